@@ -29,6 +29,9 @@ pub struct BucketImportStatus {
     pub pass_rows: u64,
     /// The last pass that reached its end, since the process started.
     pub last: Option<PassStatus>,
+    /// The last pass that listed all keys, if `last` did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<PassStatus>,
     /// When the next pass begins (Unix milliseconds).
     pub next_ms: Option<i64>,
     /// Why the import cannot go on, and what to do.
@@ -53,6 +56,8 @@ pub struct PassStatus {
     pub list_requests: u64,
     /// Objects that were imported before, and were not asked for again.
     pub known: u64,
+    /// Objects that were given up before, and were not asked for again. They are among `files`.
+    pub given_up: u64,
     /// Objects that are not imported, by the reason.
     pub skipped: BTreeMap<String, u64>,
     /// What became of the files of the other objects.
@@ -63,6 +68,8 @@ pub struct PassStatus {
     pub rows: u64,
     /// Calls that the pass stored.
     pub stored: u64,
+    /// Rows that the pass dropped because they repeat others.
+    pub repeats: u64,
     /// Rows that the pass rejected, and calls that the limits of a collector refuse.
     pub rejected: u64,
     /// Rows that the converter left out.
@@ -106,6 +113,8 @@ pub struct PassPlanned {
     pub would: BTreeMap<String, u64>,
     /// Rows of the objects that it would import again.
     pub rows_again: u64,
+    /// For how long rows with an `insert_id` are compared with earlier ones (milliseconds); 0: they are not.
+    pub insert_id_window_ms: u64,
     /// The first of these objects.
     pub first: Vec<FilePlanned>,
 }
@@ -155,6 +164,13 @@ pub struct AskedPass {
     pub again: bool,
     /// Whether nothing is done, and the answer says what a pass would do.
     pub dry_run: bool,
+}
+
+impl AskedPass {
+    /// Whether only some keys are listed.
+    pub fn has_range(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
 }
 
 /// Imports of buckets, for an operator who changes something.

@@ -632,6 +632,11 @@ pub(super) fn has_calls(progress: ImportProgress) -> bool {
     progress.stored > 0 || progress.repeats > 0 || progress.refused > 0
 }
 
+/// Whether calls of a file are stored, or refused by the log. Repeats alone leave nothing of it.
+pub(super) fn has_stored(progress: ImportProgress) -> bool {
+    progress.stored > 0 || progress.refused > 0
+}
+
 fn malformed(error: &BodyError) -> TargetError {
     TargetError::Refused(Told::plain("the rows cannot be read: ").and(&error.to_string().into()))
 }

@@ -10,13 +10,18 @@ type Objects = HashSet<(ImportId, String)>;
 
 /// The objects that are being imported, by their imports and keys.
 #[derive(Debug, Default)]
-pub(super) struct ObjectsInUse(Arc<Mutex<Objects>>);
+pub(super) struct ObjectsInUse {
+    /// Held while the journal is read or written.
+    turn: Mutex<()>,
+    /// Held for moments: who ends with an object never waits for the disk.
+    objects: Arc<Mutex<Objects>>,
+}
 
 /// Who has this may read what the journal says of an object that is not in use, and change it.
 #[derive(Debug)]
 pub(super) struct ObjectTurn<'o> {
-    objects: MutexGuard<'o, Objects>,
-    all: Arc<Mutex<Objects>>,
+    _turn: MutexGuard<'o, ()>,
+    objects: Arc<Mutex<Objects>>,
 }
 
 /// An object that is being imported, until this is dropped.
@@ -27,28 +32,45 @@ pub(super) struct ObjectInUse {
 }
 
 impl ObjectsInUse {
-    /// Waits until nobody else has the turn. It must be held for moments only: for what the journal takes.
+    /// Waits until nobody else has the turn, which may be for the disk. It must be held for moments only: for what
+    /// the journal takes.
     pub(super) fn turn(&self) -> ObjectTurn<'_> {
-        ObjectTurn { objects: lock(&self.0), all: Arc::clone(&self.0) }
+        ObjectTurn { _turn: lock(&self.turn), objects: Arc::clone(&self.objects) }
     }
 }
 
 impl ObjectTurn<'_> {
     /// Whether an object is being imported.
     pub(super) fn is_in_use(&self, import: ImportId, key: &str) -> bool {
-        self.objects.contains(&(import, key.to_owned()))
+        lock(&self.objects).contains(&(import, key.to_owned()))
     }
 
     /// Takes an object for its import. `None`: another import of it goes on.
-    pub(super) fn take(mut self, import: ImportId, key: &str) -> Option<ObjectInUse> {
+    pub(super) fn take(self, import: ImportId, key: &str) -> Option<ObjectInUse> {
         let object = (import, key.to_owned());
-        let is_free = self.objects.insert(object.clone());
-        is_free.then(|| ObjectInUse { all: Arc::clone(&self.all), object })
+        let is_free = lock(&self.objects).insert(object.clone());
+        is_free.then(|| ObjectInUse { all: self.objects, object })
     }
 }
 
 impl Drop for ObjectInUse {
     fn drop(&mut self) {
         lock(&self.all).remove(&self.object);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_ends_with_an_object_does_not_wait_for_a_turn() {
+        let (objects, import) = (ObjectsInUse::default(), ImportId::of_bits(1));
+        let in_use = objects.turn().take(import, "a").unwrap();
+        assert!(objects.turn().take(import, "a").is_none());
+        let turn = objects.turn();
+        assert!(turn.is_in_use(import, "a") && !turn.is_in_use(import, "b"));
+        drop(in_use);
+        assert!(!turn.is_in_use(import, "a"));
     }
 }

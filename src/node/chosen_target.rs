@@ -105,7 +105,7 @@ impl ChosenTarget {
     pub async fn end(self) -> Result<(), NodeError> {
         let Some(spool) = self.spool else { return Ok(()) };
         drop(self.target);
-        spool.end().await
+        spool.end(true).await
     }
 }
 
@@ -164,18 +164,18 @@ impl OwnSpool {
         format!("into the spool {}, and from there to the bucket: exactly once", self.dir.display())
     }
 
-    /// Delivers what the spool holds, and closes it.
-    /// Errors: [`NodeError`]: something is left. It is safe in the spool.
-    pub(super) async fn end(self) -> Result<(), NodeError> {
+    /// Delivers what the spool holds, if so, and closes it.
+    /// Errors: [`NodeError`]: something is left that was to be delivered. It is safe in the spool.
+    pub(super) async fn end(self, deliver: bool) -> Result<(), NodeError> {
         drop(self.importer);
         self.ingest.finish().await;
-        match self.engine.deliver_and_close(DELIVERY).await? {
-            0 => Ok(()),
-            left => Err(NodeError::Other(format!(
+        match self.engine.deliver_and_close(deliver.then_some(DELIVERY)).await? {
+            left if deliver && left > 0 => Err(NodeError::Other(format!(
                 "{} not delivered yet, but safe in the spool: the node delivers what is left when it starts again, and \
                  `forebay spool drain` does it without the node",
                 counted(left as u64, "batch is", "batches are")
             ))),
+            _ => Ok(()),
         }
     }
 }

@@ -81,6 +81,30 @@ pub struct ListPage {
     pub next: Option<String>,
 }
 
+impl ListPage {
+    /// Whether the objects are in the order of their keys. Stores that are not S3 may list in another one.
+    pub fn is_sorted(&self) -> bool {
+        self.objects.is_sorted_by(|one, other| one.key.as_str() < other.key.as_str())
+    }
+
+    /// The object with this key, in a page of a listing whose prefix is the key: in order, it would come first.
+    /// `None`: it is not on this page; if it is not known either whether it is on another one, `is_sure` is false.
+    pub fn named(self, key: &str) -> Named {
+        let is_sure = self.next.is_none() || self.is_sorted();
+        let listed = self.objects.into_iter().find(|listed| listed.key.as_str() == key);
+        Named { listed, is_sure }
+    }
+}
+
+/// An object that was looked for in a listing.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The object.
+    pub listed: Option<Listed>,
+    /// Whether the bucket has none if it was not found.
+    pub is_sure: bool,
+}
+
 /// Selects a page of a listing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListFrom<'a> {

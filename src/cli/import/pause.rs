@@ -23,8 +23,8 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let paused = imports.pause(&args.name, pause).await;
-    let (paused, ended) = settled(imports, paused).await?;
-    print_either(out, args.json, &paused, || text(&paused))?;
+    let (paused, ended) = settled(imports, paused, true).await?;
+    print_either(out, args.at.json, &paused, || text(&paused))?;
     Ok(ended?)
 }
 
@@ -48,9 +48,9 @@ pub(super) async fn status(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let shown = imports.status(args.name.as_ref()).await;
-    let (shown, ended) = settled(imports, shown).await?;
+    let (shown, ended) = settled(imports, shown, false).await?;
     let now = SystemClock::new().wall();
-    print_either(out, args.json, &shown, || {
+    print_either(out, args.at.json, &shown, || {
         let lines = import_lines(&shown, now.0, terminal::columns(&std::io::stdout()));
         if lines.is_empty() { "there is no [[import]]\n".to_owned() } else { lines.join("\n") + "\n" }
     })?;

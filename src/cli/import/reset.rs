@@ -20,8 +20,8 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let reset = imports.reset(&args.name, args.key.as_deref()).await;
-    let (reset, ended) = settled(imports, reset).await?;
-    print_either(out, args.json, &reset, || text(&reset))?;
+    let (reset, ended) = settled(imports, reset, true).await?;
+    print_either(out, args.at.json, &reset, || text(&reset))?;
     Ok(ended?)
 }
 
@@ -29,13 +29,11 @@ fn text(reset: &FilesReset) -> String {
     if reset.count == 0 {
         return "no file is given up\n".to_owned();
     }
-    let mut text = String::new();
-    for file in &reset.files {
-        // Writing to a string cannot fail.
-        _ = writeln!(text, "{}", outside_text(&line(file)));
-    }
+    let lines = reset.files.iter().map(|file| format!("{}\n", outside_text(&line(file))));
+    let mut text: String = lines.collect();
     let more = reset.count.saturating_sub(reset.files.len() as u64);
     if more > 0 {
+        // Writing to a string cannot fail.
         _ = writeln!(text, "and {}", counted(more, "more file", "more files"));
     }
     let import = outside_text(&reset.import);
@@ -45,7 +43,9 @@ fn text(reset: &FilesReset) -> String {
 fn line(file: &FileReset) -> String {
     let FileReset { name, begins, rows, calls } = file;
     let is_new = begins == "new_object";
-    let (Some(rows), Some(calls)) = (rows, calls) else { return format!("{name} goes on at its next row") };
+    let (Some(rows), Some(calls)) = (rows, calls) else {
+        return format!("{name} goes on at its next row, unless it was replaced");
+    };
     let stored = format!("{} stored", counted(*calls, "call", "calls"));
     match (is_new, rows) {
         (true, _) => format!(
@@ -79,7 +79,7 @@ mod tests {
             text(&FilesReset { import: "orders".to_owned(), count: 5, files }),
             "s3://lake/a begins at its first row, because another object is there now; of the old one 2,000 rows were \
              read (1 call stored)\ns3://lake/a begins at its first row\ns3://lake/a goes on after row 2,000 (1,990 calls \
-             stored)\ns3://lake/a goes on at its next row\nand 1 more file\nThe next pass reads what is listed here; to \
+             stored)\ns3://lake/a goes on at its next row, unless it was replaced\nand 1 more file\nThe next pass reads what is listed here; to \
              make one now: forebay import run orders\n"
         );
         assert_eq!(text(&FilesReset::default()), "no file is given up\n");

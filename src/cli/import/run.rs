@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use crate::node::bucket_imports::ImportsAt;
 use crate::node::error::NodeError;
 use crate::runtime::Background;
 use crate::runtime::say::say;
-use crate::words::{counted, grouped, outside_text, outside_text_within};
+use crate::words::{about_duration, counted, grouped, if_any, outside_text, outside_text_within};
 
 /// Files that are named after a pass.
 const NAMED_MAX: usize = 20;
@@ -35,12 +36,12 @@ pub(super) async fn run(
         tell(args, &format!("importing {} {}", args.name, imports.text()));
     }
     let made = made(args, &imports, stop).await;
-    let (made, ended) = settled(imports, made).await?;
+    let (made, ended) = settled(imports, made, !args.dry_run).await?;
     let Some(pass) = made else {
         let what = "stopped waiting: the node goes on with the pass, and `forebay status` shows it";
         return Err(Failure::with_code(failure::INTERRUPTED, what));
     };
-    print_either(out, args.json, &pass, || text(&pass)).and_then(|()| out.flush())?;
+    print_either(out, args.at.json, &pass, || text(&pass)).and_then(|()| out.flush())?;
     ended?;
     failure_of(&pass).map_or(Ok(()), Err)
 }
@@ -64,15 +65,21 @@ async fn made(
 /// What is stored again.
 fn again(planned: &PassPlanned) -> String {
     let files = planned.would.get("again").copied().unwrap_or(0);
+    let dropped = if_any(planned.insert_id_window_ms, |window| {
+        let window = about_duration(Duration::from_millis(window));
+        format!(
+            ", but for rows with an insert_id that were stored within {window}: insert_id_window = \"0 s\" stores them, too"
+        )
+    });
     format!(
-        "{} with {} will be stored again, with the same messageIds",
+        "{} with {} will be stored again, with the same messageIds{dropped}",
         counted(files, "imported file", "imported files"),
         counted(planned.rows_again, "row", "rows")
     )
 }
 
 fn tell(args: &RunArgs, what: &str) {
-    if args.json { tracing::info!("{what}") } else { say(what) }
+    if args.at.json { tracing::info!("{what}") } else { say(what) }
 }
 
 /// Gives an import another name.
@@ -84,9 +91,9 @@ pub(super) async fn rename(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let renamed = imports.rename(args.old.clone(), args.new.clone()).await;
-    let (renamed, ended) = settled(imports, renamed).await?;
+    let (renamed, ended) = settled(imports, renamed, true).await?;
     let new = outside_text(&renamed.name).to_string();
-    print_either(out, args.json, &renamed, || {
+    print_either(out, args.at.json, &renamed, || {
         format!(
             "import {} is now {new}: files that were imported under the old name are known under the new one\n",
             args.old
@@ -95,13 +102,14 @@ pub(super) async fn rename(
     Ok(ended?)
 }
 
-/// Closes the spool after the work, if the command opened one, and delivers what it holds: also if the work
-/// failed. Errors: [`Failure`]: the work failed; the text also says what is left in the spool.
+/// Closes the spool after the work, if the command opened one, and delivers what it holds, also if the work failed; one
+/// that only looks does not `deliver`. Errors: [`Failure`]: the work failed; the text also says what is left in the spool.
 pub(super) async fn settled<T>(
     imports: ImportsAt,
     work: Result<T, NodeError>,
+    deliver: bool,
 ) -> Result<(T, Result<(), NodeError>), Failure> {
-    let ended = imports.end().await;
+    let ended = imports.end(deliver).await;
     match work {
         Ok(done) => Ok((done, ended)),
         Err(error) => Err(both(error, ended)),
@@ -136,18 +144,16 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
         return lines;
     }
     let skipped: u64 = pass.skipped.values().sum();
+    let (one, many) = if pass.part { ("new object", "new objects") } else { ("object", "objects") };
     lines.push((
         "listed:",
         format!(
-            "{}: {} known, {} skipped, {} to import",
-            counted(
-                pass.listed,
-                if pass.part { "new object" } else { "object" },
-                if pass.part { "new objects" } else { "objects" }
-            ),
+            "{}: {} known, {} skipped, {}{} to import",
+            counted(pass.listed, one, many),
             grouped(pass.known),
             grouped(skipped),
-            grouped(pass.listed.saturating_sub(pass.known).saturating_sub(skipped))
+            if_any(pass.given_up, |objects| format!("{} given up, ", grouped(objects))),
+            grouped(pass.listed.saturating_sub(pass.known + pass.given_up + skipped))
         ),
     ));
     let (files, skips) = (list(&pass.files), list(&pass.skipped));
@@ -159,9 +165,10 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
     }
     if !pass.files.is_empty() && pass.planned.is_none() {
         let rows = format!(
-            "{}: {} stored, {} rejected, {} left out by the converter",
+            "{}: {} stored, {}{} rejected, {} left out by the converter",
             counted(pass.rows, "row", "rows"),
             counted(pass.stored, "call", "calls"),
+            if_any(pass.repeats, |rows| format!("{} dropped as repeats, ", grouped(rows))),
             grouped(pass.rejected),
             grouped(pass.skipped_rows)
         );
@@ -259,8 +266,9 @@ mod tests {
             known: 1_200,
             skipped: counts(&[("folder", 1), ("too_small", 1)]),
             files: counts(&[("done", 1), ("poison", 1)]),
-            rows: 12,
+            rows: 14,
             stored: 10,
+            repeats: 2,
             rejected: 2,
             not_done: vec![FileNotDone {
                 name: "s3://lake/in/\u{1b}[2J".to_owned(),
@@ -272,7 +280,7 @@ mod tests {
         assert_eq!(
             text(&pass),
             "  listed:    1,204 objects: 1,200 known, 2 skipped, 2 to import\n  skipped:   1 folder, 1 too small\n  \
-             files:     1 done, 1 poison\n  read:      12 rows: 10 calls stored, 2 rejected, 0 left out by the converter\n  \
+             files:     1 done, 1 poison\n  read:      14 rows: 10 calls stored, 2 dropped as repeats, 2 rejected, 0 left out by the converter\n  \
              not done:  s3://lake/in/\\u{1b}[2J poison: E-FORMAT: an array\n"
         );
         assert_eq!(failure_of(&pass).unwrap().code(), failure::FAILED);
@@ -282,14 +290,25 @@ mod tests {
     fn a_pass_that_is_not_made_is_shown_with_what_it_would_do() {
         let first = vec![FilePlanned { name: "s3://lake/in/a".to_owned(), would: "go_on".to_owned() }];
         let would = counts(&[("again", 2), ("go_on", 1)]);
-        let planned = Some(PassPlanned { would, rows_again: 4_000, first });
+        let mut planned = PassPlanned { would, rows_again: 4_000, first, ..PassPlanned::default() };
         let files = counts(&[("poison", 1)]);
-        let pass = PassStatus { listed: 4, files, planned, ..PassStatus::default() };
+        let pass = PassStatus {
+            listed: 4,
+            given_up: 1,
+            files,
+            planned: Some(planned.clone()),
+            ..PassStatus::default()
+        };
         let shown = text(&pass);
-        let expected = "  files:     1 poison\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
+        let expected = "4 objects: 0 known, 0 skipped, 1 given up, 3 to import\n  files:     1 poison\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
                         will be stored again, with the same messageIds\n  first:     go on s3://lake/in/a\n";
         assert!(shown.ends_with(expected), "{shown}");
         assert!(failure_of(&pass).is_none());
+        planned.insert_id_window_ms = 3_600_000;
+        assert!(
+            again(&planned)
+                .contains("messageIds, but for rows with an insert_id that were stored within 1 h")
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches};
 use crate::admin_client::AdminUrl;
 use crate::sources::SourceId;
 
-/// A running node, or a spool.
+/// A running node, or a spool, and how the result is printed.
 #[derive(Clone, Debug, Args)]
 pub struct TypedNodeOrSpoolArgs {
     /// URL of the running node's admin listener; by default that of the configuration
@@ -22,6 +22,10 @@ pub struct TypedNodeOrSpoolArgs {
     /// Configuration file: if its node is not running, the command works in its spool
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     pub config: Option<PathBuf>,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
 }
 
 /// The arguments, after a typed configuration has displaced the node of the environment.
@@ -91,7 +95,7 @@ pub struct RunArgs {
     pub to: Option<String>,
 
     /// Also import files that are done, from their first row with the converter of now: their rows are stored
-    /// again, with the same messageIds
+    /// again, with the same messageIds, but for those that insert_id_window drops
     #[arg(long, action = ArgAction::SetTrue)]
     pub again: bool,
 
@@ -102,10 +106,6 @@ pub struct RunArgs {
     /// Where the import is.
     #[command(flatten)]
     pub at: NodeOrSpoolArgs,
-
-    /// Print the result as JSON
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub json: bool,
 }
 
 /// `forebay import reset-file`
@@ -137,10 +137,6 @@ pub struct ResetFileArgs {
     /// Where the import is.
     #[command(flatten)]
     pub at: NodeOrSpoolArgs,
-
-    /// Print the result as JSON
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub json: bool,
 }
 
 /// `forebay import pause` and `forebay import resume`
@@ -161,10 +157,6 @@ pub struct PauseArgs {
     /// Where the import is.
     #[command(flatten)]
     pub at: NodeOrSpoolArgs,
-
-    /// Print the result as JSON
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub json: bool,
 }
 
 /// `forebay import status`
@@ -183,10 +175,6 @@ pub struct StatusArgs {
     /// Where the imports are.
     #[command(flatten)]
     pub at: NodeOrSpoolArgs,
-
-    /// Print the result as JSON
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub json: bool,
 }
 
 /// `forebay import rename`
@@ -212,10 +200,6 @@ pub struct RenameArgs {
     /// Where the import is.
     #[command(flatten)]
     pub at: NodeOrSpoolArgs,
-
-    /// Print the result as JSON
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub json: bool,
 }
 
 /// `forebay import test-credentials`

@@ -283,13 +283,11 @@ fn of_import(import: &BucketImportStatus, now_ms: i64) -> Vec<Line> {
         let what = outside_text_within(failing, ALARM_TEXT_MAX);
         lines.push(Line::new("  FAILING", format!("{since}: {what}")));
     }
-    if let Some(last) = &import.last {
-        lines.push(Line::new("  last pass: ", format!("ended {} ago", ago(last.ended_ms))));
-        lines.extend(
-            found(last, IMPORT_FILES_SHOWN_MAX)
-                .into_iter()
-                .map(|(name, text)| Line::new(&format!("  {name:<11}"), text)),
-        );
+    for (pass, label) in [(&import.last, "  last pass: "), (&import.whole, "  last full: ")] {
+        let Some(pass) = pass else { continue };
+        lines.push(Line::new(label, format!("ended {} ago", ago(pass.ended_ms))));
+        let found = found(pass, IMPORT_FILES_SHOWN_MAX).into_iter();
+        lines.extend(found.map(|(name, text)| Line::new(&format!("  {name:<11}"), text)));
     }
     lines
 }

@@ -4,7 +4,7 @@ use super::object_state::{ObjectState, Stage, Standing};
 use super::settings::OnChange;
 use crate::import::file_id::{FileId, key_of};
 use crate::import::import_id::ImportId;
-use crate::import::importer::{Importer, has_calls};
+use crate::import::importer::{Importer, has_stored};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::objects_in_use::ObjectInUse;
 use crate::import::reading::s3_object::S3Object;
@@ -71,7 +71,7 @@ pub(super) fn is_stored(
         Standing::Changed => true,
         Standing::Unsure => {
             let record = importer.recorded(key_of(known.file, source, Some(id)))?;
-            record.is_some_and(|record| has_calls(record.progress))
+            record.is_some_and(|record| has_stored(record.progress))
         }
         Standing::Wanted | Standing::Done | Standing::Poison => false,
     })

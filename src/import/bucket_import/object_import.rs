@@ -19,7 +19,7 @@ use crate::import::file_error::{FileError, FileFault};
 use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::import_sources::WantedSource;
-use crate::import::importer::has_calls;
+use crate::import::importer::has_stored;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::objects_in_use::ObjectInUse;
 use crate::import::options_hash::short_hash;
@@ -152,7 +152,7 @@ impl ObjectImport {
             };
             let Begun { object, mut state, how, in_use } = begun;
             let ends = self.files((&name, object), how, &mut state).await;
-            state.has_calls |= ends.iter().any(|(_, report)| has_calls(report.progress));
+            state.has_calls |= ends.iter().any(|(_, report)| has_stored(report.progress));
             let is_changed = ends.iter().any(|(became, _)| *became == Became::Changed);
             let may_begin_again = !state.has_calls && is_changed;
             state.error = ends.iter().find_map(|(_, report)| error_of(&report.end)).or(state.error);
@@ -323,8 +323,8 @@ impl ObjectImport {
     async fn is_gone(&self, listed: &Listed) -> bool {
         let from = ListFrom { prefix: listed.key.as_str(), ..ListFrom::default() };
         let page = self.deps.store.list(&self.import.location, from).await;
-        // Keys are in order, so the key itself would come first.
-        page.is_ok_and(|page| page.objects.first().is_none_or(|first| first.key != listed.key))
+        let named = page.map(|page| page.named(listed.key.as_str()));
+        named.is_ok_and(|named| named.listed.is_none() && named.is_sure)
     }
 
     /// The files of an object. Errors: how its import ends.

@@ -18,7 +18,7 @@ use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::own_thread::bug;
 use crate::import::run::{FileEnd, FileReport, Waits};
-use crate::store::reader::{ListFrom, ListPage, Listed};
+use crate::store::reader::{ListFrom, ListPage, Listed, Named};
 use crate::store::{Outlook, StoreError};
 
 /// The most objects that one pass imports. It keeps their keys in memory; the next pass takes the others.
@@ -235,10 +235,11 @@ async fn sorted_key(
     report: &mut PassReport,
 ) -> Result<Option<Vec<Left>>, PassError> {
     let from = ListFrom { prefix: key, restored: true, ..ListFrom::default() };
-    let Some(mut page) = listed(objects, from).await? else { return Ok(None) };
-    // Keys are in order, so the key itself would come first.
-    page.objects.truncate(1);
-    page.objects.retain(|listed| listed.key.as_str() == key);
+    let Some(page) = listed(objects, from).await? else { return Ok(None) };
+    let Named { listed, is_sure } = page.named(key);
+    // If it may be there, the next pass lists all keys.
+    report.scanned.more_left |= listed.is_none() && !is_sure;
+    let page = ListPage { objects: listed.into_iter().collect(), ..ListPage::default() };
     sorted(objects, page, report).await.map(Some)
 }
 
@@ -265,6 +266,7 @@ async fn sorted(
     };
     let SortedOut { known, left_out, given_up: given, left } = on_disk(&objects.deps.journal, sorted).await?;
     report.known += known;
+    report.given_up += given.len() as u64;
     report.skip_more(Skip::Changed, left_out);
     for (key, stage, why) in given {
         let (became, error) = given_up(stage, why);

@@ -63,6 +63,8 @@ pub struct PassReport {
     pub skipped: BTreeMap<Skip, u64>,
     /// Objects that were imported before, and were not asked for again.
     pub known: u64,
+    /// Objects that were given up before, and were not asked for again. They are among `files`.
+    pub given_up: u64,
     /// What became of the files of the others.
     pub files: BTreeMap<Became, u64>,
     /// Objects that had not begun when the pass ended: it was stopped, or one that failed holds back those
@@ -72,6 +74,8 @@ pub struct PassReport {
     pub rows: u64,
     /// Calls that this pass stored.
     pub stored: u64,
+    /// Rows that this pass dropped because they repeat others.
+    pub repeats: u64,
     /// Rows that this pass rejected, and calls that the limits of a collector refuse.
     pub rejected: u64,
     /// Rows that the converter left out.
@@ -102,6 +106,7 @@ impl PassReport {
         let more = progress.since(before);
         self.rows += more.next_row;
         self.stored += more.stored;
+        self.repeats += more.repeats;
         self.rejected += more.rejected + more.refused;
         self.skipped_rows += skipped_rows;
         if !matches!(became, Became::Done | Became::DoneBefore) && self.not_done.len() < NAMED_MAX {

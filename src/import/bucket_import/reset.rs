@@ -21,7 +21,7 @@ use crate::words::shell_word;
 
 /// How long the store may take to say which version of an object is there.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Objects that are changed in one write to the journal.
+/// Objects that are looked at in one turn, while no import of an object can begin.
 const AT_ONCE: usize = 1_000;
 /// The most objects that are named.
 const NAMED_MAX: usize = 20;
@@ -204,7 +204,10 @@ pub async fn reset_failed(import: Arc<BucketImport>, deps: PassDeps) -> Result<R
     let mut next = Some(String::new());
     while let Some(from) = next.take() {
         let importer = Arc::clone(&importer);
-        let some = move |journal: &dyn Journal| reset_some(journal, &importer, id, &from);
+        let some = move |journal: &dyn Journal| {
+            let turn = importer.objects().turn();
+            reset_some(journal, id, (&from, AT_ONCE), |key| turn.is_in_use(id, key))
+        };
         let (keys, more) = on_disk(&objects.deps.journal, some).await?;
         reset.count += keys.len() as u64;
         let room = NAMED_MAX.saturating_sub(reset.names.len());
@@ -214,23 +217,23 @@ pub async fn reset_failed(import: Arc<BucketImport>, deps: PassDeps) -> Result<R
     Ok(reset)
 }
 
-/// Resets the next objects from a key on. Returns their keys, and the key from which others follow. Waits for the
-/// disk.
+/// Looks at the next objects from a key on, at most so many, and resets those that are given up. Returns their
+/// keys, and the key from which others follow. Waits for the disk.
 fn reset_some(
     journal: &dyn Journal,
-    importer: &Importer,
     id: ImportId,
-    from: &str,
+    (from, most): (&str, usize),
+    is_in_use: impl Fn(&str) -> bool,
 ) -> Result<(Vec<String>, Option<String>), JournalError> {
-    let turn = importer.objects().turn();
-    let (mut keys, mut kept, mut more) = (Vec::new(), Vec::new(), None);
+    let (mut looked_at, mut keys, mut kept, mut more) = (0, Vec::new(), Vec::new(), None);
     ObjectState::each_from(journal, id, from, &mut |key, json| {
-        if keys.len() == AT_ONCE {
+        if looked_at == most {
             more = Some(key.to_owned());
             return Ok(false);
         }
+        looked_at += 1;
         let state = ObjectState::of_json(key, json)?;
-        if state.stage == Stage::Poison && !turn.is_in_use(id, key) {
+        if state.stage == Stage::Poison && !is_in_use(key) {
             kept.push(state.reset().kept(id, key)?);
             keys.push(key.to_owned());
         }
@@ -239,6 +242,29 @@ fn reset_some(
     if !kept.is_empty() {
         journal.change(Change { kept: &kept, ..Change::default() })?;
     }
-    drop(turn);
     Ok((keys, more))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::journal::LocalJournal;
+
+    #[test]
+    fn a_turn_ends_after_so_many_objects_whether_they_are_given_up_or_not() {
+        let journal = LocalJournal::over(redb::backends::InMemoryBackend::new()).unwrap();
+        let (id, file) = (ImportId::of_bits(1), "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap());
+        let (done, poison) = (Stage::Done, Stage::Poison);
+        for (key, stage) in [("a", done), ("b", poison), ("c", done), ("d", poison), ("e", poison)] {
+            ObjectState::open("t", 5, file).at(stage).write(&journal, id, key).unwrap();
+        }
+        let some = |from: &str| {
+            let (keys, more) = reset_some(&journal, id, (from, 2), |key| key == "e").unwrap();
+            (keys.concat(), more.unwrap_or_default())
+        };
+        assert_eq!(some(""), ("b".to_owned(), "c".to_owned()));
+        assert_eq!(some("c"), ("d".to_owned(), "e".to_owned()));
+        assert_eq!(some("e"), (String::new(), String::new()), "it is in use");
+        assert_eq!(some(""), (String::new(), "c".to_owned()), "it begins again already");
+    }
 }

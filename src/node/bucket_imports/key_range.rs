@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::object::{ObjectKey, S3Location};
-use crate::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
+use crate::store::reader::{ByteRange, ListFrom, ListPage, Listed, ObjectBody, RangeBytes, StoreReader};
 use crate::store::{Attempted, Head, ObjectVersion};
 
 /// A store that lists only the keys from one to another, both included.
@@ -22,6 +22,16 @@ impl KeyRange {
         first.get(..last).filter(|key| !key.is_empty())
     }
 
+    /// Leaves only the keys of the range.
+    fn cut(&self, page: &mut ListPage) {
+        let is_behind = |last: &Listed| self.to.as_deref().is_some_and(|to| last.key.as_str() > to);
+        // If keys are listed in order, no later page has a key of the range.
+        if page.objects.last().is_some_and(is_behind) && page.is_sorted() {
+            page.next = None;
+        }
+        page.objects.retain(|listed| self.has(listed.key.as_str()));
+    }
+
     fn has(&self, key: &str) -> bool {
         self.from.as_deref().is_none_or(|first| first <= key)
             && self.to.as_deref().is_none_or(|last| key <= last)
@@ -33,11 +43,7 @@ impl StoreReader for KeyRange {
         Box::pin(async move {
             let after = if from.next.is_none() { from.after.or(self.before_first()) } else { from.after };
             let mut page = self.store.list(location, ListFrom { after, ..from }).await?;
-            // Keys are listed in order, so no later page has a key of the range.
-            if page.objects.last().zip(self.to.as_deref()).is_some_and(|(last, to)| last.key.as_str() > to) {
-                page.next = None;
-            }
-            page.objects.retain(|listed| self.has(listed.key.as_str()));
+            self.cut(&mut page);
             Ok(page)
         })
     }
@@ -92,5 +98,36 @@ mod tests {
         assert_eq!(listed(None, Some("in/a")).await, ["in/a"]);
         assert_eq!(listed(Some("in/é"), None).await, ["in/é"]);
         assert_eq!(listed(Some("in/b"), Some("in/a")).await, [""; 0]);
+    }
+
+    #[test]
+    fn a_page_in_another_order_may_have_others_of_the_range_behind_it() {
+        let listed = |key: &str| Listed {
+            key: ObjectKey::listed(key.to_owned()),
+            len: 5,
+            last_modified: None,
+            etag: None,
+            storage_class: None,
+            is_restored: false,
+        };
+        let range = KeyRange { store: Arc::new(FakeStore::new()), from: None, to: Some("b".to_owned()) };
+        let page = |keys: [&str; 3]| {
+            let objects = keys.map(listed).to_vec();
+            ListPage { objects, next: Some("more".to_owned()), ..ListPage::default() }
+        };
+        for (keys, left, goes_on) in
+            [(["a", "b", "c"], 2, false), (["b", "a", "c"], 2, true), (["c", "d", "a"], 1, true)]
+        {
+            let mut cut = page(keys);
+            range.cut(&mut cut);
+            assert_eq!((cut.objects.len(), cut.next.is_some()), (left, goes_on), "{keys:?}");
+        }
+        let named = |keys, key| {
+            let named = page(keys).named(key);
+            (named.listed.is_some(), named.is_sure)
+        };
+        assert_eq!(named(["b", "a", "c"], "a"), (true, false));
+        assert_eq!(named(["b", "a", "c"], "d"), (false, false), "it may be on another page");
+        assert_eq!(named(["a", "b", "c"], "d"), (false, true));
     }
 }

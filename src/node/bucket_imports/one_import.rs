@@ -18,7 +18,7 @@ use crate::admin::{
 };
 use crate::alarms::AlarmKind;
 use crate::import::bucket_import::{PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass};
-use crate::import::{Counters, NameError};
+use crate::import::{Counters, NameError, watched_rows};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
@@ -45,6 +45,8 @@ struct Seen {
     counters: Counters,
     /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
+    /// The same of the last pass that listed all keys: others do not look at files that are given up.
+    whole: Option<PassStatus>,
     next: Option<UnixMillis>,
     failing: Option<(String, UnixMillis)>,
     /// Whether the next pass lists all keys.
@@ -92,6 +94,8 @@ impl OneImport {
             // If the journal cannot be read, the pass says so.
             if self.is_paused().await.unwrap_or(false) {
                 drop(asked);
+                // Rows of the pass under way may have waited after the command.
+                self.clear_alarms();
                 lock(&self.seen).next = None;
                 tokio::select! {
                     () = self.stop.cancelled() => {}
@@ -155,10 +159,21 @@ impl OneImport {
     /// Which keys the next pass lists. Whoever asks for a pass gets a full one.
     fn next_scan(&self, asked: Option<&AskedPass>) -> Scan {
         let now = self.deps.clock.monotonic();
+        let scans = &mut lock(&self.seen).scans;
         match asked {
-            Some(_) => Scan::Full,
-            None => lock(&self.seen).scans.next(now, self.plan.settings.full_scan_every),
+            Some(asked) => {
+                if !asked.has_range() {
+                    scans.begin_full();
+                }
+                Scan::Full
+            }
+            None => scans.next(now, self.plan.settings.full_scan_every),
         }
+    }
+
+    /// Makes the next pass list all keys: files begin again that are settled.
+    pub(super) fn want_full_scan(&self) {
+        lock(&self.seen).scans.want_full();
     }
 
     /// What stops the pass that is about to begin: a pause, or the end of the import.
@@ -190,7 +205,9 @@ impl OneImport {
                 let file =
                     |(name, would): (String, Would)| FilePlanned { name, would: would.slug().to_owned() };
                 let first = first.into_iter().map(file).collect();
-                (Some(PassPlanned { would, rows_again, first }), stopped, Ok(report))
+                let window = self.plan.settings.insert_id_window.as_millis();
+                let insert_id_window_ms = u64::try_from(window).unwrap_or(u64::MAX);
+                (Some(PassPlanned { would, rows_again, insert_id_window_ms, first }), stopped, Ok(report))
             }
             Err(error) => (None, self.stop.is_cancelled(), Err(error)),
         };
@@ -221,16 +238,29 @@ impl OneImport {
         set.map_err(|error| BucketImportError::Failed(error.to_string()))?;
         if paused {
             self.end_pass();
+            self.clear_alarms();
         }
         Ok(Paused { name: self.name().to_owned(), paused, enabled: self.plan().settings.enabled })
     }
 
+    /// Clears what stands of an import that is paused. Another import whose rows wait says so again.
+    fn clear_alarms(&self) {
+        let mut seen = lock(&self.seen);
+        seen.failing = None;
+        if !seen.is_gone {
+            self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
+        }
+        watched_rows::clear(&self.deps.alarms);
+    }
+
     /// Notes a pass of the running node: in its alarms, its metrics and its status.
     fn note(&self, made: &Made, asked: Option<&AskedPass>, scan: &Scan) {
-        let of_range = asked.is_some_and(|asked| asked.from.is_some() || asked.to.is_some());
-        if !of_range {
+        let of_range = asked.is_some_and(AskedPass::has_range);
+        {
             let scans = &mut lock(&self.seen).scans;
             match &made.report {
+                Ok(report) if of_range => scans.note_range(report),
+                Err(_) if of_range => {}
                 Ok(report) if !made.stopped => scans.note(scan, report, self.deps.clock.monotonic()),
                 _ => scans.forget(),
             }
@@ -278,6 +308,9 @@ impl OneImport {
         self.count_pass("failed");
         let mut seen = lock(&self.seen);
         seen.pass_since = None;
+        if self.pausing.now() {
+            return;
+        }
         if raises && !seen.is_gone {
             let what = format!(
                 "{}; import {} reads nothing until this is fixed, and retries every {}",
@@ -301,6 +334,7 @@ impl OneImport {
                 files = report.files.values().sum::<u64>(),
                 rows = report.rows,
                 stored = report.stored,
+                repeats = report.repeats,
                 rejected = report.rejected,
                 not_done = report.not_done.len(),
                 "a pass over the bucket has ended"
@@ -313,9 +347,12 @@ impl OneImport {
         }
         let alarms = &self.deps.alarms;
         match refused_files(self.name(), self.plan.reader().ok().as_ref(), report) {
-            Some(what) => alarms.raise(AlarmKind::BucketImport, self.name(), what),
-            // A pass over a part does not show that all files can be read.
-            None if whole => alarms.clear(AlarmKind::BucketImport, self.name()),
+            Some(what) if !self.pausing.now() => {
+                alarms.raise(AlarmKind::BucketImport, self.name(), what);
+            }
+            Some(_) => {}
+            // Also a pass over a part looks at each file that is not settled; one over a range does not.
+            None if !of_range => alarms.clear(AlarmKind::BucketImport, self.name()),
             None => {}
         }
         seen.failing = None;
@@ -328,6 +365,9 @@ impl OneImport {
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
         }
         found.not_done.truncate(NAMED_IN_STATUS);
+        if whole {
+            seen.whole = Some(found.clone());
+        }
         seen.last = Some(found);
     }
 
@@ -383,6 +423,7 @@ impl OneImport {
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
             last: seen.last.clone(),
+            whole: seen.whole.clone().filter(|whole| seen.last.as_ref() != Some(whole)),
             next_ms: seen.next.map(|at| at.0),
             failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
             failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),

@@ -194,12 +194,12 @@ impl ImportsAt {
         }
     }
 
-    /// Delivers what a spool of this command holds, and closes the spool.
-    /// Errors: [`NodeError`]: something is left. It is safe in the spool.
-    pub async fn end(self) -> Result<(), NodeError> {
+    /// Closes a spool of this command, and before that delivers what it holds, if so.
+    /// Errors: [`NodeError`]: something is left that was to be delivered. It is safe in the spool.
+    pub async fn end(self, deliver: bool) -> Result<(), NodeError> {
         match self.0 {
             At::Node(_) => Ok(()),
-            At::Spool(spool, _) => spool.end().await,
+            At::Spool(spool, _) => spool.end(deliver).await,
         }
     }
 }

@@ -14,6 +14,15 @@ impl OneImport {
     /// Lets the object with this key begin again, or all that are given up.
     /// Errors: [`BucketImportError`]: why not, and what to do.
     pub(super) async fn reset(&self, key: Option<&str>) -> Result<FilesReset, BucketImportError> {
+        let reset = self.reset_in_journal(key).await;
+        // If it failed, some of many may begin again.
+        if reset.is_ok() || key.is_none() {
+            self.want_full_scan();
+        }
+        reset
+    }
+
+    async fn reset_in_journal(&self, key: Option<&str>) -> Result<FilesReset, BucketImportError> {
         let import = Arc::new(self.plan().import().map_err(BucketImportError::Failed)?);
         let deps: PassDeps = self.pass_deps(&self.store().await, None, Counters::default());
         let name = self.name().to_owned();

@@ -13,15 +13,31 @@ pub(super) struct ScanMemory {
     /// When the last full pass over many keys ended, and what a pass over a part needs; `None`: the next pass is
     /// full.
     known: Option<(Duration, Scan)>,
+    /// Whether the next pass lists all keys, whatever the one under way finds.
+    wants_full: bool,
 }
 
 impl ScanMemory {
     /// Which keys the next pass lists.
-    pub(super) fn next(&self, now: Duration, full_every: Duration) -> Scan {
+    pub(super) fn next(&mut self, now: Duration, full_every: Duration) -> Scan {
+        if self.wants_full {
+            self.begin_full();
+        }
         match &self.known {
             Some((full_at, scan)) if now.saturating_sub(*full_at) < full_every => scan.clone(),
             _ => Scan::Full,
         }
+    }
+
+    /// Notes that a pass over all keys begins.
+    pub(super) fn begin_full(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Makes the pass that begins next list all keys, also if such a pass is under way: it may have listed already
+    /// what is to be looked at.
+    pub(super) fn want_full(&mut self) {
+        self.wants_full = true;
     }
 
     /// Notes a pass that reached its end, over these keys.
@@ -43,6 +59,11 @@ impl ScanMemory {
             .zip(key)
             .filter(|_| is_complete)
             .map(|(full_at, key)| (full_at, Scan::After { key, also: scanned.left.clone() }));
+    }
+
+    /// Notes a pass over a range. A pass over a part does not know the files that it left.
+    pub(super) fn note_range(&mut self, report: &PassReport) {
+        self.wants_full |= report.scanned.more_left || !report.scanned.left.is_empty();
     }
 
     /// Notes a pass that did not reach its end: the next one lists all keys.
@@ -83,6 +104,28 @@ mod tests {
         memory.note(&after("k", &[]), &report(1, Some("m"), &["l"]), at(50));
         assert_eq!(memory.next(at(3_609), EVERY), after("m", &["l"]));
         assert_eq!(memory.next(at(3_610), EVERY), Scan::Full, "an hour after the full one");
+    }
+
+    #[test]
+    fn a_full_pass_that_is_wanted_follows_the_one_under_way() {
+        let (now, full) = (Duration::ZERO, report(101, Some("k"), &[]));
+        let mut memory = ScanMemory::default();
+        memory.note(&Scan::Full, &full, now);
+        memory.want_full();
+        assert_eq!(memory.next(now, EVERY), Scan::Full);
+        memory.want_full();
+        memory.note(&Scan::Full, &full, now);
+        assert_eq!(memory.next(now, EVERY), Scan::Full, "it was wanted during the pass");
+        memory.note(&Scan::Full, &full, now);
+        assert_eq!(memory.next(now, EVERY), after("k", &[]));
+        memory.want_full();
+        memory.begin_full();
+        memory.note(&Scan::Full, &full, now);
+        assert_eq!(memory.next(now, EVERY), after("k", &[]), "a command made it");
+        memory.note_range(&report(1, Some("b"), &[]));
+        assert_eq!(memory.next(now, EVERY), after("k", &[]));
+        memory.note_range(&report(1, Some("b"), &["b"]));
+        assert_eq!(memory.next(now, EVERY), Scan::Full, "a file of the range goes on");
     }
 
     #[test]

@@ -709,6 +709,22 @@ async fn of_two_rows_with_one_insert_id_and_device_the_one_read_later_is_dropped
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_which_only_repeats_were_met_can_be_replaced() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", keyed("a", 0..2_500)).await;
+    let first = passed(&node, &store, comparing(&node, "events", "in/")).await;
+    assert_eq!((first.rows, first.repeats), (2_500, 0));
+    // Its first step has nothing but repeats, and the second one is lost.
+    put(&store, "in/b.json", keyed("b", 0..4_500)).await;
+    let import = comparing(&node, "events", "in/");
+    let node = killed_at(node, &store, import, 1, false).await;
+    put(&store, "in/b.json", keyed("b", 2_400..2_600)).await;
+    let second = passed(&node, &store, comparing(&node, "events", "in/")).await;
+    assert_eq!((second.rows, second.repeats), (200, 100), "{second:?}");
+    assert_eq!(stored_events(&node), [named("a", 0..2_500), named("b", 2_500..2_600)].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_imports_at_once_store_a_row_once() {
     let (node, store) = (node(), FakeStore::new());
     for file in 0..4 {
@@ -776,7 +792,10 @@ fn rows_that_wait_are_an_alarm_until_they_are_compared() {
     );
     let watched = WatchedRows::new(Arc::clone(&log) as _, Arc::clone(&alarms));
     let source = SourceId::new("csv").unwrap();
-    let ask = || watched.rows_to_store(&source, &[1], UnixMillis(0), Duration::ZERO).is_ok();
+    let ask_for = |rows: &[u128], window| {
+        watched.rows_to_store(&source, rows, UnixMillis(0), Duration::from_secs(window)).is_ok()
+    };
+    let ask = || ask_for(&[1], 5);
     assert!(ask() && alarms.standing().is_empty());
     *log.0.lock().unwrap() = Some(RowsUnknown::Full { max: 5 });
     assert!(!ask() && !ask());
@@ -784,6 +803,13 @@ fn rows_that_wait_are_an_alarm_until_they_are_compared() {
     assert_eq!((standing.len(), standing[0].kind), (1, AlarmKind::BucketImport));
     assert!(standing[0].what.contains("spool.max_bytes") && standing[0].what.contains("insert_id_window"));
     *log.0.lock().unwrap() = None;
+    assert!(ask_for(&[], 5) && alarms.standing().len() == 1, "no new row shows that there is room");
+    assert!(ask() && alarms.standing().is_empty());
+    let [file, what, newest] = ["a", "b", "c"].map(str::to_owned);
+    *log.0.lock().unwrap() = Some(RowsUnknown::Damaged { file, what, keys: 1, newest });
+    assert!(!ask());
+    *log.0.lock().unwrap() = None;
+    assert!(ask_for(&[1], 4) && alarms.standing().len() == 1, "it did not look so far back");
     assert!(ask() && alarms.standing().is_empty());
 }
 

@@ -274,6 +274,16 @@ async fn a_bucket_that_refuses_is_an_alarm_and_stops_no_other_import() {
     {
         assert!(shown.out.contains(text), "{text}: {}", shown.out);
     }
+    // What is paused needs nobody.
+    let at = ["--admin", node.console.as_str()];
+    stand.command(&["pause", "gone"], &at).await.code(0);
+    let paused = (status(&node).await, import_status(&node, "gone").await);
+    assert!(paused.0["alarms"].as_array().unwrap().is_empty() && paused.1["failing"].is_null(), "{paused:?}");
+    stand.command(&["resume", "gone"], &at).await.code(0);
+    wait::until("the alarm", PATIENCE, async || {
+        (!status(&node).await["alarms"].as_array().unwrap().is_empty()).then_some(())
+    })
+    .await;
     stand.rig.bucket("nowhere").client.create_bucket().bucket("nowhere").send().await.unwrap();
     wait::until("no alarm", PATIENCE, async || {
         status(&node).await["alarms"].as_array().unwrap().is_empty().then_some(())
@@ -334,6 +344,12 @@ async fn a_pass_is_made_on_request_by_a_node_or_in_its_spool() {
     by_environment.args(["import", "run", "orders", "--json"]).env("FOREBAY_ADMIN_URL", &node.console);
     let json: Value = serde_json::from_str(&super::support::ran(by_environment).await.code(1).out).unwrap();
     assert_eq!(json["known"], 5, "{json}");
+    // A pass over a range does not hide what the last one over all keys found.
+    stand.command(&["run", "orders", "--from", "in/a", "--to", "in/a"], &at).await.code(0);
+    let ran = stand.command(&["status", "orders"], &at).await.code(0);
+    for text in ["last pass: ", "1 object: 1 known", "last full: ", "s3://files/in/array failed: E-FORMAT"] {
+        assert!(ran.out.contains(text), "{text}: {ran:?}");
+    }
     let ran = stand.command(&["run", "no"], &at).await.code(2);
     assert!(ran.err.contains("the configuration has no [[import]] no; it has orders, paused"), "{ran:?}");
     stand.command(&["run", "paused"], &at).await.code(2);

@@ -113,17 +113,17 @@ export type Import = {
   rejects_file?: string | null; retry?: string | null; attempts?: number; why: string | null; next?: string | null
 }
 
-/** A pass over the bucket of an import. `skipped` and `files` count by reason and by what became of them. */
+/** A pass over the bucket of an import. `whole` of an import is the last one that listed all keys, if `last` did not. `skipped` and `files` count by reason and by what became of them. */
 export type Pass = {
   began_ms: number; ended_ms: number; listed: number; list_requests: number; known: number
   skipped: Record<string, number>; files: Record<string, number>; not_begun: number
-  rows: number; stored: number; rejected: number; skipped_rows: number; stopped: boolean
+  rows: number; stored: number; repeats: number; rejected: number; skipped_rows: number; stopped: boolean
   not_done: { name: string; became: string; error: string | null }[]; failed: { kind: string; what: string } | null
 }
 
 export type BucketImport = {
   name: string; source: string; place: string; enabled: boolean; pass_since_ms: number | null; pass_rows: number
-  last: Pass | null; next_ms: number | null; failing: string | null; failing_since_ms: number | null
+  last: Pass | null; whole?: Pass | null; next_ms: number | null; failing: string | null; failing_since_ms: number | null
 }
 
 export type Imports = { imports: Import[]; total: number; loading?: boolean; problem?: string | null }

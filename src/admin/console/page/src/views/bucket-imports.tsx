@@ -30,6 +30,12 @@ const done = ({ known, files }: Pass) => known + (files.done ?? 0) + (files.done
 const wanted = ({ listed, skipped }: Pass) => Math.max(0, listed - sum(skipped))
 const unfinished = ({ files }: Pass) => sum(files) - (files.done ?? 0) - (files.done_before ?? 0)
 
+/** A count of the last pass that listed all keys. */
+const shownOf = ({ last, whole }: BucketImport, of: (pass: Pass) => number) => {
+  const pass = whole ?? last
+  return pass ? count(of(pass)) : NONE
+}
+
 export function BucketImports ({ imports }: { imports: BucketImport[] }) {
   const now = useNow()
   const [opened, setOpened] = useState<string | null>(null)
@@ -42,8 +48,8 @@ export function BucketImports ({ imports }: { imports: BucketImport[] }) {
           { head: 'State', width: '22%', cell: (one) => <StateOf one={one} /> },
           { head: 'Bucket', width: '20%', roomy: true, cell: ({ place }) => <Cut text={place} /> },
           { head: 'Source', width: '12%', roomy: true, cell: ({ source }) => <a href={href('sources', source)}>{source}</a> },
-          { head: 'Files done', width: '112px', number: true, cell: ({ last }) => last ? count(done(last)) : NONE },
-          { head: 'Not done', width: '88px', number: true, cell: ({ last }) => last ? count(unfinished(last) + last.not_begun) : NONE },
+          { head: 'Files done', width: '112px', number: true, cell: one => shownOf(one, done) },
+          { head: 'Not done', width: '88px', number: true, cell: one => shownOf(one, pass => unfinished(pass) + pass.not_begun) },
           { head: 'Last pass', width: '104px', roomy: true, cell: ({ last }) => last ? <Ago at={last.ended_ms} /> : NONE }
         ]} />
         {shown && <Detail key={shown.name} one={shown} now={now} close={() => setOpened(null)} />}
@@ -54,12 +60,13 @@ export function BucketImports ({ imports }: { imports: BucketImport[] }) {
 }
 
 function StateOf ({ one }: { one: BucketImport }) {
-  const { failing, enabled, pass_since_ms, pass_rows, last } = one
+  const { failing, enabled, pass_since_ms, pass_rows, last, whole } = one
   if (failing) return <State icon="problem" tone="problem" word="cannot go on" title={failing} />
   if (!enabled) return <State icon="notice" tone="notice" word="paused" title="enabled = false in the configuration" />
   if (pass_since_ms != null) return <State icon="busy" tone="quiet" word={pass_rows > 0 ? `reading, ${plural(pass_rows, 'row')}` : 'looking'} />
   if (!last) return <State icon="quiet" tone="quiet" word="no pass yet" />
   if (unfinished(last) > 0) return <State icon="notice" tone="notice" word={`${plural(unfinished(last), 'file')} not done`} />
+  if (whole && unfinished(whole) > 0) return <State icon="notice" tone="notice" word={`${plural(unfinished(whole), 'file')} not done`} />
   if (last.not_begun > 0 || last.stopped) return <State icon="busy" tone="quiet" word="goes on with the next pass" />
   return <State icon="well" tone="well" word="up to date" />
 }
@@ -75,20 +82,21 @@ function Detail ({ one, now, close }: { one: BucketImport; now: number; close: (
         one.pass_since_ms == null && one.enabled && one.next_ms != null && ['Next pass', until(one.next_ms, now)]
       ]} />
       {one.failing && <p class="source-why tone-problem"><Icon name="problem" /><span><Prose text={one.failing} />{one.failing_since_ms != null && <> Since <Ago at={one.failing_since_ms} />.</>}</span></p>}
-      {last && <LastPass last={last} />}
+      {last && <LastPass title="The last pass" last={last} />}
+      {one.whole && <LastPass title="The last pass over all keys" last={one.whole} />}
       <h4>Make a pass now</h4>
       <Code text={`forebay import run ${one.name}`} what="the command that makes a pass" />
     </Side>
   )
 }
 
-function LastPass ({ last }: { last: Pass }) {
+function LastPass ({ title, last }: { title: string; last: Pass }) {
   const files = wanted(last)
   const skipped = Object.entries(last.skipped).filter(([, n]) => n > 0)
   const others = Object.entries(last.files).filter(([became, n]) => n > 0 && BECAME[became])
   return (
     <>
-      <h4>The last pass</h4>
+      <h4>{title}</h4>
       {files > 0 && <Bar name="Files done" part={done(last) / files} words={`${count(done(last))} of ${count(files)}`} />}
       <Facts facts={[
         ['Ended', `${dateTime(last.ended_ms)}, after ${millis(last.ended_ms - last.began_ms)}`],
@@ -96,6 +104,7 @@ function LastPass ({ last }: { last: Pass }) {
         ['Done before', count(last.known)],
         ['Rows read', count(last.rows)],
         ['Stored', plural(last.stored, 'call')],
+        last.repeats > 0 && ['Repeats', `${plural(last.repeats, 'row')} dropped, which repeat others`],
         ['Rejected', plural(last.rejected, 'row')],
         last.skipped_rows > 0 && ['Left out', `${plural(last.skipped_rows, 'row')}, by the converter`],
         last.not_begun > 0 && ['Not begun', `${plural(last.not_begun, 'file')}: the next pass goes on with them`]
