@@ -28,6 +28,9 @@ pub enum Row {
     Repeat,
 }
 
+/// Rows that are skipped between two checks whether anybody still waits for the rest.
+pub(super) const SKIPS_AT_ONCE: u64 = 10_000;
+
 /// Reads the rows of a file in order. The same file gives the same rows, whenever it is read.
 pub trait RowReader: Send {
     /// Reads the next row. The JSON object of a call (or an object set) is appended to `out`. `None` at the
@@ -48,6 +51,11 @@ pub trait RowReader: Send {
     /// them. Errors: [`FileError`]: no further row can be read.
     fn pass_over(&mut self, rows: u64) -> Result<u64, FileError> {
         self.skip(rows)
+    }
+
+    /// The most rows that are worth skipping at once: after them the caller looks whether it goes on.
+    fn skips_at_once(&self) -> u64 {
+        SKIPS_AT_ONCE
     }
 
     /// What the file begins with, up to the end of the row that was read last. `None` if the reader does not

@@ -19,8 +19,6 @@ use crate::words::Told;
 /// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must
 /// fit into one request of the log.
 const STEP_BYTES: usize = 512 * 1_024;
-/// Rows that are passed over between two checks whether anybody still waits for the rest.
-const SKIP_ROWS: u64 = 10_000;
 /// Skipped rows after which a step ends, so that a file of nothing else is recorded from time to time.
 const SKIPPED_MAX: u64 = 10_000;
 
@@ -139,7 +137,7 @@ impl<'r> Steps<'r> {
             let until = if unwanted > 0 { limits.rows.start.min(read_from) } else { read_from };
             let prefix = begun.prefix.filter(|prefix| prefix.rows > skipped);
             let until = prefix.map_or(until, |prefix| until.min(prefix.rows));
-            let more = SKIP_ROWS.min(until - skipped);
+            let more = reader.skips_at_once().min(until - skipped);
             let read = if unwanted > 0 { reader.pass_over(more) } else { reader.skip(more) }?;
             skipped += read;
             if read < more {

@@ -18,7 +18,7 @@ use crate::import::reading::opened::Text;
 use crate::import::reading::parquet::{ParquetRows, RowRead};
 use crate::import::reject::Reject;
 use crate::import::row_hash::RowHash;
-use crate::import::rows::{Row, RowReader};
+use crate::import::rows::{Row, RowReader, SKIPS_AT_ONCE};
 use crate::time::UnixMillis;
 use crate::words::{counted, grouped};
 
@@ -185,6 +185,11 @@ fn warn_about_numbers(name: &str, count: u64) {
 }
 
 impl RowReader for ConvertedRows {
+    fn skips_at_once(&self) -> u64 {
+        // Row groups that are skipped as a whole are not read, however long they are.
+        if matches!(self.source, Source::Parquet(_)) { u64::MAX } else { SKIPS_AT_ONCE }
+    }
+
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
         let Self { name, how, source, values: memory, calls, next } = self;
         let mut values = std::mem::take(memory).cleared();

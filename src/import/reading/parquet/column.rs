@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::str;
 
 use super::kind::Kind;
@@ -9,6 +10,9 @@ use super::leaf::{Leaf, Said};
 use super::shape::{Form, Node};
 use super::write::Writer;
 use crate::convert::{RowReject, Value};
+
+/// The JSON that a column has in memory is at most about this long, and that of a row.
+const TEXT_BYTES: usize = 8 * 1024 * 1024;
 
 /// A column that is needed, and the batch of its values that was read last.
 pub(super) struct Column {
@@ -20,11 +24,18 @@ pub(super) struct Column {
     pub(super) leaves: Vec<Leaf>,
     /// The value of the present row, if the column is a single leaf and not null.
     current: Option<usize>,
-    /// The texts of the batch: of each value of a leaf that is said in text, or of each row's JSON.
+    /// The text of the present value of a leaf that is said in text, or the JSON of some rows of the batch: a
+    /// dictionary may give each row a long value.
     text: String,
-    /// Where each text ends.
-    ends: Vec<(usize, Said)>,
-    /// Rows of the batch with a value that cannot be said.
+    /// What the text of the present value is.
+    said: Said,
+    /// The rows of the batch.
+    rows: usize,
+    /// The rows whose JSON is made.
+    made: Range<usize>,
+    /// Where the JSON of each of these ends.
+    ends: Vec<usize>,
+    /// Those with a value that cannot be said.
     rejects: BTreeMap<usize, RowReject>,
     /// Numbers that JSON does not have, and which are null.
     pub(super) not_in_json: u64,
@@ -39,6 +50,9 @@ impl Column {
             leaves,
             current: None,
             text: String::new(),
+            said: Said::Nothing,
+            rows: 0,
+            made: 0..0,
             ends: Vec::new(),
             rejects: BTreeMap::new(),
             not_in_json: 0,
@@ -53,56 +67,52 @@ impl Column {
         }
     }
 
-    /// Makes the values of a batch of this many rows, whose leaves were read.
+    /// Begins a batch of this many rows, whose leaves were read.
     /// Errors: the leaves do not belong together.
-    pub(super) fn make(&mut self, rows: usize) -> Result<(), &'static str> {
+    pub(super) fn begin(&mut self, rows: usize) -> Result<(), &'static str> {
         self.not_in_json += self.leaves.iter().map(Leaf::not_in_json).sum::<u64>();
-        self.text.clear();
+        (self.rows, self.made) = (rows, 0..0);
+        if self.single().is_some() { Ok(()) } else { self.make_json() }
+    }
+
+    /// Makes the JSON of the next rows, as many as have room.
+    fn make_json(&mut self) -> Result<(), &'static str> {
         self.ends.clear();
         self.rejects.clear();
-        let (Form::Leaf, Some(leaf)) = (&self.root.form, self.leaves.first()) else {
-            return self.write_json(rows);
-        };
-        let is_said = match leaf.kind {
-            Kind::Date | Kind::Time(_) | Kind::Timestamp(_) | Kind::Float32 => true,
-            Kind::Decimal(_) | Kind::Uuid | Kind::Bytes => true,
-            Kind::Nothing | Kind::Bool | Kind::Int | Kind::Unsigned32 | Kind::Unsigned64 => false,
-            Kind::Float16 | Kind::Float64 | Kind::Text => false,
-        };
-        if is_said {
-            for value in 0..leaf.values.len() {
-                let said = leaf.say(value, &mut self.text);
-                self.ends.push((self.text.len(), said));
-            }
-        }
-        Ok(())
-    }
-
-    fn write_json(&mut self, rows: usize) -> Result<(), &'static str> {
-        let out = std::mem::take(&mut self.text).into_bytes();
+        let mut out = std::mem::take(&mut self.text).into_bytes();
+        out.clear();
+        self.made = self.made.end..self.made.end;
         let mut writer = Writer::new(&mut self.leaves, out);
-        for row in 0..rows {
-            let reject = writer.write_row(&self.root)?;
-            self.ends.push((writer.len(), Said::Text));
-            if let Some(reject) = reject {
-                self.rejects.insert(row, reject);
+        while self.made.end < self.rows && writer.len() < TEXT_BYTES {
+            if let Some(reject) = writer.write_row(&self.root)? {
+                self.rejects.insert(self.made.end, reject);
             }
+            self.ends.push(writer.len());
+            self.made.end += 1;
         }
-        self.text = writer.end()?;
+        self.text = writer.end(self.made.end == self.rows)?;
         Ok(())
     }
 
-    /// Goes to the next row.
+    /// Goes to the next row, which has this number in the batch.
+    /// Errors: the leaves do not belong together.
     #[inline]
-    pub(super) fn step(&mut self) {
-        if let (Form::Leaf, Some(leaf)) = (&self.root.form, self.leaves.first_mut()) {
-            self.current = if leaf.definition().is_some_and(|level| level == leaf.max.definition) {
-                Some(leaf.take_value())
-            } else {
-                leaf.take_null();
-                None
-            };
-        }
+    pub(super) fn step(&mut self, row: usize) -> Result<(), &'static str> {
+        let (Form::Leaf, Some(leaf)) = (&self.root.form, self.leaves.first_mut()) else {
+            return if row < self.made.end { Ok(()) } else { self.make_json() };
+        };
+        self.current = if leaf.definition().is_some_and(|level| level == leaf.max.definition) {
+            let value = leaf.take_value();
+            if leaf.kind.is_said() {
+                self.text.clear();
+                self.said = leaf.say(value, &mut self.text);
+            }
+            Some(value)
+        } else {
+            leaf.take_null();
+            None
+        };
+        Ok(())
     }
 
     /// The value in the present row, which has this number in the batch.
@@ -132,11 +142,11 @@ impl Column {
             | Kind::Timestamp(_)
             | Kind::Uuid
             | Kind::Bytes => {
-                let (text, said) = self.text_of(at);
-                match said {
+                let text = Cow::Borrowed(self.text.as_str());
+                match self.said {
                     Said::Nothing => Value::Null,
-                    Said::Number => Value::Number(Cow::Borrowed(text)),
-                    Said::Text => Value::Text(Cow::Borrowed(text)),
+                    Said::Number => Value::Number(text),
+                    Said::Text => Value::Text(text),
                     Said::TooLong => return Err(too_long(&self.name)),
                 }
             }
@@ -150,7 +160,7 @@ impl Column {
             let message = format!("column {}: {}", self.name, reject.message);
             return Err(RowReject::new(reject.code, message));
         }
-        let (text, _) = self.text_of(row);
+        let text = self.text_of(row);
         Ok(match text.as_bytes().first() {
             Some(b'{') => Value::Object(Cow::Borrowed(text)),
             Some(b'[') => Value::List(Cow::Borrowed(text)),
@@ -158,10 +168,11 @@ impl Column {
         })
     }
 
-    fn text_of(&self, at: usize) -> (&str, Said) {
-        let from = at.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |(end, _)| *end);
-        let Some((end, said)) = self.ends.get(at) else { return ("", Said::Nothing) };
-        (self.text.get(from..*end).unwrap_or_default(), *said)
+    fn text_of(&self, row: usize) -> &str {
+        let end = |index: usize| self.ends.get(index).copied();
+        let Some(index) = row.checked_sub(self.made.start) else { return "" };
+        let from = index.checked_sub(1).and_then(end).unwrap_or(0);
+        end(index).and_then(|end| self.text.get(from..end)).unwrap_or_default()
     }
 }
 

@@ -30,6 +30,18 @@ pub(super) enum Kind {
     Bytes,
 }
 
+impl Kind {
+    /// Whether its values are said in a text of their own.
+    pub(super) fn is_said(self) -> bool {
+        match self {
+            Self::Date | Self::Time(_) | Self::Timestamp(_) | Self::Float32 => true,
+            Self::Decimal(_) | Self::Uuid | Self::Bytes => true,
+            Self::Nothing | Self::Bool | Self::Int | Self::Unsigned32 | Self::Unsigned64 => false,
+            Self::Float16 | Self::Float64 | Self::Text => false,
+        }
+    }
+}
+
 /// The part of a second that a time counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fraction {

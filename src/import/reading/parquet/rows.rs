@@ -162,7 +162,10 @@ impl ParquetRows {
         let at = self.at;
         self.at += 1;
         self.position += 1;
-        self.columns.iter_mut().for_each(Column::step);
+        if self.columns.iter_mut().try_for_each(|column| column.step(at)).is_err() {
+            self.has_failed = true;
+            return Err(self.torn());
+        }
         let mut rejected = None;
         for column in self.columns.iter().filter(|column| column.slot != NO_SLOT) {
             match column.value(at) {
@@ -186,7 +189,9 @@ impl ParquetRows {
             if in_batch > 0 {
                 let passed = in_batch.min(wanted);
                 for _ in 0..passed {
-                    self.columns.iter_mut().for_each(Column::step);
+                    let at = self.at;
+                    let stepped = self.columns.iter_mut().try_for_each(|column| column.step(at));
+                    stepped.map_err(|_| self.torn())?;
                     self.at += 1;
                 }
                 wanted -= passed;
@@ -225,6 +230,12 @@ impl ParquetRows {
         Ok(())
     }
 
+    /// The failure of a batch whose values do not belong together.
+    fn torn(&self) -> ParquetFault {
+        let group = self.next_group;
+        ParquetFault::damaged(format!("a column in row group {group} is damaged: its levels do not agree"))
+    }
+
     /// Forgets the rest of the present row group.
     fn leave_group(&mut self) {
         self.left = 0;
@@ -253,7 +264,7 @@ impl ParquetRows {
                 }
             }
             let torn = |what| ParquetFault::damaged(format!("{} is damaged: {what}", part()));
-            column.make(rows).map_err(torn)?;
+            column.begin(rows).map_err(torn)?;
             if is_last {
                 for leaf in &mut column.leaves {
                     match leaf.skip(1) {

@@ -8,9 +8,13 @@ use super::leaf::{Leaf, Said};
 use super::shape::{Form, Node, Repeated};
 use crate::convert::RowReject;
 use crate::json::{quoted, write_number};
+use crate::words::about_bytes;
 
 /// The leaves of a column do not say the same of a row.
 const TORN: &str = "its levels do not agree";
+
+/// The most bytes of a row's JSON. No call may be so long.
+const ROW_TEXT_MAX: usize = 64 * 1024 * 1024;
 
 /// Writes the rows of a batch, one after the other.
 pub(super) struct Writer<'l> {
@@ -18,13 +22,15 @@ pub(super) struct Writer<'l> {
     out: Vec<u8>,
     /// A value in text, before its quotes are known.
     text: String,
+    /// Where the row begins.
+    row_start: usize,
     reject: Option<RowReject>,
 }
 
 impl<'l> Writer<'l> {
     /// A writer that appends to `out`.
     pub(super) fn new(leaves: &'l mut [Leaf], out: Vec<u8>) -> Self {
-        Self { leaves, out, text: String::new(), reject: None }
+        Self { leaves, out, text: String::new(), row_start: 0, reject: None }
     }
 
     /// How many bytes were written.
@@ -32,9 +38,10 @@ impl<'l> Writer<'l> {
         self.out.len()
     }
 
-    /// What was written. Errors: the leaves have values that belong to no row.
-    pub(super) fn end(self) -> Result<String, &'static str> {
-        if !self.leaves.iter().all(Leaf::is_at_end) {
+    /// What was written, up to the end of the batch if it `is_last`.
+    /// Errors: the leaves have values that belong to no row.
+    pub(super) fn end(self, is_last: bool) -> Result<String, &'static str> {
+        if is_last && !self.leaves.iter().all(Leaf::is_at_end) {
             return Err(TORN);
         }
         // Texts were checked before they were written.
@@ -44,6 +51,7 @@ impl<'l> Writer<'l> {
     /// Writes a row. Returns why it cannot be used, if it has a value that cannot be written.
     /// Errors: the leaves do not belong together.
     pub(super) fn write_row(&mut self, root: &Node) -> Result<Option<RowReject>, &'static str> {
+        self.row_start = self.out.len();
         self.write(root, 0)?;
         if self.leaves.iter().any(|leaf| leaf.repetition() != 0) {
             return Err(TORN);
@@ -136,6 +144,13 @@ impl<'l> Writer<'l> {
     ) -> Result<(), &'static str> {
         loop {
             write(self)?;
+            if self.out.len() - self.row_start > ROW_TEXT_MAX {
+                // The values are still taken from the leaves, and the row is rejected.
+                self.out.truncate(self.row_start);
+                let text =
+                    format!("a list or map takes more than {} as JSON", about_bytes(ROW_TEXT_MAX as u64));
+                self.reject = Some(RowReject::new("too-long", text));
+            }
             let mut next = self.leaves_of(node).iter().map(|leaf| leaf.repetition());
             let first = next.next().unwrap_or(0);
             // A higher level would belong to a list that is over.
