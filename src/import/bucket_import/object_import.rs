@@ -74,6 +74,8 @@ pub(super) fn limits_of(import: &BucketImport) -> String {
 struct Begun {
     object: S3Object,
     state: ObjectState,
+    /// Whether an earlier pass began it, and what became of its files is not recorded.
+    was_open: bool,
     /// When the object was stored.
     stored_at: Option<UnixMillis>,
 }
@@ -107,8 +109,8 @@ impl ObjectImport {
                     return ObjectEnd::Files(vec![(became, FileReport::new(name, end))]);
                 }
             };
-            let mut state = begun.state.clone();
-            let ends = self.files(&name, begun, &mut state).await;
+            let (mut state, was_open) = (begun.state.clone(), begun.was_open);
+            let (is_opened, ends) = self.files(&name, begun, &mut state).await;
             state.has_calls |= ends.iter().any(|(_, report)| has_calls(report.progress));
             let may_begin_again =
                 !state.has_calls && ends.iter().any(|(became, _)| *became == Became::Changed);
@@ -116,6 +118,8 @@ impl ObjectImport {
                 state.stage = Stage::Done;
             } else if ends.iter().all(|(became, _)| became.is_settled()) && !may_begin_again {
                 (state.stage, state.given_up_with) = (Stage::Poison, self.options());
+            } else if state.is_archive && (is_stopped(&ends) || (was_open && !is_opened)) {
+                // Whether calls of its files are stored is not known: it stays open.
             } else {
                 state.stage = Stage::Waiting;
             }
@@ -185,6 +189,7 @@ impl ObjectImport {
             _ => {}
         }
         let same = known.filter(|state| state.is_of(&object.version.etag, object.len));
+        let is_known = same.is_some();
         let mut state =
             same.unwrap_or_else(|| ObjectState::open(&object.version.etag, object.len, object.ids().0));
         if standing == Standing::Poison {
@@ -196,9 +201,9 @@ impl ObjectImport {
             // The options are others now.
             (state.attempts, state.given_up_with) = (0, String::new());
         }
-        state.stage = Stage::Open;
+        let was_open = std::mem::replace(&mut state.stage, Stage::Open) == Stage::Open && is_known;
         self.write(state.clone(), &key).await?;
-        Ok(Begun { object, state, stored_at: now.last_modified })
+        Ok(Begun { object, state, was_open, stored_at: now.last_modified })
     }
 
     /// The version of the object that is there now, and when it was stored.
@@ -290,12 +295,17 @@ impl ObjectImport {
         Ok(files)
     }
 
-    /// Imports the files of an object, one after the other.
-    async fn files(&self, name: &str, begun: Begun, state: &mut ObjectState) -> Vec<(Became, FileReport)> {
+    /// Imports the files of an object, one after the other. Returns also whether the object could be opened.
+    async fn files(
+        &self,
+        name: &str,
+        begun: Begun,
+        state: &mut ObjectState,
+    ) -> (bool, Vec<(Became, FileReport)>) {
         let Begun { object, stored_at, .. } = begun;
         let files = match self.opened(name, object, state).await {
             Ok(files) => files,
-            Err((became, end)) => return vec![(became, FileReport::new(name.to_owned(), end))],
+            Err((became, end)) => return (false, vec![(became, FileReport::new(name.to_owned(), end))]),
         };
         let mut ends = Vec::with_capacity(files.len());
         for file in files {
@@ -306,7 +316,7 @@ impl ObjectImport {
             };
             ends.push(ended);
         }
-        ends
+        (true, ends)
     }
 
     /// Imports one file.
@@ -381,7 +391,7 @@ impl ObjectImport {
             rejects_owner: self.rejects_owner(&file, &chosen),
             rate: None,
             reject_sink: None,
-            part_bytes: None,
+            part_bytes: self.deps.step_bytes,
         };
         let report = import_file(&job, &*self.deps.target, &self.deps.counters, &self.deps.stop).await;
         let became = match &report.end {
@@ -435,6 +445,11 @@ impl ObjectImport {
     ) -> Result<T, JournalError> {
         on_disk(&self.deps.journal, work).await
     }
+}
+
+/// Whether a file did not reach its end because the pass was stopped.
+fn is_stopped(ends: &[(Became, FileReport)]) -> bool {
+    ends.iter().any(|(became, _)| *became == Became::Stopped)
 }
 
 /// Does work with a journal on a thread that may wait for the disk.

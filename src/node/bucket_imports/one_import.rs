@@ -162,6 +162,7 @@ impl OneImport {
             random: Arc::clone(&self.deps.random),
             counters,
             stop: self.stop.clone(),
+            step_bytes: None,
         }
     }
 
