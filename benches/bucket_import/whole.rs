@@ -168,8 +168,9 @@ fn job(bytes: Bytes, folder: &Path) -> Job {
 fn by_import_csv(runtime: &Runtime, table: &Bytes) {
     let node = Node::new();
     let job = job(table.clone(), node.dir.path());
-    let importing = import_file(&job, &node.importer, &Counters::default(), &CancellationToken::new());
-    assert_eq!(runtime.block_on(importing).end, FileEnd::Done);
+    let (counters, stop) = (Counters::default(), CancellationToken::new());
+    let imported = runtime.block_on(import_file(&job, &node.importer, &counters, &stop));
+    assert_eq!(imported.end, FileEnd::Done);
 }
 
 fn by_pass(runtime: &Runtime, table: &Bytes) {

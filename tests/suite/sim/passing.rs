@@ -5,6 +5,7 @@
 //! goes on when the world says so. So every schedule is repeated exactly, and a life can end at each of these
 //! places, or at any change of the disk in between. Waits before a retry take no time.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -133,7 +134,8 @@ impl Baton {
             self.came.notify_all();
             granted
         };
-        let fate = granted.await.unwrap_or(Fate::Fails);
+        // A pass that is killed comes no further.
+        let Ok(fate) = granted.await else { return pending().await };
         if fate != Fate::Proper {
             self.needs_time();
         }
@@ -215,7 +217,10 @@ impl Append for HandedOver {
                 self.baton.came.notify_all();
                 answered
             };
-            answered.await.unwrap_or(Err(AppendError::Stopped))
+            match answered.await {
+                Ok(answer) => answer,
+                Err(_) => pending().await,
+            }
         })
     }
 }
