@@ -25,7 +25,7 @@ use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::store::fake::{FakeStore, Step};
 use forebay::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
-use forebay::store::{Attempted, Head, ObjectStore as _, ObjectVersion, Put, PutMode};
+use forebay::store::{Attempted, Fault, Head, ObjectStore as _, ObjectVersion, Put, PutMode};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -380,6 +380,26 @@ async fn an_object_that_changed_after_a_kill_is_not_read_if_calls_of_it_are_stor
             if expected == "done" { (1, 0) } else { (0, 1) },
             "{steps} {stores_last}: {report:?}"
         );
+    }
+}
+
+/// What is stored of it is in the records of its files alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_cannot_be_opened_after_a_kill_is_still_the_version_that_counts() {
+    for is_archive in [false, true] {
+        let (node, store) = (node(), FakeStore::new());
+        let text = lines("a", ROWS);
+        let bytes = if is_archive { archive(&[("1", text.as_str())]) } else { text.into_bytes() };
+        put(&store, "in/a.json", bytes).await;
+        let first = import(&node);
+        let node = killed_at(node, &store, first, 1, false).await;
+        let denied = Step::Answer { fault: Fault::Refused, status: Some(403), code: Some("AccessDenied") };
+        store.script_reads([Step::Proper, Step::Proper, denied]);
+        let report = passed(&node, &store, import(&node)).await;
+        assert_eq!(files(&report), [("denied", 1)], "{report:?}");
+        put(&store, "in/a.json", lines("b", 50)).await;
+        let report = passed(&node, &store, import(&node)).await;
+        assert_eq!((files(&report), report.skipped_for(Skip::Changed)), (vec![], 1), "{report:?}");
     }
 }
 
