@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::listing::{SIZE, Store, etag, key};
 use crate::number;
-use crate::turns::{Counts, compare};
+use crate::turns::compare;
 use crate::whole::{Node, import, location};
 
 /// Objects that one change of the journal notes.
@@ -94,7 +94,6 @@ pub(crate) fn measure() {
         "a key that is listed",
         keys,
         rounds,
-        Counts::Cpu,
         vec![
             ("bare listing", Box::new(|| assert_eq!(runtime.block_on(list(&store)), keys))),
             ("pass over keys that are known", Box::new(|| pass_over(&runtime, &node, &store, keys))),

@@ -16,7 +16,7 @@ use forebay::import::{RowReader, identity};
 use forebay::time::UnixMillis;
 
 use crate::number;
-use crate::turns::{Counts, compare};
+use crate::turns::compare;
 
 /// Bytes of calls after which memory is used again, as a step is.
 const STEP_BYTES: usize = 512 * 1_024;
@@ -191,7 +191,6 @@ pub(crate) fn measure() {
         "cells of a row with ten fields to a call",
         rows,
         rounds,
-        Counts::Speed,
         vec![
             ("plan of import csv", Box::new(cells_by_plan)),
             ("converter", Box::new(|| convert_cells(&csv, &converter_all))),
@@ -203,7 +202,6 @@ pub(crate) fn measure() {
         "bytes of a file to calls",
         rows,
         rounds,
-        Counts::Speed,
         vec![
             ("import csv", Box::new(|| read_all(csv_rows(&table)))),
             ("converter, CSV", Box::new(|| read_all(converted_rows(&converter_table, &csv)))),

@@ -1,5 +1,7 @@
 //! Runs stages in turns, and compares each with the first one of its round.
 
+#![expect(clippy::indexing_slicing, reason = "both times are always there")]
+
 use std::fs;
 use std::time::Duration;
 
@@ -8,15 +10,6 @@ use forebay::time::Clock as _;
 
 /// One stage: its name, and what it does.
 pub(crate) type Stage<'s> = (&'s str, Box<dyn FnMut() + 's>);
-
-/// The time that counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counts {
-    /// How fast a stage is: more is better.
-    Speed,
-    /// CPU of the process: less is better.
-    Cpu,
-}
 
 /// CPU of all threads of this process so far, those that ended included.
 fn cpu() -> Duration {
@@ -34,31 +27,36 @@ fn median(mut figures: Vec<f64>) -> (f64, f64, f64) {
     (at(figures.len() / 2), at(0), at(figures.len().saturating_sub(1)))
 }
 
-/// Runs the stages in turns, and prints for each what a unit costs and the ratio to the first stage, within a round.
-pub(crate) fn compare(title: &str, units: u64, rounds: u64, counts: Counts, mut stages: Vec<Stage<'_>>) {
+/// Runs the stages in turns, and prints for each the CPU that a unit costs, and how many times the time of the first
+/// stage it takes, within a round: in CPU, and by the clock. On a busy machine only CPU means something.
+pub(crate) fn compare(title: &str, units: u64, rounds: u64, mut stages: Vec<Stage<'_>>) {
     let clock = SystemClock::new();
-    let mut seconds: Vec<Vec<f64>> = vec![Vec::new(); stages.len()];
+    let mut took: Vec<[Vec<f64>; 2]> = vec![Default::default(); stages.len()];
     for _ in 0..rounds {
-        for ((_, stage), seconds) in stages.iter_mut().zip(&mut seconds) {
-            let began = (clock.monotonic(), cpu());
+        for ((_, stage), [by_cpu, by_clock]) in stages.iter_mut().zip(&mut took) {
+            let began = (cpu(), clock.monotonic());
             stage();
-            let took = match counts {
-                Counts::Speed => clock.monotonic() - began.0,
-                Counts::Cpu => cpu() - began.1,
-            };
-            seconds.push(took.as_secs_f64());
+            by_cpu.push((cpu() - began.0).as_secs_f64());
+            by_clock.push((clock.monotonic() - began.1).as_secs_f64());
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let units = units as f64;
-    let what = if counts == Counts::Speed { "speed" } else { "CPU" };
-    println!("{title}: {units} in each of {rounds} rounds; {what} / the first, median (least to most)");
-    let first = seconds.first().cloned().unwrap_or_default();
-    for ((name, _), seconds) in stages.iter().zip(&seconds) {
-        let ratio = |(one, this): (&f64, &f64)| if counts == Counts::Speed { one / this } else { this / one };
-        let (middle, least, most) = median(first.iter().zip(seconds).map(ratio).collect());
-        let (time, ..) = median(seconds.clone());
-        println!("{name:44} {:>9.0} ns   {middle:.3} ({least:.3} to {most:.3})", time / units * 1e9);
+    let per_unit = units as f64;
+    println!("{title}: {units} in each of {rounds} rounds; time / that of the first, median (least to most)");
+    let first = took.first().cloned().unwrap_or_default();
+    for ((name, _), took) in stages.iter().zip(&took) {
+        let (time, ..) = median(took[0].clone());
+        let ratios = [0, 1].map(|of| {
+            let ratios = first[of].iter().zip(&took[of]).map(|(one, this)| this / one);
+            let (middle, least, most) = median(ratios.collect());
+            format!("{middle:.3} ({least:.3} to {most:.3})")
+        });
+        println!(
+            "{name:32} {:>7.0} ns of CPU   CPU {}   clock {}",
+            time / per_unit * 1e9,
+            ratios[0],
+            ratios[1]
+        );
     }
     println!();
 }

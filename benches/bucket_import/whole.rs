@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::rows::{converter, converter_table, converter_text, csv_rows, table};
-use crate::turns::{Counts, compare};
+use crate::turns::compare;
 use crate::{argument, number};
 
 /// Every wish is one source.
@@ -192,7 +192,6 @@ pub(crate) fn measure() {
         "a table of ten columns into a spool in memory",
         rows,
         rounds,
-        Counts::Speed,
         vec![
             ("import csv", Box::new(|| by_import_csv(&runtime, &table))),
             ("pass over a bucket", Box::new(|| by_pass(&runtime, &converter_table))),
