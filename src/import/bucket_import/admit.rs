@@ -55,8 +55,9 @@ pub(super) enum Admission {
     GivenUp(Stage, Option<LastError>),
     /// It is being imported by somebody else.
     InUse,
-    /// Its import begins, or goes on. `anew`: it was done, and begins at its first row.
-    Begins { state: Box<ObjectState>, anew: bool, in_use: ObjectInUse },
+    /// Its import begins, or goes on. `anew`: it was done, and begins at its first row. `was_open`: an earlier pass
+    /// began it, and what became of its files is not recorded.
+    Begins { state: Box<ObjectState>, anew: bool, was_open: bool, in_use: ObjectInUse },
 }
 
 /// Whether calls of the version that is kept are stored, when another one was met. Waits for the disk.
@@ -91,8 +92,8 @@ pub(super) fn admit(
         return Ok(Admission::InUse);
     }
     let known = ObjectState::read(journal, rules.id, key)?;
-    let (mut state, anew) = match known {
-        None => (ObjectState::open(etag, *len, *file), false),
+    let (mut state, anew, was_open) = match known {
+        None => (ObjectState::open(etag, *len, *file), false, false),
         Some(mut known) => {
             let standing = known.standing(etag, *len, &rules.options);
             let is_stored = is_stored(importer, &known, standing, (rules.id, &rules.source))?;
@@ -105,11 +106,14 @@ pub(super) fn admit(
                 return Ok(Admission::LeftOut { is_new });
             }
             match standing {
-                Standing::Done if rules.again => (known, true),
+                Standing::Done if rules.again => (known, true, false),
                 Standing::Done => return Ok(Admission::Done),
                 Standing::Poison => return Ok(Admission::GivenUp(known.stage, known.error)),
-                _ if known.is_of(etag, *len) => (known, false),
-                _ => (known.other(etag, *len, *file, is_stored), false),
+                _ if known.is_of(etag, *len) => {
+                    let was_open = known.stage == Stage::Open;
+                    (known, false, was_open)
+                }
+                _ => (known.other(etag, *len, *file, is_stored), false, false),
             }
         }
     };
@@ -120,5 +124,8 @@ pub(super) fn admit(
     state.stage = Stage::Open;
     state.write(journal, rules.id, key)?;
     let in_use = turn.take(rules.id, key);
-    Ok(in_use.map_or(Admission::InUse, |in_use| Admission::Begins { state: Box::new(state), anew, in_use }))
+    Ok(match in_use {
+        Some(in_use) => Admission::Begins { state: Box::new(state), anew, was_open, in_use },
+        None => Admission::InUse,
+    })
 }

@@ -36,4 +36,6 @@ pub struct PassDeps {
     pub scan: Scan,
     /// Stops the pass after a step.
     pub stop: CancellationToken,
+    /// Bytes of calls after which a step is handed over. `None`: steps are as large as a request.
+    pub step_bytes: Option<usize>,
 }

@@ -81,6 +81,8 @@ struct Begun {
     object: S3Object,
     state: ObjectState,
     how: How,
+    /// Whether an earlier pass began it, and what became of its files is not recorded.
+    was_open: bool,
     in_use: ObjectInUse,
 }
 
@@ -150,14 +152,17 @@ impl ObjectImport {
                     return ObjectEnd::Files(before);
                 }
             };
-            let Begun { object, mut state, how, in_use } = begun;
-            let ends = self.files((&name, object), how, &mut state).await;
+            let Begun { object, mut state, how, was_open, in_use } = begun;
+            let (is_opened, ends) = self.files((&name, object), how, &mut state).await;
+            let is_stopped = ends.iter().any(|(became, _)| *became == Became::Stopped);
             state.has_calls |= ends.iter().any(|(_, report)| has_stored(report.progress));
             let is_changed = ends.iter().any(|(became, _)| *became == Became::Changed);
             let may_begin_again = !state.has_calls && is_changed;
             state.error = ends.iter().find_map(|(_, report)| error_of(&report.end)).or(state.error);
             if ends.iter().all(|(became, _)| matches!(became, Became::Done | Became::DoneBefore)) {
                 (state.stage, state.error) = (Stage::Done, None);
+            } else if state.is_archive && (is_stopped || (was_open && !is_opened)) {
+                // Whether calls of its files are stored is not known: it stays open.
             } else if !ends.iter().all(|(became, _)| became.is_settled()) || may_begin_again {
                 state.stage = Stage::Waiting;
             } else if is_changed {
@@ -226,9 +231,9 @@ impl ObjectImport {
                 Err(NotBegun::Ended(became, FileEnd::Failed(error)))
             }
             Admission::InUse => Err(NotBegun::Ended(Became::Stopped, FileEnd::Stopped)),
-            Admission::Begins { state, anew, in_use } => {
+            Admission::Begins { state, anew, was_open, in_use } => {
                 let how = How { stored_at: now.last_modified, resets: state.resets, anew };
-                Ok(Begun { object, state: *state, how, in_use })
+                Ok(Begun { object, state: *state, how, was_open, in_use })
             }
         }
     }
@@ -369,16 +374,16 @@ impl ObjectImport {
         Ok(files)
     }
 
-    /// Imports the files of an object, one after the other.
+    /// Imports the files of an object, one after the other. Returns also whether the object could be opened.
     async fn files(
         &self,
         (name, object): (&str, S3Object),
         how: How,
         state: &mut ObjectState,
-    ) -> Vec<(Became, FileReport)> {
+    ) -> (bool, Vec<(Became, FileReport)>) {
         let files = match self.opened(name, object, state).await {
             Ok(files) => files,
-            Err((became, end)) => return vec![(became, FileReport::new(name.to_owned(), end))],
+            Err((became, end)) => return (false, vec![(became, FileReport::new(name.to_owned(), end))]),
         };
         let mut ends = Vec::with_capacity(files.len());
         for file in files {
@@ -389,7 +394,7 @@ impl ObjectImport {
             };
             ends.push(ended);
         }
-        ends
+        (true, ends)
     }
 
     /// Imports one file.
@@ -467,7 +472,7 @@ impl ObjectImport {
             rejects_owner: self.rejects_owner(&file, &chosen),
             rate: None,
             reject_sink: None,
-            part_bytes: None,
+            part_bytes: self.deps.step_bytes,
         };
         let report = import_file(&job, &*self.deps.target, &self.deps.counters, &self.deps.stop).await;
         let became = match &report.end {

@@ -18,7 +18,7 @@ const VERSION: u32 = 2;
 pub(super) enum Stage {
     /// It has begun; its result is not recorded.
     Open,
-    /// It did not reach the end, and will go on.
+    /// It did not reach the end, and will go on. Of an archive, it is known whether calls are stored.
     Waiting,
     /// Each of its files is imported.
     Done,
@@ -153,8 +153,9 @@ impl ObjectState {
             (false, _) if self.has_calls => Standing::Changed,
             // The results of its files were not recorded. Each file has a record, and there may be many.
             (false, Stage::Open) if self.is_archive => Standing::Changed,
-            (false, Stage::Open) => Standing::Unsure,
-            (false, Stage::Waiting | Stage::Poison | Stage::Changed) => Standing::Wanted,
+            // That none of its files has a call was seen before it was noted.
+            (false, _) if self.is_archive => Standing::Wanted,
+            (false, _) => Standing::Unsure,
         }
     }
 
@@ -249,15 +250,18 @@ mod tests {
         };
         check(state(Stage::Done), Standing::Done, Standing::Changed);
         check(state(Stage::Open), Standing::Wanted, Standing::Unsure);
-        check(state(Stage::Waiting), Standing::Wanted, Standing::Wanted);
-        check(state(Stage::Poison), Standing::Wanted, Standing::Wanted);
+        check(state(Stage::Waiting), Standing::Wanted, Standing::Unsure);
+        check(state(Stage::Poison), Standing::Wanted, Standing::Unsure);
         let given_up = ObjectState { given_up_with: "o".to_owned(), ..state(Stage::Poison) };
-        check(given_up, Standing::Poison, Standing::Wanted);
+        check(given_up, Standing::Poison, Standing::Unsure);
         for stage in [Stage::Open, Stage::Waiting] {
             let stored = ObjectState { has_calls: true, ..state(stage) };
             check(stored, Standing::Wanted, Standing::Changed);
         }
-        check(ObjectState { is_archive: true, ..state(Stage::Open) }, Standing::Wanted, Standing::Changed);
+        let archive = |stage| ObjectState { is_archive: true, ..state(stage) };
+        check(archive(Stage::Open), Standing::Wanted, Standing::Changed);
+        check(archive(Stage::Waiting), Standing::Wanted, Standing::Wanted);
+        check(archive(Stage::Poison), Standing::Wanted, Standing::Wanted);
         let changed = ObjectState { has_calls: true, ..state(Stage::Changed) };
         check(changed.clone(), Standing::Poison, Standing::Changed);
         check(changed.reset(), Standing::Wanted, Standing::Changed);

@@ -300,6 +300,7 @@ impl OneImport {
             again: asked.is_some_and(|asked| asked.again),
             scan: Scan::Full,
             stop: self.stop.clone(),
+            step_bytes: None,
         }
     }
 

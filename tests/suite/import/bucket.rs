@@ -29,7 +29,7 @@ use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::store::fake::{FakeStore, Step};
 use forebay::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
-use forebay::store::{Attempted, Head, ObjectStore as _, ObjectVersion, Put, PutMode};
+use forebay::store::{Attempted, Fault, Head, ObjectStore as _, ObjectVersion, Put, PutMode};
 use forebay::time::UnixMillis;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,7 @@ use super::importer::{Node, node};
 use super::support::rejects;
 use crate::support::stored::stored;
 use crate::support::wait;
+pub(super) use crate::support::zip::archive;
 
 const BUCKET: &str = "lake";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -137,6 +138,7 @@ pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         again: false,
         scan: Scan::Full,
         stop: CancellationToken::new(),
+        step_bytes: None,
     }
 }
 
@@ -271,31 +273,6 @@ async fn tables_and_archives_are_imported_by_their_columns() {
     assert_eq!((again.known, files(&again)), (3, vec![("failed", 1)]));
 }
 
-/// An archive with stored entries.
-pub(super) fn archive(entries: &[(&str, impl AsRef<[u8]>)]) -> Vec<u8> {
-    let (mut out, mut directory) = (Vec::new(), Vec::new());
-    for (name, text) in entries {
-        let text = text.as_ref();
-        let at = u32::try_from(out.len()).unwrap();
-        let (crc, len) = (crc32fast::hash(text), u32::try_from(text.len()).unwrap());
-        let mut about = [20_u16, 0, 0, 0, 33].map(u16::to_le_bytes).concat();
-        about.extend([crc, len, len].map(u32::to_le_bytes).concat());
-        about.extend([u16::try_from(name.len()).unwrap(), 0].map(u16::to_le_bytes).concat());
-        out.extend([b"PK\x03\x04", about.as_slice(), name.as_bytes(), text].concat());
-        directory.extend(
-            [b"PK\x01\x02\x14\0", about.as_slice(), &[0; 10], &at.to_le_bytes(), name.as_bytes()].concat(),
-        );
-    }
-    let (at, len) = (u32::try_from(out.len()).unwrap(), u32::try_from(directory.len()).unwrap());
-    let count = u16::try_from(entries.len()).unwrap();
-    out.extend(directory);
-    out.extend_from_slice(b"PK\x05\x06\0\0\0\0");
-    out.extend([count, count].map(u16::to_le_bytes).concat());
-    out.extend([len, at].map(u32::to_le_bytes).concat());
-    out.extend([0, 0]);
-    out
-}
-
 /// Takes so many steps, and never answers the next one.
 #[derive(Debug)]
 struct Stalls {
@@ -412,6 +389,26 @@ async fn an_object_that_changed_after_a_kill_is_not_read_if_calls_of_it_are_stor
             if expected == "done" { (1, 0) } else { (0, 1) },
             "{steps} {stores_last}: {report:?}"
         );
+    }
+}
+
+/// What is stored of it is in the records of its files alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_cannot_be_opened_after_a_kill_is_still_the_version_that_counts() {
+    for is_archive in [false, true] {
+        let (node, store) = (node(), FakeStore::new());
+        let text = lines("a", ROWS);
+        let bytes = if is_archive { archive(&[("1", text.as_str())]) } else { text.into_bytes() };
+        put(&store, "in/a.json", bytes).await;
+        let first = import(&node);
+        let node = killed_at(node, &store, first, 1, false).await;
+        let denied = Step::Answer { fault: Fault::Refused, status: Some(403), code: Some("AccessDenied") };
+        store.script_reads([Step::Proper, Step::Proper, denied]);
+        let report = passed(&node, &store, import(&node)).await;
+        assert_eq!(files(&report), [("denied", 1)], "{report:?}");
+        put(&store, "in/a.json", lines("b", 50)).await;
+        let report = passed(&node, &store, import(&node)).await;
+        assert_eq!((files(&report), report.skipped_for(Skip::Changed)), (vec![], 1), "{report:?}");
     }
 }
 

@@ -197,6 +197,7 @@ pub(super) fn bucket(world: &World) -> Result<(), Violation> {
     }
     missing(world, &copies_of)?;
     world.check_imports(&copies_of)?;
+    world.check_bucket_import(&copies_of)?;
     letters.missing(world)?;
     counted(world, delivered.keys(), &letters)?;
     if world.plan.remembers_all() {

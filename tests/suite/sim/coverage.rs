@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Minimum counts in ten thousand schedules: about a fifth of the usual counts.
-const AT_LEAST: [(&str, u64); 99] = [
+const AT_LEAST: [(&str, u64); 112] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -27,6 +27,20 @@ const AT_LEAST: [(&str, u64); 99] = [
     ("a file with rows that repeat calls", 300),
     ("a lost row named", 25),
     ("a start without imports", 10),
+    // Imports of a bucket.
+    ("a pass over a bucket", 2_500),
+    ("a pass that could not go on", 100),
+    ("a file of a bucket begun", 1_200),
+    ("a file of a bucket continued", 300),
+    ("a file of a bucket imported", 800),
+    ("a file of a bucket known", 40),
+    ("rows of a bucket taken", 2_400),
+    ("an object replaced", 600),
+    ("an object deleted", 180),
+    ("an object imported as a whole", 500),
+    ("an object of which nothing is imported", 250),
+    ("an import changed", 500),
+    ("an import paused", 250),
     // Destinations.
     ("an invocation", 55_000),
     ("an invocation that fails", 6_000),

@@ -23,6 +23,7 @@ use forebay::time::{Clock, UnixMillis};
 
 use super::clients::Clients;
 use super::journal::SimJournal;
+use super::passing::{HandedOver, PassClock};
 use super::process::{Process, Seeded};
 use super::world::{Violation, World};
 use crate::support::sim_disk::Dice;
@@ -487,7 +488,7 @@ impl World {
 
     /// The taking side of this process. `None` if trouble keeps it from starting.
     pub(super) fn importer(&self, process: &mut Process) -> Result<Option<Arc<Importer>>, Violation> {
-        if process.importer.is_none() && !self.imports.is_empty() {
+        if process.importer.is_none() && (!self.imports.is_empty() || self.bucket.is_some()) {
             let troubles = || self.disk.failures() + self.disk.space_missed() + process.disk.handles_missed();
             let before = troubles();
             match self.new_importer(process) {
@@ -502,16 +503,24 @@ impl World {
     }
 
     fn new_importer(&self, process: &Process) -> Result<Importer, JournalError> {
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let clock: Arc<dyn Clock> = match &process.baton {
+            Some(baton) => Arc::new(PassClock(Arc::clone(baton))),
+            None => Arc::new(self.clock.clone()),
+        };
         // The ids that it makes decide nothing.
         let random = Arc::new(Seeded(Mutex::new(Dice(self.imports.lock().life))));
-        let appender = Noting { appender: process.spool.appender(), clients: self.clients.clone() };
+        let appender: Arc<dyn Append> = match &process.baton {
+            Some(baton) => {
+                Arc::new(HandedOver { appender: process.spool.appender(), baton: Arc::clone(baton) })
+            }
+            None => Arc::new(Noting { appender: process.spool.appender(), clients: self.clients.clone() }),
+        };
         let metrics = Metrics::new();
         let deps = IngestDeps {
             clock: Arc::clone(&clock),
             random,
             metrics: metrics.clone(),
-            appender: Arc::new(appender),
+            appender,
             fingerprinter: process.spool.fingerprinter(),
             live: Arc::default(),
         };

@@ -23,7 +23,8 @@ impl World {
             return Err("D2: destinations cannot be started, and nothing fails".to_owned());
         }
         for _ in 0..400 {
-            let imported = self.import_all(&mut process).await?;
+            let files = self.import_all(&mut process).await?;
+            let imported = self.pass_all(&mut process).await? && files;
             let unanswered = self.clients.unanswered();
             if unanswered.is_empty() && imported {
                 break;
@@ -54,6 +55,11 @@ impl World {
         if !self.clients.unanswered().is_empty() {
             let usage = process.spool.log().usage();
             return Err(format!("I8: calls are refused although the store accepts everything: {usage:?}"));
+        }
+        if let Some(bucket) = self.bucket.as_ref().filter(|bucket| !bucket.objects.are_settled()) {
+            return Err(format!(
+                "I8: a bucket is not imported although the store accepts everything: {bucket:?}"
+            ));
         }
         if !self.imports.are_done() {
             return Err(format!(

@@ -16,6 +16,7 @@
     reason = "a simulation that cannot continue panics on the spot"
 )]
 
+mod bucket_imports;
 mod check;
 mod clients;
 mod clock;
@@ -34,6 +35,8 @@ mod last_life;
 mod letters;
 mod local_journal;
 mod notes_rot;
+mod objects;
+mod passing;
 mod plan;
 mod planted;
 mod process;

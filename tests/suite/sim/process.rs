@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::check;
 use super::clock::SimClock;
+use super::passing::{Baton, Passing};
 use super::rotten::Rotten;
 use super::world::{Violation, World};
 use crate::support::sim_disk::{Dice, SimDisk};
@@ -41,6 +42,9 @@ pub(super) struct Process {
     pub(super) waiting_bytes: u64,
     /// The taking side of imports, in worlds that have any.
     pub(super) importer: Option<Arc<Importer>>,
+    /// The pass over a bucket that is under way, and what it waits with, in worlds that have one.
+    pub(super) passing: Option<Passing>,
+    pub(super) baton: Option<Arc<Baton>>,
     /// In worlds that have any.
     pub(super) destinations: Option<Destinations>,
     /// Sets another configuration of destinations.
@@ -224,6 +228,8 @@ impl World {
             disk,
             waiting_bytes: 0,
             importer: None,
+            passing: None,
+            baton: self.new_baton(),
             destinations: None,
             setting: None,
         };
@@ -236,7 +242,9 @@ impl World {
         let grace = Duration::from_millis(self.dice.log(5_000));
         process.delivery.clone().shutdown(self.dice.chance(700), grace).await;
         self.stop_destinations(&mut process).await;
-        let Process { spool, scheduler, disk, .. } = process;
+        // A pass that is abandoned goes on at its next row, as after a kill.
+        let Process { spool, scheduler, disk, passing, .. } = process;
+        drop(passing);
         let delivered = scheduler.await.is_ok();
         self.damage.look(&self.disk);
         let ended = delivered && spool.close().is_ok();

@@ -351,7 +351,7 @@ fn failure(fault: Fault, status: Option<u16>, code: Option<&str>) -> StoreError 
 }
 
 /// The output of a future that never waits.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("the fake store never waits"),

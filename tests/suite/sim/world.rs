@@ -5,12 +5,14 @@ use forebay::object::S3Location;
 use forebay::sources::SourceId;
 use forebay::store::PutMode;
 
+use super::bucket_imports::BucketWorld;
 use super::check;
 use super::clients::Clients;
 use super::clock::SimClock;
 use super::damage::Damage;
 use super::destinations::Second;
 use super::imports::Imports;
+use super::objects::Objects;
 use super::plan::Plan;
 use super::process::Process;
 use super::rotten::{Rotten, RottenFiles};
@@ -32,6 +34,8 @@ pub(super) struct World {
     pub(super) clients: Clients,
     pub(super) imports: Imports,
     pub(super) import_dice: Dice,
+    /// The import of a bucket, in worlds that have one.
+    pub(super) bucket: Option<BucketWorld>,
     /// The second reader of the log, in worlds that have one.
     pub(super) second: Option<Second>,
     pub(super) trace: Trace,
@@ -73,6 +77,13 @@ impl World {
         let trouble_dice = Dice(seed ^ 0x0DD_7A0B_1E50_0000);
         let second = Second::draw((second_dice, trouble_dice), &plan, &clients, (&disk, &trace));
         let imports = Imports::draw(&mut import_dice, plan.imports, &clients, trace.clone());
+        // Rotten bits have enough schedules of files: there a lost row is told from one that was never read.
+        let mut bucket_dice = Dice(seed ^ 0xB0C4_E71A_4E00_0000);
+        let has_bucket = bucket_dice.chance(400) && !plan.imports && !plan.flips && plan.refuses.is_none();
+        let bucket = has_bucket.then(|| {
+            let objects = Objects::draw(&mut bucket_dice, &clients, &trace);
+            BucketWorld::new(objects, bucket_dice)
+        });
         let world = Self {
             plan,
             dice,
@@ -82,6 +93,7 @@ impl World {
             clients,
             imports,
             import_dice,
+            bucket,
             second,
             trace,
             damage: Damage::default(),
@@ -158,6 +170,8 @@ impl World {
         self.damage.look(&self.disk);
         let wrong = self.clients.wrong().or_else(|| self.imports.wrong());
         let second = || self.second.as_ref().and_then(|second| second.reader.wrong());
+        let bucket = || self.bucket.as_ref().and_then(|bucket| bucket.objects.wrong());
+        let wrong = wrong.or_else(bucket);
         let wrong = wrong.or_else(second).or_else(|| self.store.wrong()).or_else(|| self.damage.wrong());
         let lived = lived?;
         wrong.map_or(Ok(lived), Err)
@@ -186,6 +200,7 @@ impl World {
             self.draw_starvation(&process.disk, 100);
             self.step(&mut process).await?;
             self.import_some(&mut process).await?;
+            self.pass_some(&mut process).await?;
             self.destinations_go_on(&mut process);
             check::ledger(&*process.spool.log())?;
             self.store.arrive(false);

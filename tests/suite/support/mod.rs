@@ -38,3 +38,4 @@ pub(crate) mod tls_front;
 pub(crate) mod tools;
 pub(crate) mod trace;
 pub(crate) mod wait;
+pub(crate) mod zip;
