@@ -351,7 +351,11 @@ impl Objects {
         let mut known = state.known.get(&rows.import).cloned().unwrap_or_default();
         for call in body["batch"].as_array_mut().unwrap() {
             let (message, by) = match call["event"].as_str() {
-                Some(event) => (event[1..].parse::<usize>().unwrap(), event.chars().next()),
+                Some(event) => {
+                    let mut chars = event.chars();
+                    let by = chars.next();
+                    (chars.as_str().parse::<usize>().unwrap(), by)
+                }
                 None => (usize::try_from(call["traits"]["m"].as_u64().unwrap()).unwrap() + 1, None),
             };
             let id = call["messageId"].as_str().unwrap().to_owned();
