@@ -10,7 +10,7 @@
 //! | `wal-n.seg` | a segment: blocks of frames; see `format/segment.rs` and [`frame`](crate::log::frame) |
 //! | `wal-n.idx` | a closed segment's index: a cache; see `format/segment_index.rs` |
 //! | `seen-n` | a closed segment's fingerprints, which outlive it |
-//! | `keys-n` | a run of keys of imported rows, which outlive their segments; see [`row_keys`] |
+//! | `keys-n` | a run of keys of imported rows, which outlive their segments; see `row_keys` |
 //! | `spare-n` | a released segment that can be used again |
 //! | `reserve` | the file that becomes the next manifest, so that a full disk needs no free space for one |
 //! | `staging/`, `parked/`, `quarantine/` | objects being made, objects waiting to be put, damaged bytes |

@@ -44,6 +44,7 @@ pub enum ImportCommand {
     /// Pause an import of a bucket until it is resumed, also through restarts
     Pause(PauseArgs),
     /// Resume an import of a bucket that was paused
+    #[command(after_help = "Exit codes: as for pause.\n\nExample:\n  forebay import resume orders")]
     Resume(PauseArgs),
     /// Show imports of buckets: what their last pass found, and when the next one begins
     Status(StatusArgs),

@@ -146,9 +146,8 @@ A paused import stops at its next step, and goes on there when it is resumed. A 
 
 Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, 4 the node cannot be reached, 5 access denied.
 
-Examples:
-  forebay import pause orders
-  forebay import resume orders --config forebay.toml")]
+Example:
+  forebay import pause orders --config forebay.toml")]
 pub struct PauseArgs {
     /// The import, as in the configuration
     #[arg(value_name = "NAME", value_parser = SourceId::new)]
