@@ -76,7 +76,8 @@ pub struct PassStatus {
     pub skipped_rows: u64,
     /// The first files that are not done.
     pub not_done: Vec<FileNotDone>,
-    /// Whether it listed only keys after the greatest one that was known, and those of files that were not done.
+    /// Whether it listed only keys after the greatest one that was known, and those of files that were not
+    /// done.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub part: bool,
     /// Whether the pass was stopped before its end.

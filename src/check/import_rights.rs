@@ -57,8 +57,8 @@ impl DeniedRight {
         matches!(error.reason, Reason::Denied(_)).then(|| Self::of(ImportRight::List, error))
     }
 
-    /// The right that a denied request shows to be missing, if it is not that to assume the role. `asked`: the
-    /// one that the request needs, unless the store says which.
+    /// The right that a denied request shows to be missing, if it is not that to assume the role. `asked`:
+    /// the one that the request needs, unless the store says which.
     pub(super) fn of(asked: ImportRight, error: &StoreError) -> Self {
         let said = Self::said(asked, error.message.full());
         let explicitly = error.reason == Reason::Denied(Denial::Explicit);

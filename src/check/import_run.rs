@@ -19,7 +19,7 @@ use crate::time::Clock;
 
 /// How long one request to the token service may take.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most pages of the listing in which a file is looked for.
+/// The most pages of the listing that are searched for a file.
 const PAGES_MAX: u32 = 10;
 const FIRST_BYTE: ByteRange = ByteRange { from: 0, len: 1 };
 const GONE: &str = "the file is gone meanwhile";
@@ -33,7 +33,8 @@ pub struct ImportTest {
     pub session: String,
     /// An external id that the role must not accept.
     pub wrong_external_id: ExternalId,
-    /// Whether there is a token service to ask for the identity of the process: AWS's own, or a configured one.
+    /// Whether there is a token service to ask for the identity of the process: AWS's own, or a configured
+    /// one.
     pub has_token_service: bool,
 }
 
@@ -82,8 +83,8 @@ struct Visit<'a> {
     end: AccessEnd,
 }
 
-/// Tests whether an import can read its bucket. Nothing is imported, and nothing is written. `wanted`: whether
-/// the import would read an object.
+/// Tests whether an import can read its bucket. Nothing is imported, and nothing is written. `wanted`:
+/// whether the import would read an object.
 pub async fn test_import(
     test: &ImportTest,
     store: Arc<S3Store>,

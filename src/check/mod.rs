@@ -1,5 +1,5 @@
-//! `forebay check`, `forebay destinations test` and `forebay import test-credentials`: whether a configuration
-//! works, before the first call.
+//! `forebay check`, `forebay destinations test` and `forebay import test-credentials`: whether a
+//! configuration works, before the first call.
 //!
 //! Each check is a pure function from observations to a [`finding::CheckFinding`]; `probe` makes the
 //! observations, and [`run()`] defines their order and dependencies. A refusal of something not required is

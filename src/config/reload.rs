@@ -108,8 +108,8 @@ fn by_id(config: &Config) -> BTreeMap<&SourceId, &Source> {
     config.sources.iter().map(|source| (&source.id, source)).collect()
 }
 
-/// The configuration in force after a reload: sources and the settings they are made of, destinations, imports
-/// unless they wait for the restart, and admin access, from `new`; the rest from `old`.
+/// The configuration in force after a reload: sources and the settings they are made of, destinations,
+/// imports unless they wait for the restart, and admin access, from `new`; the rest from `old`.
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = old.clone();
     config.sources.clone_from(&new.sources);

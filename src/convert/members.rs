@@ -12,8 +12,8 @@ use super::value::Value;
 const OPERATIONS: [&str; 9] =
     ["$set", "$setOnce", "$add", "$append", "$prepend", "$unset", "$preInsert", "$postInsert", "$remove"];
 
-/// Ends a member that was begun at `before`, and whose object begins at `start` if it `has` one: adds `more` to
-/// the object. A member without either is taken back.
+/// Ends a member that was begun at `before`, and whose object begins at `start` if it `has` one: adds `more`
+/// to the object. A member without either is taken back.
 pub(super) fn end_member(
     (before, start): (usize, usize),
     has: bool,

@@ -21,8 +21,9 @@ pub(super) fn merged(values: &[Value<'_>]) -> Option<Value<'static>> {
     any.then(|| all.object())?
 }
 
-/// An object whose objects, down to so many levels, became members with joined names, in at most `most` bytes.
-/// A negative number of levels is no limit. Empty objects and lists stay. `None` if the value is no object.
+/// An object whose objects, down to so many levels, became members with joined names, in at most `most`
+/// bytes. A negative number of levels is no limit. Empty objects and lists stay. `None` if the value is no
+/// object.
 pub(super) fn flattened(
     separator: &str,
     levels: i128,

@@ -30,8 +30,8 @@ pub struct Envelope<'a> {
     pub row_keys: Vec<KeyedRow<'a>>,
 }
 
-/// A row that is compared with others: a hash of what names it, as 32 hexadecimal digits, the index of its first
-/// item, and the number of its items.
+/// A row that is compared with others: a hash of what names it, as 32 hexadecimal digits, the index of its
+/// first item, and the number of its items.
 #[derive(Clone, Copy, Debug, serde::Deserialize)]
 pub struct KeyedRow<'a>(pub &'a str, pub u32, pub u32);
 
@@ -74,8 +74,8 @@ pub fn write_tail(out: &mut Vec<u8>, hashes: impl IntoIterator<Item: fmt::Displa
     out.push(b'}');
 }
 
-/// Closes a body after its items: with the hash of each row that is compared with others, the index of its first
-/// item, and the number of its items. Such items have neither hashes nor ids of their own.
+/// Closes a body after its items: with the hash of each row that is compared with others, the index of its
+/// first item, and the number of its items. Such items have neither hashes nor ids of their own.
 pub fn write_row_keys(out: &mut Vec<u8>, rows: &[(u128, u32, u32)]) {
     out.push(b']');
     for (index, (key, first, count)) in rows.iter().enumerate() {

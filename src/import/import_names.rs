@@ -1,8 +1,8 @@
 //! The names of imports: each has an id, which stays when the name changes, and settings that cannot change
 //! once a file has begun, because the files that are done would not follow.
 //!
-//! The journal keeps a JSON object for each name: `{"version":1,"id":…,"fixed":{…}}`. `fixed` is missing until
-//! a file begins.
+//! The journal keeps a JSON object for each name: `{"version":1,"id":…,"fixed":{…}}`. `fixed` is missing
+//! until a file begins.
 
 use std::fmt;
 
@@ -163,8 +163,8 @@ pub(super) fn known(
 }
 
 /// The id of the import with this name, which is made when the name is first seen. With `begins`, a file is
-/// about to begin: from then on the settings cannot change. Waits for the disk. One caller at a time may use a
-/// name.
+/// about to begin: from then on the settings cannot change. Waits for the disk. One caller at a time may use
+/// a name.
 /// Errors: [`NameError`]: a setting was changed that cannot change, or the journal cannot be used.
 pub fn begin_named(
     journal: &dyn Journal,
@@ -187,8 +187,8 @@ pub fn begin_named(
     Ok(import.id)
 }
 
-/// Notes that an import is paused, or no longer. It may have a name that was not seen before. Waits for the disk.
-/// One caller at a time may use a name.
+/// Notes that an import is paused, or no longer. It may have a name that was not seen before. Waits for the
+/// disk. One caller at a time may use a name.
 /// Errors: [`NameError`]: nothing has changed.
 pub fn pause(journal: &dyn Journal, name: &str, random: &dyn Random, paused: bool) -> Result<(), NameError> {
     let import = named(journal, name)?.unwrap_or_else(|| NamedImport::new(random));

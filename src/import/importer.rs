@@ -103,8 +103,8 @@ pub struct Importer {
     /// Held while a step of rows that are known by their content is stored and counted, and while an import
     /// of such rows begins: equal rows of two files must not both be new.
     counting: tokio::sync::Mutex<()>,
-    /// Held while rows are compared with those that are stored, and until they are: equal rows of two files must not
-    /// both be new. It comes after the turn.
+    /// Held while rows are compared with those that are stored, and until they are: equal rows of two files
+    /// must not both be new. It comes after the turn.
     comparing: tokio::sync::Mutex<()>,
     /// Held while a file begins or ends: both read the journal and then write to it.
     journaling: Mutex<()>,
@@ -448,7 +448,8 @@ impl Importer {
         self.imports.open_imports().into_iter().find(|import| import.key == key)
     }
 
-    /// Appends the rows of a step that repeat none which was received within `window`. A row may give several calls.
+    /// Appends the rows of a step that repeat none which was received within `window`. A row may give several
+    /// calls.
     async fn append_new(
         &self,
         source: &SourceId,
@@ -460,7 +461,8 @@ impl Importer {
         let (imports, of, now) = (Arc::clone(&self.imports), source.clone(), self.ingest.received_now());
         let find = move |rows: &[u128]| imports.rows_to_store(&of, rows, now, window);
         let RowsToStore { calls, keys, repeats } = blocking(move || rows_to_store(&calls, find)).await?;
-        // A step that was stored before has only repeats now. The log refuses it, because its rows are not the next.
+        // A step that was stored before has only repeats now. The log refuses it, because its rows are not
+        // the next.
         let step = ImportStep { known: step.known.saturating_add(repeats), ..step };
         self.append(source, (step, true), &calls, (&[], &keys)).await
     }

@@ -125,7 +125,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// Errors: [`JournalError`]: the journal cannot be read.
     fn kept_by(&self, kind: KeptOf) -> Result<Vec<String>, JournalError>;
 
-    /// Passes values of this kind to `each` in the order of their texts, from `from` on, until it returns false.
+    /// Passes values of this kind to `each` in the order of their texts, from `from` on, until it returns
+    /// false.
     /// Errors: [`JournalError`]: the journal cannot be read.
     fn kept_from(&self, kind: KeptOf, from: &str, each: EachKept<'_>) -> Result<(), JournalError>;
 

@@ -38,8 +38,9 @@ pub struct KnownImports {
 pub type IsWanted = Box<dyn Fn(&KnownImport) -> bool + Send>;
 
 impl Importer {
-    /// At most `limit` of the imports that are wanted, among all files of the journal, or those of the import of a
-    /// bucket with this name: first the one that was begun, continued or ended last. Reads the whole journal.
+    /// At most `limit` of the imports that are wanted, among all files of the journal, or those of the import
+    /// of a bucket with this name: first the one that was begun, continued or ended last. Reads the whole
+    /// journal.
     pub async fn newest_of(
         this: &Arc<Self>,
         name: Option<String>,

@@ -1,4 +1,5 @@
-//! The objects of buckets that are being imported: what the journal says of them is changed by their imports alone.
+//! The objects of buckets that are being imported: what the journal says of them is changed by their imports
+//! alone.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,8 +33,8 @@ pub(super) struct ObjectInUse {
 }
 
 impl ObjectsInUse {
-    /// Waits until nobody else has the turn, which may be for the disk. It must be held for moments only: for what
-    /// the journal takes.
+    /// Waits until nobody else has the turn, which may be for the disk. It must be held for moments only: for
+    /// what the journal takes.
     pub(super) fn turn(&self) -> ObjectTurn<'_> {
         ObjectTurn { _turn: lock(&self.turn), objects: Arc::clone(&self.objects) }
     }

@@ -1,8 +1,8 @@
 //! Work that waits for a store, or for whoever takes its results, on a thread of its own.
 //!
-//! The threads of the process for blocking work are few (decision 0075), and the steps of imports, the notes of
-//! deliveries and the lookups of names need them, too. Work that kept one of these while it waited for such a
-//! thing could wait without an end.
+//! The threads of the process for blocking work are few (decision 0075), and the steps of imports, the notes
+//! of deliveries and the lookups of names need them, too. Work that kept one of these while it waited for
+//! such a thing could wait without an end.
 
 use std::thread::Builder;
 

@@ -13,7 +13,8 @@ use crate::object::Collection;
 pub enum Row {
     /// A call, with its hash if rows are known by their content.
     Call(Option<RowHash>),
-    /// So many calls, with commas between them: at least one, and at most [`ROWS_MAX`]. They are stored together.
+    /// So many calls, with commas between them: at least one, and at most [`ROWS_MAX`]. They are stored
+    /// together.
     Calls(u32),
     /// As [`Row::Calls`], of a row that is not stored if an earlier one has the same hash of what names it.
     Keyed(u32, u128),

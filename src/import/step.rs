@@ -112,7 +112,8 @@ pub(super) struct Steps<'r> {
     /// The first row that is not stored yet. Rows before it are only counted: see [`Begun::read_from`].
     stored: u64,
     rejected: u64,
-    /// The calls of the next row, their number, and what names the row, if they did not fit into the step before.
+    /// The calls of the next row, their number, and what names the row, if they did not fit into the step
+    /// before.
     kept_back: Option<(Vec<u8>, u32, Option<u128>)>,
     /// Whether the reader has reached the end of the file, not only that of the wanted rows.
     pub(super) at_end: bool,

@@ -44,8 +44,8 @@ pub struct Begin {
     /// call, and the file's key is that of the file and the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportId>,
-    /// How long after a row was received another one that is named alike is dropped. `None`: rows are not compared,
-    /// and are not remembered for a comparison.
+    /// How long after a row was received another one that is named alike is dropped. `None`: rows are not
+    /// compared, and are not remembered for a comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insert_id_window: Option<Duration>,
     /// The options that decide how rows become calls. An import is continued only with the same options.

@@ -13,7 +13,8 @@ use crate::time::UnixMillis;
 /// The subject of the alarm. No import has such a name.
 const SUBJECT: &str = "insert_id window";
 
-/// What shows that the rows that wait can be compared again. Rows of another import may be compared meanwhile.
+/// What shows that the rows that wait can be compared again. Rows of another import may be compared
+/// meanwhile.
 #[derive(Clone, Copy, Debug)]
 enum Proof {
     /// Rows that are to be remembered.

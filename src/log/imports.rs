@@ -163,10 +163,10 @@ pub trait Imports: Send + Sync + fmt::Debug {
     /// for the disk.
     fn end_imports(&self, files: &[u64]) -> Result<(), Stopped>;
 
-    /// Which rows of a source are to be stored, by hashes of what names them: `None` for a row that repeats one
-    /// of these or one that was received within `window` before `now`; for others the key that the row's frame
-    /// must have. Between this and the append of the rows, no other rows with keys may be appended. Waits for
-    /// the disk. Errors: [`RowsUnknown`]: none of them may be stored now.
+    /// Which rows of a source are to be stored, by hashes of what names them: `None` for a row that repeats
+    /// one of these or one that was received within `window` before `now`; for others the key that the row's
+    /// frame must have. Between this and the append of the rows, no other rows with keys may be appended.
+    /// Waits for the disk. Errors: [`RowsUnknown`]: none of them may be stored now.
     fn rows_to_store(
         &self,
         source: &SourceId,

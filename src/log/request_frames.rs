@@ -93,14 +93,15 @@ impl RequestFrames {
         self.only_if_new = items;
     }
 
-    /// Takes the fingerprints of the lines so far: none of them is then found to be a repeat, or makes another
-    /// one.
+    /// Takes the fingerprints of the lines so far: none of them is then found to be a repeat, or makes
+    /// another one.
     pub fn forget_fingerprints(&mut self) {
         frame::forget_fingerprints(&mut self.bytes);
     }
 
-    /// Gives rows their keys. Each has a range of lines, by their index among the lines so far. Its first line that is
-    /// not rejected gets the key: if all are rejected, a corrected row with its key may still be stored.
+    /// Gives rows their keys. Each has a range of lines, by their index among the lines so far. Its first
+    /// line that is not rejected gets the key: if all are rejected, a corrected row with its key may still be
+    /// stored.
     pub fn set_row_keys(&mut self, rows: &[(std::ops::Range<u32>, RowKey)]) {
         let mut rows = rows.iter().peekable();
         let mut rest = &mut self.bytes[..];

@@ -153,8 +153,8 @@ impl Engine {
         Arc::new(Ingest::new(deps, settings))
     }
 
-    /// Delivers everything, for at most `patience` (`None`: begins no delivery), and closes the spool. Returns the
-    /// number of batches that are left. Only a node that never listened may end like this.
+    /// Delivers everything, for at most `patience` (`None`: begins no delivery), and closes the spool.
+    /// Returns the number of batches that are left. Only a node that never listened may end like this.
     /// Errors: [`NodeError`]: the engine could not be closed.
     pub async fn deliver_and_close(self, patience: Option<Duration>) -> Result<usize, NodeError> {
         let (deliver, patience) = (patience.is_some(), patience.unwrap_or_default());

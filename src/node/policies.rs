@@ -68,8 +68,8 @@ pub fn destinations(config: &Config) -> Vec<PolicyDestination> {
     config.destinations.iter().filter_map(lambda).collect()
 }
 
-/// The imports of a configuration, whether they are enabled or not. An external id that is not set is not there,
-/// although the import's name stands for it: others may guess the name.
+/// The imports of a configuration, whether they are enabled or not. An external id that is not set is not
+/// there, although the import's name stands for it: others may guess the name.
 pub fn imports(config: &Config) -> Vec<PolicyImport> {
     let import = |settings: &ImportSettings| PolicyImport {
         name: settings.name.to_string(),

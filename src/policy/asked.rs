@@ -45,8 +45,8 @@ pub struct Configured {
     pub imports: Vec<PolicyImport>,
 }
 
-/// The configured buckets, destinations and imports, as changed by what is asked: a value that matches configured
-/// ones selects them; another value overrides theirs.
+/// The configured buckets, destinations and imports, as changed by what is asked: a value that matches
+/// configured ones selects them; another value overrides theirs.
 /// Errors: a message that names the flag.
 pub fn values(asked: &Asked, template: Template, configured: Configured) -> Result<Values, String> {
     let Configured { buckets: configured, destinations, imports } = configured;

@@ -263,8 +263,9 @@ impl Shared {
         self.disk.remove(name).map_err(|error| self.stop(what, &error))
     }
 
-    /// Notes a run of keys and uses it, and removes the files of those that it replaces. The keys of all frames up to
-    /// `through` are in runs then. Errors: [`Stopped`]: it is not noted, and the caller still has its keys.
+    /// Notes a run of keys and uses it, and removes the files of those that it replaces. The keys of all
+    /// frames up to `through` are in runs then. Errors: [`Stopped`]: it is not noted, and the caller still
+    /// has its keys.
     pub(super) fn use_key_run(&self, new: NewRun, through: u64) -> Result<(), Stopped> {
         let (added, removed) = (new.note(), new.replaces.clone());
         let note = FileNote::KeyRuns { added: Some(added), removed: removed.clone(), through };

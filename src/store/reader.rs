@@ -87,8 +87,9 @@ impl ListPage {
         self.objects.is_sorted_by(|one, other| one.key.as_str() < other.key.as_str())
     }
 
-    /// The object with this key, in a page of a listing whose prefix is the key: in order, it would come first.
-    /// `None`: it is not on this page; if it is not known either whether it is on another one, `is_sure` is false.
+    /// The object with this key, in a page of a listing whose prefix is the key: in order, it would come
+    /// first. `None`: it is not on this page; if it is not known either whether it is on another one,
+    /// `is_sure` is false.
     pub fn named(self, key: &str) -> Named {
         let is_sure = self.next.is_none() || self.is_sorted();
         let listed = self.objects.into_iter().find(|listed| listed.key.as_str() == key);

@@ -1,7 +1,7 @@
 //! The name that a person probably meant.
 
-/// The longest name, in characters, that others are compared with. The comparison takes memory with the square of
-/// the length.
+/// The longest name, in characters, that others are compared with. The comparison takes memory with the
+/// square of the length.
 const NAME_MAX: usize = 256;
 
 /// The known name with the fewest typos in `typed`, or `None` if no known name is similar enough.

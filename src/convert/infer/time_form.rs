@@ -23,7 +23,7 @@ closed_list! {
         Nanos,
         /// 96 bits in base64, as parquet has them.
         Int96,
-        /// Different forms, all of which the field `time` can read.
+        /// Several forms; the field `time` can read each of them.
         Several,
     }
 }
@@ -76,8 +76,8 @@ impl TimeForm {
     }
 }
 
-/// Whether a text is a time of 96 bits. Of other texts with as many characters one in a hundred thousand is within
-/// these years, and all values of a column must be.
+/// Whether a text is a time of 96 bits. Of other texts with as many characters one in a hundred thousand is
+/// within these years, and all values of a column must be.
 fn is_int96(said: &str) -> bool {
     const LENGTH: usize = 16;
     if said.len() != LENGTH {

@@ -1,4 +1,5 @@
-//! Decides about one version of an object by what the journal says of its key, and notes that its import begins.
+//! Decides about one version of an object by what the journal says of its key, and notes that its import
+//! begins.
 
 use super::object_state::{ObjectState, Stage, Standing};
 use super::settings::OnChange;
@@ -40,7 +41,7 @@ pub(super) struct Rules {
     pub(super) on_change: OnChange,
     /// A hash of all options.
     pub(super) options: String,
-    /// Whether what is done is imported again.
+    /// Whether files that are done are imported again.
     pub(super) again: bool,
 }
 
@@ -55,8 +56,8 @@ pub(super) enum Admission {
     GivenUp(Stage, Option<LastError>),
     /// It is being imported by somebody else.
     InUse,
-    /// Its import begins, or goes on. `anew`: it was done, and begins at its first row. `was_open`: an earlier pass
-    /// began it, and what became of its files is not recorded.
+    /// Its import begins, or goes on. `anew`: it was done, and begins at its first row. `was_open`: an
+    /// earlier pass began it, and what became of its files is not recorded.
     Begins { state: Box<ObjectState>, anew: bool, was_open: bool, in_use: ObjectInUse },
 }
 

@@ -133,9 +133,9 @@ pub(super) fn keep(
     journal.change(Change { kept: &[value], ..Change::default() })
 }
 
-/// Forgets the converters of an import that no file needs any more, except the one that it has now. `logged` is
-/// the progress that the log knows: the journal may have less. Waits for the disk, and reads the whole journal
-/// if there are other converters. Errors: [`JournalError`]: nothing has changed.
+/// Forgets the converters of an import that no file needs any more, except the one that it has now. `logged`
+/// is the progress that the log knows: the journal may have less. Waits for the disk, and reads the whole
+/// journal if there are other converters. Errors: [`JournalError`]: nothing has changed.
 pub(super) fn forget_unneeded(
     journal: &dyn Journal,
     logged: &HashMap<ImportKey, ImportProgress>,

@@ -44,8 +44,8 @@ pub(super) struct ConvertedFile {
     opened: Arc<Mutex<Option<OpenFile>>>,
 }
 
-/// The files of an object, whose id is `id`, and whether it is an archive. The same bytes have another version
-/// if they are uploaded again, so the object does not say which file it began as. Blocks.
+/// The files of an object, whose id is `id`, and whether it is an archive. The same bytes have another
+/// version if they are uploaded again, so the object does not say which file it began as. Blocks.
 /// Errors: [`FileError`]: the object cannot be read, or is an archive without files.
 pub(super) fn files_of(
     (object, id): (S3Object, FileId),

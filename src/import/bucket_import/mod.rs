@@ -1,5 +1,5 @@
-//! Imports the objects below a prefix of a bucket, by a converter: one pass lists them, decides about each, and
-//! imports those that are wanted, each in the version that was met first.
+//! Imports the objects below a prefix of a bucket, by a converter: one pass lists them, decides about each,
+//! and imports those that are wanted, each in the version that was met first.
 //!
 //! [`decide`](Wanted::skips) says what a listing shows to be unwanted. `object_state` knows which version of a
 //! key is imported. `object_import` imports one object, [`pass`] all of them.

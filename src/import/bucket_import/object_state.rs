@@ -1,7 +1,7 @@
 //! What the journal keeps of an object that an import has begun: which version, and how far it is.
 //!
-//! It is kept by the id of the import and the key in the bucket, as a JSON object. The records of the object's
-//! files have the progress; this shows that a key came back with another version.
+//! It is kept by the id of the import and the key in the bucket, as a JSON object. The records of the
+//! object's files have the progress; this shows that a key came back with another version.
 
 use crate::import::file_id::FileId;
 use crate::import::import_id::ImportId;
@@ -107,9 +107,9 @@ impl ObjectState {
         }
     }
 
-    /// The state of another version of the key, whose id is `file` unless the key had versions before it. Calls of
-    /// this version are stored if `is_stored`: the other one is another file then, even if a version before this
-    /// one had the same bytes.
+    /// The state of another version of the key, whose id is `file` unless the key had versions before it.
+    /// Calls of this version are stored if `is_stored`: the other one is another file then, even if a version
+    /// before this one had the same bytes.
     pub(super) fn other(&self, etag: &str, size: u64, file: FileId, is_stored: bool) -> Self {
         let replaced = self.replaced.saturating_add(u32::from(is_stored));
         Self { replaced, ..Self::open(etag, size, file.version(replaced)) }
@@ -183,8 +183,8 @@ impl ObjectState {
         }
     }
 
-    /// Passes each object of an import to `each`, with its key, in the order of a listing, from the key `from` on,
-    /// until it returns false. Waits for the disk.
+    /// Passes each object of an import to `each`, with its key, in the order of a listing, from the key
+    /// `from` on, until it returns false. Waits for the disk.
     /// Errors: [`JournalError`]: the journal cannot be read, or keeps something else.
     pub(super) fn each_from(
         journal: &dyn Journal,

@@ -206,8 +206,8 @@ async fn found(objects: &ObjectImport) -> Result<Found, PassError> {
     }
 }
 
-/// Lists the next keys of the import, and counts what nothing is done about. Returns the other objects, and what
-/// the listing continues with; `None`: the pass is stopped.
+/// Lists the next keys of the import, and counts what nothing is done about. Returns the other objects, and
+/// what the listing continues with; `None`: the pass is stopped.
 pub(super) async fn sorted_page(
     objects: &ObjectImport,
     next: Option<&str>,

@@ -21,7 +21,7 @@ use crate::words::shell_word;
 
 /// How long the store may take to say which version of an object is there.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Objects that are looked at in one turn, while no import of an object can begin.
+/// The objects that one turn looks at. No import of an object can begin during a turn.
 const AT_ONCE: usize = 1_000;
 /// The most objects that are named.
 const NAMED_MAX: usize = 20;
@@ -125,7 +125,7 @@ fn nothing(import: &str, name: &str, key: &str) -> String {
     )
 }
 
-/// Lets an object begin again, of which this version is there. Waits for the disk.
+/// Lets an object begin again. The bucket has this version of it now. Waits for the disk.
 fn reset_now(
     journal: &dyn Journal,
     importer: &Importer,
@@ -217,8 +217,8 @@ pub async fn reset_failed(import: Arc<BucketImport>, deps: PassDeps) -> Result<R
     Ok(reset)
 }
 
-/// Looks at the next objects from a key on, at most so many, and resets those that are given up. Returns their
-/// keys, and the key from which others follow. Waits for the disk.
+/// Looks at the next objects from a key on, at most so many, and resets those that are given up. Returns
+/// their keys, and the key from which others follow. Waits for the disk.
 fn reset_some(
     journal: &dyn Journal,
     id: ImportId,

@@ -69,8 +69,8 @@ struct Place<'p> {
 }
 
 impl ConvertedRows {
-    /// Reads the beginning of a text, or the end of parquet. Errors: [`FileError`]: the file cannot be read, or it
-    /// is not of the converter's format, or its header or a column cannot be used.
+    /// Reads the beginning of a text, or the end of parquet. Errors: [`FileError`]: the file cannot be read,
+    /// or it is not of the converter's format, or its header or a column cannot be used.
     pub fn open(name: &str, input: OpenFile, how: Conversion) -> Result<Self, FileError> {
         let (file, columns) = (how.converter.file(), how.converter.columns());
         let source = match input {

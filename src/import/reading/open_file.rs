@@ -22,8 +22,8 @@ use crate::convert::FileFormat;
 use crate::random::Random;
 use crate::words::grouped;
 
-/// The longest file of parquet that is unpacked, in bytes: the disk must have room for one for each file that is
-/// read at once.
+/// The longest file of parquet that is unpacked, in bytes: the disk must have room for one for each file that
+/// is read at once.
 pub const UNPACKED_BYTES_MAX: u64 = 5_000_000_000;
 
 /// A file that is open.
@@ -100,8 +100,8 @@ impl BytesOf {
         }
     }
 
-    /// How the bytes are compressed, and whether they begin as parquet does, which no name changes. Of an object
-    /// only the first bytes are read. Blocks. Errors: they cannot be read.
+    /// How the bytes are compressed, and whether they begin as parquet does, which no name changes. Of an
+    /// object only the first bytes are read. Blocks. Errors: they cannot be read.
     pub(in crate::import) fn looks(
         &self,
         name: &str,

@@ -105,8 +105,8 @@ impl SampleFile {
     }
 }
 
-/// The files that the arguments name: the first ones, at most [`FILES_MAX`]. Of the keys below a prefix only those
-/// that match the pattern. `store` reads from S3.
+/// The files that the arguments name: the first ones, at most [`FILES_MAX`]. Of the keys below a prefix only
+/// those that match the pattern. `store` reads from S3.
 /// Errors: [`Unusable`]: something is missing or cannot be listed.
 pub async fn sample_files(
     args: &[OsString],

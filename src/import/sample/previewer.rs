@@ -22,7 +22,8 @@ use crate::import::file_error::FileError;
 use crate::time::UnixMillis;
 use crate::words::{counted, first_few, outside_text, outside_text_within};
 
-/// What messageIds of rows without an id of their own begin with here. An import has its own id in this place.
+/// What messageIds of rows without an id of their own begin with here. An import has its own id in this
+/// place.
 const ID_PREFIX: &str = "imp_preview_";
 /// The most bytes of a row without JSON that are shown.
 const RAW_SHOWN: usize = 1_024;

@@ -23,8 +23,8 @@ pub fn read_converter(path: &Path) -> Result<Vec<u8>, Unusable> {
     Ok(text)
 }
 
-/// Waits until the file has another content than `seen`, and returns its text. While it cannot be read, it may
-/// just be replaced, so that it counts as unchanged. Cancel-safe.
+/// Waits until the file has another content than `seen`, and returns its text. While it cannot be read, it
+/// may just be replaced, so that it counts as unchanged. Cancel-safe.
 pub async fn saved(path: &Path, seen: ConverterId) -> Vec<u8> {
     loop {
         tokio::time::sleep(CHECK_EVERY).await;

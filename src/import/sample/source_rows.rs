@@ -71,8 +71,9 @@ impl Cells<'_> {
 }
 
 impl SourceRows {
-    /// Reads the beginning of a text, or the end of parquet. Errors: [`FileError`]: the file cannot be read, or it
-    /// is of another format, or its header has not the columns that are needed, or one of them cannot be read.
+    /// Reads the beginning of a text, or the end of parquet. Errors: [`FileError`]: the file cannot be read,
+    /// or it is of another format, or its header has not the columns that are needed, or one of them cannot
+    /// be read.
     pub(super) fn open(
         input: OpenFile,
         file_format: FileFormat,
@@ -113,7 +114,8 @@ impl SourceRows {
         self.parquet().into_iter().flat_map(|whole| whole.rows.names())
     }
 
-    /// What a person should know of the file: columns that cannot be read, and numbers that JSON does not have.
+    /// What a person should know of the file: columns that cannot be read, and numbers that JSON does not
+    /// have.
     pub(super) fn warnings(&self) -> Vec<String> {
         let Some(WholeRows { rows, unread, .. }) = self.parquet() else { return Vec::new() };
         let numbers = rows.not_in_json();

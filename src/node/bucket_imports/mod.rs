@@ -1,8 +1,8 @@
 //! Imports of buckets, as `[[import]]` says: the tasks of a running node, and one pass without a node.
 //!
-//! [`ImportPlan`] is what a configuration says of one import, with what the rest of the configuration means for
-//! it. `one_import` makes passes over one bucket, one at a time. [`BucketImports`] has a task for each import that
-//! is enabled, and follows changes of the configuration. [`run_import`](ImportsAt::run) does what a command asks
+//! [`ImportPlan`] is what a configuration says of one import, with what the rest of the configuration means
+//! for it. `one_import` makes passes over one bucket, one at a time. [`BucketImports`] has a task for each
+//! import that is enabled, and follows changes of the configuration. [`run_import`](ImportsAt::run) does what a command asks
 //! for: in a running node, or in the spool of the configuration.
 
 mod deps;

@@ -133,7 +133,7 @@ impl OneImport {
         self.deps.stores.of(&self.plan).await
     }
 
-    /// Makes one pass. Nobody is told of it: that is up to the caller.
+    /// Makes one pass. The caller notes its end, if status, metrics and alarms are to show it.
     pub(super) async fn pass(
         &self,
         store: &Arc<dyn StoreReader>,

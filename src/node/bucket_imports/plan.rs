@@ -10,8 +10,8 @@ use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Locat
 use crate::store::reader::{Listed, StoreReader};
 use crate::store::s3::{S3Settings, S3Store};
 
-/// The folders in the directory of the spool: for rejected rows, unless the import names one, and for temporary
-/// copies of archives.
+/// The folders in the directory of the spool: for rejected rows, unless the import names one, and for
+/// temporary copies of archives.
 const REJECTS: &str = "rejects";
 const TEMPORARY: &str = "imports.tmp";
 
@@ -119,7 +119,8 @@ impl ImportPlan {
         Ok(ImportReader { name, location: self.location()?, prefix })
     }
 
-    /// Whether the import would read an object, as far as a listing shows. Without a converter any name is right.
+    /// Whether the import would read an object, as far as a listing shows. Without a converter any name is
+    /// right.
     pub(in crate::node) fn wants(&self, listed: &Listed) -> bool {
         let Self { settings, never, .. } = self;
         let converter = settings.converter.as_ref();

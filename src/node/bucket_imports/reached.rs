@@ -30,7 +30,8 @@ use crate::sources::SourceId;
 const PASS_PATIENCE: Duration = Duration::from_secs(30 * 86_400);
 /// How long a node may take to let files begin again: a store may answer late.
 const RESET_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a node may take to give an import another name: one that was removed must reach the end of its step.
+/// How long a node may take to give an import another name: one that was removed must reach the end of its
+/// step.
 const RENAME_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where a command works with imports of buckets.
@@ -70,7 +71,8 @@ impl ImportsAt {
         }
     }
 
-    /// Makes one pass, or says what it would do. `None`: it was stopped while a node makes the pass, which goes on there.
+    /// Makes one pass, or says what it would do. `None`: it was stopped while a node makes the pass, which
+    /// goes on there.
     /// Errors: [`NodeError`]: there is no such import, or the node or the spool cannot be used.
     pub async fn run(
         &self,

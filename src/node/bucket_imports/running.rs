@@ -22,8 +22,8 @@ use crate::tasks::{RESTARTS, Supervised, keep};
 
 /// Passes that may be asked for while one is under way. Who asks for another one waits for a place.
 const ASKS_MAX: usize = 16;
-/// How often a rename that waits looks whether it is still allowed: an import that is enabled has its turn for as
-/// long as it works.
+/// How often a rename that waits looks whether it is still allowed: an import that is enabled has its turn
+/// for as long as it works.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Who works under a name. Only one may at a time: two passes at once would meet.
@@ -119,8 +119,8 @@ impl BucketImports {
         self.stop.cancel();
     }
 
-    /// Stops all imports at their next step, and waits until they have ended, for at most `patience`. Then, or
-    /// if the future is dropped, they are abandoned, which is as safe as a kill.
+    /// Stops all imports at their next step, and waits until they have ended, for at most `patience`. Then,
+    /// or if the future is dropped, they are abandoned, which is as safe as a kill.
     pub async fn stop(&self, patience: Duration) {
         self.cancel();
         let tasks = std::mem::take(&mut lock(&self.state).tasks);
@@ -139,7 +139,8 @@ impl BucketImports {
         lock(&self.state).imports.values().map(|running| running.import.status()).collect()
     }
 
-    /// Makes a pass now, after the one under way, or says what it would do. The pass goes on if the future is dropped.
+    /// Makes a pass now, after the one under way, or says what it would do. The pass goes on if the future is
+    /// dropped.
     /// Errors: [`BucketImportError`]: there is no such import, or it was stopped.
     pub async fn run(&self, pass: AskedPass) -> Result<PassStatus, BucketImportError> {
         let name = pass.name.to_string();
@@ -170,7 +171,8 @@ impl BucketImports {
         lock(&self.state).named(name).map(|running| Arc::clone(&running.import))
     }
 
-    /// Gives the history of `old` to `new`. Neither may work meanwhile, or it would begin a history of its own.
+    /// Gives the history of `old` to `new`. Neither may work meanwhile, or it would begin a history of its
+    /// own.
     /// Errors: [`BucketImportError`]: nothing has changed; the text says what to do first.
     pub async fn rename(&self, old: SourceId, new: SourceId) -> Result<Renamed, BucketImportError> {
         // In the order of the names, so that no two renames wait for each other.

@@ -10,8 +10,8 @@ const REQUESTS_MAX: u64 = 100;
 /// What is remembered of the passes before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ScanMemory {
-    /// When the last full pass over many keys ended, and what a pass over a part needs; `None`: the next pass is
-    /// full.
+    /// When the last full pass over many keys ended, and what a pass over a part needs; `None`: the next pass
+    /// is full.
     known: Option<(Duration, Scan)>,
     /// Whether the next pass lists all keys, whatever the one under way finds.
     wants_full: bool,
@@ -34,8 +34,8 @@ impl ScanMemory {
         *self = Self::default();
     }
 
-    /// Makes the pass that begins next list all keys, also if such a pass is under way: it may have listed already
-    /// what is to be looked at.
+    /// Makes the pass that begins next list all keys, also if such a pass is under way: it may have listed
+    /// already what is to be looked at.
     pub(super) fn want_full(&mut self) {
         self.wants_full = true;
     }

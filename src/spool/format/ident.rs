@@ -12,8 +12,8 @@ const FILE_NAMES: [&str; 2] = ["IDENT", "IDENT.copy"];
 /// opened: formats 1 and 2, which both name themselves 1, are the same without object and dead-letter
 /// streams, so nothing else has to be rewritten.
 const FORMAT: u32 = 3;
-/// The format of a spool with keys of imported rows. A spool gets it before the first such row is stored, because
-/// releases that know no keys would take them for fingerprints, and forget them with the segments.
+/// The format of a spool with keys of imported rows. A spool gets it before the first such row is stored,
+/// because releases that know no keys would take them for fingerprints, and forget them with the segments.
 const FORMAT_WITH_ROW_KEYS: u32 = 4;
 
 /// What the names of a spool's files with data begin with, by directory. Where one of them is, an identity
@@ -218,8 +218,8 @@ impl Ident {
         self.format >= FORMAT_WITH_ROW_KEYS
     }
 
-    /// Makes the format durable of a spool that may have keys of imported rows. Errors: the file system's error; one
-    /// of the two files may say so already, which does no harm.
+    /// Makes the format durable of a spool that may have keys of imported rows. Errors: the file system's
+    /// error; one of the two files may say so already, which does no harm.
     pub(crate) fn add_row_keys(&self, disk: &dyn Disk) -> io::Result<()> {
         let with = Self { format: FORMAT_WITH_ROW_KEYS, ..self.clone() };
         FILE_NAMES.into_iter().try_for_each(|file| with.write(disk, file))

@@ -8,8 +8,9 @@
 //! tail  := crc u32 | count u16 | level u8 | last u8 | day u32 | 0 u32
 //! ```
 //!
-//! The places after the first `count` entries are zeros. Only the last page has `last` = 1. `crc` is salted with the number of the file, and
-//! covers everything else in the page. Integers of the tail are little-endian.
+//! The places after the first `count` entries are zeros. Only the last page has `last` = 1. `crc` is salted
+//! with the number of the file, and covers everything else in the page. Integers of the tail are
+//! little-endian.
 
 use crate::log::frame::Salt;
 use crate::spool::format::Cursor;

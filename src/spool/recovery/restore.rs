@@ -130,8 +130,8 @@ fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, SeenEntries>>
     Ok(files)
 }
 
-/// Compares the runs of keys of imported rows with their files. If notes are damaged, files that none names are
-/// noted again.
+/// Compares the runs of keys of imported rows with their files. If notes are damaged, files that none names
+/// are noted again.
 fn restore_key_runs(shared: &Shared, manifest_damaged: bool) -> Result<(), OpenError> {
     let adopted =
         shared.row_keys.compare_files(manifest_damaged).map_err(failed("read the insert_ids of rows"))?;

@@ -1,14 +1,14 @@
-//! The keys of imported rows that are stored: of two rows of a source with one `insert_id` and `device_id`, the
-//! one that is read later within days of the other is dropped.
+//! The keys of imported rows that are stored: of two rows of a source with one `insert_id` and `device_id`,
+//! the one that is read later within days of the other is dropped.
 //!
 //! A key is in the frame of its row, so it is durable together with it. The newest keys are in memory, and a
-//! start finds them in the frames again. Before a segment is released, all newest keys go to a *run*, a file of keys
-//! in order beside the segments ([`key_run`](crate::spool::format::key_run)), which the manifest names. Runs of
+//! start finds them in the frames again. Before a segment is released, all newest keys go to a *run*, a file
+//! of keys in order beside the segments ([`key_run`](crate::spool::format::key_run)), which the manifest names. Runs of
 //! a day are merged, so that few have to be asked. A run is removed as a whole once no window covers it.
 //!
-//! Only importers ask, on threads of their own, and only they merge. The commit loop adds keys after its sync;
-//! a block without keys does not notice any of this. Between a question and the append of the rows that it is
-//! about, no other rows with keys may be appended: importers see to that.
+//! Only importers ask, on threads of their own, and only they merge. The commit loop adds keys after its
+//! sync; a block without keys does not notice any of this. Between a question and the append of the rows that
+//! it is about, no other rows with keys may be appended: importers see to that.
 //!
 //! A run that is missing or damaged is never taken for one without keys: questions fail as long as a
 //! window covers it.
@@ -219,8 +219,9 @@ impl RowKeys {
         state.runs.push(new.run);
     }
 
-    /// Merges runs, if any should be: enough of a day, or all of a day that is over. The result is noted and used as that of
-    /// [`RowKeys::write_newest`]. Reads and writes up to the keys of a day, so only importers merge.
+    /// Merges runs, if any should be: enough of a day, or all of a day that is over. The result is noted and
+    /// used as that of [`RowKeys::write_newest`]. Reads and writes up to the keys of a day, so only importers
+    /// merge.
     /// Errors: the file system's error. Nothing has changed.
     pub(in crate::spool) fn merge(&self, now: UnixMillis, cap: u64) -> io::Result<Option<NewRun>> {
         let (runs, number) = {
@@ -299,9 +300,9 @@ impl RowKeys {
         lock(&self.state).runs.retain(|run| !numbers.contains(&run.note.number));
     }
 
-    /// Compares the files with the notes at a start. Files that are missing or too short are damaged. Files that no note
-    /// names are leftovers of a crash, and are removed; but if notes are damaged (`adopts`), they may be the only copy of
-    /// their keys, and are used. Returns the runs to note.
+    /// Compares the files with the notes at a start. Files that are missing or too short are damaged. Files
+    /// that no note names are leftovers of a crash, and are removed; but if notes are damaged (`adopts`),
+    /// they may be the only copy of their keys, and are used. Returns the runs to note.
     /// Errors: the file system's error.
     pub(in crate::spool) fn compare_files(&self, adopts: bool) -> io::Result<Vec<KeyRun>> {
         let files = self.disk.list("")?;
@@ -347,7 +348,7 @@ impl RowKeys {
     }
 }
 
-/// What is wrong with the file of a run, all of which is read; `None` if nothing is.
+/// Reads the whole file of a run, and says what is wrong with it. `None`: nothing is.
 /// Errors: the file system's error.
 pub(in crate::spool) fn damage_of(
     disk: &dyn Disk,

@@ -11,8 +11,8 @@ use crate::spool::format::key_run::{
 };
 use crate::spool::manifest::key_run::KeyRun;
 
-/// Bytes that are read or written at a time. Each piece is synced alone, so that a sync of calls waits for one
-/// piece at most.
+/// Bytes that are read or written at a time. Each piece is synced alone, so that a sync of calls waits for
+/// one piece at most.
 const PIECE: usize = 256 * PAGE;
 
 /// What is kept in memory of a run.

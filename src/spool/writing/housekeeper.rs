@@ -380,9 +380,9 @@ impl Housekeeper {
         Ok(())
     }
 
-    /// Writes the keys of all rows in full segments to a run. Returns whether it is written. If not, the segments stay,
-    /// because a row that repeats one of theirs would be stored: the keys take a small part of what a full segment
-    /// leaves free, so only other programs can have filled the disk.
+    /// Writes the keys of all rows in full segments to a run. Returns whether it is written. If not, the
+    /// segments stay, because a row that repeats one of theirs would be stored: the keys take a small part of
+    /// what a full segment leaves free, so only other programs can have filled the disk.
     fn keep_row_keys(&self) -> Result<bool, Stopped> {
         let through = lock(&self.shared.index).durable_through;
         match self.shared.row_keys.write_newest() {

@@ -42,8 +42,8 @@ enum AtHand {
 
 #[derive(Default)]
 struct State {
-    /// The number of the current session. It changes together with the session: whoever reports an old one does
-    /// not end a new one.
+    /// The number of the current session. It changes together with the session: whoever reports an old one
+    /// does not end a new one.
     generation: u64,
     session: Option<(Credentials, Term)>,
     failures: u32,

@@ -151,7 +151,8 @@ impl ChunkReader for Chunk {
     }
 }
 
-/// Reads a column's bytes from a place in the file: the library reads the headers of pages so, and nothing else.
+/// Reads a column's bytes from a place in the file: the library reads the headers of pages so, and nothing
+/// else.
 pub(super) struct ChunkRead {
     chunk: Chunk,
     at: u64,

@@ -2,7 +2,7 @@
 //!
 //! The library reserves memory for as many numbers as such a list claims, which may be any number.
 
-/// Whether `bytes` begin with this many lists, of which none claims more than `most` numbers.
+/// Whether `bytes` begin with this many lists. None of them may claim more than `most` numbers.
 pub(super) fn claim_at_most(mut bytes: &[u8], lists: usize, most: u64) -> bool {
     (0..lists).all(|_| match list(bytes, most) {
         Some(rest) => {

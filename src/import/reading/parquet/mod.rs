@@ -1,14 +1,14 @@
 //! Reads the rows of parquet files, from local files and from objects, in ranges.
 //!
-//! The library decodes pages. Values are put together here, from the definition and repetition levels of their
-//! leaves: its own rows panic on some types, and lose the form of others. Only columns that are needed are
-//! read, a batch of rows at a time, so memory does not depend on the file's size.
+//! The library decodes pages. Values are put together here, from the definition and repetition levels of
+//! their leaves: its own rows panic on some types, and lose the form of others. Only columns that are needed
+//! are read, a batch of rows at a time, so memory does not depend on the file's size.
 //!
 //! Rows are known by their number. The footer says how many each row group has, so going on at a row costs no
 //! more than going on at a row of a row group would: whole row groups are passed over unread.
 //!
-//! A file that is cut off or damaged is an error, never an end: the rows of each column must be as many as the
-//! footer says.
+//! A file that is cut off or damaged is an error, never an end: the rows of each column must be as many as
+//! the footer says.
 //!
 //! | type | value |
 //! |---|---|

@@ -16,8 +16,8 @@ use crate::words::outside_text;
 /// The slot of a column that is read only to count the rows.
 pub(super) const NO_SLOT: usize = usize::MAX;
 
-/// The needed columns that the file has. Of equal names the last counts, as in JSON. If it has none of them, a
-/// short one is read all the same: the footer's word for the number of rows is not enough.
+/// The needed columns that the file has. Of equal names the last counts, as in JSON. If it has none of them,
+/// a short one is read all the same: the footer's word for the number of rows is not enough.
 /// Errors: [`ParquetFault`]: a needed column cannot be read.
 pub(super) fn columns_of(
     metadata: &ParquetMetaData,

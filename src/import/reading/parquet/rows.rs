@@ -176,8 +176,8 @@ impl ParquetRows {
         Ok(rejected.map_or(RowRead::Row, RowRead::Rejected))
     }
 
-    /// Passes over rows. Whole row groups are not read. Returns how many rows there were, which are fewer only
-    /// at the end. Errors: [`ParquetFault`].
+    /// Passes over rows. Whole row groups are not read. Returns how many rows there were, which are fewer
+    /// only at the end. Errors: [`ParquetFault`].
     pub fn skip(&mut self, rows: u64) -> Result<u64, ParquetFault> {
         self.guarded(|reader| reader.pass_over(rows))
     }

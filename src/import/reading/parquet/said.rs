@@ -35,8 +35,8 @@ pub(super) fn date(days: i64, out: &mut String) {
 
 /// The year, month and day of a number of days since 1970.
 fn civil(days: i64) -> (i64, u64, u64) {
-    // Days since the 1st of March of the year 0, in eras of 400 years. A year that begins in March has its leap
-    // day at its end, so that the months before it do not depend on it.
+    // Days since the 1st of March of the year 0, in eras of 400 years. A year that begins in March has its
+    // leap day at its end, so that the months before it do not depend on it.
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

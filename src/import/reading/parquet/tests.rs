@@ -13,7 +13,8 @@ use crate::convert::{Columns, Row};
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::reading::ReadingError;
 
-/// Files of pyarrow and DuckDB, each beside what pyarrow reads of it: `tests/suite/import/parquet_samples.py`.
+/// Files of pyarrow and DuckDB, each beside what pyarrow reads of it:
+/// `tests/suite/import/parquet_samples.py`.
 fn sample(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/suite/import/samples/parquet").join(name)
 }

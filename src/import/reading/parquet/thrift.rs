@@ -3,8 +3,8 @@
 //! The library does not say which columns are encrypted, and reads them as if they were not.
 //!
 //! The library follows the schema by recursion and reserves memory for as many children as a group claims. So
-//! a footer with a few flipped bits could end the process, which no catch prevents. The same is true of the bytes
-//! that a page claims to have.
+//! a footer with a few flipped bits could end the process, which no catch prevents. The same is true of the
+//! bytes that a page claims to have.
 
 use std::collections::BTreeSet;
 
@@ -53,8 +53,8 @@ pub(super) fn check(footer: &[u8]) -> Result<BTreeSet<usize>, ParquetFault> {
     Ok(encrypted)
 }
 
-/// How many bytes a page claims to have once it is unpacked; its header begins like this. `None`: the header makes no
-/// sense.
+/// How many bytes a page claims to have once it is unpacked; its header begins like this. `None`: the header
+/// makes no sense.
 pub(super) fn page_bytes(header: &[u8]) -> Option<u64> {
     let mut scan = Scan { bytes: header };
     let mut id = 0;

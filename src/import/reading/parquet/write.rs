@@ -135,7 +135,7 @@ impl<'l> Writer<'l> {
         }
     }
 
-    /// Writes the elements of a list or a map, of which there is at least one.
+    /// Writes the elements of a list or a map that has at least one.
     fn write_each(
         &mut self,
         node: &Node,
