@@ -1,5 +1,7 @@
 //! What became of a file of an import.
 
+use std::collections::BTreeMap;
+
 use super::RejectedRows;
 use super::run::{FileEnd, FileReport};
 use crate::log::ImportProgress;
@@ -24,6 +26,29 @@ pub struct Results {
     pub results: Vec<FileResult>,
     /// Inputs that had not begun when the import was stopped.
     pub not_begun: u64,
+}
+
+impl Results {
+    /// The sum over all files.
+    pub fn sum(&self, of: impl Fn(&FileResult) -> u64) -> u64 {
+        self.results.iter().map(of).sum()
+    }
+
+    /// The calls that this run stored, by type.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        let mut calls = BTreeMap::new();
+        for result in &self.results {
+            if let Some(kind) = &result.kind {
+                *calls.entry(kind.clone()).or_default() += result.since(|progress| progress.stored);
+            }
+        }
+        calls
+    }
+
+    /// Whether the import was stopped before its end.
+    pub fn is_stopped(&self) -> bool {
+        self.not_begun > 0 || self.results.iter().any(|result| result.report.end == FileEnd::Stopped)
+    }
 }
 
 impl FileResult {

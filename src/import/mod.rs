@@ -46,6 +46,7 @@ mod reject;
 mod reject_counts;
 mod rejects_file;
 pub mod rejects_output;
+pub mod results_json;
 pub mod retry;
 mod row_errors;
 mod row_hash;

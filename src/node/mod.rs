@@ -1,7 +1,7 @@
 //! Rooms put together as a configuration says. A running process is spool, delivery, collector, importer,
 //! destinations and admin listener, connected to each other, shown to their operator, and shut down in order
 //! ([`serve`], [`dev`], `function`). Other parts work beside a process: on a spool that no process uses
-//! ([`closed_spool`], [`drain`]), on a bucket ([`bucket_reader`], [`replay`]), for imports
+//! ([`closed_spool`], [`drain`]), on a bucket ([`bucket_reader`], [`day_wait`], [`replay`]), for imports
 //! ([`chosen_target`]), and before the first call ([`check`], [`destination_test`]).
 
 pub mod advice;
@@ -11,6 +11,7 @@ pub mod bucket_reader;
 pub mod check;
 pub mod chosen_target;
 pub mod closed_spool;
+pub mod day_wait;
 #[cfg(feature = "dev")]
 mod demo;
 pub mod destination_test;

@@ -157,7 +157,6 @@ const STILL_IN_CLI: &[(&str, &str, &str)] = &[
     ("args.rs", "crate::store", "an argument has the form of a region"),
     ("man.rs", "crate::disk", "a manual page is not written through a link that stands under its name"),
     ("terminal.rs", "std::thread", "keys are read by a call that blocks until the next one"),
-    ("wait.rs", "crate::delivery", "says how long until a day can be closed"),
 ];
 /// Names that a pure room must not contain.
 const IMPURE: &[&str] = &[

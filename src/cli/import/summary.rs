@@ -1,155 +1,50 @@
 //! The result of an import: for people, as JSON, and as an exit code.
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
 
 use super::resume;
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_json;
 use crate::import::file_result::{FileResult, Results};
+use crate::import::results_json::ResultsJson;
 use crate::import::{FileEnd, FileFault, FileReport, TargetError};
 use crate::words::{counted, grouped, outside_text};
 
 /// The code of rows whose id another row of their file has.
 const ID_TAKEN: &str = "id-taken";
 
-/// The whole result as JSON.
-#[derive(serde::Serialize)]
-struct Json<'a> {
-    files: Vec<JsonFile<'a>>,
-    rows: u64,
-    calls: BTreeMap<String, u64>,
-    rejected: u64,
-    repeated: u64,
-    not_begun: u64,
-    ended: &'static str,
-}
-
-#[derive(serde::Serialize)]
-struct JsonFile<'a> {
-    name: &'a str,
-    ended: &'static str,
-    source: Option<&'a str>,
-    #[serde(rename = "type")]
-    kind: Option<&'a str>,
-    rows: u64,
-    stored: u64,
-    repeated: u64,
-    /// Repeated rows that equal an earlier row of the file with the same id.
-    equal_rows: u64,
-    rejected: u64,
-    /// Rows that were rejected in this run, by error code.
-    rejected_by_code: BTreeMap<String, u64>,
-    refused: u64,
-    rows_before: u64,
-    rejects: Option<&'a PathBuf>,
-    rejects_uploaded: Option<&'a str>,
-    other_options: bool,
-    /// What was imported of an earlier version of the file.
-    note: Option<&'a str>,
-    error: Option<JsonError>,
-}
-
-#[derive(serde::Serialize)]
-struct JsonError {
-    code: String,
-    message: String,
-}
-
-fn error_of(result: &FileResult) -> Option<JsonError> {
-    let (code, message) = match &result.report.end {
-        FileEnd::Failed(error) => (error.code.clone(), error.message.full().to_owned()),
-        FileEnd::Refused(error) => ("E-REFUSED".to_owned(), error.to_string()),
-        _ => return None,
-    };
-    Some(JsonError { code, message })
-}
-
-fn json_of(result: &FileResult) -> JsonFile<'_> {
-    let FileResult { report, kind, uploaded, note } = result;
-    JsonFile {
-        name: &report.name,
-        ended: result.ended(),
-        source: report.source.as_ref().map(crate::sources::SourceId::as_str),
-        kind: kind.as_deref(),
-        rows: result.rows(),
-        stored: result.since(|progress| progress.stored),
-        repeated: result.since(|progress| progress.repeats),
-        equal_rows: report.equal_rows,
-        rejected: result.since(|progress| progress.rejected),
-        rejected_by_code: result.by_code().map(|rows| (rows.code, rows.count)).collect(),
-        refused: result.since(|progress| progress.refused),
-        rows_before: report.before.next_row,
-        rejects: report.rejects.as_ref(),
-        rejects_uploaded: uploaded.as_deref(),
-        other_options: report.other_options,
-        note: note.as_deref(),
-        error: error_of(result),
-    }
-}
-
 /// Says what became of all files.
 #[derive(Debug, Default)]
 pub(super) struct Summary(pub(super) Results);
 
 impl Summary {
-    fn sum(&self, of: impl Fn(&FileResult) -> u64) -> u64 {
-        self.0.results.iter().map(of).sum()
-    }
-
-    fn calls(&self) -> BTreeMap<String, u64> {
-        let mut calls = BTreeMap::new();
-        for result in &self.0.results {
-            if let Some(kind) = &result.kind {
-                *calls.entry(kind.clone()).or_default() += result.since(|progress| progress.stored);
-            }
-        }
-        calls
-    }
-
-    /// Whether the import was stopped before its end.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.0.not_begun > 0 || self.0.results.iter().any(|result| result.report.end == FileEnd::Stopped)
-    }
-
     /// Prints the result as JSON.
     pub(super) fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let json = Json {
-            files: self.0.results.iter().map(json_of).collect(),
-            rows: self.sum(FileResult::rows),
-            calls: self.calls(),
-            rejected: self.sum(|result| {
-                result.since(|progress| progress.rejected) + result.since(|progress| progress.refused)
-            }),
-            repeated: self.sum(|result| result.since(|progress| progress.repeats)),
-            not_begun: self.0.not_begun,
-            ended: match self.code() {
-                0 => "done",
-                failure::SOME_REJECTED => "done, some rows rejected",
-                failure::INTERRUPTED => "stopped",
-                _ => "failed",
-            },
+        let ended = match self.code() {
+            0 => "done",
+            failure::SOME_REJECTED => "done, some rows rejected",
+            failure::INTERRUPTED => "stopped",
+            _ => "failed",
         };
-        print_json(out, &json)
+        print_json(out, &ResultsJson::of(&self.0, ended))
     }
 
     /// Prints the result for people.
     pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let before = self.sum(|result| u64::from(result.report.end == FileEnd::DoneBefore));
+        let before = self.0.sum(|result| u64::from(result.report.end == FileEnd::DoneBefore));
         let mut files = counted(self.0.results.len() as u64, "file", "files");
         if before > 0 {
             files += &format!(" ({} imported before)", grouped(before));
         }
-        let calls = self.calls().into_iter().filter(|(_, count)| *count > 0);
+        let calls = self.0.calls().into_iter().filter(|(_, count)| *count > 0);
         let calls: Vec<String> = calls.map(|(kind, count)| format!("{} {kind}", grouped(count))).collect();
-        writeln!(out, "{files}, {}", counted(self.sum(FileResult::rows), "row", "rows"))?;
+        writeln!(out, "{files}, {}", counted(self.0.sum(FileResult::rows), "row", "rows"))?;
         if !calls.is_empty() {
             writeln!(out, "  calls:    {}", calls.join(", "))?;
         }
-        let repeated = self.sum(|result| result.since(|progress| progress.repeats));
+        let repeated = self.0.sum(|result| result.since(|progress| progress.repeats));
         if repeated > 0 {
-            let equal = self.sum(|result| result.report.equal_rows).min(repeated);
+            let equal = self.0.sum(|result| result.report.equal_rows).min(repeated);
             let before = repeated - equal;
             let why = match (equal, before) {
                 (0, _) => "stored before, not stored again".to_owned(),
@@ -223,7 +118,7 @@ impl Summary {
 
     /// The exit code.
     fn code(&self) -> u8 {
-        if self.is_stopped() {
+        if self.0.is_stopped() {
             // The person who stopped the import knows that it is not complete, and the files that failed are
             // listed.
             return failure::INTERRUPTED;
