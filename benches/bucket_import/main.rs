@@ -5,14 +5,20 @@
 //!
 //! `rows`: a row with ten fields by a converter, beside the plan of `import csv`. `parquet`: our reader, beside the
 //! row iterator of the `parquet` crate; both write JSON. `whole`: a whole import into a spool, beside `import csv` of
-//! the same rows. `known`: a pass over keys that are all imported, beside their bare listing.
+//! the same rows. `known`: a pass over keys that are all imported, beside their bare listing. `live`: calls of SDKs
+//! beside an import whose rows have an `insert_id`, and beside the same without.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its result")]
 
+#[path = "../corpus/mod.rs"]
+mod corpus;
 mod known;
 mod listing;
+mod live;
 mod parquet;
 mod rows;
+#[path = "../spooled/mod.rs"]
+mod spooled;
 mod turns;
 mod whole;
 
@@ -44,5 +50,8 @@ fn main() {
     }
     if wants("known") {
         known::measure();
+    }
+    if wants("live") {
+        live::measure();
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Cursor;
+use std::ops::Range;
 use std::sync::Arc;
 
 use forebay::call::CallKind;
@@ -70,8 +71,13 @@ pub(crate) fn table(rows: u64) -> String {
 
 /// The same rows for a converter.
 pub(crate) fn converter_table(rows: u64) -> String {
+    converter_table_of(0..rows)
+}
+
+/// These rows of it.
+pub(crate) fn converter_table_of(rows: Range<u64>) -> String {
     let mut text = FIELDS.map(|(_, field)| field).join(",") + "\n";
-    for row in 0..rows {
+    for row in rows {
         writeln!(text, "{}", cells(row, &time_ms(row)).join(",")).expect("memory");
     }
     text

@@ -21,7 +21,8 @@ fn cpu() -> Duration {
     Duration::from_millis(10 * ticks)
 }
 
-fn median(mut figures: Vec<f64>) -> (f64, f64, f64) {
+/// The median, the least and the most.
+pub(crate) fn median(mut figures: Vec<f64>) -> (f64, f64, f64) {
     figures.sort_by(f64::total_cmp);
     let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
     (at(figures.len() / 2), at(0), at(figures.len().saturating_sub(1)))

@@ -49,7 +49,7 @@ pub(crate) struct Node {
     pub(crate) journal: Arc<LocalJournal>,
     pub(crate) dir: tempfile::TempDir,
     // Dropped last: its threads end.
-    _spool: Spool,
+    pub(crate) spool: Spool,
 }
 
 impl Node {
@@ -84,7 +84,7 @@ impl Node {
             clock,
             metrics,
         };
-        Self { importer: Arc::new(Importer::new(deps, Arc::new(One))), journal, dir, _spool: spool }
+        Self { importer: Arc::new(Importer::new(deps, Arc::new(One))), journal, dir, spool }
     }
 
     pub(crate) fn deps(&self, store: Arc<dyn StoreReader>) -> PassDeps {
