@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::notifications::NotificationsStatus;
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
 
@@ -38,6 +39,9 @@ pub struct BucketImportStatus {
     pub failing: Option<String>,
     /// Since when (Unix milliseconds).
     pub failing_since_ms: Option<i64>,
+    /// What its queue brought, if it reads one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<NotificationsStatus>,
 }
 
 /// What a pass over a bucket found and did.

@@ -26,12 +26,14 @@ pub mod history;
 pub mod host;
 mod import_bodies;
 pub mod import_code;
+mod import_words;
 pub mod imports;
 pub mod ledger;
 mod live;
 pub mod logins;
 mod no_route;
 pub mod node_status;
+pub mod notifications;
 mod query_parameters;
 pub mod receipt_status;
 mod route;
@@ -63,6 +65,7 @@ pub use ledger::{
     Ledger, LedgerCounts, LedgerHour, LedgerRows, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
 };
 pub use node_status::{ClockStatus, ConfigValue, KindCount, NodeStatus, OpenFiles, StatusCount};
+pub use notifications::NotificationsStatus;
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use sdks::SdkAddress;
 pub use server::AdminServer;

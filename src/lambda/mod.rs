@@ -6,10 +6,8 @@
 
 mod answer;
 mod deadline;
-mod event;
 pub mod function;
-mod key;
 
 pub use answer::{Ended, FileResult, Unit, answer};
 pub use deadline::{Plan, deadline_of};
-pub use event::{Event, Message, Notified, Record, continuation};
+pub use crate::import::notifications::{Event, Message, Notified, Record, continuation};

@@ -14,6 +14,7 @@ mod pausing;
 mod plan;
 mod previewing;
 mod reached;
+mod receiving;
 mod resetting;
 mod running;
 mod scan_memory;
