@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::file_not_done::FileNotDone;
 use super::notifications::NotificationsStatus;
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
@@ -132,18 +133,6 @@ pub struct FilePlanned {
     pub name: String,
     /// What the pass would do, such as `begin`.
     pub would: String,
-}
-
-/// A file that is not done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FileNotDone {
-    /// The file's name.
-    pub name: String,
-    /// What became of it, such as `poison`.
-    pub became: String,
-    /// The last error, with its code.
-    pub error: Option<String>,
 }
 
 /// Why a pass could not go on.

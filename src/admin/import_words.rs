@@ -42,22 +42,28 @@ impl NotificationsStatus {
             let what = outside_text_within(failing, ERROR_MAX);
             lines.push(("  FAILING", format!(" for {since}: {what}")));
         }
-        let last = self.last_ms.map_or_else(String::new, |at| format!(", the last {} ago", between(now_ms, at)));
+        let last =
+            self.last_ms.map_or_else(String::new, |at| format!(", the last {} ago", between(now_ms, at)));
         let of: Vec<String> =
             self.messages.iter().map(|(became, count)| format!("{} {became}", grouped(*count))).collect();
         let of = if of.is_empty() { String::new() } else { format!(": {}", of.join(", ")) };
         let hand = match self.oldest_ms {
             Some(oldest) => {
-                format!("; {} in hand, the oldest sent {} ago", grouped(self.in_hand), between(now_ms, oldest))
+                format!(
+                    "; {} in hand, the oldest sent {} ago",
+                    grouped(self.in_hand),
+                    between(now_ms, oldest)
+                )
             }
             None => String::new(),
         };
         lines.push(("  messages: ", format!("{} received{last}{of}{hand}", grouped(self.received))));
         for file in self.not_done.iter().take(FILES_MAX) {
             let name = outside_text(&file.name);
-            let why = file.error.as_deref().map_or_else(String::new, |error| {
-                format!(": {}", outside_text_within(error, ERROR_MAX))
-            });
+            let why = file
+                .error
+                .as_deref()
+                .map_or_else(String::new, |error| format!(": {}", outside_text_within(error, ERROR_MAX)));
             lines.push(("    given back ", format!("{name} {}{why}", outside_text(&file.became))));
         }
         lines

@@ -20,6 +20,7 @@ pub mod days;
 pub mod deliveries;
 pub mod destinations;
 mod destinations_route;
+pub mod file_not_done;
 pub mod gate;
 mod guesses;
 pub mod history;
@@ -48,8 +49,8 @@ pub use admin_view::{AdminError, AdminView, FlushOutcome};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
 pub use archive_view::{ArchiveView, AskedImports, AskedObjects, ImportStateName, NotShown};
 pub use bucket_imports::{
-    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, FilePlanned, FileReset,
-    FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
+    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FilePlanned, FileReset, FilesReset,
+    Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
 };
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};
@@ -57,6 +58,7 @@ pub use destinations::{
     AllDestinations, AskedAttempts, Attempt, Attempts, ClassCount, DestinationError, DestinationStatus,
     DestinationsView, FailureStatus, FunctionStatus,
 };
+pub use file_not_done::FileNotDone;
 pub use gate::Gate;
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;

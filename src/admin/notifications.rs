@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::bucket_imports::FileNotDone;
+use super::file_not_done::FileNotDone;
 
 /// The notifications of an import, since the process started or the import's settings changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,6 @@ mod answer;
 mod deadline;
 pub mod function;
 
+pub use crate::import::notifications::{Event, Message, Notified, Record, continuation};
 pub use answer::{Ended, FileResult, Unit, answer};
 pub use deadline::{Plan, deadline_of};
-pub use crate::import::notifications::{Event, Message, Notified, Record, continuation};

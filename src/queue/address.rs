@@ -46,7 +46,8 @@ impl QueueAddress {
     /// endpoint of a network.
     pub fn region(&self) -> Option<&str> {
         let host = self.host();
-        let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|end| host.ends_with(end));
+        let is_aws =
+            [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|end| host.ends_with(end));
         let labels: Vec<&str> = host.split('.').collect();
         let after = labels.iter().position(|label| matches!(*label, "sqs" | "sqs-fips"));
         let before = labels.iter().position(|label| *label == "queue").and_then(|at| at.checked_sub(1));
@@ -54,8 +55,19 @@ impl QueueAddress {
         labels.get(at).copied().filter(|_| is_aws)
     }
 
+    /// The ARN, if the URL is one of AWS.
+    pub fn arn(&self) -> Option<String> {
+        let (region, (account, name)) = (self.region()?, self.account_and_name()?);
+        let partition = match region {
+            region if region.starts_with("cn-") => "aws-cn",
+            region if region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        };
+        Some(format!("arn:{partition}:sqs:{region}:{account}:{name}"))
+    }
+
     /// The account and the name, if the path has both.
-    pub fn account_and_name(&self) -> Option<(&str, &str)> {
+    fn account_and_name(&self) -> Option<(&str, &str)> {
         let (_, path) = self.parts()?;
         let (account, name) = path.split_once('/')?;
         let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
@@ -78,6 +90,13 @@ mod tests {
         let of_region = "https://sqs.eu-west-1.amazonaws.com";
         check(&format!("{of_region}/111122223333/files"), Some("eu-west-1"), [Some(of_region), None]);
         check(&format!("{of_region}/111122223333/files/"), Some("eu-west-1"), [Some(of_region), None]);
+        let arn = |url: &str| QueueAddress::parse(url).unwrap().arn();
+        let here = "arn:aws:sqs:eu-west-1:111122223333:files".to_owned();
+        assert_eq!(arn(&format!("{of_region}/111122223333/files")), Some(here));
+        assert_eq!(
+            arn("https://sqs.cn-north-1.amazonaws.com.cn/111122223333/files").as_deref(),
+            Some("arn:aws-cn:sqs:cn-north-1:111122223333:files")
+        );
         let china = "https://sqs.cn-north-1.amazonaws.com.cn";
         check(&format!("{china}/111122223333/files"), Some("cn-north-1"), [Some(china), None]);
         for (start, region) in [
@@ -94,10 +113,12 @@ mod tests {
 
     #[test]
     fn what_names_no_queue_is_refused() {
-        for url in ["https://sqs.eu-west-1.amazonaws.com", "https://sqs.eu-west-1.amazonaws.com/", "files", ""] {
+        for url in
+            ["https://sqs.eu-west-1.amazonaws.com", "https://sqs.eu-west-1.amazonaws.com/", "files", ""]
+        {
             assert!(QueueAddress::parse(url).is_err(), "{url}");
         }
         let other = QueueAddress::parse("http://127.0.0.1:9324/queue/files").unwrap();
-        assert_eq!(other.account_and_name(), None);
+        assert_eq!((other.account_and_name(), other.arn()), (None, None));
     }
 }

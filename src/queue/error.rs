@@ -82,7 +82,8 @@ mod tests {
         {
             check(status, code, true, QueueFault::Denied);
         }
-        for (status, code) in [(503, "ServiceUnavailable"), (500, "InternalError"), (400, "ThrottlingException")]
+        for (status, code) in
+            [(503, "ServiceUnavailable"), (500, "InternalError"), (400, "ThrottlingException")]
         {
             check(status, code, true, QueueFault::Passing);
         }

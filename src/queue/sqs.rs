@@ -43,12 +43,7 @@ impl fmt::Debug for Sqs {
 impl Sqs {
     /// The queue at `address`. It is reached as `role`, or with the store's own credentials, in the region
     /// that the address names, or else in `region`, or in that of the store.
-    pub fn new(
-        store: Arc<S3Store>,
-        address: QueueAddress,
-        role: Option<Role>,
-        region: Option<&str>,
-    ) -> Self {
+    pub fn new(store: Arc<S3Store>, address: QueueAddress, role: Option<Role>, region: Option<&str>) -> Self {
         let home = store.configured_region().or_else(|| store.sdk().region().map(AsRef::as_ref));
         let region = address.region().or(region).or(home).unwrap_or("us-east-1").to_owned();
         Self { store, address, role, region, made: Mutex::default() }
@@ -88,7 +83,10 @@ fn is_of_credentials(error: &StoreError) -> bool {
     error.fault == Fault::Expired
         || matches!(
             error.reason,
-            Reason::UnknownAccessKey | Reason::WrongSignature | Reason::SessionEnded | Reason::WrongSessionToken
+            Reason::UnknownAccessKey
+                | Reason::WrongSignature
+                | Reason::SessionEnded
+                | Reason::WrongSessionToken
         )
 }
 
@@ -166,7 +164,9 @@ fn message(given: aws_sdk_sqs::types::Message) -> Option<QueueMessage> {
         receipt: given.receipt_handle?,
         id: given.message_id.unwrap_or_default(),
         body: given.body.unwrap_or_default(),
-        receives: number(&OfMessage::ApproximateReceiveCount).and_then(|it| u32::try_from(it).ok()).unwrap_or(1),
+        receives: number(&OfMessage::ApproximateReceiveCount)
+            .and_then(|it| u32::try_from(it).ok())
+            .unwrap_or(1),
         sent: number(&OfMessage::SentTimestamp).map(UnixMillis),
     })
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::conversions::keep;
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
-use super::conversions::keep;
 use super::object_import::{ObjectEnd, ObjectImport, on_disk};
 use super::pass::{PassError, forget_converters};
 use super::report::Became;

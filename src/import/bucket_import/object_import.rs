@@ -247,8 +247,7 @@ impl ObjectImport {
                 (Arc::clone(&self.deps.importer), rules.clone(), version.clone());
             let mut next_freed = std::pin::pin!(freed.notified());
             next_freed.as_mut().enable();
-            let admission =
-                self.on_disk(move |journal| admit(journal, &importer, &version, &rules)).await?;
+            let admission = self.on_disk(move |journal| admit(journal, &importer, &version, &rules)).await?;
             if !matches!(admission, Admission::InUse)
                 || self.deps.stop.run_until_cancelled(next_freed).await.is_none()
             {

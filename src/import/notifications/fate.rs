@@ -123,7 +123,10 @@ mod tests {
         check(&[Failed, Stopped], "stopped", Some(0));
         let after = |receives| fate(&[Failed], receives).1;
         let seconds = |it| Fate::GiveBack(Duration::from_secs(it));
-        assert_eq!([after(0), after(2), after(3), after(8), after(u32::MAX)], [10, 20, 40, 900, 900].map(seconds));
+        assert_eq!(
+            [after(0), after(2), after(3), after(8), after(u32::MAX)],
+            [10, 20, 40, 900, 900].map(seconds)
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod deps;
 mod key_range;
+mod notifications;
 mod one_import;
 mod operator;
 mod pass_status;

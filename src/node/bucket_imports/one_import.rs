@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
+use super::notifications::Notifications;
 use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files};
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
-use super::receiving::Notifications;
 use super::scan_memory::ScanMemory;
 use crate::admin::{
     AskedPass, BucketImportError, BucketImportStatus, FilePlanned, PassFailure, PassPlanned, PassStatus,

@@ -19,6 +19,7 @@ mod ids;
 mod importer;
 mod kills;
 mod node;
+mod notified;
 mod object_sets;
 mod parquet;
 mod python_tables;
