@@ -19,8 +19,10 @@ pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<V
     if !needs(template, item, import) {
         return Ok(Vec::new());
     }
+    // S3 sends only to queues of the bucket's region.
+    let of_queue = || import.queue.as_ref().map(|queue| queue.parts().region.to_owned());
     let place = PolicyBucket {
-        region: import.region.clone(),
+        region: import.region.clone().or_else(of_queue),
         kms_key: import.kms_key.clone(),
         role: import.role.clone(),
         ..PolicyBucket::default()

@@ -1,5 +1,7 @@
 //! The URL of a queue, and what follows from it. Pure.
 
+use crate::arn::partition_of;
+
 /// Where a queue is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueAddress {
@@ -58,11 +60,7 @@ impl QueueAddress {
     /// The ARN, if the URL is one of AWS.
     pub fn arn(&self) -> Option<String> {
         let (region, (account, name)) = (self.region()?, self.account_and_name()?);
-        let partition = match region {
-            region if region.starts_with("cn-") => "aws-cn",
-            region if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        };
+        let partition = partition_of(region);
         Some(format!("arn:{partition}:sqs:{region}:{account}:{name}"))
     }
 

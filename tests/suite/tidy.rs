@@ -35,7 +35,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("alarms", &["lock", "metrics", "once_a_minute", "time"]),
     ("tasks", &["alarms", "retry"]),
     ("store", &["boxed_future", "disk", "lock", "object", "reach", "time", "words"]),
-    ("queue", &["boxed_future", "lock", "object", "store", "time", "words"]),
+    ("queue", &["arn", "boxed_future", "lock", "object", "store", "time", "words"]),
     (
         "log",
         &["batch", "boxed_future", "call", "object", "planted_bugs", "receipt", "sources", "time", "words"],

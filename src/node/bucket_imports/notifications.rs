@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::deps::ImportsDeps;
 use super::pass_status::{denied_of, error_of};
@@ -20,6 +21,8 @@ use crate::words::outside_text_within;
 
 /// The most files of a status whose messages were given back.
 const NAMED_IN_STATUS: usize = 20;
+/// How long a failure that may pass lasts until it is an alarm.
+const LASTING: Duration = Duration::from_secs(60);
 /// How much of a text of others is shown, in bytes.
 const SHOWN_MAX: usize = 300;
 
@@ -64,8 +67,8 @@ impl Notifications {
         format!("{} notified files", self.name)
     }
 
-    /// Notes that nothing can be received until a person acts, or that it goes on.
-    pub(super) fn note(&self, failed: Option<String>) {
+    /// Notes that nothing can be received, or that it goes on. What may pass by itself is an alarm only if it lasts.
+    pub(super) fn note(&self, failed: Option<String>, may_pass: bool) {
         let mut seen = lock(&self.seen);
         if seen.is_gone {
             return;
@@ -77,8 +80,11 @@ impl Notifications {
                 }
             }
             Some(what) => {
-                let since = seen.failing.take().map_or_else(|| self.deps.clock.wall(), |(_, since)| since);
-                self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_queue(), what.clone());
+                let now = self.deps.clock.wall();
+                let since = seen.failing.take().map_or(now, |(_, since)| since);
+                if !may_pass || now.since(since) >= LASTING {
+                    self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_queue(), what.clone());
+                }
                 seen.failing = Some((what, since));
             }
         }
@@ -151,6 +157,7 @@ impl Notifications {
 
 impl Watch for Notifications {
     fn asked(&self, answer: Result<(), &QueueError>) {
+        let may_pass = answer.is_err_and(|error| error.fault == QueueFault::Passing);
         let failed = answer.err().map(|error| {
             let remedy = match error.fault {
                 QueueFault::Denied => format!(
@@ -168,7 +175,7 @@ impl Watch for Notifications {
                 error.message.shown(false)
             )
         });
-        self.note(failed);
+        self.note(failed, may_pass);
     }
 
     fn received(&self, message: &QueueMessage) {

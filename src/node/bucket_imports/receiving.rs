@@ -50,7 +50,7 @@ impl OneImport {
             }
             Err(what) => what,
         };
-        notifications.note(Some(format!("import {} receives nothing: {failed}", self.name())));
+        notifications.note(Some(format!("import {} receives nothing: {failed}", self.name())), false);
         // Nothing else to do than to look again.
         stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.unwrap_or_default();
     }

@@ -23,6 +23,9 @@ mod notified;
 mod object_sets;
 mod parquet;
 mod python_tables;
+mod queue_access;
+#[cfg(feature = "lambda")]
+mod queues;
 mod route;
 mod rows;
 mod sample;

@@ -359,6 +359,7 @@ async fn messages_in_hand_stay_hidden_as_long_as_the_queue_allows() {
     tokio::time::sleep(Duration::from_secs(13 * 3_600)).await;
     let renewals = 12 * 240 - 3;
     assert!(sent.iter().take(2).all(|id| hidden(id).abs_diff(renewals) <= 1), "{}", hidden(&sent[0]));
+    tokio::time::resume();
     gates.iter().for_each(Gate::open);
     wait::until("the files", PATIENCE, async || {
         queue.show_all();
