@@ -170,7 +170,7 @@ fn notifications_need_a_queue_and_no_order() {
     check(&both("files"), "queue_url = \"files\": expected a URL");
     check(
         &both("https://sqs.eu-west-1.amazonaws.com"),
-        "expected the URL of a queue, with its account and name",
+        "queue_url = \"https://sqs.eu-west-1.amazonaws.com\": expected the URL of a queue, with its account",
     );
     check(
         &both("http://169.254.169.254/1/q"),
@@ -178,7 +178,7 @@ fn notifications_need_a_queue_and_no_order() {
     );
     check(
         &both("https://u:p@sqs.a/1/q"),
-        "queue_url = \"https://u:p@sqs.a/1/q\": expected a URL without user and password",
+        "queue_url = \"https://…@sqs.a/1/q\": expected a URL without user and password",
     );
 }
 
