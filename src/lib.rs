@@ -123,6 +123,7 @@ pub mod object;
 pub mod once_a_minute;
 pub mod planted_bugs;
 pub mod policy;
+pub mod queue;
 pub mod random;
 pub mod reach;
 pub mod receipt;

@@ -211,6 +211,9 @@ metrics! {
     /// Of the last pass that worked.
     import_objects: Family<PassLabel, Gauge> = "import_objects", "Objects by what became of them in the last pass over the bucket of an import";
     import_passes: Family<PassLabel, Counter> = "import_passes", "Passes over the bucket of an import, by how they ended";
+    import_messages: Family<PassLabel, Counter> = "import_messages", "Messages of the queue of an import, by what became of them";
+    /// Unix time.
+    import_oldest_message: Family<ImportLabel, Seconds> = "import_oldest_message_timestamp" in Seconds, "When the oldest message in hand was sent to the queue of an import, in Unix time";
     /// Unix time.
     import_last_pass: Family<ImportLabel, Seconds> = "import_last_pass_timestamp" in Seconds, "End of the last successful pass over the bucket of an import, in Unix time";
     invocations: Family<InvocationLabel, Counter> = "lambda_invocations", "Attempts to send a call to the function of a destination, by how they ended";

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::file_not_done::FileNotDone;
+use super::notifications::NotificationsStatus;
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
 
@@ -38,6 +40,9 @@ pub struct BucketImportStatus {
     pub failing: Option<String>,
     /// Since when (Unix milliseconds).
     pub failing_since_ms: Option<i64>,
+    /// What its queue brought, if it reads one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<NotificationsStatus>,
 }
 
 /// What a pass over a bucket found and did.
@@ -128,18 +133,6 @@ pub struct FilePlanned {
     pub name: String,
     /// What the pass would do, such as `begin`.
     pub would: String,
-}
-
-/// A file that is not done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FileNotDone {
-    /// The file's name.
-    pub name: String,
-    /// What became of it, such as `poison`.
-    pub became: String,
-    /// The last error, with its code.
-    pub error: Option<String>,
 }
 
 /// Why a pass could not go on.

@@ -20,18 +20,21 @@ pub mod days;
 pub mod deliveries;
 pub mod destinations;
 mod destinations_route;
+pub mod file_not_done;
 pub mod gate;
 mod guesses;
 pub mod history;
 pub mod host;
 mod import_bodies;
 pub mod import_code;
+mod import_words;
 pub mod imports;
 pub mod ledger;
 mod live;
 pub mod logins;
 mod no_route;
 pub mod node_status;
+pub mod notifications;
 mod query_parameters;
 pub mod receipt_status;
 mod route;
@@ -46,8 +49,8 @@ pub use admin_view::{AdminError, AdminView, FlushOutcome};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
 pub use archive_view::{ArchiveView, AskedImports, AskedObjects, ImportStateName, NotShown};
 pub use bucket_imports::{
-    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, FilePlanned, FileReset,
-    FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
+    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FilePlanned, FileReset, FilesReset,
+    Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
 };
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};
@@ -55,6 +58,7 @@ pub use destinations::{
     AllDestinations, AskedAttempts, Attempt, Attempts, ClassCount, DestinationError, DestinationStatus,
     DestinationsView, FailureStatus, FunctionStatus,
 };
+pub use file_not_done::FileNotDone;
 pub use gate::Gate;
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;
@@ -63,6 +67,7 @@ pub use ledger::{
     Ledger, LedgerCounts, LedgerHour, LedgerRows, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
 };
 pub use node_status::{ClockStatus, ConfigValue, KindCount, NodeStatus, OpenFiles, StatusCount};
+pub use notifications::NotificationsStatus;
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use sdks::SdkAddress;
 pub use server::AdminServer;

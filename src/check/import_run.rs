@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::access::{self, Identity};
 use super::finding::{CheckFinding, Outcome, Trial};
 use super::import::{FirstFile, OF_A_BUCKET, OF_A_FILE, Reading, skipped};
+use super::import_queue::{ImportQueue, OF_A_QUEUE};
 use super::import_rights::ImportReader;
 use super::probe::aws::Aws;
 use super::refusal::Refusal;
 use super::report::{CheckReport, Group};
 use crate::object::{ExternalId, ObjectKey, Role};
+use crate::queue::QueueFault;
 use crate::store::reader::{ByteRange, ListFrom, Listed, StoreReader as _};
 use crate::store::reason::{Action, Denial, Reason};
 use crate::store::s3::S3Store;
@@ -33,6 +35,8 @@ pub struct ImportTest {
     pub session: String,
     /// An external id that the role must not accept.
     pub wrong_external_id: ExternalId,
+    /// Its queue, if it reads notifications.
+    pub queue: Option<ImportQueue>,
     /// Whether there is a token service to ask for the identity of the process: AWS's own, or a configured
     /// one.
     pub has_token_service: bool,
@@ -76,6 +80,16 @@ impl AccessEnd {
     }
 }
 
+impl AccessEnd {
+    fn of_queue(fault: QueueFault) -> Self {
+        match fault {
+            QueueFault::Denied => Self::Denied,
+            QueueFault::Passing => Self::Unreachable,
+            QueueFault::NoQueue | QueueFault::ReceiptEnded | QueueFault::Refused => Self::Wrong,
+        }
+    }
+}
+
 struct Visit<'a> {
     test: &'a ImportTest,
     store: &'a S3Store,
@@ -110,7 +124,8 @@ pub async fn test_import(
         sources: Vec::new(),
         findings,
     };
-    let groups = vec![Group::new("access", access), of_bucket];
+    let of_queue = visit.queue(ready).await;
+    let groups = [Group::new("access", access), of_bucket].into_iter().chain(of_queue).collect();
     ImportTested { report: CheckReport { groups, estimate: None }, end: visit.end }
 }
 
@@ -164,6 +179,21 @@ impl Visit<'_> {
             "the role cannot be assumed"
         });
         (findings, refused)
+    }
+
+    /// The findings about the queue, if there is one.
+    async fn queue(&mut self, ready: Result<(), &'static str>) -> Option<Group> {
+        let (queue, import) = (self.test.queue.as_ref()?, &self.test.reader.name);
+        let findings = match ready {
+            Ok(()) => {
+                let (findings, fault) = queue.findings(import).await;
+                let end = fault.map_or(AccessEnd::Sound, AccessEnd::of_queue);
+                self.end = if self.end == AccessEnd::Sound { end } else { self.end };
+                findings
+            }
+            Err(because) => skipped(&OF_A_QUEUE, because),
+        };
+        Some(Group::new(&format!("{} for import {import}", queue.address.url()), findings))
     }
 
     async fn bucket(&mut self, wanted: &(dyn Fn(&Listed) -> bool + Sync)) -> Vec<CheckFinding> {

@@ -412,7 +412,7 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
     pub rejects: Option<BucketString>,
 
-    /// Queue that hands the bucket's events to the function (csv-lambda-execution)
+    /// Queue that hands the bucket's events to the function (csv-lambda-execution) or to the import (import-*)
     #[arg(long, value_name = "ARN")]
     pub queue: Option<Arn>,
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::convert::{Converter, DataType, Strategy};
 use crate::import::OnRowError;
 use crate::object::{BucketString, ExternalId, RoleArn};
+use crate::queue::QueueAddress;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -39,6 +40,8 @@ pub struct ImportSettings {
     pub has_own_external_id: bool,
     /// Files that were last modified before this time are left out.
     pub modified_after: Option<UnixMillis>,
+    /// How files are found.
+    pub discovery: Discovery,
     /// How often the bucket is listed.
     pub scan_interval: Duration,
     /// How often all of it is listed.
@@ -65,6 +68,41 @@ pub struct ImportSettings {
     pub rejects: Option<String>,
     /// The most bytes of rejected rows in a folder.
     pub rejects_max: u64,
+}
+
+/// How the files of an import are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    /// By listings of the bucket.
+    Scan,
+    /// By notifications in this queue. A command lists the bucket, too.
+    Queue(QueueAddress),
+    /// By both.
+    Both(QueueAddress),
+}
+
+impl Discovery {
+    /// How it is written.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::Queue(_) => "sqs",
+            Self::Both(_) => "both",
+        }
+    }
+
+    /// Whether the bucket is listed from time to time.
+    pub fn scans(&self) -> bool {
+        !matches!(self, Self::Queue(_))
+    }
+
+    /// The queue with notifications, if one is read.
+    pub fn queue(&self) -> Option<&QueueAddress> {
+        match self {
+            Self::Scan => None,
+            Self::Queue(queue) | Self::Both(queue) => Some(queue),
+        }
+    }
 }
 
 /// What an object does that is stored again under a known key.

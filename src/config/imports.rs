@@ -1,6 +1,6 @@
 //! `[[import]]`: buckets of files that become calls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::object::{BucketString, ExternalId, RoleArn};
 use crate::sources::SourceId;
 use crate::words::nearest;
 
+use super::import_discovery::{Queues, discovery, refuse_serial};
 use super::import_keys::{self, Keys, OfImport};
 use super::import_settings::{ImportConverter, ImportSettings, OnChange};
 use super::import_texts::{After, after, description, journal, modified_after, prefix, rejects};
@@ -43,8 +44,6 @@ pub(super) const DEV_SCAN_INTERVAL: Duration = Duration::from_secs(2);
 /// The default of `rejects_max`.
 const REJECTS_MAX: u64 = 1 << 30;
 
-/// Whether notifications are read from a queue.
-const DISCOVERY: Words<bool> = &[("scan", false), ("sqs", true), ("both", true)];
 pub(super) const ON_CHANGE: Words<OnChange> =
     &[("ignore", OnChange::Ignore), ("reprocess", OnChange::Reprocess)];
 /// Whether a missing file fails.
@@ -67,8 +66,7 @@ pub(super) struct Around<'a> {
 #[derive(Default)]
 struct Taken {
     names: BTreeSet<SourceId>,
-    /// The queues, and whose they are.
-    queues: BTreeMap<String, String>,
+    queues: Queues,
 }
 
 /// Reads every import, whether it is enabled or not.
@@ -154,11 +152,12 @@ fn settings<'t>(
         _ => external_id,
     };
     let modified_after = reader.optional("modified_after", modified_after).flatten();
-    discovery(&mut reader, &shown, taken);
+    let discovery = discovery(&mut reader, &shown, &mut taken.queues);
     let scan_interval = reader.seconds("scan_interval", around.scan_interval, 1..=86_400);
     let full_scan_every = reader.seconds("full_scan_every", FULL_SCAN_EVERY, 1..=7 * 86_400);
     let (data_type, strategy) = kind(&mut reader);
     let serial = reader.flag("serial", strategy == Strategy::Mirror);
+    refuse_serial(&mut reader, &discovery, serial);
     let parallel = reader.get("parallel", 4, reader::count(1, PARALLEL_MAX));
     let insert_id_window = insert_id_window(&mut reader, (data_type, strategy));
     let converter_needed = around.outside.converters_needed;
@@ -225,6 +224,7 @@ fn settings<'t>(
             external_id,
             has_own_external_id,
             modified_after,
+            discovery,
             scan_interval,
             full_scan_every,
             insert_id_window,
@@ -283,33 +283,6 @@ fn bucket(reader: &mut Reader<'_>) -> Option<BucketString> {
             prefix => Err(format!("expected the name alone: write {prefix:?} as prefix")),
         }
     })
-}
-
-/// Checks how files are found. Only listings are built.
-fn discovery(reader: &mut Reader<'_>, name: &str, taken: &mut Taken) {
-    let by_queue = reader.word("discovery", false, DISCOVERY);
-    let queue = reader.optional("queue_url", |value| {
-        let form = "\"https://sqs.eu-west-1.amazonaws.com/111122223333/files\"";
-        values::base_address(reader::text(value)?, form, "credentials come from the AWS credential chain")
-    });
-    if by_queue && !reader.has("queue_url") {
-        reader.refuse("queue_url", "is not set: discovery by notifications reads a queue");
-    }
-    if !by_queue && reader.has("queue_url") {
-        reader.refuse("queue_url", "is only for discovery = \"sqs\" or \"both\"");
-    }
-    if by_queue {
-        reader.refuse("discovery", "reads notifications, which is not built yet: only \"scan\" works");
-    }
-    if let Some(queue) = queue {
-        match taken.queues.get(&queue) {
-            Some(other) => {
-                let what = format!("is also the queue of import {other}: each import needs its own");
-                reader.refuse("queue_url", what);
-            }
-            None => drop(taken.queues.insert(queue, name.to_owned())),
-        }
-    }
 }
 
 fn kind(reader: &mut Reader<'_>) -> (DataType, Strategy) {

@@ -4,7 +4,10 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::sync::Notify;
+
 use super::import_id::ImportId;
+use super::places::Places;
 use crate::lock::lock;
 
 type Objects = HashSet<(ImportId, String)>;
@@ -12,10 +15,14 @@ type Objects = HashSet<(ImportId, String)>;
 /// The objects that are being imported, by their imports and keys.
 #[derive(Debug, Default)]
 pub(super) struct ObjectsInUse {
+    /// How many are read at once.
+    pub(super) places: Places,
     /// Held while the journal is read or written.
     turn: Mutex<()>,
     /// Held for moments: who ends with an object never waits for the disk.
     objects: Arc<Mutex<Objects>>,
+    /// Told whenever an object is no longer being imported.
+    freed: Arc<Notify>,
 }
 
 /// Who has this may read what the journal says of an object that is not in use, and change it.
@@ -23,12 +30,14 @@ pub(super) struct ObjectsInUse {
 pub(super) struct ObjectTurn<'o> {
     _turn: MutexGuard<'o, ()>,
     objects: Arc<Mutex<Objects>>,
+    freed: Arc<Notify>,
 }
 
 /// An object that is being imported, until this is dropped.
 #[derive(Debug)]
 pub(super) struct ObjectInUse {
     all: Arc<Mutex<Objects>>,
+    freed: Arc<Notify>,
     object: (ImportId, String),
 }
 
@@ -36,7 +45,13 @@ impl ObjectsInUse {
     /// Waits until nobody else has the turn, which may be for the disk. It must be held for moments only: for
     /// what the journal takes.
     pub(super) fn turn(&self) -> ObjectTurn<'_> {
-        ObjectTurn { _turn: lock(&self.turn), objects: Arc::clone(&self.objects) }
+        let (objects, freed) = (Arc::clone(&self.objects), Arc::clone(&self.freed));
+        ObjectTurn { _turn: lock(&self.turn), objects, freed }
+    }
+
+    /// Told whenever an object is no longer being imported.
+    pub(super) fn freed(&self) -> Arc<Notify> {
+        Arc::clone(&self.freed)
     }
 }
 
@@ -50,13 +65,14 @@ impl ObjectTurn<'_> {
     pub(super) fn take(self, import: ImportId, key: &str) -> Option<ObjectInUse> {
         let object = (import, key.to_owned());
         let is_free = lock(&self.objects).insert(object.clone());
-        is_free.then(|| ObjectInUse { all: self.objects, object })
+        is_free.then(|| ObjectInUse { all: self.objects, freed: self.freed, object })
     }
 }
 
 impl Drop for ObjectInUse {
     fn drop(&mut self) {
         lock(&self.all).remove(&self.object);
+        self.freed.notify_waiters();
     }
 }
 

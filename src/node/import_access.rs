@@ -6,7 +6,7 @@ use super::bucket_imports::{ImportStores, plans};
 use super::policies::new_external_id;
 use super::settings::{node_name, store_settings};
 use crate::admin::BucketImportError;
-use crate::check::{ImportTest, ImportTested, Reach, test_import};
+use crate::check::{ImportQueue, ImportTest, ImportTested, Reach, test_import};
 use crate::config::Config;
 use crate::object::ExternalId;
 use crate::runtime::SystemClock;
@@ -21,16 +21,24 @@ pub async fn test_access(config: &Config, name: &SourceId) -> Result<ImportTeste
         BucketImportError::Unknown(name.to_string(), known).to_string()
     })?;
     let settings = store_settings(config, &node_name(config));
+    let stores =
+        ImportStores { own: Arc::new(S3Store::new(settings.clone()).await), settings: settings.clone() };
     let test = ImportTest {
         reader: plan.reader()?,
         session: settings.session_name.clone(),
+        queue: match plan.settings.discovery.queue() {
+            Some(address) => {
+                let queue = stores.queue_of(&plan, address).await;
+                Some(ImportQueue { address: address.clone(), queue })
+            }
+            None => None,
+        },
         wrong_external_id: ExternalId::parse(&new_external_id())?,
         has_token_service: has_token_service(
             plan.settings.endpoint.as_ref().map(|endpoint| endpoint.as_str()),
             settings.sts_endpoint_url.as_deref(),
         ),
     };
-    let stores = ImportStores { own: Arc::new(S3Store::new(settings.clone()).await), settings };
     let store = stores.client_of(&plan).await;
     Ok(test_import(&test, store, Arc::new(SystemClock::new()), &|listed| plan.wants(listed)).await)
 }

@@ -2,7 +2,7 @@
 
 use super::location::{key_arn, partition, region};
 use super::placeholders::{
-    ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, PREFIX, REGION, REGION_HOST, Row,
+    ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, PREFIX, QUEUE, REGION, REGION_HOST, Row,
 };
 use super::problem::{Result, missing, no_collector, several, unusable};
 use super::tree::Tree;
@@ -19,8 +19,10 @@ pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<V
     if !needs(template, item, import) {
         return Ok(Vec::new());
     }
+    // S3 sends only to queues of the bucket's region.
+    let of_queue = || import.queue.as_ref().map(|queue| queue.parts().region.to_owned());
     let place = PolicyBucket {
-        region: import.region.clone(),
+        region: import.region.clone().or_else(of_queue),
         kms_key: import.kms_key.clone(),
         role: import.role.clone(),
         ..PolicyBucket::default()
@@ -46,6 +48,15 @@ pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<V
         let end = if partition == "aws-cn" { ".cn" } else { "" };
         row.set(REGION_HOST, format!("{region}.amazonaws.com{end}"));
         row.set(REGION, region);
+    }
+    if item.mentions(QUEUE) {
+        let none = || missing(template, "the queue", "--queue ARN, or --config FILE with its queue_url");
+        row.set(QUEUE, import.queue.as_ref().ok_or_else(none)?.as_str());
+    }
+    if item.mentions(ACCOUNT) {
+        // Not that of the queue, which may be another one.
+        let none = || missing(template, "the account of the bucket", "--account, twelve digits");
+        row.set(ACCOUNT, values.account.as_ref().ok_or_else(none)?);
     }
     if item.mentions(EXTERNAL_ID) {
         let none = || missing(template, "the external id", "--external-id ID");

@@ -49,7 +49,9 @@ pub(super) fn places<'a>(
         | Template::ImportRead
         | Template::ImportReadPrefix
         | Template::ImportTrust
-        | Template::ImportBucket => Ok(all),
+        | Template::ImportBucket
+        | Template::ImportSqs
+        | Template::ImportQueue => Ok(all),
         Template::Bucket
         | Template::BucketCrossAccount
         | Template::BucketEnforceSseS3

@@ -105,6 +105,10 @@ templates! {
         "trust policy of the role of an [[import]]: the collector, with the external id";
     ImportBucket, "import-bucket", "json", RESOURCE,
         "bucket policy of the bucket of an [[import]], for a collector of another account";
+    ImportSqs, "import-sqs", "json", IDENTITY,
+        "identity policy of who reads the queue with notifications of an [[import]]";
+    ImportQueue, "import-queue", "json", RESOURCE,
+        "policy of that queue: the bucket may send to it";
 }
 
 impl Template {
@@ -132,7 +136,15 @@ impl Template {
 
     /// Whether it is of an import of a bucket.
     pub fn is_of_import(self) -> bool {
-        matches!(self, Self::ImportRead | Self::ImportReadPrefix | Self::ImportTrust | Self::ImportBucket)
+        matches!(
+            self,
+            Self::ImportRead
+                | Self::ImportReadPrefix
+                | Self::ImportTrust
+                | Self::ImportBucket
+                | Self::ImportSqs
+                | Self::ImportQueue
+        )
     }
 
     /// Whether it is a template for CloudFormation, in YAML; the others are JSON.

@@ -97,6 +97,8 @@ pub struct PolicyImport {
     pub role: Option<Arn>,
     /// The external id with which the role is assumed; `None` if none is set.
     pub external_id: Option<String>,
+    /// The queue with its notifications, if it reads one.
+    pub queue: Option<Arn>,
 }
 
 /// Values for all placeholders of the templates.

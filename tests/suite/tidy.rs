@@ -35,6 +35,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("alarms", &["lock", "metrics", "once_a_minute", "time"]),
     ("tasks", &["alarms", "retry"]),
     ("store", &["boxed_future", "disk", "lock", "object", "reach", "time", "words"]),
+    ("queue", &["arn", "boxed_future", "lock", "object", "store", "time", "words"]),
     (
         "log",
         &["batch", "boxed_future", "call", "object", "planted_bugs", "receipt", "sources", "time", "words"],
@@ -50,8 +51,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "import",
         &[
             "alarms", "boxed_future", "call", "convert", "disk", "ingest", "json", "lock", "log", "metrics",
-            "object", "planted_bugs", "random", "reach", "retry", "sources", "store", "tasks", "time",
-            "words",
+            "object", "planted_bugs", "queue", "random", "reach", "retry", "sources", "store", "tasks",
+            "time", "words",
         ],
     ),
     (
@@ -111,16 +112,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "check",
         &[
-            "arn", "call", "destinations", "json", "lock", "log", "object", "policy", "random", "reach",
-            "runtime", "sources", "spool", "store", "time", "words",
+            "arn", "call", "destinations", "json", "lock", "log", "object", "policy", "queue", "random",
+            "reach", "runtime", "sources", "spool", "store", "time", "words",
         ],
     ),
     ("runtime", &["lock", "planted_bugs", "random", "tasks", "time", "words"]),
     (
         "config",
         &[
-            "admin_token", "arn", "call", "convert", "destinations", "import", "live", "object", "reach",
-            "sources", "store", "time", "words",
+            "admin_token", "arn", "call", "convert", "destinations", "import", "live", "object", "queue",
+            "reach", "sources", "store", "time", "words",
         ],
     ),
     ("lib", &[]),
@@ -131,8 +132,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "admin", "admin_client", "alarms", "archive", "batch", "boxed_future", "call", "check",
             "collector", "config", "deliveries", "delivery", "destinations", "dev_s3", "disk", "hook",
             "import", "ingest", "lambda", "live", "lock", "log", "metrics", "object", "planted_bugs",
-            "policy", "random", "reach", "receipt", "retry", "runtime", "sources", "spool", "store", "tasks",
-            "time", "version", "words",
+            "policy", "queue", "random", "reach", "receipt", "retry", "runtime", "sources", "spool", "store",
+            "tasks", "time", "version", "words",
         ],
     ),
     ("cli", &["*"]),

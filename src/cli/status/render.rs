@@ -262,19 +262,7 @@ pub fn import_lines(imports: &[BucketImportStatus], now_ms: i64, columns: Option
 /// An import of a bucket: what its last pass found, and when the next one begins.
 fn of_import(import: &BucketImportStatus, now_ms: i64) -> Vec<Line> {
     let ago = |at: i64| about_seconds(seconds_since(now_ms, at));
-    let doing = match (import.enabled, import.pass_since_ms, import.next_ms) {
-        (false, ..) => "paused".to_owned(),
-        _ if import.paused => {
-            format!("paused until `forebay import resume {}`", outside_text(&import.name))
-        }
-        (true, Some(since), _) => {
-            format!("a pass is under way for {}, {}", ago(since), counted(import.pass_rows, "row", "rows"))
-        }
-        (true, None, Some(next)) => {
-            format!("the next pass in {}", about_seconds(seconds_since(next, now_ms)))
-        }
-        (true, None, None) => "the first pass has not begun".to_owned(),
-    };
+    let doing = import.doing(now_ms);
     let [name, place, source] =
         [&import.name, &import.place, &import.source].map(|text| outside_text(text).to_string());
     let mut lines = vec![Line::labelled("import", format!("{name}, {place} into {source}: {doing}"))];
@@ -282,6 +270,9 @@ fn of_import(import: &BucketImportStatus, now_ms: i64) -> Vec<Line> {
         let since = import.failing_since_ms.map_or_else(String::new, |at| format!(" for {}", ago(at)));
         let what = outside_text_within(failing, ALARM_TEXT_MAX);
         lines.push(Line::new("  FAILING", format!("{since}: {what}")));
+    }
+    for (label, text) in import.notifications.iter().flat_map(|brought| brought.lines(now_ms)) {
+        lines.push(Line::new(label, text));
     }
     for (pass, label) in [(&import.last, "  last pass: "), (&import.whole, "  last full: ")] {
         let Some(pass) = pass else { continue };

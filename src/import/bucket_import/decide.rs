@@ -62,20 +62,28 @@ impl<'w> Wanted<'w> {
         }
     }
 
-    /// Why an object is not imported. `None`: it is.
-    pub fn skips(&self, listed: &Listed) -> Option<Skip> {
-        let key = listed.key.as_str();
-        let (smallest, largest) = self.sizes;
-        let is_archive = |class: &String| {
-            ARCHIVES.iter().any(|archive| archive.eq_ignore_ascii_case(class)) && !listed.is_restored
-        };
-        let is_old = |(at, after): (UnixMillis, UnixMillis)| at < after;
+    /// Why an object with this key is not imported, whatever it is.
+    pub(super) fn skips_name(&self, key: &str) -> Option<Skip> {
         if self.never.iter().any(|prefix| key.starts_with(prefix.as_str())) {
             Some(Skip::Own)
         } else if key.ends_with('/') || key.ends_with("_$folder$") {
             Some(Skip::Folder)
         } else if self.pattern.is_some_and(|pattern| !pattern.matches(key, self.prefix)) {
             Some(Skip::Foreign)
+        } else {
+            None
+        }
+    }
+
+    /// Why an object is not imported. `None`: it is.
+    pub fn skips(&self, listed: &Listed) -> Option<Skip> {
+        let (smallest, largest) = self.sizes;
+        let is_archive = |class: &String| {
+            ARCHIVES.iter().any(|archive| archive.eq_ignore_ascii_case(class)) && !listed.is_restored
+        };
+        let is_old = |(at, after): (UnixMillis, UnixMillis)| at < after;
+        if let Some(why) = self.skips_name(listed.key.as_str()) {
+            Some(why)
         } else if listed.last_modified.zip(self.modified_after).is_some_and(is_old) {
             Some(Skip::Old)
         } else if listed.len == 0 {

@@ -9,6 +9,7 @@ mod conversions;
 mod converted_file;
 mod decide;
 mod deps;
+mod notified;
 mod object_import;
 mod object_state;
 mod pass;
@@ -21,6 +22,7 @@ mod sorted_out;
 
 pub use decide::{Skip, Wanted};
 pub use deps::PassDeps;
+pub use notified::{NotifiedEnd, NotifiedObjects};
 pub use pass::{PassError, pass};
 pub use planned::{PassPlan, plan_pass};
 pub use report::{Became, NAMED_MAX, NotDone, PassReport};

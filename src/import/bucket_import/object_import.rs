@@ -238,16 +238,20 @@ impl ObjectImport {
         }
     }
 
-    /// Decides about a version of an object. Waits for an earlier pass that was abandoned and reads it still.
+    /// Decides about a version of an object. Waits for who reads it already: a pass or a notification, or an
+    /// earlier pass that was abandoned.
     async fn admitted(&self, version: Version) -> Result<Admission, NotBegun> {
-        let (rules, mut waits) = (self.rules(), Waits::default());
+        let (rules, freed) = (self.rules(), self.deps.importer.objects().freed());
         loop {
             let (importer, rules, version) =
                 (Arc::clone(&self.deps.importer), rules.clone(), version.clone());
-            let why = format!("{} is still read by an earlier pass", version.key);
-            match self.on_disk(move |journal| admit(journal, &importer, &version, &rules)).await? {
-                Admission::InUse if waits.wait(Duration::ZERO, &why, &self.deps.stop).await.is_some() => {}
-                admission => return Ok(admission),
+            let mut next_freed = std::pin::pin!(freed.notified());
+            next_freed.as_mut().enable();
+            let admission = self.on_disk(move |journal| admit(journal, &importer, &version, &rules)).await?;
+            if !matches!(admission, Admission::InUse)
+                || self.deps.stop.run_until_cancelled(next_freed).await.is_none()
+            {
+                return Ok(admission);
             }
         }
     }
@@ -374,13 +378,18 @@ impl ObjectImport {
         Ok(files)
     }
 
-    /// Imports the files of an object, one after the other. Returns also whether the object could be opened.
+    /// Imports the files of an object, one after the other, once there is a place for it. Returns also whether
+    /// the object could be opened.
     async fn files(
         &self,
         (name, object): (&str, S3Object),
         how: How,
         state: &mut ObjectState,
     ) -> (bool, Vec<(Became, FileReport)>) {
+        let places = self.deps.importer.objects().places.of(self.id, self.import.parallel_now());
+        let Some(Ok(_place)) = self.deps.stop.run_until_cancelled(places.acquire_owned()).await else {
+            return (false, vec![(Became::Stopped, FileReport::new(name.to_owned(), FileEnd::Stopped))]);
+        };
         let files = match self.opened(name, object, state).await {
             Ok(files) => files,
             Err((became, end)) => return (false, vec![(became, FileReport::new(name.to_owned(), end))]),

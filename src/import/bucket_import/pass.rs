@@ -108,7 +108,7 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
 }
 
 /// Forgets the converters that no file needs any more.
-async fn forget_converters(objects: &ObjectImport) {
+pub(super) async fn forget_converters(objects: &ObjectImport) {
     let (id, chosen, importer) = (objects.id, objects.chosen.clone(), Arc::clone(&objects.deps.importer));
     let forget =
         move |journal: &dyn Journal| forget_unneeded(journal, &importer.logged_progress(), id, &chosen);
@@ -126,7 +126,7 @@ fn in_order(listed: &Listed) -> (Option<i64>, &str) {
 /// Imports objects: several at once, or one at a time.
 async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mut PassReport) {
     let is_serial = objects.import.serial;
-    let parallel = if is_serial { 1 } else { objects.import.parallel.max(1) };
+    let parallel = objects.import.parallel_now();
     let mut tasks = JoinSet::new();
     let mut wanted = wanted.into_iter();
     let mut holds_back = false;

@@ -77,6 +77,11 @@ pub struct BucketImport {
 }
 
 impl BucketImport {
+    /// How many files are imported at once.
+    pub(super) fn parallel_now(&self) -> usize {
+        if self.serial { 1 } else { self.parallel.max(1) }
+    }
+
     /// The settings that cannot change once a file has begun.
     pub fn fixed(&self) -> FixedSettings {
         FixedSettings {

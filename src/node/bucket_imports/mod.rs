@@ -7,6 +7,7 @@
 
 mod deps;
 mod key_range;
+mod notifications;
 mod one_import;
 mod operator;
 mod pass_status;
@@ -14,6 +15,7 @@ mod pausing;
 mod plan;
 mod previewing;
 mod reached;
+mod receiving;
 mod resetting;
 mod running;
 mod scan_memory;

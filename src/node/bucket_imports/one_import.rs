@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
+use super::notifications::Notifications;
 use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files};
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
@@ -64,12 +65,15 @@ pub(super) struct OneImport {
     pub(super) deps: Arc<ImportsDeps>,
     pub(super) stop: CancellationToken,
     pub(super) pausing: Pausing,
+    /// What its queue brings, if it reads one.
+    pub(super) notifications: Option<Arc<Notifications>>,
     seen: Mutex<Seen>,
 }
 
 impl OneImport {
     pub(super) fn new(plan: ImportPlan, deps: Arc<ImportsDeps>, stop: CancellationToken) -> Self {
-        Self { plan, deps, stop, pausing: Pausing::default(), seen: Mutex::default() }
+        let notifications = Notifications::of(&plan, &deps);
+        Self { plan, deps, stop, pausing: Pausing::default(), notifications, seen: Mutex::default() }
     }
 
     pub(super) fn plan(&self) -> &ImportPlan {
@@ -105,25 +109,28 @@ impl OneImport {
                 }
                 continue;
             }
-            let scan = self.next_scan(of);
-            let made = self.pass(&store, of, (&stop, scan.clone())).await;
-            self.note(&made, of, &scan);
-            if self.stop.is_cancelled() {
-                return;
-            }
-            if let Some(asked) = asked {
-                // Who asked may have gone meanwhile.
-                drop(asked.answer.send(self.answer(&made)));
+            let scans = self.plan.settings.discovery.scans();
+            if scans || asked.is_some() {
+                let scan = self.next_scan(of);
+                let made = self.pass(&store, of, (&stop, scan.clone())).await;
+                self.note(&made, of, &scan);
+                if self.stop.is_cancelled() {
+                    return;
+                }
+                if let Some(asked) = asked {
+                    // Who asked may have gone meanwhile.
+                    drop(asked.answer.send(self.answer(&made)));
+                }
             }
             let interval = self.plan.settings.scan_interval;
-            lock(&self.seen).next = Some(self.deps.clock.wall().plus(interval));
+            lock(&self.seen).next = scans.then(|| self.deps.clock.wall().plus(interval));
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 next = asks.recv() => match next {
                     Some(next) => ask = Some(next),
                     None => return,
                 },
-                () = tokio::time::sleep(interval) => {}
+                () = tokio::time::sleep(interval), if scans => {}
             }
         }
     }
@@ -410,6 +417,7 @@ impl OneImport {
         self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
         self.forget_gauges(std::mem::take(&mut seen.gauges));
         self.deps.metrics.import_last_pass.remove(&ImportLabel { import: self.name().to_owned() });
+        self.notifications.iter().for_each(|notifications| notifications.forget());
     }
 
     /// What is known of it, for people.
@@ -428,6 +436,7 @@ impl OneImport {
             next_ms: seen.next.map(|at| at.0),
             failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
             failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),
+            notifications: self.notifications.as_ref().map(|notifications| notifications.status()),
         }
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn error_of(end: &FileEnd, full: bool) -> Option<String> {
 }
 
 /// The right that a file shows to be missing.
-fn denied_of(file: &NotDone) -> Option<DeniedRight> {
+pub(super) fn denied_of(file: &NotDone) -> Option<DeniedRight> {
     match &file.end {
         // A refusal for another reason has another code.
         FileEnd::Failed(error) if error.fault == FileFault::Denied && error.code == "E-DENIED" => {

@@ -34,6 +34,11 @@ impl Pausing {
         drop(self.now.subscribe().wait_for(|paused| !paused).await);
     }
 
+    /// Waits until it is paused.
+    pub(super) async fn paused(&self) {
+        drop(self.now.subscribe().wait_for(|paused| *paused).await);
+    }
+
     /// Reads whether a command paused the import of this name.
     /// Errors: [`NameError`]: the journal cannot be read.
     pub(super) async fn read(&self, importer: &Importer, name: &str) -> Result<bool, NameError> {

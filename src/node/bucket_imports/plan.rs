@@ -7,6 +7,7 @@ use crate::check::ImportReader;
 use crate::config::{Config, ImportSettings, OnChange as Changes};
 use crate::import::bucket_import::{BucketImport, OnChange, OnMissing, Wanted};
 use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
+use crate::queue::{Queue, QueueAddress, Sqs};
 use crate::store::reader::{Listed, StoreReader};
 use crate::store::s3::{S3Settings, S3Store};
 
@@ -153,6 +154,17 @@ impl ImportStores {
     /// The store of an import.
     pub(super) async fn of(&self, plan: &ImportPlan) -> Arc<dyn StoreReader> {
         self.client_of(plan).await
+    }
+
+    /// The queue of an import.
+    pub(in crate::node) async fn queue_of(
+        &self,
+        plan: &ImportPlan,
+        address: &QueueAddress,
+    ) -> Arc<dyn Queue> {
+        let role = plan.location().ok().and_then(|location| location.role);
+        let store = self.client_of(plan).await;
+        Arc::new(Sqs::new(store, address.clone(), role, plan.settings.region.as_deref()))
     }
 
     /// The same, with what only a client of S3 can tell.

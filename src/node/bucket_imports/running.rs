@@ -100,9 +100,16 @@ impl BucketImports {
                 .ended_by(import.stop.clone());
             let turn = state.turn(&name);
             let (of_task, asked) = (Arc::clone(&import), Arc::new(tokio::sync::Mutex::new(asked)));
+            let receiver = Supervised::new(&self.deps.alarms, format!("notifications of import {name}"))
+                .with_restarts(u32::MAX, RESTARTS)
+                .ended_by(import.stop.clone());
+            let receives = Arc::clone(&import);
             let task = async move {
                 let _turn = turn.lock_owned().await;
-                keep(supervised, move || Arc::clone(&of_task).keep_importing(Arc::clone(&asked))).await;
+                let passes =
+                    keep(supervised, move || Arc::clone(&of_task).keep_importing(Arc::clone(&asked)));
+                let notified = keep(receiver, move || Arc::clone(&receives).keep_receiving());
+                tokio::join!(passes, notified);
             };
             state.tasks.push((name, tokio::spawn(task)));
         } else {

@@ -131,7 +131,7 @@ fn the_import_of_the_example_has_the_defaults() {
         let config = load_with(&format!("{SMALLEST}[[import]]\n{lines}\n"), &[("c.json", CONVERTER)]);
         config.unwrap_or_else(|error| panic!("{error}")).config.imports.remove(0)
     };
-    // What is not built is refused.
+    // A queue goes with another way to find files, and what is not built is refused.
     let of_queues = |line: &str| ["queue_url", "rejects_max"].iter().any(|key| line.starts_with(key));
     let all = with(&|line| !of_queues(line));
     assert_eq!((all.bucket.bucket(), all.prefix.as_str(), all.parallel), ("files-bucket", "orders/", 4));

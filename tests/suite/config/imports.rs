@@ -140,11 +140,50 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_by_name() {
+fn notifications_need_a_queue_and_no_order() {
+    let queue = "queue_url = \"https://sqs.eu-west-1.amazonaws.com/111122223333/files/\"";
+    let url = "https://sqs.eu-west-1.amazonaws.com/111122223333/files";
+    for (word, scans) in [("sqs", false), ("both", true)] {
+        let discovery = read(&format!("discovery = {word:?}\n{queue}")).discovery;
+        assert_eq!((discovery.word(), discovery.scans()), (word, scans));
+        assert_eq!(discovery.queue().map(|queue| queue.url()), Some(url));
+        check(
+            &format!("discovery = {word:?}"),
+            "queue_url is not set: discovery by notifications reads a queue",
+        );
+        let mirror = format!("discovery = {word:?}\n{queue}\ndata_type = \"profiles\"");
+        check(
+            &mirror,
+            &format!(
+                "discovery = {word:?}: brings notifications, and strategy = \"mirror\" imports files in"
+            ),
+        );
+        assert!(!read(&format!("{mirror}\nserial = false")).serial);
+        check(
+            &format!("discovery = {word:?}\n{queue}\nserial = true"),
+            "serial = true: imports files in the order in which they were stored",
+        );
+    }
+    assert_eq!((read("").discovery.word(), read("").discovery.queue()), ("scan", None));
+    check("discovery = \"push\"", "discovery = \"push\": expected \"scan\" or \"sqs\" or \"both\"");
+    let both = |url: &str| format!("discovery = \"both\"\nqueue_url = {url:?}");
+    check(&both("files"), "queue_url = \"files\": expected a URL");
     check(
-        "discovery = \"both\"\nqueue_url = \"https://sqs.a/q\"",
-        "discovery = \"both\": reads notifications, which is not built yet: only \"scan\" works",
+        &both("https://sqs.eu-west-1.amazonaws.com"),
+        "queue_url = \"https://sqs.eu-west-1.amazonaws.com\": expected the URL of a queue, with its account",
     );
+    check(
+        &both("http://169.254.169.254/1/q"),
+        "queue_url = \"http://169.254.169.254/1/q\": a link-local address",
+    );
+    check(
+        &both("https://u:p@sqs.a/1/q"),
+        "queue_url = \"https://…@sqs.a/1/q\": expected a URL without user and password",
+    );
+}
+
+#[test]
+fn what_is_not_built_is_refused_by_name() {
     check(
         "journal = \"s3://shared/journal/\"",
         "journal = \"s3://shared/journal/\": names a shared journal, which is not built",

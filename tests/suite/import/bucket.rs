@@ -311,6 +311,22 @@ impl Target for Stalls {
     }
 }
 
+/// A target that never answers its step number `steps`, from 0, and whether that step has come.
+pub(super) fn stalls(
+    node: &Node,
+    store: &FakeStore,
+    steps: i64,
+    stores_last: bool,
+) -> (Arc<dyn Target>, impl Fn() -> bool + use<>) {
+    let target = deps(node, store).target;
+    let stalls = Arc::new(Stalls { target, steps: AtomicI64::new(steps), stores_last });
+    let has_come = {
+        let stalls = Arc::clone(&stalls);
+        move || stalls.steps.load(Ordering::SeqCst) < -1
+    };
+    (stalls, has_come)
+}
+
 /// The next process, after one that was killed while a pass waited for its step number `steps`, from 0.
 pub(super) async fn killed_at(
     node: Node,

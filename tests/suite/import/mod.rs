@@ -19,9 +19,13 @@ mod ids;
 mod importer;
 mod kills;
 mod node;
+mod notified;
 mod object_sets;
 mod parquet;
 mod python_tables;
+mod queue_access;
+#[cfg(feature = "lambda")]
+mod queues;
 mod route;
 mod rows;
 mod sample;

@@ -4,15 +4,15 @@
 use std::path::Path;
 
 use serde_json::json;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::events::{DOCUMENTED, s3, sqs};
 use super::support::{Instance, as_function, pairs, put, values};
 use crate::support::bucket::Bucket;
 use crate::support::forebay::{Flush, Forebay, without_settings};
-use crate::support::lambda_emulator::{Emulator, accepting, free_port, quiet};
+use crate::support::lambda_emulator::Emulator;
 use crate::support::ministack::Ministack;
-use crate::support::tools::require;
+use crate::support::moto::Moto;
 
 /// The name that the emulator has for the function of a request that names none.
 const ANY: &str = "_";
@@ -21,24 +21,6 @@ const TRACK: &str = "userId,name,event,properties.plan,timestamp\n\
     1,Tyler Ortiz,test event,bronze,2019-05-11T20:32:27.940Z\n\
     2,Jacob Johnson,test event,silver,2019-05-12T20:32:27.940Z\n";
 const IDENTIFY: &str = "userId,traits.name,traits.plan\n3,Ally Sweeney,gold\n";
-
-/// moto's server.
-struct Moto {
-    _child: Child,
-    url: String,
-}
-
-impl Moto {
-    async fn start(folder: &Path) -> Option<Self> {
-        let program = require("lambda/bin/moto_server")?;
-        let port = free_port();
-        let mut command = Command::new(program);
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).current_dir(folder);
-        let mut child = quiet(command);
-        accepting("moto", &mut child, port).await;
-        Some(Self { _child: child, url: format!("http://127.0.0.1:{port}") })
-    }
-}
 
 /// Invokes a function whose files are in a store, and looks at what arrives in the bucket of its collector.
 async fn files_of_a_store_arrive(store: &str, bucket: &Bucket, key: &str, program: Option<&Path>) {

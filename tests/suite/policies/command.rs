@@ -51,7 +51,8 @@ fn everything() -> String {
          acl = 'bucket-owner-full-control'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\nexternal_id = 'web-1'\n\
          [[destination]]\nname = 'crm'\ntype = 'lambda'\nfunction = '{HANDLER}'\nrole_arn = '{INVOKER}'\nexternal_id = 'crm-1'\n\
          [[import]]\nname = 'orders'\nbucket = 'files'\nprefix = 'orders/'\ninsert_id_window = '0 s'\n\
-         role_arn = '{IMPORTER}'\nexternal_id = 'orders-1'\n"
+         role_arn = '{IMPORTER}'\nexternal_id = 'orders-1'\ndiscovery = 'both'\n\
+         queue_url = 'https://sqs.eu-west-1.amazonaws.com/111122223333/files'\n"
     )
 }
 
@@ -83,6 +84,9 @@ async fn every_template_is_printed_filled_in_and_without_messages() {
         if name.starts_with("csv-lambda-") {
             arguments.extend(FUNCTION);
             arguments.extend(FUNCTION_PLACES);
+        }
+        if name == "import-queue" {
+            arguments.extend(["--account", "444455556666"]);
         }
         let printed = policy(&arguments, Some(&config)).await;
         assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""), "{name}: {printed:?}");

@@ -100,6 +100,30 @@ async fn a_trust_policy_has_the_external_id_or_a_new_one() {
 }
 
 #[tokio::test]
+async fn the_queue_of_an_import_follows_from_its_url_or_a_flag() {
+    let config = three_imports().replace(
+        "bucket = 'exports'",
+        "bucket = 'exports'\ndiscovery = 'sqs'\nqueue_url = 'https://sqs.cn-north-1.amazonaws.com.cn/111122223333/q'",
+    );
+    let printed = async |arguments: &[&str]| policy(arguments, Some(&config)).await.json();
+    let reads = printed(&["import-sqs", "--import", "all"]).await;
+    assert_eq!(sids(&reads), ["ImportReceives"], "without a key");
+    assert_eq!(statement(&reads, "ImportReceives")["Resource"], "arn:aws-cn:sqs:cn-north-1:111122223333:q");
+    let sends = printed(&["import-queue", "--import", "all", "--account", "444455556666"]).await;
+    let of_bucket = &statement(&sends, "BucketSends")["Condition"]["ArnLike"]["aws:SourceArn"];
+    assert_eq!(of_bucket, "arn:aws-cn:s3:::exports");
+    let queue = "arn:aws:sqs:eu-west-1:111122223333:other";
+    let flag = printed(&["import-sqs", "--import", "all", "--queue", queue]).await;
+    assert_eq!(statement(&flag, "ImportReceives")["Resource"], queue);
+    let sends = ["import-queue", "--import", "all", "--queue", queue, "--account", "444455556666"];
+    let sends = printed(&sends).await;
+    let statement = statement(&sends, "BucketSends");
+    assert_eq!(statement["Resource"], queue);
+    assert_eq!(statement["Condition"]["ArnLike"]["aws:SourceArn"], "arn:aws:s3:::exports");
+    assert_eq!(statement["Condition"]["StringEquals"]["aws:SourceAccount"], "444455556666");
+}
+
+#[tokio::test]
 async fn a_bucket_policy_names_who_reads() {
     let of_role = printed(&["import-bucket", "--import", "orders"]).await.json();
     assert_eq!(sids(&of_role), ["ImportListsPrefix", "ImportReads"]);
@@ -140,6 +164,9 @@ async fn what_a_policy_of_an_import_lacks_is_named() {
     check(&["import-trust", "--import", "orders"], "give --principal ARN").await;
     let two = ["import-trust", "--import", "orders", "--external-id", "id-1", "--external-id", "id-2"];
     check(&two, "an import has one external id").await;
+    check(&["import-sqs", "--import", "all"], "the queue is missing: give --queue ARN").await;
+    let queue = ["import-queue", "--import", "all", "--queue", "arn:aws:sqs:eu-west-1:111122223333:q"];
+    check(&queue, "the account of the bucket is missing: give --account").await;
     let without = policy(&["import-read"], None).await;
     assert!(without.stderr.contains("the bucket is missing: give --bucket NAME/PREFIX"), "{without:?}");
 }

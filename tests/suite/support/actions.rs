@@ -1,4 +1,4 @@
-//! The actions, as named in policies, that a request to S3, STS, KMS or Lambda needs.
+//! The actions, as named in policies, that a request to S3, STS, KMS, SQS or Lambda needs.
 
 use super::scripted_http::Request;
 
@@ -10,9 +10,10 @@ use super::scripted_http::Request;
 /// S3 makes a data key on behalf of the caller of the put.
 pub(crate) fn actions_of(request: &Request) -> Vec<String> {
     if let Some(target) = request.header("x-amz-target") {
-        return match target.strip_prefix("TrentService.") {
-            Some(action) => vec![format!("kms:{action}")],
-            None => vec![unknown(request)],
+        return match target.split_once('.') {
+            Some(("TrentService", action)) => vec![format!("kms:{action}")],
+            Some(("AmazonSQS", action)) => vec![format!("sqs:{action}")],
+            _ => vec![unknown(request)],
         };
     }
     if request.method == "POST" && path_and_query(request).0 == "/" {

@@ -38,6 +38,27 @@ impl Identity {
     }
 }
 
+/// Calls an operation of an emulator with an access key.
+///
+/// # Errors
+///
+/// The error code.
+pub(crate) async fn call(
+    url: &str,
+    (id, secret): (&str, &str),
+    service: &str,
+    operation: &str,
+    parameters: Value,
+) -> Result<Value, String> {
+    let mut command = Command::new(in_venv("python").expect("ministack's own Python"));
+    command.args(["-c", CALL, url, service, id, secret, operation, &parameters.to_string()]);
+    let answer: Value = serde_json::from_str(&stdout_of(command).await).expect("JSON");
+    match answer["Error"]["Code"].as_str() {
+        Some(code) => Err(code.to_owned()),
+        None => Ok(answer),
+    }
+}
+
 impl Ministack {
     /// Calls an operation as a user, or as the administrator.
     ///
@@ -51,14 +72,8 @@ impl Ministack {
         operation: &str,
         parameters: Value,
     ) -> Result<Value, String> {
-        let (id, secret) = user.map_or((Self::ROOT, Self::ROOT), |user| (&user.id, &user.secret));
-        let mut command = Command::new(in_venv("python").expect("ministack's own Python"));
-        command.args(["-c", CALL, &self.url(), service, id, secret, operation, &parameters.to_string()]);
-        let answer: Value = serde_json::from_str(&stdout_of(command).await).expect("JSON");
-        match answer["Error"]["Code"].as_str() {
-            Some(code) => Err(code.to_owned()),
-            None => Ok(answer),
-        }
+        let key = user.map_or((Self::ROOT, Self::ROOT), |user| (&user.id, &user.secret));
+        call(&self.url(), key, service, operation, parameters).await
     }
 
     /// Calls an operation as the administrator; it must succeed.

@@ -27,6 +27,8 @@ pub(crate) mod lambda_emulator;
 pub(crate) mod loop_disk;
 pub(crate) mod minio;
 pub(crate) mod ministack;
+#[cfg(feature = "lambda")]
+pub(crate) mod moto;
 pub(crate) mod raw_http2;
 pub(crate) mod recorder;
 pub(crate) mod resident;

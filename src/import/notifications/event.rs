@@ -1,4 +1,4 @@
-//! Which objects an event means.
+//! Which objects an event means. Pure.
 //!
 //! The shapes are known by their members, and only members that are used are required: events written by hand
 //! for a test, such as the documented ones, leave others out (decision 0150).
@@ -170,6 +170,12 @@ impl Event {
             false => Ok(Self::Queue(messages)),
         }
     }
+}
+
+/// The notifications in a message of a queue.
+/// Errors: `EventError`. Records that name no object are in the result.
+pub fn notified_in(body: &str) -> Result<Vec<Notified>, EventError> {
+    of_text(body, DEPTH_MAX - 1)
 }
 
 /// The event that stands in another one as text.

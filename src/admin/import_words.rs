@@ -1,0 +1,112 @@
+//! What an import does, and what its queue brought, in words. Pure.
+
+use super::bucket_imports::BucketImportStatus;
+use super::notifications::NotificationsStatus;
+use crate::words::{about_seconds, counted, grouped, outside_text, outside_text_within};
+
+/// The most files that are named whose messages went back to the queue.
+const FILES_MAX: usize = 5;
+/// The most bytes of an error that are shown.
+const ERROR_MAX: usize = 2_048;
+
+fn between(later_ms: i64, earlier_ms: i64) -> String {
+    about_seconds(u64::try_from(later_ms.saturating_sub(earlier_ms) / 1_000).unwrap_or(0))
+}
+
+impl BucketImportStatus {
+    /// What it does now.
+    pub fn doing(&self, now_ms: i64) -> String {
+        match (self.enabled, self.pass_since_ms, self.next_ms) {
+            (false, ..) => "paused".to_owned(),
+            _ if self.paused => {
+                format!("paused until `forebay import resume {}`", outside_text(&self.name))
+            }
+            (true, Some(since), _) => format!(
+                "a pass is under way for {}, {}",
+                between(now_ms, since),
+                counted(self.pass_rows, "row", "rows")
+            ),
+            (true, None, Some(next)) => format!("the next pass in {}", between(next, now_ms)),
+            (true, None, None) if self.notifications.is_some() => "reads notifications".to_owned(),
+            (true, None, None) => "the first pass has not begun".to_owned(),
+        }
+    }
+}
+
+impl NotificationsStatus {
+    /// What is known: labels and texts, in lines. A line without a label belongs to the one before it.
+    pub fn lines(&self, now_ms: i64) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
+        if let Some(failing) = &self.failing {
+            let since = self.failing_since_ms.map_or_else(String::new, |at| between(now_ms, at));
+            let what = outside_text_within(failing, ERROR_MAX);
+            lines.push(("  FAILING", format!(" for {since}: {what}")));
+        }
+        let last =
+            self.last_ms.map_or_else(String::new, |at| format!(", the last {} ago", between(now_ms, at)));
+        let of: Vec<String> =
+            self.messages.iter().map(|(became, count)| format!("{} {became}", grouped(*count))).collect();
+        let of = if of.is_empty() { String::new() } else { format!(": {}", of.join(", ")) };
+        let hand = match self.oldest_ms {
+            Some(oldest) => {
+                format!(
+                    "; {} in hand, the oldest sent {} ago",
+                    grouped(self.in_hand),
+                    between(now_ms, oldest)
+                )
+            }
+            None => String::new(),
+        };
+        lines.push(("  messages: ", format!("{} received{last}{of}{hand}", grouped(self.received))));
+        for file in self.not_done.iter().take(FILES_MAX) {
+            let name = outside_text(&file.name);
+            let why = file
+                .error
+                .as_deref()
+                .map_or_else(String::new, |error| format!(": {}", outside_text_within(error, ERROR_MAX)));
+            lines.push(("    given back ", format!("{name} {}{why}", outside_text(&file.became))));
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::FileNotDone;
+
+    #[test]
+    fn an_import_says_what_it_does_and_what_its_queue_brought() {
+        let notifications = NotificationsStatus {
+            received: 1_205,
+            last_ms: Some(58_000),
+            in_hand: 2,
+            oldest_ms: Some(50_000),
+            messages: [("done".to_owned(), 1_200), ("foreign".to_owned(), 3)].into(),
+            failing: Some("the queue refuses".to_owned()),
+            failing_since_ms: Some(0),
+            not_done: vec![FileNotDone {
+                name: "s3://lake/a".to_owned(),
+                became: "poison".to_owned(),
+                error: Some("E-FORMAT: a list".to_owned()),
+            }],
+            ..NotificationsStatus::default()
+        };
+        let lines: Vec<String> =
+            notifications.lines(60_000).iter().map(|(label, text)| format!("{label}{text}")).collect();
+        assert_eq!(
+            lines,
+            [
+                "  FAILING for 1 min: the queue refuses",
+                "  messages: 1,205 received, the last 2 s ago: 1,200 done, 3 foreign; 2 in hand, the oldest sent 10 s ago",
+                "    given back s3://lake/a poison: E-FORMAT: a list",
+            ]
+        );
+        let mut import = BucketImportStatus { enabled: true, ..BucketImportStatus::default() };
+        assert_eq!(import.doing(0), "the first pass has not begun");
+        import.notifications = Some(notifications);
+        assert_eq!(import.doing(0), "reads notifications");
+        import.next_ms = Some(30_000);
+        assert_eq!(import.doing(0), "the next pass in 30 s");
+    }
+}

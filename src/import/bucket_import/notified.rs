@@ -1,0 +1,108 @@
+//! Imports objects that notifications name: each as a pass would, with the same journal.
+
+use std::sync::Arc;
+
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::conversions::keep;
+use super::decide::{Skip, Wanted};
+use super::deps::PassDeps;
+use super::object_import::{ObjectEnd, ObjectImport, on_disk};
+use super::pass::{PassError, forget_converters};
+use super::report::Became;
+use super::settings::BucketImport;
+use crate::import::import_id::ImportId;
+use crate::import::import_names::begin_named;
+use crate::import::journal::Journal;
+use crate::import::run::FileReport;
+use crate::object::ObjectKey;
+use crate::store::reader::Listed;
+
+/// What became of an object that a notification names.
+#[derive(Debug)]
+pub enum NotifiedEnd {
+    /// It is not imported.
+    Skipped(Skip),
+    /// What became of its files.
+    Files(Vec<(Became, FileReport)>),
+}
+
+/// The objects of an import that notifications name, as long as its settings stay the same.
+#[derive(Debug)]
+pub struct NotifiedObjects {
+    import: Arc<BucketImport>,
+    deps: PassDeps,
+    id: ImportId,
+    /// Whether it is noted that files of the import have begun.
+    begun: OnceCell<()>,
+}
+
+impl NotifiedObjects {
+    /// The objects of an import under its name.
+    /// Errors: [`PassError`]: the import cannot be used under its name, or the journal cannot be read.
+    pub async fn of(import: Arc<BucketImport>, deps: PassDeps) -> Result<Self, PassError> {
+        let id = named(&import, &deps, false).await?;
+        let objects = Self { import, deps, id, begun: OnceCell::new() };
+        // Passes do so after each that ended a file, and there may be none.
+        forget_converters(&objects.object_import()).await;
+        Ok(objects)
+    }
+
+    /// How many objects the import reads at once.
+    pub fn parallel(&self) -> usize {
+        self.import.parallel_now()
+    }
+
+    /// The places of objects that are read at once; a pass takes them, too.
+    pub fn places(&self) -> Arc<Semaphore> {
+        self.deps.importer.objects().places.of(self.id, self.parallel())
+    }
+
+    /// Why an object is not imported, as far as its name shows.
+    pub fn skips(&self, bucket: &str, key: &str) -> Option<Skip> {
+        if bucket != self.import.location.bucket.bucket() || !key.starts_with(self.import.prefix.as_str()) {
+            return Some(Skip::Foreign);
+        }
+        Wanted::of(&self.import).skips_name(key)
+    }
+
+    /// Imports the object that is there now. Not cancel-safe: stop it with [`PassDeps::stop`].
+    /// Errors: [`PassError`]: nothing was read.
+    pub async fn import(&self, key: &str) -> Result<NotifiedEnd, PassError> {
+        self.begun.get_or_try_init(|| self.begin()).await?;
+        let listed = Listed {
+            key: ObjectKey::listed(key.to_owned()),
+            len: 0,
+            last_modified: None,
+            etag: None,
+            storage_class: None,
+            is_restored: false,
+        };
+        Ok(match self.object_import().run(listed).await {
+            ObjectEnd::Skipped(why) => NotifiedEnd::Skipped(why),
+            ObjectEnd::Files(files) => NotifiedEnd::Files(files),
+        })
+    }
+
+    /// Notes that files of the import begin now, and keeps its converter for them.
+    async fn begin(&self) -> Result<(), PassError> {
+        let id = named(&self.import, &self.deps, true).await?;
+        let (import, chosen) = (Arc::clone(&self.import), self.object_import().chosen);
+        on_disk(&self.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
+        Ok(())
+    }
+
+    fn object_import(&self) -> ObjectImport {
+        ObjectImport::new(Arc::clone(&self.import), self.deps.clone(), self.id)
+    }
+}
+
+/// The id of an import under its name. `begins`: whether a file begins now.
+async fn named(import: &BucketImport, deps: &PassDeps, begins: bool) -> Result<ImportId, PassError> {
+    let (name, fixed, random) = (import.name.clone(), import.fixed(), Arc::clone(&deps.random));
+    let importer = Arc::clone(&deps.importer);
+    let begin = move |journal: &dyn Journal| {
+        importer.with_names(|| begin_named(journal, &name, &fixed, &*random, begins))
+    };
+    Ok(on_disk(&deps.journal, begin).await?)
+}

@@ -1,0 +1,230 @@
+//! What the queue of an import brought: for its alarms, metrics and status.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::deps::ImportsDeps;
+use super::pass_status::{denied_of, error_of};
+use super::plan::ImportPlan;
+use crate::admin::{FileNotDone, NotificationsStatus};
+use crate::alarms::AlarmKind;
+use crate::check::ImportReader;
+use crate::import::FileEnd;
+use crate::import::bucket_import::{Became, NotDone};
+use crate::import::notifications::{MessageBecame, MessageEnded, RecordEnd, RecordEnded, Watch};
+use crate::lock::lock;
+use crate::metrics::{ImportLabel, PassLabel};
+use crate::queue::{QueueAddress, QueueError, QueueFault, QueueMessage};
+use crate::time::UnixMillis;
+use crate::words::outside_text_within;
+
+/// The most files of a status whose messages were given back.
+const NAMED_IN_STATUS: usize = 20;
+/// How long a failure that may pass lasts until it is an alarm.
+const LASTING: Duration = Duration::from_secs(60);
+/// How much of a text of others is shown, in bytes.
+const SHOWN_MAX: usize = 300;
+
+/// The notifications of an import, for people, alarms and metrics.
+#[derive(Debug)]
+pub(super) struct Notifications {
+    name: String,
+    pub(super) queue: QueueAddress,
+    reader: Option<ImportReader>,
+    deps: Arc<ImportsDeps>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Whether its alarms and gauges are no longer updated.
+    is_gone: bool,
+    received: u64,
+    last: Option<UnixMillis>,
+    /// When the messages in hand were sent.
+    in_hand: BTreeMap<String, UnixMillis>,
+    ended: BTreeMap<MessageBecame, u64>,
+    failing: Option<(String, UnixMillis)>,
+    /// The last files whose messages were given back.
+    not_done: VecDeque<FileNotDone>,
+}
+
+impl Notifications {
+    /// Those of an import; `None` if it reads no queue.
+    pub(super) fn of(plan: &ImportPlan, deps: &Arc<ImportsDeps>) -> Option<Arc<Self>> {
+        let queue = plan.settings.discovery.queue()?.clone();
+        let (name, reader) = (plan.settings.name.to_string(), plan.reader().ok());
+        Some(Arc::new(Self { name, queue, reader, deps: Arc::clone(deps), seen: Mutex::default() }))
+    }
+
+    /// The subjects of its alarms. No import has such a name.
+    fn of_queue(&self) -> String {
+        format!("{} queue", self.name)
+    }
+
+    fn of_files(&self) -> String {
+        format!("{} notified files", self.name)
+    }
+
+    /// Notes that nothing can be received, or that it goes on. What may pass by itself is an alarm only if it lasts.
+    pub(super) fn note(&self, failed: Option<String>, may_pass: bool) {
+        let mut seen = lock(&self.seen);
+        if seen.is_gone {
+            return;
+        }
+        match failed {
+            None => {
+                if seen.failing.take().is_some() {
+                    self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_queue());
+                }
+            }
+            Some(what) => {
+                let now = self.deps.clock.wall();
+                let since = seen.failing.take().map_or(now, |(_, since)| since);
+                if !may_pass || now.since(since) >= LASTING {
+                    self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_queue(), what.clone());
+                }
+                seen.failing = Some((what, since));
+            }
+        }
+    }
+
+    /// Clears what stands of an import that is paused.
+    pub(super) fn clear(&self) {
+        lock(&self.seen).failing = None;
+        self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_queue());
+        self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_files());
+    }
+
+    /// Removes what the node shows of it.
+    pub(super) fn forget(&self) {
+        lock(&self.seen).is_gone = true;
+        self.clear();
+        let label = ImportLabel { import: self.name.clone() };
+        self.deps.metrics.import_oldest_message.remove(&label);
+    }
+
+    /// Sets the gauge of the oldest message in hand.
+    fn show_oldest(&self, seen: &Seen) {
+        let label = ImportLabel { import: self.name.clone() };
+        let gauge = &self.deps.metrics.import_oldest_message;
+        match seen.in_hand.values().min() {
+            Some(oldest) if !seen.is_gone => {
+                gauge.get_or_create(&label).set(oldest.since(UnixMillis(0)).as_secs_f64());
+            }
+            _ => drop(gauge.remove(&label)),
+        }
+    }
+
+    /// Raises an alarm if the store refuses files, and clears it once one could be read.
+    fn note_files(&self, records: &[RecordEnded]) {
+        let subject = self.of_files();
+        let files = || records.iter().flat_map(|record| &record.files);
+        let refused = files().find(|(became, _)| matches!(became, Became::Denied | Became::Refused));
+        if let Some((became, report)) = refused {
+            let file = NotDone { name: report.name.clone(), became: *became, end: report.end.clone() };
+            let error = error_of(&file.end, false).unwrap_or_default();
+            let remedy = denied_of(&file).zip(self.reader.as_ref());
+            let remedy =
+                remedy.map_or_else(String::new, |(denied, reader)| format!("; {}", reader.sentence(&denied)));
+            let what = format!(
+                "import {} cannot read {}, which a notification names: {error}{remedy}; its message is received again",
+                self.name, file.name
+            );
+            self.deps.alarms.raise(AlarmKind::BucketImport, &subject, what);
+        } else if files().any(|(became, _)| matches!(became, Became::Done)) {
+            self.deps.alarms.clear(AlarmKind::BucketImport, &subject);
+        }
+    }
+
+    /// What is known, for people.
+    pub(super) fn status(&self) -> NotificationsStatus {
+        let seen = lock(&self.seen);
+        NotificationsStatus {
+            queue: self.queue.url().to_owned(),
+            received: seen.received,
+            last_ms: seen.last.map(|at| at.0),
+            in_hand: u64::try_from(seen.in_hand.len()).unwrap_or(u64::MAX),
+            oldest_ms: seen.in_hand.values().min().map(|at| at.0),
+            messages: seen.ended.iter().map(|(became, count)| (became.slug().to_owned(), *count)).collect(),
+            failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
+            failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),
+            not_done: seen.not_done.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Watch for Notifications {
+    fn asked(&self, answer: Result<(), &QueueError>) {
+        let may_pass = answer.is_err_and(|error| error.fault == QueueFault::Passing);
+        let failed = answer.err().map(|error| {
+            let remedy = match error.fault {
+                QueueFault::Denied => format!(
+                    "; allow its role or credentials to read the queue: `forebay policy import-sqs --import {}` prints the policy",
+                    self.name
+                ),
+                QueueFault::NoQueue => "; make the queue, or correct queue_url".to_owned(),
+                QueueFault::Refused | QueueFault::ReceiptEnded => "; check queue_url, region and role_arn".to_owned(),
+                QueueFault::Passing => String::new(),
+            };
+            format!(
+                "import {} cannot receive from {}: {}{remedy}; it tries again every minute",
+                self.name,
+                self.queue.url(),
+                error.message.shown(false)
+            )
+        });
+        self.note(failed, may_pass);
+    }
+
+    fn received(&self, message: &QueueMessage) {
+        let now = self.deps.clock.wall();
+        let mut seen = lock(&self.seen);
+        seen.received += 1;
+        seen.last = Some(now);
+        seen.in_hand.insert(message.id.clone(), message.sent.unwrap_or(now));
+        self.show_oldest(&seen);
+    }
+
+    fn ended(&self, ended: &MessageEnded) {
+        let label = PassLabel { import: self.name.clone(), became: ended.became.slug() };
+        self.deps.metrics.import_messages.get_or_create(&label).inc();
+        for record in ended.records.iter().filter(|record| record.end >= RecordEnd::Unreadable) {
+            let error = what_of(record);
+            tracing::warn!(
+                import = self.name,
+                file = record.name,
+                message = ended.id,
+                error,
+                "the message of a file goes back to its queue"
+            );
+        }
+        let mut seen = lock(&self.seen);
+        *seen.ended.entry(ended.became).or_default() += 1;
+        seen.in_hand.remove(&ended.id);
+        self.show_oldest(&seen);
+        for record in &ended.records {
+            seen.not_done.retain(|known| known.name != record.name);
+            if matches!(record.end, RecordEnd::Unreadable | RecordEnd::GivenUp | RecordEnd::Failed) {
+                let became = record.files.iter().map(|(became, _)| became.slug()).next_back();
+                let became = became.unwrap_or(ended.became.slug()).to_owned();
+                let name = record.name.clone();
+                seen.not_done.push_front(FileNotDone { name, became, error: what_of(record) });
+            }
+        }
+        seen.not_done.truncate(NAMED_IN_STATUS);
+        if !seen.is_gone {
+            self.note_files(&ended.records);
+        }
+    }
+}
+
+/// Why an object is not imported, without what files contain.
+fn what_of(record: &RecordEnded) -> Option<String> {
+    let of_files = record.files.iter().find_map(|(_, report)| match &report.end {
+        FileEnd::Done | FileEnd::DoneBefore => None,
+        end => error_of(end, false),
+    });
+    of_files.or_else(|| Some(outside_text_within(record.why.as_deref()?, SHOWN_MAX).to_string()))
+}
