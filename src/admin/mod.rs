@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod admin_view;
+mod after_status;
 mod answer;
 pub mod archive;
 mod archive_route;
@@ -43,11 +44,12 @@ pub mod status;
 
 pub use access::AccessSettings;
 pub use admin_view::{AdminError, AdminView, FlushOutcome};
+pub use after_status::{AfterStatus, FileWaits};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
 pub use archive_view::{ArchiveView, AskedImports, AskedObjects, ImportStateName, NotShown};
 pub use bucket_imports::{
-    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, FilePlanned, FileReset,
-    FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
+    AskedPass, AskedReset, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone,
+    FilePlanned, FileReset, FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
 };
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};

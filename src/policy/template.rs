@@ -101,6 +101,8 @@ templates! {
         "identity policy of who reads the bucket of an [[import]]: the whole bucket";
     ImportReadPrefix, "import-read-prefix", "json", IDENTITY,
         "identity policy of who reads the bucket of an [[import]]: below its prefix";
+    ImportAfter, "import-after", "json", IDENTITY,
+        "identity policy of who tags, moves or deletes files that an [[import]] has imported";
     ImportTrust, "import-trust", "json", TRUST,
         "trust policy of the role of an [[import]]: the collector, with the external id";
     ImportBucket, "import-bucket", "json", RESOURCE,
@@ -132,7 +134,14 @@ impl Template {
 
     /// Whether it is of an import of a bucket.
     pub fn is_of_import(self) -> bool {
-        matches!(self, Self::ImportRead | Self::ImportReadPrefix | Self::ImportTrust | Self::ImportBucket)
+        matches!(
+            self,
+            Self::ImportRead
+                | Self::ImportReadPrefix
+                | Self::ImportAfter
+                | Self::ImportTrust
+                | Self::ImportBucket
+        )
     }
 
     /// Whether it is a template for CloudFormation, in YAML; the others are JSON.

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::run::{reached, settled};
 use super::run_args::ResetFileArgs;
-use crate::admin::{FileReset, FilesReset};
+use crate::admin::{AskedReset, FileReset, FilesReset};
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
 use crate::runtime::Background;
@@ -19,13 +19,17 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
-    let reset = imports.reset(&args.name, args.key.as_deref()).await;
+    let asked = AskedReset { key: args.key.clone(), accept_rejects: args.accept_rejects };
+    let reset = imports.reset(&args.name, &asked).await;
     let (reset, ended) = settled(imports, reset, true).await?;
     print_either(out, args.at.json, &reset, || text(&reset))?;
     Ok(ended?)
 }
 
 fn text(reset: &FilesReset) -> String {
+    if let Some(rows) = reset.accepted_rows {
+        return accepted(reset, rows);
+    }
     if reset.count == 0 {
         return "no file is given up\n".to_owned();
     }
@@ -38,6 +42,14 @@ fn text(reset: &FilesReset) -> String {
     }
     let import = outside_text(&reset.import);
     text + &format!("The next pass reads what is listed here; to make one now: forebay import run {import}\n")
+}
+
+fn accepted(reset: &FilesReset, rows: u64) -> String {
+    let files = counted(reset.count, "file", "files");
+    let names = reset.files.iter().map(|file| format!("{}\n", outside_text(&file.name)));
+    let rows = counted(rows, "rejected row", "rejected rows");
+    names.collect::<String>()
+        + &format!("{files} with {rows} no longer kept; the next pass goes on with them\n")
 }
 
 fn line(file: &FileReset) -> String {
@@ -76,12 +88,17 @@ mod tests {
             file("next_row", None, None),
         ];
         assert_eq!(
-            text(&FilesReset { import: "orders".to_owned(), count: 5, files }),
+            text(&FilesReset { import: "orders".to_owned(), count: 5, files, accepted_rows: None }),
             "s3://lake/a begins at its first row, because another object is there now; of the old one 2,000 rows were \
              read (1 call stored)\ns3://lake/a begins at its first row\ns3://lake/a goes on after row 2,000 (1,990 calls \
              stored)\ns3://lake/a goes on at its next row, unless it was replaced\nand 1 more file\nThe next pass reads what is listed here; to \
              make one now: forebay import run orders\n"
         );
         assert_eq!(text(&FilesReset::default()), "no file is given up\n");
+        let files = vec![file("done", None, None)];
+        assert_eq!(
+            text(&FilesReset { import: "orders".to_owned(), count: 1, files, accepted_rows: Some(3) }),
+            "s3://lake/a\n1 file with 3 rejected rows no longer kept; the next pass goes on with them\n"
+        );
     }
 }

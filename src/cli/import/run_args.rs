@@ -134,6 +134,10 @@ pub struct ResetFileArgs {
     #[arg(long, action = ArgAction::SetTrue)]
     pub failed: bool,
 
+    /// Instead: tag, move or delete the file although rows of it were rejected; with --failed, all such files
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub accept_rejects: bool,
+
     /// Where the import is.
     #[command(flatten)]
     pub at: NodeOrSpoolArgs,

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod after;
 mod again;
 mod bucket;
 mod content;
