@@ -11,7 +11,7 @@ use crate::object::{BucketString, ExternalId, RoleArn};
 use crate::sources::SourceId;
 use crate::words::nearest;
 
-use super::import_keys::{self, Keys, OfImport};
+use super::import_keys::{self, Keys, MOVED_FILES, OfImport};
 use super::import_settings::{After, ImportConverter, ImportSettings, OnChange};
 use super::import_texts::{after, description, journal, modified_after, prefix, rejects};
 use super::problem::{ConfigProblem, SettingPlace};
@@ -197,7 +197,7 @@ fn settings<'t>(
         let placed =
             |(what, place): (&'static str, Option<&str>)| Some((what, Keys::below(own.clone(), place?)?));
         let moved = match &after {
-            After::Move(to) => Some(("the moved files", keys(to.clone()))),
+            After::Move(to) => Some((MOVED_FILES, keys(to.clone()))),
             _ => None,
         };
         OfImport {

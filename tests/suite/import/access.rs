@@ -26,7 +26,7 @@ const CONVERTER: &str = r#"{"converterConfig":{"fileType":"json","convertToAmpli
     "event_type":["path","e"],"user_id":["path","u"]}}}"#;
 
 /// A folder with a configuration: an import of `orders/` in the bucket `lake`.
-struct Site {
+pub(super) struct Site {
     folder: TempDir,
     settings: Settings,
     credentials: (String, String),
@@ -51,8 +51,13 @@ impl Site {
         [("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret), ("AWS_EC2_METADATA_DISABLED", "true")]
     }
 
+    /// A node with the configuration.
+    pub(super) async fn serve(&self) -> Forebay {
+        Forebay::serve(self.settings.write(), &self.environment()).await
+    }
+
     /// Runs a command in the folder, with the configuration.
-    async fn run(&self, words: &[&str]) -> Ran {
+    pub(super) async fn run(&self, words: &[&str]) -> Ran {
         let file = self.settings.write();
         let mut command = command();
         for name in ["AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"] {
@@ -70,7 +75,7 @@ impl Site {
     }
 
     /// Tests the access, and checks that nothing was made of a spool.
-    async fn test(&self) -> Tested {
+    pub(super) async fn test(&self) -> Tested {
         let was_there = self.settings.spool_dir().exists();
         let ran = self.run(&["import", "test-credentials", "orders", "--json"]).await;
         assert_eq!(self.settings.spool_dir().exists(), was_there, "a spool was created");
@@ -79,20 +84,20 @@ impl Site {
     }
 
     /// A policy as `forebay policy` prints it for the import.
-    async fn policy(&self, name: &str, more: &[&str]) -> Value {
+    pub(super) async fn policy(&self, name: &str, more: &[&str]) -> Value {
         let ran = self.run(&[&["policy", name, "--import", "orders"], more].concat()).await.code(0);
         serde_json::from_str(&ran.out).unwrap()
     }
 
-    fn write_converter(&self) {
+    pub(super) fn write_converter(&self) {
         fs::write(self.folder.path().join("c.json"), CONVERTER).unwrap();
     }
 }
 
 /// What a test of the access found.
 #[derive(Debug)]
-struct Tested {
-    code: i32,
+pub(super) struct Tested {
+    pub(super) code: i32,
     findings: Vec<Value>,
 }
 
@@ -104,7 +109,7 @@ impl Tested {
 
     /// Checks the outcome of a check, and that its text and remedies have these words.
     #[track_caller]
-    fn expect(&self, check: &str, outcome: &str, words: &[&str]) -> &Self {
+    pub(super) fn expect(&self, check: &str, outcome: &str, words: &[&str]) -> &Self {
         let finding = self.of(check);
         assert_eq!(finding["outcome"], outcome, "{finding:#}");
         for word in words {
@@ -114,7 +119,7 @@ impl Tested {
     }
 
     /// The first text to paste.
-    fn paste(&self, check: &str) -> Value {
+    pub(super) fn paste(&self, check: &str) -> Value {
         let finding = self.of(check);
         let text = finding["remedies"][0]["paste"].as_str().unwrap_or_else(|| panic!("{finding:#}"));
         serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -126,15 +131,15 @@ fn policy_of(statements: &[Value]) -> Value {
 }
 
 /// A server with the bucket and its files, and a user that may assume roles and put calls.
-struct Aws {
-    server: Ministack,
+pub(super) struct Aws {
+    pub(super) server: Ministack,
     collector: Identity,
-    lake: Bucket,
-    site: Site,
+    pub(super) lake: Bucket,
+    pub(super) site: Site,
 }
 
 impl Aws {
-    async fn start(import: &str) -> Option<Self> {
+    pub(super) async fn start(import: &str) -> Option<Self> {
         let server = Ministack::start().await?;
         let collector = server.make_user("collector").await;
         server.make_bucket("calls").await;
@@ -151,26 +156,26 @@ impl Aws {
         Some(aws)
     }
 
-    async fn put(&self, key: &str) {
+    pub(super) async fn put(&self, key: &str) {
         let body = FILE.as_bytes().to_vec().into();
         self.lake.client.put_object().bucket("lake").key(key).body(body).send().await.unwrap();
     }
 
     /// Makes the role, with these rights and the printed trust policy.
-    async fn make_role(&self, may: &Value) {
+    pub(super) async fn make_role(&self, may: &Value) {
         let trust = self.site.policy("import-trust", &["--principal", &self.collector.arn]).await;
         assert_eq!(self.server.make_role("reader", &trust, may).await, ROLE);
     }
 
     /// Replaces the rights of the role.
-    async fn may(&self, statements: &[Value]) {
+    pub(super) async fn may(&self, statements: &[Value]) {
         let policy = policy_of(statements).to_string();
         let policy = json!({ "RoleName": "reader", "PolicyName": "may", "PolicyDocument": policy });
         self.server.admin("iam", "put_role_policy", policy).await;
     }
 }
 
-fn with_role() -> String {
+pub(super) fn with_role() -> String {
     format!("role_arn = \"{ROLE}\"\nexternal_id = \"id-1\"")
 }
 

@@ -9,6 +9,7 @@
 
 mod access;
 mod after;
+mod after_node;
 mod again;
 mod bucket;
 mod content;

@@ -10,6 +10,7 @@ use crate::import::bucket_import::settings::BucketImport;
 use crate::import::import_id::ImportId;
 use crate::import::importer::Importer;
 use crate::import::journal::{Change, Journal, JournalError};
+use crate::import::kept::KeptValue;
 
 /// The objects that one turn looks at. No import of an object can begin during a turn.
 const AT_ONCE: usize = 1_000;
@@ -38,8 +39,8 @@ pub(in super::super) enum Settled {
     InUse,
 }
 
-/// Says that the rejected rows of an object are settled: all are stored, or a person does without them. Waits
-/// for the disk.
+/// Says that the rejected rows of an object are settled, which nobody has: all are stored, or a person does
+/// without them. Waits for the disk.
 /// Errors: [`JournalError`]: nothing has changed.
 pub(in super::super) fn settle_rejects(
     journal: &dyn Journal,
@@ -51,11 +52,24 @@ pub(in super::super) fn settle_rejects(
     if turn.is_in_use(id, key) {
         return Ok(Settled::InUse);
     }
-    let entry = AfterEntry::read(journal, id, key)?;
-    let Some((due, rows)) = entry.and_then(Result::ok).and_then(settled) else { return Ok(Settled::NotKept) };
-    journal.change(Change { kept: &[due.kept(id, key)?], ..Change::default() })?;
+    let Some((due, rows)) = settled_now(journal, id, key)? else { return Ok(Settled::NotKept) };
+    journal.change(Change { kept: &[due], ..Change::default() })?;
     drop(turn);
     Ok(Settled::Rows(rows))
+}
+
+/// What the journal keeps of an object once its rejected rows are settled, and how many there were. Who has the
+/// object writes this with what else it changes. `None`: the object is not kept because of rejected rows.
+/// Waits for the disk.
+/// Errors: [`JournalError`]: the journal cannot be read.
+pub(in super::super) fn settled_now(
+    journal: &dyn Journal,
+    id: ImportId,
+    key: &str,
+) -> Result<Option<(KeptValue, u64)>, JournalError> {
+    let entry = AfterEntry::read(journal, id, key)?.and_then(Result::ok);
+    let settled = entry.and_then(settled);
+    settled.map(|(due, rows)| Ok((due.kept(id, key)?, rows))).transpose()
 }
 
 /// The entry of an object once its rejected rows are settled, and how many there were.
