@@ -210,6 +210,9 @@ metrics! {
     insert_id_files_damaged: Gauge = "insert_id_files_damaged", "Files with such rows that are missing or damaged";
     /// Of the last pass that worked.
     import_objects: Family<PassLabel, Gauge> = "import_objects", "Objects by what became of them in the last pass over the bucket of an import";
+    /// Of the last pass that worked.
+    import_after_waiting: Family<PassLabel, Gauge> = "import_after_waiting", "Imported files that are still to be tagged, moved or deleted, by the reason";
+    import_after: Family<PassLabel, Counter> = "import_after", "Imported files that were tagged, moved or deleted";
     import_passes: Family<PassLabel, Counter> = "import_passes", "Passes over the bucket of an import, by how they ended";
     import_messages: Family<PassLabel, Counter> = "import_messages", "Messages of the queue of an import, by what became of them";
     /// Unix time.

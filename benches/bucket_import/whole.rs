@@ -90,6 +90,7 @@ impl Node {
     pub(crate) fn deps(&self, store: Arc<dyn StoreReader>) -> PassDeps {
         PassDeps {
             store,
+            changer: None,
             target: Arc::new(Arc::clone(&self.importer)),
             journal: self.importer.journal(),
             importer: Arc::clone(&self.importer),
@@ -129,6 +130,7 @@ pub(crate) fn import(folder: &Path, file_type: &str) -> BucketImport {
         on_missing: OnMissing::Skip,
         on_change: OnChange::Ignore,
         insert_id_window: None,
+        after: None,
         rejects: folder.join("rejects"),
         temporary: folder.join("temporary"),
     }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::after_status::AfterStatus;
 use super::file_not_done::FileNotDone;
 use super::notifications::NotificationsStatus;
 use crate::boxed_future::BoxFuture;
@@ -92,6 +93,10 @@ pub struct PassStatus {
     /// What a pass would do with objects that it did not read, if none was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<PassPlanned>,
+    /// What was done with imported files, and with which ones nothing is done yet, if the import says that
+    /// something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<AfterStatus>,
     /// What gives access to files that are denied, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
@@ -167,17 +172,27 @@ impl AskedPass {
     }
 }
 
+/// Which files of an import are reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedReset {
+    /// The object with this key; `None`: all that are meant.
+    pub key: Option<String>,
+    /// Whether files that are done and kept because of rejected rows are meant, and no longer are; if not,
+    /// those that are given up, which begin again.
+    pub accept_rejects: bool,
+}
+
 /// Imports of buckets, for an operator who changes something.
 pub trait BucketImportsView: Send + Sync + fmt::Debug {
     /// Makes one pass now, after the one under way, and waits for its end. The pass goes on if the future is
     /// dropped.
     fn run(&self, asked: AskedPass) -> BoxFuture<'_, Result<PassStatus, BucketImportError>>;
 
-    /// Lets files begin again that are given up: the object with this key, or all that failed too often.
+    /// Lets files begin again that are given up, or accepts the rejected rows of files that are done.
     fn reset(
         &self,
         name: SourceId,
-        key: Option<String>,
+        asked: AskedReset,
     ) -> BoxFuture<'_, Result<FilesReset, BucketImportError>>;
 
     /// Pauses an import until it is resumed, or resumes it.
@@ -217,6 +232,9 @@ pub struct FilesReset {
     pub count: u64,
     /// The first ones.
     pub files: Vec<FileReset>,
+    /// Rejected rows that were accepted, of all of them; then no file begins again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted_rows: Option<u64>,
 }
 
 /// A file that the next pass begins again.
@@ -225,7 +243,8 @@ pub struct FilesReset {
 pub struct FileReset {
     /// The file's name.
     pub name: String,
-    /// Where it begins: `next_row`, or `new_object` if another object is there now.
+    /// Where it begins: `next_row`, or `new_object` if another object is there now; `done` if its rejected rows
+    /// were accepted.
     pub begins: String,
     /// Rows that were read of it before, or of the object that was there, if one file was asked for.
     pub rows: Option<u64>,

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::bucket_imports::AskedPass;
+use super::bucket_imports::{AskedPass, AskedReset};
 use super::no_route::NoRoute;
 use super::query_parameters::QueryParameters;
 use crate::sources::SourceId;
@@ -15,8 +15,8 @@ const KEY_MAX: usize = 1_024;
 pub(super) enum BucketImportsRoute {
     /// `POST /api/imports/{name}/run`
     Run(AskedPass),
-    /// `POST /api/imports/{name}/reset`; without a key all files that failed too often
-    Reset(SourceId, Option<String>),
+    /// `POST /api/imports/{name}/reset`; without a key all files that are meant
+    Reset(SourceId, AskedReset),
     /// `POST /api/imports/{name}/pause` and `/resume`
     Pause(SourceId, bool),
     /// `POST /api/imports/{name}/rename`
@@ -58,12 +58,13 @@ fn yes(text: &str) -> Option<()> {
 }
 
 fn reset(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
-    let mut parameters = QueryParameters::of(query, &["key", "failed"])?;
+    let mut parameters = QueryParameters::of(query, &["key", "failed", "accept_rejects"])?;
     let (key, failed) = (parameters.may("key", key)?, parameters.may("failed", yes)?);
+    let accept_rejects = parameters.may("accept_rejects", yes)?.is_some();
     if key.is_some() == failed.is_some() {
         return Err("either key or failed=true is needed".to_owned());
     }
-    Ok(BucketImportsRoute::Reset(name, key))
+    Ok(BucketImportsRoute::Reset(name, AskedReset { key, accept_rejects }))
 }
 
 fn pause(name: SourceId, query: &str, paused: bool) -> Result<BucketImportsRoute, String> {
@@ -110,11 +111,15 @@ mod tests {
             "{again:?}"
         );
         assert!(matches!(post("/api/imports/orders/run", "again=1"), Some(Err(NoRoute::Query(_)))));
-        let reset =
-            |key: Option<&str>| Some(Ok(BucketImportsRoute::Reset(id("orders"), key.map(str::to_owned))));
-        assert_eq!(post("/api/imports/orders/reset", "key=in/a"), reset(Some("in/a")));
-        assert_eq!(post("/api/imports/orders/reset", "failed=true"), reset(None));
-        for wrong in ["", "key=a&failed=true", "failed=no", "key="] {
+        let reset = |key: Option<&str>, accept_rejects| {
+            let asked = AskedReset { key: key.map(str::to_owned), accept_rejects };
+            Some(Ok(BucketImportsRoute::Reset(id("orders"), asked)))
+        };
+        assert_eq!(post("/api/imports/orders/reset", "key=in/a"), reset(Some("in/a"), false));
+        assert_eq!(post("/api/imports/orders/reset", "failed=true"), reset(None, false));
+        let accepted = post("/api/imports/orders/reset", "key=in/a&accept_rejects=true");
+        assert_eq!(accepted, reset(Some("in/a"), true));
+        for wrong in ["", "key=a&failed=true", "failed=no", "key=", "accept_rejects=true"] {
             let route = post("/api/imports/orders/reset", wrong);
             assert!(matches!(route, Some(Err(NoRoute::Query(_)))), "{wrong}");
         }

@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod admin_view;
+mod after_status;
 mod answer;
 pub mod archive;
 mod archive_route;
@@ -21,6 +22,7 @@ pub mod deliveries;
 pub mod destinations;
 mod destinations_route;
 pub mod file_not_done;
+pub mod files_reset;
 pub mod gate;
 mod guesses;
 pub mod history;
@@ -46,11 +48,12 @@ pub mod status;
 
 pub use access::AccessSettings;
 pub use admin_view::{AdminError, AdminView, FlushOutcome};
+pub use after_status::{AfterStatus, FileWaits};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
 pub use archive_view::{ArchiveView, AskedImports, AskedObjects, ImportStateName, NotShown};
 pub use bucket_imports::{
-    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FilePlanned, FileReset, FilesReset,
-    Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
+    AskedPass, AskedReset, BucketImportError, BucketImportStatus, BucketImportsView, FilePlanned, FileReset,
+    FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
 };
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};

@@ -228,7 +228,7 @@ impl AdminServer {
                 let imports = self.bucket_imports.as_ref().ok_or_else(unknown)?;
                 match route {
                     BucketImportsRoute::Run(asked) => answer::of(imports.run(asked).await),
-                    BucketImportsRoute::Reset(name, key) => answer::of(imports.reset(name, key).await),
+                    BucketImportsRoute::Reset(name, asked) => answer::of(imports.reset(name, asked).await),
                     BucketImportsRoute::Pause(name, paused) => answer::of(imports.pause(name, paused).await),
                     BucketImportsRoute::Rename(old, new) => answer::of(imports.rename(old, new).await),
                 }

@@ -7,7 +7,7 @@ use super::finding::{Outcome, Remedy, RoleUse};
 use super::subject::{principal_of, statement};
 use crate::arn::ArnParts;
 use crate::object::{Role, S3Location};
-use crate::policy::{PolicyBucket, PolicyImport, Template, Values};
+use crate::policy::{PolicyAfter, PolicyBucket, PolicyImport, Template, Values};
 use crate::store::reason::{Denial, Reason};
 use crate::store::{Fault, StoreError};
 
@@ -23,6 +23,8 @@ pub struct ImportReader {
     pub location: S3Location,
     /// What the keys begin with; empty: every key.
     pub prefix: String,
+    /// What it does with files that are imported.
+    pub after: Option<PolicyAfter>,
 }
 
 /// A right that an import needs.
@@ -97,7 +99,7 @@ impl DeniedRight {
 }
 
 /// The word with which a text begins.
-fn word(text: &str) -> Option<&str> {
+pub(super) fn word(text: &str) -> Option<&str> {
     text.split([' ', ',', '"']).find(|word| !word.is_empty())
 }
 
@@ -236,7 +238,7 @@ impl ImportReader {
         ))
     }
 
-    fn policy_import(&self, key: Option<&str>) -> PolicyImport {
+    pub(super) fn policy_import(&self, key: Option<&str>) -> PolicyImport {
         PolicyImport {
             name: self.name.clone(),
             bucket: Some(self.location.bucket.bucket().to_owned()),
@@ -246,6 +248,7 @@ impl ImportReader {
             role: None,
             external_id: None,
             queue: None,
+            after: self.after.clone(),
         }
     }
 
@@ -264,7 +267,7 @@ impl ImportReader {
         }
     }
 
-    fn who(&self, process: Option<&str>) -> String {
+    pub(super) fn who(&self, process: Option<&str>) -> String {
         match (&self.location.role, process) {
             (Some(role), _) => role.arn.to_string(),
             (None, Some(process)) => {
@@ -296,6 +299,7 @@ mod tests {
             name: "orders".to_owned(),
             location: S3Location { role, ..location },
             prefix: prefix.to_owned(),
+            after: None,
         }
     }
 

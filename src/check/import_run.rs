@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::{self, Identity};
+use super::after_rights;
 use super::finding::{CheckFinding, Outcome, Trial};
 use super::import::{FirstFile, OF_A_BUCKET, OF_A_FILE, Reading, skipped};
 use super::import_queue::{ImportQueue, OF_A_QUEUE};
@@ -12,7 +13,9 @@ use super::probe::aws::Aws;
 use super::refusal::Refusal;
 use super::report::{CheckReport, Group};
 use crate::object::{ExternalId, ObjectKey, Role};
+use crate::policy::PolicyAfter;
 use crate::queue::QueueFault;
+use crate::store::changer::StoreChanger as _;
 use crate::store::reader::{ByteRange, ListFrom, Listed, StoreReader as _};
 use crate::store::reason::{Action, Denial, Reason};
 use crate::store::s3::S3Store;
@@ -224,6 +227,7 @@ impl Visit<'_> {
             true => skipped(&["list_outside"], "the import reads the whole bucket"),
             false => vec![reading.list_outside(&self.list("", None).await.map(drop))],
         });
+        let of_file = first.object.as_ref().map(|object| object.key.clone());
         findings.extend(match first.object {
             Some(object) => self.file(&reading, &object.key).await,
             None if first.has_more => {
@@ -231,7 +235,27 @@ impl Visit<'_> {
             }
             None => skipped(&OF_A_FILE, "there is no file yet that the import would read"),
         });
+        findings.extend(self.after(of_file.as_ref()).await);
         findings
+    }
+
+    /// The findings about what is done with files that are imported.
+    async fn after(&mut self, key: Option<&ObjectKey>) -> Vec<CheckFinding> {
+        let ImportReader { location, after, .. } = &self.test.reader;
+        let reads_tags = !matches!(after, None | Some(PolicyAfter::Delete));
+        let tags = match key.filter(|_| reads_tags) {
+            Some(key) => {
+                let version = ObjectVersion { etag: String::new(), id: None };
+                Some((key.as_str(), self.store.tags(location, key, &version).await.map(drop)))
+            }
+            None => None,
+        };
+        if let Some((_, Err(error))) = &tags
+            && error.outlook() == Outlook::Denied
+        {
+            self.failed(error.reason);
+        }
+        after_rights::findings(&self.test.reader, tags)
     }
 
     /// One page of a listing. The first request may find out that the bucket is in another region.

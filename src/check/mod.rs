@@ -6,6 +6,7 @@
 //! not a failure: `s3:PutObject` alone is enough for a collector, and for this check.
 
 pub mod access;
+mod after_rights;
 pub mod bucket;
 pub mod clock;
 pub mod destination;

@@ -7,6 +7,9 @@ use super::raw::Table;
 use super::reader::Reader;
 use super::sources::Source;
 
+/// What an import writes where it moves its files.
+pub(super) const MOVED_FILES: &str = "the moved files";
+
 /// The keys of a bucket that begin with a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Keys {
@@ -53,16 +56,20 @@ pub(super) fn check(
     endpoint: Option<&str>,
     problems: &mut Vec<ConfigProblem>,
 ) {
-    let objects = sources.iter().map(|source| {
-        let bucket = &source.location.bucket;
-        let (endpoint, prefix) = (endpoint.map(str::to_owned), bucket.below(OBJECTS));
-        let keys = Keys { endpoint, bucket: bucket.bucket().to_owned(), prefix };
-        (format!("the objects of source {}", source.id), keys)
-    });
+    let objects: Vec<(String, Keys)> = sources
+        .iter()
+        .map(|source| {
+            let bucket = &source.location.bucket;
+            let (endpoint, prefix) = (endpoint.map(str::to_owned), bucket.below(OBJECTS));
+            let keys = Keys { endpoint, bucket: bucket.bucket().to_owned(), prefix };
+            (format!("the objects of source {}", source.id), keys)
+        })
+        .collect();
+    check_moves(imports, &objects, problems);
     let of_imports = imports.iter().flat_map(|import| {
         import.writes.iter().map(|(what, keys)| (format!("{what} of import {}", import.name), keys.clone()))
     });
-    let written: Vec<(String, Keys)> = objects.chain(of_imports).collect();
+    let written: Vec<(String, Keys)> = objects.into_iter().chain(of_imports).collect();
     for import in imports {
         if let Some((what, keys)) = written.iter().find(|(_, keys)| keys.contain(&import.reads)) {
             let key = if import.table.entries.contains_key("prefix") { "prefix" } else { "bucket" };
@@ -83,6 +90,19 @@ pub(super) fn check(
                 "would take files away from import {}, which reads the same keys: {} and {} need prefixes of their own",
                 other.name, import.name, other.name
             );
+            Reader::new(import.table, problems).refuse("after", what);
+        }
+    }
+}
+
+/// Checks that no import moves files to where the objects of a source are.
+fn check_moves(imports: &[OfImport<'_>], objects: &[(String, Keys)], problems: &mut Vec<ConfigProblem>) {
+    for import in imports.iter().filter(|import| import.removes) {
+        let moved = import.writes.iter().filter(|(what, _)| *what == MOVED_FILES).map(|(_, keys)| keys);
+        let among =
+            |keys: &Keys| objects.iter().find(|(_, objects)| objects.contain(keys) || keys.contain(objects));
+        if let Some((what, _)) = moved.into_iter().find_map(among) {
+            let what = format!("would put files among {what}: choose another prefix");
             Reader::new(import.table, problems).refuse("after", what);
         }
     }

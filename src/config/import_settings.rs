@@ -68,6 +68,21 @@ pub struct ImportSettings {
     pub rejects: Option<String>,
     /// The most bytes of rejected rows in a folder.
     pub rejects_max: u64,
+    /// What happens to a file once its rows are stored.
+    pub after: After,
+}
+
+/// What happens to a file once its rows are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// It gets a tag.
+    Tag,
+    /// It is moved below this prefix, which ends with a slash.
+    Move(String),
+    /// It is deleted.
+    Delete,
 }
 
 /// How the files of an import are found.

@@ -4,6 +4,7 @@ use crate::call::export_time::{self, Numbers};
 use crate::object::BucketString;
 use crate::time::UnixMillis;
 
+use super::import_settings::After;
 use super::raw::Typed;
 use super::reader;
 
@@ -68,23 +69,22 @@ fn in_s3(text: &str) -> Result<String, String> {
     BucketString::parse(rest).map(|_| text.to_owned()).map_err(|error| error.what().to_owned())
 }
 
-/// What happens to a file once its rows are stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    Nothing,
-    Tag,
-    Move(String),
-    Delete,
-}
-
 pub(super) fn after(value: &Typed) -> Result<After, String> {
     match reader::text(value)?.trim() {
         "none" => Ok(After::Nothing),
         "tag" => Ok(After::Tag),
         "delete" => Ok(After::Delete),
         text => match text.strip_prefix("move:") {
-            Some(to) if !to.is_empty() => Ok(After::Move(to.to_owned())),
-            _ => Err("expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"".to_owned()),
+            Some(to)
+                if to.len() <= PREFIX_BYTES_MAX && !to.chars().any(char::is_control) && to.ends_with('/') =>
+            {
+                Ok(After::Move(to.to_owned()))
+            }
+            Some(_) => Err(format!(
+                "expected a prefix that ends with /, such as \"move:imported/\": at most {PREFIX_BYTES_MAX} bytes, without \
+                 control characters"
+            )),
+            None => Err("expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"".to_owned()),
         },
     }
 }

@@ -12,9 +12,9 @@ use crate::sources::SourceId;
 use crate::words::nearest;
 
 use super::import_discovery::{Queues, discovery, refuse_serial};
-use super::import_keys::{self, Keys, OfImport};
-use super::import_settings::{ImportConverter, ImportSettings, OnChange};
-use super::import_texts::{After, after, description, journal, modified_after, prefix, rejects};
+use super::import_keys::{self, Keys, MOVED_FILES, OfImport};
+use super::import_settings::{After, ImportConverter, ImportSettings, OnChange};
+use super::import_texts::{after, description, journal, modified_after, prefix, rejects};
 use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::Table;
 use super::reader::{self, Reader};
@@ -186,9 +186,6 @@ fn settings<'t>(
         reader.refuse("journal", "names a shared journal, which is not built yet: only \"local\" works");
     }
     let after = reader.get("after", After::Nothing, after);
-    if after != After::Nothing {
-        reader.refuse("after", "is not built yet: only \"none\" works");
-    }
     let of_keys = bucket.as_ref().map(|bucket| {
         let endpoint_of = || endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
         let keys =
@@ -199,7 +196,7 @@ fn settings<'t>(
         let placed =
             |(what, place): (&'static str, Option<&str>)| Some((what, Keys::below(own.clone(), place?)?));
         let moved = match &after {
-            After::Move(to) => Some(("the moved files", keys(to.clone()))),
+            After::Move(to) => Some((MOVED_FILES, keys(to.clone()))),
             _ => None,
         };
         OfImport {
@@ -238,6 +235,7 @@ fn settings<'t>(
             allow_expansion,
             rejects,
             rejects_max,
+            after,
         })
     };
     (settings(), of_keys)

@@ -50,7 +50,7 @@ mod web_address;
 pub use checked::{Admin, Collector, Config, Flush, Spool};
 pub use closed_days::ClosedDays;
 pub use destinations::function_arn;
-pub use import_settings::{Discovery, ImportConverter, ImportSettings, OnChange};
+pub use import_settings::{After, Discovery, ImportConverter, ImportSettings, OnChange};
 pub use in_force::{ConfigValue, Origin};
 pub use load::{DevFile, Environment, Loaded, Loader, check_text, destinations_alone};
 pub use problem::{ConfigError, ConfigProblem};

@@ -25,6 +25,9 @@ pub(super) struct Described {
     pub(super) encryption: Option<String>,
     pub(super) kms_key_id: Option<String>,
     pub(super) bucket_key_enabled: Option<bool>,
+    /// Earlier releases kept none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) tags: BTreeMap<String, String>,
 }
 
 /// An object.

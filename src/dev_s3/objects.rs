@@ -1,5 +1,6 @@
 //! Reads an object's headers from requests, and writes them into answers.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use s3s::dto::{
@@ -17,6 +18,9 @@ const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 /// The most user metadata, in bytes of names and values, as in S3.
 const METADATA_BYTES_MAX: usize = 2 * 1024;
 
+/// The most tags of an object, as in S3.
+const TAGS_MAX: usize = 10;
+
 /// The headers of an object from an input of `s3s`. A macro, because three inputs share fields but no type.
 macro_rules! described {
     ($input:expr) => {
@@ -30,6 +34,7 @@ macro_rules! described {
             encryption: $input.server_side_encryption.as_ref().map(|sse| sse.as_str().to_owned()),
             kms_key_id: $input.ssekms_key_id.clone(),
             bucket_key_enabled: $input.bucket_key_enabled,
+            tags: tags_of_header($input.tagging.as_deref())?,
         })
     };
 }
@@ -42,9 +47,12 @@ pub(super) fn described_by_upload(input: &CreateMultipartUploadInput) -> S3Resul
     described!(input)
 }
 
-/// A copy keeps the source's headers unless the request replaces them. Its encryption is always its own.
+/// A copy keeps the source's headers and tags unless the request replaces them. Its encryption is always its own.
 pub(super) fn described_by_copy(input: &CopyObjectInput, source: &Described) -> S3Result<Described> {
-    let named = described!(input)?;
+    let mut named = described!(input)?;
+    if input.tagging_directive.as_ref().is_none_or(|directive| directive.as_str() != "REPLACE") {
+        named.tags.clone_from(&source.tags);
+    }
     if input.metadata_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE") {
         return Ok(named);
     }
@@ -52,8 +60,30 @@ pub(super) fn described_by_copy(input: &CopyObjectInput, source: &Described) -> 
         encryption: named.encryption,
         kms_key_id: named.kms_key_id,
         bucket_key_enabled: named.bucket_key_enabled,
+        tags: named.tags,
         ..source.clone()
     })
+}
+
+/// The tags in a header: a query string.
+fn tags_of_header(header: Option<&str>) -> S3Result<BTreeMap<String, String>> {
+    checked_tags(form_urlencoded::parse(header.unwrap_or_default().as_bytes()).into_owned())
+}
+
+/// Tags that an object may have: each name once.
+pub(super) fn checked_tags(
+    tags: impl Iterator<Item = (String, String)>,
+) -> S3Result<BTreeMap<String, String>> {
+    let mut checked = BTreeMap::new();
+    for (name, value) in tags {
+        if name.is_empty() || checked.insert(name, value).is_some() {
+            return Err(s3_error!(InvalidTag, "each tag needs a name of its own"));
+        }
+    }
+    if checked.len() > TAGS_MAX {
+        return Err(s3_error!(InvalidTag, "an object has at most {TAGS_MAX} tags"));
+    }
+    Ok(checked)
 }
 
 /// Removes `aws-chunked`, which describes the transfer and not the object.

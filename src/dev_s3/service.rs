@@ -14,8 +14,8 @@ use super::listing::{self, PAGE_ENTRIES_MAX, url_encoded};
 use super::meta::{Described, ObjectMeta, UploadMeta};
 use super::multipart::{self, blocking, check_part_number, part_of};
 use super::objects::{
-    ReadConditions, described_by_copy, described_by_put, described_by_upload, encryption, etag, get_output,
-    head_output, sums_type, timestamp,
+    ReadConditions, checked_tags, described_by_copy, described_by_put, described_by_upload, encryption, etag,
+    get_output, head_output, sums_type, timestamp,
 };
 use super::receive::{Claimed, Received, copy, receive};
 use super::settings::REGION;
@@ -301,6 +301,30 @@ impl S3 for Service {
             ssekms_key_id: object.described.kms_key_id.clone(),
             ..CopyObjectOutput::default()
         }))
+    }
+
+    async fn get_object_tagging(
+        &self,
+        req: S3Request<GetObjectTaggingInput>,
+    ) -> Answer<GetObjectTaggingOutput> {
+        let object = self.found(&req.input.bucket, &req.input.key)?;
+        let tags = object.described.tags.iter();
+        let tag =
+            |(key, value): (&String, &String)| Tag { key: Some(key.clone()), value: Some(value.clone()) };
+        let tag_set = tags.map(tag).collect();
+        Ok(S3Response::new(GetObjectTaggingOutput { tag_set, ..GetObjectTaggingOutput::default() }))
+    }
+
+    async fn put_object_tagging(
+        &self,
+        req: S3Request<PutObjectTaggingInput>,
+    ) -> Answer<PutObjectTaggingOutput> {
+        let input = req.input;
+        let named = input.tagging.tag_set.into_iter();
+        let tags =
+            checked_tags(named.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())))?;
+        self.change(move |vault| vault.tag_object(&input.bucket, &input.key, tags)).await?;
+        Ok(S3Response::new(PutObjectTaggingOutput::default()))
     }
 
     async fn create_multipart_upload(

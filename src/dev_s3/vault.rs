@@ -160,6 +160,18 @@ impl Vault {
         Ok(object)
     }
 
+    /// Gives an object other tags. Its content and its time stay.
+    pub(super) fn tag_object(&self, bucket: &str, key: &str, tags: BTreeMap<String, String>) -> S3Result<()> {
+        let _change = lock(&self.changes);
+        let mut object = ObjectMeta::clone(&*self.read().object(bucket, key)?);
+        object.described.tags = tags;
+        self.disk.write(OBJECTS, &digest(bucket, key), &object)?;
+        if let Some(bucket) = self.write().buckets.get_mut(bucket) {
+            bucket.objects.insert(key.to_owned(), Arc::new(object));
+        }
+        Ok(())
+    }
+
     /// Removes an object if it exists. Deletes an object; with a condition only if it is there and so (S3
     /// User Guide, "How to perform conditional deletes").
     pub(super) fn delete_object(

@@ -9,6 +9,9 @@ pub enum KeptOf {
     Converter,
     /// The version of an object that is imported, by the import's id and the key in the bucket.
     Object,
+    /// An imported object that is still to be tagged, moved or deleted, by the same; and the prefixes to
+    /// which objects were moved.
+    After,
 }
 
 /// A value that takes the place of the one before; `None`: there is no value any more.

@@ -1,9 +1,11 @@
 //! Finds what the policies for AWS need to know of a configuration.
 
-use crate::config::{Config, ImportSettings};
+use crate::config::{After, Config, ImportSettings};
 use crate::destinations::settings::{DestinationSettings, ExternalIds, FunctionsAt};
 use crate::object::Role;
-use crate::policy::{Configured, PolicyBucket, PolicyDestination, PolicyImport, Template, Values};
+use crate::policy::{
+    Configured, PolicyAfter, PolicyBucket, PolicyDestination, PolicyImport, Template, Values,
+};
 use crate::random::Random as _;
 use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
@@ -84,8 +86,19 @@ pub fn imports(config: &Config) -> Vec<PolicyImport> {
             .filter(|_| settings.has_own_external_id)
             .map(ToString::to_string),
         queue: settings.discovery.queue().and_then(|queue| queue.arn()?.parse().ok()),
+        after: policy_after(&settings.after),
     };
     config.imports.iter().map(import).collect()
+}
+
+/// What an import does with its files, for its policy.
+pub(super) fn policy_after(after: &After) -> Option<PolicyAfter> {
+    match after {
+        After::Nothing => None,
+        After::Tag => Some(PolicyAfter::Tag),
+        After::Move(to) => Some(PolicyAfter::Move(to.clone())),
+        After::Delete => Some(PolicyAfter::Delete),
+    }
 }
 
 /// Gives an import without an external id a new one, for its trust policy. Returns it.

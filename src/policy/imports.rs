@@ -2,11 +2,12 @@
 
 use super::location::{key_arn, partition, region};
 use super::placeholders::{
-    ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, PREFIX, QUEUE, REGION, REGION_HOST, Row,
+    ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, MOVED, PREFIX, QUEUE, REGION, REGION_HOST,
+    Row,
 };
 use super::problem::{Result, missing, no_collector, several, unusable};
 use super::tree::Tree;
-use super::{PolicyBucket, PolicyImport, Template, Values};
+use super::{PolicyAfter, PolicyBucket, PolicyImport, Template, Values};
 
 /// The rows of a statement, in groups: none if the import does not need it, else one with a row for each
 /// principal.
@@ -14,6 +15,10 @@ pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<V
     let import = only_import(template, values)?;
     if template == Template::ImportReadPrefix && import.prefix.is_empty() {
         let what = "the import has no prefix: print import-read, or give --bucket NAME/PREFIX";
+        return Err(unusable(template, what));
+    }
+    if template == Template::ImportAfter && import.after.is_none() {
+        let what = "the import does nothing with files that are imported: set `after` for it, and give --import NAME";
         return Err(unusable(template, what));
     }
     if !needs(template, item, import) {
@@ -41,6 +46,9 @@ pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<V
         let give = "--bucket NAME/PREFIX, or --config FILE with an [[import]]";
         row.set(BUCKET, import.bucket.as_ref().ok_or_else(|| missing(template, "the bucket", give))?);
         row.set(PREFIX, import.prefix.as_str());
+        if let Some(PolicyAfter::Move(to)) = &import.after {
+            row.set(MOVED, to.as_str());
+        }
     }
     if item.mentions(KMS_KEY) {
         row.set(KMS_KEY, key_arn(template, &place, &of_import)?.as_str());
@@ -98,10 +106,24 @@ fn only_import(template: Template, values: &Values) -> Result<&PolicyImport> {
 
 /// Whether an import needs the statement.
 fn needs(template: Template, item: &Tree, import: &PolicyImport) -> bool {
+    if let Some(after) = import.after.as_ref().filter(|_| template == Template::ImportAfter) {
+        return needs_after(item, after) && (!item.mentions(KMS_KEY) || import.kms_key.is_some());
+    }
     if item.mentions(KMS_KEY) {
         return import.kms_key.is_some();
     }
     let lists = item.member("Action").and_then(Tree::text) == Some("s3:ListBucket");
     // The policy of a bucket has two statements for it, because one import has a prefix and another has none.
     template != Template::ImportBucket || !lists || item.mentions(PREFIX) != import.prefix.is_empty()
+}
+
+/// Whether an import that does this with its files needs the statement.
+fn needs_after(item: &Tree, after: &PolicyAfter) -> bool {
+    let moves = matches!(after, PolicyAfter::Move(_));
+    match item.member("Action").and_then(Tree::text) {
+        Some("s3:DeleteObject") => moves || *after == PolicyAfter::Delete,
+        Some("s3:GetObjectTagging") => moves,
+        _ if item.mentions(MOVED) => moves,
+        _ => *after == PolicyAfter::Tag,
+    }
 }

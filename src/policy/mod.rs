@@ -26,7 +26,7 @@ pub use asked::{Asked, Configured, known, values};
 pub use fill::{document, statement};
 pub use problem::PolicyError;
 pub use template::Template;
-pub use values::{CsvFunction, PolicyBucket, PolicyDestination, PolicyImport, Values};
+pub use values::{CsvFunction, PolicyAfter, PolicyBucket, PolicyDestination, PolicyImport, Values};
 
 /// Reports a policy that is longer than AWS accepts. The length is counted as AWS counts it, in characters or
 /// bytes.

@@ -7,6 +7,8 @@ pub(super) const READER: &str = "READER_ARN";
 pub(super) const ROLE: &str = "ROLE_ARN";
 pub(super) const BUCKET: &str = "BUCKET";
 pub(super) const PREFIX: &str = "PREFIX/";
+/// Where an import moves its files.
+pub(super) const MOVED: &str = "MOVED_PREFIX/";
 pub(super) const KMS_KEY: &str = "KMS_KEY_ARN";
 pub(super) const REGION: &str = "REGION";
 pub(super) const ACCOUNT: &str = "ACCOUNT_ID";
@@ -32,8 +34,8 @@ const OF_FUNCTION: [&str; 9] =
 const PREFIXES_OF_FUNCTION: [&str; 3] = [JOURNAL[1], OUTPUT[1], REJECTS[1]];
 
 /// The placeholders of all templates. A word with which another one begins comes after it.
-const PLACEHOLDERS: [&str; 13] = [
-    COLLECTOR, READER, ROLE, BUCKET, PREFIX, KMS_KEY, REGION_HOST, REGION, ACCOUNT, OTHER_EXTERNAL_ID,
+const PLACEHOLDERS: [&str; 14] = [
+    COLLECTOR, READER, ROLE, BUCKET, PREFIX, MOVED, KMS_KEY, REGION_HOST, REGION, ACCOUNT, OTHER_EXTERNAL_ID,
     EXTERNAL_ID, FUNCTION_ARN, ARN_START,
 ];
 
@@ -45,7 +47,7 @@ fn begins_with_placeholder(text: &str) -> Option<(&'static str, &str)> {
 
 /// Whether a placeholder stands for a prefix of object keys.
 fn is_prefix(placeholder: &str) -> bool {
-    placeholder == PREFIX || PREFIXES_OF_FUNCTION.contains(&placeholder)
+    placeholder == PREFIX || placeholder == MOVED || PREFIXES_OF_FUNCTION.contains(&placeholder)
 }
 
 /// Values for the placeholders of one text.

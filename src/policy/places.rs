@@ -48,6 +48,7 @@ pub(super) fn places<'a>(
         | Template::LambdaDestinationCloudformation
         | Template::ImportRead
         | Template::ImportReadPrefix
+        | Template::ImportAfter
         | Template::ImportTrust
         | Template::ImportBucket
         | Template::ImportSqs

@@ -101,6 +101,8 @@ templates! {
         "identity policy of who reads the bucket of an [[import]]: the whole bucket";
     ImportReadPrefix, "import-read-prefix", "json", IDENTITY,
         "identity policy of who reads the bucket of an [[import]]: below its prefix";
+    ImportAfter, "import-after", "json", IDENTITY,
+        "identity policy of who tags, moves or deletes files that an [[import]] has imported";
     ImportTrust, "import-trust", "json", TRUST,
         "trust policy of the role of an [[import]]: the collector, with the external id";
     ImportBucket, "import-bucket", "json", RESOURCE,
@@ -140,6 +142,7 @@ impl Template {
             self,
             Self::ImportRead
                 | Self::ImportReadPrefix
+                | Self::ImportAfter
                 | Self::ImportTrust
                 | Self::ImportBucket
                 | Self::ImportSqs

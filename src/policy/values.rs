@@ -99,6 +99,19 @@ pub struct PolicyImport {
     pub external_id: Option<String>,
     /// The queue with its notifications, if it reads one.
     pub queue: Option<Arn>,
+    /// What happens to files that are imported; `None`: nothing, or not known.
+    pub after: Option<PolicyAfter>,
+}
+
+/// What an import does with files once they are imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyAfter {
+    /// They are tagged.
+    Tag,
+    /// They are moved below this prefix.
+    Move(String),
+    /// They are deleted.
+    Delete,
 }
 
 /// Values for all placeholders of the templates.

@@ -140,6 +140,10 @@ pub struct FakeObject {
     pub encryption: Encryption,
     /// How often it was written: 1 unless it was overwritten.
     pub writes: u32,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its storage class; `None`: the standard one.
+    pub storage_class: Option<String>,
 }
 
 /// A store in memory. Clones are the same store.
@@ -169,6 +173,9 @@ struct State {
     ranges: Vec<ByteRange>,
     reading: usize,
     most_reading: usize,
+    change_steps: VecDeque<Step>,
+    refused_changes: BTreeSet<String>,
+    changes: Vec<(&'static str, String)>,
 }
 
 impl FakeStore {
@@ -435,6 +442,7 @@ impl FakeObject {
             content_encoding: self.content_encoding.map(str::to_owned),
             metadata: self.metadata.clone(),
             applied: applied(&self.encryption),
+            storage_class: self.storage_class.clone(),
         }
     }
 }
@@ -621,6 +629,8 @@ impl State {
             content_encoding: put.content_encoding,
             encryption: put.location.encryption.clone(),
             writes: writes + 1,
+            tags: put.tags.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            storage_class: put.location.storage_class.map(|class| class.as_str().to_owned()),
         };
         let (etag, version) = (object.etag(), self.version_of(&object));
         self.objects.insert(place, object);
@@ -659,5 +669,6 @@ fn answer(fault: Fault, status: Option<u16>, code: Option<&str>) -> StoreError {
     }
 }
 
+mod changer;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,8 @@ pub enum Asked {
     Get,
     /// `ListObjectsV2`.
     List,
+    /// `CopyObject`, `DeleteObject`, `GetObjectTagging` or `PutObjectTagging`.
+    Change,
     /// `HeadBucket`.
     HeadBucket,
     /// `AssumeRole` of STS.
@@ -112,7 +114,7 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
     match (status, asked) {
         (301 | 308, _) => Fault::Region,
         (404, Asked::Head) => Fault::NotFound,
-        (404, Asked::Get) if code == "NoSuchKey" => Fault::NotFound,
+        (404, Asked::Get | Asked::Change) if matches!(code, "NoSuchKey" | "NoSuchVersion") => Fault::NotFound,
         (412, Asked::Put) => Fault::Exists,
         (409, _) => Fault::Busy,
         (408 | 425, _) => Fault::Transient,

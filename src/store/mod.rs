@@ -2,6 +2,7 @@
 //!
 //! A store makes one attempt. `delivery` decides whether and when to retry, because it knows what is sealed.
 
+pub mod changer;
 pub mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
@@ -103,6 +104,8 @@ pub struct Head {
     pub metadata: std::collections::BTreeMap<String, String>,
     /// The server-side encryption that the store reports; `None` if it reports none.
     pub applied: Option<AppliedEncryption>,
+    /// Its storage class, in the words of the store; `None`: the standard one, or not said.
+    pub storage_class: Option<String>,
 }
 
 impl Head {

@@ -8,6 +8,7 @@
 //! Endpoints come only from the configuration: `AWS_ENDPOINT_URL` and similar variables are ignored.
 
 mod assumed_role;
+mod change;
 mod clients;
 mod error;
 mod process;
@@ -342,6 +343,7 @@ impl S3Store {
             content_encoding: named(head.content_encoding()),
             metadata: head.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             applied: applied(head.server_side_encryption(), head.ssekms_key_id(), head.bucket_key_enabled()),
+            storage_class: head.storage_class().map(|class| class.as_str().to_owned()),
         })
     }
 }

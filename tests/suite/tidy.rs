@@ -261,6 +261,27 @@ fn commands_only_read_arguments_and_print() {
     assert_eq!(found, known.collect::<Vec<_>>(), "what `cli` uses, and what STILL_IN_CLI lists");
 }
 
+/// What writes the archive, or reads it, cannot delete.
+#[test]
+fn only_imports_of_buckets_change_what_is_stored() {
+    let mut users = BTreeSet::new();
+    for (_, path, code) in sources() {
+        let shown = path.to_str().unwrap().rsplit_once("/src/").unwrap().1.to_owned();
+        if code.contains("StoreChanger") && !shown.starts_with("store/") {
+            users.insert(shown);
+        }
+    }
+    let known = [
+        // Reads tags.
+        "check/import_run.rs",
+        "import/bucket_import/after/act.rs",
+        "import/bucket_import/after/sweep.rs",
+        "import/bucket_import/deps.rs",
+        "node/bucket_imports/one_import.rs",
+    ];
+    assert_eq!(users, known.map(str::to_owned).into());
+}
+
 #[test]
 fn the_room_of_the_commands_has_a_size() {
     let mut files = Vec::new();

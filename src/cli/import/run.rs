@@ -186,6 +186,7 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
         }
         return lines;
     }
+    lines.extend(pass.after.iter().flat_map(|after| after.lines(named_max)));
     if pass.not_begun > 0 {
         lines.push(("not begun:", counted(pass.not_begun, "object", "objects")));
     }
@@ -239,6 +240,8 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
         ["failed", "poison", "changed", "missing", "refused"].into_iter().any(|became| count(became) > 0);
     let (code, what) = if count("denied") > 0 {
         (failure::DENIED, "access to some files is denied")
+    } else if pass.after.as_ref().is_some_and(|after| after.waiting_for("denied") > 0) {
+        (failure::DENIED, "what is to be done with imported files is denied")
     } else if failed || pass.not_begun > 0 {
         (failure::FAILED, "some files are not imported")
     } else if pass.rejected > 0 {

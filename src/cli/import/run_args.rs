@@ -112,14 +112,15 @@ pub struct RunArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 The file goes on at its next row if the object is the same. If another object is there now, that one begins at its
-first row, and what is stored of the old one stays. The next pass reads it: see `forebay import run`.
+first row, and what is stored of the old one stays. The next pass reads it: see `forebay import run`. With --accept-rejects nothing is read again.
 
 Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, or the file need not begin again, 4 the node or
 the store cannot be reached, 5 access denied.
 
 Examples:
   forebay import reset-file orders in/2026-11-01.json.gz
-  forebay import reset-file orders --failed")]
+  forebay import reset-file orders --failed
+  forebay import reset-file orders in/2026-11-01.json.gz --accept-rejects")]
 pub struct ResetFileArgs {
     /// The import, as in the configuration
     #[arg(value_name = "NAME", value_parser = SourceId::new)]
@@ -133,6 +134,10 @@ pub struct ResetFileArgs {
     /// All files that failed too often
     #[arg(long, action = ArgAction::SetTrue)]
     pub failed: bool,
+
+    /// Instead: tag, move or delete the file although rows of it were rejected; with --failed, all such files
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub accept_rejects: bool,
 
     /// Where the import is.
     #[command(flatten)]

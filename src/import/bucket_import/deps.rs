@@ -10,6 +10,7 @@ use crate::import::importer::Importer;
 use crate::import::journal::Journal;
 use crate::import::target::Target;
 use crate::random::Random;
+use crate::store::changer::StoreChanger;
 use crate::store::reader::StoreReader;
 use crate::time::Clock;
 
@@ -18,6 +19,8 @@ use crate::time::Clock;
 pub struct PassDeps {
     /// Reads the bucket.
     pub store: Arc<dyn StoreReader>,
+    /// Changes imported objects in the bucket; `None`: they stay as they are, whatever the import says.
+    pub changer: Option<Arc<dyn StoreChanger>>,
     /// Takes the rows. It must keep the progress of files in `journal`.
     pub target: Arc<dyn Target>,
     /// Remembers names, objects and files.

@@ -2,9 +2,11 @@
 //! and imports those that are wanted, each in the version that was met first.
 //!
 //! [`decide`](Wanted::skips) says what a listing shows to be unwanted. `object_state` knows which version of a
-//! key is imported. `object_import` imports one object, [`pass`] all of them.
+//! key is imported. `object_import` imports one object, [`pass`] all of them. `after` tags, moves or deletes
+//! those that are imported.
 
 mod admit;
+mod after;
 mod conversions;
 mod converted_file;
 mod decide;
@@ -20,6 +22,8 @@ mod scan;
 mod settings;
 mod sorted_out;
 
+pub use after::settle::{SettledObjects, accept_all_rejects, accept_rejects};
+pub use after::{After, AfterDone, AfterReport, AfterWaits, Waiting, moved_key};
 pub use decide::{Skip, Wanted};
 pub use deps::PassDeps;
 pub use notified::{NotifiedEnd, NotifiedObjects};

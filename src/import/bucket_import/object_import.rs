@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::admit::{Admission, Rules, Version, admit};
+use super::after::tally::Tally;
 use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, Reading, files_of};
 use super::decide::{Skip, Wanted};
@@ -20,7 +21,7 @@ use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::import_sources::WantedSource;
 use crate::import::importer::has_stored;
-use crate::import::journal::{Journal, JournalError};
+use crate::import::journal::{Change, Journal, JournalError};
 use crate::import::objects_in_use::ObjectInUse;
 use crate::import::options_hash::short_hash;
 use crate::import::own_thread::on_own_thread;
@@ -34,8 +35,8 @@ use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file}
 use crate::import::step::RowLimits;
 use crate::import::target::{Begin, TargetError};
 use crate::log::{ImportKey, ImportProgress};
-use crate::object::ObjectKey;
-use crate::store::reader::{ListFrom, Listed};
+use crate::object::{ObjectKey, S3Location};
+use crate::store::reader::{ListFrom, Listed, StoreReader};
 use crate::store::{Outlook, StoreError};
 use crate::time::UnixMillis;
 use crate::words::{Told, counted};
@@ -63,6 +64,8 @@ pub(super) struct ObjectImport {
     /// See [`Begin::limits`].
     pub(super) limits: String,
     pub(super) now: UnixMillis,
+    /// What was done with imported objects.
+    pub(super) tally: Tally,
 }
 
 /// A hash of the options that decide whether a file fails, and not how its rows become calls.
@@ -123,7 +126,7 @@ impl ObjectImport {
             random: Arc::clone(&deps.random),
         };
         let (limits, now) = (limits_of(&import), deps.clock.wall());
-        Self { deps, import, id, chosen, reading, limits, now }
+        Self { deps, import, id, chosen, reading, limits, now, tally: Tally::default() }
     }
 
     /// A hash of all options: an object that was given up is tried again with others.
@@ -170,7 +173,7 @@ impl ObjectImport {
             } else {
                 (state.stage, state.given_up_with) = (Stage::Poison, self.options());
             }
-            if let Err(error) = self.write(state, listed.key.as_str()).await {
+            if let Err(error) = self.write_end(state, listed.key.as_str(), &ends).await {
                 // The object is open in the journal, so the next pass looks at its files again.
                 tracing::warn!(%error, "the end of an object's import is not recorded");
             }
@@ -309,7 +312,7 @@ impl ObjectImport {
             };
             let outlook = match error.outlook() {
                 // S3 answers 403 for a missing object if the role may not list the whole bucket.
-                Outlook::Denied if self.is_gone(listed).await => Outlook::Missing,
+                Outlook::Denied if is_gone(&**store, location, listed.key.as_str()).await => Outlook::Missing,
                 outlook => outlook,
             };
             match outlook {
@@ -326,14 +329,6 @@ impl ObjectImport {
                 outlook => return Err(not_found(outlook, error)),
             }
         }
-    }
-
-    /// Whether a listing shows that there is no object with this key.
-    async fn is_gone(&self, listed: &Listed) -> bool {
-        let from = ListFrom { prefix: listed.key.as_str(), ..ListFrom::default() };
-        let page = self.deps.store.list(&self.import.location, from).await;
-        let named = page.map(|page| page.named(listed.key.as_str()));
-        named.is_ok_and(|named| named.listed.is_none() && named.is_sure)
     }
 
     /// The files of an object. Errors: how its import ends.
@@ -410,11 +405,21 @@ impl ObjectImport {
     async fn file(&self, file: ConvertedFile, how: How) -> (Became, FileReport) {
         let key = key_of(file.id, &self.import.source, Some(self.id));
         let (became, mut report) = self.rows_of(file, key, how).await;
-        if report.progress == ImportProgress::default()
-            && let Ok(Some(record)) = self.recorded(key).await
-        {
-            // The import did not begin this time. It may have, before.
-            (report.before, report.progress) = (record.progress, record.progress);
+        if report.progress == ImportProgress::default() {
+            match self.recorded(key).await {
+                Ok(Some(record)) => {
+                    // The import did not begin this time. It may have, before.
+                    (report.before, report.progress) = (record.progress, record.progress);
+                }
+                // A file with rejected rows must not be taken for one without.
+                Err(error) if self.import.after.is_some() => {
+                    return (
+                        Became::Failed,
+                        FileReport::new(report.name, FileEnd::Failed(unrecorded(&error))),
+                    );
+                }
+                Ok(None) | Err(_) => {}
+            }
         }
         if let FileEnd::Failed(error) = &mut report.end
             && error.fault == FileFault::Changed
@@ -518,6 +523,23 @@ impl ObjectImport {
         }
     }
 
+    /// Writes how the import of an object ended, and what is to be done with the object then.
+    async fn write_end(
+        &self,
+        state: ObjectState,
+        key: &str,
+        ends: &[(Became, FileReport)],
+    ) -> Result<(), JournalError> {
+        if state.stage != Stage::Done || self.import.after.is_none() {
+            return self.write(state, key).await;
+        }
+        let rejected =
+            ends.iter().map(|(_, report)| report.progress.rejected + report.progress.refused).sum();
+        let entry = state.imported(rejected);
+        let kept = [state.kept(self.id, key)?, entry.kept(self.id, key)?];
+        self.on_disk(move |journal| journal.change(Change { kept: &kept, ..Change::default() })).await
+    }
+
     async fn write(&self, state: ObjectState, key: &str) -> Result<(), JournalError> {
         let (id, key) = (self.id, key.to_owned());
         self.on_disk(move |journal| state.write(journal, id, &key)).await
@@ -529,7 +551,7 @@ impl ObjectImport {
         self.on_disk(move |_| importer.recorded(key)).await
     }
 
-    async fn on_disk<T: Send + 'static>(
+    pub(super) async fn on_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Journal) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
@@ -545,6 +567,13 @@ pub(super) async fn on_disk<T: Send + 'static, E: From<JournalError> + Send + 's
     let journal = Arc::clone(journal);
     let done = tokio::task::spawn_blocking(move || work(&*journal)).await;
     done.unwrap_or_else(|error| Err(JournalError::of(error).into()))
+}
+
+/// Whether a listing shows that there is no object with this key.
+pub(super) async fn is_gone(store: &dyn StoreReader, location: &S3Location, key: &str) -> bool {
+    let from = ListFrom { prefix: key, ..ListFrom::default() };
+    let named = store.list(location, from).await.map(|page| page.named(key));
+    named.is_ok_and(|named| named.listed.is_none() && named.is_sure)
 }
 
 /// When the version with this tag and length was stored. A listing that shows another version has the time of

@@ -3,6 +3,7 @@
 //! It is kept by the id of the import and the key in the bucket, as a JSON object. The records of the
 //! object's files have the progress; this shows that a key came back with another version.
 
+use super::after::entry::AfterEntry;
 use crate::import::file_id::FileId;
 use crate::import::import_id::ImportId;
 use crate::import::journal::{Change, Journal, JournalError};
@@ -135,6 +136,11 @@ impl ObjectState {
         let resets = self.resets.saturating_add(1);
         let (stage, attempts, given_up_with) = (Stage::Waiting, 0, String::new());
         Self { stage, attempts, given_up_with, resets, error: None, ..self }
+    }
+
+    /// What is to be done with the object now that it is imported, with so many rejected rows.
+    pub(super) fn imported(&self, rejected: u64) -> AfterEntry {
+        AfterEntry::imported(&self.etag, self.size, rejected)
     }
 
     /// Whether this is the state of the version with this tag and length.

@@ -6,6 +6,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::admit::is_stored;
+use super::after::After;
+use super::after::moved::moved_below;
+use super::after::sweep::{after_import, sweep};
 use super::conversions::{forget_unneeded, keep};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
@@ -82,10 +85,12 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
         }
     };
     let id = on_disk(&deps.journal, begin_as(false)).await?;
-    let objects = ObjectImport::new(import, deps, id);
+    let to = if let Some(After::Move(to)) = &import.after { Some(to.clone()) } else { None };
+    let import = never_read_again(import, &deps.journal, to).await?;
+    let objects = Arc::new(ObjectImport::new(import, deps, id));
     let found = found(&objects).await?;
     if found.is_stopped || found.objects.is_empty() {
-        return Ok(found.unread());
+        return Ok(PassReport { after: sweep(&objects).await?, ..found.unread() });
     }
     let Found { objects: mut wanted, mut report, .. } = found;
     // A file is about to begin: from now on the settings that say which files there are cannot change.
@@ -98,13 +103,28 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let (import, chosen) = (Arc::clone(&objects.import), objects.chosen.clone());
     on_disk(&objects.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
     wanted.sort_by(|one, other| in_order(one).cmp(&in_order(other)));
-    let objects = Arc::new(objects);
     import_all(Arc::clone(&objects), wanted, &mut report).await;
     // A converter is no longer needed when the last file that began with it ends.
     if report.files_that(Became::Done) > 0 {
         forget_converters(&objects).await;
     }
+    report.after = sweep(&objects).await?;
     Ok(report)
+}
+
+/// The import, which never reads what an import of this journal has moved away, or moves to `to` from now on.
+pub(super) async fn never_read_again(
+    mut import: Arc<BucketImport>,
+    journal: &Arc<dyn Journal>,
+    to: Option<String>,
+) -> Result<Arc<BucketImport>, JournalError> {
+    let (endpoint, bucket) = (import.endpoint.clone(), import.location.bucket.bucket().to_owned());
+    let moved = move |journal: &dyn Journal| moved_below(journal, (&endpoint, &bucket), to.as_deref());
+    let moved = on_disk(journal, moved).await?;
+    if !moved.is_empty() {
+        Arc::make_mut(&mut import).never.extend(moved);
+    }
+    Ok(import)
 }
 
 /// Forgets the converters that no file needs any more.
@@ -143,7 +163,9 @@ async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mu
         let objects = Arc::clone(&objects);
         tasks.spawn(async move {
             let key = listed.key.as_str().to_owned();
-            (key, objects.run(listed).await)
+            let end = objects.run(listed).await;
+            after_import(&objects, &key).await;
+            (key, end)
         });
     }
     while let Some(ended) = tasks.join_next().await {

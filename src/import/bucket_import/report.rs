@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::after::AfterReport;
 use super::decide::Skip;
 use super::scan::Scanned;
 use crate::import::run::{FileEnd, FileReport};
@@ -82,6 +83,8 @@ pub struct PassReport {
     pub skipped_rows: u64,
     /// What a later pass must know.
     pub scanned: Scanned,
+    /// What was done with imported objects.
+    pub after: AfterReport,
     /// The first files that are not done.
     pub not_done: Vec<NotDone>,
 }

@@ -81,7 +81,12 @@ pub enum ResetError {
     },
 }
 
-async fn objects_of(import: Arc<BucketImport>, deps: PassDeps) -> Result<ObjectImport, ResetError> {
+/// The imports of objects of an import that has begun.
+/// Errors: [`ResetError`]: it has not, or cannot be used.
+pub(super) async fn objects_of(
+    import: Arc<BucketImport>,
+    deps: PassDeps,
+) -> Result<ObjectImport, ResetError> {
     let (name, fixed) = (import.name.clone(), import.fixed());
     let id = on_disk(&deps.journal, move |journal| known(journal, &name, &fixed)).await?;
     let never = || ResetError::Refused(format!("no file of import {} has begun here", import.name));

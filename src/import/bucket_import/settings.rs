@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::after::After;
 use crate::convert::Converter;
 use crate::import::import_names::FixedSettings;
 use crate::import::row_errors::OnRowError;
@@ -70,6 +71,8 @@ pub struct BucketImport {
     pub on_missing: OnMissing,
     /// What happens if an object is stored again under the key of one that is imported.
     pub on_change: OnChange,
+    /// What happens to an object once all of its rows are stored; `None`: nothing.
+    pub after: Option<After>,
     /// The folder for rejected rows. The import has a folder of its own there.
     pub rejects: PathBuf,
     /// The folder for temporary copies of archives.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::after_status::{self, refused_after};
 use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
 use super::notifications::Notifications;
@@ -23,7 +24,9 @@ use crate::import::{Counters, NameError, watched_rows};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
+use crate::store::changer::StoreChanger;
 use crate::store::reader::StoreReader;
+use crate::store::s3::S3Store;
 use crate::time::UnixMillis;
 use crate::words::about_duration;
 
@@ -136,14 +139,14 @@ impl OneImport {
     }
 
     /// The store of the bucket.
-    pub(super) async fn store(&self) -> Arc<dyn StoreReader> {
-        self.deps.stores.of(&self.plan).await
+    pub(super) async fn store(&self) -> Arc<S3Store> {
+        self.deps.stores.client_of(&self.plan).await
     }
 
     /// Makes one pass. The caller notes its end, if status, metrics and alarms are to show it.
     pub(super) async fn pass(
         &self,
-        store: &Arc<dyn StoreReader>,
+        store: &Arc<S3Store>,
         asked: Option<&AskedPass>,
         (stop, scan): (&CancellationToken, Scan),
     ) -> Made {
@@ -287,17 +290,20 @@ impl OneImport {
 
     pub(super) fn pass_deps(
         &self,
-        store: &Arc<dyn StoreReader>,
+        store: &Arc<S3Store>,
         asked: Option<&AskedPass>,
         counters: Counters,
     ) -> PassDeps {
         let (from, to) = asked.map_or((None, None), |asked| (asked.from.clone(), asked.to.clone()));
+        let changer: Arc<dyn StoreChanger> = Arc::<S3Store>::clone(store);
+        let store: Arc<dyn StoreReader> = Arc::<S3Store>::clone(store);
         let store: Arc<dyn StoreReader> = match (&from, &to) {
-            (None, None) => Arc::clone(store),
-            _ => Arc::new(KeyRange { store: Arc::clone(store), from, to }),
+            (None, None) => store,
+            _ => Arc::new(KeyRange { store, from, to }),
         };
         PassDeps {
             store,
+            changer: Some(changer),
             target: Arc::new(Arc::clone(&self.deps.importer)),
             journal: self.deps.importer.journal(),
             importer: Arc::clone(&self.deps.importer),
@@ -354,7 +360,10 @@ impl OneImport {
             return;
         }
         let alarms = &self.deps.alarms;
-        match refused_files(self.name(), self.plan.reader().ok().as_ref(), report) {
+        let files = refused_files(self.name(), self.plan.reader().ok().as_ref(), report);
+        let refused = files.into_iter().chain(refused_after(&self.plan, &report.after));
+        after_status::show(&self.deps.metrics, self.name(), &report.after);
+        match refused.reduce(|one, other| format!("{one}; {other}")) {
             Some(what) if !self.pausing.now() => {
                 alarms.raise(AlarmKind::BucketImport, self.name(), what);
             }
@@ -416,6 +425,7 @@ impl OneImport {
         seen.is_gone = true;
         self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
         self.forget_gauges(std::mem::take(&mut seen.gauges));
+        after_status::forget(&self.deps.metrics, self.name());
         self.deps.metrics.import_last_pass.remove(&ImportLabel { import: self.name().to_owned() });
         self.notifications.iter().for_each(|notifications| notifications.forget());
     }

@@ -1,7 +1,7 @@
 //! What an operator can ask of the imports of a running node.
 
 use crate::admin::{
-    AskedPass, BucketImportError, BucketImportsView, FilesReset, PassStatus, Paused, Renamed,
+    AskedPass, AskedReset, BucketImportError, BucketImportsView, FilesReset, PassStatus, Paused, Renamed,
 };
 use crate::boxed_future::BoxFuture;
 use crate::node::view::NodeView;
@@ -18,12 +18,12 @@ impl BucketImportsView for NodeView {
     fn reset(
         &self,
         name: SourceId,
-        key: Option<String>,
+        asked: AskedReset,
     ) -> BoxFuture<'_, Result<FilesReset, BucketImportError>> {
         Box::pin(async move {
             let imports = self.bucket_imports.get();
             let imports = imports.ok_or_else(|| BucketImportError::Stopped(name.to_string()))?;
-            imports.named(&name)?.reset(key.as_deref()).await
+            imports.named(&name)?.reset(&asked).await
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::after_status::{after_status, denied_after};
 use super::plan::ImportPlan;
 use crate::admin::{FileNotDone, Grant, PassFailure, PassStatus};
 use crate::check::{DeniedRight, ImportReader};
@@ -59,6 +60,7 @@ pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassSta
         rejected: report.rejected,
         skipped_rows: report.skipped_rows,
         not_done: report.not_done.iter().map(|file| not_done(file, full)).collect(),
+        after: after_status(plan, &report.after, full),
         remedy: reader.zip(denied_file(report)).map(|(reader, denied)| reader.sentence(&denied)),
         ..status
     }
@@ -109,8 +111,14 @@ fn grants(reader: Option<&ImportReader>, made: &Made) -> Vec<Grant> {
         }
         Err(_) => {}
     }
+    let after = match &made.report {
+        Ok(report) => denied_after(&report.after),
+        Err(_) => None,
+    };
+    let after = reader.zip(after).map(|(reader, said)| reader.after_grants(said.full()));
     let remedies = missing.values().zip(std::iter::repeat(reader));
-    let remedies = remedies.filter_map(|(denied, reader)| Some(reader?.grants(denied, None))).flatten();
+    let remedies = remedies.filter_map(|(denied, reader)| Some(reader?.grants(denied, None)));
+    let remedies = remedies.chain(after).flatten();
     remedies.map(|remedy| Grant { text: remedy.text, statement: remedy.paste }).collect()
 }
 

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::check::ImportReader;
-use crate::config::{Config, ImportSettings, OnChange as Changes};
-use crate::import::bucket_import::{BucketImport, OnChange, OnMissing, Wanted};
+use crate::config::{After as Moves, Config, ImportSettings, OnChange as Changes};
+use crate::import::bucket_import::{After, BucketImport, OnChange, OnMissing, Wanted};
+use crate::node::policies::policy_after;
 use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
 use crate::queue::{Queue, QueueAddress, Sqs};
-use crate::store::reader::{Listed, StoreReader};
+use crate::store::reader::Listed;
 use crate::store::s3::{S3Settings, S3Store};
 
 /// The folders in the directory of the spool: for rejected rows, unless the import names one, and for
@@ -34,11 +35,9 @@ pub fn plans(config: &Config) -> Vec<ImportPlan> {
     let endpoint = config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str());
     let written: Vec<&BucketString> = config.sources.iter().map(|source| &source.location.bucket).collect();
     let (dir, max_event) = (&config.spool.dir, config.collector.max_event);
-    config
-        .imports
-        .iter()
-        .map(|import| ImportPlan::new(import, dir, max_event, (endpoint, &written)))
-        .collect()
+    let plan =
+        |import| ImportPlan::new(import, dir, max_event, (endpoint, &written)).without_moved(&config.imports);
+    config.imports.iter().map(plan).collect()
 }
 
 impl ImportPlan {
@@ -57,6 +56,17 @@ impl ImportPlan {
         never.dedup();
         let rejects = settings.rejects.as_ref().map_or_else(|| dir.join(REJECTS), PathBuf::from);
         Self { settings: settings.clone(), never, max_event, rejects, temporary: dir.join(TEMPORARY) }
+    }
+
+    /// The plan of one of these imports: none of them reads what another one, or it itself, has moved away.
+    fn without_moved(mut self, imports: &[ImportSettings]) -> Self {
+        let here = (&self.settings.endpoint, self.settings.bucket.bucket());
+        let moved = imports.iter().filter(|other| (&other.endpoint, other.bucket.bucket()) == here);
+        let moved: Vec<String> = moved
+            .filter_map(|other| if let Moves::Move(to) = &other.after { Some(to.clone()) } else { None })
+            .collect();
+        self.never.extend(moved);
+        self
     }
 
     /// What a pass works with. Errors: the settings cannot be used; the text says what to do.
@@ -88,9 +98,20 @@ impl ImportPlan {
                 Changes::Ignore => OnChange::Ignore,
                 Changes::Reprocess => OnChange::Reprocess,
             },
+            after: self.after(),
             rejects: self.rejects.clone(),
             temporary: self.temporary.clone(),
         })
+    }
+
+    /// What happens to files once they are imported.
+    pub(super) fn after(&self) -> Option<After> {
+        match &self.settings.after {
+            Moves::Nothing => None,
+            Moves::Tag => Some(After::Tag),
+            Moves::Move(to) => Some(After::Move(to.clone())),
+            Moves::Delete => Some(After::Delete),
+        }
     }
 
     /// The bucket, and how it is read. Errors: the settings cannot be used; the text says what to do.
@@ -117,7 +138,8 @@ impl ImportPlan {
     pub(in crate::node) fn reader(&self) -> Result<ImportReader, String> {
         let Self { settings, .. } = self;
         let (name, prefix) = (settings.name.to_string(), settings.prefix.clone());
-        Ok(ImportReader { name, location: self.location()?, prefix })
+        let after = policy_after(&settings.after);
+        Ok(ImportReader { name, location: self.location()?, prefix, after })
     }
 
     /// Whether the import would read an object, as far as a listing shows. Without a converter any name is
@@ -151,11 +173,6 @@ pub struct ImportStores {
 }
 
 impl ImportStores {
-    /// The store of an import.
-    pub(super) async fn of(&self, plan: &ImportPlan) -> Arc<dyn StoreReader> {
-        self.client_of(plan).await
-    }
-
     /// The queue of an import.
     pub(in crate::node) async fn queue_of(
         &self,
@@ -167,7 +184,7 @@ impl ImportStores {
         Arc::new(Sqs::new(store, address.clone(), role, plan.settings.region.as_deref()))
     }
 
-    /// The same, with what only a client of S3 can tell.
+    /// The store of an import.
     pub(in crate::node) async fn client_of(&self, plan: &ImportPlan) -> Arc<S3Store> {
         let endpoint = plan.settings.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
         if endpoint.is_none() || endpoint == self.settings.endpoint_url {

@@ -14,7 +14,8 @@ use super::one_import::OneImport;
 use super::plan::{ImportStores, plans};
 use super::running::{may_rename, renamed};
 use crate::admin::{
-    AskedPass, BucketImportError, BucketImportStatus, FilesReset, PassStatus, Paused, Renamed, import_code,
+    AskedPass, AskedReset, BucketImportError, BucketImportStatus, FilesReset, PassStatus, Paused, Renamed,
+    import_code,
 };
 use crate::admin_client::{AdminClient, AdminUrl, AskError};
 use crate::config::Config;
@@ -112,22 +113,25 @@ impl ImportsAt {
         }
     }
 
-    /// Lets the object with this key begin again, or all that are given up.
-    /// Errors: [`NodeError`]: there is no such import or object, or it need not begin again.
-    pub async fn reset(&self, name: &SourceId, key: Option<&str>) -> Result<FilesReset, NodeError> {
+    /// Lets files begin again, or accepts their rejected rows.
+    /// Errors: [`NodeError`]: there is no such import or file, or nothing is to be done with it.
+    pub async fn reset(&self, name: &SourceId, asked: &AskedReset) -> Result<FilesReset, NodeError> {
         match &self.0 {
             At::Node(client) => {
                 let mut query = Serializer::new(String::new());
-                match key {
+                match &asked.key {
                     Some(key) => query.append_pair("key", key),
                     None => query.append_pair("failed", "true"),
                 };
+                if asked.accept_rejects {
+                    query.append_pair("accept_rejects", "true");
+                }
                 let path = format!("/api/imports/{name}/reset?{}", query.finish());
                 post(client, &path, RESET_PATIENCE).await
             }
             At::Spool(spool, config) => {
                 let import = one_import(spool, config, name, CancellationToken::new())?;
-                import.reset(key).await.map_err(refused)
+                import.reset(asked).await.map_err(refused)
             }
         }
     }

@@ -4,22 +4,43 @@ use std::sync::Arc;
 
 use super::one_import::OneImport;
 use super::pass_status::error_of;
-use crate::admin::{BucketImportError, FileReset, FilesReset};
+use crate::admin::{AskedReset, BucketImportError, FileReset, FilesReset};
 use crate::import::bucket_import::{
-    PassDeps, ResetError, ResetObject, ResetObjects, reset_failed, reset_object,
+    PassDeps, ResetError, ResetObject, ResetObjects, SettledObjects, accept_all_rejects, accept_rejects,
+    reset_failed, reset_object,
 };
 use crate::import::{Counters, FileEnd, FileFault};
 
 impl OneImport {
-    /// Lets the object with this key begin again, or all that are given up.
+    /// Lets files begin again, or accepts their rejected rows.
     /// Errors: [`BucketImportError`]: why not, and what to do.
-    pub(super) async fn reset(&self, key: Option<&str>) -> Result<FilesReset, BucketImportError> {
+    pub(super) async fn reset(&self, asked: &AskedReset) -> Result<FilesReset, BucketImportError> {
+        let key = asked.key.as_deref();
+        if asked.accept_rejects {
+            return self.accept_rejects(key).await;
+        }
         let reset = self.reset_in_journal(key).await;
         // If it failed, some of many may begin again.
         if reset.is_ok() || key.is_none() {
             self.want_full_scan();
         }
         reset
+    }
+
+    /// Accepts the rejected rows of the object with this key, or of all that are kept because of them. The next
+    /// pass does with them what is to be done with imported files.
+    async fn accept_rejects(&self, key: Option<&str>) -> Result<FilesReset, BucketImportError> {
+        let import = Arc::new(self.plan().import().map_err(BucketImportError::Failed)?);
+        let deps: PassDeps = self.pass_deps(&self.store().await, None, Counters::default());
+        let accepted = match key {
+            Some(key) => accept_rejects(import, deps, key).await,
+            None => accept_all_rejects(import, deps).await,
+        };
+        let SettledObjects { count, names, rows } =
+            accepted.map_err(|error| refused(error, self.shows_all()))?;
+        let file = |name| FileReset { name, begins: "done".to_owned(), rows: None, calls: None };
+        let (import, files) = (self.name().to_owned(), names.into_iter().map(file).collect());
+        Ok(FilesReset { import, count, files, accepted_rows: Some(rows) })
     }
 
     async fn reset_in_journal(&self, key: Option<&str>) -> Result<FilesReset, BucketImportError> {
@@ -31,13 +52,14 @@ impl OneImport {
             let ResetObjects { count, names } = reset_failed(import, deps).await.map_err(refused)?;
             let (begins, rows, calls) = ("next_row", None, None);
             let file = |name| FileReset { name, begins: begins.to_owned(), rows, calls };
-            return Ok(FilesReset { import: name, count, files: names.into_iter().map(file).collect() });
+            let files = names.into_iter().map(file).collect();
+            return Ok(FilesReset { import: name, count, files, accepted_rows: None });
         };
         let ResetObject { name: file, begins, rows, calls } =
             reset_object(import, deps, key).await.map_err(refused)?;
         let begins = begins.slug().to_owned();
         let file = FileReset { name: file, begins, rows: Some(rows), calls: Some(calls) };
-        Ok(FilesReset { import: name, count: 1, files: vec![file] })
+        Ok(FilesReset { import: name, count: 1, files: vec![file], accepted_rows: None })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::config::{DevFile, Environment, ImportSettings, Loader, OnChange};
+use forebay::config::{After, DevFile, Environment, ImportSettings, Loader, OnChange};
 use forebay::convert::{DataType, Strategy};
 use forebay::import::OnRowError;
 use forebay::time::UnixMillis;
@@ -118,7 +118,7 @@ fn what_is_wrong_is_said() {
     );
     check(
         "after = \"move:\"",
-        "after = \"move:\": expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"",
+        "after = \"move:\": expected a prefix that ends with /, such as \"move:imported/\"",
     );
     check("rejects = \"s3://other/bad/\"", "rejects = \"s3://other/bad/\": is in S3, which is not built yet");
     check("rejects_max = \"2 MiB\"", "rejects_max = \"2 MiB\": is not built yet");
@@ -188,12 +188,28 @@ fn what_is_not_built_is_refused_by_name() {
         "journal = \"s3://shared/journal/\"",
         "journal = \"s3://shared/journal/\": names a shared journal, which is not built",
     );
-    for after in ["tag", "delete", "move:done/"] {
-        check(
-            &format!("after = {after:?}"),
-            &format!("after = {after:?}: is not built yet: only \"none\" works"),
-        );
+}
+
+#[test]
+fn what_happens_to_imported_files_is_one_of_four() {
+    for (text, after) in [
+        ("none", After::Nothing),
+        ("tag", After::Tag),
+        ("delete", After::Delete),
+        ("move:in/done/", After::Move("in/done/".to_owned())),
+    ] {
+        assert_eq!(read(&format!("after = {text:?}")).after, after);
     }
+    assert_eq!(read("").after, After::Nothing);
+    check(
+        "after = \"remove\"",
+        "after = \"remove\": expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"",
+    );
+    check("after = \"move:done\"", "after = \"move:done\": expected a prefix that ends with /");
+    check(
+        "bucket = \"b-1\"\nprefix = \"in/\"\nafter = \"move:segment-logs/in/\"",
+        "after = \"move:segment-logs/in/\": would put files among the objects of source web",
+    );
 }
 
 /// Rows of events are compared for a week at most, and other rows not at all.
@@ -252,7 +268,8 @@ fn two_imports_do_not_share_a_name_a_queue_or_what_one_of_them_removes() {
     );
     let apart =
         format!("{}{}", one("a", "prefix = \"in/\"\nafter = \"delete\""), one("b", "prefix = \"out/\""));
-    assert!(!problems(&apart).iter().any(|problem| problem.contains("would take files away")));
+    let apart = load_with(&format!("{SMALLEST}{apart}"), &[("c.json", CONVERTER)]);
+    assert_eq!(apart.map(|loaded| loaded.config.imports.len()).map_err(|error| error.to_string()), Ok(2));
 }
 
 #[test]

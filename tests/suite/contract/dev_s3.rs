@@ -20,7 +20,7 @@ use forebay::time::{Clock, UnixMillis};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{object_store, reading};
+use super::{changing, object_store, reading};
 
 /// Each reading is one second after the previous one.
 #[derive(Debug, Default)]
@@ -144,6 +144,7 @@ async fn the_dev_server_keeps_the_contract() {
     let store = store(server.url(), ACCESS_KEY_ID, SECRET_ACCESS_KEY).await;
     object_store(&store, BUCKET, "no-such-bucket").await;
     reading::store(&store, BUCKET, "no-such-bucket").await;
+    changing::store(&store, BUCKET).await;
     server.stop().await.unwrap();
 }
 

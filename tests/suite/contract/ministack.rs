@@ -10,7 +10,7 @@ use forebay::store::{Fault, ObjectStore, PutMode};
 use serde_json::Value;
 
 use super::dev_s3::store;
-use super::{a_put, location, object_key, object_store, put_fault, reading};
+use super::{a_put, changing, location, object_key, object_store, put_fault, reading};
 use crate::support::tools::{Ministack, in_venv, stdout_of};
 
 const REGION: &str = "us-east-1";
@@ -28,6 +28,7 @@ async fn ministack_keeps_the_contract() {
     let root = root(&ministack).await;
     object_store(&root, BUCKET, "no-such-bucket").await;
     reading::store(&root, BUCKET, "no-such-bucket").await;
+    changing::store(&root, BUCKET).await;
 }
 
 /// Creates a user without policies; prints its ARN, access key id and secret.

@@ -7,6 +7,7 @@
     reason = "test helpers fail like tests: with a panic that names the line"
 )]
 
+mod changing;
 mod clients;
 mod dev_s3;
 mod dev_s3_requests;
@@ -163,4 +164,5 @@ async fn the_fake_store_keeps_the_contract() {
     store.miss_bucket("no-such-bucket", true);
     object_store(&store, "forebay", "no-such-bucket").await;
     reading::store(&store, "forebay", "no-such-bucket").await;
+    changing::store(&store, "forebay").await;
 }

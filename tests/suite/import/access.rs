@@ -51,8 +51,13 @@ impl Site {
         [("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret), ("AWS_EC2_METADATA_DISABLED", "true")]
     }
 
+    /// A node with the configuration.
+    pub(super) async fn serve(&self) -> Forebay {
+        Forebay::serve(self.settings.write(), &self.environment()).await
+    }
+
     /// Runs a command in the folder, with the configuration.
-    async fn run(&self, words: &[&str]) -> Ran {
+    pub(super) async fn run(&self, words: &[&str]) -> Ran {
         let file = self.settings.write();
         let mut command = command();
         for name in ["AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"] {
@@ -129,7 +134,7 @@ pub(super) fn policy_of(statements: &[Value]) -> Value {
 pub(super) struct Aws {
     pub(super) server: Ministack,
     collector: Identity,
-    lake: Bucket,
+    pub(super) lake: Bucket,
     pub(super) site: Site,
 }
 

@@ -117,6 +117,7 @@ pub(super) fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> Bu
         modified_after: None,
         on_missing: OnMissing::Skip,
         on_change: OnChange::Ignore,
+        after: None,
         rejects: node.dir.path().join("rejects"),
         temporary: node.dir.path().join("tmp"),
     }
@@ -129,6 +130,7 @@ pub(super) fn import(node: &Node) -> BucketImport {
 pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
     PassDeps {
         store: Arc::new(store.clone()),
+        changer: Some(Arc::new(store.clone())),
         target: Arc::new(Arc::clone(&node.importer)),
         journal: Arc::clone(&node.journal) as _,
         importer: Arc::clone(&node.importer),

@@ -8,6 +8,8 @@
 )]
 
 mod access;
+mod after;
+mod after_node;
 mod again;
 mod bucket;
 mod content;

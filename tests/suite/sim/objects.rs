@@ -306,6 +306,7 @@ impl Objects {
             on_missing: OnMissing::Skip,
             on_change: OnChange::Ignore,
             insert_id_window: None,
+            after: None,
             rejects: self.rejects(),
             temporary: self.folder.path().join("temporary"),
         }

@@ -355,6 +355,7 @@ impl Passing {
         let stop = CancellationToken::new();
         let deps = PassDeps {
             store: Arc::new(Lake { fake: objects.lake(), baton: Arc::clone(&baton) }),
+            changer: None,
             target: Arc::new(Noting { importer: Arc::clone(&importer), objects, baton: Arc::clone(&baton) }),
             journal: importer.journal(),
             importer,

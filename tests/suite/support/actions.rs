@@ -49,6 +49,11 @@ fn of_s3(request: &Request) -> Option<Vec<String>> {
         ("HEAD" | "GET", false, false) if matches!(rest[..], [version] if version.starts_with("versionId=")) => {
             one("s3:GetObjectVersion")
         }
+        ("GET" | "PUT", false, false) if rest.iter().any(|part| matches!(*part, "tagging" | "tagging=")) => {
+            let of_version = if rest.len() > 1 { "Version" } else { "" };
+            let does = if request.method == "GET" { "Get" } else { "Put" };
+            one(&format!("s3:{does}Object{of_version}Tagging"))
+        }
         ("PUT", false, true) => Some(of_put(request)),
         ("HEAD" | "GET", false, true) => one("s3:GetObject"),
         ("DELETE", false, true) => one("s3:DeleteObject"),
@@ -63,6 +68,10 @@ fn of_put(request: &Request) -> Vec<String> {
     let mut actions = vec!["s3:PutObject"];
     if sent("x-amz-tagging") {
         actions.push("s3:PutObjectTagging");
+    }
+    if sent("x-amz-copy-source") {
+        // The tags of the object are copied.
+        actions.extend(["s3:GetObject", "s3:GetObjectTagging", "s3:PutObjectTagging"]);
     }
     if sent("x-amz-acl") || request.headers.keys().any(|name| name.starts_with("x-amz-grant-")) {
         actions.push("s3:PutObjectAcl");

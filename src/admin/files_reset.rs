@@ -1,0 +1,88 @@
+//! What became of files that were reset, for people.
+
+use std::fmt::Write as _;
+
+use super::bucket_imports::{FileReset, FilesReset};
+use crate::words::{counted, grouped, outside_text};
+
+impl FilesReset {
+    /// For people: the files, and what comes next.
+    pub fn text(&self) -> String {
+        if let Some(rows) = self.accepted_rows {
+            return self.accepted(rows);
+        }
+        if self.count == 0 {
+            return "no file is given up\n".to_owned();
+        }
+        let lines = self.files.iter().map(|file| format!("{}\n", outside_text(&line(file))));
+        let mut text: String = lines.collect();
+        let more = self.count.saturating_sub(self.files.len() as u64);
+        if more > 0 {
+            // Writing to a string cannot fail.
+            _ = writeln!(text, "and {}", counted(more, "more file", "more files"));
+        }
+        let import = outside_text(&self.import);
+        text + &format!(
+            "The next pass reads what is listed here; to make one now: forebay import run {import}\n"
+        )
+    }
+
+    fn accepted(&self, rows: u64) -> String {
+        let files = counted(self.count, "file", "files");
+        let names = self.files.iter().map(|file| format!("{}\n", outside_text(&file.name)));
+        let rows = counted(rows, "rejected row", "rejected rows");
+        names.collect::<String>()
+            + &format!("{files} with {rows} no longer kept; the next pass goes on with them\n")
+    }
+}
+
+fn line(file: &FileReset) -> String {
+    let FileReset { name, begins, rows, calls } = file;
+    let is_new = begins == "new_object";
+    let (Some(rows), Some(calls)) = (rows, calls) else {
+        return format!("{name} goes on at its next row, unless it was replaced");
+    };
+    let stored = format!("{} stored", counted(*calls, "call", "calls"));
+    match (is_new, rows) {
+        (true, _) => format!(
+            "{name} begins at its first row, because another object is there now; of the old one {} were read ({stored})",
+            counted(*rows, "row", "rows")
+        ),
+        (false, 0) => format!("{name} begins at its first row"),
+        (false, rows) => format!("{name} goes on after row {} ({stored})", grouped(*rows)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_is_shown_with_what_is_stored() {
+        let file = |begins: &str, rows: Option<u64>, calls: Option<u64>| FileReset {
+            name: "s3://lake/a".to_owned(),
+            begins: begins.to_owned(),
+            rows,
+            calls,
+        };
+        let files = vec![
+            file("new_object", Some(2_000), Some(1)),
+            file("next_row", Some(0), Some(0)),
+            file("next_row", Some(2_000), Some(1_990)),
+            file("next_row", None, None),
+        ];
+        assert_eq!(
+            FilesReset { import: "orders".to_owned(), count: 5, files, accepted_rows: None }.text(),
+            "s3://lake/a begins at its first row, because another object is there now; of the old one 2,000 rows were \
+             read (1 call stored)\ns3://lake/a begins at its first row\ns3://lake/a goes on after row 2,000 (1,990 calls \
+             stored)\ns3://lake/a goes on at its next row, unless it was replaced\nand 1 more file\nThe next pass reads what is listed here; to \
+             make one now: forebay import run orders\n"
+        );
+        assert_eq!(FilesReset::default().text(), "no file is given up\n");
+        let files = vec![file("done", None, None)];
+        assert_eq!(
+            FilesReset { import: "orders".to_owned(), count: 1, files, accepted_rows: Some(3) }.text(),
+            "s3://lake/a\n1 file with 3 rejected rows no longer kept; the next pass goes on with them\n"
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! Settles the rejected rows of objects, so that they are no longer kept because of them.
+
+use std::sync::Arc;
+
+use super::entry::{AfterEntry, Kept};
+use crate::import::bucket_import::deps::PassDeps;
+use crate::import::bucket_import::object_import::ObjectImport;
+use crate::import::bucket_import::reset::{ResetError, objects_of};
+use crate::import::bucket_import::settings::BucketImport;
+use crate::import::import_id::ImportId;
+use crate::import::importer::Importer;
+use crate::import::journal::{Change, Journal, JournalError};
+use crate::import::kept::KeptValue;
+
+/// The objects that one turn looks at. No import of an object can begin during a turn.
+const AT_ONCE: usize = 1_000;
+/// The most objects that are named.
+const NAMED_MAX: usize = 20;
+
+/// Objects whose rejected rows are settled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettledObjects {
+    /// How many.
+    pub count: u64,
+    /// The names of the first ones.
+    pub names: Vec<String>,
+    /// Rows that were rejected of all of them.
+    pub rows: u64,
+}
+
+/// What became of the rejected rows of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Settled {
+    /// So many are settled: the next pass does what is to be done with the object.
+    Rows(u64),
+    /// The object is not kept because of rejected rows.
+    NotKept,
+    /// The object is being imported now, or something is being done with it.
+    InUse,
+}
+
+/// Says that the rejected rows of an object are settled, which nobody has: all are stored, or a person does
+/// without them. Waits for the disk.
+/// Errors: [`JournalError`]: nothing has changed.
+pub(in super::super) fn settle_rejects(
+    journal: &dyn Journal,
+    importer: &Importer,
+    id: ImportId,
+    key: &str,
+) -> Result<Settled, JournalError> {
+    let turn = importer.objects().turn();
+    if turn.is_in_use(id, key) {
+        return Ok(Settled::InUse);
+    }
+    let Some((due, rows)) = settled_now(journal, id, key)? else { return Ok(Settled::NotKept) };
+    journal.change(Change { kept: &[due], ..Change::default() })?;
+    drop(turn);
+    Ok(Settled::Rows(rows))
+}
+
+/// What the journal keeps of an object once its rejected rows are settled, and how many there were. Who has the
+/// object writes this with what else it changes. `None`: the object is not kept because of rejected rows.
+/// Waits for the disk.
+/// Errors: [`JournalError`]: the journal cannot be read.
+pub(in super::super) fn settled_now(
+    journal: &dyn Journal,
+    id: ImportId,
+    key: &str,
+) -> Result<Option<(KeptValue, u64)>, JournalError> {
+    let entry = AfterEntry::read(journal, id, key)?.and_then(Result::ok);
+    let settled = entry.and_then(settled);
+    settled.map(|(due, rows)| Ok((due.kept(id, key)?, rows))).transpose()
+}
+
+/// The entry of an object once its rejected rows are settled, and how many there were.
+fn settled(entry: AfterEntry) -> Option<(AfterEntry, u64)> {
+    match entry.kept {
+        Some(Kept::Rejected(rows)) => Some((entry.with(None), rows)),
+        Some(Kept::Changed) | None => None,
+    }
+}
+
+/// Settles the rejected rows of the object with this key, although they are not stored.
+/// Errors: [`ResetError`]: nothing has changed.
+pub async fn accept_rejects(
+    import: Arc<BucketImport>,
+    deps: PassDeps,
+    key: &str,
+) -> Result<SettledObjects, ResetError> {
+    let objects = may_accept(import, deps).await?;
+    let (importer, id, of) = (Arc::clone(&objects.deps.importer), objects.id, key.to_owned());
+    let name = objects.name_of(key);
+    let settled = objects.on_disk(move |journal| settle_rejects(journal, &importer, id, &of)).await?;
+    match settled {
+        Settled::Rows(rows) => Ok(SettledObjects { count: 1, names: vec![name], rows }),
+        Settled::InUse => {
+            let what = format!("{name} is being read now: wait until the pass has ended");
+            Err(ResetError::Refused(what))
+        }
+        Settled::NotKept => {
+            let what = format!(
+                "{name} is not kept because of rejected rows: `forebay import status {}` shows which files wait, and why",
+                objects.import.name
+            );
+            Err(ResetError::Refused(what))
+        }
+    }
+}
+
+/// Settles the rejected rows of all objects that are kept because of them.
+/// Errors: [`ResetError`]: those of some may be settled, and others not.
+pub async fn accept_all_rejects(
+    import: Arc<BucketImport>,
+    deps: PassDeps,
+) -> Result<SettledObjects, ResetError> {
+    let objects = may_accept(import, deps).await?;
+    let (mut all, mut next) = (SettledObjects::default(), Some(String::new()));
+    while let Some(from) = next.take() {
+        let (importer, id) = (Arc::clone(&objects.deps.importer), objects.id);
+        let some = move |journal: &dyn Journal| settle_some(journal, &importer, id, &from);
+        let (settled, more) = objects.on_disk(some).await?;
+        for (key, rows) in settled {
+            all.count += 1;
+            all.rows += rows;
+            if all.names.len() < NAMED_MAX {
+                all.names.push(objects.name_of(&key));
+            }
+        }
+        next = more;
+    }
+    Ok(all)
+}
+
+/// Objects whose rejected rows are settled, and the key from which others follow.
+type SettledSome = (Vec<(String, u64)>, Option<String>);
+
+/// Looks at the next objects from a key on, at most so many. Waits for the disk.
+fn settle_some(
+    journal: &dyn Journal,
+    importer: &Importer,
+    id: ImportId,
+    from: &str,
+) -> Result<SettledSome, JournalError> {
+    let turn = importer.objects().turn();
+    let (mut looked_at, mut found, mut more) = (0, Vec::new(), None);
+    AfterEntry::each_from(journal, id, from, &mut |key, entry| {
+        if looked_at == AT_ONCE {
+            more = Some(key.to_owned());
+            return false;
+        }
+        looked_at += 1;
+        let settled = entry.ok().and_then(settled).filter(|_| !turn.is_in_use(id, key));
+        found.extend(settled.map(|settled| (key.to_owned(), settled)));
+        true
+    })?;
+    let (mut kept, mut keys) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+    for (key, (due, rows)) in found {
+        kept.push(due.kept(id, &key)?);
+        keys.push((key, rows));
+    }
+    if !kept.is_empty() {
+        journal.change(Change { kept: &kept, ..Change::default() })?;
+    }
+    Ok((keys, more))
+}
+
+/// The imports of objects, if anything is to be done with them.
+async fn may_accept(import: Arc<BucketImport>, deps: PassDeps) -> Result<ObjectImport, ResetError> {
+    if import.after.is_none() {
+        let what = format!(
+            "import {} keeps no file because of rejected rows: it does nothing with files once they are imported (after \
+             = \"none\")",
+            import.name
+        );
+        return Err(ResetError::Refused(what));
+    }
+    objects_of(import, deps).await
+}
