@@ -58,7 +58,7 @@ impl From<StoreError> for Acted {
 /// What the store has under the key of an object.
 enum Now {
     /// The imported object.
-    Same(Head, ObjectVersion),
+    Same(Box<Head>, ObjectVersion),
     /// Another one.
     Other,
     Gone,
@@ -152,7 +152,7 @@ async fn do_step(
         };
         let done = match step {
             Step::Tag => tag(objects, changer, key, &version).await,
-            Step::Move(to) => moved(objects, changer, (key, to), (head, &version, entry.size)).await,
+            Step::Move(to) => moved(objects, changer, (key, to), (&head, &version, entry.size)).await,
             Step::Delete => delete(objects, changer, key, &version).await,
         };
         match done {
@@ -187,7 +187,7 @@ async fn now(
     let (version, len) = head.pinned()?;
     let is_same = bare(&version.etag) == entry.etag && len == entry.size;
     let version = version.clone();
-    Ok(if is_same { Now::Same(head, version) } else { Now::Other })
+    Ok(if is_same { Now::Same(Box::new(head), version) } else { Now::Other })
 }
 
 async fn tag(
@@ -211,11 +211,11 @@ async fn moved(
     objects: &ObjectImport,
     changer: &dyn StoreChanger,
     (from, to): (&ObjectKey, &ObjectKey),
-    (head, version, len): (Head, &ObjectVersion, u64),
+    (head, version, len): (&Head, &ObjectVersion, u64),
 ) -> Result<Acted, StoreError> {
     let (location, etag) = (&objects.import.location, version.etag.clone());
     let (from, to) = (from.clone(), to.clone());
-    let Head { applied: encryption, storage_class, .. } = head;
+    let (encryption, storage_class) = (head.applied.clone(), head.storage_class.clone());
     let copy = ObjectCopy { from, to, etag, len, encryption, storage_class };
     changer.copy(location, &copy).await?;
     let there = changer.head_of(location, &copy.to, None).await.and_then(|head| head.length());

@@ -172,7 +172,7 @@ async fn surveyed(objects: &Arc<ObjectImport>) -> Result<Survey, JournalError> {
             let why = waits(after, &of, key, &entry);
             if why == AfterWaits::Due {
                 due += 1;
-                if of.deps.random.next_u64() % due == 0 {
+                if of.deps.random.next_u64().is_multiple_of(due) {
                     key.clone_into(&mut pivot);
                 }
             }
