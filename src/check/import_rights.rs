@@ -245,6 +245,7 @@ impl ImportReader {
             kms_key: key.map(str::to_owned),
             role: None,
             external_id: None,
+            rejects: None,
         }
     }
 

@@ -83,6 +83,7 @@ pub fn imports(config: &Config) -> Vec<PolicyImport> {
             .as_ref()
             .filter(|_| settings.has_own_external_id)
             .map(ToString::to_string),
+        rejects: settings.rejects_bucket(),
     };
     config.imports.iter().map(import).collect()
 }

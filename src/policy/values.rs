@@ -97,6 +97,8 @@ pub struct PolicyImport {
     pub role: Option<Arn>,
     /// The external id with which the role is assumed; `None` if none is set.
     pub external_id: Option<String>,
+    /// Where the collector puts rejected rows, if in a bucket.
+    pub rejects: Option<BucketString>,
 }
 
 /// Values for all placeholders of the templates.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rejected::place::RejectsPlace;
 use crate::convert::Converter;
 use crate::import::import_names::FixedSettings;
 use crate::import::row_errors::OnRowError;
@@ -70,8 +71,8 @@ pub struct BucketImport {
     pub on_missing: OnMissing,
     /// What happens if an object is stored again under the key of one that is imported.
     pub on_change: OnChange,
-    /// The folder for rejected rows. The import has a folder of its own there.
-    pub rejects: PathBuf,
+    /// Where rejected rows are kept.
+    pub rejects: RejectsPlace,
     /// The folder for temporary copies of archives.
     pub temporary: PathBuf,
 }

@@ -22,6 +22,8 @@ mod node;
 mod object_sets;
 mod parquet;
 mod python_tables;
+mod rejects;
+mod rejects_of_node;
 mod route;
 mod rows;
 mod sample;

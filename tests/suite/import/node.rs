@@ -17,20 +17,20 @@ const CONVERTER: &str = r#"{"converterConfig":{"fileType":"json","convertToAmpli
     "event_type":["path","e"],"user_id":["path","u"]}}}"#;
 
 /// A bucket with files beside that of the calls, and a configuration with one import of it.
-struct Stand {
-    rig: Rig,
-    settings: Settings,
+pub(super) struct Stand {
+    pub(super) rig: Rig,
+    pub(super) settings: Settings,
 }
 
 /// An import of the bucket `files`.
-fn import(name: &str, more: &str) -> String {
+pub(super) fn import(name: &str, more: &str) -> String {
     format!(
         "[[import]]\nname = \"{name}\"\nconverter = \"c.json\"\ninsert_id_window = \"0 s\"\nscan_interval = \"1 s\"\n{more}\n"
     )
 }
 
 impl Stand {
-    async fn start(imports: &str) -> Self {
+    pub(super) async fn start(imports: &str) -> Self {
         let rig = Rig::start(&["lake", "files"]).await;
         fs::write(rig.folder.path().join("c.json"), CONVERTER).unwrap();
         let mut settings = rig.settings(&["shop"]);
@@ -39,19 +39,19 @@ impl Stand {
     }
 
     /// Puts a file with these rows.
-    async fn put(&self, key: &str, rows: std::ops::Range<u32>) {
+    pub(super) async fn put(&self, key: &str, rows: std::ops::Range<u32>) {
         let lines: String = rows.map(|row| format!("{{\"e\":\"{key} {row}\",\"u\":\"u\"}}\n")).collect();
         self.put_text(key, &lines).await;
     }
 
-    async fn put_text(&self, key: &str, text: &str) {
+    pub(super) async fn put_text(&self, key: &str, text: &str) {
         let client = &self.rig.bucket("files").client;
         let body = text.as_bytes().to_vec().into();
         client.put_object().bucket("files").key(key).body(body).send().await.unwrap();
     }
 
     /// The events that are in the bucket of the calls, and a check that none is there twice.
-    async fn events(&self) -> BTreeSet<String> {
+    pub(super) async fn events(&self) -> BTreeSet<String> {
         let lines = self.rig.bucket("lake").lines("shop").await;
         let mut ids = BTreeSet::new();
         let mut events = BTreeSet::new();
@@ -77,7 +77,7 @@ impl Stand {
     }
 
     /// A command beside the node, with the configuration.
-    async fn command(&self, words: &[&str], more: &[&str]) -> Ran {
+    pub(super) async fn command(&self, words: &[&str], more: &[&str]) -> Ran {
         let mut command = command();
         command.arg("import").args(words).args(more).current_dir(self.rig.folder.path()).envs(CREDENTIALS);
         ran(command).await
@@ -85,21 +85,21 @@ impl Stand {
 }
 
 /// The status of one import.
-async fn import_status(node: &Forebay, name: &str) -> Value {
+pub(super) async fn import_status(node: &Forebay, name: &str) -> Value {
     let status = status(node).await;
     let imports = status["imports"].as_array().unwrap();
     imports.iter().find(|import| import["name"] == name).unwrap_or_else(|| panic!("{status}")).clone()
 }
 
 /// Waits until a pass that found this has ended.
-async fn passed(node: &Forebay, name: &str, found: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn passed(node: &Forebay, name: &str, found: impl Fn(&Value) -> bool) -> Value {
     wait::until("a pass", PATIENCE, async || {
         Some(import_status(node, name).await).filter(|one| found(&one["last"]))
     })
     .await
 }
 
-async fn reload(settings: &Settings, node: &Forebay) {
+pub(super) async fn reload(settings: &Settings, node: &Forebay) {
     let said = |node: &Forebay| node.log().matches("configuration reloaded").count();
     let before = said(node);
     settings.write();
