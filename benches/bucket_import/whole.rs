@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use forebay::disk::real_disk::RealDisk;
-use forebay::import::bucket_import::{Became, BucketImport, OnChange, OnMissing, PassDeps, Scan, pass};
+use forebay::import::bucket_import::{
+    Became, BucketImport, OnChange, OnMissing, PassDeps, RejectsPlace, Scan, pass,
+};
 use forebay::import::file_id::FileId;
 use forebay::import::journal::LocalJournal;
 use forebay::import::{
@@ -131,7 +133,7 @@ pub(crate) fn import(folder: &Path, file_type: &str) -> BucketImport {
         on_change: OnChange::Ignore,
         insert_id_window: None,
         after: None,
-        rejects: folder.join("rejects"),
+        rejects: RejectsPlace::folder(folder.join("rejects"), 1 << 30),
         temporary: folder.join("temporary"),
     }
 }
@@ -167,6 +169,7 @@ fn job(bytes: Bytes, folder: &Path) -> Job {
             describe: Arc::new(|| Ok(serde_json::json!({}))),
         },
         rate: None,
+        rejects_room: None,
         reject_sink: None,
         part_bytes: None,
     }

@@ -1,5 +1,6 @@
 //! Imports of buckets: what their passes found, and what an operator can ask of them. They are part of the
-//! status; `POST /api/imports/{name}/run`, `/reset`, `/pause`, `/resume` and `/rename` change something.
+//! status; `POST /api/imports/{name}/run`, `/reset`, `/retry-rejects`, `/pause`, `/resume` and `/rename` change
+//! something.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -97,6 +98,8 @@ pub struct PassStatus {
     /// something is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<AfterStatus>,
+    /// What is wrong with the place of rejected rows, and what to do.
+    pub rejects: Option<String>,
     /// What gives access to files that are denied, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
@@ -195,6 +198,15 @@ pub trait BucketImportsView: Send + Sync + fmt::Debug {
         asked: AskedReset,
     ) -> BoxFuture<'_, Result<FilesReset, BucketImportError>>;
 
+    /// Reads rejected rows again: of all files, or of the object with this key. `dry_run`: nothing is stored or
+    /// changed. It goes on if the future is dropped.
+    fn retry_rejects(
+        &self,
+        name: SourceId,
+        key: Option<String>,
+        dry_run: bool,
+    ) -> BoxFuture<'_, Result<RejectsRetried, BucketImportError>>;
+
     /// Pauses an import until it is resumed, or resumes it.
     fn pause(&self, name: SourceId, paused: bool) -> BoxFuture<'_, Result<Paused, BucketImportError>>;
 
@@ -220,6 +232,34 @@ pub struct Paused {
     pub paused: bool,
     /// Whether the configuration enables it.
     pub enabled: bool,
+}
+
+/// What became of rejected rows that were read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RejectsRetried {
+    /// The import's name.
+    pub import: String,
+    /// Whether nothing was stored or changed: the counts say what would become of the rows.
+    pub dry_run: bool,
+    /// Files with rejected rows that were read.
+    pub files: u64,
+    /// Rows that are no longer rejected.
+    pub settled: u64,
+    /// The same by the code that they were rejected with.
+    pub settled_by_code: BTreeMap<String, u64>,
+    /// Rows that are rejected again.
+    pub rejected: u64,
+    /// The same by their code now.
+    pub rejected_by_code: BTreeMap<String, u64>,
+    /// Calls that were stored.
+    pub stored: u64,
+    /// Rejected rows that cannot be read again, because their numbers were not kept.
+    pub not_kept: u64,
+    /// The first files of which not all rows were read, and why.
+    pub left: Vec<FileNotDone>,
+    /// How many such files there are.
+    pub left_count: u64,
 }
 
 /// Files that the next pass begins again.

@@ -17,6 +17,8 @@ pub(super) enum BucketImportsRoute {
     Run(AskedPass),
     /// `POST /api/imports/{name}/reset`; without a key all files that are meant
     Reset(SourceId, AskedReset),
+    /// `POST /api/imports/{name}/retry-rejects`; without a key those of all files. The flag: a dry run
+    RetryRejects(SourceId, Option<String>, bool),
     /// `POST /api/imports/{name}/pause` and `/resume`
     Pause(SourceId, bool),
     /// `POST /api/imports/{name}/rename`
@@ -30,6 +32,7 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<B
     let asked: fn(SourceId, &str) -> Result<BucketImportsRoute, String> = match what {
         "run" => run,
         "reset" => reset,
+        "retry-rejects" => retry_rejects,
         "pause" => |name, query| pause(name, query, true),
         "resume" => |name, query| pause(name, query, false),
         "rename" => rename,
@@ -65,6 +68,12 @@ fn reset(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
         return Err("either key or failed=true is needed".to_owned());
     }
     Ok(BucketImportsRoute::Reset(name, AskedReset { key, accept_rejects }))
+}
+
+fn retry_rejects(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
+    let mut parameters = QueryParameters::of(query, &["key", "dry_run"])?;
+    let (key, dry_run) = (parameters.may("key", key)?, parameters.may("dry_run", yes)?);
+    Ok(BucketImportsRoute::RetryRejects(name, key, dry_run.is_some()))
 }
 
 fn pause(name: SourceId, query: &str, paused: bool) -> Result<BucketImportsRoute, String> {
@@ -123,6 +132,15 @@ mod tests {
             let route = post("/api/imports/orders/reset", wrong);
             assert!(matches!(route, Some(Err(NoRoute::Query(_)))), "{wrong}");
         }
+        let retry = |key: Option<&str>, dry_run| {
+            let key = key.map(str::to_owned);
+            Some(Ok(BucketImportsRoute::RetryRejects(id("orders"), key, dry_run)))
+        };
+        assert_eq!(post("/api/imports/orders/retry-rejects", ""), retry(None, false));
+        assert_eq!(
+            post("/api/imports/orders/retry-rejects", "key=a%2Fb&dry_run=true"),
+            retry(Some("a/b"), true)
+        );
         assert_eq!(
             post("/api/imports/orders/rename", "to=sales"),
             Some(Ok(BucketImportsRoute::Rename(id("orders"), id("sales"))))

@@ -53,7 +53,7 @@ pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, Archiv
 pub use archive_view::{ArchiveView, AskedImports, AskedObjects, ImportStateName, NotShown};
 pub use bucket_imports::{
     AskedPass, AskedReset, BucketImportError, BucketImportStatus, BucketImportsView, FilePlanned, FileReset,
-    FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
+    FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, RejectsRetried, Renamed,
 };
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};

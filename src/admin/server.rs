@@ -229,6 +229,9 @@ impl AdminServer {
                 match route {
                     BucketImportsRoute::Run(asked) => answer::of(imports.run(asked).await),
                     BucketImportsRoute::Reset(name, asked) => answer::of(imports.reset(name, asked).await),
+                    BucketImportsRoute::RetryRejects(name, key, dry_run) => {
+                        answer::of(imports.retry_rejects(name, key, dry_run).await)
+                    }
                     BucketImportsRoute::Pause(name, paused) => answer::of(imports.pause(name, paused).await),
                     BucketImportsRoute::Rename(old, new) => answer::of(imports.rename(old, new).await),
                 }

@@ -249,6 +249,7 @@ impl ImportReader {
             external_id: None,
             queue: None,
             after: self.after.clone(),
+            rejects: None,
         }
     }
 

@@ -120,6 +120,13 @@ impl Discovery {
     }
 }
 
+impl ImportSettings {
+    /// The bucket and prefix for rejected rows, if they go to a bucket.
+    pub fn rejects_bucket(&self) -> Option<BucketString> {
+        BucketString::parse(self.rejects.as_deref()?.strip_prefix("s3://")?).ok()
+    }
+}
+
 /// What an object does that is stored again under a known key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnChange {

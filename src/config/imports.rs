@@ -174,12 +174,6 @@ fn settings<'t>(
     let missing_fails = reader.word("on_missing", false, ON_MISSING);
     let allow_expansion = reader.flag("allow_expansion", false);
     let rejects = reader.optional("rejects", rejects);
-    if rejects.as_ref().is_some_and(|place| place.starts_with("s3://")) {
-        reader.refuse("rejects", "is in S3, which is not built yet: name a folder of this machine");
-    }
-    if reader.has("rejects_max") {
-        reader.refuse("rejects_max", "is not built yet: folders of rejected rows have no bound");
-    }
     let rejects_max = reader.size("rejects_max", REJECTS_MAX, 1 << 20..=100_000_000_000_000);
     let journal = reader.get("journal", None, journal);
     if journal.is_some() {

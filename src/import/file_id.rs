@@ -40,6 +40,16 @@ impl FileId {
         Self::of_hash(&hasher)
     }
 
+    /// The id of the rejected rows of a file that began at its first row so often, in a round over them. The
+    /// rows of each round have a progress of their own.
+    #[must_use]
+    pub(super) fn rejects(self, generation: u64, round: u32) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"forebay rejected rows 1").update(&self.0);
+        hasher.update(&generation.to_be_bytes()).update(&round.to_be_bytes());
+        Self::of_hash(&hasher)
+    }
+
     /// The id of one entry of an archive.
     #[must_use]
     pub fn entry(&self, name: &str) -> Self {

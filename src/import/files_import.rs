@@ -12,6 +12,7 @@ use super::csv::IdFrom;
 use super::discovery::files::{CsvFile, Opening, files};
 use super::discovery::inputs::Input;
 use super::file_result::{FileResult, Results};
+use super::own_thread::bug;
 use super::rejects_output::RejectsOutput;
 use super::retry::{RetryOptions, owner_of, retry_of};
 use super::{
@@ -103,7 +104,7 @@ pub async fn all(import: &FilesImport, inputs: Vec<Input>, parallel: usize) -> R
         match ended {
             Ok(ended) => results.push(ended),
             Err(error) => {
-                let error = FileError::content("E-BUG", format!("{error}; this is a bug in Forebay"));
+                let error = bug(&error);
                 let result = FileResult::not_opened("a file".to_owned(), FileEnd::Failed(error));
                 results.push((usize::MAX, vec![result]));
             }
@@ -192,6 +193,7 @@ async fn imported(import: &FilesImport, mut file: CsvFile) -> FileResult {
         rejects_of: RejectsOf::File,
         rejects_owner: owner_of(&file, &import.source, &import.options),
         rate: import.rate,
+        rejects_room: None,
         reject_sink: import.reject_sink.clone(),
         part_bytes: import.part_bytes,
     };

@@ -191,6 +191,29 @@ impl Importer {
         self.recorded_with(key, open)
     }
 
+    /// Changes the record of a file that is not being imported, and returns it; `None`: there is no record.
+    /// Waits for the disk. Errors: [`JournalError`]: nothing has changed.
+    pub(super) fn change_record(
+        &self,
+        key: ImportKey,
+        change: impl FnOnce(&mut ImportRecord),
+    ) -> Result<Option<ImportRecord>, JournalError> {
+        let _journaling = lock(&self.journaling);
+        let Some(mut record) = self.recorded(key)? else { return Ok(None) };
+        change(&mut record);
+        self.journal.write(std::slice::from_ref(&record))?;
+        Ok(Some(record))
+    }
+
+    /// Closes an import, if it is open, and moves its progress to the journal: a step of it may still be stored
+    /// although nobody waits for that. Waits for the step and the disk. Must not be called on the runtime's
+    /// threads. Errors: [`JournalError`]: the progress is in the log alone.
+    pub(super) fn settle(&self, key: ImportKey) -> Result<(), JournalError> {
+        let _journaling = lock(&self.journaling);
+        self.close(key);
+        self.record(self.open(key).as_slice())
+    }
+
     /// The record of a file that the log knows as `open`, if it does.
     fn recorded_with(
         &self,

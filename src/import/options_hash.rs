@@ -31,6 +31,11 @@ impl OptionsHash {
         Self { now: short_hash(bytes), before: None }
     }
 
+    /// The options with a hash that was recorded.
+    pub(super) fn recorded_as(hash: &str) -> Self {
+        Self { now: hash.to_owned(), before: None }
+    }
+
     /// Hashes all options that decide how the rows of CSV texts become calls.
     pub fn of_csv(named_type: &NamedType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Self {
         Self::of(written(named_type, csv, encoding).to_string().as_bytes())

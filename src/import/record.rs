@@ -10,6 +10,7 @@ use super::file_id::FileId;
 use super::import_id::ImportId;
 use super::prefix::Prefix;
 use super::reject_counts::RejectCounts;
+use super::retries::Retries;
 
 /// Failures after which a file is retried only on request.
 pub const ATTEMPTS_MAX: u32 = 3;
@@ -96,6 +97,9 @@ pub struct ImportRecord {
     /// The file that keeps the rejected rows, on the importer's machine; reported at the end of an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects_file: Option<String>,
+    /// What became of the rejected rows after the import.
+    #[serde(default, skip_serializing_if = "Retries::are_none")]
+    pub(super) retries: Retries,
     /// When the import was first seen.
     pub first_seen: UnixMillis,
     /// When the import ended.
@@ -103,6 +107,11 @@ pub struct ImportRecord {
 }
 
 impl ImportRecord {
+    /// Rejected rows that are not calls yet, whether their numbers were kept or not.
+    pub fn unsettled_rejects(&self) -> u64 {
+        self.progress.rejected.saturating_sub(self.retries.settled)
+    }
+
     /// Takes over the progress in the log, if that is further.
     pub(super) fn advance(&mut self, progress: ImportProgress) {
         self.progress.advance(progress);
@@ -133,6 +142,7 @@ impl ImportRecord {
             last_rejects: RejectCounts::default(),
             skipped: 0,
             rejects_file: None,
+            retries: Retries::default(),
             first_seen: now,
             ended_at: None,
         }

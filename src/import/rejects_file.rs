@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::file_id::FileId;
 use super::options_hash::OptionsHash;
 use super::reject::{RAW_MAX, Reject};
+use super::rejects_room::RejectsRoom;
 use crate::disk::own_files;
 
 /// The most bytes of a line: a row takes up to six times as many bytes in JSON, and four thirds in base64.
@@ -250,24 +251,38 @@ impl RejectsFile {
     /// Adds rows, and waits until they are on the disk.
     /// Errors: the disk's error; also if another command has made the file since this import began.
     pub fn add(&mut self, rejects: &[Reject]) -> io::Result<()> {
-        if rejects.is_empty() {
-            return Ok(());
-        }
-        let out = match &mut self.out {
-            Some(out) => out,
-            none => {
-                let file = made(&self.path)?;
-                self.owner.write(&self.path)?;
-                none.insert(BufWriter::new(file))
-            }
-        };
+        self.add_within(rejects, None)
+    }
+
+    /// Adds the rows that find room, and waits until they are on the disk. The room counts the others.
+    /// Errors: as of [`RejectsFile::add`].
+    pub(super) fn add_within(&mut self, rejects: &[Reject], room: Option<&RejectsRoom>) -> io::Result<()> {
+        let mut line = Vec::new();
         for reject in rejects {
-            serde_json::to_writer(&mut *out, reject)?;
-            out.write_all(b"\n")?;
+            line.clear();
+            serde_json::to_writer(&mut line, reject)?;
+            line.push(b'\n');
+            if let Some(room) = room
+                && !room.take(line.len(), self.out.is_none())?
+            {
+                continue;
+            }
+            let out = match &mut self.out {
+                Some(out) => out,
+                none => {
+                    let file = made(&self.path)?;
+                    self.owner.write(&self.path)?;
+                    none.insert(BufWriter::new(file))
+                }
+            };
+            out.write_all(&line)?;
+            self.rows += 1;
         }
-        self.rows += rejects.len() as u64;
-        out.flush()?;
-        out.get_ref().sync_data()
+        if let Some(out) = &mut self.out {
+            out.flush()?;
+            out.get_ref().sync_data()?;
+        }
+        Ok(())
     }
 
     /// The path of the file; `None` if it has no rows.

@@ -163,6 +163,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
         rejects_of: RejectsOf::Retry(id),
         rejects_owner,
         rate,
+        rejects_room: None,
         reject_sink: None,
         part_bytes: None,
     };

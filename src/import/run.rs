@@ -19,6 +19,7 @@ use super::reading::typed;
 use super::reject::Reject;
 use super::reject_counts::RejectCounts;
 use super::rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects};
+use super::rejects_room::RejectsRoom;
 use super::rows::RowReader;
 use super::step::{RowLimits, Step, Steps};
 use super::target::{Begin, Begun, Rows, RowsTaken, Standing, Target, TargetError};
@@ -62,6 +63,8 @@ pub struct Job {
     pub rejects_owner: RejectsOwner,
     /// The most rows per second.
     pub rate: Option<u32>,
+    /// The room for rejected rows; `None`: it has no bound.
+    pub rejects_room: Option<Arc<RejectsRoom>>,
     /// Takes the rejected rows instead of the file, where no disk outlives the process.
     pub reject_sink: Option<Arc<dyn RejectSink>>,
     /// Bytes of calls after which a step is handed over, if each step becomes an object of its own. `None`:
@@ -371,8 +374,9 @@ impl Run<'_> {
             }
         }
         let Some(mut kept) = file.take() else { return Ok(()) };
-        let kept =
-            self.with_rejects(move || kept.add(&rejects).map(|()| kept)).await.map_err(FileEnd::Failed)?;
+        let room = self.job.rejects_room.clone();
+        let add = move || kept.add_within(&rejects, room.as_deref()).map(|()| kept);
+        let kept = self.with_rejects(add).await.map_err(FileEnd::Failed)?;
         self.report.rejects = kept.path().map(PathBuf::from);
         *file = Some(kept);
         Ok(())

@@ -419,6 +419,7 @@ fn delivered(entry: Delivered) -> DeliveredObject {
 fn import_status(KnownImport { record: import, is_open }: KnownImport, full: bool) -> ImportStatus {
     // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
+    let rejected = import.unsettled_rejects();
     let errors = import.rejects.into_rows().into_iter().map(|rows| ImportErrors {
         code: code(&rows.code),
         count: rows.count,
@@ -472,7 +473,7 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
         stored: import.progress.stored,
         repeated: import.progress.repeats,
         refused: import.progress.refused,
-        rejected: import.progress.rejected,
+        rejected,
         errors: errors.collect(),
         rejects_file: import.rejects_file,
         retry,

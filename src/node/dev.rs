@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bucket_imports::{ImportPlan, ImportStores};
+use super::bucket_imports::{ImportPlan, ImportStores, OfNode, Puts};
 use super::dev_sources::DevSources;
 use super::engine::Engine;
 use super::equipment::NodeEquipment;
@@ -32,6 +32,7 @@ use crate::object::{BucketString, Encryption, S3Location};
 use crate::runtime::handles::{Fitted, Wanted};
 use crate::runtime::{Background, Shutdown};
 use crate::spool::SpoolOptions;
+use crate::store::PutMode;
 use crate::store::s3::{CredentialsFrom, S3Settings, S3Store};
 
 /// The end of dev mode: without a drain delay, and with everything delivered.
@@ -187,8 +188,14 @@ async fn read_again(path: &Path, environment: &Environment) -> Result<DevFile, S
 fn plans(imports: &[ImportSettings], data_dir: &Path) -> Vec<ImportPlan> {
     let own = BucketString::parse(dev_s3::BUCKET).ok();
     let written: Vec<&BucketString> = own.iter().collect();
-    let (dir, max_event) = (data_dir.join("spool"), Limits::default().max_event);
-    imports.iter().map(|import| ImportPlan::new(import, &dir, max_event, (None, &written))).collect()
+    let node = OfNode {
+        dir: &data_dir.join("spool"),
+        max_event: Limits::default().max_event,
+        endpoint: None,
+        written: &written,
+        puts: Puts { encryption: Encryption::None, mode: PutMode::CreateOnly },
+    };
+    ImportPlan::all(imports, &node)
 }
 
 async fn start(

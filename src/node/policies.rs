@@ -87,6 +87,7 @@ pub fn imports(config: &Config) -> Vec<PolicyImport> {
             .map(ToString::to_string),
         queue: settings.discovery.queue().and_then(|queue| queue.arn()?.parse().ok()),
         after: policy_after(&settings.after),
+        rejects: settings.rejects_bucket(),
     };
     config.imports.iter().map(import).collect()
 }

@@ -1,11 +1,13 @@
 //! The values of the placeholders of one statement: one row for each place, principal and external id that it
 //! applies to.
 
+use std::collections::BTreeSet;
+
 use super::csv_lambda::{self, with_slash};
 use super::location::{account, key_arn, partition, region};
 use super::placeholders::{
     ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, OTHER_EXTERNAL_ID, PREFIX, READER, REGION,
-    REGION_HOST, ROLE, Row,
+    REGION_HOST, REJECTS, ROLE, Row,
 };
 use super::places::{asked_for, collectors, places};
 use super::problem::no_bucket;
@@ -22,6 +24,9 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
     }
     if template.is_of_import() {
         return imports::rows(template, item, values);
+    }
+    if template == Template::Collector && item.mentions(REJECTS[0]) {
+        return rejects(template, values);
     }
     if values.places.is_empty() {
         return Err(no_bucket(template));
@@ -82,6 +87,26 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
         rows = with_readers(rows, &values.readers);
     }
     Ok(group(template, item, rows))
+}
+
+/// The places of rejected rows of imports, in one group if there are some.
+fn rejects(template: Template, values: &Values) -> Result<Vec<Vec<Row>>, PolicyError> {
+    let places: BTreeSet<_> = values
+        .imports
+        .iter()
+        .filter_map(|import| import.rejects.as_ref())
+        .map(|place| (place.bucket(), with_slash(place)))
+        .collect();
+    let partition = partition(template, values)?;
+    let row = |(bucket, prefix): (&str, String)| {
+        let mut row = Row::default();
+        row.set(ARN_START, format!("arn:{partition}:"));
+        row.set(REJECTS[0], bucket);
+        row.set(REJECTS[1], prefix);
+        row
+    };
+    let rows: Vec<Row> = places.into_iter().map(row).collect();
+    Ok(if rows.is_empty() { Vec::new() } else { vec![rows] })
 }
 
 type PlacedRow<'a> = (usize, Option<&'a Arn>, Row);

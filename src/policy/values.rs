@@ -101,6 +101,8 @@ pub struct PolicyImport {
     pub queue: Option<Arn>,
     /// What happens to files that are imported; `None`: nothing, or not known.
     pub after: Option<PolicyAfter>,
+    /// Where the collector puts rejected rows, if in a bucket.
+    pub rejects: Option<BucketString>,
 }
 
 /// What an import does with files once they are imported.

@@ -308,14 +308,28 @@ pub struct ShowArgs {
 /// `forebay import retry-rejects`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
+With --import, the rows are read from the bucket again, with the converter of now: in the running node, or else in the
+spool of --config.
+
 Exit codes: those of `forebay import csv`.
 
-Example:
-  forebay import retry-rejects ~/.local/state/forebay/rejects/*.csv --source shop")]
+Examples:
+  forebay import retry-rejects ~/.local/state/forebay/rejects/*.csv --source shop
+  forebay import retry-rejects --import orders
+  forebay import retry-rejects --import orders orders/2026-11-03.json.gz --dry-run")]
 pub struct RetryRejectsArgs {
-    /// Files with rejected rows, as `forebay import` wrote them
-    #[arg(value_name = "FILE", required = true)]
+    /// Files with rejected rows, as `forebay import` wrote them; with --import at most one key of an object
+    #[arg(value_name = "FILE", required_unless_present = "import")]
     pub files: Vec<PathBuf>,
+
+    /// Read the rejected rows of this import of a bucket again, or those of one object of it
+    #[arg(long, value_name = "NAME", value_parser = SourceId::new,
+        conflicts_with_all = ["source", "collector", "journal", "rate", "rejects", "on_row_error"])]
+    pub import: Option<SourceId>,
+
+    /// With --import: say what would become of the rows, and store nothing
+    #[arg(long, requires = "import")]
+    pub dry_run: bool,
 
     /// What rejected rows lead to: reject (never stop the file), fail (stop at the first), max:N, maxpct:P
     #[arg(long, value_name = "ACTION", default_value = "reject")]

@@ -52,7 +52,7 @@ Examples:
   forebay import preview --converter converter.json orders_2024-03-01.json.gz
   forebay import preview --converter converter.json s3://bucket/orders/ --samples 3
   forebay import preview --converter converter.json orders.json --watch
-  forebay import preview orders --config forebay.toml")]
+  forebay import preview orders --config forebay.toml --watch")]
 pub struct PreviewArgs {
     /// File with the converter; without it, SRC is the name of an import in the configuration
     #[arg(long, value_name = "FILE")]
@@ -80,7 +80,7 @@ pub struct PreviewArgs {
     pub strategy: Option<Strategy>,
 
     /// Show the preview again whenever the converter is saved, until a signal
-    #[arg(long, action = ArgAction::SetTrue, requires = "converter")]
+    #[arg(long, action = ArgAction::SetTrue)]
     pub watch: bool,
 
     /// Print the preview as JSON; with --watch one line each

@@ -1,13 +1,12 @@
 //! `forebay import preview`: rows beside the calls that a converter makes of them.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::converter_args::PreviewArgs;
 use super::dry_run::code_of_fault;
 use super::infer::{opening, store};
-use super::preview_text::text_of;
 use super::show::eprint_line;
 use crate::call::Limits;
 use crate::cli::failure::{self, Failure};
@@ -15,8 +14,8 @@ use crate::cli::print_json::{print_json, print_json_line};
 use crate::cli::serve;
 use crate::cli::terminal::{self, Interrupts};
 use crate::convert::{Converter, ConverterId, DataType};
-use crate::import::sample::{Preview, preview_files, read_converter, sample_files, saved};
-use crate::node::bucket_imports::preview_import;
+use crate::import::sample::{Preview, preview_files, read_converter, sample_files, saved, text_of};
+use crate::node::bucket_imports::{converter_path, preview_import};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
 use crate::time::Clock as _;
@@ -27,25 +26,27 @@ const COLUMNS: usize = 120;
 /// Shows the preview; with `--watch` again whenever the converter is saved.
 /// Errors: [`Failure`]: the converter has problems, files cannot be read, or rows would be rejected.
 pub(super) async fn run(args: &PreviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let Some(path) = &args.converter else {
-        let preview = of_import(args).await?;
-        print(args, &preview, out)?;
-        return failure_of(&preview);
-    };
-    let mut text = read_converter(path)?;
     if !args.watch {
-        let preview = preview(args, path, &text).await?;
+        let preview = preview(args).await?;
         print(args, &preview, out)?;
         return failure_of(&preview);
     }
     if args.sources.iter().any(|source| source == "-") {
         return Err(Failure::usage("standard input can be read only once: name a file for --watch"));
     }
+    let path = match &args.converter {
+        Some(path) => path.clone(),
+        None => {
+            let (name, config) = of_import(args)?;
+            converter_path(&serve::load(&config)?.1.config, &name, &config)?
+        }
+    };
     let mut interrupts = Interrupts::listen()?;
+    let mut text = read_converter(&path)?;
     loop {
         let seen = ConverterId::of(&text);
         let shown = async {
-            match preview(args, path, &text).await {
+            match preview(args).await {
                 Ok(preview) => print(args, &preview, out).map_err(Failure::from),
                 // The person who is writing the converter corrects it next.
                 Err(problem) => {
@@ -53,7 +54,7 @@ pub(super) async fn run(args: &PreviewArgs, out: &mut dyn Write) -> Result<(), F
                     Ok(())
                 }
             }?;
-            Ok(saved(path, seen).await)
+            Ok(saved(&path, seen).await)
         };
         text = tokio::select! {
             () = interrupts.next() => return Ok(()),
@@ -65,8 +66,20 @@ pub(super) async fn run(args: &PreviewArgs, out: &mut dyn Write) -> Result<(), F
     }
 }
 
-/// The preview of an import of the configuration.
-async fn of_import(args: &PreviewArgs) -> Result<Preview, Failure> {
+/// The preview with the converter as it is now.
+async fn preview(args: &PreviewArgs) -> Result<Preview, Failure> {
+    match &args.converter {
+        Some(path) => of_files(args, path, &read_converter(path)?).await,
+        None => {
+            let (name, config) = of_import(args)?;
+            let (_, loaded) = serve::load(&config)?;
+            Ok(preview_import(&loaded.config, &name, opening(&args.reading), args.samples).await?)
+        }
+    }
+}
+
+/// The import that is named, and the configuration that it is in.
+fn of_import(args: &PreviewArgs) -> Result<(SourceId, PathBuf), Failure> {
     let usage = |what: &str| Err(Failure::usage(what.to_owned()));
     let [name] = args.sources.as_slice() else {
         return usage("name the file of a converter with --converter, or one import of the configuration");
@@ -75,14 +88,13 @@ async fn of_import(args: &PreviewArgs) -> Result<Preview, Failure> {
         let what = "is the name of no import: name the file of a converter with --converter";
         return usage(&format!("{} {what}", name.display()));
     };
-    let Some(config) = &args.config else {
-        return usage("name the configuration with the import: --config FILE");
-    };
-    let (_, loaded) = serve::load(config)?;
-    Ok(preview_import(&loaded.config, &name, opening(&args.reading), args.samples).await?)
+    match &args.config {
+        Some(config) => Ok((name, config.clone())),
+        None => usage("name the configuration with the import: --config FILE"),
+    }
 }
 
-async fn preview(args: &PreviewArgs, path: &Path, text: &[u8]) -> Result<Preview, Failure> {
+async fn of_files(args: &PreviewArgs, path: &Path, text: &[u8]) -> Result<Preview, Failure> {
     let data_type = args.data_type.unwrap_or(DataType::Event);
     let strategy = args.strategy.unwrap_or(data_type.default_strategy());
     let converter = Converter::load(text, data_type, strategy, Limits::default().max_event);

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::RetryRejectsArgs;
 use super::options::limits_hash;
+use super::retry_import;
 use super::show::{Shown, while_shown};
 use super::to::{announce, chosen_target, finish, state_of, upload, wanted};
 use crate::cli::failure::Failure;
@@ -24,6 +25,9 @@ pub(super) async fn run(
     background: &Background,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    if let Some(import) = &args.import {
+        return retry_import::run(args, import, stop, background, out).await;
+    }
     for file in &args.files {
         if !file.is_file() {
             return Err(Failure::usage(format!("no such file: {}", file.display())));

@@ -129,7 +129,7 @@ pub(super) async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Re
 }
 
 /// `3 done, 1 poison`; empty if there are none.
-fn list(counts: &BTreeMap<String, u64>) -> String {
+pub(super) fn list(counts: &BTreeMap<String, u64>) -> String {
     let some = counts.iter().filter(|(_, count)| **count > 0);
     let shown =
         some.map(|(what, count)| format!("{} {}", grouped(*count), outside_text(&what.replace('_', " "))));
@@ -194,6 +194,9 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
         let error = file.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
         let text = format!("{} {}{error}", file.name, file.became.replace('_', " "));
         lines.push(("not done:", outside_text(&text).to_string()));
+    }
+    if let Some(rejects) = &pass.rejects {
+        lines.push(("rejects:", outside_text_within(rejects, TEXT_BYTES_MAX).to_string()));
     }
     if let Some(remedy) = &pass.remedy {
         lines.push(("to fix it:", outside_text_within(remedy, TEXT_BYTES_MAX).to_string()));

@@ -12,12 +12,13 @@ use super::converted_file::{ConvertedFile, Reading, files_of};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
 use super::object_state::{ObjectState, Stage, bare};
+use super::rejected::place::{Set, remove};
 use super::report::Became;
 use super::settings::{BucketImport, OnChange, OnMissing};
 use crate::convert::Strategy;
 use crate::import::discovery::files::unread;
 use crate::import::file_error::{FileError, FileFault};
-use crate::import::file_id::key_of;
+use crate::import::file_id::{FileId, key_of};
 use crate::import::import_id::ImportId;
 use crate::import::import_sources::WantedSource;
 use crate::import::importer::has_stored;
@@ -30,6 +31,7 @@ use crate::import::reading::opened::Options;
 use crate::import::reading::s3_object::S3Object;
 use crate::import::record::{ATTEMPTS_MAX, ImportRecord, ImportState, LastError};
 use crate::import::rejects_file::{RejectsOf, RejectsOwner};
+use crate::import::rejects_room::RejectsRoom;
 use crate::import::row_errors::OnRowError;
 use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file};
 use crate::import::step::RowLimits;
@@ -66,6 +68,8 @@ pub(super) struct ObjectImport {
     pub(super) now: UnixMillis,
     /// What was done with imported objects.
     pub(super) tally: Tally,
+    /// The room for rejected rows.
+    pub(super) room: Arc<RejectsRoom>,
 }
 
 /// A hash of the options that decide whether a file fails, and not how its rows become calls.
@@ -126,7 +130,8 @@ impl ObjectImport {
             random: Arc::clone(&deps.random),
         };
         let (limits, now) = (limits_of(&import), deps.clock.wall());
-        Self { deps, import, id, chosen, reading, limits, now, tally: Tally::default() }
+        let room = Arc::new(RejectsRoom::new(import.rejects.of(id), import.rejects.max_bytes));
+        Self { deps, import, id, chosen, reading, limits, now, tally: Tally::default(), room }
     }
 
     /// A hash of all options: an object that was given up is tried again with others.
@@ -331,8 +336,26 @@ impl ObjectImport {
         }
     }
 
+    /// An object of the listing as it is now, and when it was stored. Errors: how its import ends.
+    pub(super) async fn object_now(
+        &self,
+        listed: &Listed,
+    ) -> Result<(S3Object, Option<UnixMillis>), (Became, FileEnd)> {
+        match self.head(&self.name_of(listed.key.as_str()), listed).await {
+            Ok((object, head_time)) => {
+                let at = stored_at(listed, (&object.version.etag, object.len), head_time);
+                Ok((object, at))
+            }
+            Err(NotBegun::Skipped(_)) => {
+                let gone = FileError::unread(&crate::import::reading::ReadingError::Missing);
+                Err((Became::Missing, FileEnd::Failed(gone)))
+            }
+            Err(NotBegun::Ended(became, end)) => Err((became, end)),
+        }
+    }
+
     /// The files of an object. Errors: how its import ends.
-    async fn opened(
+    pub(super) async fn opened(
         &self,
         name: &str,
         object: S3Object,
@@ -365,7 +388,7 @@ impl ObjectImport {
                 }
             }
         };
-        if is_archive {
+        if is_archive && !state.is_archive {
             state.is_archive = true;
             let written = self.write(state.clone(), &key).await;
             written.map_err(|error| (Became::Failed, FileEnd::Failed(unrecorded(&error))))?;
@@ -457,6 +480,8 @@ impl ObjectImport {
             Ok(Err(error)) => return failed(error),
             Err(error) => return failed(unrecorded(&error)),
         };
+        let set = Set { file: file.id, generation: 0, rounds: 0 };
+        let rejects = self.import.rejects.file(self.id, set);
         let conversion = file.conversion(&chosen, key, stored_at.unwrap_or(UnixMillis(0)), self.now);
         let open: OpenRows = {
             let (file, reading) = (file.clone(), self.reading.clone());
@@ -481,15 +506,41 @@ impl ObjectImport {
             // Each range is read on the condition that the object is still this version.
             unchanged: None,
             limits: RowLimits { on_row_error: self.import.on_row_error, ..RowLimits::default() },
-            rejects: self.import.rejects.join(self.id.to_string()).join(format!("{}.ndjson", file.id)),
+            rejects,
             rejects_of: RejectsOf::File,
             rejects_owner: self.rejects_owner(&file, &chosen),
             rate: None,
+            rejects_room: Some(Arc::clone(&self.room)),
             reject_sink: None,
             part_bytes: self.deps.step_bytes,
         };
+        let before = if anew { self.recorded(key).await.ok().flatten() } else { None };
         let report = import_file(&job, &*self.deps.target, &self.deps.counters, &self.deps.stop).await;
-        let became = match &report.end {
+        if let Some(before) = before.filter(|before| before.retries.rounds > 0) {
+            self.forget_set(file.id, &before).await;
+        }
+        (self.became(key, &report).await, report)
+    }
+
+    /// Removes the rejected rows that a file had before it began at its first row again.
+    async fn forget_set(&self, file: FileId, before: &ImportRecord) {
+        let set = Set { file, generation: before.generation, rounds: before.retries.rounds };
+        let (path, key, generation) = (self.import.rejects.file(self.id, set), before.key, before.generation);
+        let importer = Arc::clone(&self.deps.importer);
+        let forgotten = self.on_disk(move |_| {
+            if importer.recorded(key)?.is_some_and(|now| now.generation != generation) {
+                remove(&path);
+            }
+            Ok(())
+        });
+        if let Err(error) = forgotten.await {
+            tracing::warn!(%error, "rejected rows that nothing needs any more are still kept");
+        }
+    }
+
+    /// What became of a file, or of its rejected rows, with this key.
+    pub(super) async fn became(&self, key: ImportKey, report: &FileReport) -> Became {
+        match &report.end {
             FileEnd::Done | FileEnd::RangeDone => Became::Done,
             FileEnd::DoneBefore => Became::DoneBefore,
             FileEnd::Stopped => Became::Stopped,
@@ -503,8 +554,7 @@ impl ObjectImport {
                 if is_poison { Became::Poison } else { Became::Failed }
             }
             FileEnd::Failed(error) => became_of(error),
-        };
-        (became, report)
+        }
     }
 
     fn rejects_owner(&self, file: &ConvertedFile, chosen: &Chosen) -> RejectsOwner {

@@ -90,7 +90,9 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let objects = Arc::new(ObjectImport::new(import, deps, id));
     let found = found(&objects).await?;
     if found.is_stopped || found.objects.is_empty() {
-        return Ok(PassReport { after: sweep(&objects).await?, ..found.unread() });
+        let mut report = PassReport { after: sweep(&objects).await?, ..found.unread() };
+        objects.look_after_rejects(&mut report).await;
+        return Ok(report);
     }
     let Found { objects: mut wanted, mut report, .. } = found;
     // A file is about to begin: from now on the settings that say which files there are cannot change.
@@ -104,6 +106,7 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     on_disk(&objects.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
     wanted.sort_by(|one, other| in_order(one).cmp(&in_order(other)));
     import_all(Arc::clone(&objects), wanted, &mut report).await;
+    objects.look_after_rejects(&mut report).await;
     // A converter is no longer needed when the last file that began with it ends.
     if report.files_that(Became::Done) > 0 {
         forget_converters(&objects).await;
@@ -298,7 +301,10 @@ async fn sorted(
 }
 
 /// One page of the listing; `None` if the pass is stopped while the store cannot be reached.
-async fn listed(objects: &ObjectImport, from: ListFrom<'_>) -> Result<Option<ListPage>, PassError> {
+pub(super) async fn listed(
+    objects: &ObjectImport,
+    from: ListFrom<'_>,
+) -> Result<Option<ListPage>, PassError> {
     let (import, deps) = (&objects.import, &objects.deps);
     let mut waits = Waits::default();
     loop {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::after::AfterReport;
 use super::decide::Skip;
 use super::scan::Scanned;
+use crate::import::file_error::FileError;
 use crate::import::run::{FileEnd, FileReport};
 
 /// The most files that a report names.
@@ -81,6 +82,12 @@ pub struct PassReport {
     pub rejected: u64,
     /// Rows that the converter left out.
     pub skipped_rows: u64,
+    /// Rejected rows that this pass could not keep, because the folder for them is full.
+    pub rejects_not_kept: u64,
+    /// Whether the folder is full: it was before the pass or has become so.
+    pub rejects_full: bool,
+    /// Why rejected rows are still in the folder that belong in a store.
+    pub rejects_not_moved: Option<FileError>,
     /// What a later pass must know.
     pub scanned: Scanned,
     /// What was done with imported objects.

@@ -1,6 +1,5 @@
 //! Lets objects begin again that are given up, or that changed after rows of them were stored.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use super::admit::{Version, is_stored};
 use super::deps::PassDeps;
 use super::object_import::{ObjectImport, on_disk};
 use super::object_state::{ObjectState, Stage, Standing};
+use super::rejected::settled::records_of;
 use super::settings::BucketImport;
-use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, known};
 use crate::import::importer::Importer;
@@ -81,8 +80,8 @@ pub enum ResetError {
     },
 }
 
-/// The imports of objects of an import that has begun.
-/// Errors: [`ResetError`]: it has not, or cannot be used.
+/// What works with the objects of an import that has begun.
+/// Errors: [`ResetError`]: the import cannot be used, or nothing has begun.
 pub(super) async fn objects_of(
     import: Arc<BucketImport>,
     deps: PassDeps,
@@ -122,7 +121,8 @@ pub async fn reset_object(
     on_disk(&journal, work).await
 }
 
-fn nothing(import: &str, name: &str, key: &str) -> String {
+/// Why nothing can be done for an object that has not begun.
+pub(super) fn nothing(import: &str, name: &str, key: &str) -> String {
     let key = shell_word(key);
     format!(
         "{name} has not begun, so there is nothing to reset: each pass decides about it again. What it decides: \
@@ -180,27 +180,12 @@ fn progress_of(
     name: &str,
     state: &ObjectState,
 ) -> Result<ImportProgress, JournalError> {
-    if !state.is_archive {
-        let record = importer.recorded(key_of(state.file, source, Some(id)))?;
-        return Ok(record.map_or_else(ImportProgress::default, |record| record.progress));
-    }
-    // The keys of its entries follow from their names, which only their records have.
-    let (mut keys, entries) = (BTreeSet::new(), format!("{name}!"));
-    journal.each(&mut |record| {
-        if let Some(entry) = record.name.strip_prefix(entries.as_str())
-            && record.key == key_of(state.file.entry(entry), source, Some(id))
-        {
-            keys.insert(record.key);
-        }
-    })?;
-    let mut sum = ImportProgress::default();
-    for key in keys {
-        sum = importer.recorded(key)?.map_or(sum, |record| sum.plus(record.progress));
-    }
-    Ok(sum)
+    let records = records_of(journal, importer, (id, source), name, state)?;
+    Ok(records.into_iter().fold(ImportProgress::default(), |sum, record| sum.plus(record.progress)))
 }
 
-/// Lets all objects of an import begin again that are given up, each at its next row.
+/// Lets all objects of an import begin again that are given up, each at its next row; also those that were reset
+/// before and are not done since.
 /// Errors: [`ResetError`]: some may begin again, and others not.
 pub async fn reset_failed(import: Arc<BucketImport>, deps: PassDeps) -> Result<ResetObjects, ResetError> {
     let objects = objects_of(import, deps).await?;
@@ -238,7 +223,9 @@ fn reset_some(
         }
         looked_at += 1;
         let state = ObjectState::of_json(key, json)?;
-        if state.stage == Stage::Poison && !is_in_use(key) {
+        // One that was reset before, and is not done since, may have failed meanwhile.
+        let is_not_done = matches!(state.stage, Stage::Open | Stage::Waiting) && state.resets > 0;
+        if (state.stage == Stage::Poison || is_not_done) && !is_in_use(key) {
             kept.push(state.reset().kept(id, key)?);
             keys.push(key.to_owned());
         }
@@ -270,6 +257,8 @@ mod tests {
         assert_eq!(some(""), ("b".to_owned(), "c".to_owned()));
         assert_eq!(some("c"), ("d".to_owned(), "e".to_owned()));
         assert_eq!(some("e"), (String::new(), String::new()), "it is in use");
-        assert_eq!(some(""), (String::new(), "c".to_owned()), "it begins again already");
+        assert_eq!(some(""), ("b".to_owned(), "c".to_owned()), "it is not done yet");
+        ObjectState::open("t", 5, file).at(Stage::Waiting).write(&journal, id, "b").unwrap();
+        assert_eq!(some(""), (String::new(), "c".to_owned()), "nobody reset it");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::after::After;
+use super::rejected::place::RejectsPlace;
 use crate::convert::Converter;
 use crate::import::import_names::FixedSettings;
 use crate::import::row_errors::OnRowError;
@@ -73,8 +74,8 @@ pub struct BucketImport {
     pub on_change: OnChange,
     /// What happens to an object once all of its rows are stored; `None`: nothing.
     pub after: Option<After>,
-    /// The folder for rejected rows. The import has a folder of its own there.
-    pub rejects: PathBuf,
+    /// Where rejected rows are kept.
+    pub rejects: RejectsPlace,
     /// The folder for temporary copies of archives.
     pub temporary: PathBuf,
 }

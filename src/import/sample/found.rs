@@ -13,6 +13,7 @@ use crate::convert::{FileFormat, FilePattern};
 use crate::import::csv::of_io;
 use crate::import::discovery::inputs::{Input, inputs, location_of, s3_url};
 use crate::import::file_error::FileError;
+use crate::import::own_thread::bug;
 use crate::import::reading::Limits;
 use crate::import::reading::bytes_of::BytesOf;
 use crate::import::reading::compression::Compression;
@@ -245,7 +246,7 @@ async fn opened(input: Input, opening: &Opening) -> Result<Vec<SampleFile>, File
     };
     let opening = opening.clone();
     let made = tokio::task::spawn_blocking(move || made(name, key, bytes_of, &opening)).await;
-    made.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
+    made.unwrap_or_else(|error| Err(bug(&error)))
 }
 
 fn local_file(local: &LocalInput, folder: &Path) -> io::Result<(Option<String>, LocalFile)> {

@@ -18,11 +18,12 @@ mod previewing;
 mod reached;
 mod receiving;
 mod resetting;
+mod retrying;
 mod running;
 mod scan_memory;
 
 pub use deps::ImportsDeps;
-pub use plan::{ImportPlan, ImportStores, plans};
-pub use previewing::preview_import;
+pub use plan::{ImportPlan, ImportStores, OfNode, Puts, plans};
+pub use previewing::{converter_path, preview_import};
 pub use reached::ImportsAt;
 pub use running::BucketImports;

@@ -10,7 +10,7 @@ use super::after_status::{self, refused_after};
 use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
 use super::notifications::Notifications;
-use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files};
+use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files, rejects_wait};
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
 use super::scan_memory::ScanMemory;
@@ -19,7 +19,9 @@ use crate::admin::{
     Paused,
 };
 use crate::alarms::AlarmKind;
-use crate::import::bucket_import::{PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass};
+use crate::import::bucket_import::{
+    BucketImport, PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass,
+};
 use crate::import::{Counters, NameError, watched_rows};
 use crate::live::Mode;
 use crate::lock::lock;
@@ -46,6 +48,8 @@ struct Seen {
     pass_since: Option<UnixMillis>,
     /// Stops the pass under way, or the one that is about to begin.
     pass_stop: CancellationToken,
+    /// Stops the work on rejected rows.
+    retry_stop: CancellationToken,
     counters: Counters,
     /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
@@ -57,6 +61,8 @@ struct Seen {
     scans: ScanMemory,
     /// What became of objects, as far as there are gauges of it.
     gauges: BTreeSet<&'static str>,
+    /// Whether there is no room for rejected rows.
+    rejects_full: bool,
     /// Whether its alarms and gauges are no longer updated: it was removed, or its settings changed.
     is_gone: bool,
 }
@@ -70,13 +76,23 @@ pub(super) struct OneImport {
     pub(super) pausing: Pausing,
     /// What its queue brings, if it reads one.
     pub(super) notifications: Option<Arc<Notifications>>,
+    /// Held while rejected rows are read again.
+    pub(super) retrying: tokio::sync::Mutex<()>,
     seen: Mutex<Seen>,
 }
 
 impl OneImport {
     pub(super) fn new(plan: ImportPlan, deps: Arc<ImportsDeps>, stop: CancellationToken) -> Self {
         let notifications = Notifications::of(&plan, &deps);
-        Self { plan, deps, stop, pausing: Pausing::default(), notifications, seen: Mutex::default() }
+        Self {
+            plan,
+            deps,
+            stop,
+            pausing: Pausing::default(),
+            notifications,
+            retrying: Default::default(),
+            seen: Mutex::default(),
+        }
     }
 
     pub(super) fn plan(&self) -> &ImportPlan {
@@ -156,7 +172,7 @@ impl OneImport {
             (seen.pass_since, seen.next) = (Some(began), None);
             seen.counters = counters.clone();
         }
-        let report = match self.plan.import() {
+        let report = match self.bucket_import() {
             Ok(import) => {
                 let deps = PassDeps { stop: stop.clone(), scan, ..self.pass_deps(store, asked, counters) };
                 pass(Arc::new(import), deps).await.map_err(CannotPass::Met)
@@ -193,15 +209,33 @@ impl OneImport {
         stop
     }
 
-    /// Stops the pass under way, or the one that is about to begin, at its next step.
+    /// What stops the work on rejected rows that is about to begin.
+    pub(super) fn begin_retry(&self) -> CancellationToken {
+        let stop = self.stop.child_token();
+        lock(&self.seen).retry_stop = stop.clone();
+        stop
+    }
+
+    /// Stops the pass under way, or the one that is about to begin, and the work on rejected rows at their next
+    /// steps.
     pub(super) fn end_pass(&self) {
-        lock(&self.seen).pass_stop.cancel();
+        let seen = lock(&self.seen);
+        seen.pass_stop.cancel();
+        seen.retry_stop.cancel();
+    }
+
+    /// What a pass works with. Errors: the settings cannot be used; the text says what to do.
+    pub(super) fn bucket_import(&self) -> Result<BucketImport, String> {
+        let mut import = self.plan.import()?;
+        import.rejects.was_full = lock(&self.seen).rejects_full;
+        import.rejects.in_store = self.plan.rejects_in_store(&self.deps.stores)?;
+        Ok(import)
     }
 
     /// What a pass would do, for whoever asked for it.
     pub(super) async fn planned(&self, asked: &AskedPass) -> PassStatus {
         let began = self.deps.clock.wall();
-        let plan = match self.plan.import() {
+        let plan = match self.bucket_import() {
             Ok(import) => {
                 let deps = self.pass_deps(&self.store().await, Some(asked), Counters::default());
                 plan_pass(Arc::new(import), deps).await.map_err(CannotPass::Met)
@@ -338,6 +372,11 @@ impl OneImport {
         seen.failing = Some((failed.what, since));
     }
 
+    /// The subject of alarms about rejected rows.
+    fn of_rejects(&self) -> String {
+        format!("{} (rejected rows)", self.name())
+    }
+
     /// Notes what a pass found. `of_range`: a person asked for keys of a range.
     fn worked(&self, report: &PassReport, mut found: PassStatus, of_range: bool) {
         let whole = !of_range && !found.part;
@@ -359,7 +398,12 @@ impl OneImport {
         if found.stopped || seen.is_gone {
             return;
         }
+        seen.rejects_full = report.rejects_full;
         let alarms = &self.deps.alarms;
+        match rejects_wait(&self.plan, report, false) {
+            Some(what) => alarms.raise(AlarmKind::BucketImport, &self.of_rejects(), what),
+            None => alarms.clear(AlarmKind::BucketImport, &self.of_rejects()),
+        }
         let files = refused_files(self.name(), self.plan.reader().ok().as_ref(), report);
         let refused = files.into_iter().chain(refused_after(&self.plan, &report.after));
         after_status::show(&self.deps.metrics, self.name(), &report.after);
@@ -424,6 +468,7 @@ impl OneImport {
         let mut seen = lock(&self.seen);
         seen.is_gone = true;
         self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
+        self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
         self.forget_gauges(std::mem::take(&mut seen.gauges));
         after_status::forget(&self.deps.metrics, self.name());
         self.deps.metrics.import_last_pass.remove(&ImportLabel { import: self.name().to_owned() });

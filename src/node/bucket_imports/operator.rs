@@ -1,7 +1,8 @@
 //! What an operator can ask of the imports of a running node.
 
 use crate::admin::{
-    AskedPass, AskedReset, BucketImportError, BucketImportsView, FilesReset, PassStatus, Paused, Renamed,
+    AskedPass, AskedReset, BucketImportError, BucketImportsView, FilesReset, PassStatus, Paused,
+    RejectsRetried, Renamed,
 };
 use crate::boxed_future::BoxFuture;
 use crate::node::view::NodeView;
@@ -24,6 +25,21 @@ impl BucketImportsView for NodeView {
             let imports = self.bucket_imports.get();
             let imports = imports.ok_or_else(|| BucketImportError::Stopped(name.to_string()))?;
             imports.named(&name)?.reset(&asked).await
+        })
+    }
+
+    fn retry_rejects(
+        &self,
+        name: SourceId,
+        key: Option<String>,
+        dry_run: bool,
+    ) -> BoxFuture<'_, Result<RejectsRetried, BucketImportError>> {
+        Box::pin(async move {
+            let stopped = || BucketImportError::Stopped(name.to_string());
+            let import = self.bucket_imports.get().ok_or_else(stopped)?.named(&name)?;
+            // It goes on if nobody waits for the answer any more.
+            let retried = tokio::spawn(import.retry_rejects(key, dry_run)).await;
+            retried.unwrap_or_else(|error| Err(BucketImportError::Failed(error.to_string())))
         })
     }
 

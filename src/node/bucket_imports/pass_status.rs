@@ -10,7 +10,7 @@ use crate::import::bucket_import::{Became, NotDone, PassError, PassReport};
 use crate::import::{FileEnd, FileFault};
 use crate::store::Outlook;
 use crate::time::UnixMillis;
-use crate::words::counted;
+use crate::words::{about_bytes, counted};
 
 /// A pass that has ended.
 #[derive(Debug)]
@@ -61,12 +61,13 @@ pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassSta
         skipped_rows: report.skipped_rows,
         not_done: report.not_done.iter().map(|file| not_done(file, full)).collect(),
         after: after_status(plan, &report.after, full),
+        rejects: rejects_wait(plan, report, full),
         remedy: reader.zip(denied_file(report)).map(|(reader, denied)| reader.sentence(&denied)),
         ..status
     }
 }
 
-fn not_done(file: &NotDone, full: bool) -> FileNotDone {
+pub(super) fn not_done(file: &NotDone, full: bool) -> FileNotDone {
     let NotDone { name, became, end } = file;
     FileNotDone { name: name.clone(), became: became.slug().to_owned(), error: error_of(end, full) }
 }
@@ -140,6 +141,35 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
         CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),
     };
     PassFailure { kind: kind.to_owned(), what }
+}
+
+/// What is wrong with the place of rejected rows of an import, and what to do.
+pub(super) fn rejects_wait(plan: &ImportPlan, report: &PassReport, full: bool) -> Option<String> {
+    let name = &plan.settings.name;
+    let not_moved = report.rejects_not_moved.as_ref().map(|error| {
+        let error = if full { error.to_string() } else { error.masked() };
+        format!(
+            "rejected rows of import {name} wait in {}, because they cannot be moved: {error}; each pass tries it again",
+            plan.rejects.display()
+        )
+    });
+    let is_full = report.rejects_full.then(|| {
+        let what = match report.rejects_not_kept {
+            0 => "further ones are counted and not kept".to_owned(),
+            rows => format!("{} of this pass were counted and not kept", counted(rows, "row", "rows")),
+        };
+        format!(
+            "there is no room for rejected rows of import {name} in {} (rejects_max is {}): {what}. Read them again (forebay \
+             import retry-rejects --import {name}), or set a larger rejects_max; files with rows that were not kept can be \
+             read again with forebay import run {name} --again",
+            plan.rejects.display(),
+            about_bytes(plan.settings.rejects_max)
+        )
+    });
+    match (not_moved, is_full) {
+        (Some(one), Some(other)) => Some(format!("{one}; and {other}")),
+        (one, other) => one.or(other),
+    }
 }
 
 /// What a person must fix before more files of a pass are read: those that the store refuses.

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use crate::check::ImportReader;
 use crate::config::{After as Moves, Config, ImportSettings, OnChange as Changes};
-use crate::import::bucket_import::{After, BucketImport, OnChange, OnMissing, Wanted};
+use crate::import::bucket_import::{
+    After, BucketImport, OnChange, OnMissing, RejectsInStore, RejectsPlace, Wanted,
+};
 use crate::node::policies::policy_after;
 use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
 use crate::queue::{Queue, QueueAddress, Sqs};
+use crate::store::PutMode;
 use crate::store::reader::Listed;
 use crate::store::s3::{S3Settings, S3Store};
 
@@ -26,36 +29,97 @@ pub struct ImportPlan {
     never: Vec<String>,
     /// The longest call, in bytes of JSON.
     max_event: usize,
-    rejects: PathBuf,
+    pub(super) rejects: PathBuf,
+    /// Where rejected rows go from there.
+    rejects_in: Option<BucketString>,
+    /// How Forebay's own objects are put.
+    puts: Puts,
     temporary: PathBuf,
+}
+
+/// How objects that are not calls are put into a bucket: as the rest of the configuration says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Puts {
+    /// The encryption.
+    pub encryption: Encryption,
+    /// Whether a put may replace an object.
+    pub mode: PutMode,
+}
+
+/// What an import must know of the node: its folder, and what it writes.
+#[derive(Clone, Debug)]
+pub struct OfNode<'n> {
+    /// The directory of the spool.
+    pub dir: &'n Path,
+    /// The longest call, in bytes of JSON.
+    pub max_event: usize,
+    /// The endpoint of the store.
+    pub endpoint: Option<&'n str>,
+    /// The buckets that objects go to.
+    pub written: &'n [&'n BucketString],
+    /// How other objects are put.
+    pub puts: Puts,
 }
 
 /// The imports of a configuration, whether they are enabled or not.
 pub fn plans(config: &Config) -> Vec<ImportPlan> {
-    let endpoint = config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str());
     let written: Vec<&BucketString> = config.sources.iter().map(|source| &source.location.bucket).collect();
-    let (dir, max_event) = (&config.spool.dir, config.collector.max_event);
-    let plan =
-        |import| ImportPlan::new(import, dir, max_event, (endpoint, &written)).without_moved(&config.imports);
-    config.imports.iter().map(plan).collect()
+    let of_node = OfNode {
+        dir: &config.spool.dir,
+        max_event: config.collector.max_event,
+        endpoint: config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str()),
+        written: &written,
+        puts: Puts { encryption: config.s3.encryption.clone(), mode: config.s3.put },
+    };
+    ImportPlan::all(&config.imports, &of_node)
+}
+
+/// What the keys in a place begin with.
+fn keys_in(place: &BucketString) -> String {
+    if place.prefix().is_empty() { String::new() } else { place.below("") }
 }
 
 impl ImportPlan {
-    /// The plan of an import of a node whose spool is in `dir`, and which writes to these buckets of a store.
-    pub fn new(
-        settings: &ImportSettings,
-        dir: &Path,
-        max_event: usize,
-        (endpoint, written): (Option<&str>, &[&BucketString]),
-    ) -> Self {
-        let is_same_store = settings.endpoint.as_ref().map(|endpoint| endpoint.as_str()) == endpoint;
-        let is_here = |bucket: &&&BucketString| is_same_store && bucket.bucket() == settings.bucket.bucket();
-        let mut never: Vec<String> =
-            written.iter().filter(is_here).map(|bucket| bucket.below(OBJECTS)).collect();
+    /// The plans of all imports of a node.
+    pub fn all(imports: &[ImportSettings], node: &OfNode<'_>) -> Vec<Self> {
+        let kept: Vec<BucketString> = imports.iter().filter_map(ImportSettings::rejects_bucket).collect();
+        imports.iter().map(|import| Self::new(import, &kept, node).without_moved(imports)).collect()
+    }
+
+    /// The plan of an import of a node, whose imports keep rejected rows in these places.
+    fn new(settings: &ImportSettings, kept: &[BucketString], node: &OfNode<'_>) -> Self {
+        let is_same_store = settings.endpoint.as_ref().map(|endpoint| endpoint.as_str()) == node.endpoint;
+        let is_here = |bucket: &BucketString| is_same_store && bucket.bucket() == settings.bucket.bucket();
+        let objects =
+            node.written.iter().filter(|bucket| is_here(bucket)).map(|bucket| bucket.below(OBJECTS));
+        let rejects = kept.iter().filter(|bucket| is_here(bucket)).map(keys_in);
+        let mut never: Vec<String> = objects.chain(rejects).collect();
         never.sort();
         never.dedup();
-        let rejects = settings.rejects.as_ref().map_or_else(|| dir.join(REJECTS), PathBuf::from);
-        Self { settings: settings.clone(), never, max_event, rejects, temporary: dir.join(TEMPORARY) }
+        let rejects_in = settings.rejects_bucket();
+        let folder = settings.rejects.as_ref().filter(|_| rejects_in.is_none());
+        Self {
+            settings: settings.clone(),
+            never,
+            max_event: node.max_event,
+            rejects: folder.map_or_else(|| node.dir.join(REJECTS), PathBuf::from),
+            rejects_in,
+            puts: node.puts.clone(),
+            temporary: node.dir.join(TEMPORARY),
+        }
+    }
+
+    /// The place of rejected rows in a store, if they go to one. Errors: there is no such place.
+    pub(super) fn rejects_in_store(&self, stores: &ImportStores) -> Result<Option<RejectsInStore>, String> {
+        let Some(place) = &self.rejects_in else { return Ok(None) };
+        let bucket = BucketString::parse(place.bucket()).map_err(|error| error.to_string())?;
+        Ok(Some(RejectsInStore {
+            store: Arc::clone(&stores.own) as _,
+            reader: Arc::clone(&stores.own) as _,
+            location: S3Location::new(bucket, self.puts.encryption.clone()),
+            prefix: keys_in(place),
+            mode: self.puts.mode,
+        }))
     }
 
     /// The plan of one of these imports: none of them reads what another one, or it itself, has moved away.
@@ -99,7 +163,7 @@ impl ImportPlan {
                 Changes::Reprocess => OnChange::Reprocess,
             },
             after: self.after(),
-            rejects: self.rejects.clone(),
+            rejects: RejectsPlace::folder(self.rejects.clone(), settings.rejects_max),
             temporary: self.temporary.clone(),
         })
     }

@@ -1,8 +1,9 @@
 //! A preview of an import, as a configuration says: from its bucket, with its converter. It needs no spool.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::plan::plans;
+use super::plan::{ImportPlan, plans};
 use crate::admin::BucketImportError;
 use crate::config::Config;
 use crate::import::Unusable;
@@ -52,6 +53,21 @@ impl StoreReader for OfImport {
     }
 }
 
+fn plan_of(config: &Config, name: &SourceId) -> Result<ImportPlan, NodeError> {
+    plans(config).into_iter().find(|plan| plan.settings.name == *name).ok_or_else(|| {
+        let known = config.imports.iter().map(|import| import.name.to_string()).collect();
+        Unusable::Wrong(BucketImportError::Unknown(name.to_string(), known).to_string()).into()
+    })
+}
+
+/// The file with the converter of an import of the configuration in `file`.
+/// Errors: [`NodeError`]: there is no such import.
+pub fn converter_path(config: &Config, name: &SourceId, file: &Path) -> Result<PathBuf, NodeError> {
+    let plan = plan_of(config, name)?;
+    let path = plan.settings.converter.map(|converter| converter.path).unwrap_or_default();
+    Ok(file.parent().map_or(path.clone(), |folder| folder.join(&path)))
+}
+
 /// Looks at the first files of an import of the configuration. Shows at most `samples` rows.
 /// Errors: [`NodeError`]: there is no such import, or its files cannot be listed.
 pub async fn preview_import(
@@ -61,10 +77,7 @@ pub async fn preview_import(
     samples: usize,
 ) -> Result<Preview, NodeError> {
     let wrong = |what: String| NodeError::from(Unusable::Wrong(what));
-    let plan = plans(config).into_iter().find(|plan| plan.settings.name == *name).ok_or_else(|| {
-        let known = config.imports.iter().map(|import| import.name.to_string()).collect();
-        wrong(BucketImportError::Unknown(name.to_string(), known).to_string())
-    })?;
+    let plan = plan_of(config, name)?;
     let import = plan.import().map_err(wrong)?;
     opening.allow_expansion |= import.allow_expansion;
     let store = import_store(Some(config), plan.settings.endpoint.as_ref()).await;

@@ -14,8 +14,8 @@ use super::one_import::OneImport;
 use super::plan::{ImportStores, plans};
 use super::running::{may_rename, renamed};
 use crate::admin::{
-    AskedPass, AskedReset, BucketImportError, BucketImportStatus, FilesReset, PassStatus, Paused, Renamed,
-    import_code,
+    AskedPass, AskedReset, BucketImportError, BucketImportStatus, FilesReset, PassStatus, Paused,
+    RejectsRetried, Renamed, import_code,
 };
 use crate::admin_client::{AdminClient, AdminUrl, AskError};
 use crate::config::Config;
@@ -132,6 +132,33 @@ impl ImportsAt {
             At::Spool(spool, config) => {
                 let import = one_import(spool, config, name, CancellationToken::new())?;
                 import.reset(asked).await.map_err(refused)
+            }
+        }
+    }
+
+    /// Reads the rejected rows of an import again, or those of the object with this key. `None`: it was stopped
+    /// while a node does so, which goes on.
+    /// Errors: [`NodeError`]: there is no such import or object, or the node or the spool cannot be used.
+    pub async fn retry_rejects(
+        &self,
+        name: &SourceId,
+        key: Option<String>,
+        dry_run: bool,
+        stop: CancellationToken,
+    ) -> Result<Option<RejectsRetried>, NodeError> {
+        match &self.0 {
+            At::Node(client) => {
+                let mut query = Serializer::new(String::new());
+                key.iter().for_each(|key| _ = query.append_pair("key", key));
+                if dry_run {
+                    query.append_pair("dry_run", "true");
+                }
+                let path = format!("/api/imports/{name}/retry-rejects?{}", query.finish());
+                stop.run_until_cancelled(post(client, &path, PASS_PATIENCE)).await.transpose()
+            }
+            At::Spool(spool, config) => {
+                let import = Arc::new(one_import(spool, config, name, stop)?);
+                import.retry_rejects(key, dry_run).await.map(Some).map_err(refused)
             }
         }
     }

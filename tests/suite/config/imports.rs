@@ -120,8 +120,9 @@ fn what_is_wrong_is_said() {
         "after = \"move:\"",
         "after = \"move:\": expected a prefix that ends with /, such as \"move:imported/\"",
     );
-    check("rejects = \"s3://other/bad/\"", "rejects = \"s3://other/bad/\": is in S3, which is not built yet");
-    check("rejects_max = \"2 MiB\"", "rejects_max = \"2 MiB\": is not built yet");
+    assert_eq!(read("rejects = \"s3://other/bad/\"").rejects.as_deref(), Some("s3://other/bad/"));
+    assert_eq!(read("rejects_max = \"2 MiB\"").rejects_max, 2 << 20);
+    check("rejects_max = \"2 B\"", "rejects_max = \"2 B\": ");
     assert_eq!(read("on_change = \"reprocess\"").on_change, OnChange::Reprocess);
     check("on_change = \"again\"", "on_change = \"again\": ");
     check("rejects = \"s3://B\"", "rejects = \"s3://B\": a bucket name is 3 to 63");

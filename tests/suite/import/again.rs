@@ -65,7 +65,13 @@ async fn a_file_that_is_given_up_begins_again_at_its_next_row() {
     assert_eq!(files(&passed(&node, &store, import(&node)).await), [("failed", 2)]);
     assert_eq!(calls(&node).len(), stored);
     let none = reset_failed(Arc::new(import(&node)), deps(&node, &store)).await.unwrap();
-    assert_eq!(none.count, 0);
+    assert_eq!(none.count, 2, "they were reset, and are not done");
+    assert_eq!(files(&passed(&node, &store, import(&node)).await), [("failed", 2)]);
+    // One that is done since is not among them.
+    put(&store, "in/b.json", lines("b", 3)).await;
+    passed(&node, &store, import(&node)).await;
+    let left = reset_failed(Arc::new(import(&node)), deps(&node, &store)).await.unwrap();
+    assert_eq!(left.names, ["s3://lake/in/a.json"]);
 
     let what = refused(&node, &store, "in/c.json").await;
     let command = "forebay import run events --again --from in/c.json --to in/c.json";

@@ -13,7 +13,8 @@ use flate2::write::GzEncoder;
 use forebay::alarms::{AlarmKind, Alarms};
 use forebay::convert::{Converter, DataType, Strategy};
 use forebay::import::bucket_import::{
-    Became, BucketImport, OnChange, OnMissing, PassDeps, PassError, PassReport, Scan, Skip, pass,
+    Became, BucketImport, OnChange, OnMissing, PassDeps, PassError, PassReport, RejectsPlace, Scan, Skip,
+    pass,
 };
 use forebay::import::journal::{Change, EachKept, Journal, JournalError, LocalJournal};
 use forebay::import::watched_rows::WatchedRows;
@@ -118,7 +119,7 @@ pub(super) fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> Bu
         on_missing: OnMissing::Skip,
         on_change: OnChange::Ignore,
         after: None,
-        rejects: node.dir.path().join("rejects"),
+        rejects: RejectsPlace::folder(node.dir.path().join("rejects"), 1 << 30),
         temporary: node.dir.path().join("tmp"),
     }
 }
@@ -277,11 +278,11 @@ async fn tables_and_archives_are_imported_by_their_columns() {
 
 /// Takes so many steps, and never answers the next one.
 #[derive(Debug)]
-struct Stalls {
-    target: Arc<dyn Target>,
-    steps: AtomicI64,
+pub(super) struct Stalls {
+    pub(super) target: Arc<dyn Target>,
+    pub(super) steps: AtomicI64,
     /// Whether the step that is not answered is stored.
-    stores_last: bool,
+    pub(super) stores_last: bool,
 }
 
 impl Target for Stalls {

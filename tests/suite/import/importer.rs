@@ -632,6 +632,7 @@ fn job(text: &str, rejects: &Path) -> Job {
             describe: Arc::new(|| Ok(json!({}))),
         },
         rate: None,
+        rejects_room: None,
         reject_sink: None,
         part_bytes: None,
     }

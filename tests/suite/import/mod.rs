@@ -28,6 +28,8 @@ mod python_tables;
 mod queue_access;
 #[cfg(feature = "lambda")]
 mod queues;
+mod rejects;
+mod rejects_of_node;
 mod route;
 mod rows;
 mod sample;

@@ -99,7 +99,7 @@ pub(super) async fn passed(node: &Forebay, name: &str, found: impl Fn(&Value) ->
     .await
 }
 
-async fn reload(settings: &Settings, node: &Forebay) {
+pub(super) async fn reload(settings: &Settings, node: &Forebay) {
     let said = |node: &Forebay| node.log().matches("configuration reloaded").count();
     let before = said(node);
     settings.write();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use forebay::convert::{Converter, DataType, Strategy};
-use forebay::import::bucket_import::{BucketImport, OnChange, OnMissing, PassReport};
+use forebay::import::bucket_import::{BucketImport, OnChange, OnMissing, PassReport, RejectsPlace};
 use forebay::import::{Begun, OnRowError, Outcome, Rows, RowsTaken, Standing, TargetError};
 use forebay::log::{ImportKey, ImportProgress};
 use forebay::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
@@ -307,7 +307,7 @@ impl Objects {
             on_change: OnChange::Ignore,
             insert_id_window: None,
             after: None,
-            rejects: self.rejects(),
+            rejects: RejectsPlace::folder(self.rejects(), 1 << 30),
             temporary: self.folder.path().join("temporary"),
         }
     }

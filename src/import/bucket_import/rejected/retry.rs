@@ -1,0 +1,154 @@
+//! Reads the rejected rows of an import again, from the objects in its bucket, with the converter of now.
+
+use std::sync::Arc;
+
+use super::find::{FoundFile, found, with_rejects};
+use super::outcome::RetryOutcome;
+use super::settled::unsettled_rejects;
+use crate::import::bucket_import::deps::PassDeps;
+use crate::import::bucket_import::object_import::{ObjectImport, on_disk};
+use crate::import::bucket_import::object_state::ObjectState;
+use crate::import::bucket_import::report::{Became, NAMED_MAX, NotDone};
+use crate::import::bucket_import::reset::{ResetError, nothing, objects_of};
+use crate::import::bucket_import::settings::BucketImport;
+use crate::import::file_error::{FileError, FileFault};
+use crate::import::run::FileEnd;
+use crate::log::ImportKey;
+use crate::words::Told;
+
+/// What became of the rejected rows of an import, or of one of its objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetryReport {
+    /// Files whose rejected rows were read again.
+    pub files: u64,
+    /// What became of their rows, or would.
+    pub outcome: RetryOutcome,
+    /// Calls that were stored.
+    pub stored: u64,
+    /// Rejected rows whose numbers were not kept, so that they cannot be read again.
+    pub not_kept: u64,
+    /// The first files of which rows were not read, or not all, and why.
+    pub left: Vec<NotDone>,
+    /// How many such files there are.
+    pub left_count: u64,
+}
+
+/// Reads the rejected rows of an import again, or those of the object with this key. What becomes calls has the
+/// messageIds that follow from the rows' places. `dry_run`: nothing is stored or changed. Stop it with
+/// [`PassDeps::stop`]; it goes on where it was. It may be dropped, which is as safe as a kill.
+/// Errors: [`ResetError`]: no row is read.
+pub async fn retry_rejects(
+    import: Arc<BucketImport>,
+    deps: PassDeps,
+    key: Option<&str>,
+    dry_run: bool,
+) -> Result<RetryReport, ResetError> {
+    let objects = objects_of(import, deps).await?;
+    let id = objects.id;
+    if let Some(key) = key {
+        let by = key.to_owned();
+        if on_disk(&objects.deps.journal, move |journal| ObjectState::read(journal, id, &by)).await?.is_none()
+        {
+            let name = objects.name_of(key);
+            return Err(ResetError::Refused(nothing(&objects.import.name, &name, key)));
+        }
+    }
+    let importer = Arc::clone(&objects.deps.importer);
+    let files = on_disk(&objects.deps.journal, move |journal| with_rejects(journal, &importer, id)).await?;
+    let mut report = RetryReport::default();
+    for file in files {
+        if !objects.retry_one(file, (key, dry_run), &mut report).await? {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+impl ObjectImport {
+    /// Reads the rejected rows of one file again. Returns whether other files are wanted, too.
+    async fn retry_one(
+        &self,
+        file: ImportKey,
+        (key, dry_run): (Option<&str>, bool),
+        report: &mut RetryReport,
+    ) -> Result<bool, ResetError> {
+        let (importer, id, place) = (Arc::clone(&self.deps.importer), self.id, self.name_of(""));
+        let find = move |journal: &dyn crate::import::journal::Journal| {
+            found(journal, &importer, id, (&place, file))
+        };
+        let Some(found) = on_disk(&self.deps.journal, find).await? else { return Ok(true) };
+        let of_key = |name: &str| {
+            key.is_none_or(|key| {
+                let of_object = name.strip_prefix(&self.name_of(key));
+                of_object.is_some_and(|rest| rest.is_empty() || rest.starts_with('!'))
+            })
+        };
+        let not_read = |fault, code, what| FileEnd::Failed(FileError::new(fault, code, what));
+        let (name, became, end) = match found {
+            FoundFile::Rejects(file) if key.is_none_or(|key| file.key == key) => {
+                if self.deps.stop.is_cancelled() {
+                    report.left(file.record.name, Became::Stopped, FileEnd::Stopped);
+                    return Ok(false);
+                }
+                let ended = self.retry_file(&file, dry_run).await;
+                report.files += 1;
+                report.outcome.add(&ended.outcome);
+                report.stored += ended.stored;
+                report.not_kept += ended.not_kept;
+                (file.record.name, ended.became, ended.end)
+            }
+            FoundFile::NotDone(name) if of_key(&name) => {
+                let what = "its import has not reached the end: run or reset it first";
+                (name, Became::Refused, not_read(FileFault::Local, "E-REJECTS", Told::plain(what)))
+            }
+            FoundFile::Replaced(name) if of_key(&name) => {
+                let what = "another object has its key now, so its rejected rows cannot be read again";
+                (name, Became::Changed, not_read(FileFault::Changed, "E-CHANGED", Told::plain(what)))
+            }
+            FoundFile::InUse(name) if of_key(&name) => {
+                let what = "it is being read now: run this command again when that has ended";
+                (name, Became::Refused, not_read(FileFault::Local, "E-REJECTS", Told::plain(what)))
+            }
+            _ => return Ok(true),
+        };
+        let is_stopped = became == Became::Stopped;
+        if became != Became::Done {
+            report.left(name, became, end);
+        }
+        Ok(!is_stopped)
+    }
+}
+
+impl RetryReport {
+    fn left(&mut self, name: String, became: Became, end: FileEnd) {
+        self.left_count += 1;
+        if self.left.len() < NAMED_MAX {
+            self.left.push(NotDone { name, became, end });
+        }
+    }
+
+    /// Whether it was stopped before all rows were read.
+    pub fn is_stopped(&self) -> bool {
+        self.left.iter().any(|left| left.became == Became::Stopped)
+    }
+}
+
+/// How many rejected rows of the object with this key are neither calls by now nor left out: as long as there are
+/// some, the object is needed. Errors: [`ResetError`]: nothing is known of the import or the object.
+pub async fn unsettled_rejects_of(
+    import: Arc<BucketImport>,
+    deps: PassDeps,
+    key: &str,
+) -> Result<u64, ResetError> {
+    let objects = objects_of(import, deps).await?;
+    let (id, source, name) = (objects.id, objects.import.source.clone(), objects.name_of(key));
+    let (importer, by) = (Arc::clone(&objects.deps.importer), key.to_owned());
+    let import = objects.import.name.clone();
+    let count = move |journal: &dyn crate::import::journal::Journal| {
+        let Some(state) = ObjectState::read(journal, id, &by)? else {
+            return Err(ResetError::Refused(nothing(&import, &name, &by)));
+        };
+        Ok(unsettled_rejects(journal, &importer, (id, &source), &name, &state)?)
+    };
+    on_disk(&objects.deps.journal, count).await
+}

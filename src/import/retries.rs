@@ -1,0 +1,25 @@
+//! What became of the rejected rows of a file after its import: they may be read again in rounds, each of which
+//! leaves fewer of them.
+
+/// The rounds of a file, as its record has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Retries {
+    /// Rounds that have ended. The rows that are still rejected are kept for the next one.
+    pub(super) rounds: u32,
+    /// Rows that were rejected and became calls since, repeat others, or are left out by the converter.
+    pub(super) settled: u64,
+    /// A hash of the numbers of the rows of the round under way; empty: none is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) under_way: String,
+    /// The first row of each object of the store that keeps rows of the next round; empty: a file on this
+    /// machine keeps them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) in_store: Vec<u64>,
+}
+
+impl Retries {
+    /// Whether nothing has become of them.
+    pub(super) fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
