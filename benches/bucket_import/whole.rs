@@ -128,6 +128,7 @@ pub(crate) fn import(folder: &Path, file_type: &str) -> BucketImport {
         modified_after: None,
         on_missing: OnMissing::Skip,
         on_change: OnChange::Ignore,
+        claims: None,
         insert_id_window: None,
         rejects: folder.join("rejects"),
         temporary: folder.join("temporary"),

@@ -9,6 +9,8 @@ pub enum KeptOf {
     Converter,
     /// The version of an object that is imported, by the import's id and the key in the bucket.
     Object,
+    /// Whose an object is if several instances share a journal, by the import's id and the claim's name.
+    Claim,
 }
 
 /// A value that takes the place of the one before; `None`: there is no value any more.

@@ -188,7 +188,7 @@ fn plans(imports: &[ImportSettings], data_dir: &Path) -> Vec<ImportPlan> {
     let own = BucketString::parse(dev_s3::BUCKET).ok();
     let written: Vec<&BucketString> = own.iter().collect();
     let (dir, max_event) = (data_dir.join("spool"), Limits::default().max_event);
-    imports.iter().map(|import| ImportPlan::new(import, &dir, max_event, (None, &written))).collect()
+    ImportPlan::all(imports, &dir, max_event, (None, &written))
 }
 
 async fn start(

@@ -2,9 +2,12 @@
 //! and imports those that are wanted, each in the version that was met first.
 //!
 //! [`decide`](Wanted::skips) says what a listing shows to be unwanted. `object_state` knows which version of a
-//! key is imported. `object_import` imports one object, [`pass`] all of them.
+//! key is imported. `claimed` asks whose a file is that several instances could import.
+//! `object_import` imports one object, [`pass`] all of them.
 
 mod admit;
+mod claimed;
+mod claims_report;
 mod conversions;
 mod converted_file;
 mod decide;
@@ -19,6 +22,7 @@ mod scan;
 mod settings;
 mod sorted_out;
 
+pub use claims_report::{ClaimsReport, WaitingElsewhere};
 pub use decide::{Skip, Wanted};
 pub use deps::PassDeps;
 pub use pass::{PassError, pass};

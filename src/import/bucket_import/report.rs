@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::claims_report::ClaimsReport;
 use super::decide::Skip;
 use super::scan::Scanned;
 use crate::import::run::{FileEnd, FileReport};
@@ -80,6 +81,8 @@ pub struct PassReport {
     pub rejected: u64,
     /// Rows that the converter left out.
     pub skipped_rows: u64,
+    /// Which files belong to other instances.
+    pub claims: ClaimsReport,
     /// What a later pass must know.
     pub scanned: Scanned,
     /// The first files that are not done.

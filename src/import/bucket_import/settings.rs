@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::convert::Converter;
+use crate::import::claims::SharedImport;
 use crate::import::import_names::FixedSettings;
 use crate::import::row_errors::OnRowError;
 use crate::object::S3Location;
@@ -70,6 +71,8 @@ pub struct BucketImport {
     pub on_missing: OnMissing,
     /// What happens if an object is stored again under the key of one that is imported.
     pub on_change: OnChange,
+    /// What several instances share, if they do.
+    pub claims: Option<Arc<SharedImport>>,
     /// The folder for rejected rows. The import has a folder of its own there.
     pub rejects: PathBuf,
     /// The folder for temporary copies of archives.
@@ -87,6 +90,7 @@ impl BucketImport {
             source: self.source.to_string(),
             data_type: self.converter.data_type().name().to_owned(),
             strategy: self.converter.strategy().name().to_owned(),
+            journal: self.claims.as_ref().map_or_else(String::new, |claims| claims.url().to_owned()),
         }
     }
 }

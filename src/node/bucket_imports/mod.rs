@@ -17,6 +17,7 @@ mod reached;
 mod resetting;
 mod running;
 mod scan_memory;
+mod sharing;
 
 pub use deps::ImportsDeps;
 pub use plan::{ImportPlan, ImportStores, plans};

@@ -1,7 +1,7 @@
 //! One import of a bucket: passes over it, one at a time, and what they found.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -18,10 +18,12 @@ use crate::admin::{
 };
 use crate::alarms::AlarmKind;
 use crate::import::bucket_import::{PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass};
+use crate::import::claims::SharedImport;
 use crate::import::{Counters, NameError, watched_rows};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
+use crate::sources::SourceId;
 use crate::store::reader::StoreReader;
 use crate::time::UnixMillis;
 use crate::words::about_duration;
@@ -34,6 +36,14 @@ const NAMED_IN_STATUS: usize = 20;
 pub(super) struct Ask {
     pub(super) pass: AskedPass,
     pub(super) answer: oneshot::Sender<PassStatus>,
+}
+
+impl Ask {
+    /// A pass over all keys whose end nobody waits for.
+    pub(super) fn unanswered(name: SourceId) -> Self {
+        let pass = AskedPass { name, from: None, to: None, again: false, dry_run: false };
+        Self { pass, answer: oneshot::channel().0 }
+    }
 }
 
 /// What is known of an import.
@@ -64,12 +74,15 @@ pub(super) struct OneImport {
     pub(super) deps: Arc<ImportsDeps>,
     pub(super) stop: CancellationToken,
     pub(super) pausing: Pausing,
+    /// What instances share of it, or why that cannot be used.
+    pub(super) claims: OnceLock<Result<Option<Arc<SharedImport>>, String>>,
     seen: Mutex<Seen>,
 }
 
 impl OneImport {
     pub(super) fn new(plan: ImportPlan, deps: Arc<ImportsDeps>, stop: CancellationToken) -> Self {
-        Self { plan, deps, stop, pausing: Pausing::default(), seen: Mutex::default() }
+        let (pausing, claims, seen) = (Pausing::default(), OnceLock::new(), Mutex::default());
+        Self { plan, deps, stop, pausing, claims, seen }
     }
 
     pub(super) fn plan(&self) -> &ImportPlan {
@@ -146,7 +159,7 @@ impl OneImport {
             (seen.pass_since, seen.next) = (Some(began), None);
             seen.counters = counters.clone();
         }
-        let report = match self.plan.import() {
+        let report = match self.import() {
             Ok(import) => {
                 let deps = PassDeps { stop: stop.clone(), scan, ..self.pass_deps(store, asked, counters) };
                 pass(Arc::new(import), deps).await.map_err(CannotPass::Met)
@@ -191,7 +204,7 @@ impl OneImport {
     /// What a pass would do, for whoever asked for it.
     pub(super) async fn planned(&self, asked: &AskedPass) -> PassStatus {
         let began = self.deps.clock.wall();
-        let plan = match self.plan.import() {
+        let plan = match self.import() {
             Ok(import) => {
                 let deps = self.pass_deps(&self.store().await, Some(asked), Counters::default());
                 plan_pass(Arc::new(import), deps).await.map_err(CannotPass::Met)
@@ -347,7 +360,8 @@ impl OneImport {
             return;
         }
         let alarms = &self.deps.alarms;
-        match refused_files(self.name(), self.plan.reader().ok().as_ref(), report) {
+        let refused = || refused_files(self.name(), self.plan.reader().ok().as_ref(), report);
+        match self.claims_problem(&found).or_else(refused) {
             Some(what) if !self.pausing.now() => {
                 alarms.raise(AlarmKind::BucketImport, self.name(), what);
             }
@@ -383,7 +397,7 @@ impl OneImport {
         let skipped = report.skipped.iter().map(|(why, count)| (why.slug(), *count));
         let files = report.files.iter().map(|(became, count)| (became.slug(), *count));
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for (became, count) in fixed.into_iter().chain(skipped).chain(files) {
+        for (became, count) in fixed.into_iter().chain(skipped).chain(files).chain(report.claims.counts()) {
             // An object may be skipped as changed, or be a file that changed.
             *counts.entry(became).or_default() += count;
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::check::ImportReader;
 use crate::config::{Config, ImportSettings, OnChange as Changes};
 use crate::import::bucket_import::{BucketImport, OnChange, OnMissing, Wanted};
+use crate::import::discovery::inputs::s3_folder;
 use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
 use crate::store::reader::{Listed, StoreReader};
 use crate::store::s3::{S3Settings, S3Store};
@@ -32,17 +33,34 @@ pub struct ImportPlan {
 pub fn plans(config: &Config) -> Vec<ImportPlan> {
     let endpoint = config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str());
     let written: Vec<&BucketString> = config.sources.iter().map(|source| &source.location.bucket).collect();
-    let (dir, max_event) = (&config.spool.dir, config.collector.max_event);
-    config
-        .imports
-        .iter()
-        .map(|import| ImportPlan::new(import, dir, max_event, (endpoint, &written)))
-        .collect()
+    ImportPlan::all(&config.imports, &config.spool.dir, config.collector.max_event, (endpoint, &written))
 }
 
 impl ImportPlan {
-    /// The plan of an import of a node whose spool is in `dir`, and which writes to these buckets of a store.
-    pub fn new(
+    /// The plans of imports of a node whose spool is in `dir`, and which writes to these buckets of a store.
+    /// Their shared journals are in that store, too.
+    pub fn all(
+        imports: &[ImportSettings],
+        dir: &Path,
+        max_event: usize,
+        (endpoint, written): (Option<&str>, &[&BucketString]),
+    ) -> Vec<Self> {
+        let journals: Vec<(&str, String)> =
+            imports.iter().filter_map(|import| s3_folder(import.journal.as_deref()?)).collect();
+        let plan = |settings| {
+            let mut plan = Self::new(settings, dir, max_event, (endpoint, written));
+            if plan.settings.endpoint.as_ref().map(|endpoint| endpoint.as_str()) == endpoint {
+                let is_here = |(bucket, _): &&(&str, String)| *bucket == settings.bucket.bucket();
+                plan.never.extend(journals.iter().filter(is_here).map(|(_, prefix)| prefix.clone()));
+                plan.never.sort();
+                plan.never.dedup();
+            }
+            plan
+        };
+        imports.iter().map(plan).collect()
+    }
+
+    fn new(
         settings: &ImportSettings,
         dir: &Path,
         max_event: usize,
@@ -79,6 +97,7 @@ impl ImportPlan {
             max_size: *settings.size.end(),
             on_row_error: settings.on_row_error,
             allow_expansion: settings.allow_expansion,
+            claims: None,
             parallel: settings.parallel,
             serial: settings.serial,
             modified_after: settings.modified_after,

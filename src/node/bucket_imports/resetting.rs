@@ -23,7 +23,7 @@ impl OneImport {
     }
 
     async fn reset_in_journal(&self, key: Option<&str>) -> Result<FilesReset, BucketImportError> {
-        let import = Arc::new(self.plan().import().map_err(BucketImportError::Failed)?);
+        let import = Arc::new(self.import().map_err(BucketImportError::Failed)?);
         let deps: PassDeps = self.pass_deps(&self.store().await, None, Counters::default());
         let name = self.name().to_owned();
         let refused = |error| refused(error, self.shows_all());

@@ -117,6 +117,7 @@ pub(super) fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> Bu
         modified_after: None,
         on_missing: OnMissing::Skip,
         on_change: OnChange::Ignore,
+        claims: None,
         rejects: node.dir.path().join("rejects"),
         temporary: node.dir.path().join("tmp"),
     }
