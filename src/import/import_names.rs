@@ -20,7 +20,7 @@ const LOCAL: &str = "local";
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedImport {
-    version: u32,
+    pub(super) version: u32,
     /// The import's id.
     pub id: ImportId,
     /// The settings that cannot change; `None`: no file has begun.

@@ -17,7 +17,7 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Note {
-    version: u32,
+    pub(super) version: u32,
     /// The version of the claim that was read or written last.
     pub(super) tag: String,
     /// When it was written, as the store says.
