@@ -243,8 +243,7 @@ impl ImportReader {
             prefix: self.prefix.clone(),
             region: self.location.region.clone(),
             kms_key: key.map(str::to_owned),
-            role: None,
-            external_id: None,
+            ..PolicyImport::default()
         }
     }
 

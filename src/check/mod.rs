@@ -16,6 +16,7 @@ pub mod finding;
 pub mod fix;
 pub mod folders;
 pub mod import;
+mod import_journal;
 mod import_rights;
 mod import_run;
 pub mod key;
@@ -34,6 +35,7 @@ pub mod tls;
 
 pub use destination_run::{DestinationTest, TestedFunction, test_destination};
 pub use estimate::{Load, Shape};
+pub use import_journal::{JournalRefusal, TriedJournal, test_journal};
 pub use import_rights::{DeniedRight, ImportReader, ImportRight};
 pub use import_run::{AccessEnd, ImportTest, ImportTested, test_import};
 pub use ports::Port;

@@ -91,7 +91,18 @@ impl SharedRecords for S3Records {
 
 impl ClaimFiles for S3Records {
     fn read_file<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Stored>> {
-        Box::pin(self.read_named(name))
+        Box::pin(async move {
+            let read = self.read_named(name).await;
+            // S3 answers 403 for an object that is not there if the whole bucket may not be listed.
+            if let Err(WriteError::Refused(_)) = &read
+                && let Ok(page) = self.list(name, None).await
+                && page.next.is_none()
+                && page.files.iter().all(|file| !file.name.is_empty())
+            {
+                return Ok(None);
+            }
+            read
+        })
     }
 
     fn read_listed<'a>(&'a self, name: &'a str, tag: &'a Tag) -> Answer<'a, Bytes> {

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ImportSettings};
 use crate::destinations::settings::{DestinationSettings, ExternalIds, FunctionsAt};
+use crate::import::discovery::inputs::s3_folder;
 use crate::object::Role;
 use crate::policy::{Configured, PolicyBucket, PolicyDestination, PolicyImport, Template, Values};
 use crate::random::Random as _;
@@ -83,6 +84,11 @@ pub fn imports(config: &Config) -> Vec<PolicyImport> {
             .as_ref()
             .filter(|_| settings.has_own_external_id)
             .map(ToString::to_string),
+        journal: settings
+            .journal
+            .as_deref()
+            .and_then(s3_folder)
+            .map(|(bucket, prefix)| (bucket.to_owned(), prefix)),
     };
     config.imports.iter().map(import).collect()
 }

@@ -49,7 +49,8 @@ pub(super) fn places<'a>(
         | Template::ImportRead
         | Template::ImportReadPrefix
         | Template::ImportTrust
-        | Template::ImportBucket => Ok(all),
+        | Template::ImportBucket
+        | Template::ImportJournal => Ok(all),
         Template::Bucket
         | Template::BucketCrossAccount
         | Template::BucketEnforceSseS3

@@ -105,6 +105,8 @@ templates! {
         "trust policy of the role of an [[import]]: the collector, with the external id";
     ImportBucket, "import-bucket", "json", RESOURCE,
         "bucket policy of the bucket of an [[import]], for a collector of another account";
+    ImportJournal, "import-journal", "json", IDENTITY,
+        "identity policy of the collector for the journal that instances of an [[import]] share";
 }
 
 impl Template {
@@ -132,7 +134,14 @@ impl Template {
 
     /// Whether it is of an import of a bucket.
     pub fn is_of_import(self) -> bool {
-        matches!(self, Self::ImportRead | Self::ImportReadPrefix | Self::ImportTrust | Self::ImportBucket)
+        matches!(
+            self,
+            Self::ImportRead
+                | Self::ImportReadPrefix
+                | Self::ImportTrust
+                | Self::ImportBucket
+                | Self::ImportJournal
+        )
     }
 
     /// Whether it is a template for CloudFormation, in YAML; the others are JSON.

@@ -97,6 +97,8 @@ pub struct PolicyImport {
     pub role: Option<Arn>,
     /// The external id with which the role is assumed; `None` if none is set.
     pub external_id: Option<String>,
+    /// The bucket and the prefix of the journal that several instances share; `None` if they share none.
+    pub journal: Option<(String, String)>,
 }
 
 /// Values for all placeholders of the templates.

@@ -137,17 +137,26 @@ impl SharedImport {
                 self.url
             ))
         };
-        if !is_kept(self.files.write_file(CONDITIONS, empty(), Some(&other)).await)? {
-            return Err(ignores("If-Match"));
-        }
         // The first may make the object, the second must not.
         if !is_kept(self.files.write_file(CONDITIONS, empty(), None).await)?
             && !is_kept(self.files.write_file(CONDITIONS, empty(), None).await)?
         {
             return Err(ignores("If-None-Match"));
         }
+        if !is_kept(self.files.write_file(CONDITIONS, empty(), Some(&other)).await)? {
+            return Err(ignores("If-Match"));
+        }
         lock(&self.state).keeps_conditions = true;
         Ok(())
+    }
+
+    /// Tries the rights that a shared journal needs: to list, to write and to read, in this order. Nothing is
+    /// changed, but for an object of two bytes if it is not there.
+    pub async fn rights(&self) -> [Result<(), ClaimsError>; 3] {
+        let list = self.files.list("names/", None).await.map(drop).map_err(unusable);
+        let write = self.ready().await;
+        let read = self.files.read_file(CONDITIONS).await.map(drop).map_err(unusable);
+        [list, write, read]
     }
 
     /// Notes in the journal here which claims there are now. Claims that are known are not read again.

@@ -24,3 +24,4 @@ pub use plan::{ImportPlan, ImportStores, plans};
 pub use previewing::preview_import;
 pub use reached::ImportsAt;
 pub use running::BucketImports;
+pub(super) use sharing::tried_journal;

@@ -6,13 +6,16 @@ use super::deps::ImportsDeps;
 use super::one_import::OneImport;
 use super::plan::ImportPlan;
 use crate::admin::{BucketImportError, ClaimsReleased, ClaimsStatus, PassStatus, WaitingStatus};
+use crate::check::{JournalRefusal, TriedJournal};
 use crate::import::bucket_import::{BucketImport, PassReport};
 use crate::import::claims::{ClaimsError, Releasing, SharedImport, Undelivered, rename_shared};
+use crate::import::discovery::inputs::s3_folder;
 use crate::import::s3_records::S3Records;
 use crate::import::{NameError, named};
 use crate::log::Reports;
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
+use crate::words::Told;
 
 /// What the log of a node has that is not delivered.
 struct InLog(Arc<dyn Reports>);
@@ -20,6 +23,16 @@ struct InLog(Arc<dyn Reports>);
 impl std::fmt::Debug for InLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("InLog")
+    }
+}
+
+/// A process without a log.
+#[derive(Debug)]
+struct Nothing;
+
+impl Undelivered for Nothing {
+    fn undelivered(&self, _: &SourceId) -> Option<(u64, u64)> {
+        None
     }
 }
 
@@ -62,6 +75,29 @@ pub(super) fn shared(
     let (url, instance) = (records.url(), log.spool_id());
     let shared = SharedImport::new(Arc::new(records), url, instance, Arc::new(InLog(Arc::clone(log))));
     Ok(Some(Arc::new(shared)))
+}
+
+/// Tries the rights that the shared journal of an import needs; `None`: it has none.
+/// Errors: the settings cannot be used; the text says what to do.
+pub(in crate::node) async fn tried_journal(
+    plan: &ImportPlan,
+    store: &Arc<S3Store>,
+) -> Result<Option<TriedJournal>, String> {
+    let Some(url) = &plan.settings.journal else { return Ok(None) };
+    let records = records(url, store)?;
+    let (name, url) = (plan.settings.name.to_string(), records.url());
+    let place = s3_folder(&url).map(|(bucket, prefix)| (bucket.to_owned(), prefix)).unwrap_or_default();
+    let nobody = Arc::new(Nothing);
+    let shared = SharedImport::new(Arc::new(records), url.clone(), String::new(), nobody);
+    let refusal = |error: ClaimsError| match error {
+        ClaimsError::Unusable(told) => {
+            let is_denied = is_denied(told.masked());
+            JournalRefusal { told, is_denied, is_passing: !is_denied }
+        }
+        other => JournalRefusal { told: Told::plain(other.to_string()), is_denied: false, is_passing: false },
+    };
+    let answers = shared.rights().await.map(|answer| answer.map_err(refusal));
+    Ok(Some(TriedJournal { name, url, place, answers }))
 }
 
 /// Gives a name that instances share to another import name, if `old` is shared. The same again does no harm.

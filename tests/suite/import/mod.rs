@@ -10,6 +10,7 @@
 mod access;
 mod again;
 mod bucket;
+mod claims;
 mod content;
 mod corpus;
 mod earlier_program;
@@ -17,6 +18,7 @@ mod full_disk;
 mod grown;
 mod ids;
 mod importer;
+mod instances;
 mod kills;
 mod node;
 mod object_sets;
