@@ -8,7 +8,6 @@ mod list;
 pub(super) mod options;
 mod pause;
 mod preview;
-mod preview_text;
 mod reset;
 mod resume;
 mod retry;

@@ -1,73 +1,33 @@
 //! Asks whose a file is that several instances could import, and closes the claims of those that are delivered.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
 use super::admit::{Version, may_begin};
 use super::claims_report::ClaimsReport;
+use super::not_ours::NotOurs;
 use super::object_import::{ObjectImport, on_disk};
 use super::object_state::{ObjectState, Stage, bare};
-use super::pass::PassError;
+use super::pass_claims::PassClaims;
 use super::report::Became;
 use super::scan::Scan;
 use super::sorted_out::Left;
-use crate::import::claims::{Claimed, ClaimsError, Known, NameWith, SharedId, SharedImport, elsewhere};
+use crate::import::claims::{Claimed, ClaimsError, Known, NameWith, SharedId, elsewhere};
 use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{begin_named, named};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::run::FileReport;
-use crate::lock::lock;
 use crate::words::Told;
 
 /// Objects that are looked at in one turn, and claims that are made at once.
 const OBJECTS: usize = 1_000;
 const AT_ONCE: usize = 16;
 
-/// Why an object does not begin here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NotOurs {
-    /// It belongs to the instance with this id. `had_begun`: it was this instance's, and was released.
-    Theirs { instance: String, had_begun: bool },
-    /// Its claim cannot be read, or is gone: it waits for a person.
-    Unknown(String),
-    /// The shared journal cannot be used, so it is not claimed.
-    Unclaimed,
-}
-
-/// The claims of one pass.
-#[derive(Debug)]
-pub(super) struct PassClaims {
-    shared: Arc<SharedImport>,
-    /// Why nothing new is claimed.
-    problem: Mutex<Option<Told>>,
-}
-
-impl PassClaims {
-    pub(super) fn new(shared: &Arc<SharedImport>) -> Self {
-        Self { shared: Arc::clone(shared), problem: Mutex::default() }
-    }
-
-    /// Claims nothing new from now on. Errors: it is another error than that of the shared journal's store.
-    fn failed(&self, error: ClaimsError) -> Result<(), ClaimsError> {
-        match error {
-            ClaimsError::Unusable(why) => {
-                lock(&self.problem).get_or_insert(why);
-                Ok(())
-            }
-            other => Err(other),
-        }
-    }
-
-    fn is_usable(&self) -> bool {
-        lock(&self.problem).is_none()
-    }
-}
-
 /// The objects of a pass under the id that all instances know, with what others have claimed.
-/// Errors: [`PassError`]: nothing may be imported.
-pub(super) async fn shared(objects: ObjectImport) -> Result<ObjectImport, PassError> {
+/// Errors: [`ClaimsError`]: nothing may be imported.
+pub(super) async fn shared(objects: ObjectImport) -> Result<ObjectImport, ClaimsError> {
     let Some(claims) = &objects.claims else { return Ok(objects) };
     let (shared, with) = (Arc::clone(&claims.shared), objects.name_with());
     let known = match shared.ready().await {
@@ -80,7 +40,7 @@ pub(super) async fn shared(objects: ObjectImport) -> Result<ObjectImport, PassEr
         Err(error) => {
             // What is claimed goes on, if this instance has ever claimed something.
             if !objects.is_known_as_shared(&with).await? {
-                return Err(error.into());
+                return Err(error);
             }
             claims.failed(error)?;
             objects.id
@@ -102,7 +62,7 @@ impl ObjectImport {
     }
 
     /// Whether files have begun here that are shared.
-    async fn is_known_as_shared(&self, with: &NameWith) -> Result<bool, PassError> {
+    async fn is_known_as_shared(&self, with: &NameWith) -> Result<bool, ClaimsError> {
         let (name, journal) = (with.name.clone(), with.fixed.journal.clone());
         let here = on_disk(&self.deps.journal, move |journal| named(journal, &name)).await?;
         Ok(here.is_some_and(|here| here.fixed.is_some_and(|fixed| fixed.journal == journal)))
@@ -110,7 +70,7 @@ impl ObjectImport {
 
     /// Claims what was imported before the journal was shared, and makes the name then: before that, no other
     /// instance can begin. Returns the id.
-    async fn bring(&self, id: ImportId, with: &NameWith) -> Result<ImportId, PassError> {
+    async fn bring(&self, id: ImportId, with: &NameWith) -> Result<ImportId, ClaimsError> {
         let Some(claims) = &self.claims else { return Ok(id) };
         tracing::info!(
             import = self.import.name,
@@ -142,9 +102,9 @@ impl ObjectImport {
                             "import {}: {key} was imported here before, and its claim in {} is not this instance's: {why}",
                             with.name, with.fixed.journal
                         );
-                        return Err(ClaimsError::Refused(what).into());
+                        return Err(ClaimsError::Refused(what));
                     }
-                    Some(Ok(Err(error))) => return Err(error.into()),
+                    Some(Ok(Err(error))) => return Err(error),
                     Some(Err(error)) => return Err(JournalError::of(error).into()),
                 }
             }
@@ -154,7 +114,7 @@ impl ObjectImport {
                 SharedId::Is(id) => Ok(id),
                 SharedId::Bring(_) => {
                     let what = "nobody knows whether the import's name was made: the next pass looks again";
-                    Err(ClaimsError::Unusable(what.into()).into())
+                    Err(ClaimsError::Unusable(what.into()))
                 }
             };
         }
@@ -162,7 +122,7 @@ impl ObjectImport {
     }
 
     /// Notes what others have claimed, and which files of this instance may be delivered by now.
-    async fn look_at_claims(&self) -> Result<(), PassError> {
+    async fn look_at_claims(&self) -> Result<(), ClaimsError> {
         let Some(claims) = &self.claims else { return Ok(()) };
         let (id, shared) = (self.id, Arc::clone(&claims.shared));
         // A file has begun, here or elsewhere: whoever takes the journal away would import files again.
@@ -177,7 +137,7 @@ impl ObjectImport {
         on_disk(&self.deps.journal, fix).await?;
         if claims.is_usable()
             && self.deps.scan == Scan::Full
-            && let Err(error) = shared.sync(&self.deps.journal, id).await
+            && let Err(error) = shared.sync_if_due(&self.deps.journal, id, self.deps.clock.monotonic()).await
         {
             claims.failed(error)?;
         }
@@ -200,7 +160,7 @@ impl ObjectImport {
 
     /// Makes the name known to other instances: a file is about to begin. `false`: another instance has made it
     /// meanwhile, so what others have done is not known here.
-    pub(super) async fn share_name(&self) -> Result<bool, PassError> {
+    pub(super) async fn share_name(&self) -> Result<bool, ClaimsError> {
         let Some(claims) = self.claims.as_ref().filter(|claims| claims.is_usable()) else { return Ok(true) };
         match claims.shared.id(&self.name_with(), true).await {
             Ok(SharedId::Is(id)) => Ok(id == self.id),
@@ -214,7 +174,7 @@ impl ObjectImport {
 
     /// Why nothing new begins.
     pub(super) fn claims_problem(&self) -> Option<Told> {
-        self.claims.as_ref().and_then(|claims| lock(&claims.problem).clone())
+        self.claims.as_ref().and_then(PassClaims::problem)
     }
 
     /// The instance that has a file, if it is another one.
@@ -285,7 +245,7 @@ impl ObjectImport {
             Err(ClaimsError::Journal(error)) => Err(error),
             Err(error) => {
                 if let Err(error) = claims.failed(error) {
-                    lock(&claims.problem).get_or_insert(Told::plain(error.to_string()));
+                    claims.stop(Told::plain(error.to_string()));
                 }
                 Ok(Some(NotOurs::Unclaimed))
             }
@@ -319,7 +279,7 @@ impl ObjectImport {
             }
             Err(error) => {
                 if let Err(error) = claims.failed(error) {
-                    lock(&claims.problem).get_or_insert(Told::plain(error.to_string()));
+                    claims.stop(Told::plain(error.to_string()));
                 }
             }
         }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::claimed::NotOurs;
-use super::report::PassReport;
 use crate::time::UnixMillis;
 use crate::words::Told;
 
@@ -79,29 +77,5 @@ impl ClaimsReport {
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = [("claimed", self.claimed), ("claim_unknown", self.unknown)];
         counts.into_iter().filter(|(_, count)| *count > 0)
-    }
-}
-
-impl PassReport {
-    /// Counts an object that does not begin here. Returns whether it holds back those after it, where the order
-    /// counts.
-    pub(super) fn not_ours(&mut self, key: &str, why: NotOurs) -> bool {
-        match why {
-            NotOurs::Theirs { instance, had_begun } => {
-                self.claims.released += u64::from(had_begun);
-                self.claims.theirs(key, (instance, true), None);
-                false
-            }
-            NotOurs::Unknown(why) => {
-                self.claims.unknown(key, why);
-                false
-            }
-            NotOurs::Unclaimed => {
-                self.not_begun += 1;
-                // The next pass lists all keys.
-                self.scanned.more_left = true;
-                true
-            }
-        }
     }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::admit::{Admission, Rules, Version, admit};
-use super::claimed::{NotOurs, PassClaims};
 use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, Reading, files_of};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
+use super::not_ours::NotOurs;
 use super::object_state::{ObjectState, Stage, bare};
+use super::pass_claims::PassClaims;
 use super::report::Became;
 use super::settings::{BucketImport, OnChange, OnMissing};
 use crate::convert::Strategy;

@@ -37,7 +37,7 @@ pub enum PassError {
     Journal(#[from] JournalError),
     /// It is not known which files belong to other instances.
     #[error(transparent)]
-    Claims(#[from] ClaimsError),
+    Claims(ClaimsError),
     /// The bucket cannot be listed. The `Display` is for the people who own the bucket.
     #[error("list s3://{bucket}/{prefix}: {}", cause.with_remedy().full())]
     List {
@@ -48,6 +48,16 @@ pub enum PassError {
         /// The store's error.
         cause: StoreError,
     },
+}
+
+impl From<ClaimsError> for PassError {
+    fn from(error: ClaimsError) -> Self {
+        match error {
+            ClaimsError::Journal(error) => Self::Journal(error),
+            ClaimsError::Name(error) => Self::Name(error),
+            error @ (ClaimsError::Unusable(_) | ClaimsError::Refused(_)) => Self::Claims(error),
+        }
+    }
 }
 
 /// The objects that are to be imported.

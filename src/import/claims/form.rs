@@ -89,11 +89,15 @@ pub(super) trait Checked: Clone + Serialize + DeserializeOwned {
         struct Version {
             version: u32,
         }
-        let Version { version } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        // What else is there may be private, and the error of a parser quotes it.
+        let other = |error: serde_json::Error| {
+            format!("it is none of Forebay's (line {}, column {})", error.line(), error.column())
+        };
+        let Version { version } = serde_json::from_slice(bytes).map_err(other)?;
         if version != VERSION {
             return Err(format!("it has version {version}, and this release knows {VERSION}"));
         }
-        let mut value: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let mut value: Self = serde_json::from_slice(bytes).map_err(other)?;
         let sum = value.sum().map_err(|error| error.to_string())?;
         if *value.checksum() == sum { Ok(value) } else { Err("its checksum does not match".to_owned()) }
     }

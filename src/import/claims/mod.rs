@@ -5,6 +5,7 @@
 //! instance knows of them. `decide` says what follows from all of it, without doing anything; [`SharedImport`]
 //! does it.
 
+mod close;
 mod decide;
 mod files;
 mod form;
@@ -12,7 +13,10 @@ mod names;
 mod note;
 mod release;
 mod shared;
+mod stored;
+mod sync;
 
+pub use close::Closed;
 pub use files::{ClaimFiles, FilesPage, ListedFile};
 pub use form::{Claim, ClaimState, claim_name};
 pub(crate) use names::SharedId;
@@ -20,4 +24,4 @@ pub use names::{NameWith, rename_shared};
 pub use note::{ClaimedFile, claimed_files, elsewhere};
 pub use release::{Released, Releasing};
 pub(crate) use shared::Known;
-pub use shared::{Claimed, ClaimsError, Closed, SharedImport, Undelivered};
+pub use shared::{Claimed, ClaimsError, SharedImport, Undelivered};

@@ -132,9 +132,7 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
             (if cause.outlook() == Outlook::Denied { "denied" } else { "refused" }, what)
         }
         CannotPass::Met(PassError::Name(error)) => ("settings", error.to_string()),
-        CannotPass::Met(PassError::Journal(error) | PassError::Claims(ClaimsError::Journal(error))) => {
-            ("journal", error.to_string())
-        }
+        CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),
         CannotPass::Met(PassError::Claims(ClaimsError::Unusable(told))) => {
             let kind = if is_denied(told.masked()) { "denied" } else { "refused" };
             (kind, problem(plan, told.shown(full)))

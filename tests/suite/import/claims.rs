@@ -290,9 +290,7 @@ async fn instances_with_other_settings_and_a_journal_that_is_taken_away_are_refu
     one.passed(&store).await;
     let wrong = BucketImport { prefix: "other/".to_owned(), ..other.import() };
     let refused = pass(Arc::new(wrong), deps(&other.node, &store)).await;
-    let Err(PassError::Claims(ClaimsError::Name(error @ NameError::Fixed { .. }))) = refused else {
-        panic!("{refused:?}")
-    };
+    let Err(PassError::Name(error @ NameError::Fixed { .. })) = refused else { panic!("{refused:?}") };
     assert!(error.to_string().contains("prefix was \"in/\" and is \"other/\""), "{error}");
     // An instance that only knows what others have done is bound, too.
     other.passed(&store).await;

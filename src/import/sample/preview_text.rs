@@ -1,6 +1,6 @@
-//! A preview for people.
+//! A preview as text, for people.
 
-use crate::import::sample::{Preview, PreviewedFile, SampleRow};
+use super::preview::{Preview, PreviewedFile, SampleRow};
 use crate::words::table::table;
 use crate::words::{columns, counted, first_few, grouped, if_any, outside_text};
 
@@ -14,7 +14,7 @@ const BETWEEN: &str = " │ ";
 const INDENT: usize = 2;
 
 /// The whole text, in lines of at most `width` columns where rows stand beside calls.
-pub(super) fn text_of(preview: &Preview, width: usize) -> String {
+pub fn text_of(preview: &Preview, width: usize) -> String {
     let mut lines = Vec::new();
     let half = (width.saturating_sub(columns(BETWEEN)) / 2).max(HALF_MIN);
     for sample in &preview.samples {
