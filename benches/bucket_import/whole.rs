@@ -131,6 +131,7 @@ pub(crate) fn import(folder: &Path, file_type: &str) -> BucketImport {
         modified_after: None,
         on_missing: OnMissing::Skip,
         on_change: OnChange::Ignore,
+        claims: None,
         insert_id_window: None,
         after: None,
         rejects: RejectsPlace::folder(folder.join("rejects"), 1 << 30),

@@ -59,6 +59,8 @@ closed_list! {
         Failed = "failed",
         /// It failed too often.
         GivenUp = "given_up",
+        /// It belongs to another instance.
+        Claimed = "claimed",
     }
 }
 

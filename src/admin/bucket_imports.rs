@@ -1,6 +1,6 @@
 //! Imports of buckets: what their passes found, and what an operator can ask of them. They are part of the
-//! status; `POST /api/imports/{name}/run`, `/reset`, `/retry-rejects`, `/pause`, `/resume` and `/rename` change
-//! something.
+//! status; `POST /api/imports/{name}/run`, `/reset`, `/retry-rejects`, `/pause`, `/resume`, `/rename` and `/release`
+//! change something.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::after_status::AfterStatus;
+use super::claims::{ClaimsReleased, ClaimsStatus};
 use super::file_not_done::FileNotDone;
 use super::notifications::NotificationsStatus;
 use crate::boxed_future::BoxFuture;
@@ -89,6 +90,9 @@ pub struct PassStatus {
     pub part: bool,
     /// Whether the pass was stopped before its end.
     pub stopped: bool,
+    /// Files that belong to other instances, if a journal is shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claims: Option<ClaimsStatus>,
     /// Why the pass could not go on.
     pub failed: Option<PassFailure>,
     /// What a pass would do with objects that it did not read, if none was made.
@@ -212,6 +216,15 @@ pub trait BucketImportsView: Send + Sync + fmt::Debug {
 
     /// Gives the history of the import `old` to the name `new`.
     fn rename(&self, old: SourceId, new: SourceId) -> BoxFuture<'_, Result<Renamed, BucketImportError>>;
+
+    /// Frees the open claims of another instance, whose disk is lost, and begins a pass; with `dry_run`, only
+    /// says which claims there are.
+    fn release(
+        &self,
+        name: SourceId,
+        instance: String,
+        dry_run: bool,
+    ) -> BoxFuture<'_, Result<ClaimsReleased, BucketImportError>>;
 }
 
 /// An import has another name.

@@ -5,6 +5,7 @@ use http::Method;
 use super::bucket_imports::{AskedPass, AskedReset};
 use super::no_route::NoRoute;
 use super::query_parameters::QueryParameters;
+use crate::object::object_key::is_spool_id;
 use crate::sources::SourceId;
 
 /// The longest key of S3, in bytes.
@@ -23,6 +24,8 @@ pub(super) enum BucketImportsRoute {
     Pause(SourceId, bool),
     /// `POST /api/imports/{name}/rename`
     Rename(SourceId, SourceId),
+    /// `POST /api/imports/{name}/release`: the instance, and whether nothing is changed
+    Release(SourceId, String, bool),
 }
 
 /// The route of a path, if it is one of imports of buckets.
@@ -36,6 +39,7 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<B
         "pause" => |name, query| pause(name, query, true),
         "resume" => |name, query| pause(name, query, false),
         "rename" => rename,
+        "release" => release,
         _ => return None,
     };
     if method != Method::POST {
@@ -85,6 +89,13 @@ fn rename(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
     let mut parameters = QueryParameters::of(query, &["to"])?;
     let to = parameters.must("to", |text| SourceId::new(text).ok())?;
     Ok(BucketImportsRoute::Rename(name, to))
+}
+
+fn release(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
+    let mut parameters = QueryParameters::of(query, &["instance", "dry_run"])?;
+    let instance = parameters.must("instance", |text| is_spool_id(text).then(|| text.to_owned()))?;
+    let dry_run = parameters.may("dry_run", yes)?.is_some();
+    Ok(BucketImportsRoute::Release(name, instance, dry_run))
 }
 
 #[cfg(test)]
@@ -149,6 +160,15 @@ mod tests {
             post("/api/imports/orders/rename", ""),
             Some(Err(NoRoute::Query(what))) if what == "to is missing"
         ));
+        let instance = "0123456789abcdef0123456789abcdef";
+        assert_eq!(
+            post("/api/imports/orders/release", &format!("instance={instance}&dry_run=true")),
+            Some(Ok(BucketImportsRoute::Release(id("orders"), instance.to_owned(), true)))
+        );
+        for wrong in ["", "instance=0123", "dry_run=true"] {
+            let route = post("/api/imports/orders/release", wrong);
+            assert!(matches!(route, Some(Err(NoRoute::Query(_)))), "{wrong}");
+        }
         assert_eq!(
             route(&Method::GET, "/api/imports/orders/run", ""),
             Some(Err(NoRoute::Method { allow: "POST" }))

@@ -15,6 +15,7 @@ mod archive_route;
 pub mod archive_view;
 pub mod bucket_imports;
 mod bucket_imports_route;
+mod claims;
 pub mod connection;
 mod console;
 pub mod days;
@@ -55,6 +56,7 @@ pub use bucket_imports::{
     AskedPass, AskedReset, BucketImportError, BucketImportStatus, BucketImportsView, FilePlanned, FileReset,
     FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, RejectsRetried, Renamed,
 };
+pub use claims::{ClaimsReleased, ClaimsStatus, WaitingStatus};
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};
 pub use destinations::{

@@ -234,6 +234,9 @@ impl AdminServer {
                     }
                     BucketImportsRoute::Pause(name, paused) => answer::of(imports.pause(name, paused).await),
                     BucketImportsRoute::Rename(old, new) => answer::of(imports.rename(old, new).await),
+                    BucketImportsRoute::Release(name, instance, dry_run) => {
+                        answer::of(imports.release(name, instance, dry_run).await)
+                    }
                 }
             }
             Route::Import(route) => {

@@ -245,11 +245,8 @@ impl ImportReader {
             prefix: self.prefix.clone(),
             region: self.location.region.clone(),
             kms_key: key.map(str::to_owned),
-            role: None,
-            external_id: None,
-            queue: None,
             after: self.after.clone(),
-            rejects: None,
+            ..PolicyImport::default()
         }
     }
 

@@ -17,6 +17,7 @@ pub mod finding;
 pub mod fix;
 pub mod folders;
 pub mod import;
+mod import_journal;
 mod import_queue;
 mod import_rights;
 mod import_run;
@@ -36,6 +37,7 @@ pub mod tls;
 
 pub use destination_run::{DestinationTest, TestedFunction, test_destination};
 pub use estimate::{Load, Shape};
+pub use import_journal::{JournalRefusal, TriedJournal, test_journal};
 pub use import_queue::ImportQueue;
 pub use import_rights::{DeniedRight, ImportReader, ImportRight};
 pub use import_run::{AccessEnd, ImportTest, ImportTested, test_import};

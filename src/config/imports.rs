@@ -96,7 +96,18 @@ pub(super) fn check(
 pub(super) fn warnings(imports: &[ImportSettings]) -> Vec<String> {
     let mut warnings = Vec::new();
     for import in imports {
-        let ImportSettings { name, prefix, .. } = import;
+        let ImportSettings { name, prefix, journal, serial, insert_id_window, .. } = import;
+        if journal.is_some() && *serial {
+            warnings.push(format!(
+                "import.{name}.serial holds within one instance: several that share a journal read files at once"
+            ));
+        }
+        if journal.is_some() && !insert_id_window.is_zero() {
+            warnings.push(format!(
+                "import.{name}.insert_id_window holds within one instance: rows with equal insert_ids in files of different \
+                 instances are all stored, with equal messageIds"
+            ));
+        }
         if !prefix.is_empty() && !prefix.ends_with('/') {
             warnings.push(format!(
                 "import.{name}.prefix = {prefix:?} does not end with /: keys of other folders may begin with it, too"
@@ -176,9 +187,6 @@ fn settings<'t>(
     let rejects = reader.optional("rejects", rejects);
     let rejects_max = reader.size("rejects_max", REJECTS_MAX, 1 << 20..=100_000_000_000_000);
     let journal = reader.get("journal", None, journal);
-    if journal.is_some() {
-        reader.refuse("journal", "names a shared journal, which is not built yet: only \"local\" works");
-    }
     let after = reader.get("after", After::Nothing, after);
     let of_keys = bucket.as_ref().map(|bucket| {
         let endpoint_of = || endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
@@ -230,6 +238,7 @@ fn settings<'t>(
             rejects,
             rejects_max,
             after,
+            journal,
         })
     };
     (settings(), of_keys)

@@ -16,7 +16,7 @@ impl ImportId {
     }
 
     /// The id with these bits.
-    pub fn of_bits(bits: u128) -> Self {
+    pub const fn of_bits(bits: u128) -> Self {
         Self(bits)
     }
 

@@ -13,12 +13,14 @@ use crate::random::Random;
 
 /// The version of what is kept of a name.
 const VERSION: u32 = 1;
+/// What the setting `journal` says of the journal of this instance.
+const LOCAL: &str = "local";
 
 /// An import that has a name.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedImport {
-    version: u32,
+    pub(super) version: u32,
     /// The import's id.
     pub id: ImportId,
     /// The settings that cannot change; `None`: no file has begun.
@@ -47,11 +49,20 @@ pub struct FixedSettings {
     pub data_type: String,
     /// What new rows do to earlier ones.
     pub strategy: String,
+    /// The journal that several instances share; empty for that of this instance. It can be set later, and
+    /// then no longer changes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub journal: String,
 }
 
 impl NamedImport {
     fn new(random: &dyn Random) -> Self {
-        Self { version: VERSION, id: ImportId::new(random), fixed: None, paused: false }
+        Self::of_id(ImportId::new(random))
+    }
+
+    /// An import with this id, no file of which has begun.
+    pub(super) fn of_id(id: ImportId) -> Self {
+        Self { version: VERSION, id, fixed: None, paused: false }
     }
 
     /// Checks that no setting was changed that cannot change.
@@ -62,7 +73,8 @@ impl NamedImport {
 }
 
 impl FixedSettings {
-    fn each(&self) -> [(&'static str, &str); 7] {
+    fn each(&self) -> [(&'static str, &str); 8] {
+        let journal = if self.journal.is_empty() { LOCAL } else { self.journal.as_str() };
         [
             ("bucket", &self.bucket),
             ("prefix", &self.prefix),
@@ -71,13 +83,17 @@ impl FixedSettings {
             ("source", &self.source),
             ("data_type", &self.data_type),
             ("strategy", &self.strategy),
+            ("journal", journal),
         ]
     }
 
-    /// The settings that differ: name, value here, value there.
-    fn changes<'s>(&'s self, now: &'s Self) -> impl Iterator<Item = Changed> + 's {
+    /// The settings that differ: name, value here, value there. An import may begin to share a journal.
+    pub(super) fn changes<'s>(&'s self, now: &'s Self) -> impl Iterator<Item = Changed> + 's {
         let pairs = self.each().into_iter().zip(now.each());
-        pairs.filter(|((_, was), (_, is))| was != is).map(|((name, was), (_, is))| Changed {
+        let differs = |((name, was), (_, is)): &((&str, &str), (&str, &str))| {
+            was != is && !(*name == "journal" && *was == LOCAL)
+        };
+        pairs.filter(differs).map(|((name, was), (_, is))| Changed {
             name,
             was: was.to_owned(),
             is: is.to_owned(),
@@ -177,7 +193,8 @@ pub fn begin_named(
     let is_new = known.is_none();
     let mut import = known.unwrap_or_else(|| NamedImport::new(random));
     import.check(name, settings)?;
-    let becomes_fixed = begins && import.fixed.is_none();
+    let shares_now = |fixed: &FixedSettings| fixed.journal != settings.journal;
+    let becomes_fixed = begins && import.fixed.as_ref().is_none_or(shares_now);
     if becomes_fixed {
         import.fixed = Some(settings.clone());
     }
@@ -185,6 +202,22 @@ pub fn begin_named(
         journal.change(Change { kept: &[value(name, &import)?], ..Change::default() })?;
     }
     Ok(import.id)
+}
+
+/// Gives the import with this name the id and the settings under which other instances know it. No file of it
+/// may have begun here. Waits for the disk. One caller at a time may use a name.
+/// Errors: [`NameError`]: nothing has changed.
+pub(super) fn adopt(
+    journal: &dyn Journal,
+    name: &str,
+    (id, settings): (ImportId, &FixedSettings),
+) -> Result<(), NameError> {
+    let import = named(journal, name)?.unwrap_or_else(|| NamedImport::of_id(id));
+    if import.fixed.is_some() {
+        return Err(NameError::Taken(name.to_owned()));
+    }
+    let kept = value(name, &NamedImport { id, fixed: Some(settings.clone()), ..import })?;
+    Ok(journal.change(Change { kept: &[kept], ..Change::default() })?)
 }
 
 /// Notes that an import is paused, or no longer. It may have a name that was not seen before. Waits for the
@@ -204,7 +237,8 @@ pub fn pause(journal: &dyn Journal, name: &str, random: &dyn Random, paused: boo
 pub fn rename(journal: &dyn Journal, old: &str, new: &str) -> Result<ImportId, NameError> {
     let import = named(journal, old)?.ok_or_else(|| NameError::Unknown(old.to_owned()))?;
     // A name that was only seen has no history: a configuration may have been read with the new name already.
-    if old == new || named(journal, new)?.is_some_and(|other| other.fixed.is_some()) {
+    let has_own = |other: NamedImport| other.fixed.is_some() && other.id != import.id;
+    if old == new || named(journal, new)?.is_some_and(has_own) {
         return Err(NameError::Taken(new.to_owned()));
     }
     let removed = KeptValue { kind: KeptOf::Name, by: old.to_owned(), value: None };
@@ -241,6 +275,7 @@ mod tests {
             source: of("web"),
             data_type: of("event"),
             strategy: of("append_only"),
+            journal: String::new(),
         }
     }
 
@@ -266,6 +301,26 @@ mod tests {
             ),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_import_may_begin_to_share_a_journal_and_keeps_it() {
+        let (journal, random) = (journal(), Counting::default());
+        let begin =
+            |settings: &FixedSettings, begins| begin_named(&journal, "events", settings, &random, begins);
+        let shared = FixedSettings { journal: "s3://j/".to_owned(), ..settings() };
+        let id = begin(&settings(), true).unwrap();
+        assert_eq!([begin(&shared, false).unwrap(), begin(&shared, true).unwrap()], [id, id]);
+        for other in [settings(), FixedSettings { journal: "s3://k/".to_owned(), ..settings() }] {
+            let error = begin(&other, false).unwrap_err().to_string();
+            assert!(error.contains("journal was \"s3://j/\" and is \""), "{error}");
+        }
+        assert!(matches!(
+            adopt(&journal, "events", (ImportId::of_bits(77), &shared)),
+            Err(NameError::Taken(_))
+        ));
+        adopt(&journal, "new", (ImportId::of_bits(77), &shared)).unwrap();
+        assert_eq!(begin_named(&journal, "new", &shared, &random, true).unwrap(), ImportId::of_bits(77));
     }
 
     #[test]

@@ -33,6 +33,7 @@ const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
 const CONVERTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("converters");
 const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
 const AFTER: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("after");
+const CLAIMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("claims");
 /// Bytes of the database that are kept in memory. Each import reads and writes one record, and the counts of
 /// its rows if they are known by their content.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -396,7 +397,7 @@ fn with_table(database: Database) -> Result<Database, JournalError> {
     begun.open_table(RECORDS).map_err(JournalError::of)?;
     begun.open_table(ROWS).map_err(JournalError::of)?;
     begun.open_table(LINKS).map_err(JournalError::of)?;
-    for kind in [KeptOf::Name, KeptOf::Converter, KeptOf::Object, KeptOf::After] {
+    for kind in [KeptOf::Name, KeptOf::Converter, KeptOf::Object, KeptOf::After, KeptOf::Claim] {
         begun.open_table(table_of(kind)).map_err(JournalError::of)?;
     }
     begun.commit().map_err(JournalError::of)?;
@@ -409,6 +410,7 @@ fn table_of(kind: KeptOf) -> TableDefinition<'static, &'static str, &'static [u8
         KeptOf::Converter => CONVERTERS,
         KeptOf::Object => OBJECTS,
         KeptOf::After => AFTER,
+        KeptOf::Claim => CLAIMS,
     }
 }
 

@@ -12,6 +12,8 @@ pub enum KeptOf {
     /// An imported object that is still to be tagged, moved or deleted, by the same; and the prefixes to
     /// which objects were moved.
     After,
+    /// Whose an object is if several instances share a journal, by the import's id and the claim's name.
+    Claim,
 }
 
 /// A value that takes the place of the one before; `None`: there is no value any more.

@@ -8,6 +8,7 @@
 //! [`files_import`] is the reading side of several files. This room does not know the command line.
 
 pub mod bucket_import;
+pub mod claims;
 pub mod collector_target;
 pub mod converted;
 mod counters;
@@ -34,6 +35,7 @@ mod known_imports;
 mod new_rows;
 pub mod notifications;
 mod objects_in_use;
+mod on_disk;
 mod options_hash;
 mod own_thread;
 pub mod part;

@@ -1,4 +1,5 @@
-//! Keeps the records of [`SharedProgress`](super::SharedProgress) as small objects in S3, one for each file.
+//! Keeps the records of [`SharedProgress`](super::SharedProgress), and the journals that several instances share,
+//! as small objects in S3, one for each file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,12 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Unusable;
+use super::claims::{ClaimFiles, FilesPage, ListedFile};
 use super::discovery::inputs::{location_of, s3_folder};
 use super::shared_progress::{Answer, SharedRecords, Stored, Tag, WriteError};
 use crate::log::ImportKey;
 use crate::object::{ObjectKey, S3Location};
-use crate::store::reader::{ByteRange, Store};
-use crate::store::{Outlook, Put, PutMode, StoreError};
+use crate::store::reader::{ByteRange, ListFrom, Listed, Store};
+use crate::store::{ObjectVersion, Outlook, Put, PutMode, StoreError};
 use crate::words::Told;
 
 /// The most bytes of a record. The record has the file's name, which S3 limits to 1,024 bytes.
@@ -79,42 +81,104 @@ fn failed(error: StoreError) -> WriteError {
 
 impl SharedRecords for S3Records {
     fn read(&self, key: ImportKey) -> Answer<'_, Option<Stored>> {
-        Box::pin(async move {
-            let key = self.key(&format!("{key}.json"));
-            for _ in 0..READS_MAX {
-                let head = match self.store.head_of(&self.location, &key, None).await {
-                    Err(error) if error.outlook() == Outlook::Missing => return Ok(None),
-                    head => head.map_err(failed)?,
-                };
-                let (version, len) = head.pinned().map_err(failed)?;
-                if len == 0 || len > RECORD_MAX {
-                    let what = format!("{key} is not a record of Forebay's");
-                    return Err(WriteError::Refused(Told::plain(what)));
-                }
-                let whole = ByteRange { from: 0, len };
-                let range = self.store.range(&self.location, &key, Some(version), whole).await;
-                match range.map_err(failed) {
-                    Ok(range) if range.bytes.len() as u64 == len => {
-                        return Ok(Some((range.bytes, Tag(version.etag.clone()))));
-                    }
-                    Ok(_) | Err(WriteError::Changed) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(WriteError::Unknown(Told::plain(format!("{key} changes again and again"))))
-        })
+        Box::pin(async move { self.read_named(&format!("{key}.json")).await })
     }
 
     fn write(&self, key: ImportKey, record: Bytes, replaces: Option<Tag>) -> Answer<'_, Tag> {
+        Box::pin(async move { self.write_named(&format!("{key}.json"), record, replaces).await })
+    }
+}
+
+impl ClaimFiles for S3Records {
+    fn read_file<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Stored>> {
         Box::pin(async move {
-            let put = self.put(&format!("{key}.json"), record);
-            let stored = match &replaces {
-                Some(tag) => self.store.replace(&put, &tag.0).await,
-                None => self.store.put(&put).await,
-            };
-            let stored = stored.map_err(failed)?;
-            stored.etag.map(Tag).ok_or_else(|| WriteError::Refused("the store's answer names no ETag".into()))
+            let read = self.read_named(name).await;
+            // S3 answers 403 for an object that is not there if the whole bucket may not be listed.
+            if let Err(WriteError::Refused(_)) = &read
+                && let Ok(page) = self.list(name, None).await
+                && page.next.is_none()
+                && page.files.iter().all(|file| !file.name.is_empty())
+            {
+                return Ok(None);
+            }
+            read
         })
+    }
+
+    fn read_listed<'a>(&'a self, name: &'a str, tag: &'a Tag) -> Answer<'a, Bytes> {
+        Box::pin(async move {
+            let version = ObjectVersion { etag: tag.0.clone(), id: None };
+            let (key, some) = (self.key(name), ByteRange { from: 0, len: RECORD_MAX });
+            let range = self.store.range(&self.location, &key, Some(&version), some).await.map_err(failed)?;
+            match range.object_len {
+                // It is no record, whatever it begins with.
+                Some(len) if len > RECORD_MAX => Ok(Bytes::new()),
+                Some(len) if len > range.bytes.len() as u64 => {
+                    Err(WriteError::Unknown(Told::plain(format!("{key} was read only in part"))))
+                }
+                _ => Ok(range.bytes),
+            }
+        })
+    }
+
+    fn write_file<'a>(&'a self, name: &'a str, bytes: Bytes, replaces: Option<&'a Tag>) -> Answer<'a, Tag> {
+        Box::pin(self.write_named(name, bytes, replaces.cloned()))
+    }
+
+    fn list<'a>(&'a self, folder: &'a str, next: Option<&'a str>) -> Answer<'a, FilesPage> {
+        Box::pin(async move {
+            let below = format!("{}{folder}", self.prefix);
+            let from = ListFrom { prefix: &below, next, ..ListFrom::default() };
+            let page = self.store.list(&self.location, from).await.map_err(failed)?;
+            let file = |listed: Listed| {
+                let name = listed.key.as_str().strip_prefix(below.as_str())?.to_owned();
+                Some(ListedFile { name, tag: Tag(listed.etag?), at: listed.last_modified })
+            };
+            let files = page.objects.into_iter().filter_map(file).collect();
+            Ok(FilesPage { files, next: page.next })
+        })
+    }
+}
+
+impl S3Records {
+    /// The folder, as a URL that ends with a slash.
+    pub fn url(&self) -> String {
+        format!("s3://{}/{}", self.location.bucket.bucket(), self.prefix)
+    }
+
+    async fn read_named(&self, name: &str) -> Result<Option<Stored>, WriteError> {
+        let key = self.key(name);
+        for _ in 0..READS_MAX {
+            let head = match self.store.head_of(&self.location, &key, None).await {
+                Err(error) if error.outlook() == Outlook::Missing => return Ok(None),
+                head => head.map_err(failed)?,
+            };
+            let (version, len) = head.pinned().map_err(failed)?;
+            if len == 0 || len > RECORD_MAX {
+                let what = format!("{key} is not a record of Forebay's");
+                return Err(WriteError::Refused(Told::plain(what)));
+            }
+            let whole = ByteRange { from: 0, len };
+            let range = self.store.range(&self.location, &key, Some(version), whole).await;
+            match range.map_err(failed) {
+                Ok(range) if range.bytes.len() as u64 == len => {
+                    return Ok(Some((range.bytes, Tag(version.etag.clone()))));
+                }
+                Ok(_) | Err(WriteError::Changed) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(WriteError::Unknown(Told::plain(format!("{key} changes again and again"))))
+    }
+
+    async fn write_named(&self, name: &str, record: Bytes, replaces: Option<Tag>) -> Result<Tag, WriteError> {
+        let put = self.put(name, record);
+        let stored = match &replaces {
+            Some(tag) => self.store.replace(&put, &tag.0).await,
+            None => self.store.put(&put).await,
+        };
+        let stored = stored.map_err(failed)?;
+        stored.etag.map(Tag).ok_or_else(|| WriteError::Refused("the store's answer names no ETag".into()))
     }
 }
 

@@ -11,11 +11,12 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::claimed_files::claimed;
 use super::view::NodeView;
 use crate::admin::{
     ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedImports,
-    AskedObjects, DeliveredObject, Denied, ImportErrors, ImportStatus, Imports, MissingDeliveries, NotShown,
-    Peek, PendingObject,
+    AskedObjects, DeliveredObject, Denied, ImportErrors, ImportStateName, ImportStatus, Imports,
+    MissingDeliveries, NotShown, Peek, PendingObject,
 };
 use crate::archive::first_lines::{FirstLine, first_lines};
 use crate::boxed_future::BoxFuture;
@@ -538,6 +539,9 @@ impl ArchiveView for NodeArchive {
         Box::pin(async move {
             let Some(importer) = self.importer.get() else { return Ok(Imports::default()) };
             let AskedImports { limit, import, only } = asked;
+            if only == Some(ImportStateName::Claimed) {
+                return Ok(claimed(importer, self.node.log.spool_id(), import, limit).await);
+            }
             let known = if import.is_none() && only.is_none() {
                 Importer::newest(importer, limit, JOURNAL_WAIT).await
             } else {

@@ -174,6 +174,7 @@ impl Engine {
         ImportsDeps {
             stores,
             importer: Arc::clone(importer),
+            log: Arc::clone(&self.view.log),
             alarms: Arc::clone(&self.view.alarms),
             metrics: self.outside.metrics.clone(),
             clock: Arc::clone(&self.outside.clock),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::bucket_imports::{ImportStores, plans};
+use super::bucket_imports::{ImportStores, plans, tried_journal};
 use super::policies::new_external_id;
 use super::settings::{node_name, store_settings};
 use crate::admin::BucketImportError;
-use crate::check::{ImportQueue, ImportTest, ImportTested, Reach, test_import};
+use crate::check::report::Group;
+use crate::check::{AccessEnd, ImportQueue, ImportTest, ImportTested, Reach, test_import, test_journal};
 use crate::config::Config;
 use crate::object::ExternalId;
 use crate::runtime::SystemClock;
@@ -40,7 +41,16 @@ pub async fn test_access(config: &Config, name: &SourceId) -> Result<ImportTeste
         ),
     };
     let store = stores.client_of(&plan).await;
-    Ok(test_import(&test, store, Arc::new(SystemClock::new()), &|listed| plan.wants(listed)).await)
+    let wants = |listed: &_| plan.wants(listed);
+    let mut tested = test_import(&test, store, Arc::new(SystemClock::new()), &wants).await;
+    if let Some(tried) = tried_journal(&plan, &stores.own).await? {
+        let (findings, end) = test_journal(&tried);
+        tested.report.groups.push(Group::new(&format!("{} for import {name}", tried.url), findings));
+        if let Some(end) = end.filter(|_| tested.end == AccessEnd::Sound) {
+            tested.end = end;
+        }
+    }
+    Ok(tested)
 }
 
 /// Whether a token service can be asked for the identity of the process.

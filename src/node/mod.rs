@@ -10,6 +10,7 @@ pub mod bucket_imports;
 pub mod bucket_reader;
 pub mod check;
 pub mod chosen_target;
+mod claimed_files;
 pub mod closed_spool;
 pub mod day_wait;
 #[cfg(feature = "dev")]

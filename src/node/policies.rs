@@ -2,6 +2,7 @@
 
 use crate::config::{After, Config, ImportSettings};
 use crate::destinations::settings::{DestinationSettings, ExternalIds, FunctionsAt};
+use crate::import::discovery::inputs::s3_folder;
 use crate::object::Role;
 use crate::policy::{
     Configured, PolicyAfter, PolicyBucket, PolicyDestination, PolicyImport, Template, Values,
@@ -88,6 +89,11 @@ pub fn imports(config: &Config) -> Vec<PolicyImport> {
         queue: settings.discovery.queue().and_then(|queue| queue.arn()?.parse().ok()),
         after: policy_after(&settings.after),
         rejects: settings.rejects_bucket(),
+        journal: settings
+            .journal
+            .as_deref()
+            .and_then(s3_folder)
+            .map(|(bucket, prefix)| (bucket.to_owned(), prefix)),
     };
     config.imports.iter().map(import).collect()
 }

@@ -2,8 +2,8 @@
 
 use super::location::{key_arn, partition, region};
 use super::placeholders::{
-    ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, MOVED, PREFIX, QUEUE, REGION, REGION_HOST,
-    Row,
+    ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, JOURNAL, KMS_KEY, MOVED, PREFIX, QUEUE, REGION,
+    REGION_HOST, Row,
 };
 use super::problem::{Result, missing, no_collector, several, unusable};
 use super::tree::Tree;
@@ -49,6 +49,18 @@ pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<V
         if let Some(PolicyAfter::Move(to)) = &import.after {
             row.set(MOVED, to.as_str());
         }
+    }
+    if item.mentions(JOURNAL[0]) {
+        let none = || {
+            missing(
+                template,
+                "the shared journal",
+                "--config FILE with `journal = \"s3://…/\"` in the [[import]]",
+            )
+        };
+        let (bucket, prefix) = import.journal.as_ref().ok_or_else(none)?;
+        row.set(JOURNAL[0], bucket);
+        row.set(JOURNAL[1], prefix);
     }
     if item.mentions(KMS_KEY) {
         row.set(KMS_KEY, key_arn(template, &place, &of_import)?.as_str());

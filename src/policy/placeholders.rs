@@ -27,7 +27,7 @@ pub(super) const JOURNAL: [&str; 2] = ["JOURNAL_BUCKET", "JOURNAL_PREFIX/"];
 pub(super) const OUTPUT: [&str; 2] = ["OUTPUT_BUCKET", "OUTPUT_PREFIX/"];
 pub(super) const REJECTS: [&str; 2] = ["REJECTS_BUCKET", "REJECTS_PREFIX/"];
 
-/// The placeholders that only templates of the CSV function have.
+/// The placeholders that only templates of the CSV function have, and `JOURNAL` those of imports, too.
 const OF_FUNCTION: [&str; 9] =
     [FUNCTION, QUEUE, FAILURES, JOURNAL[0], JOURNAL[1], OUTPUT[0], OUTPUT[1], REJECTS[0], REJECTS[1]];
 /// Placeholders of `OF_FUNCTION` that are prefixes of object keys.

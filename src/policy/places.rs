@@ -52,7 +52,8 @@ pub(super) fn places<'a>(
         | Template::ImportTrust
         | Template::ImportBucket
         | Template::ImportSqs
-        | Template::ImportQueue => Ok(all),
+        | Template::ImportQueue
+        | Template::ImportJournal => Ok(all),
         Template::Bucket
         | Template::BucketCrossAccount
         | Template::BucketEnforceSseS3

@@ -103,6 +103,8 @@ pub struct PolicyImport {
     pub after: Option<PolicyAfter>,
     /// Where the collector puts rejected rows, if in a bucket.
     pub rejects: Option<BucketString>,
+    /// The bucket and the prefix of the journal that several instances share; `None` if they share none.
+    pub journal: Option<(String, String)>,
 }
 
 /// What an import does with files once they are imported.

@@ -10,7 +10,9 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use super::converter_args::{InferArgs, PreviewArgs};
-use super::run_args::{PauseArgs, RenameArgs, ResetFileArgs, RunArgs, StatusArgs, TestCredentialsArgs};
+use super::run_args::{
+    PauseArgs, ReleaseArgs, RenameArgs, ResetFileArgs, RunArgs, StatusArgs, TestCredentialsArgs,
+};
 use crate::admin::ImportStateName;
 use crate::admin_client::AdminUrl;
 use crate::call::CallKind;
@@ -39,6 +41,8 @@ pub enum ImportCommand {
     ResetFile(Box<ResetFileArgs>),
     /// Give the history of an import of a bucket to another name
     Rename(Box<RenameArgs>),
+    /// Free the files of another instance whose disk is lost
+    Release(Box<ReleaseArgs>),
     /// Test whether an import can read its bucket, and print the statement of each right that is missing
     TestCredentials(TestCredentialsArgs),
     /// Pause an import of a bucket until it is resumed, also through restarts
@@ -369,7 +373,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME", value_parser = SourceId::new)]
     pub import: Option<SourceId>,
 
-    /// Show only files in this state: running, stopped, done, failed or given_up
+    /// Show only files in this state: running, stopped, done, failed, given_up or claimed
     #[arg(long, value_name = "STATE", value_parser = state_name)]
     pub only: Option<ImportStateName>,
 

@@ -60,6 +60,7 @@ pub async fn run(
         ImportCommand::Resume(args) => pause::run(args, false, background, out).await,
         ImportCommand::Status(args) => pause::status(args, background, out).await,
         ImportCommand::Rename(args) => run::rename(args, background, out).await,
+        ImportCommand::Release(args) => run::release(args, background, out).await,
         ImportCommand::TestCredentials(args) => test_credentials::run(args, out).await,
         ImportCommand::List(args) => Ok(list::run(args, out).await?),
     }

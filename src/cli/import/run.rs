@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::resume;
-use super::run_args::{NodeOrSpoolArgs, RenameArgs, RunArgs};
+use super::run_args::{NodeOrSpoolArgs, ReleaseArgs, RenameArgs, RunArgs};
 use crate::admin::{AskedPass, Grant, PassPlanned, PassStatus};
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
@@ -99,6 +99,20 @@ pub(super) async fn rename(
             args.old
         )
     })?;
+    Ok(ended?)
+}
+
+/// Frees the open claims of an instance whose disk is lost.
+/// Errors: [`Failure`]: the shared journal cannot be used, or what waits in the spool is not delivered.
+pub(super) async fn release(
+    args: &ReleaseArgs,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let imports = reached(&args.at, background).await?;
+    let released = imports.release(&args.name, &args.instance, args.dry_run).await;
+    let (released, ended) = settled(imports, released, !args.dry_run).await?;
+    print_either(out, args.at.json, &released, || released.text())?;
     Ok(ended?)
 }
 
@@ -198,6 +212,7 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
     if let Some(rejects) = &pass.rejects {
         lines.push(("rejects:", outside_text_within(rejects, TEXT_BYTES_MAX).to_string()));
     }
+    lines.extend(pass.claims.iter().flat_map(|claims| claims.lines(named_max)));
     if let Some(remedy) = &pass.remedy {
         lines.push(("to fix it:", outside_text_within(remedy, TEXT_BYTES_MAX).to_string()));
     }

@@ -6,6 +6,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches};
 
 use crate::admin_client::AdminUrl;
+use crate::object::object_key::is_spool_id;
 use crate::sources::SourceId;
 
 /// A running node, or a spool, and how the result is printed.
@@ -204,6 +205,41 @@ pub struct RenameArgs {
     /// Where the import is.
     #[command(flatten)]
     pub at: NodeOrSpoolArgs,
+}
+
+/// `forebay import release`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Only for an instance whose disk is lost: its files are imported from their first row, and rows that it had delivered
+come twice, with equal messageIds. `forebay import status` names the instances whose files wait.
+
+Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, or it is this instance, 4 the node or the store
+cannot be reached, 5 access denied.
+
+Example:
+  forebay import release orders --instance 0123456789abcdef0123456789abcdef --dry-run")]
+pub struct ReleaseArgs {
+    /// The import, as in the configuration
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// The id of the instance
+    #[arg(long, value_name = "ID", value_parser = spool_id)]
+    pub instance: String,
+
+    /// Say which files would be free, and change nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub dry_run: bool,
+
+    /// Where the import is.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
+}
+
+fn spool_id(text: &str) -> Result<String, &'static str> {
+    is_spool_id(text)
+        .then(|| text.to_owned())
+        .ok_or("expected 32 hexadecimal digits, as `import status` shows")
 }
 
 /// `forebay import test-credentials`

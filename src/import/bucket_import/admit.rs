@@ -79,6 +79,24 @@ pub(super) fn is_stored(
     })
 }
 
+/// Whether the import of a version would begin or go on, if nobody else had the object. Waits for the disk.
+/// Errors: [`JournalError`]: the journal cannot be read.
+pub(super) fn may_begin(
+    journal: &dyn Journal,
+    importer: &Importer,
+    version: &Version,
+    rules: &Rules,
+) -> Result<bool, JournalError> {
+    let Some(known) = ObjectState::read(journal, rules.id, &version.key)? else { return Ok(true) };
+    let standing = known.standing(&version.etag, version.len, &rules.options);
+    Ok(match standing {
+        Standing::Done => rules.again,
+        Standing::Poison => false,
+        _ if rules.on_change == OnChange::Reprocess => true,
+        _ => !is_stored(importer, &known, standing, (rules.id, &rules.source))?,
+    })
+}
+
 /// Decides about a version. Waits for the disk.
 /// Errors: [`JournalError`]: the journal cannot be used, and nothing begins.
 pub(super) fn admit(

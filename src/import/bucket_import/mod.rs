@@ -2,19 +2,23 @@
 //! and imports those that are wanted, each in the version that was met first.
 //!
 //! [`decide`](Wanted::skips) says what a listing shows to be unwanted. `object_state` knows which version of a
-//! key is imported. `object_import` imports one object, [`pass`] all of them. `after` tags, moves or deletes
-//! those that are imported.
+//! key is imported. `claimed` asks whose a file is that several instances could import. `object_import` imports
+//! one object, [`pass`] all of them. `after` tags, moves or deletes those that are imported.
 
 mod admit;
 mod after;
+mod claimed;
+mod claims_report;
 mod conversions;
 mod converted_file;
 mod decide;
 mod deps;
+mod not_ours;
 mod notified;
 mod object_import;
 mod object_state;
 mod pass;
+mod pass_claims;
 mod planned;
 mod rejected;
 mod report;
@@ -25,6 +29,7 @@ mod sorted_out;
 
 pub use after::settle::{SettledObjects, accept_all_rejects, accept_rejects};
 pub use after::{After, AfterDone, AfterReport, AfterWaits, Waiting, moved_key};
+pub use claims_report::{ClaimsReport, WaitingElsewhere};
 pub use decide::{Skip, Wanted};
 pub use deps::PassDeps;
 pub use notified::{NotifiedEnd, NotifiedObjects};

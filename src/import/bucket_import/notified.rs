@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::after::After;
+use super::after::sweep::after_import;
+use super::claimed::shared;
 use super::conversions::keep;
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
+use super::not_ours::NotOurs;
 use super::object_import::{ObjectEnd, ObjectImport, on_disk};
-use super::pass::{PassError, forget_converters};
+use super::pass::{PassError, forget_converters, never_read_again};
 use super::report::Became;
+use super::scan::Scan;
 use super::settings::BucketImport;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::begin_named;
@@ -17,6 +22,7 @@ use crate::import::journal::Journal;
 use crate::import::run::FileReport;
 use crate::object::ObjectKey;
 use crate::store::reader::Listed;
+use crate::words::Told;
 
 /// What became of an object that a notification names.
 #[derive(Debug)]
@@ -25,6 +31,12 @@ pub enum NotifiedEnd {
     Skipped(Skip),
     /// What became of its files.
     Files(Vec<(Became, FileReport)>),
+    /// It belongs to another instance, with this id.
+    Elsewhere(String),
+    /// Whose it is cannot be known until a person has mended its claim; the text says why.
+    Unknown(String),
+    /// The shared journal cannot be used; the text says why.
+    Unclaimed(Told),
 }
 
 /// The objects of an import that notifications name, as long as its settings stay the same.
@@ -42,6 +54,16 @@ impl NotifiedObjects {
     /// Errors: [`PassError`]: the import cannot be used under its name, or the journal cannot be read.
     pub async fn of(import: Arc<BucketImport>, deps: PassDeps) -> Result<Self, PassError> {
         let id = named(&import, &deps, false).await?;
+        let to = if let Some(After::Move(to)) = &import.after { Some(to.clone()) } else { None };
+        let import = never_read_again(import, &deps.journal, to).await?;
+        // Which files there are is told by the queue, so what others have claimed need not be listed.
+        let deps = PassDeps { scan: Scan::Nothing, ..deps };
+        let known = shared(ObjectImport::new(Arc::clone(&import), deps.clone(), id)).await?;
+        let mut id = known.id;
+        if !known.share_name().await? {
+            // Another instance has made the name just now: its id counts.
+            id = shared(ObjectImport::new(Arc::clone(&import), deps.clone(), id)).await?.id;
+        }
         let objects = Self { import, deps, id, begun: OnceCell::new() };
         // Passes do so after each that ended a file, and there may be none.
         forget_converters(&objects.object_import()).await;
@@ -78,9 +100,19 @@ impl NotifiedObjects {
             storage_class: None,
             is_restored: false,
         };
-        Ok(match self.object_import().run(listed).await {
+        let objects = self.object_import();
+        Ok(match objects.run(listed).await {
             ObjectEnd::Skipped(why) => NotifiedEnd::Skipped(why),
-            ObjectEnd::Files(files) => NotifiedEnd::Files(files),
+            ObjectEnd::Files(files) => {
+                after_import(&objects, key).await;
+                NotifiedEnd::Files(files)
+            }
+            ObjectEnd::NotOurs(NotOurs::Theirs { instance, .. }) => NotifiedEnd::Elsewhere(instance),
+            ObjectEnd::NotOurs(NotOurs::Unknown(why)) => NotifiedEnd::Unknown(why),
+            ObjectEnd::NotOurs(NotOurs::Unclaimed) => {
+                let why = objects.claims_problem();
+                NotifiedEnd::Unclaimed(why.unwrap_or_else(|| "the shared journal cannot be used".into()))
+            }
         })
     }
 

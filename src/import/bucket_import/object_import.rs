@@ -11,7 +11,9 @@ use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, Reading, files_of};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
+use super::not_ours::NotOurs;
 use super::object_state::{ObjectState, Stage, bare};
+use super::pass_claims::PassClaims;
 use super::rejected::place::{Set, remove};
 use super::report::Became;
 use super::settings::{BucketImport, OnChange, OnMissing};
@@ -24,6 +26,7 @@ use crate::import::import_sources::WantedSource;
 use crate::import::importer::has_stored;
 use crate::import::journal::{Change, Journal, JournalError};
 use crate::import::objects_in_use::ObjectInUse;
+pub(super) use crate::import::on_disk::on_disk;
 use crate::import::options_hash::short_hash;
 use crate::import::own_thread::on_own_thread;
 use crate::import::reading::Limits;
@@ -51,6 +54,8 @@ const CHANGES_MAX: usize = 5;
 pub(super) enum ObjectEnd {
     /// It is not imported.
     Skipped(Skip),
+    /// It does not begin here, or not now.
+    NotOurs(NotOurs),
     /// What became of its files, or of the object itself if it could not be opened.
     Files(Vec<(Became, FileReport)>),
 }
@@ -61,6 +66,7 @@ pub(super) struct ObjectImport {
     pub(super) deps: PassDeps,
     pub(super) import: Arc<BucketImport>,
     pub(super) id: ImportId,
+    pub(super) claims: Option<PassClaims>,
     pub(super) chosen: Chosen,
     pub(super) reading: Reading,
     /// See [`Begin::limits`].
@@ -107,6 +113,7 @@ struct How {
 /// Why nothing of an object is read: it is skipped, or it ended.
 enum NotBegun {
     Skipped(Skip),
+    NotOurs(NotOurs),
     Ended(Became, FileEnd),
 }
 
@@ -131,7 +138,8 @@ impl ObjectImport {
         };
         let (limits, now) = (limits_of(&import), deps.clock.wall());
         let room = Arc::new(RejectsRoom::new(import.rejects.of(id), import.rejects.max_bytes));
-        Self { deps, import, id, chosen, reading, limits, now, tally: Tally::default(), room }
+        let claims = import.claims.as_ref().map(PassClaims::new);
+        Self { deps, import, id, claims, chosen, reading, limits, now, tally: Tally::default(), room }
     }
 
     /// A hash of all options: an object that was given up is tried again with others.
@@ -154,13 +162,15 @@ impl ObjectImport {
             let begun = match self.begin(&name, listed.clone()).await {
                 Ok(begun) => begun,
                 Err(NotBegun::Skipped(why)) if before.is_empty() => return ObjectEnd::Skipped(why),
-                Err(NotBegun::Skipped(_)) => return ObjectEnd::Files(before),
+                Err(NotBegun::NotOurs(why)) if before.is_empty() => return ObjectEnd::NotOurs(why),
+                Err(NotBegun::Skipped(_) | NotBegun::NotOurs(_)) => return ObjectEnd::Files(before),
                 Err(NotBegun::Ended(became, end)) => {
                     before.push((became, FileReport::new(name, end)));
                     return ObjectEnd::Files(before);
                 }
             };
             let Begun { object, mut state, how, was_open, in_use } = begun;
+            let version = (object.version.etag.clone(), object.len);
             let (is_opened, ends) = self.files((&name, object), how, &mut state).await;
             let is_stopped = ends.iter().any(|(became, _)| *became == Became::Stopped);
             state.has_calls |= ends.iter().any(|(_, report)| has_stored(report.progress));
@@ -178,9 +188,12 @@ impl ObjectImport {
             } else {
                 (state.stage, state.given_up_with) = (Stage::Poison, self.options());
             }
-            if let Err(error) = self.write_end(state, listed.key.as_str(), &ends).await {
+            let is_done = state.stage == Stage::Done;
+            match self.write_end(state, listed.key.as_str(), &ends).await {
+                Ok(()) if is_done => self.stored_all(listed.key.as_str(), version, &ends),
+                Ok(()) => {}
                 // The object is open in the journal, so the next pass looks at its files again.
-                tracing::warn!(%error, "the end of an object's import is not recorded");
+                Err(error) => tracing::warn!(%error, "the end of an object's import is not recorded"),
             }
             drop(in_use);
             if may_begin_again {
@@ -223,6 +236,9 @@ impl ObjectImport {
         let now = Listed { len, etag, last_modified, ..listed };
         if let Some(why) = Wanted::of(&self.import).skips(&now) {
             return Err(NotBegun::Skipped(why));
+        }
+        if let Some(why) = self.not_ours(Version::of(&object)).await? {
+            return Err(NotBegun::NotOurs(why));
         }
         match self.admitted(Version::of(&object)).await? {
             Admission::LeftOut { is_new } => {
@@ -292,7 +308,9 @@ impl ObjectImport {
         };
         match self.head(&self.name_of(key), &listed).await {
             Ok((object, _)) => Ok(Version::of(&object)),
-            Err(NotBegun::Skipped(_) | NotBegun::Ended(Became::Missing, _)) => Err(None),
+            Err(NotBegun::Skipped(_) | NotBegun::NotOurs(_) | NotBegun::Ended(Became::Missing, _)) => {
+                Err(None)
+            }
             Err(NotBegun::Ended(_, end)) => Err(Some(end)),
         }
     }
@@ -607,16 +625,6 @@ impl ObjectImport {
     ) -> Result<T, JournalError> {
         on_disk(&self.deps.journal, work).await
     }
-}
-
-/// Does work with a journal on a thread that may wait for the disk.
-pub(super) async fn on_disk<T: Send + 'static, E: From<JournalError> + Send + 'static>(
-    journal: &Arc<dyn Journal>,
-    work: impl FnOnce(&dyn Journal) -> Result<T, E> + Send + 'static,
-) -> Result<T, E> {
-    let journal = Arc::clone(journal);
-    let done = tokio::task::spawn_blocking(move || work(&*journal)).await;
-    done.unwrap_or_else(|error| Err(JournalError::of(error).into()))
 }
 
 /// Whether a listing shows that there is no object with this key.

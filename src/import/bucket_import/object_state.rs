@@ -116,6 +116,11 @@ impl ObjectState {
         Self { replaced, ..Self::open(etag, size, file.version(replaced)) }
     }
 
+    /// The tag, without quotes, and the length of the version.
+    pub(super) fn version(&self) -> (String, u64) {
+        (self.etag.clone(), self.size)
+    }
+
     /// This state at another stage.
     pub(super) fn at(self, stage: Stage) -> Self {
         Self { stage, ..self }

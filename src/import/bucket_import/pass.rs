@@ -9,6 +9,7 @@ use super::admit::is_stored;
 use super::after::After;
 use super::after::moved::moved_below;
 use super::after::sweep::{after_import, sweep};
+use super::claimed::shared;
 use super::conversions::{forget_unneeded, keep};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
@@ -17,6 +18,7 @@ use super::report::{Became, PassReport};
 use super::scan::Scan;
 use super::settings::BucketImport;
 use super::sorted_out::{Left, SortedOut};
+use crate::import::claims::ClaimsError;
 use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::own_thread::bug;
@@ -36,6 +38,9 @@ pub enum PassError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// It is not known which files belong to other instances.
+    #[error(transparent)]
+    Claims(ClaimsError),
     /// The bucket cannot be listed. The `Display` is for the people who own the bucket.
     #[error("list s3://{bucket}/{prefix}: {}", cause.with_remedy().full())]
     List {
@@ -46,6 +51,16 @@ pub enum PassError {
         /// The store's error.
         cause: StoreError,
     },
+}
+
+impl From<ClaimsError> for PassError {
+    fn from(error: ClaimsError) -> Self {
+        match error {
+            ClaimsError::Journal(error) => Self::Journal(error),
+            ClaimsError::Name(error) => Self::Name(error),
+            error @ (ClaimsError::Unusable(_) | ClaimsError::Refused(_)) => Self::Claims(error),
+        }
+    }
 }
 
 /// The objects that are to be imported.
@@ -87,8 +102,10 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let id = on_disk(&deps.journal, begin_as(false)).await?;
     let to = if let Some(After::Move(to)) = &import.after { Some(to.clone()) } else { None };
     let import = never_read_again(import, &deps.journal, to).await?;
-    let objects = Arc::new(ObjectImport::new(import, deps, id));
-    let found = found(&objects).await?;
+    let objects = Arc::new(shared(ObjectImport::new(import, deps, id)).await?);
+    let id = objects.id;
+    let mut found = found(&objects).await?;
+    found.report.claims.problem = objects.claims_problem();
     if found.is_stopped || found.objects.is_empty() {
         let mut report = PassReport { after: sweep(&objects).await?, ..found.unread() };
         objects.look_after_rejects(&mut report).await;
@@ -96,8 +113,9 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     }
     let Found { objects: mut wanted, mut report, .. } = found;
     // A file is about to begin: from now on the settings that say which files there are cannot change.
+    let is_shared = objects.share_name().await?;
     let begun = on_disk(&objects.deps.journal, begin_as(true)).await?;
-    if begun != id {
+    if begun != id || !is_shared {
         // The name was given to another import since the listing: what that one has done is not known here.
         report.not_begun = wanted.len() as u64;
         return Ok(report);
@@ -107,6 +125,8 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     wanted.sort_by(|one, other| in_order(one).cmp(&in_order(other)));
     import_all(Arc::clone(&objects), wanted, &mut report).await;
     objects.look_after_rejects(&mut report).await;
+    objects.close_claims().await;
+    report.claims.problem = objects.claims_problem();
     // A converter is no longer needed when the last file that began with it ends.
     if report.files_that(Became::Done) > 0 {
         forget_converters(&objects).await;
@@ -162,6 +182,7 @@ async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mu
         if objects.deps.stop.is_cancelled() || (is_serial && holds_back) {
             break;
         }
+        objects.close_claims().await;
         let Some(listed) = wanted.next() else { break };
         let objects = Arc::clone(&objects);
         tasks.spawn(async move {
@@ -184,6 +205,7 @@ fn count(ended: Result<(String, ObjectEnd), tokio::task::JoinError>, report: &mu
             report.skip(why);
             return false;
         }
+        Ok((key, ObjectEnd::NotOurs(why))) => return report.not_ours(&key, why),
         Ok((key, ObjectEnd::Files(files))) => {
             if files.iter().any(|(became, _)| !became.is_settled()) {
                 report.scanned.left(key);
@@ -216,6 +238,9 @@ async fn found(objects: &ObjectImport) -> Result<Found, PassError> {
             };
             found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
         }
+    }
+    if objects.deps.scan == Scan::Nothing {
+        return Ok(found);
     }
     let mut next: Option<String> = None;
     loop {
@@ -290,6 +315,8 @@ async fn sorted(
         SortedOut::of(journal, &stored, &rules, wanted)
     };
     let SortedOut { known, left_out, given_up: given, left } = on_disk(&objects.deps.journal, sorted).await?;
+    let (left, elsewhere) = objects.sort_claimed(left).await?;
+    report.claims.add(elsewhere);
     report.known += known;
     report.given_up += given.len() as u64;
     report.skip_more(Skip::Changed, left_out);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::after::AfterReport;
+use super::claims_report::ClaimsReport;
 use super::decide::Skip;
 use super::scan::Scanned;
 use crate::import::file_error::FileError;
@@ -88,6 +89,8 @@ pub struct PassReport {
     pub rejects_full: bool,
     /// Why rejected rows are still in the folder that belong in a store.
     pub rejects_not_moved: Option<FileError>,
+    /// Which files belong to other instances.
+    pub claims: ClaimsReport,
     /// What a later pass must know.
     pub scanned: Scanned,
     /// What was done with imported objects.

@@ -101,6 +101,11 @@ pub async fn reset_object(
 ) -> Result<ResetObject, ResetError> {
     let objects = objects_of(import, deps).await?;
     let (id, name) = (objects.id, objects.name_of(key));
+    if let Some(instance) = objects.elsewhere(key).await? {
+        return Err(ResetError::Refused(format!(
+            "{name} belongs to the instance {instance}, which has its rows: reset it there"
+        )));
+    }
     let by = key.to_owned();
     if on_disk(&objects.deps.journal, move |journal| ObjectState::read(journal, id, &by)).await?.is_none() {
         return Err(ResetError::Refused(nothing(&objects.import.name, &name, key)));

@@ -9,6 +9,8 @@ pub enum Scan {
     /// All of them.
     #[default]
     Full,
+    /// None: what is left to do with files that are imported is done.
+    Nothing,
     /// Those after a key, and these ones before it.
     After {
         /// The key.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::after::After;
 use super::rejected::place::RejectsPlace;
 use crate::convert::Converter;
+use crate::import::claims::SharedImport;
 use crate::import::import_names::FixedSettings;
 use crate::import::row_errors::OnRowError;
 use crate::object::S3Location;
@@ -74,6 +75,8 @@ pub struct BucketImport {
     pub on_change: OnChange,
     /// What happens to an object once all of its rows are stored; `None`: nothing.
     pub after: Option<After>,
+    /// What several instances share, if they do.
+    pub claims: Option<Arc<SharedImport>>,
     /// Where rejected rows are kept.
     pub rejects: RejectsPlace,
     /// The folder for temporary copies of archives.
@@ -96,6 +99,7 @@ impl BucketImport {
             source: self.source.to_string(),
             data_type: self.converter.data_type().name().to_owned(),
             strategy: self.converter.strategy().name().to_owned(),
+            journal: self.claims.as_ref().map_or_else(String::new, |claims| claims.url().to_owned()),
         }
     }
 }

@@ -224,6 +224,10 @@ impl Work {
                 let end = of_files(files.iter().map(|(became, _)| *became));
                 RecordEnded { files, ..ended(end, name, None) }
             }
+            // The claim is durable: the other instance finds the file by itself.
+            Ok(NotifiedEnd::Elsewhere(_)) => ended(RecordEnd::Settled, name, None),
+            Ok(NotifiedEnd::Unknown(why)) => ended(RecordEnd::GivenUp, name, Some(why)),
+            Ok(NotifiedEnd::Unclaimed(why)) => ended(RecordEnd::Failed, name, Some(why.to_string())),
             Err(error) => ended(RecordEnd::Failed, name, Some(error.to_string())),
         }
     }

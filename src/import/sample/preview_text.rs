@@ -1,4 +1,4 @@
-//! A preview for people.
+//! A preview as text, for people.
 
 use super::preview::{Preview, PreviewedFile, SampleRow};
 use crate::words::table::table;

@@ -6,6 +6,7 @@ use super::plan::ImportStores;
 use crate::alarms::Alarms;
 use crate::import::Importer;
 use crate::live::LiveView;
+use crate::log::Reports;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::time::Clock;
@@ -17,6 +18,8 @@ pub struct ImportsDeps {
     pub stores: ImportStores,
     /// Takes the rows, and has the journal.
     pub importer: Arc<Importer>,
+    /// What is delivered, and the id of this instance.
+    pub log: Arc<dyn Reports>,
     /// Raises alarms.
     pub alarms: Arc<Alarms>,
     /// Counts passes.

@@ -21,9 +21,11 @@ mod resetting;
 mod retrying;
 mod running;
 mod scan_memory;
+mod sharing;
 
 pub use deps::ImportsDeps;
 pub use plan::{ImportPlan, ImportStores, OfNode, Puts, plans};
 pub use previewing::{converter_path, preview_import};
 pub use reached::ImportsAt;
 pub use running::BucketImports;
+pub(super) use sharing::tried_journal;

@@ -1,7 +1,7 @@
 //! One import of a bucket: passes over it, one at a time, and what they found.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -22,10 +22,12 @@ use crate::alarms::AlarmKind;
 use crate::import::bucket_import::{
     BucketImport, PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass,
 };
+use crate::import::claims::SharedImport;
 use crate::import::{Counters, NameError, watched_rows};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
+use crate::sources::SourceId;
 use crate::store::changer::StoreChanger;
 use crate::store::reader::StoreReader;
 use crate::store::s3::S3Store;
@@ -40,6 +42,14 @@ const NAMED_IN_STATUS: usize = 20;
 pub(super) struct Ask {
     pub(super) pass: AskedPass,
     pub(super) answer: oneshot::Sender<PassStatus>,
+}
+
+impl Ask {
+    /// A pass over all keys whose end nobody waits for.
+    pub(super) fn unanswered(name: SourceId) -> Self {
+        let pass = AskedPass { name, from: None, to: None, again: false, dry_run: false };
+        Self { pass, answer: oneshot::channel().0 }
+    }
 }
 
 /// What is known of an import.
@@ -78,6 +88,8 @@ pub(super) struct OneImport {
     pub(super) notifications: Option<Arc<Notifications>>,
     /// Held while rejected rows are read again.
     pub(super) retrying: tokio::sync::Mutex<()>,
+    /// What instances share of it, or why that cannot be used.
+    pub(super) claims: OnceLock<Result<Option<Arc<SharedImport>>, String>>,
     seen: Mutex<Seen>,
 }
 
@@ -91,6 +103,7 @@ impl OneImport {
             pausing: Pausing::default(),
             notifications,
             retrying: Default::default(),
+            claims: OnceLock::new(),
             seen: Mutex::default(),
         }
     }
@@ -129,8 +142,9 @@ impl OneImport {
                 continue;
             }
             let scans = self.plan.settings.discovery.scans();
-            if scans || asked.is_some() {
-                let scan = self.next_scan(of);
+            let goes_on = self.plan.goes_on_after_files();
+            if scans || goes_on || asked.is_some() {
+                let scan = if scans || asked.is_some() { self.next_scan(of) } else { Scan::Nothing };
                 let made = self.pass(&store, of, (&stop, scan.clone())).await;
                 self.note(&made, of, &scan);
                 if self.stop.is_cancelled() {
@@ -149,7 +163,7 @@ impl OneImport {
                     Some(next) => ask = Some(next),
                     None => return,
                 },
-                () = tokio::time::sleep(interval), if scans => {}
+                () = tokio::time::sleep(interval), if scans || goes_on => {}
             }
         }
     }
@@ -229,6 +243,7 @@ impl OneImport {
         let mut import = self.plan.import()?;
         import.rejects.was_full = lock(&self.seen).rejects_full;
         import.rejects.in_store = self.plan.rejects_in_store(&self.deps.stores)?;
+        import.claims = self.claims()?;
         Ok(import)
     }
 
@@ -303,6 +318,7 @@ impl OneImport {
         {
             let scans = &mut lock(&self.seen).scans;
             match &made.report {
+                _ if *scan == Scan::Nothing => {}
                 Ok(report) if of_range => scans.note_range(report),
                 Err(_) if of_range => {}
                 Ok(report) if !made.stopped => scans.note(scan, report, self.deps.clock.monotonic()),
@@ -317,7 +333,7 @@ impl OneImport {
             }
             Ok(report) => {
                 let found = PassStatus { part: *scan != Scan::Full, ..pass_status(&self.plan, made, false) };
-                self.worked(report, found, of_range);
+                self.worked(report, found, (of_range, *scan != Scan::Nothing));
             }
         }
     }
@@ -377,8 +393,8 @@ impl OneImport {
         format!("{} (rejected rows)", self.name())
     }
 
-    /// Notes what a pass found. `of_range`: a person asked for keys of a range.
-    fn worked(&self, report: &PassReport, mut found: PassStatus, of_range: bool) {
+    /// Notes what a pass found. `of_range`: a person asked for keys of a range. `has_listed`: it listed keys.
+    fn worked(&self, report: &PassReport, mut found: PassStatus, (of_range, has_listed): (bool, bool)) {
         let whole = !of_range && !found.part;
         self.count_pass(if found.stopped { "stopped" } else { "done" });
         if report.rows > 0 || report.files.keys().any(|became| !became.is_settled()) {
@@ -404,8 +420,9 @@ impl OneImport {
             Some(what) => alarms.raise(AlarmKind::BucketImport, &self.of_rejects(), what),
             None => alarms.clear(AlarmKind::BucketImport, &self.of_rejects()),
         }
+        let claims = self.claims_problem(&found);
         let files = refused_files(self.name(), self.plan.reader().ok().as_ref(), report);
-        let refused = files.into_iter().chain(refused_after(&self.plan, &report.after));
+        let refused = claims.into_iter().chain(files).chain(refused_after(&self.plan, &report.after));
         after_status::show(&self.deps.metrics, self.name(), &report.after);
         match refused.reduce(|one, other| format!("{one}; {other}")) {
             Some(what) if !self.pausing.now() => {
@@ -420,7 +437,7 @@ impl OneImport {
         if whole {
             self.show(report, &mut seen.gauges);
         }
-        if !of_range {
+        if !of_range && has_listed {
             let label = ImportLabel { import: self.name().to_owned() };
             let at = UnixMillis(found.ended_ms).since(UnixMillis(0));
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
@@ -429,7 +446,12 @@ impl OneImport {
         if whole {
             seen.whole = Some(found.clone());
         }
-        seen.last = Some(found);
+        match &mut seen.last {
+            Some(last) if !has_listed => {
+                (last.after, last.claims, last.rejects) = (found.after, found.claims, found.rejects);
+            }
+            last => *last = Some(found),
+        }
     }
 
     fn count_pass(&self, became: &'static str) {
@@ -443,7 +465,7 @@ impl OneImport {
         let skipped = report.skipped.iter().map(|(why, count)| (why.slug(), *count));
         let files = report.files.iter().map(|(became, count)| (became.slug(), *count));
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for (became, count) in fixed.into_iter().chain(skipped).chain(files) {
+        for (became, count) in fixed.into_iter().chain(skipped).chain(files).chain(report.claims.counts()) {
             // An object may be skipped as changed, or be a file that changed.
             *counts.entry(became).or_default() += count;
         }

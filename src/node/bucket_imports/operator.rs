@@ -1,8 +1,8 @@
 //! What an operator can ask of the imports of a running node.
 
 use crate::admin::{
-    AskedPass, AskedReset, BucketImportError, BucketImportsView, FilesReset, PassStatus, Paused,
-    RejectsRetried, Renamed,
+    AskedPass, AskedReset, BucketImportError, BucketImportsView, ClaimsReleased, FilesReset, PassStatus,
+    Paused, RejectsRetried, Renamed,
 };
 use crate::boxed_future::BoxFuture;
 use crate::node::view::NodeView;
@@ -55,6 +55,19 @@ impl BucketImportsView for NodeView {
         Box::pin(async move {
             let imports = self.bucket_imports.get();
             imports.ok_or_else(|| BucketImportError::Stopped(old.to_string()))?.rename(old, new).await
+        })
+    }
+
+    fn release(
+        &self,
+        name: SourceId,
+        instance: String,
+        dry_run: bool,
+    ) -> BoxFuture<'_, Result<ClaimsReleased, BucketImportError>> {
+        Box::pin(async move {
+            let imports = self.bucket_imports.get();
+            let imports = imports.ok_or_else(|| BucketImportError::Stopped(name.to_string()))?;
+            imports.release(&name, &instance, dry_run).await
         })
     }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::after_status::{after_status, denied_after};
 use super::plan::ImportPlan;
+use super::sharing::{claims_status, is_denied, problem};
 use crate::admin::{FileNotDone, Grant, PassFailure, PassStatus};
 use crate::check::{DeniedRight, ImportReader};
 use crate::import::bucket_import::{Became, NotDone, PassError, PassReport};
+use crate::import::claims::ClaimsError;
 use crate::import::{FileEnd, FileFault};
 use crate::store::Outlook;
 use crate::time::UnixMillis;
@@ -62,6 +64,7 @@ pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassSta
         not_done: report.not_done.iter().map(|file| not_done(file, full)).collect(),
         after: after_status(plan, &report.after, full),
         rejects: rejects_wait(plan, report, full),
+        claims: claims_status(plan, report, full),
         remedy: reader.zip(denied_file(report)).map(|(reader, denied)| reader.sentence(&denied)),
         ..status
     }
@@ -139,6 +142,11 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
         }
         CannotPass::Met(PassError::Name(error)) => ("settings", error.to_string()),
         CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),
+        CannotPass::Met(PassError::Claims(ClaimsError::Unusable(told))) => {
+            let kind = if is_denied(told.masked()) { "denied" } else { "refused" };
+            (kind, problem(plan, told.shown(full)))
+        }
+        CannotPass::Met(PassError::Claims(error)) => ("settings", error.to_string()),
     };
     PassFailure { kind: kind.to_owned(), what }
 }

@@ -8,6 +8,7 @@ use crate::config::{After as Moves, Config, ImportSettings, OnChange as Changes}
 use crate::import::bucket_import::{
     After, BucketImport, OnChange, OnMissing, RejectsInStore, RejectsPlace, Wanted,
 };
+use crate::import::discovery::inputs::s3_folder;
 use crate::node::policies::policy_after;
 use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
 use crate::queue::{Queue, QueueAddress, Sqs};
@@ -74,6 +75,13 @@ pub fn plans(config: &Config) -> Vec<ImportPlan> {
     ImportPlan::all(&config.imports, &of_node)
 }
 
+/// Where the imports of a node keep what no import may read, in the store of `[s3]`.
+struct OwnPlaces<'i> {
+    rejects: Vec<BucketString>,
+    /// Buckets and prefixes.
+    journals: Vec<(&'i str, String)>,
+}
+
 /// What the keys in a place begin with.
 fn keys_in(place: &BucketString) -> String {
     if place.prefix().is_empty() { String::new() } else { place.below("") }
@@ -83,17 +91,22 @@ impl ImportPlan {
     /// The plans of all imports of a node.
     pub fn all(imports: &[ImportSettings], node: &OfNode<'_>) -> Vec<Self> {
         let kept: Vec<BucketString> = imports.iter().filter_map(ImportSettings::rejects_bucket).collect();
-        imports.iter().map(|import| Self::new(import, &kept, node).without_moved(imports)).collect()
+        let journals = imports.iter().filter_map(|import| s3_folder(import.journal.as_deref()?)).collect();
+        let own = OwnPlaces { rejects: kept, journals };
+        imports.iter().map(|import| Self::new(import, &own, node).without_moved(imports)).collect()
     }
 
-    /// The plan of an import of a node, whose imports keep rejected rows in these places.
-    fn new(settings: &ImportSettings, kept: &[BucketString], node: &OfNode<'_>) -> Self {
+    /// The plan of an import of a node, whose imports have these places.
+    fn new(settings: &ImportSettings, own: &OwnPlaces<'_>, node: &OfNode<'_>) -> Self {
         let is_same_store = settings.endpoint.as_ref().map(|endpoint| endpoint.as_str()) == node.endpoint;
         let is_here = |bucket: &BucketString| is_same_store && bucket.bucket() == settings.bucket.bucket();
         let objects =
             node.written.iter().filter(|bucket| is_here(bucket)).map(|bucket| bucket.below(OBJECTS));
-        let rejects = kept.iter().filter(|bucket| is_here(bucket)).map(keys_in);
-        let mut never: Vec<String> = objects.chain(rejects).collect();
+        let rejects = own.rejects.iter().filter(|bucket| is_here(bucket)).map(keys_in);
+        let is_journal_here =
+            |(bucket, _): &&(&str, String)| is_same_store && *bucket == settings.bucket.bucket();
+        let journals = own.journals.iter().filter(is_journal_here).map(|(_, prefix)| prefix.clone());
+        let mut never: Vec<String> = objects.chain(rejects).chain(journals).collect();
         never.sort();
         never.dedup();
         let rejects_in = settings.rejects_bucket();
@@ -133,6 +146,11 @@ impl ImportPlan {
         self
     }
 
+    /// Whether something may be left to do with files whose rows are stored.
+    pub(super) fn goes_on_after_files(&self) -> bool {
+        self.settings.after != Moves::Nothing || self.rejects_in.is_some() || self.settings.journal.is_some()
+    }
+
     /// What a pass works with. Errors: the settings cannot be used; the text says what to do.
     pub(super) fn import(&self) -> Result<BucketImport, String> {
         let settings = &self.settings;
@@ -154,6 +172,7 @@ impl ImportPlan {
             max_size: *settings.size.end(),
             on_row_error: settings.on_row_error,
             allow_expansion: settings.allow_expansion,
+            claims: None,
             parallel: settings.parallel,
             serial: settings.serial,
             modified_after: settings.modified_after,

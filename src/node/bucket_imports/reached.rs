@@ -14,8 +14,8 @@ use super::one_import::OneImport;
 use super::plan::{ImportStores, plans};
 use super::running::{may_rename, renamed};
 use crate::admin::{
-    AskedPass, AskedReset, BucketImportError, BucketImportStatus, FilesReset, PassStatus, Paused,
-    RejectsRetried, Renamed, import_code,
+    AskedPass, AskedReset, BucketImportError, BucketImportStatus, ClaimsReleased, FilesReset, PassStatus,
+    Paused, RejectsRetried, Renamed, import_code,
 };
 use crate::admin_client::{AdminClient, AdminUrl, AskError};
 use crate::config::Config;
@@ -222,7 +222,28 @@ impl ImportsAt {
                     is_there.then_some(true)
                 })
                 .map_err(refused)?;
-                renamed(&spool.importer, old, new).await.map_err(refused)
+                renamed(&deps_of(spool, config), old, new).await.map_err(refused)
+            }
+        }
+    }
+
+    /// Frees the open claims of another instance, whose disk is lost.
+    /// Errors: [`NodeError`]: there is no such import, or the shared journal cannot be used.
+    pub async fn release(
+        &self,
+        name: &SourceId,
+        instance: &str,
+        dry_run: bool,
+    ) -> Result<ClaimsReleased, NodeError> {
+        match &self.0 {
+            At::Node(client) => {
+                let dry = if dry_run { "&dry_run=true" } else { "" };
+                let path = format!("/api/imports/{name}/release?instance={instance}{dry}");
+                post(client, &path, PASS_PATIENCE).await
+            }
+            At::Spool(spool, config) => {
+                let import = one_import(spool, config, name, CancellationToken::new())?;
+                import.release(instance, dry_run).await.map_err(refused)
             }
         }
     }
@@ -249,10 +270,13 @@ fn one_import(
         let known = config.imports.iter().map(|import| import.name.to_string()).collect();
         refused(BucketImportError::Unknown(name.to_string(), known))
     })?;
+    Ok(OneImport::new(plan, Arc::new(deps_of(spool, config)), stop))
+}
+
+fn deps_of(spool: &OwnSpool, config: &Config) -> ImportsDeps {
     let stores =
         ImportStores { own: Arc::clone(&spool.engine.store), settings: store_settings(config, "import") };
-    let deps = ImportsDeps { live: None, ..spool.engine.imports_deps(&spool.importer, stores) };
-    Ok(OneImport::new(plan, Arc::new(deps), stop))
+    ImportsDeps { live: None, ..spool.engine.imports_deps(&spool.importer, stores) }
 }
 
 fn refused(error: BucketImportError) -> NodeError {

@@ -57,7 +57,7 @@ impl OneImport {
 
     /// The objects of the import. Errors: why they cannot be imported.
     async fn objects(&self, stop: &CancellationToken) -> Result<NotifiedObjects, String> {
-        let import = Arc::new(self.plan().import()?);
+        let import = Arc::new(self.bucket_import()?);
         let deps = self.pass_deps(&self.store().await, None, Counters::default());
         let deps = PassDeps { stop: stop.clone(), ..deps };
         NotifiedObjects::of(import, deps).await.map_err(|error| error.to_string())

@@ -30,7 +30,7 @@ impl OneImport {
     /// Accepts the rejected rows of the object with this key, or of all that are kept because of them. The next
     /// pass does with them what is to be done with imported files.
     async fn accept_rejects(&self, key: Option<&str>) -> Result<FilesReset, BucketImportError> {
-        let import = Arc::new(self.plan().import().map_err(BucketImportError::Failed)?);
+        let import = Arc::new(self.bucket_import().map_err(BucketImportError::Failed)?);
         let deps: PassDeps = self.pass_deps(&self.store().await, None, Counters::default());
         let accepted = match key {
             Some(key) => accept_rejects(import, deps, key).await,

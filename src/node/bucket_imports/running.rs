@@ -14,8 +14,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::deps::ImportsDeps;
 use super::one_import::{Ask, OneImport};
 use super::plan::ImportPlan;
-use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, PassStatus, Renamed};
-use crate::import::{Importer, rename, watched_rows};
+use super::sharing::rename_elsewhere;
+use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, ClaimsReleased, PassStatus, Renamed};
+use crate::import::{rename, watched_rows};
 use crate::lock::lock;
 use crate::sources::SourceId;
 use crate::tasks::{RESTARTS, Supervised, keep};
@@ -188,7 +189,24 @@ impl BucketImports {
         let _second = self.turn_to_rename(second, (&old, &new)).await?;
         // What is enabled from now on waits for its turn.
         self.may_rename(&old, &new)?;
-        renamed(&self.deps.importer, old, new).await
+        renamed(&self.deps, old, new).await
+    }
+
+    /// Frees the open claims of another instance, and begins a pass; with `dry_run`, only says which there are.
+    /// Errors: [`BucketImportError`]: why not, and what to do.
+    pub async fn release(
+        &self,
+        name: &SourceId,
+        instance: &str,
+        dry_run: bool,
+    ) -> Result<ClaimsReleased, BucketImportError> {
+        let released = self.named(name)?.release(instance, dry_run).await?;
+        if !dry_run && released.files > 0 {
+            let asks = lock(&self.state).named(name)?.asks.clone();
+            // Nobody waits for the pass. If others are asked for, one of them lists all keys.
+            drop(asks.try_send(Ask::unanswered(name.clone())));
+        }
+        Ok(released)
     }
 
     /// Waits for the turn of a name, as long as the rename is allowed.
@@ -262,13 +280,15 @@ pub(super) fn may_rename(
     Ok(())
 }
 
-/// Gives the history of `old` to `new` in the journal.
+/// Gives the history of `old` to `new` in the journal, and before that in the one that instances share.
 pub(super) async fn renamed(
-    importer: &Arc<Importer>,
+    deps: &ImportsDeps,
     old: SourceId,
     new: SourceId,
 ) -> Result<Renamed, BucketImportError> {
-    let (importer, journal, name) = (Arc::clone(importer), importer.journal(), new.to_string());
+    rename_elsewhere(deps, &old, &new).await?;
+    let importer = Arc::clone(&deps.importer);
+    let (journal, name) = (importer.journal(), new.to_string());
     let renaming = tokio::task::spawn_blocking(move || {
         importer.with_names(|| rename(&*journal, old.as_str(), new.as_str()).map(drop))
     });

@@ -42,15 +42,17 @@ impl ScanMemory {
 
     /// Notes a pass that reached its end, over these keys.
     pub(super) fn note(&mut self, scan: &Scan, report: &PassReport, now: Duration) {
+        let before = match scan {
+            Scan::Full => None,
+            Scan::After { key, .. } => Some(key.clone()),
+            // Nothing was listed, so nothing new is known.
+            Scan::Nothing => return,
+        };
         let scanned = &report.scanned;
         let full_at = match (scan, &self.known) {
             (Scan::Full, _) if report.list_requests > REQUESTS_MAX => Some(now),
             (Scan::After { .. }, Some((full_at, _))) => Some(*full_at),
             _ => None,
-        };
-        let before = match scan {
-            Scan::Full => None,
-            Scan::After { key, .. } => Some(key.clone()),
         };
         // Nothing new may have come after the key.
         let key = scanned.greatest.clone().max(before);

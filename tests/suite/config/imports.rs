@@ -130,6 +130,12 @@ fn what_is_wrong_is_said() {
         "queue_url = \"https://sqs.a/q\"",
         "queue_url = \"https://sqs.a/q\": is only for discovery = \"sqs\" or \"both\"",
     );
+    assert_eq!(read("").journal, None);
+    assert_eq!(read("journal = \"local\"").journal, None);
+    let shared = read("journal = \"s3://shared/journal/\"").journal;
+    assert_eq!(shared.as_deref(), Some("s3://shared/journal/"));
+    check("journal = \"s3://B\"", "journal = \"s3://B\": a bucket name is 3 to 63");
+    check("journal = \"s3\"", "journal = \"s3\": expected \"local\" or \"s3://bucket/prefix/\"");
     check("parallell = 4", "parallell is unknown: did you mean import.orders.parallel?");
     check("converter = \"none.json\"", "converter = \"none.json\": cannot be read: No such file");
     let several = "[[source]]\nid = \"ios\"\nwrite_keys = [\"k2\"]\n";
@@ -180,14 +186,6 @@ fn notifications_need_a_queue_and_no_order() {
     check(
         &both("https://u:p@sqs.a/1/q"),
         "queue_url = \"https://…@sqs.a/1/q\": expected a URL without user and password",
-    );
-}
-
-#[test]
-fn what_is_not_built_is_refused_by_name() {
-    check(
-        "journal = \"s3://shared/journal/\"",
-        "journal = \"s3://shared/journal/\": names a shared journal, which is not built",
     );
 }
 

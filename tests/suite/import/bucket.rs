@@ -119,6 +119,7 @@ pub(super) fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> Bu
         on_missing: OnMissing::Skip,
         on_change: OnChange::Ignore,
         after: None,
+        claims: None,
         rejects: RejectsPlace::folder(node.dir.path().join("rejects"), 1 << 30),
         temporary: node.dir.path().join("tmp"),
     }

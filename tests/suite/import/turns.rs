@@ -68,6 +68,7 @@ impl Stand {
         let deps = ImportsDeps {
             stores: ImportStores { own, settings },
             importer: Arc::clone(&node.importer),
+            log: node.spool.reports(),
             alarms: Arc::new(Alarms::new(Arc::clone(&clock) as _, Arc::new(metrics.clone()))),
             metrics,
             clock,

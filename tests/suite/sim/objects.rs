@@ -305,6 +305,7 @@ impl Objects {
             modified_after: None,
             on_missing: OnMissing::Skip,
             on_change: OnChange::Ignore,
+            claims: None,
             insert_id_window: None,
             after: None,
             rejects: RejectsPlace::folder(self.rejects(), 1 << 30),

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use super::entry::{AfterEntry, Kept};
 use crate::import::bucket_import::deps::PassDeps;
 use crate::import::bucket_import::object_import::ObjectImport;
+use crate::import::bucket_import::object_state::ObjectState;
+use crate::import::bucket_import::rejected::settled::records_of;
 use crate::import::bucket_import::reset::{ResetError, objects_of};
 use crate::import::bucket_import::settings::BucketImport;
 use crate::import::import_id::ImportId;
 use crate::import::importer::Importer;
 use crate::import::journal::{Change, Journal, JournalError};
 use crate::import::kept::KeptValue;
+use crate::import::record::ImportRecord;
+use crate::sources::SourceId;
 
 /// The objects that one turn looks at. No import of an object can begin during a turn.
 const AT_ONCE: usize = 1_000;
@@ -162,6 +166,65 @@ fn settle_some(
         journal.change(Change { kept: &kept, ..Change::default() })?;
     }
     Ok((keys, more))
+}
+
+/// Settles the objects that are kept because of rejected rows, all of which became calls or were left out since.
+/// A retry that is killed before this leaves it to the next one.
+/// Errors: [`JournalError`]: those of some may be settled, and others not.
+pub(in super::super) async fn settle_stored(objects: &ObjectImport) -> Result<(), JournalError> {
+    let mut next = Some(String::new());
+    while let Some(from) = next.take() {
+        let id = objects.id;
+        let some = move |journal: &dyn Journal| kept_for_rejects(journal, id, &from);
+        let (keys, more) = objects.on_disk(some).await?;
+        for key in keys {
+            let (importer, source) = (Arc::clone(&objects.deps.importer), objects.import.source.clone());
+            let name = objects.name_of(&key);
+            let settle = move |journal: &dyn Journal| {
+                if is_stored_now(journal, &importer, (id, &source), (&name, &key))? {
+                    settle_rejects(journal, &importer, id, &key)?;
+                }
+                Ok(())
+            };
+            objects.on_disk(settle).await?;
+        }
+        next = more;
+    }
+    Ok(())
+}
+
+/// The next keys of objects that are kept because of rejected rows, and the key from which others follow.
+fn kept_for_rejects(
+    journal: &dyn Journal,
+    id: ImportId,
+    from: &str,
+) -> Result<(Vec<String>, Option<String>), JournalError> {
+    let (mut looked_at, mut keys, mut more) = (0, Vec::new(), None);
+    AfterEntry::each_from(journal, id, from, &mut |key, entry| {
+        if looked_at == AT_ONCE {
+            more = Some(key.to_owned());
+            return false;
+        }
+        looked_at += 1;
+        if entry.is_ok_and(|entry| settled(entry).is_some()) {
+            keys.push(key.to_owned());
+        }
+        true
+    })?;
+    Ok((keys, more))
+}
+
+/// Whether no row of an object is rejected any more. Rows that the collector refused are not read again.
+fn is_stored_now(
+    journal: &dyn Journal,
+    importer: &Importer,
+    of: (ImportId, &SourceId),
+    (name, key): (&str, &str),
+) -> Result<bool, JournalError> {
+    let Some(state) = ObjectState::read(journal, of.0, key)? else { return Ok(false) };
+    let records = records_of(journal, importer, of, name, &state)?;
+    let is_settled = |record: &ImportRecord| record.unsettled_rejects() == 0 && record.progress.refused == 0;
+    Ok(!records.is_empty() && records.iter().all(is_settled))
 }
 
 /// The imports of objects, if anything is to be done with them.

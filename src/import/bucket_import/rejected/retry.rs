@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::find::{FoundFile, found, with_rejects};
 use super::outcome::RetryOutcome;
 use super::settled::unsettled_rejects;
+use crate::import::bucket_import::after::settle::settle_stored;
 use crate::import::bucket_import::deps::PassDeps;
 use crate::import::bucket_import::object_import::{ObjectImport, on_disk};
 use crate::import::bucket_import::object_state::ObjectState;
@@ -46,6 +47,12 @@ pub async fn retry_rejects(
     let objects = objects_of(import, deps).await?;
     let id = objects.id;
     if let Some(key) = key {
+        if let Some(instance) = objects.elsewhere(key).await? {
+            return Err(ResetError::Refused(format!(
+                "{} belongs to the instance {instance}, which has its rows: read them again there",
+                objects.name_of(key)
+            )));
+        }
         let by = key.to_owned();
         if on_disk(&objects.deps.journal, move |journal| ObjectState::read(journal, id, &by)).await?.is_none()
         {
@@ -60,6 +67,9 @@ pub async fn retry_rejects(
         if !objects.retry_one(file, (key, dry_run), &mut report).await? {
             break;
         }
+    }
+    if !dry_run {
+        settle_stored(&objects).await?;
     }
     Ok(report)
 }

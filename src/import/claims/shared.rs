@@ -1,0 +1,283 @@
+//! One import that several instances share: which files are this instance's.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::decide::{Look, Turn, look, turn};
+use super::files::ClaimFiles;
+use super::form::{Checked as _, Claim, ClaimState, claim_name};
+use super::note::Note;
+use super::stored::Stored;
+use crate::import::import_id::ImportId;
+use crate::import::import_names::NameError;
+use crate::import::journal::{Journal, JournalError};
+use crate::import::on_disk::on_disk;
+use crate::import::shared_progress::{Tag, WriteError};
+use crate::lock::lock;
+use crate::sources::SourceId;
+use crate::words::Told;
+
+/// How often a claim is written that changes meanwhile, or whose answer is lost.
+pub(super) const TRIES: usize = 5;
+/// The object with which the store shows that it keeps conditions.
+const CONDITIONS: &str = "conditions.json";
+
+/// Why claims cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClaimsError {
+    /// The journal of this instance cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The import cannot be used under its name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The store of the shared journal refuses a request, or cannot be reached.
+    #[error("{}", .0.masked())]
+    Unusable(Told),
+    /// A person has to decide; the text says what.
+    #[error("E-IMPORT-CLAIMS: {0}")]
+    Refused(String),
+}
+
+/// What of a source is not in the bucket yet.
+pub trait Undelivered: Send + Sync + fmt::Debug {
+    /// The first and the last position that the log has of a source and that is not delivered. The first may be
+    /// too low, never too high. `None`: everything is delivered.
+    fn undelivered(&self, source: &SourceId) -> Option<(u64, u64)>;
+}
+
+/// Whose a file is that was to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// This instance's.
+    Ours,
+    /// That of the instance with this id.
+    Theirs(String),
+    /// Not known before a person has decided; the text says why.
+    Waits(String),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    keeps_conditions: bool,
+    pub(super) is_restored: bool,
+    /// When the claims were listed last (monotonic), and with how many requests.
+    pub(super) listed: Option<(Duration, u64)>,
+    pub(super) stored: VecDeque<Stored>,
+}
+
+/// An import that several instances share, for the life of a process.
+#[derive(Debug)]
+pub struct SharedImport {
+    pub(super) files: Arc<dyn ClaimFiles>,
+    url: String,
+    pub(super) instance: String,
+    pub(super) delivered: Arc<dyn Undelivered>,
+    pub(super) state: Mutex<State>,
+    pub(super) closing: tokio::sync::Mutex<()>,
+}
+
+impl SharedImport {
+    /// An import whose shared journal is at `url`, for the instance with this id.
+    pub fn new(
+        files: Arc<dyn ClaimFiles>,
+        url: String,
+        instance: String,
+        delivered: Arc<dyn Undelivered>,
+    ) -> Self {
+        let (state, closing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { files, url, instance, delivered, state, closing }
+    }
+
+    /// The folder of the shared journal, as a URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The id of this instance.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Makes sure that the store keeps conditions: without them, two instances would have one claim. A put that
+    /// must fail shows it. Asks once. Errors: [`ClaimsError`]: it does not, or does not answer.
+    pub async fn ready(&self) -> Result<(), ClaimsError> {
+        if lock(&self.state).keeps_conditions {
+            return Ok(());
+        }
+        let other = Tag("\"00000000000000000000000000000000\"".to_owned());
+        let empty = || Bytes::from_static(b"{}");
+        let ignores = |condition: &str| {
+            ClaimsError::Refused(format!(
+                "the store of {} ignores the condition {condition}, so two instances could import one file: use a store that \
+                 keeps it, or journal = \"local\" and one instance",
+                self.url
+            ))
+        };
+        // The first may make the object, the second must not.
+        if !is_kept(self.files.write_file(CONDITIONS, empty(), None).await)?
+            && !is_kept(self.files.write_file(CONDITIONS, empty(), None).await)?
+        {
+            return Err(ignores("If-None-Match"));
+        }
+        if !is_kept(self.files.write_file(CONDITIONS, empty(), Some(&other)).await)? {
+            return Err(ignores("If-Match"));
+        }
+        lock(&self.state).keeps_conditions = true;
+        Ok(())
+    }
+
+    /// Tries the rights that a shared journal needs: to list, to write and to read, in this order. Nothing is
+    /// changed, but for an object of two bytes if it is not there.
+    pub async fn rights(&self) -> [Result<(), ClaimsError>; 3] {
+        let list = self.files.list("names/", None).await.map(drop).map_err(unusable);
+        let write = self.ready().await;
+        let read = self.files.read_file(CONDITIONS).await.map(drop).map_err(unusable);
+        [list, write, read]
+    }
+
+    /// Whose the files with these keys are, as far as the journal here knows. Waits for the disk.
+    /// Errors: [`JournalError`]: it cannot be read.
+    pub(crate) fn look(
+        &self,
+        journal: &dyn Journal,
+        import: ImportId,
+        key: &str,
+    ) -> Result<Known, JournalError> {
+        let note = Note::read(journal, import, &claim_name(key))?;
+        let since = note.as_ref().and_then(|note| note.since);
+        Ok(match look(note.as_ref(), &self.instance) {
+            Look::Free => Known::Free,
+            Look::Ours => Known::Ours,
+            Look::Theirs { instance, waits } => Known::Theirs { instance, waits, since },
+            Look::Unknown(why) => Known::Unknown(why),
+        })
+    }
+
+    /// Claims a file whose version with this tag and length is about to be imported, unless it is claimed.
+    /// `again`: it is imported again although it may be done. Errors: [`ClaimsError`]: it must not begin now.
+    pub async fn claim(
+        &self,
+        journal: &Arc<dyn Journal>,
+        (import, key): (ImportId, &str),
+        (etag, size): (&str, u64),
+        again: bool,
+    ) -> Result<Claimed, ClaimsError> {
+        let etag = etag.trim_matches('"');
+        let name = claim_name(key);
+        let mut note = self.noted(journal, import, &name).await?;
+        for _ in 0..TRIES {
+            let replaces = match turn(note.as_ref(), &self.instance, (etag, size), again) {
+                Turn::Begin => return Ok(Claimed::Ours),
+                Turn::Leave(instance) => return Ok(Claimed::Theirs(instance)),
+                Turn::Wait(why) => return Ok(Claimed::Waits(why)),
+                Turn::Create => None,
+                Turn::Replace => note.as_ref().map(Note::tag),
+            };
+            let claim = Claim::open(import, key, &self.instance, (etag, size));
+            if self.write(journal, &name, claim, replaces.as_ref(), &mut note).await? {
+                return Ok(Claimed::Ours);
+            }
+        }
+        Err(ClaimsError::Unusable(format!("the claim of {key} changes again and again").into()))
+    }
+
+    /// Writes a claim in place of the one that is known. If it was not written, or nobody knows, what is there
+    /// now is noted: `false`.
+    pub(super) async fn write(
+        &self,
+        journal: &Arc<dyn Journal>,
+        name: &str,
+        claim: Claim,
+        replaces: Option<&Tag>,
+        note: &mut Option<Note>,
+    ) -> Result<bool, ClaimsError> {
+        let revision = note.as_ref().and_then(Note::claim).map_or(0, |known| known.revision) + 1;
+        let (import, claim) = (claim.import, Claim { revision, ..claim });
+        let bytes = claim.written().map_err(JournalError::of)?;
+        let path = path_of(import, name);
+        let is_written = match self.files.write_file(&path, bytes, replaces).await {
+            Ok(tag) => {
+                *note = Some(Note::of_claim(&claim, &tag));
+                true
+            }
+            Err(WriteError::Changed | WriteError::Unknown(_)) => {
+                let there = self.files.read_file(&path).await.map_err(unusable)?;
+                *note = there.map(|(bytes, tag)| Note::of_bytes(&bytes, &tag, None, (import, name)));
+                false
+            }
+            Err(error @ WriteError::Refused(_)) => return Err(unusable(error)),
+        };
+        let notes = vec![(name.to_owned(), note.clone())];
+        on_disk(journal, move |journal| Note::write(journal, import, &notes)).await?;
+        Ok(is_written)
+    }
+
+    pub(super) async fn noted(
+        &self,
+        journal: &Arc<dyn Journal>,
+        import: ImportId,
+        name: &str,
+    ) -> Result<Option<Note>, JournalError> {
+        let name = name.to_owned();
+        on_disk(journal, move |journal| Note::read(journal, import, &name)).await
+    }
+
+    /// The keys whose claims are this instance's and open, once for the life of this value: what an earlier
+    /// process has imported may be delivered by now. Waits for the disk.
+    /// Errors: [`JournalError`]: the journal cannot be read.
+    pub(crate) fn open_before(
+        &self,
+        journal: &dyn Journal,
+        import: ImportId,
+    ) -> Result<Vec<String>, JournalError> {
+        let mut keys = Vec::new();
+        if lock(&self.state).is_restored {
+            return Ok(keys);
+        }
+        Note::each_from(journal, import, "", &mut |_, note| {
+            if let Some(claim) = note.claim()
+                && claim.instance == self.instance
+                && claim.state == ClaimState::Open
+            {
+                keys.push(claim.key.clone());
+            }
+            true
+        })?;
+        lock(&self.state).is_restored = true;
+        Ok(keys)
+    }
+}
+
+/// Whose a file is, as far as the journal here knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Free,
+    Ours,
+    Theirs { instance: String, waits: bool, since: Option<crate::time::UnixMillis> },
+    Unknown(String),
+}
+
+pub(super) fn path_of(import: ImportId, name: &str) -> String {
+    format!("{import}/{name}.json")
+}
+
+/// Whether a write that must fail failed.
+fn is_kept(answer: Result<Tag, WriteError>) -> Result<bool, ClaimsError> {
+    match answer {
+        Ok(_) => Ok(false),
+        Err(WriteError::Changed) => Ok(true),
+        Err(error) => Err(unusable(error)),
+    }
+}
+
+pub(super) fn unusable(error: WriteError) -> ClaimsError {
+    ClaimsError::Unusable(match error {
+        WriteError::Changed => "an object of it changes while it is read".into(),
+        WriteError::Unknown(said) | WriteError::Refused(said) => said,
+    })
+}

@@ -1,0 +1,233 @@
+//! An import that several instances share: its claims, and the commands about them.
+
+use std::sync::Arc;
+
+use super::deps::ImportsDeps;
+use super::one_import::OneImport;
+use super::plan::ImportPlan;
+use crate::admin::{BucketImportError, ClaimsReleased, ClaimsStatus, PassStatus, WaitingStatus};
+use crate::check::{JournalRefusal, TriedJournal};
+use crate::import::bucket_import::{BucketImport, PassReport};
+use crate::import::claims::{ClaimsError, Releasing, SharedImport, Undelivered, rename_shared};
+use crate::import::discovery::inputs::s3_folder;
+use crate::import::s3_records::S3Records;
+use crate::import::{NameError, named};
+use crate::log::Reports;
+use crate::sources::SourceId;
+use crate::store::s3::S3Store;
+use crate::words::Told;
+
+/// What the log of a node has that is not delivered.
+struct InLog(Arc<dyn Reports>);
+
+impl std::fmt::Debug for InLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InLog")
+    }
+}
+
+/// A process without a log.
+#[derive(Debug)]
+struct Nothing;
+
+impl Undelivered for Nothing {
+    fn undelivered(&self, _: &SourceId) -> Option<(u64, u64)> {
+        None
+    }
+}
+
+impl Undelivered for InLog {
+    fn undelivered(&self, source: &SourceId) -> Option<(u64, u64)> {
+        let mut range: Option<(u64, u64)> = None;
+        let mut add = |first: u64, last: u64| {
+            let (from, to) = range.unwrap_or((first, last));
+            range = Some((from.min(first), to.max(last)));
+        };
+        // The seals come last: what is sealed meanwhile is in both.
+        for batch in self.0.open_batches() {
+            if batch.key.source == *source && batch.frames > 0 {
+                add(batch.first, batch.last);
+            }
+        }
+        self.0.each_pending_seal(&mut |pending| {
+            if pending.seal.batch.source == *source {
+                add(pending.seal.first, pending.seal.last);
+            }
+        });
+        range
+    }
+}
+
+/// The shared journal at `url`, in the store of `[s3]` with the collector's own credentials.
+/// Errors: it is no folder in S3; the text says what is expected.
+pub(super) fn records(url: &str, store: &Arc<S3Store>) -> Result<S3Records, String> {
+    S3Records::named("journal", url, Arc::clone(store) as _).map_err(|error| error.to_string())
+}
+
+/// What instances share of an import. Errors: the settings cannot be used; the text says what to do.
+pub(super) fn shared(
+    plan: &ImportPlan,
+    store: &Arc<S3Store>,
+    log: &Arc<dyn Reports>,
+) -> Result<Option<Arc<SharedImport>>, String> {
+    let Some(url) = &plan.settings.journal else { return Ok(None) };
+    let records = records(url, store)?;
+    let (url, instance) = (records.url(), log.spool_id());
+    let shared = SharedImport::new(Arc::new(records), url, instance, Arc::new(InLog(Arc::clone(log))));
+    Ok(Some(Arc::new(shared)))
+}
+
+/// Tries the rights that the shared journal of an import needs; `None`: it has none.
+/// Errors: the settings cannot be used; the text says what to do.
+pub(in crate::node) async fn tried_journal(
+    plan: &ImportPlan,
+    store: &Arc<S3Store>,
+) -> Result<Option<TriedJournal>, String> {
+    let Some(url) = &plan.settings.journal else { return Ok(None) };
+    let records = records(url, store)?;
+    let (name, url) = (plan.settings.name.to_string(), records.url());
+    let place = s3_folder(&url).map(|(bucket, prefix)| (bucket.to_owned(), prefix)).unwrap_or_default();
+    let nobody = Arc::new(Nothing);
+    let shared = SharedImport::new(Arc::new(records), url.clone(), String::new(), nobody);
+    let refusal = |error: ClaimsError| match error {
+        ClaimsError::Unusable(told) => {
+            let is_denied = is_denied(told.masked());
+            JournalRefusal { told, is_denied, is_passing: !is_denied }
+        }
+        other => JournalRefusal { told: Told::plain(other.to_string()), is_denied: false, is_passing: false },
+    };
+    let answers = shared.rights().await.map(|answer| answer.map_err(refusal));
+    Ok(Some(TriedJournal { name, url, place, answers }))
+}
+
+/// Gives a name that instances share to another import name, if `old` is shared. The same again does no harm.
+/// Errors: [`BucketImportError`]: nothing has changed here.
+pub(super) async fn rename_elsewhere(
+    deps: &ImportsDeps,
+    old: &SourceId,
+    new: &SourceId,
+) -> Result<(), BucketImportError> {
+    let failed = |what: String| BucketImportError::Failed(what);
+    let (journal, names) = (deps.importer.journal(), (old.to_string(), new.to_string()));
+    let known = tokio::task::spawn_blocking(move || {
+        Ok::<_, NameError>((named(&*journal, &names.0)?, named(&*journal, &names.1)?))
+    });
+    let known = known.await.map_err(|error| failed(error.to_string()))?;
+    let (of_old, of_new) = known.map_err(|error| failed(error.to_string()))?;
+    let Some(import) = of_old else { return Ok(()) };
+    let Some(fixed) = import.fixed.filter(|fixed| !fixed.journal.is_empty()) else { return Ok(()) };
+    if of_new.is_some_and(|other| other.fixed.is_some() && other.id != import.id) {
+        return Err(BucketImportError::Refused(NameError::Taken(new.to_string()).to_string()));
+    }
+    let records = records(&fixed.journal, &deps.stores.own).map_err(failed)?;
+    let renamed = rename_shared(&records, &deps.log.spool_id(), (old.as_str(), new.as_str())).await;
+    renamed.map_err(|error| refused(&error, deps.live.is_none()))
+}
+
+impl OneImport {
+    /// What instances share of the import. Errors: the settings cannot be used; the text says what to do.
+    pub(super) fn claims(&self) -> Result<Option<Arc<SharedImport>>, String> {
+        let claims = self.claims.get_or_init(|| shared(self.plan(), &self.deps.stores.own, &self.deps.log));
+        claims.clone()
+    }
+
+    /// Frees the open claims of an instance, or says which ones there are.
+    /// Errors: [`BucketImportError`]: why not, and what to do.
+    pub(super) async fn release(
+        &self,
+        instance: &str,
+        dry_run: bool,
+    ) -> Result<ClaimsReleased, BucketImportError> {
+        let shared = self.claims().map_err(BucketImportError::Failed)?;
+        let name = self.name().to_owned();
+        let not_possible = |what: &str| BucketImportError::NotPossible(format!("import {name} {what}"));
+        let none = || not_possible("shares no journal with other instances: nothing of it is claimed");
+        let claims = shared.ok_or_else(none)?;
+        let (journal, of) = (self.deps.importer.journal(), self.name().to_owned());
+        let known = tokio::task::spawn_blocking(move || named(&*journal, &of)).await;
+        let known = known.map_err(|error| BucketImportError::Failed(error.to_string()))?;
+        let known = known.map_err(|error| BucketImportError::Failed(error.to_string()))?;
+        let begun = known.filter(|known| known.fixed.is_some());
+        let id =
+            begun.ok_or_else(|| not_possible("has not looked at its bucket here: make a pass first"))?.id;
+        let journal = self.deps.importer.journal();
+        let released = claims.release(&journal, id, Releasing { instance, dry_run }).await;
+        if !dry_run {
+            // Also if it failed, some may be free.
+            self.want_full_scan();
+        }
+        let released = released.map_err(|error| refused(&error, self.shows_all()))?;
+        let named = |key: String| format!("s3://{}/{key}", import.location.bucket.bucket());
+        Ok(ClaimsReleased {
+            import: name,
+            instance: instance.to_owned(),
+            dry_run,
+            files: released.files,
+            bytes: released.bytes,
+            first: released.first.into_iter().map(named).collect(),
+        })
+    }
+
+    /// What is wrong with the claims of an import, for a person.
+    pub(super) fn claims_problem(&self, found: &PassStatus) -> Option<String> {
+        let claims = found.claims.as_ref()?;
+        let what = claims.problem.clone().or_else(|| claims.unknown_text())?;
+        Some(format!("import {}: {what}", self.name()))
+    }
+}
+
+fn refused(error: &ClaimsError, full: bool) -> BucketImportError {
+    match error {
+        ClaimsError::Unusable(told) => {
+            let what = format!("the shared journal: {}", told.shown(full));
+            if is_denied(told.masked()) {
+                BucketImportError::StoreDenied(what)
+            } else {
+                BucketImportError::StoreFailed(what)
+            }
+        }
+        ClaimsError::Refused(_) => BucketImportError::NotPossible(error.to_string()),
+        ClaimsError::Journal(_) | ClaimsError::Name(_) => BucketImportError::Failed(error.to_string()),
+    }
+}
+
+/// Whether the text about a failure of the shared journal says that a right is missing.
+pub(super) fn is_denied(what: &str) -> bool {
+    what.starts_with("access denied")
+}
+
+/// Why nothing new begins, and what to do.
+pub(super) fn problem(plan: &ImportPlan, what: &str) -> String {
+    let (name, url) = (&plan.settings.name, plan.settings.journal.as_deref().unwrap_or_default());
+    let allow = match is_denied(what) {
+        true => format!(
+            "; `forebay policy import-journal --import {name}` prints the policy that the collector needs"
+        ),
+        false => String::new(),
+    };
+    format!(
+        "the shared journal {url} cannot be used, so no new file begins, and what this instance has claimed goes on: {what}{allow}"
+    )
+}
+
+/// What a pass found of the files of other instances; `None`: no journal is shared.
+pub(super) fn claims_status(plan: &ImportPlan, report: &PassReport, full: bool) -> Option<ClaimsStatus> {
+    plan.settings.journal.as_ref()?;
+    let named = |key: &String| format!("s3://{}/{key}", plan.settings.bucket.bucket());
+    let claims = &report.claims;
+    let waiting = claims.waiting.iter().map(|(instance, waiting)| WaitingStatus {
+        instance: instance.clone(),
+        files: waiting.files,
+        since_ms: waiting.since.map(|at| at.0),
+        first: waiting.first.iter().map(named).collect(),
+    });
+    let unknown_first = claims.unknown_first.as_ref().map(|(key, why)| format!("{}: {why}", named(key)));
+    Some(ClaimsStatus {
+        claimed: claims.claimed,
+        waiting: waiting.collect(),
+        released: claims.released,
+        unknown: claims.unknown,
+        unknown_first,
+        problem: claims.problem.as_ref().map(|told| problem(plan, told.shown(full))),
+    })
+}
