@@ -5,6 +5,7 @@
 //! import that is enabled, and follows changes of the configuration. [`run_import`](ImportsAt::run) does what a command asks
 //! for: in a running node, or in the spool of the configuration.
 
+mod claims_status;
 mod deps;
 mod key_range;
 mod one_import;

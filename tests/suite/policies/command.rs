@@ -51,7 +51,7 @@ fn everything() -> String {
          acl = 'bucket-owner-full-control'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\nexternal_id = 'web-1'\n\
          [[destination]]\nname = 'crm'\ntype = 'lambda'\nfunction = '{HANDLER}'\nrole_arn = '{INVOKER}'\nexternal_id = 'crm-1'\n\
          [[import]]\nname = 'orders'\nbucket = 'files'\nprefix = 'orders/'\ninsert_id_window = '0 s'\n\
-         role_arn = '{IMPORTER}'\nexternal_id = 'orders-1'\n"
+         role_arn = '{IMPORTER}'\nexternal_id = 'orders-1'\njournal = 's3://state/forebay/'\n"
     )
 }
 
