@@ -260,7 +260,7 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
         (failure::DENIED, "access to some files is denied")
     } else if pass.after.as_ref().is_some_and(|after| after.waiting_for("denied") > 0) {
         (failure::DENIED, "what is to be done with imported files is denied")
-    } else if failed || pass.not_begun > 0 {
+    } else if failed || pass.not_begun > 0 || pass.claims.as_ref().is_some_and(|claims| claims.unknown > 0) {
         (failure::FAILED, "some files are not imported")
     } else if pass.rejected > 0 {
         (failure::SOME_REJECTED, "some rows were rejected; `forebay import list` names the files with them")

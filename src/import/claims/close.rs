@@ -22,6 +22,15 @@ pub struct Closed {
     pub lost: Vec<(String, String)>,
 }
 
+/// How a try to close a claim ended.
+enum End {
+    Closed,
+    /// Another instance has the file now.
+    Lost(String),
+    /// The claim cannot be read before a person has decided.
+    Waits,
+}
+
 impl SharedImport {
     /// Notes that all rows of a file are stored: its claim is closed when they are delivered.
     pub(crate) fn stored(
@@ -60,8 +69,10 @@ impl SharedImport {
         let mut due = due.into_iter();
         for stored in due.by_ref() {
             match self.close(journal, import, &stored).await {
-                Ok(None) => closed.closed += 1,
-                Ok(Some(instance)) => closed.lost.push((stored.key, instance)),
+                Ok(End::Closed) => closed.closed += 1,
+                Ok(End::Lost(instance)) => closed.lost.push((stored.key, instance)),
+                // It is counted, and a person is told, as long as the listing shows it.
+                Ok(End::Waits) => lock(&self.state).stored.push_back(stored),
                 Err(error) => {
                     let mut state = lock(&self.state);
                     state.stored.push_back(stored);
@@ -73,21 +84,20 @@ impl SharedImport {
         Ok(closed)
     }
 
-    /// Closes one claim. Returns the instance that has the file now, if it is another one.
+    /// Closes one claim.
     async fn close(
         &self,
         journal: &Arc<dyn Journal>,
         import: ImportId,
         stored: &Stored,
-    ) -> Result<Option<String>, ClaimsError> {
+    ) -> Result<End, ClaimsError> {
         let name = claim_name(&stored.key);
         let mut note = self.noted(journal, import, &name).await?;
         for _ in 0..TRIES {
             let replaces = match closing(note.as_ref(), &self.instance) {
-                Closing::Nothing => return Ok(None),
-                Closing::Lost(instance) => return Ok(Some(instance)),
-                // It is counted, and a person is told, as long as the listing shows it.
-                Closing::Wait(_) => return Ok(None),
+                Closing::Nothing => return Ok(End::Closed),
+                Closing::Lost(instance) => return Ok(End::Lost(instance)),
+                Closing::Wait(_) => return Ok(End::Waits),
                 Closing::Create => None,
                 Closing::Replace => note.as_ref().map(Note::tag),
             };
@@ -96,7 +106,7 @@ impl SharedImport {
             let open = Claim::open(import, &stored.key, &self.instance, (etag, size));
             let claim = Claim { state: ClaimState::Delivered, rows, calls, ..open };
             if self.write(journal, &name, claim, replaces.as_ref(), &mut note).await? {
-                return Ok(None);
+                return Ok(End::Closed);
             }
         }
         Err(ClaimsError::Unusable(format!("the claim of {} changes again and again", stored.key).into()))

@@ -170,6 +170,15 @@ impl SharedImport {
         let etag = etag.trim_matches('"');
         let name = claim_name(key);
         let mut note = self.noted(journal, import, &name).await?;
+        let mut closing = None;
+        if look(note.as_ref(), &self.instance) == Look::Ours {
+            // What was stored of the file may be delivered by now, and more comes: its claim must not be closed
+            // meanwhile.
+            closing = Some(self.closing.lock().await);
+            lock(&self.state).stored.retain(|stored| stored.key != key);
+            note = self.noted(journal, import, &name).await?;
+        }
+        let _until_begun = closing;
         for _ in 0..TRIES {
             let replaces = match turn(note.as_ref(), &self.instance, (etag, size), again) {
                 Turn::Begin => return Ok(Claimed::Ours),

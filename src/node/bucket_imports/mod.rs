@@ -6,6 +6,7 @@
 //! for: in a running node, or in the spool of the configuration.
 
 mod after_status;
+mod claims_status;
 mod deps;
 mod key_range;
 mod notifications;

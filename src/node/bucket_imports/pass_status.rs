@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::after_status::{after_status, denied_after};
+use super::claims_status::{claims_status, is_denied, problem};
 use super::plan::ImportPlan;
-use super::sharing::{claims_status, is_denied, problem};
 use crate::admin::{FileNotDone, Grant, PassFailure, PassStatus};
 use crate::check::{DeniedRight, ImportReader};
 use crate::import::bucket_import::{Became, NotDone, PassError, PassReport};

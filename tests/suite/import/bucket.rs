@@ -344,7 +344,13 @@ pub(super) async fn killed_at(
 }
 
 /// A pass that dies while it waits for its step number `steps`, from 0. The process goes on.
-async fn died_at(node: &Node, store: &FakeStore, import: BucketImport, steps: i64, stores_last: bool) {
+pub(super) async fn died_at(
+    node: &Node,
+    store: &FakeStore,
+    import: BucketImport,
+    steps: i64,
+    stores_last: bool,
+) {
     let plain = deps(node, store);
     let stalls =
         Arc::new(Stalls { target: Arc::clone(&plain.target), steps: AtomicI64::new(steps), stores_last });

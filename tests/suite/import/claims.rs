@@ -17,7 +17,7 @@ use forebay::sources::SourceId;
 use forebay::store::fake::{FakeStore, Step};
 use serde_json::Value;
 
-use super::bucket::{calls, deps, events, files, import, killed_at, lines, put};
+use super::bucket::{calls, deps, died_at, events, files, import, killed_at, lines, put};
 use super::importer::{Node, node};
 
 const JOURNAL: &str = "journal";
@@ -489,6 +489,24 @@ async fn later_versions_and_repetitions_stay_where_the_claim_is() {
     assert_eq!(states(&store), [("in/a.json".to_owned(), "delivered".to_owned())]);
     check_once(&[&one], events("a", 20).chain(events("b", 20)));
     assert_eq!(calls(&other.node).len(), 0);
+}
+
+/// The claim would say that all is delivered while rows of the next version are on one disk alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_is_not_closed_for_one_version_while_the_next_is_imported() {
+    let store = filled(&["a"], 20).await;
+    let one = Instance::new(&store);
+    one.passed(&store).await;
+    put(&store, "in/a.json", lines("b", ROWS)).await;
+    let next = BucketImport { on_change: OnChange::Reprocess, ..one.import() };
+    died_at(&one.node, &store, next.clone(), 1, true).await;
+    one.deliver();
+    let (journal, source) = (Arc::clone(&one.node.journal) as _, SourceId::new("csv").unwrap());
+    let closed = one.shared.close_delivered(&journal, one.import_id(), &source).await.unwrap();
+    assert_eq!((closed.closed, states(&store)[0].1.as_str()), (0, "open"));
+    pass(Arc::new(next), deps(&one.node, &store)).await.unwrap();
+    assert_eq!(states(&store)[0].1, "delivered");
+    check_once(&[&one], events("a", 20).chain(events("b", ROWS)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

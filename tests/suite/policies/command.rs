@@ -52,7 +52,7 @@ fn everything() -> String {
          [[destination]]\nname = 'crm'\ntype = 'lambda'\nfunction = '{HANDLER}'\nrole_arn = '{INVOKER}'\nexternal_id = 'crm-1'\n\
          [[import]]\nname = 'orders'\nbucket = 'files'\nprefix = 'orders/'\ninsert_id_window = '0 s'\n\
          role_arn = '{IMPORTER}'\nexternal_id = 'orders-1'\nafter = 'move:done/'\ndiscovery = 'both'\n\
-         queue_url = 'https://sqs.eu-west-1.amazonaws.com/111122223333/files'\n"
+         journal = 's3://state/forebay/'\nqueue_url = 'https://sqs.eu-west-1.amazonaws.com/111122223333/files'\n"
     )
 }
 
