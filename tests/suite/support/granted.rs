@@ -21,9 +21,12 @@ pub(crate) fn of_destinations() -> BTreeSet<String> {
     actions_of("lambda-destination-invoke")
 }
 
-/// The actions that the policies of who reads the bucket of an import allow.
+/// The actions that the policies of who reads the bucket of an import, and changes it, allow.
 pub(crate) fn of_imports() -> BTreeSet<String> {
-    ["import-read", "import-read-prefix"].iter().flat_map(|template| actions_of(template)).collect()
+    ["import-read", "import-read-prefix", "import-after"]
+        .iter()
+        .flat_map(|template| actions_of(template))
+        .collect()
 }
 
 /// The actions that the statements of one template allow.
