@@ -24,6 +24,22 @@ pub(super) async fn store(store: &dyn Changing, bucket: &str) {
     what_is_not_there_is_missing(store, &to).await;
 }
 
+/// The same for a bucket with versions: tags are those of one version, and a delete hides the last one.
+pub(super) async fn versions(store: &dyn Changing, bucket: &str) {
+    let to = location(bucket, Encryption::SseS3);
+    let first = put(store, &to, "versions", "abc").await;
+    let second = put(store, &to, "versions", "abd").await;
+    assert!(first.id.is_some() && first.id != second.id, "{first:?} {second:?}");
+    let key = object_key(&format!("{FOLDER}versions"));
+    store.tag(&to, &key, &first, &tags(&[("forebay-imported", "orders")])).await.unwrap();
+    assert_eq!(sorted(store, &to, "versions", &first).await, tags(&[("forebay-imported", "orders")]));
+    assert_eq!(sorted(store, &to, "versions", &second).await, tags(&[("kind", "a b+ü")]));
+    assert_eq!(outlook(store.delete(&to, &key, &first.etag).await), Outlook::Changed);
+    store.delete(&to, &key, &second.etag).await.unwrap();
+    assert_eq!(outlook(store.head_of(&to, &key, None).await), Outlook::Missing);
+    store.head_of(&to, &key, second.id.as_deref()).await.unwrap();
+}
+
 /// The version that is stored.
 async fn put(store: &dyn Changing, to: &S3Location, name: &str, bytes: &str) -> ObjectVersion {
     let key = object_key(&format!("{FOLDER}{name}"));

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ServerSideEncryption;
+use aws_sdk_s3::types::{BucketVersioningStatus, ServerSideEncryption, VersioningConfiguration};
 use forebay::object::Encryption;
 use forebay::store::s3::S3Store;
 use forebay::store::{Fault, ObjectStore, PutMode};
@@ -29,6 +29,12 @@ async fn ministack_keeps_the_contract() {
     object_store(&root, BUCKET, "no-such-bucket").await;
     reading::store(&root, BUCKET, "no-such-bucket").await;
     changing::store(&root, BUCKET).await;
+    let client = super::client(&root, REGION);
+    client.create_bucket().bucket("versions").send().await.unwrap();
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    let put = client.put_bucket_versioning().bucket("versions").versioning_configuration(enabled);
+    put.send().await.unwrap();
+    changing::versions(&root, "versions").await;
 }
 
 /// Creates a user without policies; prints its ARN, access key id and secret.

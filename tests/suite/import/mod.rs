@@ -26,6 +26,7 @@ mod node;
 mod notified;
 mod object_sets;
 mod parquet;
+mod proof;
 mod python_tables;
 mod queue_access;
 #[cfg(feature = "lambda")]

@@ -332,16 +332,15 @@ fn exactly_the_actions_that_are_sent_are_granted() {
     assert_eq!(granted::of_destinations().into_iter().collect::<Vec<_>>(), ["lambda:InvokeFunction"]);
     assert_eq!(
         granted::of_imports().into_iter().collect::<Vec<_>>(),
-        ["kms:Decrypt", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]
-    );
-    assert_eq!(
-        granted::actions_of("import-after").into_iter().collect::<Vec<_>>(),
         [
+            "kms:Decrypt",
             "kms:GenerateDataKey",
             "s3:DeleteObject",
             "s3:GetObject",
             "s3:GetObjectTagging",
+            "s3:GetObjectVersion",
             "s3:GetObjectVersionTagging",
+            "s3:ListBucket",
             "s3:PutObject",
             "s3:PutObjectTagging",
             "s3:PutObjectVersionTagging",

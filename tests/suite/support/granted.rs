@@ -21,9 +21,9 @@ pub(crate) fn of_destinations() -> BTreeSet<String> {
     actions_of("lambda-destination-invoke")
 }
 
-/// The actions that the policies of who reads the bucket of an import and its queue allow.
+/// The actions that the policies of who reads the bucket of an import and its queue, and changes its files, allow.
 pub(crate) fn of_imports() -> BTreeSet<String> {
-    ["import-read", "import-read-prefix", "import-sqs"]
+    ["import-read", "import-read-prefix", "import-after", "import-sqs"]
         .iter()
         .flat_map(|template| actions_of(template))
         .collect()

@@ -19,6 +19,11 @@ pub(crate) enum Link {
     /// Requests are passed on, but the connection ends when the answer begins: the store has done the work,
     /// and the client does not know.
     LosesAnswers,
+    /// Of so many pieces of requests, about one ends its connection: before it is passed on, or once its answer begins.
+    Flaky {
+        /// At least 1.
+        one_in: u32,
+    },
 }
 
 /// The proxy. When dropped, it stops accepting.
@@ -86,6 +91,10 @@ async fn connection(
         if link == Link::Up {
             // Either side may end the connection.
             drop(copy_bidirectional(&mut client, &mut server).await);
+        } else if let Link::Flaky { one_in } = link {
+            if flaky(&mut client, &mut server, one_in).await {
+                broken.fetch_add(1, Ordering::Relaxed);
+            }
         } else if lose_answer(&mut client, &mut server).await {
             broken.fetch_add(1, Ordering::Relaxed);
         }
@@ -93,6 +102,34 @@ async fn connection(
     tokio::select! {
         () = pass_on => {}
         _ = state.changed() => {}
+    }
+}
+
+/// Passes on until chance ends the connection. Returns whether it did.
+async fn flaky(client: &mut TcpStream, server: &mut TcpStream, one_in: u32) -> bool {
+    let (mut from_client, mut from_server) = (vec![0; 65_536], vec![0; 65_536]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut from_client) => match read {
+                Ok(count @ 1..) => {
+                    let ends = rand::random_range(0..one_in) == 0;
+                    if ends && rand::random() {
+                        return true;
+                    }
+                    if server.write_all(&from_client[..count]).await.is_err() {
+                        return false;
+                    }
+                    if ends {
+                        return lose_answer(client, server).await;
+                    }
+                }
+                _ => return false,
+            },
+            read = server.read(&mut from_server) => match read {
+                Ok(count @ 1..) => if client.write_all(&from_server[..count]).await.is_err() { return false },
+                _ => return false,
+            },
+        }
     }
 }
 
