@@ -364,7 +364,7 @@ impl ObjectImport {
                 let at = stored_at(listed, (&object.version.etag, object.len), head_time);
                 Ok((object, at))
             }
-            Err(NotBegun::Skipped(_)) => {
+            Err(NotBegun::Skipped(_) | NotBegun::NotOurs(_)) => {
                 let gone = FileError::unread(&crate::import::reading::ReadingError::Missing);
                 Err((Became::Missing, FileEnd::Failed(gone)))
             }

@@ -227,7 +227,7 @@ impl Work {
             // The claim is durable: the other instance finds the file by itself.
             Ok(NotifiedEnd::Elsewhere(_)) => ended(RecordEnd::Settled, name, None),
             Ok(NotifiedEnd::Unknown(why)) => ended(RecordEnd::GivenUp, name, Some(why)),
-            Ok(NotifiedEnd::Unclaimed(why)) => ended(RecordEnd::Failed, name, Some(why.to_string())),
+            Ok(NotifiedEnd::Unclaimed(why)) => ended(RecordEnd::Failed, name, Some(why.masked().to_owned())),
             Err(error) => ended(RecordEnd::Failed, name, Some(error.to_string())),
         }
     }

@@ -8,7 +8,6 @@ use super::one_import::OneImport;
 use super::plan::ImportPlan;
 use crate::admin::{BucketImportError, ClaimsReleased, PassStatus};
 use crate::check::{JournalRefusal, TriedJournal};
-use crate::import::bucket_import::BucketImport;
 use crate::import::claims::{ClaimsError, Releasing, SharedImport, Undelivered, rename_shared};
 use crate::import::discovery::inputs::s3_folder;
 use crate::import::s3_records::S3Records;
@@ -158,7 +157,7 @@ impl OneImport {
             self.want_full_scan();
         }
         let released = released.map_err(|error| refused(&error, self.shows_all()))?;
-        let named = |key: String| format!("s3://{}/{key}", import.location.bucket.bucket());
+        let named = |key: String| format!("s3://{}/{key}", self.plan().settings.bucket.bucket());
         Ok(ClaimsReleased {
             import: name,
             instance: instance.to_owned(),

@@ -100,6 +100,14 @@ impl ObjectImport {
                     report.left(file.record.name, Became::Stopped, FileEnd::Stopped);
                     return Ok(false);
                 }
+                if let Some(instance) = self.elsewhere(&file.key).await? {
+                    let what = format!(
+                        "it was released, and belongs to the instance {instance} now: read its rows again there"
+                    );
+                    let end = not_read(FileFault::Local, "E-REJECTS", Told::plain(what));
+                    report.left(file.record.name, Became::Refused, end);
+                    return Ok(true);
+                }
                 let ended = self.retry_file(&file, dry_run).await;
                 report.files += 1;
                 report.outcome.add(&ended.outcome);
