@@ -91,7 +91,7 @@ fn denied(address: &QueueAddress, import: &str) -> Remedy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Outcome;
+    use crate::check::finding::Outcome;
     use crate::words::Told;
 
     #[test]
