@@ -65,8 +65,8 @@ pub struct ImportSettings {
     pub rejects: Option<String>,
     /// The most bytes of rejected rows in a folder.
     pub rejects_max: u64,
-    /// The `s3://bucket/prefix/` of the journal that several instances share, in the store of `[s3]`; `None`: the
-    /// import has one instance.
+    /// The `s3://bucket/prefix/` of the journal that several instances share, in the store of `[s3]`; `None`:
+    /// the import has one instance.
     pub journal: Option<String>,
 }
 
