@@ -70,8 +70,8 @@ pub struct ImportSettings {
     pub rejects_max: u64,
     /// What happens to a file once its rows are stored.
     pub after: After,
-    /// The `s3://bucket/prefix/` of the journal that several instances share, in the store of `[s3]`; `None`: the
-    /// import has one instance.
+    /// The `s3://bucket/prefix/` of the journal that several instances share, in the store of `[s3]`; `None`:
+    /// the import has one instance.
     pub journal: Option<String>,
 }
 

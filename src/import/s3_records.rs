@@ -1,5 +1,5 @@
-//! Keeps the records of [`SharedProgress`](super::SharedProgress), and the journals that several instances share,
-//! as small objects in S3, one for each file.
+//! Keeps the records of [`SharedProgress`](super::SharedProgress), and the journals that several instances
+//! share, as small objects in S3, one for each file.
 
 use std::fmt;
 use std::sync::Arc;

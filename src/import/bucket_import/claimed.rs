@@ -1,4 +1,5 @@
-//! Asks whose a file is that several instances could import, and closes the claims of those that are delivered.
+//! Asks whose a file is that several instances could import, and closes the claims of those that are
+//! delivered.
 
 use std::sync::Arc;
 
@@ -158,8 +159,8 @@ impl ObjectImport {
         Ok(())
     }
 
-    /// Makes the name known to other instances: a file is about to begin. `false`: another instance has made it
-    /// meanwhile, so what others have done is not known here.
+    /// Makes the name known to other instances: a file is about to begin. `false`: another instance has made
+    /// it meanwhile, so what others have done is not known here.
     pub(super) async fn share_name(&self) -> Result<bool, ClaimsError> {
         let Some(claims) = self.claims.as_ref().filter(|claims| claims.is_usable()) else { return Ok(true) };
         match claims.shared.id(&self.name_with(), true).await {

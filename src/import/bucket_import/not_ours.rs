@@ -14,8 +14,8 @@ pub(super) enum NotOurs {
 }
 
 impl PassReport {
-    /// Counts an object that does not begin here. Returns whether it holds back those after it, where the order
-    /// counts.
+    /// Counts an object that does not begin here. Returns whether it holds back those after it, where the
+    /// order counts.
     pub(super) fn not_ours(&mut self, key: &str, why: NotOurs) -> bool {
         match why {
             NotOurs::Theirs { instance, had_begun } => {

@@ -52,8 +52,8 @@ pub(super) enum Turn {
     Wait(String),
 }
 
-/// What the instance `me` does that is about to import the version with this tag and length. `again`: the file
-/// is imported again although it may be done.
+/// What the instance `me` does that is about to import the version with this tag and length. `again`: the
+/// file is imported again although it may be done.
 pub(super) fn turn(note: Option<&Note>, me: &str, version: (&str, u64), again: bool) -> Turn {
     let claim = note.and_then(Note::claim);
     match (look(note, me), claim) {
@@ -138,8 +138,8 @@ pub(super) enum NameTurn {
     Gone,
 }
 
-/// What an instance does with a name. `here`: what its own journal has of it; `there`: what the shared one has;
-/// `now`: the settings.
+/// What an instance does with a name. `here`: what its own journal has of it; `there`: what the shared one
+/// has; `now`: the settings.
 pub(super) fn name_turn(
     here: Option<&NamedImport>,
     there: Option<&SharedName>,

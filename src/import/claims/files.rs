@@ -33,11 +33,13 @@ pub trait ClaimFiles: Send + Sync + fmt::Debug {
     /// Errors: `Unknown` if it may be readable later, `Refused` if not.
     fn read_file<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Stored>>;
 
-    /// The bytes of the version that a listing showed. Errors: as above, and `Changed` if it is another one now.
+    /// The bytes of the version that a listing showed. Errors: as above, and `Changed` if it is another one
+    /// now.
     fn read_listed<'a>(&'a self, name: &'a str, tag: &'a Tag) -> Answer<'a, Bytes>;
 
     /// Writes an object that replaces this version, or none. Returns the version that was written.
-    /// Errors: `Changed` if another one is there, `Unknown` if nobody knows whether it was written, `Refused`.
+    /// Errors: `Changed` if another one is there, `Unknown` if nobody knows whether it was written,
+    /// `Refused`.
     fn write_file<'a>(&'a self, name: &'a str, bytes: Bytes, replaces: Option<&'a Tag>) -> Answer<'a, Tag>;
 
     /// One page of the objects in a folder, whose name ends with a slash. Errors: `Unknown` and `Refused`.

@@ -1,5 +1,5 @@
-//! How claims and names are written: a JSON object with a version and a checksum, which is the beginning of the
-//! BLAKE3 hash of the same object with an empty checksum.
+//! How claims and names are written: a JSON object with a version and a checksum, which is the beginning of
+//! the BLAKE3 hash of the same object with an empty checksum.
 
 use bytes::Bytes;
 use serde::Serialize;

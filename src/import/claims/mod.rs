@@ -1,9 +1,9 @@
-//! Several instances share a bucket: a file belongs for good to the instance that has its claim, a small object
-//! in S3, because what an instance has stored is on its disk and will be delivered, alive or dead.
+//! Several instances share a bucket: a file belongs for good to the instance that has its claim, a small
+//! object in S3, because what an instance has stored is on its disk and will be delivered, alive or dead.
 //!
-//! `form` is how a claim and a name are written, [`ClaimFiles`] where they are, `note` what the journal of this
-//! instance knows of them. `decide` says what follows from all of it, without doing anything; [`SharedImport`]
-//! does it.
+//! `form` is how a claim and a name are written, [`ClaimFiles`] where they are, `note` what the journal of
+//! this instance knows of them. `decide` says what follows from all of it, without doing anything;
+//! [`SharedImport`] does it.
 
 mod close;
 mod decide;

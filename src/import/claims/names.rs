@@ -39,8 +39,8 @@ pub(crate) enum SharedId {
 }
 
 impl SharedImport {
-    /// The id of an import that the journal here has seen. With `begins`, a file is about to begin: from then on
-    /// other instances know the name. Errors: [`ClaimsError`]: nothing may begin under the name.
+    /// The id of an import that the journal here has seen. With `begins`, a file is about to begin: from then
+    /// on other instances know the name. Errors: [`ClaimsError`]: nothing may begin under the name.
     pub(crate) async fn id(&self, with: &NameWith, begins: bool) -> Result<SharedId, ClaimsError> {
         let name = with.name.clone();
         for _ in 0..TRIES {
@@ -106,8 +106,8 @@ impl SharedImport {
     }
 }
 
-/// Gives the name `new` to the import that instances share as `old`, and marks the old name. The same again does
-/// no harm. Errors: [`ClaimsError`]: the old name may be marked or not; the same command goes on.
+/// Gives the name `new` to the import that instances share as `old`, and marks the old name. The same again
+/// does no harm. Errors: [`ClaimsError`]: the old name may be marked or not; the same command goes on.
 pub async fn rename_shared(
     files: &dyn ClaimFiles,
     instance: &str,

@@ -143,7 +143,8 @@ impl Note {
     }
 
     /// Passes the notes of an import to `each` in the order of their names, from `from` on, until it returns
-    /// false. Waits for the disk. Errors: [`JournalError`]: the journal cannot be read, or keeps something else.
+    /// false. Waits for the disk. Errors: [`JournalError`]: the journal cannot be read, or keeps something
+    /// else.
     pub(super) fn each_from(
         journal: &dyn Journal,
         import: ImportId,

@@ -45,8 +45,8 @@ pub enum ClaimsError {
 
 /// What of a source is not in the bucket yet.
 pub trait Undelivered: Send + Sync + fmt::Debug {
-    /// The first and the last position that the log has of a source and that is not delivered. The first may be
-    /// too low, never too high. `None`: everything is delivered.
+    /// The first and the last position that the log has of a source and that is not delivered. The first may
+    /// be too low, never too high. `None`: everything is delivered.
     fn undelivered(&self, source: &SourceId) -> Option<(u64, u64)>;
 }
 
@@ -103,8 +103,8 @@ impl SharedImport {
         &self.instance
     }
 
-    /// Makes sure that the store keeps conditions: without them, two instances would have one claim. A put that
-    /// must fail shows it. Asks once. Errors: [`ClaimsError`]: it does not, or does not answer.
+    /// Makes sure that the store keeps conditions: without them, two instances would have one claim. A put
+    /// that must fail shows it. Asks once. Errors: [`ClaimsError`]: it does not, or does not answer.
     pub async fn ready(&self) -> Result<(), ClaimsError> {
         if lock(&self.state).keeps_conditions {
             return Ok(());
@@ -172,8 +172,8 @@ impl SharedImport {
         let mut note = self.noted(journal, import, &name).await?;
         let mut closing = None;
         if look(note.as_ref(), &self.instance) == Look::Ours {
-            // What was stored of the file may be delivered by now, and more comes: its claim must not be closed
-            // meanwhile.
+            // What was stored of the file may be delivered by now, and more comes: its claim must not be
+            // closed meanwhile.
             closing = Some(self.closing.lock().await);
             lock(&self.state).stored.retain(|stored| stored.key != key);
             note = self.noted(journal, import, &name).await?;
@@ -195,8 +195,8 @@ impl SharedImport {
         Err(ClaimsError::Unusable(format!("the claim of {key} changes again and again").into()))
     }
 
-    /// Writes a claim in place of the one that is known. If it was not written, or nobody knows, what is there
-    /// now is noted: `false`.
+    /// Writes a claim in place of the one that is known. If it was not written, or nobody knows, what is
+    /// there now is noted: `false`.
     pub(super) async fn write(
         &self,
         journal: &Arc<dyn Journal>,

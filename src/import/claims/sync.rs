@@ -17,8 +17,8 @@ use crate::lock::lock;
 
 /// Claims that are read at once.
 const AT_ONCE: usize = 16;
-/// Requests of a listing of all claims up to which each pass over all keys lists them, and how often it does if
-/// there are more.
+/// Requests of a listing of all claims up to which each pass over all keys lists them, and how often it does
+/// if there are more.
 const REQUESTS_MAX: u64 = 100;
 const LIST_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -43,8 +43,8 @@ impl SharedImport {
         Ok(())
     }
 
-    /// Notes in the journal here which claims there are now. Claims that are known are not read again. Returns
-    /// the requests of the listing.
+    /// Notes in the journal here which claims there are now. Claims that are known are not read again.
+    /// Returns the requests of the listing.
     /// Errors: [`ClaimsError`]: some may be noted, and others not.
     pub async fn sync(&self, journal: &Arc<dyn Journal>, import: ImportId) -> Result<u64, ClaimsError> {
         let mut requests = 0;
@@ -129,8 +129,8 @@ impl Note {
     }
 }
 
-/// The notes of the claims of a page, or, with a range, of all that could be on it: after a name, and up to the
-/// last of the page unless it is the last page.
+/// The notes of the claims of a page, or, with a range, of all that could be on it: after a name, and up to
+/// the last of the page unless it is the last page.
 fn notes_of(
     journal: &dyn Journal,
     import: ImportId,

@@ -192,7 +192,8 @@ impl BucketImports {
         renamed(&self.deps, old, new).await
     }
 
-    /// Frees the open claims of another instance, and begins a pass; with `dry_run`, only says which there are.
+    /// Frees the open claims of another instance, and begins a pass; with `dry_run`, only says which there
+    /// are.
     /// Errors: [`BucketImportError`]: why not, and what to do.
     pub async fn release(
         &self,

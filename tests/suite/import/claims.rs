@@ -1,5 +1,5 @@
-//! Several instances over one bucket, each with a spool of its own: each row is stored by one of them, whatever
-//! happens to them and to the journal that they share.
+//! Several instances over one bucket, each with a spool of its own: each row is stored by one of them,
+//! whatever happens to them and to the journal that they share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Three nodes that share a bucket and a journal in a real server: each is killed at several moments and started
-//! again, and one loses its disk.
+//! Three nodes that share a bucket and a journal in a real server: each is killed at several moments and
+//! started again, and one loses its disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
