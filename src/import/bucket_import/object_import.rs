@@ -11,7 +11,7 @@ use super::converted_file::{ConvertedFile, Reading, files_of};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
 use super::object_state::{ObjectState, Stage, bare};
-use super::rejected::place::{Set, remove};
+use super::rejected::set::{Set, remove};
 use super::report::Became;
 use super::settings::{BucketImport, OnChange, OnMissing};
 use crate::convert::Strategy;
