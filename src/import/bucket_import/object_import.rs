@@ -14,7 +14,7 @@ use super::deps::PassDeps;
 use super::not_ours::NotOurs;
 use super::object_state::{ObjectState, Stage, bare};
 use super::pass_claims::PassClaims;
-use super::rejected::place::{Set, remove};
+use super::rejected::set::{Set, remove};
 use super::report::Became;
 use super::settings::{BucketImport, OnChange, OnMissing};
 use crate::convert::Strategy;

@@ -252,6 +252,7 @@ async fn a_round_that_was_not_recorded_is_recorded_later_and_stores_nothing_agai
     let rows_of_set = fs::read(&set).unwrap();
     let import = corrected(&node);
     let node = killed_at(node, &store, import, 0, true).await;
+    let set = sets(&node).into_iter().find(|path| path.file_name() == set.file_name()).unwrap();
     let under_way = record_of(&node, "in/a.json");
     assert_eq!(counts(&retried(&node, &store, corrected(&node), None).await), (1, 5, 5, 0));
     check_ledger(&node, &[("a", 50)]);
@@ -265,7 +266,8 @@ async fn a_round_that_was_not_recorded_is_recorded_later_and_stores_nothing_agai
     // The round was not recorded. Its rows that were rejected again are in the set of the round after the next by now.
     let first_next = set.with_file_name(next.file_name().unwrap().to_str().unwrap().replace("-2.", "-1."));
     assert_ne!(first_next, next);
-    fs::rename(&next, &first_next).unwrap();
+    fs::copy(&next, &first_next).unwrap();
+    fs::remove_file(&next).unwrap();
     node.journal.write(std::slice::from_ref(&under_way)).unwrap();
     assert_eq!(unsettled(&node, &store, "in/a.json").await, 10);
     let ended = retried(&node, &store, corrected(&node), None).await;
@@ -435,7 +437,7 @@ async fn rejected_rows_go_to_a_store_once_and_are_read_again_from_there() {
     let dry =
         retry_rejects(Arc::new(in_store(&node, &to, corrected(&node))), deps(&node, &store), None, true);
     assert_eq!(counts(&dry.await.unwrap()), (2, 255, 255, 0));
-    assert_eq!(sets(&node), [PathBuf::new(); 0]);
+    assert!(sets(&node).is_empty());
     let import = in_store(&node, &to, corrected(&node));
     let node = killed_at(node, &store, import, 0, true).await;
     let report = retried(&node, &store, in_store(&node, &to, corrected(&node)), None).await;

@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 use super::kept_rows::KeptRows;
-use super::place::Set;
+use super::set::Set;
 use crate::disk::own_files;
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::import_id::ImportId;

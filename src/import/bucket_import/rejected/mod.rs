@@ -14,4 +14,5 @@ pub(super) mod place;
 pub(super) mod retry;
 pub(super) mod retry_rows;
 pub(super) mod round;
+pub(super) mod set;
 pub(super) mod settled;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::find::{FileWithRejects, FoundFile, found};
 use super::in_store::RejectsInStore;
 use super::kept_rows::KeptRows;
-use super::place::{Set, remove};
+use super::set::{Set, remove};
 use crate::import::bucket_import::object_import::{ObjectImport, on_disk};
 use crate::import::bucket_import::report::PassReport;
 use crate::import::file_error::{FileError, FileFault};
