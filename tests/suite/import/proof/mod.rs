@@ -4,12 +4,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::support::{Ran, ran};
 use crate::serve::support::{PATIENCE, Settings};
@@ -40,7 +41,6 @@ fn setting(name: &str) -> Option<u64> {
 fn script(python: &Path, name: &str) -> Command {
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/import/proof").join(name));
-    command.kill_on_drop(true);
     command
 }
 
@@ -146,7 +146,7 @@ async fn three_instances(store: &str) {
     link.set(Link::Flaky { one_in: CUT_ONE_IN });
     let mut put = script(&python, "store.py");
     put.args([store, "put"]).arg(&made);
-    let mut putting = put.spawn().unwrap();
+    let mut putting = tokio::process::Command::from(put).kill_on_drop(true).spawn().unwrap();
     while instances.iter().any(|instance| instance.kills < kills) || !ended(&mut putting).await {
         // To vary the moment of the kill.
         tokio::time::sleep(Duration::from_millis(random.random_range(100..1_500))).await;
