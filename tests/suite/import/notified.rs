@@ -392,7 +392,8 @@ async fn without_failures(store: &FakeStore, keys: &[String]) -> FakeStore {
     sound
 }
 
-/// Lives that end at any moment, with a queue and a store that fail now and then, and messages that come again.
+/// Lives that end at any moment, with a queue and a store that fail now and then, and messages that come
+/// again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_row_is_lost_or_repeated_whatever_fails() {
     let (mut node, store, queue) = (node(), FakeStore::new(), FakeQueue::default());
