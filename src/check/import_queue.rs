@@ -21,8 +21,8 @@ pub struct ImportQueue {
 }
 
 impl ImportQueue {
-    /// Asks the queue for what it says of itself, and judges that. No message is taken. Returns the findings, and
-    /// why the queue cannot be used.
+    /// Asks the queue for what it says of itself, and judges that. No message is taken. Returns the findings,
+    /// and why the queue cannot be used.
     pub(super) async fn findings(&self, import: &str) -> (Vec<CheckFinding>, Option<QueueFault>) {
         let facts = self.queue.facts().await;
         let fault = facts.as_ref().err().map(|error| error.fault);

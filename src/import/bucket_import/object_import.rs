@@ -414,8 +414,8 @@ impl ObjectImport {
         Ok(files)
     }
 
-    /// Imports the files of an object, one after the other, once there is a place for it. Returns also whether
-    /// the object could be opened.
+    /// Imports the files of an object, one after the other, once there is a place for it. Returns also
+    /// whether the object could be opened.
     async fn files(
         &self,
         (name, object): (&str, S3Object),

@@ -1,8 +1,8 @@
 //! Notifications of new objects: what a message means, what becomes of it, and how messages of a queue are
 //! received until their objects are imported.
 //!
-//! `event` and `fate` are pure. The objects are imported by `bucket_import`, in the same way as in a pass, and
-//! with the same journal.
+//! `event` and `fate` are pure. The objects are imported by `bucket_import`, in the same way as in a pass,
+//! and with the same journal.
 
 mod event;
 mod fate;

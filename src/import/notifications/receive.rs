@@ -17,8 +17,8 @@ use crate::queue::{HIDDEN_MAX, Queue, QueueError, QueueFault, QueueMessage, RECE
 use crate::random::Random;
 use crate::retry::Backoff;
 
-/// How long a message is hidden at a time. It is renewed at half of it, so that others get the message soon if
-/// this process ends.
+/// How long a message is hidden at a time, renewed at half of it. Others get the message soon if this process
+/// ends.
 pub const HIDDEN: Duration = Duration::from_secs(30);
 /// The waits after a request to receive failed.
 const RECEIVE_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };

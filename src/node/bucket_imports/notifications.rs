@@ -67,7 +67,8 @@ impl Notifications {
         format!("{} notified files", self.name)
     }
 
-    /// Notes that nothing can be received, or that it goes on. What may pass by itself is an alarm only if it lasts.
+    /// Notes that nothing can be received, or that it goes on. What may pass by itself is an alarm only if it
+    /// lasts.
     pub(super) fn note(&self, failed: Option<String>, may_pass: bool) {
         let mut seen = lock(&self.seen);
         if seen.is_gone {

@@ -1,5 +1,5 @@
-//! Whether an import may read its queue: the test of its access, its alarm, and the printed policy, against a server
-//! that evaluates policies.
+//! Whether an import may read its queue: the test of its access, its alarm, and the printed policy, against a
+//! server that evaluates policies.
 
 use std::collections::BTreeSet;
 
