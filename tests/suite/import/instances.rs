@@ -104,12 +104,14 @@ async fn shared_by_three(
         nodes.push(Some(place.serve().await));
     }
     // Each is killed several times, at moments that differ, and started again.
-    for (round, pause) in [150, 400, 900].into_iter().enumerate() {
+    let mut next = FILES;
+    for pause in [150, 400, 900] {
         for (number, place) in places.iter().enumerate() {
             tokio::time::sleep(Duration::from_millis(pause + 70 * number as u64)).await;
             nodes[number].take().unwrap().kill().await;
             nodes[number] = Some(place.serve().await);
-            put(files, FILES + (round * places.len() + number) as u32, 100).await;
+            put(files, next, 100).await;
+            next += 1;
         }
     }
     let count = FILES as usize + 9;
