@@ -41,8 +41,8 @@ fn remedy(plan: &ImportPlan, report: &AfterReport, why: AfterWaits) -> Option<St
             "what the store refuses is tried again by each pass: see the error of the file".to_owned()
         }
         AfterWaits::Rejected => format!(
-            "files with rejected rows stay until those are settled: `forebay import reset-file {name} KEY \
-             --accept-rejects` does without them"
+            "files with rejected rows stay until those are settled: correct the converter and run `forebay import \
+             retry-rejects --import {name}`, or do without them: `forebay import reset-file {name} KEY --accept-rejects`"
         ),
         AfterWaits::Changed => "another object has the key of an imported file: it stays as it is".to_owned(),
         AfterWaits::TooLarge => {

@@ -279,3 +279,26 @@ async fn the_query_of_the_page_folds_an_archive_to_the_newest_state_of_each_key(
         .collect();
     assert_eq!(found, expected);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_deleted_once_its_rejected_rows_are_calls() {
+    let stand =
+        Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"\nafter = \"delete\"")).await;
+    stand.put_text("in/a", &rows("in/a", 20)).await;
+    let node = stand.settings.serve().await;
+    let waits = |last: &Value| last["after"]["waiting"]["rejected_rows"] == 1;
+    let seen = passed(&node, "orders", waits).await;
+    assert!(seen.to_string().contains("`forebay import retry-rejects --import orders`"), "{seen}");
+    let at = ["--admin", node.console.as_str()];
+    stand.command(&["retry-rejects", "--import", "orders"], &at).await.code(3);
+    passed(&node, "orders", waits).await;
+    fs::write(stand.rig.folder.path().join("c.json"), CORRECTED).unwrap();
+    reload(&stand.settings, &node).await;
+    stand.command(&["retry-rejects", "--import", "orders"], &at).await.code(0);
+    wait::until("the file to be deleted", PATIENCE, async || {
+        stand.rig.bucket("files").keys("in/").await.is_empty().then_some(())
+    })
+    .await;
+    stand.delivered(&[("in/a", 20)]).await;
+    assert!(node.terminate().await.success());
+}

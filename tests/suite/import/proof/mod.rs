@@ -27,6 +27,9 @@ const FILES: u64 = 90;
 const KILLS: u64 = 5;
 const INSTANCES: usize = 3;
 const FORMS: [&str; 3] = ["json", "csv", "parquet"];
+/// What each import has of its own: one hears of its files by notifications alone, one tags them.
+const MORE: [&str; 3] =
+    ["discovery = \"both\"", "discovery = \"sqs\"", "discovery = \"both\"\nafter = \"tag\""];
 const ENVIRONMENT: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
 /// One connection in so many pieces that it passes on ends, or loses an answer.
 const CUT_ONE_IN: u32 = 60;
@@ -49,7 +52,7 @@ fn settings(folder: &Path, link: &str, queues: &Value) -> Settings {
     fs::create_dir_all(folder).unwrap();
     let mut settings = Settings::new(folder, link, &FORMS);
     settings.s3.push_str("\nregion = \"us-east-1\"");
-    for form in FORMS {
+    for (form, more) in FORMS.into_iter().zip(MORE) {
         let converter = format!(
             r#"{{"converterConfig":{{"fileType":"{form}","compressionType":"auto","convertToAmplitudeFunc":{{
                 "event_type":["path","e"],"user_id":["path","u"]}}}}}}"#
@@ -60,7 +63,7 @@ fn settings(folder: &Path, link: &str, queues: &Value) -> Settings {
         settings.imports.push_str(&format!(
             "[[import]]\nname = \"{form}\"\nsource = \"{form}\"\nbucket = \"files\"\nprefix = \"in/{form}/\"\n\
              converter = \"{form}.json\"\ninsert_id_window = \"0 s\"\njournal = \"s3://journal/imports/\"\n\
-             discovery = \"both\"\nqueue_url = \"{queue}\"\nregion = \"us-east-1\"\nscan_interval = \"2 s\"\n"
+             {more}\nqueue_url = \"{queue}\"\nregion = \"us-east-1\"\nscan_interval = \"2 s\"\n"
         ));
     }
     settings
