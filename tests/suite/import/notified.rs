@@ -8,7 +8,6 @@ use forebay::import::bucket_import::{BucketImport, NotifiedObjects, PassDeps, pa
 use forebay::import::notifications::{MessageEnded, Watch, receive};
 use forebay::queue::fake::{FakeQueue, Request};
 use forebay::queue::{QueueError, QueueFault, QueueMessage};
-use forebay::random::Random as _;
 use forebay::runtime::SystemRandom;
 use forebay::store::fake::{FakeStore, Gate, Step};
 use serde_json::{Value, json};
@@ -17,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::bucket::{ROWS, check_events, deps, events, gzip, import, lines, put};
 use super::importer::{Node, node};
-use crate::support::dice::Dice;
 use crate::support::wait;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -381,60 +379,4 @@ async fn an_import_whose_settings_changed_takes_no_message() {
     let other = BucketImport { endpoint: "http://elsewhere".to_owned(), ..import(&node) };
     let refused = NotifiedObjects::of(Arc::new(other), deps(&node, &store)).await.unwrap_err();
     assert!(refused.to_string().starts_with("E-IMPORT-FIXED"), "{refused}");
-}
-
-/// The same objects in a store that does not fail.
-async fn without_failures(store: &FakeStore, keys: &[String]) -> FakeStore {
-    let sound = FakeStore::new();
-    for key in keys {
-        put(&sound, key, store.object("lake", key).unwrap().bytes).await;
-    }
-    sound
-}
-
-/// Lives that end at any moment, with a queue and a store that fail now and then, and messages that come
-/// again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_row_is_lost_or_repeated_whatever_fails() {
-    let (mut node, store, queue) = (node(), FakeStore::new(), FakeQueue::default());
-    let seed = SystemRandom.next_u64();
-    println!("seed {seed}");
-    let mut dice = Dice(seed);
-    let sizes: Vec<(String, usize)> = (0..24).map(|file| (format!("f{file}"), dice.index(1_500))).collect();
-    let mut bodies = Vec::new();
-    for (name, rows) in &sizes {
-        let key = format!("in/{name}.json");
-        put(&store, &key, lines(name, *rows)).await;
-        bodies.push(message(&key));
-    }
-    let several: Vec<String> = sizes.iter().map(|(name, _)| format!("in/{name}.json")).collect();
-    bodies.push(created("lake", &several.iter().map(String::as_str).collect::<Vec<_>>()).to_string());
-    bodies.iter().for_each(|body| drop(queue.send(body)));
-    let faults = [QueueFault::Passing, QueueFault::Denied, QueueFault::ReceiptEnded, QueueFault::Refused];
-    let steps = [Step::RESET, Step::SLOW_DOWN, Step::REFUSED, Step::MISSING, Step::Cut(300)];
-    for _ in 0..8 {
-        let receiver = Receiver::start(&node, &store, &queue, import(&node)).await;
-        for _ in 0..3 {
-            tokio::time::sleep(Duration::from_millis(dice.below(250))).await;
-            queue.fail_next(dice.of(&faults));
-            store.script_reads([dice.of(&steps)]);
-            queue.send(dice.of(&bodies));
-            queue.show_all();
-        }
-        if dice.chance(500) {
-            receiver.stop().await;
-        } else {
-            receiver.task.abort();
-            node = node.killed();
-        }
-    }
-    // What is left of the store's failures must not meet the last life: it would take a file for missing.
-    let store = without_failures(&store, &several).await;
-    // A file may have been missing when it was looked at; then its messages are gone, too.
-    bodies.iter().for_each(|body| drop(queue.send(body)));
-    queue.show_all();
-    let receiver = Receiver::start(&node, &store, &queue, import(&node)).await;
-    left(&queue, &[]).await;
-    receiver.stop().await;
-    check_events(&node, sizes.iter().flat_map(|(name, rows)| events(name, *rows)));
 }
