@@ -157,7 +157,6 @@ mod tests {
             unknown: 1,
             unknown_first: Some("s3://lake/in/c: its checksum does not match".to_owned()),
             problem: Some("403".to_owned()),
-            ..ClaimsStatus::default()
         };
         let shown: Vec<String> =
             status.lines(1).into_iter().map(|(name, text)| format!("{name} {text}")).collect();
