@@ -42,7 +42,8 @@ pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<V
     let partition = partition(template, &of_import)?;
     let mut row = Row::default();
     row.set(ARN_START, format!("arn:{partition}:"));
-    if item.mentions(BUCKET) {
+    // The name of the journal's bucket contains that of the files.
+    if template != Template::ImportJournal && item.mentions(BUCKET) {
         let give = "--bucket NAME/PREFIX, or --config FILE with an [[import]]";
         row.set(BUCKET, import.bucket.as_ref().ok_or_else(|| missing(template, "the bucket", give))?);
         row.set(PREFIX, import.prefix.as_str());

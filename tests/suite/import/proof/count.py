@@ -28,7 +28,7 @@ def main():
     rejected = collections.Counter()
     not_done = set(json.loads(pathlib.Path(sys.argv[3]).read_text()))
     for folder in sys.argv[4:]:
-        for path in pathlib.Path(folder).rglob("*.ndjson*"):
+        for path in (p for p in pathlib.Path(folder).rglob("*") if p.name.endswith((".ndjson", ".ndjson.gz"))):
             with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
                 rejects = [json.loads(line) for line in lines]
             for reject in rejects:

@@ -102,19 +102,27 @@ impl Instance {
         if !matches!(pass.code, Some(0 | 1 | 3)) {
             return Err(format!("{pass:?}"));
         }
-        let pass = pass.json();
+        let pass: Value = serde_json::from_str(&pass.out).map_err(|error| format!("{error}: {pass:?}"))?;
         let open = |state: &str| pass["files"][state].as_u64().unwrap_or(0);
         let open = ["failed", "stopped", "denied", "refused"].into_iter().map(open).sum::<u64>();
         let is_open = open > 0 || pass["not_begun"].as_u64() != Some(0) || !pass["failed"].is_null();
         if is_open { Err(pass.to_string()) } else { Ok(()) }
     }
 
-    /// The keys that are not done here.
+    /// The keys of files that this instance has given up, or that were replaced while it read them.
     async fn not_done(&self, form: &str) -> Vec<String> {
-        let listed = self.command(&["list", "--import", form]).await.code(0).json();
-        let files = listed["files"].as_array().unwrap_or_else(|| panic!("{listed}"));
-        let open = files.iter().filter(|file| file["state"] != "done");
-        open.map(|file| file["key"].as_str().unwrap_or_else(|| panic!("{file}")).to_owned()).collect()
+        let mut files = Vec::new();
+        for state in ["given_up", "failed", "stopped"] {
+            let words = ["list", "--import", form, "--only", state, "--limit", "200"];
+            let listed = self.command(&words).await.code(0);
+            let listed: Value = serde_json::from_str(&listed.out).unwrap();
+            files.extend(listed["imports"].as_array().unwrap_or_else(|| panic!("{listed}")).clone());
+        }
+        let key = |file: &Value| {
+            let name = file["what"].as_str().and_then(|name| name.strip_prefix("s3://files/"));
+            name.unwrap_or_else(|| panic!("{file}")).split("!one entry").next().unwrap().to_owned()
+        };
+        files.iter().map(key).collect()
     }
 }
 

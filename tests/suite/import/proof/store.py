@@ -34,6 +34,15 @@ def make(url):
     for form in ("json", "csv", "parquet"):
         queue = sqs.create_queue(QueueName=form, Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allowed = {
+            "Effect": "Allow",
+            "Principal": {"Service": "s3.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:s3:::files"}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
         queues[form] = (queue, arn)
     s3.put_bucket_notification_configuration(
         Bucket="files",
