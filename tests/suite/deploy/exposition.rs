@@ -66,6 +66,8 @@ fn with_every_label() -> Metrics {
     let pass = || PassLabel { import: "orders".to_owned(), became: "done" };
     metrics.import_objects.get_or_create(&pass()).set(1);
     metrics.import_passes.get_or_create(&pass()).inc();
+    metrics.import_after.get_or_create(&pass()).inc();
+    metrics.import_after_waiting.get_or_create(&pass()).set(1);
     metrics.import_messages.get_or_create(&pass()).inc();
     metrics.import_oldest_message.get_or_create(&ImportLabel { import: "orders".to_owned() }).set(1.0);
     metrics.import_last_pass.get_or_create(&ImportLabel { import: "orders".to_owned() }).set(1.0);

@@ -344,6 +344,10 @@ fn exactly_the_actions_that_are_sent_are_granted() {
             "s3:PutObject",
             "s3:PutObjectTagging",
             "s3:PutObjectVersionTagging",
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
         ]
     );
 }
