@@ -126,7 +126,7 @@ impl Instance {
     }
 }
 
-async fn ended(child: &mut Child) -> bool {
+fn ended(child: &mut Child) -> bool {
     child.try_wait().unwrap().is_some()
 }
 
@@ -158,7 +158,7 @@ async fn three_instances(store: &str) {
     let mut put = script(&python, "store.py");
     put.args([store, "put"]).arg(&made);
     let mut putting = tokio::process::Command::from(put).kill_on_drop(true).spawn().unwrap();
-    while instances.iter().any(|instance| instance.kills < kills) || !ended(&mut putting).await {
+    while instances.iter().any(|instance| instance.kills < kills) || !ended(&mut putting) {
         // To vary the moment of the kill.
         tokio::time::sleep(Duration::from_millis(random.random_range(100..1_500))).await;
         let at = random.random_range(0..instances.len());
