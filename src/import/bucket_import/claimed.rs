@@ -136,20 +136,34 @@ impl ObjectImport {
             })
         };
         on_disk(&self.deps.journal, fix).await?;
+        // Who hears of files by notifications alone must find what it has claimed: the answer to a claim may have
+        // been lost with the process.
+        let lists = match self.deps.scan {
+            Scan::Full => true,
+            Scan::Nothing => !shared.has_listed(),
+            Scan::After { .. } => false,
+        };
         if claims.is_usable()
-            && self.deps.scan == Scan::Full
+            && lists
             && let Err(error) = shared.sync_if_due(&self.deps.journal, id, self.deps.clock.monotonic()).await
         {
             claims.failed(error)?;
         }
+        if self.deps.scan == Scan::Nothing && !shared.has_listed() {
+            return Ok(());
+        }
         let (importer, source) = (Arc::clone(&self.deps.importer), self.import.source.clone());
         let done = move |journal: &dyn Journal| -> Result<(), JournalError> {
             for key in shared.open_before(journal, id)? {
-                let Some(state) = ObjectState::read(journal, id, &key)? else { continue };
-                if state.stage == Stage::Done {
-                    let record = importer.recorded(key_of(state.file, &source, Some(id)))?;
-                    let counts = record.map(|record| (record.progress.next_row, record.progress.stored));
-                    shared.stored(&source, key, state.version(), counts);
+                let state = ObjectState::read(journal, id, &key)?;
+                match state.as_ref().map(|state| (state, state.stage)) {
+                    Some((state, Stage::Done)) => {
+                        let record = importer.recorded(key_of(state.file, &source, Some(id)))?;
+                        let counts = record.map(|record| (record.progress.next_row, record.progress.stored));
+                        shared.stored(&source, key, state.version(), counts);
+                    }
+                    Some((_, Stage::Open | Stage::Waiting)) | None => shared.note_unfinished(key),
+                    Some((_, Stage::Poison | Stage::Changed)) => {}
                 }
             }
             Ok(())
@@ -262,6 +276,17 @@ impl ObjectImport {
         let counts = ends.iter().fold((0, 0), add);
         let version = (bare(&etag).to_owned(), len);
         claims.shared.stored(&self.import.source, key.to_owned(), version, Some(counts));
+    }
+
+    /// Keys that an earlier process of this instance has claimed and not finished. Who hears of files by
+    /// notifications alone hears nothing of them any more: another instance deletes their messages.
+    pub(super) fn unfinished(&self) -> Vec<String> {
+        self.claims.as_ref().map_or_else(Vec::new, |claims| claims.shared.unfinished())
+    }
+
+    /// Notes that nothing is left to do with such a key.
+    pub(super) fn finished(&self, key: &str) {
+        self.claims.iter().for_each(|claims| claims.shared.finished(key));
     }
 
     /// Closes the claims of objects that are delivered by now. Those that cannot be closed are tried again.

@@ -240,6 +240,16 @@ async fn found(objects: &ObjectImport) -> Result<Found, PassError> {
         }
     }
     if objects.deps.scan == Scan::Nothing {
+        for key in objects.unfinished() {
+            let Some(left) = sorted_key(objects, &key, &mut found.report).await? else {
+                found.is_stopped = true;
+                return Ok(found);
+            };
+            if left.is_empty() {
+                objects.finished(&key);
+            }
+            found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
+        }
         return Ok(found);
     }
     let mut next: Option<String> = None;

@@ -9,7 +9,8 @@ pub enum Scan {
     /// All of them.
     #[default]
     Full,
-    /// None: what is left to do with files that are imported is done.
+    /// None, but for those that this instance has claimed and not finished. What is left to do with files that are
+    /// imported is done.
     Nothing,
     /// Those after a key, and these ones before it.
     After {

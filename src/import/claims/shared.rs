@@ -1,6 +1,6 @@
 //! One import that several instances share: which files are this instance's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -68,6 +68,7 @@ pub(super) struct State {
     /// When the claims were listed last (monotonic), and with how many requests.
     pub(super) listed: Option<(Duration, u64)>,
     pub(super) stored: VecDeque<Stored>,
+    unfinished: BTreeSet<String>,
 }
 
 /// An import that several instances share, for the life of a process.
@@ -234,6 +235,26 @@ impl SharedImport {
     ) -> Result<Option<Note>, JournalError> {
         let name = name.to_owned();
         on_disk(journal, move |journal| Note::read(journal, import, &name)).await
+    }
+
+    /// Whether this process has listed the claims.
+    pub(crate) fn has_listed(&self) -> bool {
+        lock(&self.state).listed.is_some()
+    }
+
+    /// Notes the key of a file that an earlier process has claimed and not finished.
+    pub(crate) fn note_unfinished(&self, key: String) {
+        lock(&self.state).unfinished.insert(key);
+    }
+
+    /// These keys.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        lock(&self.state).unfinished.iter().cloned().collect()
+    }
+
+    /// Forgets such a key: nothing is left to do with its file.
+    pub(crate) fn finished(&self, key: &str) {
+        lock(&self.state).unfinished.remove(key);
     }
 
     /// The keys whose claims are this instance's and open, once for the life of this value: what an earlier

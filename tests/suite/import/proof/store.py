@@ -4,6 +4,7 @@
     store.py URL make            makes the buckets and the queue, and has the store notify it; prints the queue's URL
     store.py URL put FOLDER      puts the files of files.py in a random order, replaces and deletes some, and sends
                                  some notifications twice
+    store.py URL open FOLDER     prints how many good tables have no claim that says that they are delivered
     store.py URL archive FOLDER  downloads the bucket of the calls
 """
 
@@ -118,6 +119,21 @@ def told_twice(sqs, queue, key, size):
         sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"Records": [record]}))
 
 
+def claims(s3):
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket="journal", Prefix="imports/"):
+        for found in page.get("Contents", []):
+            claim = json.loads(s3.get_object(Bucket="journal", Key=found["Key"])["Body"].read())
+            if "state" in claim:
+                yield claim
+
+
+def still_open(url, folder):
+    plan = json.loads((folder / "plan.json").read_text())
+    wanted = {one["key"] for one in plan if one["form"] == "csv" and one["fate"] in ("good", "late")}
+    delivered = {claim["key"] for claim in claims(client(url, "s3")) if claim["state"] == "delivered"}
+    print(len(wanted - delivered))
+
+
 def archive(url, folder):
     s3 = client(url, "s3")
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix="segment-logs/"):
@@ -133,6 +149,8 @@ def main():
         make(url)
     elif what == "put":
         put(url, pathlib.Path(sys.argv[3]))
+    elif what == "open":
+        still_open(url, pathlib.Path(sys.argv[3]))
     elif what == "archive":
         archive(url, pathlib.Path(sys.argv[3]))
     else:
