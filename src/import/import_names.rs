@@ -213,8 +213,10 @@ pub(super) fn adopt(
     (id, settings): (ImportId, &FixedSettings),
 ) -> Result<(), NameError> {
     let import = named(journal, name)?.unwrap_or_else(|| NamedImport::of_id(id));
-    if import.fixed.is_some() {
-        return Err(NameError::Taken(name.to_owned()));
+    if let Some(fixed) = &import.fixed {
+        // The pass and the notifications of an import both begin with it.
+        let is_same = import.id == id && fixed.changes(settings).next().is_none();
+        return if is_same { Ok(()) } else { Err(NameError::Taken(name.to_owned())) };
     }
     let kept = value(name, &NamedImport { id, fixed: Some(settings.clone()), ..import })?;
     Ok(journal.change(Change { kept: &[kept], ..Change::default() })?)

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::import_id::ImportId;
 use super::places::Places;
+use super::rejects_room::RejectsRooms;
 use crate::lock::lock;
 
 type Objects = HashSet<(ImportId, String)>;
@@ -17,6 +18,8 @@ type Objects = HashSet<(ImportId, String)>;
 pub(super) struct ObjectsInUse {
     /// How many are read at once.
     pub(super) places: Places,
+    /// The rooms for rejected rows.
+    pub(super) rooms: RejectsRooms,
     /// Held while the journal is read or written.
     turn: Mutex<()>,
     /// Held for moments: who ends with an object never waits for the disk.

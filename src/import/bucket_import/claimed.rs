@@ -181,6 +181,10 @@ impl ObjectImport {
             Ok(SharedId::Is(id)) => Ok(id == self.id),
             Ok(SharedId::Bring(_)) => Ok(false),
             Err(error) => {
+                // What others do not know by its name would be imported by them, too.
+                if !self.is_known_as_shared(&self.name_with()).await? {
+                    return Err(error);
+                }
                 claims.failed(error)?;
                 Ok(true)
             }
@@ -254,7 +258,7 @@ impl ObjectImport {
                         self.name_of(key)
                     );
                 }
-                Ok(Some(NotOurs::Theirs { instance, had_begun }))
+                Ok(Some(NotOurs::Theirs { instance, had_begun, version: (etag.to_owned(), len) }))
             }
             Ok(Claimed::Waits(why)) => Ok(Some(NotOurs::Unknown(why))),
             Err(ClaimsError::Journal(error)) => Err(error),
@@ -278,8 +282,31 @@ impl ObjectImport {
         claims.shared.stored(&self.import.source, key.to_owned(), version, Some(counts));
     }
 
-    /// Keys that an earlier process of this instance has claimed and not finished. Who hears of files by
-    /// notifications alone hears nothing of them any more: another instance deletes their messages.
+    /// Asks the shared journal whether a file of another instance is delivered in this version. It may have been
+    /// released since. Errors: the shared journal cannot be used.
+    pub(super) async fn is_delivered_elsewhere(
+        &self,
+        key: &str,
+        version: &(String, u64),
+    ) -> Result<bool, ClaimsError> {
+        match &self.claims {
+            Some(claims) => claims.shared.is_delivered(&self.deps.journal, (self.id, key), version).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Notes whether a file that a notification named is to be tried again although no message may tell of it any
+    /// more: another instance can have received it.
+    pub(super) fn note_ended(&self, key: &str, is_left: bool) {
+        let Some(claims) = &self.claims else { return };
+        if is_left {
+            claims.shared.note_unfinished(key.to_owned());
+        } else {
+            claims.shared.finished(key);
+        }
+    }
+
+    /// Some of the keys that this instance has claimed and not finished, each time others.
     pub(super) fn unfinished(&self) -> Vec<String> {
         self.claims.as_ref().map_or_else(Vec::new, |claims| claims.shared.unfinished())
     }

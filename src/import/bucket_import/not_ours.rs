@@ -5,8 +5,9 @@ use super::report::PassReport;
 /// Why an object does not begin here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotOurs {
-    /// It belongs to the instance with this id. `had_begun`: it was this instance's, and was released.
-    Theirs { instance: String, had_begun: bool },
+    /// It belongs to the instance with this id. `had_begun`: it was this instance's, and was released. `version`: the
+    /// tag and length of the object that is there now.
+    Theirs { instance: String, had_begun: bool, version: (String, u64) },
     /// Its claim cannot be read, or is gone: it waits for a person.
     Unknown(String),
     /// The shared journal cannot be used, so it is not claimed.
@@ -18,7 +19,7 @@ impl PassReport {
     /// order counts.
     pub(super) fn not_ours(&mut self, key: &str, why: NotOurs) -> bool {
         match why {
-            NotOurs::Theirs { instance, had_begun } => {
+            NotOurs::Theirs { instance, had_begun, .. } => {
                 self.claims.released += u64::from(had_begun);
                 self.claims.theirs(key, (instance, true), None);
                 false

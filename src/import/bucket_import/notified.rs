@@ -31,8 +31,10 @@ pub enum NotifiedEnd {
     Skipped(Skip),
     /// What became of its files.
     Files(Vec<(Became, FileReport)>),
-    /// It belongs to another instance, with this id.
-    Elsewhere(String),
+    /// It belongs to another instance, which has delivered it.
+    DeliveredElsewhere,
+    /// It belongs to another instance, which has not delivered it.
+    Elsewhere,
     /// Whose it is cannot be known until a person has mended its claim; the text says why.
     Unknown(String),
     /// The shared journal cannot be used; the text says why.
@@ -104,10 +106,20 @@ impl NotifiedObjects {
         Ok(match objects.run(listed).await {
             ObjectEnd::Skipped(why) => NotifiedEnd::Skipped(why),
             ObjectEnd::Files(files) => {
+                let is_left = |became: &Became| {
+                    !matches!(became, Became::Done | Became::DoneBefore | Became::Poison | Became::Changed)
+                };
+                objects.note_ended(key, files.iter().any(|(became, _)| is_left(became)));
                 after_import(&objects, key).await;
                 NotifiedEnd::Files(files)
             }
-            ObjectEnd::NotOurs(NotOurs::Theirs { instance, .. }) => NotifiedEnd::Elsewhere(instance),
+            ObjectEnd::NotOurs(NotOurs::Theirs { version, .. }) => {
+                match objects.is_delivered_elsewhere(key, &version).await {
+                    Ok(true) => NotifiedEnd::DeliveredElsewhere,
+                    Ok(false) => NotifiedEnd::Elsewhere,
+                    Err(error) => NotifiedEnd::Unclaimed(Told::plain(error.to_string())),
+                }
+            }
             ObjectEnd::NotOurs(NotOurs::Unknown(why)) => NotifiedEnd::Unknown(why),
             ObjectEnd::NotOurs(NotOurs::Unclaimed) => {
                 let why = objects.claims_problem();

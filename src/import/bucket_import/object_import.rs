@@ -137,7 +137,7 @@ impl ObjectImport {
             random: Arc::clone(&deps.random),
         };
         let (limits, now) = (limits_of(&import), deps.clock.wall());
-        let room = Arc::new(RejectsRoom::new(import.rejects.of(id), import.rejects.max_bytes));
+        let room = deps.importer.objects().rooms.of(id, import.rejects.of(id), import.rejects.max_bytes);
         let claims = import.claims.as_ref().map(PassClaims::new);
         Self { deps, import, id, claims, chosen, reading, limits, now, tally: Tally::default(), room }
     }

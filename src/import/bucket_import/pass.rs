@@ -104,6 +104,7 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let import = never_read_again(import, &deps.journal, to).await?;
     let objects = Arc::new(shared(ObjectImport::new(import, deps, id)).await?);
     let id = objects.id;
+    objects.room.measure_again();
     let mut found = found(&objects).await?;
     found.report.claims.problem = objects.claims_problem();
     if found.is_stopped || found.objects.is_empty() {

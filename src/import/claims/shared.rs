@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::words::Told;
 
 /// How often a claim is written that changes meanwhile, or whose answer is lost.
 pub(super) const TRIES: usize = 5;
+/// Unfinished keys that one pass looks at.
+const UNFINISHED_AT_ONCE: usize = 100;
 /// The object with which the store shows that it keeps conditions.
 const CONDITIONS: &str = "conditions.json";
 
@@ -69,6 +72,8 @@ pub(super) struct State {
     pub(super) listed: Option<(Duration, u64)>,
     pub(super) stored: VecDeque<Stored>,
     unfinished: BTreeSet<String>,
+    /// The unfinished key that was looked at last.
+    looked_at: String,
 }
 
 /// An import that several instances share, for the life of a process.
@@ -242,14 +247,43 @@ impl SharedImport {
         lock(&self.state).listed.is_some()
     }
 
-    /// Notes the key of a file that an earlier process has claimed and not finished.
+    /// Reads the claim of a file anew, and notes what it says. Returns whether another instance has delivered this
+    /// version of it. Errors: [`ClaimsError`]: it cannot be read now.
+    pub(crate) async fn is_delivered(
+        &self,
+        journal: &Arc<dyn Journal>,
+        (import, key): (ImportId, &str),
+        (etag, size): &(String, u64),
+    ) -> Result<bool, ClaimsError> {
+        let name = claim_name(key);
+        let there = self.files.read_file(&path_of(import, &name)).await.map_err(unusable)?;
+        // If it is gone, what the journal knows of it stays: a listing says so.
+        let Some((bytes, tag)) = there else { return Ok(false) };
+        let note = Note::of_bytes(&bytes, &tag, None, (import, &name));
+        let owned = note.claim().cloned();
+        let notes = vec![(name, Some(note))];
+        on_disk(journal, move |journal| Note::write(journal, import, &notes)).await?;
+        Ok(owned.is_some_and(|owned| {
+            owned.state == ClaimState::Delivered && (&owned.etag, owned.size) == (etag, *size)
+        }))
+    }
+
+    /// Notes the key of a file that this instance has claimed and not finished.
     pub(crate) fn note_unfinished(&self, key: String) {
         lock(&self.state).unfinished.insert(key);
     }
 
-    /// These keys.
+    /// The next of these keys, from the first on after the last one: not so many that they hold up a pass.
     pub(crate) fn unfinished(&self) -> Vec<String> {
-        lock(&self.state).unfinished.iter().cloned().collect()
+        let mut state = lock(&self.state);
+        let (all, last) = (&state.unfinished, state.looked_at.clone());
+        let after = (Bound::Excluded(last.clone()), Bound::Unbounded);
+        let next = all.range(after).chain(all.range(..=last));
+        let next: Vec<String> = next.take(UNFINISHED_AT_ONCE).cloned().collect();
+        if let Some(key) = next.last() {
+            state.looked_at.clone_from(key);
+        }
+        next
     }
 
     /// Forgets such a key: nothing is left to do with its file.

@@ -17,6 +17,8 @@ pub enum RecordEnd {
     Foreign,
     /// Nothing is left to do: each row of the object is stored, or the object is skipped.
     Settled,
+    /// Another instance has the object, and has not delivered it.
+    Elsewhere,
     /// It does not say which object it means.
     Unreadable,
     /// The object is poison, or changed while it was read: a person or a new object settles it.
@@ -37,6 +39,8 @@ closed_list! {
         Foreign = "foreign",
         /// It tells of something else than new objects.
         Other = "other",
+        /// Another instance imports an object that it names.
+        Elsewhere = "elsewhere",
         /// It cannot be read, wholly or in part.
         Unreadable = "unreadable",
         /// An object that it names is given up.
@@ -92,6 +96,8 @@ pub fn fate(records: &[RecordEnd], receives: u32) -> (MessageBecame, Fate) {
         None | Some(RecordEnd::Other) => (MessageBecame::Other, Fate::Delete),
         Some(RecordEnd::Foreign) => (MessageBecame::Foreign, Fate::Delete),
         Some(RecordEnd::Settled) => (MessageBecame::Done, Fate::Delete),
+        // The other instance can fail for good, or be replaced.
+        Some(RecordEnd::Elsewhere) => (MessageBecame::Elsewhere, back),
         Some(RecordEnd::Unreadable) => (MessageBecame::Unreadable, back),
         Some(RecordEnd::GivenUp) => (MessageBecame::GivenUp, back),
         Some(RecordEnd::Failed) => (MessageBecame::Failed, back),
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_message_is_deleted_only_if_every_record_is_settled() {
-        use RecordEnd::{Failed, Foreign, GivenUp, Other, Settled, Stopped, Unreadable};
+        use RecordEnd::{Elsewhere, Failed, Foreign, GivenUp, Other, Settled, Stopped, Unreadable};
         let check = |records: &[RecordEnd], became: &str, seconds: Option<u64>| {
             let (found, done) = fate(records, 1);
             let expected = seconds.map_or(Fate::Delete, |it| Fate::GiveBack(Duration::from_secs(it)));
@@ -117,7 +123,8 @@ mod tests {
         check(&[Foreign, Other], "foreign", None);
         check(&[Settled, Foreign], "done", None);
         check(&[Settled, Settled], "done", None);
-        check(&[Settled, Unreadable], "unreadable", Some(10));
+        check(&[Settled, Elsewhere], "elsewhere", Some(10));
+        check(&[Settled, Unreadable, Elsewhere], "unreadable", Some(10));
         check(&[GivenUp, Settled], "given_up", Some(10));
         check(&[Settled, Failed, GivenUp], "failed", Some(10));
         check(&[Failed, Stopped], "stopped", Some(0));

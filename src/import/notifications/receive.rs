@@ -182,6 +182,10 @@ impl Work {
                 Err(error) if error.fault == QueueFault::ReceiptEnded => break,
                 Err(error) => {
                     tracing::warn!(%error, message = message.id, "a message may show again before its objects are imported");
+                    sleep(SOON).await;
+                    if let Err(error) = self.queue.hide(&message.receipt, HIDDEN).await {
+                        tracing::warn!(%error, message = message.id, "its time was not renewed at the second try, either");
+                    }
                 }
             }
         }
@@ -224,8 +228,8 @@ impl Work {
                 let end = of_files(files.iter().map(|(became, _)| *became));
                 RecordEnded { files, ..ended(end, name, None) }
             }
-            // The claim is durable: the other instance finds the file by itself.
-            Ok(NotifiedEnd::Elsewhere(_)) => ended(RecordEnd::Settled, name, None),
+            Ok(NotifiedEnd::DeliveredElsewhere) => ended(RecordEnd::Settled, name, None),
+            Ok(NotifiedEnd::Elsewhere) => ended(RecordEnd::Elsewhere, name, None),
             Ok(NotifiedEnd::Unknown(why)) => ended(RecordEnd::GivenUp, name, Some(why)),
             Ok(NotifiedEnd::Unclaimed(why)) => ended(RecordEnd::Failed, name, Some(why.masked().to_owned())),
             Err(error) => ended(RecordEnd::Failed, name, Some(error.to_string())),

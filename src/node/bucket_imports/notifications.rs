@@ -1,6 +1,6 @@
 //! What the queue of an import brought: for its alarms, metrics and status.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use crate::words::outside_text_within;
 
 /// The most files of a status whose messages were given back.
 const NAMED_IN_STATUS: usize = 20;
+/// Refused files that are remembered until each could be read.
+const REFUSED_MAX: usize = 1_000;
 /// How long a failure that may pass lasts until it is an alarm.
 const LASTING: Duration = Duration::from_secs(60);
 /// How much of a text of others is shown, in bytes.
@@ -46,6 +48,8 @@ struct Seen {
     in_hand: BTreeMap<String, UnixMillis>,
     ended: BTreeMap<MessageBecame, u64>,
     failing: Option<(String, UnixMillis)>,
+    /// Files that the store refuses, of which the alarm tells; the first of them.
+    refused: BTreeSet<String>,
     /// The last files whose messages were given back.
     not_done: VecDeque<FileNotDone>,
 }
@@ -93,7 +97,11 @@ impl Notifications {
 
     /// Clears what stands of an import that is paused.
     pub(super) fn clear(&self) {
-        lock(&self.seen).failing = None;
+        {
+            let mut seen = lock(&self.seen);
+            seen.failing = None;
+            seen.refused.clear();
+        }
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_queue());
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_files());
     }
@@ -134,7 +142,18 @@ impl Notifications {
                 self.name, file.name
             );
             self.deps.alarms.raise(AlarmKind::BucketImport, &subject, what);
-        } else if files().any(|(became, _)| matches!(became, Became::Done)) {
+        }
+        let mut seen = lock(&self.seen);
+        let had = !seen.refused.is_empty();
+        for record in records {
+            let is_refused = |(became, _): &(Became, _)| matches!(became, Became::Denied | Became::Refused);
+            if !record.files.iter().any(is_refused) {
+                seen.refused.remove(&record.name);
+            } else if seen.refused.len() < REFUSED_MAX {
+                seen.refused.insert(record.name.clone());
+            }
+        }
+        if had && seen.refused.is_empty() {
             self.deps.alarms.clear(AlarmKind::BucketImport, &subject);
         }
     }

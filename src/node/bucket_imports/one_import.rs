@@ -56,6 +56,8 @@ impl Ask {
 #[derive(Debug, Default)]
 struct Seen {
     pass_since: Option<UnixMillis>,
+    /// Whether the alarm that stands was raised by a pass that listed nothing.
+    raised_unlisted: bool,
     /// Stops the pass under way, or the one that is about to begin.
     pass_stop: CancellationToken,
     /// Stops the work on rejected rows.
@@ -142,18 +144,17 @@ impl OneImport {
                 continue;
             }
             let scans = self.plan.settings.discovery.scans();
-            let goes_on = self.plan.goes_on_after_files();
-            if scans || goes_on || asked.is_some() {
-                let scan = if scans || asked.is_some() { self.next_scan(of) } else { Scan::Nothing };
-                let made = self.pass(&store, of, (&stop, scan.clone())).await;
-                self.note(&made, of, &scan);
-                if self.stop.is_cancelled() {
-                    return;
-                }
-                if let Some(asked) = asked {
-                    // Who asked may have gone meanwhile.
-                    drop(asked.answer.send(self.answer(&made)));
-                }
+            // Without listings, something may be left to do with files that messages brought.
+            let lists = scans || asked.is_some() || lock(&self.seen).scans.wants_full();
+            let scan = if lists { self.next_scan(of) } else { Scan::Nothing };
+            let made = self.pass(&store, of, (&stop, scan.clone())).await;
+            self.note(&made, of, &scan);
+            if self.stop.is_cancelled() {
+                return;
+            }
+            if let Some(asked) = asked {
+                // Who asked may have gone meanwhile.
+                drop(asked.answer.send(self.answer(&made)));
             }
             let interval = self.plan.settings.scan_interval;
             lock(&self.seen).next = scans.then(|| self.deps.clock.wall().plus(interval));
@@ -163,7 +164,7 @@ impl OneImport {
                     Some(next) => ask = Some(next),
                     None => return,
                 },
-                () = tokio::time::sleep(interval), if scans || goes_on => {}
+                () = tokio::time::sleep(interval) => {}
             }
         }
     }
@@ -396,7 +397,9 @@ impl OneImport {
     /// Notes what a pass found. `of_range`: a person asked for keys of a range. `has_listed`: it listed keys.
     fn worked(&self, report: &PassReport, mut found: PassStatus, (of_range, has_listed): (bool, bool)) {
         let whole = !of_range && !found.part;
-        self.count_pass(if found.stopped { "stopped" } else { "done" });
+        if has_listed {
+            self.count_pass(if found.stopped { "stopped" } else { "done" });
+        }
         if report.rows > 0 || report.files.keys().any(|became| !became.is_settled()) {
             tracing::info!(
                 import = self.name(),
@@ -427,10 +430,14 @@ impl OneImport {
         match refused.reduce(|one, other| format!("{one}; {other}")) {
             Some(what) if !self.pausing.now() => {
                 alarms.raise(AlarmKind::BucketImport, self.name(), what);
+                // What a listing found is not ended by a pass without one.
+                seen.raised_unlisted = !has_listed;
             }
             Some(_) => {}
             // Also a pass over a part looks at each file that is not settled; one over a range does not.
-            None if !of_range => alarms.clear(AlarmKind::BucketImport, self.name()),
+            None if !of_range && (has_listed || seen.raised_unlisted) => {
+                alarms.clear(AlarmKind::BucketImport, self.name());
+            }
             None => {}
         }
         seen.failing = None;
@@ -448,7 +455,12 @@ impl OneImport {
         }
         match &mut seen.last {
             Some(last) if !has_listed => {
-                (last.after, last.claims, last.rejects) = (found.after, found.claims, found.rejects);
+                (last.after, last.rejects) = (found.after, found.rejects);
+                match (&mut last.claims, found.claims) {
+                    // Whose files there are is told by listings.
+                    (Some(known), Some(claims)) => known.problem = claims.problem,
+                    (known, claims) => *known = claims,
+                }
             }
             last => *last = Some(found),
         }

@@ -146,11 +146,6 @@ impl ImportPlan {
         self
     }
 
-    /// Whether something may be left to do with files whose rows are stored.
-    pub(super) fn goes_on_after_files(&self) -> bool {
-        self.settings.after != Moves::Nothing || self.rejects_in.is_some() || self.settings.journal.is_some()
-    }
-
     /// What a pass works with. Errors: the settings cannot be used; the text says what to do.
     pub(super) fn import(&self) -> Result<BucketImport, String> {
         let settings = &self.settings;

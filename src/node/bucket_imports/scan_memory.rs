@@ -34,6 +34,11 @@ impl ScanMemory {
         *self = Self::default();
     }
 
+    /// Whether the next pass lists all keys.
+    pub(super) fn wants_full(&self) -> bool {
+        self.wants_full
+    }
+
     /// Makes the pass that begins next list all keys, also if such a pass is under way: it may have listed
     /// already what is to be looked at.
     pub(super) fn want_full(&mut self) {

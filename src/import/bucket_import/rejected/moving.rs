@@ -22,7 +22,7 @@ impl ObjectImport {
     /// Moves rejected rows to where they belong, and says whether there is room for more.
     pub(in crate::import::bucket_import) async fn look_after_rejects(&self, report: &mut PassReport) {
         report.rejects_not_moved = self.move_rejects().await;
-        report.rejects_not_kept = self.room.not_kept();
+        report.rejects_not_kept = self.room.take_not_kept();
         report.rejects_full = report.rejects_not_kept > 0 || self.is_still_full().await;
     }
 
