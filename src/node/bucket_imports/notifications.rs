@@ -126,8 +126,8 @@ impl Notifications {
         }
     }
 
-    /// Raises an alarm if the store refuses files, and clears it once one could be read.
-    fn note_files(&self, records: &[RecordEnded]) {
+    /// Raises an alarm if the store refuses files, and clears it once each of those could be read.
+    fn note_files(&self, records: &[RecordEnded], all_refused: &mut BTreeSet<String>) {
         let subject = self.of_files();
         let files = || records.iter().flat_map(|record| &record.files);
         let refused = files().find(|(became, _)| matches!(became, Became::Denied | Became::Refused));
@@ -143,17 +143,16 @@ impl Notifications {
             );
             self.deps.alarms.raise(AlarmKind::BucketImport, &subject, what);
         }
-        let mut seen = lock(&self.seen);
-        let had = !seen.refused.is_empty();
+        let had = !all_refused.is_empty();
         for record in records {
             let is_refused = |(became, _): &(Became, _)| matches!(became, Became::Denied | Became::Refused);
             if !record.files.iter().any(is_refused) {
-                seen.refused.remove(&record.name);
-            } else if seen.refused.len() < REFUSED_MAX {
-                seen.refused.insert(record.name.clone());
+                all_refused.remove(&record.name);
+            } else if all_refused.len() < REFUSED_MAX {
+                all_refused.insert(record.name.clone());
             }
         }
-        if had && seen.refused.is_empty() {
+        if had && all_refused.is_empty() {
             self.deps.alarms.clear(AlarmKind::BucketImport, &subject);
         }
     }
@@ -235,7 +234,7 @@ impl Watch for Notifications {
         }
         seen.not_done.truncate(NAMED_IN_STATUS);
         if !seen.is_gone {
-            self.note_files(&ended.records);
+            self.note_files(&ended.records, &mut seen.refused);
         }
     }
 }
