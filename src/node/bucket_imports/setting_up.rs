@@ -36,7 +36,7 @@ pub struct NotificationsSetUp {
     pub bucket: String,
     /// The ARN of its queue.
     pub queue: String,
-    /// Whether nothing was changed because nothing was to be.
+    /// Whether this only says what would change.
     pub dry_run: bool,
     /// Rules that are removed.
     pub removed: Vec<NotificationRule>,
