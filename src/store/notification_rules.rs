@@ -1,7 +1,7 @@
 //! The rules by which a bucket sends notifications, and which of them S3 refuses beside each other. Pure.
 //!
-//! S3 keeps one list of rules for a bucket, and a put replaces all of them. Two rules may not have an event in
-//! common for the same key, whatever they send to ("Configuring event notifications using object key name
+//! S3 keeps one list of rules for a bucket, and a put replaces all of them. Two rules may not have an event
+//! in common for the same key, whatever they send to ("Configuring event notifications using object key name
 //! filtering", S3 User Guide).
 
 use std::fmt;

@@ -113,7 +113,8 @@ pub struct RunArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 The file goes on at its next row if the object is the same. If another object is there now, that one begins at its
-first row, and what is stored of the old one stays. The next pass reads it: see `forebay import run`. With --accept-rejects nothing is read again.
+first row, and what is stored of the old one stays. The next pass reads it: see `forebay import run`.
+With --accept-rejects nothing is read again.
 
 Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, or the file need not begin again, 4 the node or
 the store cannot be reached, 5 access denied.

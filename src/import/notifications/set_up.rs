@@ -49,8 +49,8 @@ pub fn wanted_rule(import: &str, queue: &str, prefix: &str) -> NotificationRule 
 /// The beginning of a prefix that means the same in every store.
 ///
 /// S3 compares with the URL-encoded key, other stores with the key itself, so a filter ends before the first
-/// character that is encoded ("Safe characters", S3 User Guide), and before a `*`, which it does not allow. The
-/// import passes over what is not below its prefix.
+/// character that is encoded ("Safe characters", S3 User Guide), and before a `*`, which it does not allow.
+/// The import passes over what is not below its prefix.
 fn sent_prefix(prefix: &str) -> &str {
     let is_safe =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '!' | '-' | '_' | '.' | '\'' | '(' | ')');

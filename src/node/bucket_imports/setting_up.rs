@@ -1,7 +1,7 @@
 //! Sets up the notifications of the bucket of an import, and undoes that. It needs no node and no spool.
 //!
-//! A put replaces all rules of the bucket, and S3 knows no condition for it. So the rules are read just before, the put
-//! has each of them as it was read, and they are read again after it.
+//! A put replaces all rules of the bucket, and S3 knows no condition for it. So the rules are read just
+//! before, the put has each of them as it was read, and they are read again after it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::store::s3::{BucketNotifications, S3Store};
 use crate::store::{Fault, Outlook, Reason, StoreError};
 
 /// How often the rules are read after a put, and the time in between: S3 may show a change late.
-const LOOKS: u32 = 10;
+const LOOKS: u32 = 5;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What was done with the rules of a bucket, or would be done.

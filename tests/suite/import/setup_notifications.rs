@@ -1,6 +1,7 @@
 //! `forebay import setup-notifications`: what it changes in a bucket, and that it changes nothing else.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -14,6 +15,7 @@ use crate::support::forebay::command;
 use crate::support::granted;
 use crate::support::ministack::Ministack;
 use crate::support::moto::Moto;
+use crate::support::scripted_http::{Reply, ScriptedHttp};
 use crate::support::wait;
 
 const FUNCTION: &str = "arn:aws:lambda:us-east-1:000000000000:function:f";
@@ -63,6 +65,11 @@ fn rule(id: &str, (name, arn): (&str, &str), event: &str, filters: &[(&str, &str
 
 async fn a_rule_is_added_and_undone_and_no_other_changes(url: &str, shows_event_bridge: bool) {
     let stand = Stand::without_rule(url, "sqs").await;
+    // A bucket without any rule.
+    stand.set_up(&[]).await.code(0);
+    assert_eq!(stand.rules().await["QueueConfigurations"].as_array().unwrap().len(), 1);
+    stand.set_up(&["--undo"]).await.code(0);
+    assert_eq!(stand.rules().await, json!({}));
     let (topic, others) = stand.others().await;
     let created = "s3:ObjectCreated:*";
     let rules = json!({
@@ -279,4 +286,71 @@ async fn what_cannot_have_notifications_is_told() {
     check(&settings, 4, &["bucket forebay cannot be read"]).await;
     settings.imports = settings.imports.replace("orders", "sales");
     check(&settings, 2, &["has no [[import]] orders; it has sales"]).await;
+}
+
+/// A store that keeps the rules it is given; `instead` answers a put in its place, and may change them.
+async fn keeps(
+    rules: &str,
+    mut instead: impl FnMut(&mut String) -> Option<Reply> + Send + 'static,
+) -> (ScriptedHttp, Arc<Mutex<String>>) {
+    let kept =
+        Arc::new(Mutex::new(format!("<NotificationConfiguration>{rules}</NotificationConfiguration>")));
+    let rules = Arc::clone(&kept);
+    let store = ScriptedHttp::start(move |request| {
+        let mut kept = kept.lock().unwrap();
+        if request.method == "PUT" {
+            *kept = String::from_utf8(request.body.clone()).unwrap();
+            return instead(&mut kept).unwrap_or_else(|| Reply::status(200));
+        }
+        match &mut Reply::status(200).with("content-type", "application/xml") {
+            Reply::Answer { status, headers, .. } => {
+                Reply::Answer { status: *status, headers: headers.clone(), body: kept.clone() }
+            }
+            other => other.clone(),
+        }
+    })
+    .await;
+    (store, rules)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_are_lost_and_changes_of_others_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = Settings::new(folder.path(), "http://127.0.0.1:1", &["web"]);
+    let mut set_up_at = async |url: &str, code: i32| {
+        settings.imports = format!(
+            "[[import]]\nname = \"orders\"\nbucket = \"files\"\nconverter = \"none.json\"\ninsert_id_window = \"0 s\"\n\
+             endpoint_url = \"{url}\"\nregion = \"us-east-1\"\ndiscovery = \"sqs\"\n\
+             queue_url = \"https://sqs.us-east-1.amazonaws.com/111122223333/files\"\n"
+        );
+        set_up(&settings, &ENVIRONMENT, &[]).await.code(code)
+    };
+    // The answer to the put is lost: the same again finds that it is done.
+    let (store, kept) = keeps("<EventBridgeConfiguration/>", |_| Some(Reply::Close)).await;
+    let lost = set_up_at(&store.url(), 4).await;
+    assert!(lost.err.contains("the same command can be given again"), "{lost:?}");
+    let again = set_up_at(&store.url(), 0).await;
+    assert!(again.out.contains("is there: forebay-orders-"), "{again:?}");
+    assert!(kept.lock().unwrap().contains("<EventBridgeConfiguration"));
+    let puts = store.requests().iter().filter(|request| request.method == "PUT").count();
+    assert_eq!(puts, 1);
+    // What would be lost is not put.
+    let unknown = "<LambdaFunctionConfiguration><Id>f</Id></LambdaFunctionConfiguration>";
+    let (store, kept) = keeps(unknown, |_| None).await;
+    let refused = set_up_at(&store.url(), 2).await;
+    assert!(refused.err.contains("would remove: LambdaFunctionConfiguration"), "{refused:?}");
+    assert!(kept.lock().unwrap().contains(unknown));
+    // Somebody else puts other rules at the same time.
+    let (store, _kept) = keeps("", |kept| {
+        *kept = "<NotificationConfiguration/>".to_owned();
+        None
+    })
+    .await;
+    let other = set_up_at(&store.url(), 1).await;
+    assert!(other.err.contains("somebody else may have changed them"), "{other:?}");
+    for (reply, code) in [(Reply::s3_error(404, "NoSuchBucket"), 2), (Reply::s3_error(503, "SlowDown"), 4)] {
+        let store = ScriptedHttp::start(move |_| reply.clone()).await;
+        let refused = set_up_at(&store.url(), code).await;
+        assert!(refused.err.contains("bucket files cannot be read"), "{refused:?}");
+    }
 }

@@ -132,11 +132,11 @@ fn requests_need_the_documented_actions() {
     check("PUT", "/lake/a", &[("x-amz-acl", "x")], "", &["s3:PutObject", "s3:PutObjectAcl"]);
     let kms = [("x-amz-server-side-encryption", "aws:kms")];
     check("PUT", "/lake/a", &kms, "", &["s3:PutObject", "kms:GenerateDataKey"]);
-    check("PUT", "/lake/a?tagging", &[], "", &["unknown: PUT /lake/a?tagging"]);
+    check("PUT", "/lake/a?tagging", &[], "", &["s3:PutObjectTagging"]);
     check("PUT", "/lake", &[], "", &["unknown: PUT /lake"]);
     check("HEAD", "/lake/a", &[], "", &["s3:GetObject"]);
     check("GET", "/lake/a?versionId=v1&x-id=GetObject", &[], "", &["s3:GetObjectVersion"]);
-    check("GET", "/lake/a?tagging&versionId=v1", &[], "", &["unknown: GET /lake/a?tagging&versionId=v1"]);
+    check("GET", "/lake/a?tagging&versionId=v1", &[], "", &["s3:GetObjectVersionTagging"]);
     check("GET", "/lake?notification", &[], "", &["s3:GetBucketNotification"]);
     check("PUT", "/lake/?notification", &[], "", &["s3:PutBucketNotification"]);
     check("HEAD", "/lake", &[], "", &["s3:ListBucket"]);
