@@ -26,7 +26,7 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The rule that is there.
-    pub rule: NotificationRule,
+    pub rule: Box<NotificationRule>,
     /// Why S3 would refuse, and what to do.
     pub what: String,
 }
@@ -81,7 +81,7 @@ pub fn set_up(present: &[NotificationRule], wanted: NotificationRule) -> Result<
     for rule in others {
         if rule.id == wanted.id {
             let what = "has the id that the rule of this import gets, and another queue: give it another id, or remove it";
-            return Err(Conflict { rule: rule.clone(), what: what.to_owned() });
+            return Err(Conflict { rule: Box::new(rule.clone()), what: what.to_owned() });
         }
         if !rule.overlaps(&wanted) {
             continue;
@@ -96,7 +96,7 @@ pub fn set_up(present: &[NotificationRule], wanted: NotificationRule) -> Result<
             "has keys and events in common: let the bucket send to a topic of SNS or to EventBridge instead, which sends to both, or use \
              another prefix"
         };
-        return Err(Conflict { rule: rule.clone(), what: what.to_owned() });
+        return Err(Conflict { rule: Box::new(rule.clone()), what: what.to_owned() });
     }
     Ok(Change::Put { removed: ours.into_iter().cloned().collect(), added: wanted })
 }
