@@ -87,6 +87,7 @@ pub fn imports(config: &Config) -> Vec<PolicyImport> {
             .filter(|_| settings.has_own_external_id)
             .map(ToString::to_string),
         queue: settings.discovery.queue().and_then(|queue| queue.arn()?.parse().ok()),
+        asks_queue: settings.discovery.queue().is_some_and(|queue| queue.arn().is_none()),
         after: policy_after(&settings.after),
         rejects: settings.rejects_bucket(),
         journal: settings

@@ -143,6 +143,7 @@ fn chosen_imports(
         one.kms_key.clone_from(&asked.kms_key);
         one.external_id = external_id.clone().or(one.external_id.take());
         one.region = asked.region.clone().or(one.region.take());
+        one.asks_queue |= asked.function.queue.is_some();
         one.queue = asked.function.queue.clone().or(one.queue.take());
     }
     Ok(imports)

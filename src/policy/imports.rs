@@ -125,6 +125,9 @@ fn needs(template: Template, item: &Tree, import: &PolicyImport) -> bool {
     if item.mentions(KMS_KEY) {
         return import.kms_key.is_some();
     }
+    if template == Template::ImportNotify {
+        return !item.mentions(QUEUE) || import.asks_queue;
+    }
     let lists = item.member("Action").and_then(Tree::text) == Some("s3:ListBucket");
     // The policy of a bucket has two statements for it, because one import has a prefix and another has none.
     template != Template::ImportBucket || !lists || item.mentions(PREFIX) != import.prefix.is_empty()

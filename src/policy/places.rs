@@ -53,6 +53,7 @@ pub(super) fn places<'a>(
         | Template::ImportBucket
         | Template::ImportSqs
         | Template::ImportQueue
+        | Template::ImportNotify
         | Template::ImportJournal => Ok(all),
         Template::Bucket
         | Template::BucketCrossAccount

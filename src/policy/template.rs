@@ -111,6 +111,8 @@ templates! {
         "identity policy of who reads the queue with notifications of an [[import]]";
     ImportQueue, "import-queue", "json", RESOURCE,
         "policy of that queue: the bucket may send to it";
+    ImportNotify, "import-notify", "json", IDENTITY,
+        "identity policy of who sets up the notifications of the bucket of an [[import]]";
     ImportJournal, "import-journal", "json", IDENTITY,
         "identity policy of the collector for the journal that instances of an [[import]] share";
 }
@@ -149,6 +151,7 @@ impl Template {
                 | Self::ImportBucket
                 | Self::ImportSqs
                 | Self::ImportQueue
+                | Self::ImportNotify
                 | Self::ImportJournal
         )
     }

@@ -99,6 +99,8 @@ pub struct PolicyImport {
     pub external_id: Option<String>,
     /// The queue with its notifications, if it reads one.
     pub queue: Option<Arn>,
+    /// Whether that queue is asked for its ARN, because its URL does not have it.
+    pub asks_queue: bool,
     /// What happens to files that are imported; `None`: nothing, or not known.
     pub after: Option<PolicyAfter>,
     /// Where the collector puts rejected rows, if in a bucket.

@@ -45,6 +45,8 @@ pub struct QueueMessage {
 /// What a queue says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueFacts {
+    /// Its ARN.
+    pub arn: Option<String>,
     /// Messages that wait, as far as the queue counts them.
     pub waiting: Option<u64>,
     /// Whether messages that were received too often go to another queue.

@@ -138,6 +138,7 @@ impl Queue for Sqs {
                 OfQueue::ApproximateNumberOfMessages,
                 OfQueue::MessageRetentionPeriod,
                 OfQueue::RedrivePolicy,
+                OfQueue::QueueArn,
             ];
             let request = self
                 .client()
@@ -148,6 +149,7 @@ impl Queue for Sqs {
             let said = answer.attributes.unwrap_or_default();
             let number = |of: &OfQueue| said.get(of).and_then(|value| value.parse::<u64>().ok());
             Ok(QueueFacts {
+                arn: said.get(&OfQueue::QueueArn).cloned(),
                 waiting: number(&OfQueue::ApproximateNumberOfMessages),
                 has_redrive: said.get(&OfQueue::RedrivePolicy).is_some_and(|policy| !policy.is_empty()),
                 retention: number(&OfQueue::MessageRetentionPeriod).map(Duration::from_secs),

@@ -20,6 +20,8 @@ pub enum Asked {
     List,
     /// `CopyObject`, `DeleteObject`, `GetObjectTagging` or `PutObjectTagging`.
     Change,
+    /// `GetBucketNotificationConfiguration` or `PutBucketNotificationConfiguration`.
+    Notifications,
     /// `HeadBucket`.
     HeadBucket,
     /// `AssumeRole` of STS.

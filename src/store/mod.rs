@@ -7,6 +7,7 @@ pub mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
 pub mod fault;
+pub mod notification_rules;
 pub mod reader;
 pub mod reason;
 pub mod region;

@@ -11,7 +11,8 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use super::converter_args::{InferArgs, PreviewArgs};
 use super::run_args::{
-    PauseArgs, ReleaseArgs, RenameArgs, ResetFileArgs, RunArgs, StatusArgs, TestCredentialsArgs,
+    PauseArgs, ReleaseArgs, RenameArgs, ResetFileArgs, RunArgs, SetupNotificationsArgs, StatusArgs,
+    TestCredentialsArgs,
 };
 use crate::admin::ImportStateName;
 use crate::admin_client::AdminUrl;
@@ -45,6 +46,8 @@ pub enum ImportCommand {
     Release(Box<ReleaseArgs>),
     /// Test whether an import can read its bucket, and print the statement of each right that is missing
     TestCredentials(TestCredentialsArgs),
+    /// Let the bucket of an import send its notifications to the queue of the import, or undo that
+    SetupNotifications(SetupNotificationsArgs),
     /// Pause an import of a bucket until it is resumed, also through restarts
     Pause(PauseArgs),
     /// Resume an import of a bucket that was paused

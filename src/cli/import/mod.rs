@@ -14,6 +14,7 @@ mod retry;
 mod retry_import;
 pub(in crate::cli) mod run;
 pub mod run_args;
+mod setup_notifications;
 mod show;
 mod summary;
 mod test_credentials;
@@ -62,6 +63,7 @@ pub async fn run(
         ImportCommand::Rename(args) => run::rename(args, background, out).await,
         ImportCommand::Release(args) => run::release(args, background, out).await,
         ImportCommand::TestCredentials(args) => test_credentials::run(args, out).await,
+        ImportCommand::SetupNotifications(args) => setup_notifications::run(args, out).await,
         ImportCommand::List(args) => Ok(list::run(args, out).await?),
     }
 }

@@ -229,7 +229,7 @@ fn text(pass: &PassStatus) -> String {
 }
 
 /// What grants a right, with its statement below it.
-fn grant(grant: &Grant) -> String {
+pub(super) fn grant(grant: &Grant) -> String {
     let clean = |text: &str| outside_text_within(text, TEXT_BYTES_MAX).to_string();
     let colon = if grant.statement.is_some() { ":" } else { "" };
     let statement = grant.statement.iter().flat_map(|statement| statement.lines());

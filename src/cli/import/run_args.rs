@@ -1,4 +1,4 @@
-//! The options of `forebay import run`, `reset-file`, `rename` and `test-credentials`.
+//! The options of `forebay import run`, `reset-file`, `rename`, `test-credentials` and the like.
 
 use std::path::PathBuf;
 
@@ -113,7 +113,8 @@ pub struct RunArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 The file goes on at its next row if the object is the same. If another object is there now, that one begins at its
-first row, and what is stored of the old one stays. The next pass reads it: see `forebay import run`. With --accept-rejects nothing is read again.
+first row, and what is stored of the old one stays. The next pass reads it: see `forebay import run`.
+With --accept-rejects nothing is read again.
 
 Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, or the file need not begin again, 4 the node or
 the store cannot be reached, 5 access denied.
@@ -257,6 +258,41 @@ pub struct TestCredentialsArgs {
     /// The import, as in the configuration
     #[arg(value_name = "NAME", value_parser = SourceId::new)]
     pub name: SourceId,
+
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
+    pub config: PathBuf,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
+/// `forebay import setup-notifications`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The command adds a rule to the notifications of the bucket, which sends s3:ObjectCreated:* of keys with the import's
+prefix to its queue_url. Everything else that the bucket has stays as it is: queues, topics, functions, EventBridge. It
+asks the bucket as the import does, and needs no node and no spool. The same command again changes nothing.
+
+Exit codes: 0 success, 1 somebody else changed the rules at the same time, 2 wrong usage or configuration, or another
+rule is in the way, 4 the bucket or the queue cannot be reached, 5 a right is missing.
+
+Examples:
+  forebay import setup-notifications orders --config forebay.toml --dry-run
+  forebay import setup-notifications orders --undo")]
+pub struct SetupNotificationsArgs {
+    /// The import, as in the configuration
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// Remove the rule that this command added, also if it was changed since
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub undo: bool,
+
+    /// Say what would change, and change nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub dry_run: bool,
 
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]

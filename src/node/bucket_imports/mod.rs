@@ -22,6 +22,7 @@ mod resetting;
 mod retrying;
 mod running;
 mod scan_memory;
+mod setting_up;
 mod sharing;
 
 pub use deps::ImportsDeps;
@@ -29,4 +30,5 @@ pub use plan::{ImportPlan, ImportStores, OfNode, Puts, plans};
 pub use previewing::{converter_path, preview_import};
 pub use reached::ImportsAt;
 pub use running::BucketImports;
+pub use setting_up::{NotSetUp, NotificationsSetUp, SetUp, set_up_notifications};
 pub(super) use sharing::tried_journal;

@@ -37,6 +37,8 @@ mod route;
 mod rows;
 mod sample;
 mod samples;
+#[cfg(feature = "lambda")]
+mod setup_notifications;
 mod shown;
 mod support;
 mod turns;

@@ -14,7 +14,7 @@ use crate::support::ministack::Ministack;
 use crate::support::wait;
 
 /// A queue, its URL for the program, and its ARN.
-async fn queue(server: &Ministack, name: &str) -> (String, String, String) {
+pub(super) async fn queue(server: &Ministack, name: &str) -> (String, String, String) {
     let made = server.admin("sqs", "create_queue", json!({ "QueueName": name })).await;
     let own = made["QueueUrl"].as_str().unwrap().to_owned();
     let path = own.split_once("://").unwrap().1.split_once('/').unwrap().1;

@@ -20,7 +20,8 @@ const CONVERTER: &str = r#"{"converterConfig":{"fileType":"json","convertToAmpli
     "event_type":["path","e"],"user_id":["path","u"]}}}"#;
 /// Both emulators know this key, which is its own secret.
 const KEY: (&str, &str) = ("test", "test");
-const ENVIRONMENT: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1)];
+pub(super) const ENVIRONMENT: [(&str, &str); 2] =
+    [("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1)];
 /// The account of the bucket, in ministack.
 const ACCOUNT: &str = "000000000000";
 /// A message that a killed process had comes back after 30 s.
@@ -29,10 +30,11 @@ const COMES_BACK: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(20);
 
 /// An emulator with a bucket whose notifications go to a queue, and a configuration with an import of it.
-struct Stand {
+pub(super) struct Stand {
     url: String,
     queue: String,
-    settings: Settings,
+    pub(super) arn: String,
+    pub(super) settings: Settings,
     lake: Bucket,
     files: Bucket,
     _folder: TempDir,
@@ -40,6 +42,15 @@ struct Stand {
 
 impl Stand {
     async fn start(url: &str, discovery: &str) -> Self {
+        let stand = Self::without_rule(url, discovery).await;
+        let rule =
+            json!({ "QueueConfigurations": [{ "QueueArn": stand.arn, "Events": ["s3:ObjectCreated:*"] }] });
+        stand.put_rules(&rule).await;
+        stand
+    }
+
+    /// The same without notifications, which the queue would take.
+    pub(super) async fn without_rule(url: &str, discovery: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let aws = async |service, operation, parameters: Value| {
             let what = format!("{service} {operation} {parameters}");
@@ -61,9 +72,6 @@ impl Stand {
         let policy = filled.iter().fold(policy.to_owned(), |text, (word, value)| text.replace(word, value));
         let attributes = json!({ "QueueUrl": queue, "Attributes": { "Policy": policy } });
         aws("sqs", "set_queue_attributes", attributes).await;
-        let rule = json!({ "Bucket": "files", "NotificationConfiguration": {
-            "QueueConfigurations": [{ "QueueArn": arn, "Events": ["s3:ObjectCreated:*"] }] } });
-        aws("s3", "put_bucket_notification_configuration", rule).await;
         fs::write(folder.path().join("c.json"), CONVERTER).unwrap();
         let mut settings = Settings::new(folder.path(), url, &["shop"]);
         settings.s3 += "\nregion = \"us-east-1\"";
@@ -72,14 +80,28 @@ impl Stand {
              prefix = \"in/\"\nscan_interval = \"1 s\"\nregion = \"us-east-1\"\ndiscovery = \"{discovery}\"\n\
              queue_url = \"{queue}\"\n"
         );
-        Self { url: url.to_owned(), queue, settings, lake, files, _folder: folder }
+        let arn = arn.as_str().unwrap().to_owned();
+        Self { url: url.to_owned(), queue, arn, settings, lake, files, _folder: folder }
     }
 
-    async fn serve(&self) -> Forebay {
+    /// Calls an operation of the emulator, as who may do everything.
+    pub(super) async fn aws(&self, service: &str, operation: &str, parameters: Value) -> Value {
+        let what = format!("{service} {operation} {parameters}");
+        let answer = call(&self.url, KEY, service, operation, parameters).await;
+        answer.unwrap_or_else(|code| panic!("{what}: {code}"))
+    }
+
+    /// Puts the rules of the bucket with the files.
+    pub(super) async fn put_rules(&self, rules: &Value) {
+        let put = json!({ "Bucket": "files", "NotificationConfiguration": rules });
+        self.aws("s3", "put_bucket_notification_configuration", put).await;
+    }
+
+    pub(super) async fn serve(&self) -> Forebay {
         Forebay::serve(self.settings.write(), &ENVIRONMENT).await
     }
 
-    async fn put(&self, key: &str, rows: u32) {
+    pub(super) async fn put(&self, key: &str, rows: u32) {
         let lines: String = (0..rows).map(|row| format!("{{\"e\":\"{key} {row}\",\"u\":\"u\"}}\n")).collect();
         self.put_text(key, &lines).await;
     }
@@ -90,7 +112,7 @@ impl Stand {
     }
 
     /// Waits until the rows of these files are delivered, each once, and no others.
-    async fn delivered(&self, files: &[(&str, u32)], patience: Duration) {
+    pub(super) async fn delivered(&self, files: &[(&str, u32)], patience: Duration) {
         let rows =
             |(key, rows): &(&str, u32)| (0..*rows).map(|row| format!("{key} {row}")).collect::<Vec<_>>();
         let expected: BTreeSet<String> = files.iter().flat_map(rows).collect();
@@ -127,7 +149,7 @@ impl Stand {
     }
 
     /// How many messages the queue has, hidden ones included.
-    async fn queued(&self) -> u64 {
+    pub(super) async fn queued(&self) -> u64 {
         let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
         let asked = json!({ "QueueUrl": self.queue, "AttributeNames": names });
         let said = call(&self.url, KEY, "sqs", "get_queue_attributes", asked).await.unwrap();

@@ -109,12 +109,17 @@ async fn the_queue_of_an_import_follows_from_its_url_or_a_flag() {
     let reads = printed(&["import-sqs", "--import", "all"]).await;
     assert_eq!(sids(&reads), ["ImportReceives"], "without a key");
     assert_eq!(statement(&reads, "ImportReceives")["Resource"], "arn:aws-cn:sqs:cn-north-1:111122223333:q");
+    let notify = printed(&["import-notify", "--import", "all"]).await;
+    assert_eq!(sids(&notify), ["ImportSetsUpNotifications"], "the URL has the ARN");
+    assert_eq!(statement(&notify, "ImportSetsUpNotifications")["Resource"], "arn:aws-cn:s3:::exports");
     let sends = printed(&["import-queue", "--import", "all", "--account", "444455556666"]).await;
     let of_bucket = &statement(&sends, "BucketSends")["Condition"]["ArnLike"]["aws:SourceArn"];
     assert_eq!(of_bucket, "arn:aws-cn:s3:::exports");
     let queue = "arn:aws:sqs:eu-west-1:111122223333:other";
     let flag = printed(&["import-sqs", "--import", "all", "--queue", queue]).await;
     assert_eq!(statement(&flag, "ImportReceives")["Resource"], queue);
+    let notify = printed(&["import-notify", "--import", "all", "--queue", queue]).await;
+    assert_eq!(statement(&notify, "ImportAsksForQueueArn")["Resource"], queue);
     let sends = ["import-queue", "--import", "all", "--queue", queue, "--account", "444455556666"];
     let sends = printed(&sends).await;
     let statement = statement(&sends, "BucketSends");

@@ -54,6 +54,10 @@ fn of_s3(request: &Request) -> Option<Vec<String>> {
             let does = if request.method == "GET" { "Get" } else { "Put" };
             one(&format!("s3:{does}Object{of_version}Tagging"))
         }
+        ("GET" | "PUT", true, false) if matches!(rest[..], ["notification" | "notification="]) => {
+            let does = if request.method == "GET" { "Get" } else { "Put" };
+            one(&format!("s3:{does}BucketNotification"))
+        }
         ("PUT", false, true) => Some(of_put(request)),
         ("HEAD" | "GET", false, true) => one("s3:GetObject"),
         ("DELETE", false, true) => one("s3:DeleteObject"),
@@ -128,11 +132,13 @@ fn requests_need_the_documented_actions() {
     check("PUT", "/lake/a", &[("x-amz-acl", "x")], "", &["s3:PutObject", "s3:PutObjectAcl"]);
     let kms = [("x-amz-server-side-encryption", "aws:kms")];
     check("PUT", "/lake/a", &kms, "", &["s3:PutObject", "kms:GenerateDataKey"]);
-    check("PUT", "/lake/a?tagging", &[], "", &["unknown: PUT /lake/a?tagging"]);
+    check("PUT", "/lake/a?tagging", &[], "", &["s3:PutObjectTagging"]);
     check("PUT", "/lake", &[], "", &["unknown: PUT /lake"]);
     check("HEAD", "/lake/a", &[], "", &["s3:GetObject"]);
     check("GET", "/lake/a?versionId=v1&x-id=GetObject", &[], "", &["s3:GetObjectVersion"]);
-    check("GET", "/lake/a?tagging&versionId=v1", &[], "", &["unknown: GET /lake/a?tagging&versionId=v1"]);
+    check("GET", "/lake/a?tagging&versionId=v1", &[], "", &["s3:GetObjectVersionTagging"]);
+    check("GET", "/lake?notification", &[], "", &["s3:GetBucketNotification"]);
+    check("PUT", "/lake/?notification", &[], "", &["s3:PutBucketNotification"]);
     check("HEAD", "/lake", &[], "", &["s3:ListBucket"]);
     check("HEAD", "/lake/", &[], "", &["s3:ListBucket"]);
     check("GET", "/lake?list-type=2&prefix=a%2F", &[], "", &["s3:ListBucket"]);

@@ -21,9 +21,10 @@ pub(crate) fn of_destinations() -> BTreeSet<String> {
     actions_of("lambda-destination-invoke")
 }
 
-/// The actions that the policies of who reads the bucket of an import and its queue, and changes its files, allow.
+/// The actions that the policies of who reads the bucket of an import and its queue, changes its files,
+/// and sets up its notifications, allow.
 pub(crate) fn of_imports() -> BTreeSet<String> {
-    ["import-read", "import-read-prefix", "import-after", "import-sqs"]
+    ["import-read", "import-read-prefix", "import-after", "import-sqs", "import-notify"]
         .iter()
         .flat_map(|template| actions_of(template))
         .collect()
