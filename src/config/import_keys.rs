@@ -7,7 +7,10 @@ use super::raw::Table;
 use super::reader::Reader;
 use super::sources::Source;
 
-/// What an import writes where it moves its files.
+/// What an import writes beside calls.
+pub(super) const REJECTED_ROWS: &str = "the rejected rows";
+pub(super) const JOURNAL: &str = "the journal";
+/// The same where it moves its files.
 pub(super) const MOVED_FILES: &str = "the moved files";
 
 /// The keys of a bucket that begin with a prefix.
@@ -27,6 +30,11 @@ impl Keys {
         let bucket = BucketString::parse(url.strip_prefix("s3://")?).ok()?;
         let prefix = if bucket.prefix().is_empty() { String::new() } else { format!("{}/", bucket.prefix()) };
         Some(Self { endpoint, bucket: bucket.bucket().to_owned(), prefix })
+    }
+
+    /// Whether one of the two has all keys of the other.
+    fn overlap(&self, other: &Self) -> bool {
+        self.contain(other) || other.contain(self)
     }
 
     /// Whether all of the other keys are among these.
@@ -66,6 +74,7 @@ pub(super) fn check(
         })
         .collect();
     check_moves(imports, &objects, problems);
+    check_places(imports, &objects, problems);
     let of_imports = imports.iter().flat_map(|import| {
         import.writes.iter().map(|(what, keys)| (format!("{what} of import {}", import.name), keys.clone()))
     });
@@ -83,8 +92,7 @@ pub(super) fn check(
     }
     for (index, import) in imports.iter().enumerate().filter(|(_, import)| import.removes) {
         let others = imports.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other);
-        let overlaps =
-            |other: &&OfImport<'_>| other.reads.contain(&import.reads) || import.reads.contain(&other.reads);
+        let overlaps = |other: &&OfImport<'_>| other.reads.overlap(&import.reads);
         if let Some(other) = others.into_iter().find(overlaps) {
             let what = format!(
                 "would take files away from import {}, which reads the same keys: {} and {} need prefixes of their own",
@@ -99,11 +107,41 @@ pub(super) fn check(
 fn check_moves(imports: &[OfImport<'_>], objects: &[(String, Keys)], problems: &mut Vec<ConfigProblem>) {
     for import in imports.iter().filter(|import| import.removes) {
         let moved = import.writes.iter().filter(|(what, _)| *what == MOVED_FILES).map(|(_, keys)| keys);
-        let among =
-            |keys: &Keys| objects.iter().find(|(_, objects)| objects.contain(keys) || keys.contain(objects));
+        let among = |keys: &Keys| objects.iter().find(|(_, objects)| objects.overlap(keys));
         if let Some((what, _)) = moved.into_iter().find_map(among) {
             let what = format!("would put files among {what}: choose another prefix");
             Reader::new(import.table, problems).refuse("after", what);
+        }
+    }
+}
+
+/// Checks that what imports write has places of its own: neither the objects of a source nor different things of
+/// imports lie in one another. Imports may share a journal, or a place for rejected rows: each has a folder there.
+fn check_places(imports: &[OfImport<'_>], objects: &[(String, Keys)], problems: &mut Vec<ConfigProblem>) {
+    let mut taken: Vec<(&str, &str, &Keys)> = Vec::new();
+    for import in imports {
+        for (what, keys) in &import.writes {
+            let key = match *what {
+                REJECTED_ROWS => "rejects",
+                JOURNAL => "journal",
+                _ => "after",
+            };
+            let among = objects.iter().find(|(_, objects)| objects.contain(keys));
+            if let Some((objects, _)) = among.filter(|_| *what != MOVED_FILES) {
+                let what = format!("would put files among {objects}: choose another prefix");
+                Reader::new(import.table, problems).refuse(key, what);
+            }
+            let collides = |(other, _, of_other): &&(&str, &str, &Keys)| {
+                let may_be_shared = other == what && (*what == MOVED_FILES || *of_other == keys);
+                !may_be_shared && keys.overlap(of_other)
+            };
+            if let Some((other, name, _)) = taken.iter().find(collides) {
+                let what = format!(
+                    "would mix {what} with {other} of import {name}: they need prefixes of which none lies in the other"
+                );
+                Reader::new(import.table, problems).refuse(key, what);
+            }
+            taken.push((*what, import.name.as_str(), keys));
         }
     }
 }

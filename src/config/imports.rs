@@ -12,7 +12,7 @@ use crate::sources::SourceId;
 use crate::words::nearest;
 
 use super::import_discovery::{Queues, discovery, refuse_serial};
-use super::import_keys::{self, Keys, MOVED_FILES, OfImport};
+use super::import_keys::{self, JOURNAL, Keys, MOVED_FILES, OfImport, REJECTED_ROWS};
 use super::import_settings::{After, ImportConverter, ImportSettings, OnChange};
 use super::import_texts::{after, description, journal, modified_after, prefix, rejects};
 use super::problem::{ConfigProblem, SettingPlace};
@@ -194,7 +194,7 @@ fn settings<'t>(
             |prefix: String| Keys { endpoint: endpoint_of(), bucket: bucket.bucket().to_owned(), prefix };
         // Journals and rejected rows are in the store of [s3].
         let own = around.endpoint.map(|endpoint| endpoint.as_str().to_owned());
-        let places = [("the rejected rows", rejects.as_deref()), ("the journal", journal.as_deref())];
+        let places = [(REJECTED_ROWS, rejects.as_deref()), (JOURNAL, journal.as_deref())];
         let placed =
             |(what, place): (&'static str, Option<&str>)| Some((what, Keys::below(own.clone(), place?)?));
         let moved = match &after {

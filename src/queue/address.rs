@@ -14,6 +14,9 @@ impl QueueAddress {
     pub fn parse(url: &str) -> Result<Self, String> {
         let address = Self { url: url.trim().trim_end_matches('/').to_owned() };
         match address.parts() {
+            Some((_, path)) if path.ends_with(".fifo") => {
+                Err("is a FIFO queue, to which S3 does not send: name a standard queue".to_owned())
+            }
             Some((_, path)) if path.split('/').all(|part| !part.is_empty()) => Ok(address),
             _ => Err("expected the URL of a queue, with its account and name behind the host".to_owned()),
         }
@@ -116,6 +119,8 @@ mod tests {
         {
             assert!(QueueAddress::parse(url).is_err(), "{url}");
         }
+        let fifo = QueueAddress::parse("https://sqs.eu-west-1.amazonaws.com/111122223333/files.fifo");
+        assert!(fifo.is_err_and(|what| what.contains("S3 does not send")));
         let other = QueueAddress::parse("http://127.0.0.1:9324/queue/files").unwrap();
         assert_eq!((other.account_and_name(), other.arn()), (None, None));
     }

@@ -230,7 +230,10 @@ impl ObjectImport {
 
     /// Finds the version to import, and notes that its import begins.
     async fn begin(&self, name: &str, listed: Listed) -> Result<Begun, NotBegun> {
-        let (object, head_time) = self.head(name, &listed).await?;
+        let (object, head_time) = match self.head(name, &listed).await {
+            Err(NotBegun::Ended(Became::Missing, end)) => return Err(self.gone(&listed, end).await?),
+            head => head?,
+        };
         let (len, etag) = (object.len, Some(object.version.etag.clone()));
         let last_modified = stored_at(&listed, (&object.version.etag, len), head_time);
         let now = Listed { len, etag, last_modified, ..listed };
@@ -260,6 +263,23 @@ impl ObjectImport {
                 Ok(Begun { object, state: *state, how, was_open, in_use })
             }
         }
+    }
+
+    /// What an object is that is gone: one that is imported may have been moved or deleted since.
+    async fn gone(&self, listed: &Listed, end: FileEnd) -> Result<NotBegun, JournalError> {
+        let (id, key) = (self.id, listed.key.as_str().to_owned());
+        if let Some(instance) = self.elsewhere(&key).await? {
+            return Ok(NotBegun::NotOurs(NotOurs::Theirs { instance, had_begun: false }));
+        }
+        let state = self.on_disk(move |journal| ObjectState::read(journal, id, &key)).await?;
+        let is_done = state.is_some_and(|state| {
+            let is_same = |etag: &str| bare(etag) == state.version().0;
+            state.stage == Stage::Done && listed.etag.as_deref().is_none_or(is_same)
+        });
+        Ok(match is_done && !self.deps.again {
+            true => NotBegun::Ended(Became::DoneBefore, FileEnd::DoneBefore),
+            false => NotBegun::Ended(Became::Missing, end),
+        })
     }
 
     /// Decides about a version of an object. Waits for who reads it already: a pass or a notification, or an

@@ -9,6 +9,7 @@ use super::object_import::{ObjectImport, on_disk};
 use super::object_state::{ObjectState, Stage, Standing};
 use super::rejected::settled::records_of;
 use super::settings::BucketImport;
+use crate::import::claims::ClaimsError;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, known};
 use crate::import::importer::Importer;
@@ -67,6 +68,9 @@ pub enum ResetError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// It is not known which files belong to other instances.
+    #[error(transparent)]
+    Claims(ClaimsError),
     /// There is nothing that could be changed: the text says what happens, and what to do.
     #[error("{0}")]
     Refused(String),
@@ -78,6 +82,16 @@ pub enum ResetError {
         /// How it ended; `None`: the store did not answer in time.
         end: Option<FileEnd>,
     },
+}
+
+impl From<ClaimsError> for ResetError {
+    fn from(error: ClaimsError) -> Self {
+        match error {
+            ClaimsError::Journal(error) => Self::Journal(error),
+            ClaimsError::Name(error) => Self::Name(error),
+            error @ (ClaimsError::Unusable(_) | ClaimsError::Refused(_)) => Self::Claims(error),
+        }
+    }
 }
 
 /// What works with the objects of an import that has begun.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::decide::{Look, Turn, look, turn};
 use super::files::ClaimFiles;
 use super::form::{Checked as _, Claim, ClaimState, claim_name};
-use super::note::Note;
+use super::note::{Note, Owned};
 use super::stored::Stored;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::NameError;
@@ -162,6 +162,20 @@ impl SharedImport {
             Look::Theirs { instance, waits } => Known::Theirs { instance, waits, since },
             Look::Unknown(why) => Known::Unknown(why),
         })
+    }
+
+    /// Whether the claim of a file is this instance's, and says that all is delivered, as far as the journal
+    /// here knows: nobody releases it any more. Waits for the disk.
+    /// Errors: [`JournalError`]: the journal cannot be read.
+    pub(crate) fn is_closed(
+        &self,
+        journal: &dyn Journal,
+        import: ImportId,
+        key: &str,
+    ) -> Result<bool, JournalError> {
+        let note = Note::read(journal, import, &claim_name(key))?;
+        let closed = |claim: &Owned| claim.instance == self.instance && claim.state == ClaimState::Delivered;
+        Ok(note.as_ref().and_then(Note::claim).is_some_and(closed))
     }
 
     /// Claims a file whose version with this tag and length is about to be imported, unless it is claimed.

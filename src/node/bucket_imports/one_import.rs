@@ -73,8 +73,8 @@ struct Seen {
     scans: ScanMemory,
     /// What became of objects, as far as there are gauges of it.
     gauges: BTreeSet<&'static str>,
-    /// Whether there is no room for rejected rows.
-    rejects_full: bool,
+    /// Whether the last pass found no room for rejected rows; `None`: none has looked.
+    rejects_full: Option<bool>,
     /// Whether its alarms and gauges are no longer updated: it was removed, or its settings changed.
     is_gone: bool,
 }
@@ -242,7 +242,8 @@ impl OneImport {
     /// What a pass works with. Errors: the settings cannot be used; the text says what to do.
     pub(super) fn bucket_import(&self) -> Result<BucketImport, String> {
         let mut import = self.plan.import()?;
-        import.rejects.was_full = lock(&self.seen).rejects_full;
+        // The room of an earlier process, or of other settings, may be taken: the first pass looks.
+        import.rejects.was_full = lock(&self.seen).rejects_full.unwrap_or(true);
         import.rejects.in_store = self.plan.rejects_in_store(&self.deps.stores)?;
         import.claims = self.claims()?;
         Ok(import)
@@ -309,6 +310,7 @@ impl OneImport {
         seen.failing = None;
         if !seen.is_gone {
             self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
+            self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
         }
         watched_rows::clear(&self.deps.alarms);
     }
@@ -417,9 +419,10 @@ impl OneImport {
         if found.stopped || seen.is_gone {
             return;
         }
-        seen.rejects_full = report.rejects_full;
+        seen.rejects_full = Some(report.rejects_full);
         let alarms = &self.deps.alarms;
         match rejects_wait(&self.plan, report, false) {
+            Some(_) if self.pausing.now() => {}
             Some(what) => alarms.raise(AlarmKind::BucketImport, &self.of_rejects(), what),
             None => alarms.clear(AlarmKind::BucketImport, &self.of_rejects()),
         }

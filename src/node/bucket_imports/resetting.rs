@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::one_import::OneImport;
 use super::pass_status::error_of;
+use super::sharing::refused_claims;
 use crate::admin::{AskedReset, BucketImportError, FileReset, FilesReset};
 use crate::import::bucket_import::{
     PassDeps, ResetError, ResetObject, ResetObjects, SettledObjects, accept_all_rejects, accept_rejects,
@@ -68,6 +69,7 @@ pub(super) fn refused(error: ResetError, full: bool) -> BucketImportError {
     match error {
         ResetError::Refused(_) => BucketImportError::NotPossible(what),
         ResetError::Name(_) | ResetError::Journal(_) => BucketImportError::Failed(what),
+        ResetError::Claims(error) => refused_claims(&error, full),
         ResetError::Unknown { end, .. } => {
             let is_denied = matches!(&end, Some(FileEnd::Failed(error)) if error.fault == FileFault::Denied);
             let why =

@@ -121,7 +121,7 @@ pub(super) async fn rename_elsewhere(
     }
     let records = records(&fixed.journal, &deps.stores.own).map_err(failed)?;
     let renamed = rename_shared(&records, &deps.log.spool_id(), (old.as_str(), new.as_str())).await;
-    renamed.map_err(|error| refused(&error, deps.live.is_none()))
+    renamed.map_err(|error| refused_claims(&error, deps.live.is_none()))
 }
 
 impl OneImport {
@@ -156,7 +156,7 @@ impl OneImport {
             // Also if it failed, some may be free.
             self.want_full_scan();
         }
-        let released = released.map_err(|error| refused(&error, self.shows_all()))?;
+        let released = released.map_err(|error| refused_claims(&error, self.shows_all()))?;
         let named = |key: String| format!("s3://{}/{key}", self.plan().settings.bucket.bucket());
         Ok(ClaimsReleased {
             import: name,
@@ -176,7 +176,8 @@ impl OneImport {
     }
 }
 
-fn refused(error: &ClaimsError, full: bool) -> BucketImportError {
+/// Why the claims of an import cannot be used, for whoever asked.
+pub(super) fn refused_claims(error: &ClaimsError, full: bool) -> BucketImportError {
     match error {
         ClaimsError::Unusable(told) => {
             let what = format!("the shared journal: {}", told.shown(full));

@@ -373,3 +373,59 @@ fn access_is_set_up_before_the_converter_is_written() {
     let wrong = loaded("parallel = 0").unwrap_err();
     assert_eq!(wrong.problems.len(), 1, "other problems are still found: {wrong}");
 }
+
+#[test]
+fn what_imports_write_has_places_of_its_own() {
+    let one = |name: &str, lines: &str| {
+        format!(
+            "[[import]]\nname = {name:?}\nbucket = \"files\"\nprefix = \"{name}/\"\nconverter = \"c.json\"\n{NO_WINDOW}{lines}\n"
+        )
+    };
+    let check = |first: &str, second: &str, expected: Option<&str>| {
+        let text = format!("{SMALLEST}{}{}", one("a", first), one("b", second));
+        let said = load_with(&text, &[("c.json", CONVERTER)]).map(drop).map_err(|error| error.to_string());
+        match expected {
+            None => assert_eq!(said, Ok(()), "{first} {second}"),
+            Some(what) => assert!(said.as_ref().is_err_and(|said| said.contains(what)), "{what}: {said:?}"),
+        }
+    };
+    let objects = Some("would put files among the objects of source web: choose another prefix");
+    for place in ["segment-logs/", "segment-logs/x/"] {
+        check(&format!("rejects = \"s3://b-1/{place}\""), "", objects);
+        check(&format!("journal = \"s3://b-1/{place}\""), "", objects);
+        let own = format!("after = \"move:{place}\"").replace('\n', "");
+        let text = one("a", &own).replace("\"files\"", "\"b-1\"");
+        let said = load_with(&format!("{SMALLEST}{text}"), &[("c.json", CONVERTER)]).map(drop);
+        let said = said.map_err(|error| error.to_string());
+        assert!(said.as_ref().is_err_and(|said| said.contains(objects.unwrap())), "{said:?}");
+    }
+    let (rejects, journal) = ("rejects = \"s3://files/own/\"", "journal = \"s3://files/own/\"");
+    check(rejects, rejects, None);
+    check(journal, journal, None);
+    check(rejects, "journal = \"s3://files/other/\"\nafter = \"move:done/\"", None);
+    check("after = \"move:done/\"", "after = \"move:done/\"", None);
+    check(
+        &format!("{rejects}\n{journal}"),
+        "",
+        Some("import.a.journal = \"s3://files/own/\": would mix the journal with"),
+    );
+    check(
+        rejects,
+        journal,
+        Some(
+            "import.b.journal = \"s3://files/own/\": would mix the journal with the rejected rows of import a",
+        ),
+    );
+    check(
+        rejects,
+        "rejects = \"s3://files/own/b/\"",
+        Some("would mix the rejected rows with the rejected rows of import a"),
+    );
+    check(journal, "journal = \"s3://files/\"", Some("would mix the journal with the journal of import a"));
+    check(
+        rejects,
+        "after = \"move:own/b/\"",
+        Some("import.b.after = \"move:own/b/\": would mix the moved files with"),
+    );
+    check("after = \"move:own/b/\"", journal, Some("would mix the journal with the moved files of import a"));
+}

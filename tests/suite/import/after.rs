@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use forebay::import::bucket_import::{
     After, AfterDone, AfterWaits, Became, BucketImport, OnChange, PassReport, ResetError, accept_all_rejects,
-    accept_rejects, pass,
+    accept_rejects, pass, retry_rejects,
 };
 use forebay::object::{Encryption, KmsContext, KmsKey, ObjectKey, SseKms};
 use forebay::store::fake::{FakeObject, FakeStore, Gate, Step};
@@ -485,4 +485,31 @@ async fn an_object_that_is_imported_again_is_kept_until_that_has_ended() {
     let report = passed(&node, &store, with(&node, After::Delete)).await;
     assert_eq!((done(&report), waiting(&report)), (vec![], vec![("rejected_rows", 1)]), "{report:?}");
     assert_eq!(keys(&store), ["in/a.json"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_accepted_are_neither_kept_nor_read_again() {
+    for all in [false, true] {
+        let (node, store) = (node(), FakeStore::new());
+        put(&store, "in/a.json", lines("a", 10)).await;
+        put(&store, "in/b.zip", archive(&[("1", lines("b", 10).as_str()), ("2", good("c").as_str())])).await;
+        let settings = || Arc::new(with(&node, After::Delete));
+        let report = passed(&node, &store, with(&node, After::Delete)).await;
+        assert_eq!(waiting(&report), [("rejected_rows", 2)]);
+        let retried = retry_rejects(settings(), deps(&node, &store), None, false).await.unwrap();
+        assert_eq!((retried.files, retried.outcome.rejected), (2, 2), "{retried:?}");
+        if all {
+            accept_all_rejects(settings(), deps(&node, &store)).await.unwrap();
+        } else {
+            for key in ["in/a.json", "in/b.zip"] {
+                accept_rejects(settings(), deps(&node, &store), key).await.unwrap();
+            }
+        }
+        let folder = std::fs::read_dir(node.dir.path().join("rejects")).unwrap().next().unwrap().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let report = passed(&node, &store, with(&node, After::Delete)).await;
+        assert_eq!((done(&report), keys(&store).len()), (vec![("deleted", 2)], 0));
+        let retried = retry_rejects(settings(), deps(&node, &store), None, false).await.unwrap();
+        assert_eq!((retried.files, retried.left_count), (0, 0), "{retried:?}");
+    }
 }

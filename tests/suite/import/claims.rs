@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use forebay::import::bucket_import::{
-    BucketImport, OnChange, PassDeps, PassError, PassReport, ResetError, pass, reset_object,
+    After, BucketImport, OnChange, PassDeps, PassError, PassReport, ResetError, pass, reset_object,
+    retry_rejects,
 };
 use forebay::import::claims::{
     ClaimsError, Releasing, SharedImport, Undelivered, claim_name, claimed_files, rename_shared,
@@ -17,7 +18,7 @@ use forebay::sources::SourceId;
 use forebay::store::fake::{FakeStore, Step};
 use serde_json::Value;
 
-use super::bucket::{calls, deps, died_at, events, files, import, killed_at, lines, put};
+use super::bucket::{calls, deps, died_at, events, files, import, import_as, killed_at, lines, put};
 use super::importer::{Node, node};
 
 const JOURNAL: &str = "journal";
@@ -533,4 +534,108 @@ async fn a_name_is_changed_for_all_instances() {
     assert_eq!(one.passed(&store).await.claims.claimed, 1);
     let taken = rename_shared(&files, one.id(), ("orders", "events")).await;
     assert!(taken.is_ok(), "the same again: {taken:?}");
+}
+
+/// If the disk is lost before the rows are delivered, whoever releases the file needs it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_deleted_only_once_its_claim_says_that_it_is_delivered() {
+    let store = filled(&["a"], 5).await;
+    let one = Instance::new(&store);
+    let deleting = async || {
+        let import = BucketImport { after: Some(After::Delete), ..one.import() };
+        let report = pass(Arc::new(import), deps(&one.node, &store)).await.unwrap();
+        let is_there = store.object("lake", "in/a.json").is_some();
+        (is_there, report.after.waiting.values().sum::<u64>(), report.after.done.values().sum::<u64>())
+    };
+    assert_eq!(deleting().await, (true, 1, 0));
+    assert_eq!(deleting().await, (true, 1, 0));
+    one.deliver();
+    assert_eq!(deleting().await, (false, 0, 1));
+    assert_eq!(states(&store), [("in/a.json".to_owned(), "delivered".to_owned())]);
+    check_once(&[&one], events("a", 5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_released_and_taken_is_left_to_its_new_instance() {
+    let store = filled(&["a"], 5).await;
+    let (one, other) = (Instance::new(&store), Instance::new(&store));
+    let deleting = async |instance: &Instance| {
+        let import = BucketImport { after: Some(After::Delete), ..instance.import() };
+        pass(Arc::new(import), deps(&instance.node, &store)).await.unwrap().after
+    };
+    deleting(&one).await;
+    other.passed(&store).await;
+    let asked = Releasing { instance: one.id(), dry_run: false };
+    let journal = Arc::clone(&other.node.journal) as _;
+    other.shared.release(&journal, other.import_id(), asked).await.unwrap();
+    deleting(&other).await;
+    one.deliver();
+    assert!(deleting(&one).await.waiting.is_empty());
+    assert!(store.object("lake", "in/a.json").is_some());
+    other.deliver();
+    assert_eq!(deleting(&other).await.done.values().sum::<u64>(), 1);
+    check_once(&[&other], events("a", 5));
+}
+
+/// Rows whose user is found by the corrected converter alone.
+fn with_user(user: &str, instance: &Instance) -> BucketImport {
+    let text = format!(
+        r#"{{"converterConfig":{{"fileType":"json","convertToAmplitudeFunc":{{
+            "event_type":["path","e"],"user_id":{user}}}}}}}"#
+    );
+    let claims = Some(Arc::clone(&instance.shared));
+    BucketImport { claims, ..import_as(&instance.node, "events", "in/", &text) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejected_rows_are_read_again_under_an_open_claim_by_whose_file_it_is() {
+    let store = FakeStore::new();
+    put(&store, "in/a.json", "{\"e\":\"1\",\"u\":\"u\"}\n{\"e\":\"2\",\"v\":\"u\"}\n").await;
+    let (plain, corrected) = (r#"["path","u"]"#, r#"["any",["path","u"],["path","v"]]"#);
+    let one = Instance::new(&store);
+    one.deliver();
+    let other = Instance::new(&store);
+    pass(Arc::new(with_user(plain, &one)), deps(&one.node, &store)).await.unwrap();
+    assert_eq!(states(&store)[0].1, "delivered");
+    other.passed(&store).await;
+    // What is stored now is not delivered yet.
+    one.deliveries.0.store(false, Ordering::SeqCst);
+    let retry = async |instance: &Instance, store: &FakeStore| {
+        let import = Arc::new(with_user(corrected, instance));
+        retry_rejects(import, deps(&instance.node, store), None, false).await
+    };
+    store.script(std::iter::repeat_n(Step::RESET, 20));
+    let unsure = retry(&one, &store).await;
+    assert!(unsure.as_ref().map_or(true, |report| report.left_count == 1), "{unsure:?}");
+    store.clear_script();
+    assert_eq!((calls(&one.node).len(), states(&store)[0].1.as_str()), (1, "delivered"));
+    let report = retry(&one, &store).await.unwrap();
+    assert_eq!((report.stored, report.left_count, states(&store)[0].1.as_str()), (1, 0, "open"));
+    one.passed(&store).await;
+    assert_eq!(states(&store)[0].1, "open");
+    one.deliver();
+    one.passed(&store).await;
+    assert_eq!(states(&store)[0].1, "delivered");
+    check_once(&[&one], ["1".to_owned(), "2".to_owned()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_comes_back_reads_no_rejected_rows_of_a_file_that_was_taken() {
+    let store = FakeStore::new();
+    put(&store, "in/a.json", "{\"e\":\"1\",\"u\":\"u\"}\n{\"e\":\"2\",\"v\":\"u\"}\n").await;
+    let (plain, corrected) = (r#"["path","u"]"#, r#"["any",["path","u"],["path","v"]]"#);
+    let (lost, other) = (Instance::new(&store), Instance::new(&store));
+    pass(Arc::new(with_user(plain, &lost)), deps(&lost.node, &store)).await.unwrap();
+    pass(Arc::new(with_user(plain, &other)), deps(&other.node, &store)).await.unwrap();
+    let asked = Releasing { instance: lost.id(), dry_run: false };
+    let journal = Arc::clone(&other.node.journal) as _;
+    other.shared.release(&journal, other.import_id(), asked).await.unwrap();
+    pass(Arc::new(with_user(corrected, &other)), deps(&other.node, &store)).await.unwrap();
+    let lost = Instance::of(lost.node.killed(), &store);
+    let import = Arc::new(with_user(corrected, &lost));
+    let report = retry_rejects(import, deps(&lost.node, &store), None, false).await.unwrap();
+    assert_eq!((report.stored, report.left_count), (0, 1), "{report:?}");
+    assert!(format!("{:?}", report.left).contains(other.id()), "{report:?}");
+    assert_eq!(calls(&lost.node).len(), 1);
+    check_once(&[&other], ["1".to_owned(), "2".to_owned()]);
 }

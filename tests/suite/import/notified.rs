@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forebay::import::bucket_import::{BucketImport, NotifiedObjects, PassDeps, pass};
+use forebay::import::bucket_import::{After, BucketImport, NotifiedObjects, OnMissing, PassDeps, pass};
 use forebay::import::notifications::{MessageEnded, Watch, receive};
 use forebay::queue::fake::{FakeQueue, Request};
 use forebay::queue::{QueueError, QueueFault, QueueMessage};
@@ -379,4 +379,20 @@ async fn an_import_whose_settings_changed_takes_no_message() {
     let other = BucketImport { endpoint: "http://elsewhere".to_owned(), ..import(&node) };
     let refused = NotifiedObjects::of(Arc::new(other), deps(&node, &store)).await.unwrap_err();
     assert!(refused.to_string().starts_with("E-IMPORT-FIXED"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_imported_and_deleted_since_is_done_when_its_message_comes_again() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", lines("a", 5)).await;
+    let import = BucketImport { after: Some(After::Delete), on_missing: OnMissing::Fail, ..import(&node) };
+    let objects = NotifiedObjects::of(Arc::new(import), deps(&node, &store)).await.unwrap();
+    let became = async |key: &str| format!("{:?}", objects.import(key).await.unwrap());
+    assert!(became("in/a.json").await.contains("(Done,"));
+    assert!(store.object("lake", "in/a.json").is_none());
+    let again = became("in/a.json").await;
+    assert!(again.contains("(DoneBefore,"), "{again}");
+    let never = became("in/b.json").await;
+    assert!(never.contains("(Missing,"), "{never}");
+    check_events(&node, events("a", 5));
 }

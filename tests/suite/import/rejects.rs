@@ -457,3 +457,18 @@ async fn rejected_rows_go_to_a_store_once_and_are_read_again_from_there() {
     assert!(said(&report.left[0].end).contains("no longer names it"), "{report:?}");
     assert_eq!(unsettled(&node, &store, "in/c.json").await, 10);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_that_is_damaged_keeps_no_other_back_from_the_store() {
+    let (node, store, to) = (node(), FakeStore::new(), FakeStore::new());
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        put(&store, &format!("in/{name}.json"), rows(name, 0..10)).await;
+    }
+    passed(&node, &store, first(&node)).await;
+    let damaged: Vec<PathBuf> = sets(&node).into_iter().take(1).collect();
+    fs::write(&damaged[0], "{}\n").unwrap();
+    let report = passed(&node, &store, in_store(&node, &to, first(&node))).await;
+    let why = report.rejects_not_moved.unwrap().to_string();
+    assert!(why.contains(damaged[0].to_str().unwrap()), "{why}");
+    assert_eq!((sets(&node), stored_rejects(&to).await.len()), (damaged, 5));
+}

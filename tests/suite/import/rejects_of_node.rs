@@ -132,6 +132,15 @@ async fn rejected_rows_without_room_or_store_are_an_alarm_that_ends() {
             && what.contains("counted and not kept"),
         "{what}"
     );
+    // Other settings give no room, and a pause needs none.
+    stand.settings.imports = import("orders", &format!("{full}\nparallel = 2"));
+    reload(&stand.settings, &node).await;
+    alarm(true).await;
+    let at = ["--admin", node.console.as_str()];
+    stand.command(&["pause", "orders"], &at).await.code(0);
+    alarm(false).await;
+    stand.command(&["resume", "orders"], &at).await.code(0);
+    alarm(true).await;
     stand.settings.imports = import("orders", &full.replace("1 MiB", "10 MiB"));
     reload(&stand.settings, &node).await;
     alarm(false).await;

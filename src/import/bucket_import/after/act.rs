@@ -7,6 +7,7 @@ use super::entry::{AfterEntry, Kept};
 use super::report::{AfterDone, AfterWaits};
 use crate::import::bucket_import::object_import::{ObjectImport, is_gone};
 use crate::import::bucket_import::object_state::{ObjectState, Stage, bare};
+use crate::import::claims::{Known, SharedImport};
 use crate::import::import_id::ImportId;
 use crate::import::importer::Importer;
 use crate::import::journal::{Change, Journal, JournalError};
@@ -78,7 +79,12 @@ pub(in super::super) async fn act(
     key: &str,
 ) -> Result<Acted, JournalError> {
     let (id, importer, of) = (objects.id, Arc::clone(&objects.deps.importer), key.to_owned());
-    let taken = match objects.on_disk(move |journal| take(journal, &importer, id, &of)).await? {
+    let shared = objects.claims.as_ref().map(|claims| Arc::clone(&claims.shared));
+    let taken = move |journal: &dyn Journal| match shared {
+        Some(shared) => take_delivered(journal, (&importer, &shared), id, &of),
+        None => take(journal, &importer, id, &of),
+    };
+    let taken = match objects.on_disk(taken).await? {
         Ok(taken) => taken,
         Err(acted) => return Ok(acted),
     };
@@ -103,6 +109,30 @@ pub(in super::super) async fn act(
     objects.on_disk(move |journal| journal.change(Change { kept: &[kept], ..Change::default() })).await?;
     drop(taken);
     Ok(acted)
+}
+
+/// As [`take`], of a file that instances share: only once its claim says that its rows are delivered. If this disk
+/// is lost before, whoever releases the claim imports the file again, and needs it. Waits for the disk.
+fn take_delivered(
+    journal: &dyn Journal,
+    (importer, shared): (&Importer, &SharedImport),
+    id: ImportId,
+    key: &str,
+) -> Result<Result<Taken, Acted>, JournalError> {
+    if let Known::Theirs { .. } = shared.look(journal, id, key)? {
+        // It was released, and what is to be done with it is up to the instance that has it now.
+        let turn = importer.objects().turn();
+        if !turn.is_in_use(id, key) && AfterEntry::read(journal, id, key)?.is_some() {
+            journal.change(Change { kept: &[AfterEntry::removed(id, key)], ..Change::default() })?;
+        }
+        return Ok(Err(Acted::Nothing));
+    }
+    let taken = take(journal, importer, id, key)?;
+    // Rejected rows are read again, which opens the claim, only by who has taken the object.
+    if taken.is_ok() && !shared.is_closed(journal, id, key)? {
+        return Ok(Err(Acted::Waits(AfterWaits::Due, None)));
+    }
+    Ok(taken)
 }
 
 /// Takes an object for which something is to be done, so that no import of it goes on meanwhile. Waits for

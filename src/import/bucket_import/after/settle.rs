@@ -6,17 +6,20 @@ use super::entry::{AfterEntry, Kept};
 use crate::import::bucket_import::deps::PassDeps;
 use crate::import::bucket_import::object_import::ObjectImport;
 use crate::import::bucket_import::object_state::ObjectState;
+use crate::import::bucket_import::rejected::set::{Set, remove};
 use crate::import::bucket_import::rejected::settled::records_of;
 use crate::import::bucket_import::reset::{ResetError, objects_of};
 use crate::import::bucket_import::settings::BucketImport;
+use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::importer::Importer;
 use crate::import::journal::{Change, Journal, JournalError};
 use crate::import::kept::KeptValue;
 use crate::import::record::ImportRecord;
+use crate::import::reject_counts::RejectCounts;
 use crate::sources::SourceId;
 
-/// The objects that one turn looks at. No import of an object can begin during a turn.
+/// The objects that one turn looks at.
 const AT_ONCE: usize = 1_000;
 /// The most objects that are named.
 const NAMED_MAX: usize = 20;
@@ -44,22 +47,53 @@ pub(in super::super) enum Settled {
 }
 
 /// Says that the rejected rows of an object are settled, which nobody has: all are stored, or a person does
-/// without them. Waits for the disk.
-/// Errors: [`JournalError`]: nothing has changed.
-pub(in super::super) fn settle_rejects(
+/// without them. `first` is done before, while nobody else has the object. Waits for the disk.
+/// Errors: [`JournalError`]: the object is still kept because of them.
+fn settle_rejects(
     journal: &dyn Journal,
     importer: &Importer,
-    id: ImportId,
-    key: &str,
+    (id, key): (ImportId, &str),
+    first: impl FnOnce() -> Result<(), JournalError>,
 ) -> Result<Settled, JournalError> {
-    let turn = importer.objects().turn();
-    if turn.is_in_use(id, key) {
-        return Ok(Settled::InUse);
-    }
+    let Some(in_use) = importer.objects().turn().take(id, key) else { return Ok(Settled::InUse) };
     let Some((due, rows)) = settled_now(journal, id, key)? else { return Ok(Settled::NotKept) };
+    first()?;
     journal.change(Change { kept: &[due], ..Change::default() })?;
-    drop(turn);
+    drop(in_use);
     Ok(Settled::Rows(rows))
+}
+
+/// Settles the rejected rows of an object without which a person does. Waits for the disk.
+/// Errors: [`JournalError`]: the same again goes on.
+fn accept(journal: &dyn Journal, objects: &ObjectImport, key: &str) -> Result<Settled, JournalError> {
+    let forget = || forget_rejects(journal, objects, key);
+    settle_rejects(journal, &objects.deps.importer, (objects.id, key), forget)
+}
+
+/// Says in the records of an object's files that none of their rejected rows is to be read again, and removes those
+/// that are kept in the folder. Waits for the disk.
+fn forget_rejects(journal: &dyn Journal, objects: &ObjectImport, key: &str) -> Result<(), JournalError> {
+    let (id, source, importer) = (objects.id, &objects.import.source, &objects.deps.importer);
+    let Some(state) = ObjectState::read(journal, id, key)? else { return Ok(()) };
+    for record in records_of(journal, importer, (id, source), &objects.name_of(key), &state)? {
+        let Some(file) = record.file else { continue };
+        let set = Set { file, generation: record.generation, rounds: record.retries.rounds };
+        // A round that was stopped in the middle has a record and a set of its own.
+        let round = key_of(file.rejects(set.generation, set.rounds), source, Some(id));
+        for of in [record.key, round] {
+            importer.change_record(of, |record| {
+                record.retries.settled = record.progress.rejected;
+                record.retries.under_way = String::new();
+                record.retries.in_store = Vec::new();
+                record.rejects = RejectCounts::default();
+                record.rejects_file = None;
+            })?;
+        }
+        for set in [set, set.next()] {
+            remove(&objects.import.rejects.file(id, set));
+        }
+    }
+    Ok(())
 }
 
 /// What the journal keeps of an object once its rejected rows are settled, and how many there were. Who has the
@@ -91,10 +125,9 @@ pub async fn accept_rejects(
     deps: PassDeps,
     key: &str,
 ) -> Result<SettledObjects, ResetError> {
-    let objects = may_accept(import, deps).await?;
-    let (importer, id, of) = (Arc::clone(&objects.deps.importer), objects.id, key.to_owned());
-    let name = objects.name_of(key);
-    let settled = objects.on_disk(move |journal| settle_rejects(journal, &importer, id, &of)).await?;
+    let objects = Arc::new(may_accept(import, deps).await?);
+    let (name, of, by) = (objects.name_of(key), Arc::clone(&objects), key.to_owned());
+    let settled = objects.on_disk(move |journal| accept(journal, &of, &by)).await?;
     match settled {
         Settled::Rows(rows) => Ok(SettledObjects { count: 1, names: vec![name], rows }),
         Settled::InUse => {
@@ -117,55 +150,26 @@ pub async fn accept_all_rejects(
     import: Arc<BucketImport>,
     deps: PassDeps,
 ) -> Result<SettledObjects, ResetError> {
-    let objects = may_accept(import, deps).await?;
+    let objects = Arc::new(may_accept(import, deps).await?);
     let (mut all, mut next) = (SettledObjects::default(), Some(String::new()));
     while let Some(from) = next.take() {
-        let (importer, id) = (Arc::clone(&objects.deps.importer), objects.id);
-        let some = move |journal: &dyn Journal| settle_some(journal, &importer, id, &from);
-        let (settled, more) = objects.on_disk(some).await?;
-        for (key, rows) in settled {
-            all.count += 1;
-            all.rows += rows;
-            if all.names.len() < NAMED_MAX {
-                all.names.push(objects.name_of(&key));
+        let id = objects.id;
+        let some = move |journal: &dyn Journal| kept_for_rejects(journal, id, &from);
+        let (keys, more) = objects.on_disk(some).await?;
+        for key in keys {
+            let (name, of) = (objects.name_of(&key), Arc::clone(&objects));
+            let settled = objects.on_disk(move |journal| accept(journal, &of, &key)).await?;
+            if let Settled::Rows(rows) = settled {
+                all.count += 1;
+                all.rows += rows;
+                if all.names.len() < NAMED_MAX {
+                    all.names.push(name);
+                }
             }
         }
         next = more;
     }
     Ok(all)
-}
-
-/// Objects whose rejected rows are settled, and the key from which others follow.
-type SettledSome = (Vec<(String, u64)>, Option<String>);
-
-/// Looks at the next objects from a key on, at most so many. Waits for the disk.
-fn settle_some(
-    journal: &dyn Journal,
-    importer: &Importer,
-    id: ImportId,
-    from: &str,
-) -> Result<SettledSome, JournalError> {
-    let turn = importer.objects().turn();
-    let (mut looked_at, mut found, mut more) = (0, Vec::new(), None);
-    AfterEntry::each_from(journal, id, from, &mut |key, entry| {
-        if looked_at == AT_ONCE {
-            more = Some(key.to_owned());
-            return false;
-        }
-        looked_at += 1;
-        let settled = entry.ok().and_then(settled).filter(|_| !turn.is_in_use(id, key));
-        found.extend(settled.map(|settled| (key.to_owned(), settled)));
-        true
-    })?;
-    let (mut kept, mut keys) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
-    for (key, (due, rows)) in found {
-        kept.push(due.kept(id, &key)?);
-        keys.push((key, rows));
-    }
-    if !kept.is_empty() {
-        journal.change(Change { kept: &kept, ..Change::default() })?;
-    }
-    Ok((keys, more))
 }
 
 /// Settles the objects that are kept because of rejected rows, all of which became calls or were left out since.
@@ -182,7 +186,7 @@ pub(in super::super) async fn settle_stored(objects: &ObjectImport) -> Result<()
             let name = objects.name_of(&key);
             let settle = move |journal: &dyn Journal| {
                 if is_stored_now(journal, &importer, (id, &source), (&name, &key))? {
-                    settle_rejects(journal, &importer, id, &key)?;
+                    settle_rejects(journal, &importer, (id, &key), || Ok(()))?;
                 }
                 Ok(())
             };

@@ -5,6 +5,7 @@
 //! order. So the log has the progress of the round, and each row is stored once. What is rejected again becomes
 //! the next set. When a round is over, the record of the file says so, and only then is the set before removed.
 
+pub(super) mod claim_again;
 pub(super) mod find;
 pub(super) mod in_store;
 pub(super) mod kept_rows;

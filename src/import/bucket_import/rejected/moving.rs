@@ -49,16 +49,21 @@ impl ObjectImport {
             Ok(sets) => sets,
             Err(error) => return Some(FileError::new(FileFault::Local, "E-REJECTS", error.to_string())),
         };
+        let mut first = None;
         for (path, file) in sets {
             if self.deps.stop.is_cancelled() {
                 return None;
             }
             if let Err(error) = self.move_set(&store, &path, file).await {
+                let is_of_store = error.fault != FileFault::Local;
+                first.get_or_insert(error);
                 // The others of the same store would meet the same.
-                return Some(error);
+                if is_of_store {
+                    break;
+                }
             }
         }
-        None
+        first
     }
 
     async fn move_set(&self, store: &RejectsInStore, path: &Path, file: FileId) -> Result<(), FileError> {

@@ -13,7 +13,7 @@ pub struct RejectsPlace {
     pub folder: PathBuf,
     /// The most bytes that an import has there.
     pub max_bytes: u64,
-    /// Whether the last pass found no room there.
+    /// Whether the last pass found no room there, or none has looked.
     pub was_full: bool,
     /// The store that the rows of files go to when these are done; `None`: they stay in the folder.
     pub in_store: Option<RejectsInStore>,

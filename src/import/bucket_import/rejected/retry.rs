@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::claim_again::{asked, theirs};
 use super::find::{FoundFile, found, with_rejects};
 use super::outcome::RetryOutcome;
 use super::settled::unsettled_rejects;
@@ -44,7 +45,7 @@ pub async fn retry_rejects(
     key: Option<&str>,
     dry_run: bool,
 ) -> Result<RetryReport, ResetError> {
-    let objects = objects_of(import, deps).await?;
+    let objects = asked(objects_of(import, deps).await?, !dry_run).await?;
     let id = objects.id;
     if let Some(key) = key {
         if let Some(instance) = objects.elsewhere(key).await? {
@@ -101,19 +102,25 @@ impl ObjectImport {
                     return Ok(false);
                 }
                 if let Some(instance) = self.elsewhere(&file.key).await? {
-                    let what = format!(
-                        "it was released, and belongs to the instance {instance} now: read its rows again there"
-                    );
-                    let end = not_read(FileFault::Local, "E-REJECTS", Told::plain(what));
+                    let end = not_read(FileFault::Local, "E-REJECTS", Told::plain(theirs(&instance)));
                     report.left(file.record.name, Became::Refused, end);
                     return Ok(true);
                 }
+                let claimed = if dry_run { Ok(None) } else { self.claim_again(&file).await };
+                let claimed = match claimed {
+                    Ok(claimed) => claimed,
+                    Err((became, end)) => {
+                        report.left(file.record.name.clone(), became, end);
+                        return Ok(true);
+                    }
+                };
                 let ended = self.retry_file(&file, dry_run).await;
+                drop(claimed);
                 report.files += 1;
                 report.outcome.add(&ended.outcome);
                 report.stored += ended.stored;
                 report.not_kept += ended.not_kept;
-                (file.record.name, ended.became, ended.end)
+                (file.record.name.clone(), ended.became, ended.end)
             }
             FoundFile::NotDone(name) if of_key(&name) => {
                 let what = "its import has not reached the end: run or reset it first";
