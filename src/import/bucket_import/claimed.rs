@@ -258,7 +258,7 @@ impl ObjectImport {
                         self.name_of(key)
                     );
                 }
-                Ok(Some(NotOurs::Theirs { instance, had_begun, version: (etag.to_owned(), len) }))
+                Ok(Some(NotOurs::Theirs { instance, had_begun, version: Some((etag.to_owned(), len)) }))
             }
             Ok(Claimed::Waits(why)) => Ok(Some(NotOurs::Unknown(why))),
             Err(ClaimsError::Journal(error)) => Err(error),
@@ -282,12 +282,12 @@ impl ObjectImport {
         claims.shared.stored(&self.import.source, key.to_owned(), version, Some(counts));
     }
 
-    /// Asks the shared journal whether a file of another instance is delivered in this version. It may have been
-    /// released since. Errors: the shared journal cannot be used.
+    /// Asks the shared journal whether a file of another instance is delivered in this version, or in any one if it
+    /// is gone. It may have been released since. Errors: the shared journal cannot be used.
     pub(super) async fn is_delivered_elsewhere(
         &self,
         key: &str,
-        version: &(String, u64),
+        version: Option<&(String, u64)>,
     ) -> Result<bool, ClaimsError> {
         match &self.claims {
             Some(claims) => claims.shared.is_delivered(&self.deps.journal, (self.id, key), version).await,

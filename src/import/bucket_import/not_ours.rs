@@ -6,8 +6,8 @@ use super::report::PassReport;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotOurs {
     /// It belongs to the instance with this id. `had_begun`: it was this instance's, and was released. `version`: the
-    /// tag and length of the object that is there now.
-    Theirs { instance: String, had_begun: bool, version: (String, u64) },
+    /// tag and length of the object that is there now; `None`: it is gone.
+    Theirs { instance: String, had_begun: bool, version: Option<(String, u64)> },
     /// Its claim cannot be read, or is gone: it waits for a person.
     Unknown(String),
     /// The shared journal cannot be used, so it is not claimed.

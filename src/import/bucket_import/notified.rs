@@ -114,7 +114,7 @@ impl NotifiedObjects {
                 NotifiedEnd::Files(files)
             }
             ObjectEnd::NotOurs(NotOurs::Theirs { version, .. }) => {
-                match objects.is_delivered_elsewhere(key, &version).await {
+                match objects.is_delivered_elsewhere(key, version.as_ref()).await {
                     Ok(true) => NotifiedEnd::DeliveredElsewhere,
                     Ok(false) => NotifiedEnd::Elsewhere,
                     Err(error) => NotifiedEnd::Unclaimed(Told::plain(error.to_string())),

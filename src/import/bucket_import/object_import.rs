@@ -269,7 +269,7 @@ impl ObjectImport {
     async fn gone(&self, listed: &Listed, end: FileEnd) -> Result<NotBegun, JournalError> {
         let (id, key) = (self.id, listed.key.as_str().to_owned());
         if let Some(instance) = self.elsewhere(&key).await? {
-            return Ok(NotBegun::NotOurs(NotOurs::Theirs { instance, had_begun: false }));
+            return Ok(NotBegun::NotOurs(NotOurs::Theirs { instance, had_begun: false, version: None }));
         }
         let state = self.on_disk(move |journal| ObjectState::read(journal, id, &key)).await?;
         let is_done = state.is_some_and(|state| {

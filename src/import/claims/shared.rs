@@ -262,12 +262,12 @@ impl SharedImport {
     }
 
     /// Reads the claim of a file anew, and notes what it says. Returns whether another instance has delivered this
-    /// version of it. Errors: [`ClaimsError`]: it cannot be read now.
+    /// version of it, or any without one. Errors: [`ClaimsError`]: it cannot be read now.
     pub(crate) async fn is_delivered(
         &self,
         journal: &Arc<dyn Journal>,
         (import, key): (ImportId, &str),
-        (etag, size): &(String, u64),
+        version: Option<&(String, u64)>,
     ) -> Result<bool, ClaimsError> {
         let name = claim_name(key);
         let there = self.files.read_file(&path_of(import, &name)).await.map_err(unusable)?;
@@ -278,7 +278,8 @@ impl SharedImport {
         let notes = vec![(name, Some(note))];
         on_disk(journal, move |journal| Note::write(journal, import, &notes)).await?;
         Ok(owned.is_some_and(|owned| {
-            owned.state == ClaimState::Delivered && (&owned.etag, owned.size) == (etag, *size)
+            let is_of = |(etag, size): &(String, u64)| (&owned.etag, owned.size) == (etag, *size);
+            owned.state == ClaimState::Delivered && version.is_none_or(is_of)
         }))
     }
 
