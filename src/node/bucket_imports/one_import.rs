@@ -465,6 +465,11 @@ impl OneImport {
                     (known, claims) => *known = claims,
                 }
             }
+            // Where nothing was ever listed, and nothing is left to do, there is nothing to show.
+            None if !has_listed
+                && found.after.is_none()
+                && found.claims.is_none()
+                && found.rejects.is_none() => {}
             last => *last = Some(found),
         }
     }
