@@ -269,7 +269,7 @@ pub struct RejectsRetried {
     pub stored: u64,
     /// Rejected rows that cannot be read again, because their numbers were not kept.
     pub not_kept: u64,
-    /// The first files of which not all rows were read, and why.
+    /// The first files whose rows were not all read, and why.
     pub left: Vec<FileNotDone>,
     /// How many such files there are.
     pub left_count: u64,

@@ -137,7 +137,7 @@ fn check_places(imports: &[OfImport<'_>], objects: &[(String, Keys)], problems: 
             };
             if let Some((other, name, _)) = taken.iter().find(collides) {
                 let what = format!(
-                    "would mix {what} with {other} of import {name}: they need prefixes of which none lies in the other"
+                    "would mix {what} with {other} of import {name}: choose two prefixes so that neither is inside the other"
                 );
                 Reader::new(import.table, problems).refuse(key, what);
             }

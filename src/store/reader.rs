@@ -70,6 +70,14 @@ pub struct Listed {
     pub is_restored: bool,
 }
 
+impl Listed {
+    /// An object of which only the key is known: what a listing says of it has to be asked for.
+    pub fn of_key(key: String) -> Self {
+        let key = ObjectKey::listed(key);
+        Self { key, len: 0, last_modified: None, etag: None, storage_class: None, is_restored: false }
+    }
+}
+
 /// One page of a listing: at most 1,000 entries, in the order of their bytes.
 #[derive(Clone, Debug, Default)]
 pub struct ListPage {

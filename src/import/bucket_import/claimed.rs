@@ -22,8 +22,9 @@ use crate::import::journal::{Journal, JournalError};
 use crate::import::run::FileReport;
 use crate::words::Told;
 
-/// Objects that are looked at in one turn, and claims that are made at once.
+/// Objects that are read from the journal at once.
 const OBJECTS: usize = 1_000;
+/// Claims that are made at once.
 const AT_ONCE: usize = 16;
 
 /// The objects of a pass under the id that all instances know, with what others have claimed.
@@ -263,9 +264,7 @@ impl ObjectImport {
             Ok(Claimed::Waits(why)) => Ok(Some(NotOurs::Unknown(why))),
             Err(ClaimsError::Journal(error)) => Err(error),
             Err(error) => {
-                if let Err(error) = claims.failed(error) {
-                    claims.stop(Told::plain(error.to_string()));
-                }
+                claims.stop(error);
                 Ok(Some(NotOurs::Unclaimed))
             }
         }
@@ -295,15 +294,10 @@ impl ObjectImport {
         }
     }
 
-    /// Notes whether a file that a notification named is to be tried again although no message may tell of it any
-    /// more: another instance can have received it.
-    pub(super) fn note_ended(&self, key: &str, is_left: bool) {
-        let Some(claims) = &self.claims else { return };
-        if is_left {
-            claims.shared.note_unfinished(key.to_owned());
-        } else {
-            claims.shared.finished(key);
-        }
+    /// Notes the key of a file that is tried again although no message may tell of it any more: another instance can
+    /// have received it.
+    pub(super) fn unfinished_too(&self, key: &str) {
+        self.claims.iter().for_each(|claims| claims.shared.note_unfinished(key.to_owned()));
     }
 
     /// Some of the keys that this instance has claimed and not finished, each time others.
@@ -311,7 +305,7 @@ impl ObjectImport {
         self.claims.as_ref().map_or_else(Vec::new, |claims| claims.shared.unfinished())
     }
 
-    /// Notes that nothing is left to do with such a key.
+    /// Notes that nothing is left to do with the file of such a key.
     pub(super) fn finished(&self, key: &str) {
         self.claims.iter().for_each(|claims| claims.shared.finished(key));
     }
@@ -330,11 +324,7 @@ impl ObjectImport {
                     );
                 }
             }
-            Err(error) => {
-                if let Err(error) = claims.failed(error) {
-                    claims.stop(Told::plain(error.to_string()));
-                }
-            }
+            Err(error) => claims.stop(error),
         }
     }
 }

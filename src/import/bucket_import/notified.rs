@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::after::After;
 use super::after::sweep::after_import;
 use super::claimed::shared;
 use super::conversions::keep;
@@ -12,15 +11,12 @@ use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
 use super::not_ours::NotOurs;
 use super::object_import::{ObjectEnd, ObjectImport, on_disk};
-use super::pass::{PassError, forget_converters, never_read_again};
+use super::pass::{PassError, forget_converters, id_of, never_read_again};
 use super::report::Became;
 use super::scan::Scan;
 use super::settings::BucketImport;
 use crate::import::import_id::ImportId;
-use crate::import::import_names::begin_named;
-use crate::import::journal::Journal;
 use crate::import::run::FileReport;
-use crate::object::ObjectKey;
 use crate::store::reader::Listed;
 use crate::words::Told;
 
@@ -35,7 +31,7 @@ pub enum NotifiedEnd {
     DeliveredElsewhere,
     /// It belongs to another instance, which has not delivered it.
     Elsewhere,
-    /// Whose it is cannot be known until a person has mended its claim; the text says why.
+    /// Nobody knows whose it is before a person has repaired its claim; the text says why.
     Unknown(String),
     /// The shared journal cannot be used; the text says why.
     Unclaimed(Told),
@@ -55,10 +51,9 @@ impl NotifiedObjects {
     /// The objects of an import under its name.
     /// Errors: [`PassError`]: the import cannot be used under its name, or the journal cannot be read.
     pub async fn of(import: Arc<BucketImport>, deps: PassDeps) -> Result<Self, PassError> {
-        let id = named(&import, &deps, false).await?;
-        let to = if let Some(After::Move(to)) = &import.after { Some(to.clone()) } else { None };
-        let import = never_read_again(import, &deps.journal, to).await?;
-        // Which files there are is told by the queue, so what others have claimed need not be listed.
+        let id = id_of(&import, &deps, false).await?;
+        let import = never_read_again(import, &deps.journal, true).await?;
+        // The queue names the files, so the claims of others need not be listed.
         let deps = PassDeps { scan: Scan::Nothing, ..deps };
         let known = shared(ObjectImport::new(Arc::clone(&import), deps.clone(), id)).await?;
         let mut id = known.id;
@@ -94,22 +89,16 @@ impl NotifiedObjects {
     /// Errors: [`PassError`]: nothing was read.
     pub async fn import(&self, key: &str) -> Result<NotifiedEnd, PassError> {
         self.begun.get_or_try_init(|| self.begin()).await?;
-        let listed = Listed {
-            key: ObjectKey::listed(key.to_owned()),
-            len: 0,
-            last_modified: None,
-            etag: None,
-            storage_class: None,
-            is_restored: false,
-        };
+        let listed = Listed::of_key(key.to_owned());
         let objects = self.object_import();
         Ok(match objects.run(listed).await {
             ObjectEnd::Skipped(why) => NotifiedEnd::Skipped(why),
             ObjectEnd::Files(files) => {
-                let is_left = |became: &Became| {
-                    !matches!(became, Became::Done | Became::DoneBefore | Became::Poison | Became::Changed)
-                };
-                objects.note_ended(key, files.iter().any(|(became, _)| is_left(became)));
+                if files.iter().all(|(became, _)| became.is_settled()) {
+                    objects.finished(key);
+                } else {
+                    objects.unfinished_too(key);
+                }
                 after_import(&objects, key).await;
                 NotifiedEnd::Files(files)
             }
@@ -130,7 +119,7 @@ impl NotifiedObjects {
 
     /// Notes that files of the import begin now, and keeps its converter for them.
     async fn begin(&self) -> Result<(), PassError> {
-        let id = named(&self.import, &self.deps, true).await?;
+        let id = id_of(&self.import, &self.deps, true).await?;
         let (import, chosen) = (Arc::clone(&self.import), self.object_import().chosen);
         on_disk(&self.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
         Ok(())
@@ -139,14 +128,4 @@ impl NotifiedObjects {
     fn object_import(&self) -> ObjectImport {
         ObjectImport::new(Arc::clone(&self.import), self.deps.clone(), self.id)
     }
-}
-
-/// The id of an import under its name. `begins`: whether a file begins now.
-async fn named(import: &BucketImport, deps: &PassDeps, begins: bool) -> Result<ImportId, PassError> {
-    let (name, fixed, random) = (import.name.clone(), import.fixed(), Arc::clone(&deps.random));
-    let importer = Arc::clone(&deps.importer);
-    let begin = move |journal: &dyn Journal| {
-        importer.with_names(|| begin_named(journal, &name, &fixed, &*random, begins))
-    };
-    Ok(on_disk(&deps.journal, begin).await?)
 }

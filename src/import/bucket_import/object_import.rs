@@ -40,7 +40,7 @@ use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file}
 use crate::import::step::RowLimits;
 use crate::import::target::{Begin, TargetError};
 use crate::log::{ImportKey, ImportProgress};
-use crate::object::{ObjectKey, S3Location};
+use crate::object::S3Location;
 use crate::store::reader::{ListFrom, Listed, StoreReader};
 use crate::store::{Outlook, StoreError};
 use crate::time::UnixMillis;
@@ -318,14 +318,7 @@ impl ObjectImport {
 
     /// The version of an object that is there now. Errors: why it is not known; `None`: the object is gone.
     pub(super) async fn version_now(&self, key: &str) -> Result<Version, Option<FileEnd>> {
-        let listed = Listed {
-            key: ObjectKey::listed(key.to_owned()),
-            len: 0,
-            last_modified: None,
-            etag: None,
-            storage_class: None,
-            is_restored: false,
-        };
+        let listed = Listed::of_key(key.to_owned());
         match self.head(&self.name_of(key), &listed).await {
             Ok((object, _)) => Ok(Version::of(&object)),
             Err(NotBegun::Skipped(_) | NotBegun::NotOurs(_) | NotBegun::Ended(Became::Missing, _)) => {
@@ -718,6 +711,7 @@ fn became_of(error: &FileError) -> Became {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::ObjectKey;
 
     /// The order of mutations depends on it.
     #[test]

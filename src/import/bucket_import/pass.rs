@@ -19,6 +19,7 @@ use super::scan::Scan;
 use super::settings::BucketImport;
 use super::sorted_out::{Left, SortedOut};
 use crate::import::claims::ClaimsError;
+use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::own_thread::bug;
@@ -90,18 +91,8 @@ impl Found {
 /// import. Not cancel-safe: stop it with [`PassDeps::stop`].
 /// Errors: [`PassError`]: nothing more is imported.
 pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassReport, PassError> {
-    let (name, fixed, random) = (import.name.clone(), import.fixed(), Arc::clone(&deps.random));
-    let importer = Arc::clone(&deps.importer);
-    let begin_as = move |begins: bool| {
-        let (name, fixed, random) = (name.clone(), fixed.clone(), Arc::clone(&random));
-        let importer = Arc::clone(&importer);
-        move |journal: &dyn Journal| {
-            importer.with_names(|| begin_named(journal, &name, &fixed, &*random, begins))
-        }
-    };
-    let id = on_disk(&deps.journal, begin_as(false)).await?;
-    let to = if let Some(After::Move(to)) = &import.after { Some(to.clone()) } else { None };
-    let import = never_read_again(import, &deps.journal, to).await?;
+    let id = id_of(&import, &deps, false).await?;
+    let import = never_read_again(import, &deps.journal, true).await?;
     let objects = Arc::new(shared(ObjectImport::new(import, deps, id)).await?);
     let id = objects.id;
     objects.room.measure_again();
@@ -115,7 +106,7 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let Found { objects: mut wanted, mut report, .. } = found;
     // A file is about to begin: from now on the settings that say which files there are cannot change.
     let is_shared = objects.share_name().await?;
-    let begun = on_disk(&objects.deps.journal, begin_as(true)).await?;
+    let begun = id_of(&objects.import, &objects.deps, true).await?;
     if begun != id || !is_shared {
         // The name was given to another import since the listing: what that one has done is not known here.
         report.not_begun = wanted.len() as u64;
@@ -136,12 +127,32 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     Ok(report)
 }
 
-/// The import, which never reads what an import of this journal has moved away, or moves to `to` from now on.
+/// The id of an import under its name. `begins`: a file is about to begin, so the settings that say which files
+/// there are cannot change any more. Errors: [`PassError`]: the import cannot be used under its name.
+pub(super) async fn id_of(
+    import: &BucketImport,
+    deps: &PassDeps,
+    begins: bool,
+) -> Result<ImportId, PassError> {
+    let (name, fixed, random) = (import.name.clone(), import.fixed(), Arc::clone(&deps.random));
+    let importer = Arc::clone(&deps.importer);
+    let begin = move |journal: &dyn Journal| {
+        importer.with_names(|| begin_named(journal, &name, &fixed, &*random, begins))
+    };
+    Ok(on_disk(&deps.journal, begin).await?)
+}
+
+/// The import, which never reads what an import of this journal has moved away. `moves`: it may move files itself from
+/// now on, which is noted.
 pub(super) async fn never_read_again(
     mut import: Arc<BucketImport>,
     journal: &Arc<dyn Journal>,
-    to: Option<String>,
+    moves: bool,
 ) -> Result<Arc<BucketImport>, JournalError> {
+    let to = match &import.after {
+        Some(After::Move(to)) if moves => Some(to.clone()),
+        _ => None,
+    };
     let (endpoint, bucket) = (import.endpoint.clone(), import.location.bucket.bucket().to_owned());
     let moved = move |journal: &dyn Journal| moved_below(journal, (&endpoint, &bucket), to.as_deref());
     let moved = on_disk(journal, moved).await?;

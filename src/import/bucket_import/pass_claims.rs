@@ -33,9 +33,12 @@ impl PassClaims {
     pub(super) fn is_usable(&self) -> bool {
         lock(&self.problem).is_none()
     }
-    /// Claims nothing new from now on, for this reason.
-    pub(super) fn stop(&self, why: Told) {
-        lock(&self.problem).get_or_insert(why);
+
+    /// Claims nothing new from now on, whatever the error is.
+    pub(super) fn stop(&self, error: ClaimsError) {
+        if let Err(error) = self.failed(error) {
+            lock(&self.problem).get_or_insert(Told::plain(error.to_string()));
+        }
     }
 
     /// Why nothing new is claimed.

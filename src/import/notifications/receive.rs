@@ -146,13 +146,16 @@ impl Work {
             true => timeout(GIVE_BACK_WITHIN, told).await.unwrap_or(Ok(())),
             false => told.await,
         };
-        if let Err(error) = told {
+        // With an ended receipt it is shown again already, or is gone.
+        if let Err(error) = told
+            && error.fault != QueueFault::ReceiptEnded
+        {
             // If it was to be deleted, it comes again, and the journal knows its objects.
             tracing::warn!(%error, message = message.id, "what became of a message is not told to its queue");
         }
     }
 
-    /// Tells the queue what to do with a message.
+    /// Tells the queue what to do with a message, and again if that fails but may pass.
     async fn tell(&self, message: &QueueMessage, done: Fate) -> Result<(), QueueError> {
         let mut tries = 1;
         loop {
@@ -165,8 +168,6 @@ impl Work {
                     tries += 1;
                     sleep(SOON).await;
                 }
-                // It is shown again already, or is gone.
-                Err(error) if error.fault == QueueFault::ReceiptEnded => return Ok(()),
                 answer => return answer,
             }
         }
@@ -177,15 +178,11 @@ impl Work {
         let until = Instant::now() + HIDDEN_MAX;
         while Instant::now() + HIDDEN + HIDDEN / 2 < until {
             sleep(HIDDEN / 2).await;
-            match self.queue.hide(&message.receipt, HIDDEN).await {
+            match self.tell(message, Fate::GiveBack(HIDDEN)).await {
                 Ok(()) => {}
                 Err(error) if error.fault == QueueFault::ReceiptEnded => break,
                 Err(error) => {
                     tracing::warn!(%error, message = message.id, "a message may show again before its objects are imported");
-                    sleep(SOON).await;
-                    if let Err(error) = self.queue.hide(&message.receipt, HIDDEN).await {
-                        tracing::warn!(%error, message = message.id, "its time was not renewed at the second try, either");
-                    }
                 }
             }
         }

@@ -18,7 +18,7 @@ use crate::store::reader::StoreReader;
 use crate::store::{Head, ObjectVersion, Outlook, StoreError};
 use crate::words::Told;
 
-/// How often the object is looked at again that was another one after all.
+/// How often the object is looked at if another one takes its place meanwhile.
 const LOOKS_MAX: usize = 3;
 
 /// What became of it.

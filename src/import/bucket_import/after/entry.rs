@@ -45,7 +45,7 @@ impl AfterEntry {
         Self { version: VERSION, etag: etag.trim_matches('"').to_owned(), size, kept: None }
     }
 
-    /// The same of an object of which so many rows were rejected.
+    /// The entry of an object that was just imported, with so many rejected rows.
     pub(in super::super) fn imported(etag: &str, size: u64, rejected: u64) -> Self {
         let kept = (rejected > 0).then_some(Kept::Rejected(rejected));
         Self { kept, ..Self::due(etag, size) }

@@ -14,7 +14,6 @@ use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::importer::Importer;
 use crate::import::journal::{Change, Journal, JournalError};
-use crate::import::kept::KeptValue;
 use crate::import::record::ImportRecord;
 use crate::import::reject_counts::RejectCounts;
 use crate::sources::SourceId;
@@ -56,9 +55,10 @@ fn settle_rejects(
     first: impl FnOnce() -> Result<(), JournalError>,
 ) -> Result<Settled, JournalError> {
     let Some(in_use) = importer.objects().turn().take(id, key) else { return Ok(Settled::InUse) };
-    let Some((due, rows)) = settled_now(journal, id, key)? else { return Ok(Settled::NotKept) };
+    let entry = AfterEntry::read(journal, id, key)?.and_then(Result::ok);
+    let Some((due, rows)) = entry.and_then(settled) else { return Ok(Settled::NotKept) };
     first()?;
-    journal.change(Change { kept: &[due], ..Change::default() })?;
+    journal.change(Change { kept: &[due.kept(id, key)?], ..Change::default() })?;
     drop(in_use);
     Ok(Settled::Rows(rows))
 }
@@ -96,21 +96,8 @@ fn forget_rejects(journal: &dyn Journal, objects: &ObjectImport, key: &str) -> R
     Ok(())
 }
 
-/// What the journal keeps of an object once its rejected rows are settled, and how many there were. Who has the
-/// object writes this with what else it changes. `None`: the object is not kept because of rejected rows.
-/// Waits for the disk.
-/// Errors: [`JournalError`]: the journal cannot be read.
-pub(in super::super) fn settled_now(
-    journal: &dyn Journal,
-    id: ImportId,
-    key: &str,
-) -> Result<Option<(KeptValue, u64)>, JournalError> {
-    let entry = AfterEntry::read(journal, id, key)?.and_then(Result::ok);
-    let settled = entry.and_then(settled);
-    settled.map(|(due, rows)| Ok((due.kept(id, key)?, rows))).transpose()
-}
-
-/// The entry of an object once its rejected rows are settled, and how many there were.
+/// The entry of an object once its rejected rows are settled, and how many there were. `None`: the object is not
+/// kept because of rejected rows.
 fn settled(entry: AfterEntry) -> Option<(AfterEntry, u64)> {
     match entry.kept {
         Some(Kept::Rejected(rows)) => Some((entry.with(None), rows)),
@@ -152,10 +139,7 @@ pub async fn accept_all_rejects(
 ) -> Result<SettledObjects, ResetError> {
     let objects = Arc::new(may_accept(import, deps).await?);
     let (mut all, mut next) = (SettledObjects::default(), Some(String::new()));
-    while let Some(from) = next.take() {
-        let id = objects.id;
-        let some = move |journal: &dyn Journal| kept_for_rejects(journal, id, &from);
-        let (keys, more) = objects.on_disk(some).await?;
+    while let Some(keys) = next_kept(&objects, &mut next).await? {
         for key in keys {
             let (name, of) = (objects.name_of(&key), Arc::clone(&objects));
             let settled = objects.on_disk(move |journal| accept(journal, &of, &key)).await?;
@@ -167,20 +151,17 @@ pub async fn accept_all_rejects(
                 }
             }
         }
-        next = more;
     }
     Ok(all)
 }
 
-/// Settles the objects that are kept because of rejected rows, all of which became calls or were left out since.
+/// Settles the objects that are kept because of rejected rows although each of these rows has become a call or was
+/// left out since.
 /// A retry that is killed before this leaves it to the next one.
 /// Errors: [`JournalError`]: those of some may be settled, and others not.
 pub(in super::super) async fn settle_stored(objects: &ObjectImport) -> Result<(), JournalError> {
-    let mut next = Some(String::new());
-    while let Some(from) = next.take() {
-        let id = objects.id;
-        let some = move |journal: &dyn Journal| kept_for_rejects(journal, id, &from);
-        let (keys, more) = objects.on_disk(some).await?;
+    let (id, mut next) = (objects.id, Some(String::new()));
+    while let Some(keys) = next_kept(objects, &mut next).await? {
         for key in keys {
             let (importer, source) = (Arc::clone(&objects.deps.importer), objects.import.source.clone());
             let name = objects.name_of(&key);
@@ -192,9 +173,21 @@ pub(in super::super) async fn settle_stored(objects: &ObjectImport) -> Result<()
             };
             objects.on_disk(settle).await?;
         }
-        next = more;
     }
     Ok(())
+}
+
+/// The next keys of objects that are kept because of rejected rows, from the key `next` on, which becomes the one from
+/// which others follow. `None`: there are no more.
+async fn next_kept(
+    objects: &ObjectImport,
+    next: &mut Option<String>,
+) -> Result<Option<Vec<String>>, JournalError> {
+    let Some(from) = next.take() else { return Ok(None) };
+    let id = objects.id;
+    let (keys, more) = objects.on_disk(move |journal| kept_for_rejects(journal, id, &from)).await?;
+    *next = more;
+    Ok(Some(keys))
 }
 
 /// The next keys of objects that are kept because of rejected rows, and the key from which others follow.

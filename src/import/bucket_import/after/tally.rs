@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::report::AfterDone;
 use crate::lock::lock;
 
-/// The failures after which a pass tries no other object: what is missing is mostly a right to all of them.
+/// After so many failures a pass tries no other object: most often, a right to all of them is missing.
 const FAILURES_MAX: usize = 20;
 
 /// What a pass has done so far.

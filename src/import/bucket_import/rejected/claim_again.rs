@@ -39,7 +39,7 @@ pub(super) async fn asked(objects: ObjectImport, stores: bool) -> Result<ObjectI
 }
 
 impl ObjectImport {
-    /// Opens the claim of a file of which more rows are about to be stored. `None`: no other instance can have it.
+    /// Opens the claim of a file again, because more of its rows are about to be stored. `None`: no other instance can have it.
     /// Errors: why nothing of it may be stored here.
     pub(super) async fn claim_again<'f>(
         &'f self,

@@ -29,7 +29,7 @@ pub struct RetryReport {
     pub stored: u64,
     /// Rejected rows whose numbers were not kept, so that they cannot be read again.
     pub not_kept: u64,
-    /// The first files of which rows were not read, or not all, and why.
+    /// The first files whose rows were not all read, and why.
     pub left: Vec<NotDone>,
     /// How many such files there are.
     pub left_count: u64,

@@ -30,7 +30,6 @@ use crate::import::run::{FileEnd, Job, OpenRows, import_file};
 use crate::import::step::RowLimits;
 use crate::import::target::Begin;
 use crate::log::{ImportKey, ImportProgress};
-use crate::object::ObjectKey;
 use crate::store::reader::{ListFrom, Listed};
 use crate::time::UnixMillis;
 use crate::words::{Told, counted, shell_word};
@@ -232,14 +231,7 @@ impl ObjectImport {
             }
         };
         let named = page.named(&file.key);
-        let listed = named.listed.unwrap_or_else(|| Listed {
-            key: ObjectKey::listed(file.key.clone()),
-            len: 0,
-            last_modified: None,
-            etag: None,
-            storage_class: None,
-            is_restored: false,
-        });
+        let listed = named.listed.unwrap_or_else(|| Listed::of_key(file.key.clone()));
         let (object, stored_at) =
             self.object_now(&listed).await.map_err(|(became, end)| NoRound(became, end))?;
         if !file.state.is_of(&object.version.etag, object.len) {
