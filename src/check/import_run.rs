@@ -68,7 +68,8 @@ pub struct ImportTested {
 }
 
 impl AccessEnd {
-    fn of(reason: Reason) -> Self {
+    /// How a request ends a test that failed for this reason.
+    pub fn of(reason: Reason) -> Self {
         match reason {
             Reason::NoAnswer(_) | Reason::Busy | Reason::Broken => Self::Unreachable,
             Reason::Denied(_)

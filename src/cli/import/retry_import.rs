@@ -34,8 +34,7 @@ pub(super) async fn run(
         _ => return Err(Failure::usage("with --import, name one key, or none for all files")),
     };
     let target = &args.to.target;
-    let loaded = target.config.as_deref().map(serve::load).transpose()?;
-    let config = loaded.map(|(_, loaded)| loaded.config);
+    let config = target.config.as_deref().map(serve::load_for_imports).transpose()?;
     let imports =
         ImportsAt::of(target.admin.as_ref(), target.token_file.as_deref(), config, background).await?;
     let retried = imports.retry_rejects(name, key, args.dry_run, stop).await;

@@ -137,8 +137,7 @@ fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
 }
 
 pub(super) async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {
-    let loaded = at.config.as_deref().map(serve::load).transpose()?;
-    let config = loaded.map(|(_, loaded)| loaded.config);
+    let config = at.config.as_deref().map(serve::load_for_imports).transpose()?;
     Ok(ImportsAt::of(at.admin.as_ref(), at.token_file.as_deref(), config, background).await?)
 }
 
