@@ -50,9 +50,9 @@ impl DevFile {
     }
 }
 
-/// Whether only dev mode takes a file: neither a bucket for calls nor a source is set.
+/// Whether only dev mode takes a file: it has imports, and sets neither a bucket for calls nor a source.
 pub(super) fn is_of_dev(raw: &Raw) -> bool {
-    raw.sources.is_empty() && !raw.has("s3", "bucket")
+    !raw.imports.is_empty() && raw.sources.is_empty() && !raw.has("s3", "bucket")
 }
 
 /// The configuration that dev mode makes of such a file, and a sentence that says so.

@@ -26,7 +26,8 @@ pub async fn test_access(config: &Config, name: &SourceId) -> Result<ImportTeste
         BucketImportError::Unknown(name.to_string(), known).to_string()
     })?;
     let stores = ImportStores::of(config, &node_name(config)).await;
-    let endpoint = plan.settings.endpoint.as_ref().or(config.dev_s3.as_ref());
+    let own = &plan.settings.endpoint;
+    let endpoint = own.as_ref().or(config.dev_s3.as_ref());
     let test = ImportTest {
         reader: plan.reader()?,
         session: stores.settings.session_name.clone(),
@@ -42,6 +43,7 @@ pub async fn test_access(config: &Config, name: &SourceId) -> Result<ImportTeste
             endpoint.map(|endpoint| endpoint.as_str()),
             stores.settings.sts_endpoint_url.as_deref(),
         ),
+        has_policies: own.is_some() || config.dev_s3.is_none(),
     };
     let store = stores.client_of(&plan).await;
     let wants = |listed: &_| plan.wants(listed);

@@ -29,7 +29,7 @@ pub struct InferArgs {
     pub file: OsString,
 
     /// Configuration file with the import that is named: the first file of its bucket is read as the import reads it
-    #[arg(long, value_name = "CONFIG", conflicts_with = "endpoint_url")]
+    #[arg(long, value_name = "CONFIG")]
     pub config: Option<PathBuf>,
 
     /// What the rows are: event, user_properties, group_properties or profiles; by default what the import says, or

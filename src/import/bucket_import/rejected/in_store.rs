@@ -16,7 +16,7 @@ use crate::import::file_error::{FileError, FileFault};
 use crate::import::import_id::ImportId;
 use crate::object::{ObjectKey, S3Location};
 use crate::store::reader::{ByteRange, StoreReader};
-use crate::store::reason::{Denial, Reason};
+use crate::store::reason::{Action, Denial, Reason};
 use crate::store::{Fault, ObjectStore, Outlook, Put, PutMode, StoreError};
 use crate::words::Told;
 
@@ -72,8 +72,8 @@ impl RejectsInStore {
             // An earlier test put it. S3 asks for a key only if it stores something.
             put.mode = PutMode::Overwrite;
             answer = self.store.put(&put).await;
-            if answer.as_ref().is_err_and(|error| error.reason == Reason::Denied(Denial::Explicit)) {
-                // The policy of the bucket lets no object be replaced, and none is: what matters was allowed.
+            if answer.as_ref().is_err_and(|error| lets_none_be_replaced(error.reason)) {
+                // That is no need of rejected rows: what they need was allowed before.
                 return Ok(());
             }
         }
@@ -162,6 +162,11 @@ impl RejectsInStore {
         })
         .await
     }
+}
+
+/// Whether a store denies to replace an object, and not to use a key.
+fn lets_none_be_replaced(reason: Reason) -> bool {
+    matches!(reason, Reason::Denied(denial) if denial != Denial::Missing(Action::Kms))
 }
 
 async fn blocking<T: Send + 'static>(
