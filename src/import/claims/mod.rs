@@ -24,4 +24,4 @@ pub use names::{NameWith, rename_shared};
 pub use note::{ClaimedFile, claimed_files, elsewhere};
 pub use release::{Released, Releasing};
 pub(crate) use shared::Known;
-pub use shared::{Claimed, ClaimsError, SharedImport, Undelivered};
+pub use shared::{Claimed, ClaimsError, NoRight, SharedImport, Undelivered};

@@ -46,6 +46,15 @@ pub enum ClaimsError {
     Refused(String),
 }
 
+/// Why something cannot be done in a shared journal.
+#[derive(Clone, Debug)]
+pub enum NoRight {
+    /// The store does not do it.
+    Store(WriteError),
+    /// The store ignores a condition; the text says which, and what to do.
+    Ignores(String),
+}
+
 /// What of a source is not in the bucket yet.
 pub trait Undelivered: Send + Sync + fmt::Debug {
     /// The first and the last position that the log has of a source and that is not delivered. The first may
@@ -115,10 +124,19 @@ impl SharedImport {
         if lock(&self.state).keeps_conditions {
             return Ok(());
         }
+        self.keeps_conditions().await.map_err(|error| match error {
+            NoRight::Store(error) => unusable(error),
+            NoRight::Ignores(what) => ClaimsError::Refused(what),
+        })?;
+        lock(&self.state).keeps_conditions = true;
+        Ok(())
+    }
+
+    async fn keeps_conditions(&self) -> Result<(), NoRight> {
         let other = Tag("\"00000000000000000000000000000000\"".to_owned());
         let empty = || Bytes::from_static(b"{}");
         let ignores = |condition: &str| {
-            ClaimsError::Refused(format!(
+            NoRight::Ignores(format!(
                 "the store of {} ignores the condition {condition}, so two instances could import one file: use a store that \
                  keeps it, or journal = \"local\" and one instance",
                 self.url
@@ -133,17 +151,19 @@ impl SharedImport {
         if !is_kept(self.files.write_file(CONDITIONS, empty(), Some(&other)).await)? {
             return Err(ignores("If-Match"));
         }
-        lock(&self.state).keeps_conditions = true;
         Ok(())
     }
 
-    /// Tries the rights that a shared journal needs: to list, to write and to read, in this order. Nothing is
-    /// changed, but for an object of two bytes if it is not there.
-    pub async fn rights(&self) -> [Result<(), ClaimsError>; 3] {
-        let list = self.files.list("names/", None).await.map(drop).map_err(unusable);
-        let write = self.ready().await;
-        let read = self.files.read_file(CONDITIONS).await.map(drop).map_err(unusable);
-        [list, write, read]
+    /// Tries the rights to write and to read, on an object of two bytes. It is written also if it is there, because
+    /// S3 asks for the key of a bucket only then. Also returns whether there is something to read.
+    pub async fn rights(&self) -> (Result<(), NoRight>, Result<bool, NoRight>) {
+        let mut write = self.keeps_conditions().await;
+        let read = self.files.read_file(CONDITIONS).await;
+        if let (Ok(()), Ok(Some((_, tag)))) = (&write, &read) {
+            let again = self.files.write_file(CONDITIONS, Bytes::from_static(b"{}"), Some(tag)).await;
+            write = is_kept(again).map(drop);
+        }
+        (write, read.map(|found| found.is_some()).map_err(NoRight::Store))
     }
 
     /// Whose the files with these keys are, as far as the journal here knows. Waits for the disk.
@@ -346,11 +366,11 @@ pub(super) fn path_of(import: ImportId, name: &str) -> String {
 }
 
 /// Whether a write that must fail failed.
-fn is_kept(answer: Result<Tag, WriteError>) -> Result<bool, ClaimsError> {
+fn is_kept(answer: Result<Tag, WriteError>) -> Result<bool, NoRight> {
     match answer {
         Ok(_) => Ok(false),
         Err(WriteError::Changed) => Ok(true),
-        Err(error) => Err(unusable(error)),
+        Err(error) => Err(NoRight::Store(error)),
     }
 }
 

@@ -113,8 +113,8 @@ fn infer_file(
         inferred.notes.push(format!("the sample cannot be read to its end: {error}"));
     }
     let mut result = format!(
-        "{} of the sample become {}",
-        counted(preview.rows, "row", "rows"),
+        "{} {}",
+        counted(preview.rows, "row of the sample becomes", "rows of the sample become"),
         counted(preview.calls, "call", "calls")
     );
     for rejects in &preview.rejected_by_code {

@@ -27,8 +27,9 @@ mod sharing;
 
 pub use deps::ImportsDeps;
 pub use plan::{ImportPlan, ImportStores, OfNode, Puts, plans};
-pub use previewing::{converter_path, preview_import};
-pub use reached::ImportsAt;
+pub use previewing::{converter_path, infer_import, preview_import};
+pub use reached::{ImportsAt, known_import};
 pub use running::BucketImports;
+pub(super) use setting_up::seen_rules;
 pub use setting_up::{NotSetUp, NotificationsSetUp, SetUp, set_up_notifications};
 pub(super) use sharing::tried_journal;

@@ -155,9 +155,14 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
 pub(super) fn rejects_wait(plan: &ImportPlan, report: &PassReport, full: bool) -> Option<String> {
     let name = &plan.settings.name;
     let not_moved = report.rejects_not_moved.as_ref().map(|error| {
+        let what_to_do = match error.fault {
+            FileFault::Denied => format!("`forebay import test-credentials {name}` shows the statement that is missing; "),
+            _ => String::new(),
+        };
         let error = if full { error.to_string() } else { error.masked() };
         format!(
-            "rejected rows of import {name} wait in {}, because they cannot be moved: {error}; each pass tries it again",
+            "rejected rows of import {name} wait in {}, because they cannot be moved to their bucket: {error}; {what_to_do}each \
+             pass tries it again",
             plan.rejects.display()
         )
     });

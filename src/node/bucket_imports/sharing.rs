@@ -7,13 +7,16 @@ use super::deps::ImportsDeps;
 use super::one_import::OneImport;
 use super::plan::ImportPlan;
 use crate::admin::{BucketImportError, ClaimsReleased, PassStatus};
-use crate::check::{JournalRefusal, TriedJournal};
-use crate::import::claims::{ClaimsError, Releasing, SharedImport, Undelivered, rename_shared};
-use crate::import::discovery::inputs::s3_folder;
+use crate::check::{AccessEnd, JournalRefusal, TriedJournal, is_worth_more};
+use crate::import::claims::{ClaimsError, NoRight, Releasing, SharedImport, Undelivered, rename_shared};
+use crate::import::discovery::inputs::{location_of, s3_folder};
 use crate::import::s3_records::S3Records;
+use crate::import::shared_progress::WriteError;
 use crate::import::{NameError, named};
 use crate::log::Reports;
 use crate::sources::SourceId;
+use crate::store::Fault;
+use crate::store::reader::{ListFrom, StoreReader as _};
 use crate::store::s3::S3Store;
 use crate::words::Told;
 
@@ -87,17 +90,38 @@ pub(in crate::node) async fn tried_journal(
     let records = records(url, store)?;
     let (name, url) = (plan.settings.name.to_string(), records.url());
     let place = s3_folder(&url).map(|(bucket, prefix)| (bucket.to_owned(), prefix)).unwrap_or_default();
-    let nobody = Arc::new(Nothing);
-    let shared = SharedImport::new(Arc::new(records), url.clone(), String::new(), nobody);
-    let refusal = |error: ClaimsError| match error {
-        ClaimsError::Unusable(told) => {
-            let is_denied = is_denied(told.masked());
-            JournalRefusal { told, is_denied, is_passing: !is_denied }
-        }
-        other => JournalRefusal { told: Told::plain(other.to_string()), is_denied: false, is_passing: false },
+    let location = location_of(&place.0).map_err(|error| error.to_string())?;
+    let from = || ListFrom { prefix: &place.1, ..ListFrom::default() };
+    let list = match store.list(&location, from()).await {
+        Err(error) if error.fault == Fault::Region => store.list(&location, from()).await,
+        answer => answer,
     };
-    let answers = shared.rights().await.map(|answer| answer.map_err(refusal));
-    Ok(Some(TriedJournal { name, url, place, answers }))
+    let list = list.map(drop);
+    let rest = match is_worth_more(&list) {
+        true => {
+            let nobody = Arc::new(Nothing);
+            let shared = SharedImport::new(Arc::new(records), url.clone(), String::new(), nobody);
+            let (write, read) = shared.rights().await;
+            Some((write.map_err(refusal), read.map_err(refusal)))
+        }
+        false => None,
+    };
+    Ok(Some(TriedJournal { name, url, place, list, rest }))
+}
+
+fn refusal(error: NoRight) -> JournalRefusal {
+    let (told, end) = match error {
+        NoRight::Ignores(what) => (Told::plain(what), AccessEnd::Wrong),
+        NoRight::Store(WriteError::Refused(told)) => {
+            let end = if is_denied(told.masked()) { AccessEnd::Denied } else { AccessEnd::Wrong };
+            (told, end)
+        }
+        NoRight::Store(WriteError::Unknown(told)) => (told, AccessEnd::Unreachable),
+        NoRight::Store(WriteError::Changed) => {
+            ("another process changes an object of it at the same time".into(), AccessEnd::Unreachable)
+        }
+    };
+    JournalRefusal { told, end }
 }
 
 /// Gives a name that instances share to another import name, if `old` is shared. The same again does no harm.

@@ -63,7 +63,7 @@ async fn rejected_rows_are_read_again_in_the_node_and_without_one() {
         "5 rejected rows of 1 file: 5 passed (5 missing:user id), 0 rejected again; 5 calls stored\n"
     );
     let again = stand.command(&[&retry[..], &["in/b"]].concat(), &at).await.code(0);
-    assert_eq!(again.out, "no row is rejected\n");
+    assert_eq!(again.out, "import orders has no rejected rows\n");
     for (words, code) in [(["in/none"], 2), (["in/"], 2)] {
         stand.command(&[&retry[..], &words].concat(), &at).await.code(code);
     }

@@ -18,6 +18,9 @@ use crate::import::run::FileEnd;
 use crate::log::ImportKey;
 use crate::words::Told;
 
+/// What an object does not have of which no row was read.
+const NOTHING: &str = "none of its rows is rejected";
+
 /// What became of the rejected rows of an import, or of one of its objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetryReport {
@@ -58,7 +61,7 @@ pub async fn retry_rejects(
         if on_disk(&objects.deps.journal, move |journal| ObjectState::read(journal, id, &by)).await?.is_none()
         {
             let name = objects.name_of(key);
-            return Err(ResetError::Refused(nothing(&objects.import.name, &name, key)));
+            return Err(ResetError::Refused(nothing(&objects.import.name, &name, key, NOTHING)));
         }
     }
     let importer = Arc::clone(&objects.deps.importer);
@@ -171,7 +174,7 @@ pub async fn unsettled_rejects_of(
     let import = objects.import.name.clone();
     let count = move |journal: &dyn crate::import::journal::Journal| {
         let Some(state) = ObjectState::read(journal, id, &by)? else {
-            return Err(ResetError::Refused(nothing(&import, &name, &by)));
+            return Err(ResetError::Refused(nothing(&import, &name, &by, NOTHING)));
         };
         Ok(unsettled_rejects(journal, &importer, (id, &source), &name, &state)?)
     };
