@@ -8,11 +8,12 @@ use super::one_import::OneImport;
 use super::plan::ImportPlan;
 use crate::admin::{BucketImportError, ClaimsReleased, PassStatus};
 use crate::check::{JournalRefusal, TriedJournal};
-use crate::import::claims::{ClaimsError, Releasing, SharedImport, Undelivered, rename_shared};
+use crate::import::claims::{ClaimsError, Outage, Releasing, SharedImport, Undelivered, rename_shared};
 use crate::import::discovery::inputs::s3_folder;
 use crate::import::s3_records::S3Records;
 use crate::import::{NameError, named};
 use crate::log::Reports;
+use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
 use crate::words::Told;
@@ -65,16 +66,12 @@ pub(super) fn records(url: &str, store: &Arc<S3Store>) -> Result<S3Records, Stri
 }
 
 /// What instances share of an import. Errors: the settings cannot be used; the text says what to do.
-pub(super) fn shared(
-    plan: &ImportPlan,
-    store: &Arc<S3Store>,
-    log: &Arc<dyn Reports>,
-) -> Result<Option<Arc<SharedImport>>, String> {
+pub(super) fn shared(plan: &ImportPlan, deps: &ImportsDeps) -> Result<Option<Arc<SharedImport>>, String> {
     let Some(url) = &plan.settings.journal else { return Ok(None) };
-    let records = records(url, store)?;
-    let (url, instance) = (records.url(), log.spool_id());
-    let shared = SharedImport::new(Arc::new(records), url, instance, Arc::new(InLog(Arc::clone(log))));
-    Ok(Some(Arc::new(shared)))
+    let records = records(url, &deps.stores.own)?;
+    let (url, instance, log) = (records.url(), deps.log.spool_id(), Arc::new(InLog(Arc::clone(&deps.log))));
+    let random = Arc::clone(&deps.random);
+    Ok(Some(Arc::new(SharedImport::new(Arc::new(records), url, instance, log, random))))
 }
 
 /// Tries the rights that the shared journal of an import needs; `None`: it has none.
@@ -88,9 +85,10 @@ pub(in crate::node) async fn tried_journal(
     let (name, url) = (plan.settings.name.to_string(), records.url());
     let place = s3_folder(&url).map(|(bucket, prefix)| (bucket.to_owned(), prefix)).unwrap_or_default();
     let nobody = Arc::new(Nothing);
-    let shared = SharedImport::new(Arc::new(records), url.clone(), String::new(), nobody);
+    let shared =
+        SharedImport::new(Arc::new(records), url.clone(), String::new(), nobody, Arc::new(SystemRandom));
     let refusal = |error: ClaimsError| match error {
-        ClaimsError::Unusable(told) => {
+        ClaimsError::Unusable(Outage { told, .. }) => {
             let is_denied = is_denied(told.masked());
             JournalRefusal { told, is_denied, is_passing: !is_denied }
         }
@@ -127,7 +125,7 @@ pub(super) async fn rename_elsewhere(
 impl OneImport {
     /// What instances share of the import. Errors: the settings cannot be used; the text says what to do.
     pub(super) fn claims(&self) -> Result<Option<Arc<SharedImport>>, String> {
-        let claims = self.claims.get_or_init(|| shared(self.plan(), &self.deps.stores.own, &self.deps.log));
+        let claims = self.claims.get_or_init(|| shared(self.plan(), &self.deps));
         claims.clone()
     }
 
@@ -168,10 +166,11 @@ impl OneImport {
         })
     }
 
-    /// What is wrong with the claims of an import, for a person.
-    pub(super) fn claims_problem(&self, found: &PassStatus) -> Option<String> {
+    /// What a person must do about the claims of an import. `is_away`: the shared journal cannot be reached, which has
+    /// an alarm of its own.
+    pub(super) fn claims_problem(&self, found: &PassStatus, is_away: bool) -> Option<String> {
         let claims = found.claims.as_ref()?;
-        let what = claims.problem.clone().or_else(|| claims.unknown_text())?;
+        let what = claims.problem.clone().filter(|_| !is_away).or_else(|| claims.unknown_text())?;
         Some(format!("import {}: {what}", self.name()))
     }
 }
@@ -179,7 +178,7 @@ impl OneImport {
 /// Why the claims of an import cannot be used, for whoever asked.
 pub(super) fn refused_claims(error: &ClaimsError, full: bool) -> BucketImportError {
     match error {
-        ClaimsError::Unusable(told) => {
+        ClaimsError::Unusable(Outage { told, .. }) => {
             let what = format!("the shared journal: {}", told.shown(full));
             if is_denied(told.masked()) {
                 BucketImportError::StoreDenied(what)

@@ -14,6 +14,7 @@ use forebay::import::claims::{
 };
 use forebay::import::s3_records::S3Records;
 use forebay::import::{ImportId, NameError, named};
+use forebay::runtime::SystemRandom;
 use forebay::sources::SourceId;
 use forebay::store::fake::{FakeStore, Step};
 use serde_json::Value;
@@ -47,7 +48,7 @@ impl Instance {
         let (deliveries, id) = (Arc::new(Deliveries::default()), node.spool.reports().spool_id());
         let files = Arc::new(records(store));
         let url = files.url();
-        let shared = SharedImport::new(files, url, id, Arc::clone(&deliveries) as _);
+        let shared = SharedImport::new(files, url, id, Arc::clone(&deliveries) as _, Arc::new(SystemRandom));
         Self { node, shared: Arc::new(shared), deliveries }
     }
 
@@ -315,7 +316,7 @@ async fn what_was_imported_before_the_journal_is_shared_stays_with_its_instance(
     pass(Arc::new(import(&one.node)), deps(&one.node, &store)).await.unwrap();
     put(&store, "in/c.json", lines("c", 20)).await;
     // The first put that cannot be made leaves everything as it is.
-    store.script(std::iter::repeat_n(Step::Proper, 3).chain(std::iter::repeat_n(Step::RESET, 5)));
+    store.script(std::iter::repeat_n(Step::Proper, 3).chain(std::iter::repeat_n(Step::RESET, 50)));
     assert!(matches!(one.try_pass(&store).await, Err(PassError::Claims(ClaimsError::Unusable(_)))));
     store.clear_script();
     let report = one.passed(&store).await;
@@ -443,7 +444,7 @@ async fn without_the_shared_journal_nothing_new_begins_and_what_is_claimed_goes_
     let report = one.passed(&store).await;
     assert_eq!((files(&report), report.not_begun), (vec![("done", 1)], 1), "{report:?}");
     let problem = report.claims.problem.unwrap();
-    assert!(problem.full().starts_with("access denied; "), "{problem:?}");
+    assert!(problem.told.full().starts_with("access denied; ") && !problem.passes, "{problem:?}");
     assert!(store.puts() - puts <= 1, "it is not asked for each file");
     check_once(&[&one], events("a", ROWS));
     // One that has claimed nothing begins nothing.
