@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::files::{ClaimFiles, FilesPage};
 use crate::import::shared_progress::{Answer, Stored, Tag, WriteError};
 use crate::random::Random;
 use crate::retry::Backoff;
 
-/// How often a request is tried, and the waits in between: less than a second together. What lasts longer is for
-/// whoever asked.
+/// How often a request is tried, and the waits in between: less than a second together. A store that answers late has
+/// no further try, and what lasts longer is for whoever asked.
 const TRIES: u32 = 4;
+const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Backoff = Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(1) };
 
 /// Objects of which requests are tried again.
@@ -30,10 +32,10 @@ impl Retried {
     where
         F: Future<Output = Result<T, WriteError>>,
     {
-        let mut tries = 1;
+        let (mut tries, until) = (1, Instant::now() + PATIENCE);
         loop {
             match ask().await {
-                Err(WriteError::Unknown(_)) if tries < TRIES => {
+                Err(WriteError::Unknown(_)) if tries < TRIES && Instant::now() < until => {
                     tokio::time::sleep(AGAIN.wait(tries, &*self.random)).await;
                     tries += 1;
                 }

@@ -1,22 +1,30 @@
 //! An import that several instances share: its claims, and the commands about them.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::claims_status::is_denied;
+use super::claims_status::{is_denied, problem};
 use super::deps::ImportsDeps;
+use super::journal_outage::JournalFound;
 use super::one_import::OneImport;
 use super::plan::ImportPlan;
 use crate::admin::{BucketImportError, ClaimsReleased, PassStatus};
+use crate::alarms::AlarmKind;
 use crate::check::{JournalRefusal, TriedJournal};
 use crate::import::claims::{ClaimsError, Outage, Releasing, SharedImport, Undelivered, rename_shared};
 use crate::import::discovery::inputs::s3_folder;
 use crate::import::s3_records::S3Records;
 use crate::import::{NameError, named};
 use crate::log::Reports;
+use crate::retry::Backoff;
 use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
 use crate::words::Told;
+
+/// The waits before a shared journal that cannot be reached is asked again.
+const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
 /// What the log of a node has that is not delivered.
 struct InLog(Arc<dyn Reports>);
@@ -172,6 +180,52 @@ impl OneImport {
         let claims = found.claims.as_ref()?;
         let what = claims.problem.clone().filter(|_| !is_away).or_else(|| claims.unknown_text())?;
         Some(format!("import {}: {what}", self.name()))
+    }
+}
+
+impl OneImport {
+    fn of_journal(&self) -> String {
+        format!("{} (shared journal)", self.name())
+    }
+
+    /// Notes what a pass found of the shared journal.
+    pub(super) fn note_journal(&self, found: &JournalFound<'_>) {
+        match found {
+            JournalFound::Away(outage) => self.journal_failed(outage),
+            JournalFound::Answered => self.clear_journal(),
+            JournalFound::Unknown => {}
+        }
+    }
+
+    fn journal_failed(&self, outage: &Outage) {
+        let lasts = self.journal_outage.failed(self.deps.clock.monotonic());
+        // A pause ends its alarms, and so does its end.
+        if lasts && !self.pausing.now() && !self.stop.is_cancelled() {
+            let what = problem(self.plan(), outage.told.masked());
+            let what = format!("import {}: {what}; it is asked again until it answers", self.name());
+            self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_journal(), what);
+        }
+    }
+
+    /// Ends the alarm about the shared journal.
+    pub(super) fn clear_journal(&self) {
+        self.journal_outage.ended();
+        if self.plan().settings.journal.is_some() {
+            self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_journal());
+        }
+    }
+
+    /// Waits until the shared journal answers again: a pass then says what it answers. Without an outage this never
+    /// ends. Cancel-safe.
+    pub(super) async fn journal_back(&self) {
+        while let (Some(tries), Ok(Some(shared))) = (self.journal_outage.tries(), self.claims()) {
+            tokio::time::sleep(AGAIN.wait(tries, &*self.deps.random)).await;
+            match shared.reached().await {
+                Err(ClaimsError::Unusable(outage)) if outage.passes => self.journal_failed(&outage),
+                _ => return,
+            }
+        }
+        pending().await
     }
 }
 

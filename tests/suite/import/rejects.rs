@@ -381,6 +381,34 @@ async fn a_folder_without_room_counts_rows_and_keeps_no_more() {
     assert!(!passed(&node, &store, still).await.rejects_full, "there is room again");
 }
 
+/// A folder that was never full takes rows up to the last byte, and one that was needs a tenth of its room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_is_nearly_full_lacks_room_only_if_it_was_full() {
+    const MAX: u64 = 2_000_000;
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", rows("a", 0..10)).await;
+    let folder = node.dir.path().join("rejects");
+    let place = |was_full| RejectsPlace { was_full, ..RejectsPlace::folder(folder.clone(), MAX) };
+    passed(&node, &store, BucketImport { rejects: place(None), ..complete(&node) }).await;
+    let id = forebay::import::named(&*node.journal, "events").unwrap().unwrap().id;
+    let own = folder.join(id.to_string());
+    fs::create_dir_all(&own).unwrap();
+    for (used, expected) in [
+        (0, [false, false, false]),
+        (1_790_000, [false, false, false]),
+        (1_900_000, [false, false, true]),
+        (1_950_000, [true, false, true]),
+        (MAX, [true, false, true]),
+    ] {
+        fs::File::create(own.join("others")).unwrap().set_len(used).unwrap();
+        for (was_full, expected) in [None, Some(false), Some(true)].into_iter().zip(expected) {
+            let import = BucketImport { rejects: place(was_full), ..complete(&node) };
+            let report = passed(&node, &store, import).await;
+            assert_eq!(report.rejects_full, expected, "{used} {was_full:?}");
+        }
+    }
+}
+
 /// What is in the store of rejected rows: each object's rows, by its key.
 async fn stored_rejects(store: &FakeStore) -> BTreeMap<String, Vec<u64>> {
     let (location, mut found) = (rejects_location(), BTreeMap::new());
