@@ -12,18 +12,23 @@ use super::decide::{Look, Turn, look, turn};
 use super::files::ClaimFiles;
 use super::form::{Checked as _, Claim, ClaimState, claim_name};
 use super::note::{Note, Owned};
+use super::outage::Outage;
+use super::retried::Retried;
 use super::stored::Stored;
+use super::turns::Turns;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::NameError;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::on_disk::on_disk;
 use crate::import::shared_progress::{Tag, WriteError};
 use crate::lock::lock;
+use crate::random::Random;
 use crate::sources::SourceId;
-use crate::words::Told;
 
 /// How often a claim is written that changes meanwhile, or whose answer is lost.
 pub(super) const TRIES: usize = 5;
+/// Claims that are read or written at once.
+pub(crate) const AT_ONCE: usize = 16;
 /// Unfinished keys that one pass looks at.
 const UNFINISHED_AT_ONCE: usize = 100;
 /// The object with which the store shows that it keeps conditions.
@@ -39,8 +44,8 @@ pub enum ClaimsError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// The store of the shared journal refuses a request, or cannot be reached.
-    #[error("{}", .0.masked())]
-    Unusable(Told),
+    #[error("{}", .0.told.masked())]
+    Unusable(Outage),
     /// A person has to decide; the text says what.
     #[error("E-IMPORT-CLAIMS: {0}")]
     Refused(String),
@@ -80,6 +85,8 @@ pub(super) struct State {
     /// When the claims were listed last (monotonic), and with how many requests.
     pub(super) listed: Option<(Duration, u64)>,
     pub(super) stored: VecDeque<Stored>,
+    /// How many files were stored so far.
+    pub(super) numbered: u64,
     unfinished: BTreeSet<String>,
     /// The unfinished key that was looked at last.
     looked_at: String,
@@ -93,19 +100,22 @@ pub struct SharedImport {
     pub(super) instance: String,
     pub(super) delivered: Arc<dyn Undelivered>,
     pub(super) state: Mutex<State>,
-    pub(super) closing: tokio::sync::Mutex<()>,
+    /// Held by whoever closes claims.
+    pub(super) closer: tokio::sync::Mutex<()>,
+    pub(super) turns: Turns,
 }
 
 impl SharedImport {
-    /// An import whose shared journal is at `url`, for the instance with this id.
+    /// An import whose shared journal is at `url`, for the instance with this id. `random` spreads retries over time.
     pub fn new(
         files: Arc<dyn ClaimFiles>,
         url: String,
         instance: String,
         delivered: Arc<dyn Undelivered>,
+        random: Arc<dyn Random>,
     ) -> Self {
-        let (state, closing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { files, url, instance, delivered, state, closing }
+        let (state, closer, turns) = (Mutex::default(), tokio::sync::Mutex::default(), Turns::default());
+        Self { files: Arc::new(Retried { files, random }), url, instance, delivered, state, closer, turns }
     }
 
     /// The folder of the shared journal, as a URL.
@@ -119,7 +129,8 @@ impl SharedImport {
     }
 
     /// Makes sure that the store keeps conditions: without them, two instances would have one claim. A put
-    /// that must fail shows it. Asks once. Errors: [`ClaimsError`]: it does not, or does not answer.
+    /// that must fail shows it. Asks once for the life of this value. Errors: [`ClaimsError`]: it does not, or does not
+    /// answer.
     pub async fn ready(&self) -> Result<(), ClaimsError> {
         if lock(&self.state).keeps_conditions {
             return Ok(());
@@ -152,6 +163,11 @@ impl SharedImport {
             return Err(ignores("If-Match"));
         }
         Ok(())
+    }
+
+    /// Whether the store of the shared journal can be reached again. Errors: [`ClaimsError`]: it cannot.
+    pub async fn reached(&self) -> Result<(), ClaimsError> {
+        self.files.list("names/", None).await.map(drop).map_err(unusable)
     }
 
     /// Tries the rights to write and to read, on an object of two bytes. It is written also if it is there, because
@@ -209,16 +225,13 @@ impl SharedImport {
     ) -> Result<Claimed, ClaimsError> {
         let etag = etag.trim_matches('"');
         let name = claim_name(key);
+        let _until_begun = self.turns.of(key).await;
         let mut note = self.noted(journal, import, &name).await?;
-        let mut closing = None;
         if look(note.as_ref(), &self.instance) == Look::Ours {
             // What was stored of the file may be delivered by now, and more comes: its claim must not be
             // closed meanwhile.
-            closing = Some(self.closing.lock().await);
             lock(&self.state).stored.retain(|stored| stored.key != key);
-            note = self.noted(journal, import, &name).await?;
         }
-        let _until_begun = closing;
         for _ in 0..TRIES {
             let replaces = match turn(note.as_ref(), &self.instance, (etag, size), again) {
                 Turn::Begin => return Ok(Claimed::Ours),
@@ -232,7 +245,7 @@ impl SharedImport {
                 return Ok(Claimed::Ours);
             }
         }
-        Err(ClaimsError::Unusable(format!("the claim of {key} changes again and again").into()))
+        Err(changes(format!("the claim of {key}")))
     }
 
     /// Writes a claim in place of the one that is known. If it was not written, or nobody knows, what is
@@ -375,8 +388,10 @@ fn is_kept(answer: Result<Tag, WriteError>) -> Result<bool, NoRight> {
 }
 
 pub(super) fn unusable(error: WriteError) -> ClaimsError {
-    ClaimsError::Unusable(match error {
-        WriteError::Changed => "an object of it changes while it is read".into(),
-        WriteError::Unknown(said) | WriteError::Refused(said) => said,
-    })
+    ClaimsError::Unusable(error.into())
+}
+
+/// What is to be written is another one each time.
+pub(super) fn changes(what: String) -> ClaimsError {
+    ClaimsError::Unusable(Outage::passing(format!("{what} changes again and again")))
 }

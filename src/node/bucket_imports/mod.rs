@@ -8,6 +8,7 @@
 mod after_status;
 mod claims_status;
 mod deps;
+mod journal_outage;
 mod key_range;
 mod notifications;
 mod one_import;

@@ -142,9 +142,9 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
         }
         CannotPass::Met(PassError::Name(error)) => ("settings", error.to_string()),
         CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),
-        CannotPass::Met(PassError::Claims(ClaimsError::Unusable(told))) => {
-            let kind = if is_denied(told.masked()) { "denied" } else { "refused" };
-            (kind, problem(plan, told.shown(full)))
+        CannotPass::Met(PassError::Claims(ClaimsError::Unusable(outage))) => {
+            let kind = if is_denied(outage.told.masked()) { "denied" } else { "refused" };
+            (kind, problem(plan, outage.told.shown(full)))
         }
         CannotPass::Met(PassError::Claims(error)) => ("settings", error.to_string()),
     };
@@ -167,16 +167,21 @@ pub(super) fn rejects_wait(plan: &ImportPlan, report: &PassReport, full: bool) -
         )
     });
     let is_full = report.rejects_full.then(|| {
+        let (dir, max) = (plan.rejects.display(), about_bytes(plan.settings.rejects_max));
         let what = match report.rejects_not_kept {
-            0 => "further ones are counted and not kept".to_owned(),
-            rows => format!("{} of this pass were counted and not kept", counted(rows, "row", "rows")),
+            0 => format!(
+                "the room for rejected rows of import {name} in {dir} is nearly used up (rejects_max is {max}): rows that find \
+                 none are counted and not kept, and the import goes on"
+            ),
+            rows => format!(
+                "there is no room for rejected rows of import {name} in {dir} (rejects_max is {max}): {} of the last pass \
+                 were counted and not kept, and the import goes on",
+                counted(rows, "row", "rows")
+            ),
         };
         format!(
-            "there is no room for rejected rows of import {name} in {} (rejects_max is {}): {what}. Read them again (forebay \
-             import retry-rejects --import {name}), or set a larger rejects_max; files with rows that were not kept can be \
-             read again with forebay import run {name} --again",
-            plan.rejects.display(),
-            about_bytes(plan.settings.rejects_max)
+            "{what}. Read them again (forebay import retry-rejects --import {name}), or set a larger rejects_max; files with \
+             rows that were not kept can be read again with forebay import run {name} --again"
         )
     });
     match (not_moved, is_full) {
