@@ -95,10 +95,10 @@ pub async fn preview_import(
     Ok(preview_files(files, import.converter, opening, samples, now).await?)
 }
 
-/// A first converter for the first file of an import of the configuration, which may be without one. `data_type`: in
-/// place of the import's own.
-/// Errors: [`NodeError`]: there is no such import, or its files cannot be listed. Inside it [`InferError`]: no
-/// converter can be made of the file.
+/// A first converter for the first file of an import of the configuration, which may be without one.
+/// `data_type`: in place of the import's own.
+/// Errors: [`NodeError`]: there is no such import, or its files cannot be listed. Inside it [`InferError`]:
+/// no converter can be made of the file.
 pub async fn infer_import(
     config: &Config,
     name: &SourceId,

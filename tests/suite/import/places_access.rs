@@ -1,5 +1,5 @@
-//! What the collector keeps beside the bucket of an import: rejected rows, a shared journal, notifications. The test of
-//! the import's access, and the printed statements, against a server that evaluates policies.
+//! What the collector keeps beside the bucket of an import: rejected rows, a shared journal, notifications.
+//! The test of the import's access, and the printed statements, against a server that evaluates policies.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,8 @@ async fn start(import: &str) -> Option<(Aws, Vec<Value>)> {
     Some((aws, may))
 }
 
-/// The test with all rights on a bucket, which are taken back: this server asks for them before it looks for the bucket.
+/// The test with all rights on a bucket, which are taken back: this server asks for them before it looks for
+/// the bucket.
 async fn allowed_all(aws: &Aws, may: &[Value], bucket: &str) -> Tested {
     let arn = format!("arn:aws:s3:::{bucket}");
     let all = json!({ "Effect": "Allow", "Action": "s3:*", "Resource": [arn, format!("{arn}/*")] });
