@@ -20,8 +20,8 @@ pub struct TriedJournal {
     pub place: (String, String),
     /// The answer to a listing.
     pub list: Result<(), StoreError>,
-    /// The answers to puts, and to a read of what was put: whether it is there. `None`: the listing showed that
-    /// they are no use.
+    /// The answers to puts, and to a read of what was put: whether it is there. `None`: the listing showed
+    /// that they are no use.
     pub rest: Option<(Result<(), JournalRefusal>, Result<bool, JournalRefusal>)>,
 }
 

@@ -1,5 +1,5 @@
-//! Whether the bucket of an import sends notifications to the queue of the import: from what it says to a finding.
-//! Pure.
+//! Whether the bucket of an import sends notifications to the queue of the import: from what it says to a
+//! finding. Pure.
 
 use super::finding::{CheckFinding, Remedy, Trial};
 
@@ -10,12 +10,13 @@ pub enum SeenRules {
     Sent(String),
     /// No rule does. This may get them there: a topic or EventBridge.
     NotSent(Option<&'static str>),
-    /// The bucket does not say it, for this reason. A right to read the rules may be missing, and is granted so.
+    /// The bucket does not say it, for this reason. A right to read the rules may be missing, and is granted
+    /// so.
     NotSaid(String, Vec<Remedy>),
 }
 
-/// The finding about the notifications of a bucket. The import itself does not read its rules, so it works also
-/// without the right.
+/// The finding about the notifications of a bucket. The import itself does not read its rules, so it works
+/// also without the right.
 pub fn test_notifications(import: &str, bucket: &str, seen: SeenRules) -> CheckFinding {
     let trial = Trial::new("notifications", format!("s3:GetBucketNotification, {bucket}"));
     match seen {

@@ -58,10 +58,10 @@ impl TriedRejects {
         }
         let denied = DeniedRight::of_file(error.message.full());
         if denied.explicitly || error.reason == Reason::Denied(Denial::Explicit) {
-            return vec![Remedy::say(format!(
+            return vec![Remedy::say(
                 "a policy denies this explicitly to the collector's own role or user: find it (of the bucket or the key, a \
-                 permissions boundary, or one of the organisation), and change it"
-            ))];
+                 permissions boundary, or one of the organisation), and change it",
+            )];
         }
         let of_key = || self.grant("ForebayEncryptsRejects", denied.key.clone());
         if denied.right == ImportRight::Decrypt {

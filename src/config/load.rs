@@ -209,8 +209,8 @@ impl Loader {
         Self { converters_needed: false, ..self }
     }
 
-    /// Takes also a file that only `forebay dev` takes, because it has imports and neither a bucket for calls nor a source, and
-    /// reads it as that does. A warning says so.
+    /// Takes also a file that only `forebay dev` takes, because it has imports and neither a bucket for calls
+    /// nor a source, and reads it as that does. A warning says so.
     pub fn with_dev_files(self) -> Self {
         // Such a file is of no use without dev mode.
         Self { takes_dev_files: cfg!(feature = "dev"), ..self }

@@ -1,5 +1,5 @@
-//! Tests from this machine whether an import can read its bucket, and whether the collector can use what it keeps
-//! beside it: a shared journal, and rejected rows.
+//! Tests from this machine whether an import can read its bucket, and whether the collector can use what it
+//! keeps beside it: a shared journal, and rejected rows.
 
 use std::sync::Arc;
 

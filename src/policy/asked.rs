@@ -99,8 +99,8 @@ pub fn values(asked: &Asked, template: Template, configured: Configured) -> Resu
     })
 }
 
-/// The key of rejected rows if this one is asked for. It selects among those that are configured, or stands for the
-/// one that is not: an alias, or the bucket's default.
+/// The key of rejected rows if this one is asked for. It selects among those that are configured, or stands
+/// for the one that is not: an alias, or the bucket's default.
 fn set_key_of_rejects(place: &mut PolicyBucket, key: &str, configured: &[PolicyBucket]) {
     let is_selected = configured.iter().any(|other| other.kms_key.as_deref() == Some(key));
     match &place.kms_key {

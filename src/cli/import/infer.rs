@@ -14,7 +14,7 @@ use crate::convert::DataType;
 use crate::convert::infer::CannotInfer;
 use crate::import::discovery::files::temporary;
 use crate::import::discovery::inputs::any_in_s3;
-use crate::import::sample::{InferError, Opening, Wanted, infer_first, sample_files};
+use crate::import::sample::{AskedConverter, InferError, Opening, Wanted, infer_first, sample_files};
 use crate::import::state_folder::state_folder;
 use crate::node::bucket_imports::infer_import;
 use crate::node::import_store::{ImportStore, import_store};
@@ -33,7 +33,8 @@ pub(super) async fn run(args: &InferArgs, out: &mut dyn Write) -> Result<(), Fai
                 let what = "is the name of no import: with --config, name an import of that file";
                 Failure::usage(format!("{} {what}", args.file.display()))
             })?;
-            infer_import(&serve::load_for_setup(config)?, &name, opening, (args.data_type, insert_id)).await?
+            let asked = AskedConverter { data_type: args.data_type, insert_id };
+            infer_import(&serve::load_for_setup(config)?, &name, opening, asked).await?
         }
         None => {
             let sources = std::slice::from_ref(&args.file);

@@ -51,8 +51,8 @@ pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), Fail
     Ok(out.write_all(text.as_bytes())?)
 }
 
-/// The imports as text: all, or those in one state. `elsewhere`: the URL of the node, if commands do not find it by
-/// themselves.
+/// The imports as text: all, or those in one state. `elsewhere`: the URL of the node, if commands do not find
+/// it by themselves.
 fn render(imports: &Imports, only: Option<ImportStateName>, elsewhere: Option<&str>) -> String {
     let Imports { imports: shown, total, loading, problem } = imports;
     let mut lines = Vec::new();

@@ -37,20 +37,22 @@ pub(super) async fn run(
     let config = target.config.as_deref().map(serve::load_for_imports).transpose()?;
     let imports =
         ImportsAt::of(target.admin.as_ref(), target.token_file.as_deref(), config, background).await?;
+    let of = key.clone().unwrap_or_else(|| format!("import {name}"));
     let retried = imports.retry_rejects(name, key, args.dry_run, stop).await;
     let (retried, ended) = settled(imports, retried, !args.dry_run).await?;
     let Some(retried) = retried else {
         let what = "stopped waiting: the node goes on with the rejected rows";
         return Err(Failure::with_code(failure::INTERRUPTED, what));
     };
-    print_either(out, args.show.json, &retried, || text(&retried)).and_then(|()| out.flush())?;
+    print_either(out, args.show.json, &retried, || text(&retried, &of)).and_then(|()| out.flush())?;
     ended?;
     failure_of(&retried).map_or(Ok(()), Err)
 }
 
-fn text(of: &RejectsRetried) -> String {
+/// What became of rejected rows. `all`: those that are meant.
+fn text(of: &RejectsRetried, all: &str) -> String {
     if of.files == 0 && of.left_count == 0 {
-        return format!("import {} has no rejected rows\n", outside_text(&of.import));
+        return format!("no row of {} is rejected\n", outside_text(all));
     }
     let by_code = |codes: &BTreeMap<String, u64>| {
         let codes = codes.iter().map(|(code, count)| format!("{} {}", grouped(*count), outside_text(code)));

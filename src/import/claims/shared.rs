@@ -170,8 +170,8 @@ impl SharedImport {
         self.files.list("names/", None).await.map(drop).map_err(unusable)
     }
 
-    /// Tries the rights to write and to read, on an object of two bytes. It is written also if it is there, because
-    /// S3 asks for the key of a bucket only then. Also returns whether there is something to read.
+    /// Tries the rights to write and to read, on an object of two bytes. It is written also if it is there,
+    /// because S3 asks for the key of a bucket only then. Also returns whether there is something to read.
     pub async fn rights(&self) -> (Result<(), NoRight>, Result<bool, NoRight>) {
         let mut write = self.keeps_conditions().await;
         let read = self.files.read_file(CONDITIONS).await;
@@ -294,8 +294,8 @@ impl SharedImport {
         lock(&self.state).listed.is_some()
     }
 
-    /// Reads the claim of a file anew, and notes what it says. Returns whether another instance has delivered this
-    /// version of it, or any without one. Errors: [`ClaimsError`]: it cannot be read now.
+    /// Reads the claim of a file anew, and notes what it says. Returns whether another instance has delivered
+    /// this version of it, or any without one. Errors: [`ClaimsError`]: it cannot be read now.
     pub(crate) async fn is_delivered(
         &self,
         journal: &Arc<dyn Journal>,

@@ -263,8 +263,8 @@ impl ImportStores {
         Self { own: Arc::new(S3Store::new(own).await), settings: Self::others(config, node) }
     }
 
-    /// How stores are reached that are not the configuration's own, but for the endpoint. The credentials of the S3
-    /// of dev mode are for nothing else.
+    /// How stores are reached that are not the configuration's own, but for the endpoint. The credentials of
+    /// the S3 of dev mode are for nothing else.
     pub(in crate::node) fn others(config: &Config, node: &str) -> S3Settings {
         if config.dev_s3.is_some() { S3Settings::default() } else { store_settings(config, node) }
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::plan::{ImportPlan, ImportStores, plans};
 use crate::admin::BucketImportError;
 use crate::config::Config;
-use crate::convert::DataType;
-use crate::convert::infer::Inferred;
 use crate::import::Unusable;
-use crate::import::sample::{InferError, Opening, Preview, Wanted, infer_first, preview_files, sample_below};
+use crate::import::sample::{
+    AskedConverter, InferError, Inferred, Opening, Preview, infer_first, preview_files, sample_below,
+};
 use crate::node::error::NodeError;
 use crate::object::{ObjectKey, S3Location};
 use crate::runtime::SystemClock;
@@ -95,15 +95,14 @@ pub async fn preview_import(
     Ok(preview_files(files, import.converter, opening, samples, now).await?)
 }
 
-/// A first converter for the first file of an import of the configuration, which may be without one. `data_type`: in
-/// place of the import's own.
-/// Errors: [`NodeError`]: there is no such import, or its files cannot be listed. Inside it [`InferError`]: no
-/// converter can be made of the file.
+/// A first converter for the first file of an import of the configuration, which may be without one.
+/// Errors: [`NodeError`]: there is no such import, or its files cannot be listed. Inside it [`InferError`]:
+/// no converter can be made of the file.
 pub async fn infer_import(
     config: &Config,
     name: &SourceId,
     mut opening: Opening,
-    (data_type, insert_id): (Option<DataType>, Option<String>),
+    asked: AskedConverter,
 ) -> Result<Result<Inferred, InferError>, NodeError> {
     let plan = plan_of(config, name)?;
     let reader = plan.reader().map_err(|what| NodeError::from(Unusable::Wrong(what)))?;
@@ -111,7 +110,6 @@ pub async fn infer_import(
     let store = of_import(config, &plan, reader.location.clone()).await;
     let place = (reader.location.bucket.bucket(), reader.prefix.as_str());
     let files = sample_below(place, &store, None, &opening).await?;
-    let data_type = data_type.unwrap_or(plan.settings.data_type);
-    let wanted = Wanted { data_type, insert_id, max_event: config.collector.max_event };
+    let wanted = asked.wanted(plan.settings.data_type, config.collector.max_event);
     Ok(infer_first(files, opening, wanted, SystemClock::new().wall()).await)
 }

@@ -1,5 +1,5 @@
-//! Rejected rows in a store: objects of gzipped JSON lines. The names follow from the rows, so a repetition after
-//! a crash puts nothing twice.
+//! Rejected rows in a store: objects of gzipped JSON lines. The names follow from the rows, so a repetition
+//! after a crash puts nothing twice.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -50,8 +50,8 @@ impl RejectsInStore {
         format!("s3://{}/{}", self.location.bucket.bucket(), self.prefix)
     }
 
-    /// Puts a small object and reads it, as rejected rows are put and read, to see whether both are allowed. Nothing
-    /// is read if nothing was put.
+    /// Puts a small object and reads it, as rejected rows are put and read, to see whether both are allowed.
+    /// Nothing is read if nothing was put.
     pub async fn try_rights(&self) -> (Result<(), StoreError>, Option<Result<(), StoreError>>) {
         let put = self.try_put().await;
         if put.is_err() {
