@@ -31,4 +31,5 @@ pub use previewing::{converter_path, preview_import};
 pub use reached::ImportsAt;
 pub use running::BucketImports;
 pub use setting_up::{NotSetUp, NotificationsSetUp, SetUp, set_up_notifications};
+pub use sharing::UndeliveredInLog;
 pub(super) use sharing::tried_journal;

@@ -18,11 +18,18 @@ use crate::store::s3::S3Store;
 use crate::words::Told;
 
 /// What the log of a node has that is not delivered.
-struct InLog(Arc<dyn Reports>);
+pub struct UndeliveredInLog(Arc<dyn Reports>);
 
-impl std::fmt::Debug for InLog {
+impl UndeliveredInLog {
+    /// That of this log.
+    pub fn of(log: Arc<dyn Reports>) -> Self {
+        Self(log)
+    }
+}
+
+impl std::fmt::Debug for UndeliveredInLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("InLog")
+        f.write_str("UndeliveredInLog")
     }
 }
 
@@ -36,7 +43,7 @@ impl Undelivered for Nothing {
     }
 }
 
-impl Undelivered for InLog {
+impl Undelivered for UndeliveredInLog {
     fn undelivered(&self, source: &SourceId) -> Option<(u64, u64)> {
         let mut range: Option<(u64, u64)> = None;
         let mut add = |first: u64, last: u64| {
@@ -73,7 +80,8 @@ pub(super) fn shared(
     let Some(url) = &plan.settings.journal else { return Ok(None) };
     let records = records(url, store)?;
     let (url, instance) = (records.url(), log.spool_id());
-    let shared = SharedImport::new(Arc::new(records), url, instance, Arc::new(InLog(Arc::clone(log))));
+    let undelivered = Arc::new(UndeliveredInLog::of(Arc::clone(log)));
+    let shared = SharedImport::new(Arc::new(records), url, instance, undelivered);
     Ok(Some(Arc::new(shared)))
 }
 
