@@ -159,7 +159,12 @@ impl ObjectImport {
     /// Makes the name known to other instances: a file is about to begin. `false`: another instance has made
     /// it meanwhile, so what others have done is not known here.
     pub(super) async fn share_name(&self) -> Result<bool, ClaimsError> {
-        let Some(claims) = self.claims.as_ref().filter(|claims| claims.is_usable()) else { return Ok(true) };
+        let Some(claims) = &self.claims else { return Ok(true) };
+        if let Some(problem) = claims.problem() {
+            // Without the name, this instance would have a history of its own.
+            let is_known = self.is_known_as_shared(&self.name_with()).await?;
+            return if is_known { Ok(true) } else { Err(ClaimsError::Unusable(problem)) };
+        }
         match claims.shared.id(&self.name_with(), true).await {
             Ok(SharedId::Is(id)) => Ok(id == self.id),
             Ok(SharedId::Bring(_)) => Ok(false),

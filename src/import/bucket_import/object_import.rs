@@ -42,6 +42,7 @@ use crate::import::step::RowLimits;
 use crate::import::target::{Begin, TargetError};
 use crate::log::{ImportKey, ImportProgress};
 use crate::object::S3Location;
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::store::reader::{ListFrom, Listed, StoreReader};
 use crate::store::{Outlook, StoreError};
 use crate::time::UnixMillis;
@@ -181,7 +182,9 @@ impl ObjectImport {
             let is_changed = ends.iter().any(|(became, _)| *became == Became::Changed);
             let may_begin_again = !state.has_calls && is_changed;
             state.error = ends.iter().find_map(|(_, report)| error_of(&report.end)).or(state.error);
-            if ends.iter().all(|(became, _)| matches!(became, Became::Done | Became::DoneBefore)) {
+            let stops = |became| became == Became::Stopped && planted(PlantedBug::StoppedTakenForDone);
+            let is_done = |became| matches!(became, Became::Done | Became::DoneBefore) || stops(became);
+            if ends.iter().all(|(became, _)| is_done(*became)) {
                 (state.stage, state.error) = (Stage::Done, None);
             } else if state.is_archive && (is_stopped || (was_open && !is_opened)) {
                 // Whether calls of its files are stored is not known: it stays open.

@@ -22,6 +22,7 @@ use crate::import::journal::{Journal, JournalError};
 use crate::import::on_disk::on_disk;
 use crate::import::shared_progress::{Tag, WriteError};
 use crate::lock::lock;
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::random::Random;
 use crate::sources::SourceId;
 
@@ -262,6 +263,11 @@ impl SharedImport {
         let (import, claim) = (claim.import, Claim { revision, ..claim });
         let bytes = claim.written().map_err(JournalError::of)?;
         let path = path_of(import, name);
+        let there = match planted(PlantedBug::ClaimUnconditional) {
+            true => self.files.read_file(&path).await.map_err(unusable)?,
+            false => None,
+        };
+        let replaces = there.as_ref().map(|(_, tag)| tag).or(replaces);
         let is_written = match self.files.write_file(&path, bytes, replaces).await {
             Ok(tag) => {
                 *note = Some(Note::of_claim(&claim, &tag));

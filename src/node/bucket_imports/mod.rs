@@ -33,4 +33,5 @@ pub use reached::{ImportsAt, known_import};
 pub use running::BucketImports;
 pub(super) use setting_up::seen_rules;
 pub use setting_up::{NotSetUp, NotificationsSetUp, SetUp, set_up_notifications};
+pub use sharing::UndeliveredInLog;
 pub(super) use sharing::tried_journal;

@@ -32,11 +32,18 @@ use crate::words::Told;
 const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
 /// What the log of a node has that is not delivered.
-struct InLog(Arc<dyn Reports>);
+pub struct UndeliveredInLog(Arc<dyn Reports>);
 
-impl std::fmt::Debug for InLog {
+impl UndeliveredInLog {
+    /// That of this log.
+    pub fn of(log: Arc<dyn Reports>) -> Self {
+        Self(log)
+    }
+}
+
+impl std::fmt::Debug for UndeliveredInLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("InLog")
+        f.write_str("UndeliveredInLog")
     }
 }
 
@@ -50,7 +57,7 @@ impl Undelivered for Nothing {
     }
 }
 
-impl Undelivered for InLog {
+impl Undelivered for UndeliveredInLog {
     fn undelivered(&self, source: &SourceId) -> Option<(u64, u64)> {
         let mut range: Option<(u64, u64)> = None;
         let mut add = |first: u64, last: u64| {
@@ -82,9 +89,10 @@ pub(super) fn records(url: &str, store: &Arc<S3Store>) -> Result<S3Records, Stri
 pub(super) fn shared(plan: &ImportPlan, deps: &ImportsDeps) -> Result<Option<Arc<SharedImport>>, String> {
     let Some(url) = &plan.settings.journal else { return Ok(None) };
     let records = records(url, &deps.stores.own)?;
-    let (url, instance, log) = (records.url(), deps.log.spool_id(), Arc::new(InLog(Arc::clone(&deps.log))));
+    let (url, instance) = (records.url(), deps.log.spool_id());
+    let undelivered = Arc::new(UndeliveredInLog::of(Arc::clone(&deps.log)));
     let random = Arc::clone(&deps.random);
-    Ok(Some(Arc::new(SharedImport::new(Arc::new(records), url, instance, log, random))))
+    Ok(Some(Arc::new(SharedImport::new(Arc::new(records), url, instance, undelivered, random))))
 }
 
 /// Tries the rights that the shared journal of an import needs; `None`: it has none.

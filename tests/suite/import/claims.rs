@@ -236,6 +236,22 @@ async fn what_was_stored_before_a_kill_is_closed_by_the_next_process() {
     assert_eq!((&rows["rows"], &rows["revision"]), (&50.into(), &2.into()), "two requests a file: {rows}");
 }
 
+/// Found by the simulation: it noted that files had begun, the name was not made, and another instance made it then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_cannot_list_the_claims_at_first_has_no_history_of_its_own() {
+    let store = filled(&["a"], 50).await;
+    let (one, other) = (Instance::new(&store), Instance::new(&store));
+    // Of the name, and of the claims.
+    store.script_reads([Step::Proper, Step::REFUSED]);
+    let error = one.try_pass(&store).await.unwrap_err();
+    assert!(matches!(error, PassError::Claims(ClaimsError::Unusable(_))), "{error}");
+    assert!(named(&*one.node.journal, "events").unwrap().unwrap().fixed.is_none());
+    other.passed(&store).await;
+    let seen = one.passed(&store).await;
+    assert_eq!((seen.claims.claimed, seen.rows), (1, 0), "{seen:?}");
+    check_once(&[&one, &other], events("a", 50));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_put_may_fail_or_lose_its_answer() {
     type Fails = fn() -> Step;

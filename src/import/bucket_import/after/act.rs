@@ -14,6 +14,7 @@ use crate::import::importer::Importer;
 use crate::import::journal::{Change, Journal, JournalError};
 use crate::import::objects_in_use::ObjectInUse;
 use crate::object::ObjectKey;
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::store::changer::{ObjectCopy, StoreChanger};
 use crate::store::reader::StoreReader;
 use crate::store::{Head, ObjectVersion, Outlook, StoreError};
@@ -130,7 +131,8 @@ fn take_delivered(
     }
     let taken = take(journal, importer, id, key)?;
     // Rejected rows are read again, which opens the claim, only by who has taken the object.
-    if taken.is_ok() && !shared.is_closed(journal, id, key)? {
+    let is_undelivered = taken.is_ok() && !shared.is_closed(journal, id, key)?;
+    if is_undelivered && !planted(PlantedBug::ActedBeforeDelivery) {
         return Ok(Err(Acted::Waits(AfterWaits::Due, None)));
     }
     Ok(taken)
