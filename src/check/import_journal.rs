@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn refusal(text: &str, end: AccessEnd) -> JournalRefusal {
-        JournalRefusal { told: text.into(), end }
+        JournalRefusal { told: Told::plain(text.to_owned()), end }
     }
 
     #[test]
