@@ -7,6 +7,7 @@ use super::subject::statement;
 use crate::arn::Arn;
 use crate::policy::{PolicyImport, Template, Values};
 use crate::queue::{Queue, QueueAddress, QueueError, QueueFacts, QueueFault};
+use crate::words::counted;
 
 /// The checks of a queue in their order, to report those that cannot be run.
 pub(super) const OF_A_QUEUE: [&str; 3] = ["queue", "queue_redrive", "queue_receive"];
@@ -44,8 +45,9 @@ fn judged(address: &QueueAddress, import: &str, facts: &Result<QueueFacts, Queue
     );
     match facts {
         Ok(facts) => {
-            let waiting =
-                facts.waiting.map_or_else(String::new, |waiting| format!(", {waiting} messages wait"));
+            let waiting = facts
+                .waiting
+                .map_or_else(String::new, |n| format!(", {}", counted(n, "message waits", "messages wait")));
             let redrive = match facts.has_redrive {
                 true => redrive.passed("messages of files that fail again and again go to another queue".to_owned()),
                 false => redrive.warning(

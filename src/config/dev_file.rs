@@ -50,9 +50,11 @@ impl DevFile {
     }
 }
 
-/// Whether only dev mode takes a file: it has imports, and sets neither a bucket for calls nor a source.
+/// Whether only dev mode takes a file: it has imports, and sets neither a bucket for calls nor a source. The S3 of dev
+/// has no roles: whoever names one means a bucket in AWS, and lacks `s3.bucket`.
 pub(super) fn is_of_dev(raw: &Raw) -> bool {
-    !raw.imports.is_empty() && raw.sources.is_empty() && !raw.has("s3", "bucket")
+    let has_role = raw.imports.iter().any(|import| import.entries.contains_key("role_arn"));
+    !raw.imports.is_empty() && raw.sources.is_empty() && !raw.has("s3", "bucket") && !has_role
 }
 
 /// The configuration that dev mode makes of such a file, and a sentence that says so.

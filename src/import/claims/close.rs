@@ -84,7 +84,8 @@ impl SharedImport {
         Ok(closed)
     }
 
-    /// Closes one claim, unless its file has begun again meanwhile. It is forgotten only when that is done.
+    /// Closes one claim, unless its file has begun again meanwhile. It is forgotten only when that is done; until then it
+    /// waits behind the others.
     async fn close_in_turn(
         &self,
         journal: &Arc<dyn Journal>,
@@ -94,11 +95,14 @@ impl SharedImport {
         let _turn = self.turns.of(&key).await;
         let is_it = |stored: &&Stored| stored.number == number;
         let Some(stored) = lock(&self.state).stored.iter().find(is_it).cloned() else { return Ok(None) };
-        let end = self.close(journal, import, &stored).await?;
-        if !matches!(end, End::Waits) {
-            lock(&self.state).stored.retain(|stored| stored.number != number);
+        let end = self.close(journal, import, &stored).await;
+        let mut state = lock(&self.state);
+        state.stored.retain(|stored| stored.number != number);
+        if matches!(end, Err(_) | Ok(End::Waits)) {
+            // Behind the others: sixteen that fail for long must not keep all others waiting.
+            state.stored.push_back(stored);
         }
-        Ok(Some((key, end)))
+        Ok(Some((key, end?)))
     }
 
     /// Closes one claim.

@@ -190,7 +190,10 @@ async fn the_templates_grant_exactly_the_requests_that_are_sent() {
     for free in granted::NEED_NO_GRANT {
         sent.remove(free);
     }
-    assert_eq!(sent, granted::actions());
+    let mut granted = granted::actions();
+    // S3 decrypts only when rejected rows of an import are read back, which `check` does not do.
+    assert!(granted.remove("kms:Decrypt"));
+    assert_eq!(sent, granted);
 }
 
 #[tokio::test]

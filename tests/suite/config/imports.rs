@@ -374,6 +374,8 @@ fn a_file_of_dev_mode_is_a_configuration_for_commands_about_imports() {
         // More than dev mode uses is a configuration of its own, and what it lacks is named.
         (format!("[s3]\nbucket = \"calls\"\n{import}"), "[[source]]"),
         (format!("[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n{import}"), "bucket"),
+        // The S3 of dev has no roles.
+        (format!("{import}role_arn = \"arn:aws:iam::111122223333:role/reader\"\n"), "bucket"),
     ] {
         let error = load(&text, &[]).unwrap_err().to_string();
         assert!(error.contains(said), "{said}: {error}");

@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use forebay::import::bucket_import::{
     After, BucketImport, OnChange, PassDeps, PassError, PassReport, ResetError, pass, reset_object,
     retry_rejects,
 };
 use forebay::import::claims::{
-    ClaimsError, Releasing, SharedImport, Undelivered, claim_name, claimed_files, rename_shared,
+    ClaimFiles, ClaimsError, FilesPage, Releasing, SharedImport, Undelivered, claim_name, claimed_files,
+    rename_shared,
 };
 use forebay::import::journal::Journal;
 use forebay::import::s3_records::S3Records;
+use forebay::import::shared_progress::{Answer, Stored, Tag, WriteError};
 use forebay::import::{ImportId, NameError, named};
 use forebay::runtime::SystemRandom;
 use forebay::sources::SourceId;
@@ -48,10 +51,13 @@ struct Instance {
 
 impl Instance {
     fn of(node: Node, store: &FakeStore) -> Self {
+        Self::over(node, Arc::new(records(store)))
+    }
+
+    fn over(node: Node, files: Arc<dyn ClaimFiles>) -> Self {
         let (deliveries, id) = (Arc::new(Deliveries::default()), node.spool.reports().spool_id());
-        let files = Arc::new(records(store));
-        let url = files.url();
-        let shared = SharedImport::new(files, url, id, Arc::clone(&deliveries) as _, Arc::new(SystemRandom));
+        let delivered = Arc::clone(&deliveries) as _;
+        let shared = SharedImport::new(files, URL.to_owned(), id, delivered, Arc::new(SystemRandom));
         Self { node, shared: Arc::new(shared), deliveries }
     }
 
@@ -543,6 +549,67 @@ async fn claims_are_closed_and_released_several_at_once() {
     all_wait(&gates).await;
     let released = releasing.await.unwrap().unwrap();
     assert_eq!((released.files, released.first.len()), (40, 20), "{released:?}");
+}
+
+/// The objects of a shared journal, of which some cannot be written for now.
+#[derive(Debug)]
+struct Denied {
+    records: S3Records,
+    names: Vec<String>,
+    is_on: AtomicBool,
+}
+
+impl ClaimFiles for Denied {
+    fn read_file<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Stored>> {
+        self.records.read_file(name)
+    }
+
+    fn read_listed<'a>(&'a self, name: &'a str, tag: &'a Tag) -> Answer<'a, Bytes> {
+        self.records.read_listed(name, tag)
+    }
+
+    fn write_file<'a>(&'a self, name: &'a str, bytes: Bytes, replaces: Option<&'a Tag>) -> Answer<'a, Tag> {
+        if self.is_on.load(Ordering::SeqCst) && self.names.iter().any(|denied| name.contains(denied)) {
+            return Box::pin(async { Err(WriteError::Refused("denied".into())) });
+        }
+        self.records.write_file(name, bytes, replaces)
+    }
+
+    fn list<'a>(&'a self, folder: &'a str, next: Option<&'a str>) -> Answer<'a, FilesPage> {
+        self.records.list(folder, next)
+    }
+}
+
+/// As many as are closed at once, at the front of all: no other one was ever tried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn claims_that_cannot_be_closed_keep_no_other_one_open() {
+    let names: Vec<String> = (0..40).map(|number| format!("f{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let store = filled(&names, 3).await;
+    let key = |name: &&str| claim_name(&format!("in/{name}.json"));
+    let denied = Arc::new(Denied {
+        records: records(&store),
+        names: names.iter().take(16).map(key).collect(),
+        is_on: AtomicBool::new(false),
+    });
+    let one = Instance::over(node(), Arc::clone(&denied) as _);
+    one.passed(&store).await;
+    one.deliver();
+    denied.is_on.store(true, Ordering::SeqCst);
+    let journal: Arc<dyn Journal> = Arc::clone(&one.node.journal) as _;
+    let source = SourceId::new("csv").unwrap();
+    let close = async || one.shared.close_delivered(&journal, one.import_id(), &source).await;
+    for _ in 0..20 {
+        close().await.unwrap_err();
+    }
+    let open = || -> Vec<String> {
+        states(&store).into_iter().filter(|(_, state)| state != "delivered").map(|(key, _)| key).collect()
+    };
+    let expected: Vec<String> = names.iter().take(16).map(|name| format!("in/{name}.json")).collect();
+    assert_eq!(open(), expected);
+    denied.is_on.store(false, Ordering::SeqCst);
+    assert_eq!(close().await.unwrap().closed, 16);
+    assert!(open().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
