@@ -1,7 +1,8 @@
 //! Decides about one version of an object by what the journal says of its key, and notes that its import
 //! begins.
 
-use super::object_state::{ObjectState, Stage, Standing};
+use super::decide::Skip;
+use super::object_state::{IsStored, ObjectState, Stage, Standing};
 use super::settings::OnChange;
 use crate::import::file_id::{FileId, key_of};
 use crate::import::import_id::ImportId;
@@ -77,6 +78,20 @@ pub(super) fn is_stored(
         }
         Standing::Wanted | Standing::Done | Standing::Poison => false,
     })
+}
+
+/// Why an object is skipped, if `why` is what its key or a listing shows by the settings of now, and `known` what the
+/// journal has of it: one that is half read goes on. `version`: the tag and length of the object, if they are known.
+/// Errors: [`JournalError`]: the journal cannot be read.
+pub(super) fn skip_of(
+    why: Option<Skip>,
+    known: Option<&ObjectState>,
+    version: Option<(&str, u64)>,
+    stored: IsStored<'_>,
+) -> Result<Option<Skip>, JournalError> {
+    let (Some(skip), Some(known)) = (why, known) else { return Ok(why) };
+    let goes_on = !skip.is_for_half_read() && known.is_half_read(version, stored)?;
+    Ok(why.filter(|_| !goes_on))
 }
 
 /// Whether the import of a version would begin or go on, if nobody else had the object. Waits for the disk.

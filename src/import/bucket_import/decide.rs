@@ -1,5 +1,6 @@
 //! Decides what becomes of an object that a listing shows, before anything of it is read.
 
+use super::after::mark::MovedFrom;
 use super::settings::BucketImport;
 use crate::convert::FilePattern;
 use crate::store::reader::Listed;
@@ -50,6 +51,14 @@ pub struct Wanted<'w> {
     pub modified_after: Option<UnixMillis>,
 }
 
+impl Skip {
+    /// Whether an object of which rows are stored, and others are not read yet, is skipped, too. What the settings say
+    /// about it does not count any more, or its rows would be left out in silence; what cannot be read waits.
+    pub(super) fn is_for_half_read(self) -> bool {
+        matches!(self, Self::Archived | Self::Missing | Self::Changed)
+    }
+}
+
 impl<'w> Wanted<'w> {
     /// What of these settings decides.
     pub fn of(import: &'w BucketImport) -> Self {
@@ -73,6 +82,11 @@ impl<'w> Wanted<'w> {
         } else {
             None
         }
+    }
+
+    /// Whether an object that was moved was one of the import before, as far as its key shows.
+    pub(super) fn was_wanted(&self, moved: &MovedFrom) -> bool {
+        moved.key.starts_with(self.prefix) && self.skips_name(&moved.key).is_none()
     }
 
     /// Why an object is not imported. `None`: it is.

@@ -13,7 +13,6 @@ mod conversions;
 mod converted_file;
 mod decide;
 mod deps;
-mod moved_by_others;
 mod not_ours;
 mod notified;
 mod object_import;

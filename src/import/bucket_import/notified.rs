@@ -54,7 +54,7 @@ impl NotifiedObjects {
     /// Errors: [`PassError`]: the import cannot be used under its name, or the journal cannot be read.
     pub async fn of(import: Arc<BucketImport>, deps: PassDeps) -> Result<Self, PassError> {
         let id = id_of(&import, &deps, false).await?;
-        let import = never_read_again(import, &deps.journal, (id, true)).await?;
+        let import = never_read_again(import, &deps.journal, true).await?;
         // The queue names the files, so the claims of others need not be listed.
         let deps = PassDeps { scan: Scan::Nothing, ..deps };
         let known = shared(ObjectImport::new(Arc::clone(&import), deps.clone(), id)).await?;
@@ -79,12 +79,14 @@ impl NotifiedObjects {
         self.deps.importer.objects().places.of(self.id, self.parallel())
     }
 
-    /// Why an object is not imported, as far as its name shows.
-    pub fn skips(&self, bucket: &str, key: &str) -> Option<Skip> {
+    /// Why an object is not imported, as far as its name shows and nothing of it is stored.
+    /// Errors: [`PassError`]: the journal cannot be read.
+    pub async fn skips(&self, bucket: &str, key: &str) -> Result<Option<Skip>, PassError> {
         if bucket != self.import.location.bucket.bucket() || !key.starts_with(self.import.prefix.as_str()) {
-            return Some(Skip::Foreign);
+            return Ok(Some(Skip::Foreign));
         }
-        Wanted::of(&self.import).skips_name(key)
+        let why = Wanted::of(&self.import).skips_name(key);
+        Ok(self.object_import().skip_of(why, key, None).await?)
     }
 
     /// Imports the object that is there now. Not cancel-safe: stop it with [`PassDeps::stop`].

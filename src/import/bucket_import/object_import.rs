@@ -1,12 +1,12 @@
 //! Imports one object: the version that is there, or nothing if another one is imported already.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::admit::{Admission, Rules, Version, admit};
+use super::admit::{Admission, Rules, Version, admit, is_stored, skip_of};
+use super::after::mark::moved_from;
 use super::after::tally::Tally;
 use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, Reading, files_of};
@@ -44,7 +44,7 @@ use crate::log::{ImportKey, ImportProgress};
 use crate::object::S3Location;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::store::reader::{ListFrom, Listed, StoreReader};
-use crate::store::{Outlook, StoreError};
+use crate::store::{Head, Outlook, StoreError};
 use crate::time::UnixMillis;
 use crate::words::{Told, counted};
 
@@ -78,8 +78,6 @@ pub(super) struct ObjectImport {
     pub(super) tally: Tally,
     /// The room for rejected rows.
     pub(super) room: Arc<RejectsRoom>,
-    /// Prefixes to which others have moved objects of the import, as far as it has met them.
-    pub(super) moved: Mutex<BTreeSet<String>>,
 }
 
 /// A hash of the options that decide whether a file fails, and not how its rows become calls.
@@ -143,8 +141,8 @@ impl ObjectImport {
         let (limits, now) = (limits_of(&import), deps.clock.wall());
         let room = deps.importer.objects().rooms.of(id, import.rejects.of(id), import.rejects.max_bytes);
         let claims = import.claims.as_ref().map(PassClaims::new);
-        let (tally, moved) = (Tally::default(), Mutex::default());
-        Self { deps, import, id, claims, chosen, reading, limits, now, tally, room, moved }
+        let tally = Tally::default();
+        Self { deps, import, id, claims, chosen, reading, limits, now, tally, room }
     }
 
     /// A hash of all options: an object that was given up is tried again with others.
@@ -237,17 +235,16 @@ impl ObjectImport {
 
     /// Finds the version to import, and notes that its import begins.
     async fn begin(&self, name: &str, listed: Listed) -> Result<Begun, NotBegun> {
-        if self.is_below_moved(listed.key.as_str()) {
-            return Err(NotBegun::Skipped(Skip::Own));
-        }
-        let (object, head_time) = match self.head(name, &listed).await {
+        let (object, head) = match self.head(name, &listed).await {
             Err(NotBegun::Ended(Became::Missing, end)) => return Err(self.gone(&listed, end).await?),
             head => head?,
         };
         let (len, etag) = (object.len, Some(object.version.etag.clone()));
-        let last_modified = stored_at(&listed, (&object.version.etag, len), head_time);
+        let last_modified = stored_at(&listed, (&object.version.etag, len), head.last_modified);
         let now = Listed { len, etag, last_modified, ..listed };
-        if let Some(why) = Wanted::of(&self.import).skips(&now) {
+        let why = self.skips_moved(&head, now.key.as_str()).or_else(|| Wanted::of(&self.import).skips(&now));
+        let version = Some((object.version.etag.clone(), len));
+        if let Some(why) = self.skip_of(why, now.key.as_str(), version).await? {
             return Err(NotBegun::Skipped(why));
         }
         if let Some(why) = self.not_ours(Version::of(&object)).await? {
@@ -273,6 +270,34 @@ impl ObjectImport {
                 Ok(Begun { object, state: *state, how, was_open, in_use })
             }
         }
+    }
+
+    /// [`skip_of`] the object with this key.
+    pub(super) async fn skip_of(
+        &self,
+        why: Option<Skip>,
+        key: &str,
+        version: Option<(String, u64)>,
+    ) -> Result<Option<Skip>, JournalError> {
+        if why.is_none() {
+            return Ok(None);
+        }
+        let (rules, importer, key) = (self.rules(), Arc::clone(&self.deps.importer), key.to_owned());
+        let skip = move |journal: &dyn Journal| {
+            let known = ObjectState::read(journal, rules.id, &key)?;
+            let stored =
+                |state: &_, standing| is_stored(&importer, state, standing, (rules.id, &rules.source));
+            let version = version.as_ref().map(|(etag, len)| (etag.as_str(), *len));
+            skip_of(why, known.as_ref(), version, &stored)
+        };
+        self.on_disk(skip).await
+    }
+
+    /// Whether an object is skipped because it was one of the import before it was moved, by an instance of which this
+    /// one knows nothing: another one, or one whose spool is gone. The mark counts for this object alone.
+    fn skips_moved(&self, head: &Head, key: &str) -> Option<Skip> {
+        let moved = moved_from(&head.metadata, (self.import.location.bucket.bucket(), key))?;
+        Wanted::of(&self.import).was_wanted(&moved).then_some(Skip::Own)
     }
 
     /// What an object is that is gone: one that is imported may have been moved or deleted since.
@@ -330,6 +355,8 @@ impl ObjectImport {
     pub(super) async fn version_now(&self, key: &str) -> Result<Version, Option<FileEnd>> {
         let listed = Listed::of_key(key.to_owned());
         match self.head(&self.name_of(key), &listed).await {
+            // It is not what was there.
+            Ok((_, head)) if self.skips_moved(&head, key).is_some() => Err(None),
             Ok((object, _)) => Ok(Version::of(&object)),
             Err(NotBegun::Skipped(_) | NotBegun::NotOurs(_) | NotBegun::Ended(Became::Missing, _)) => {
                 Err(None)
@@ -338,20 +365,17 @@ impl ObjectImport {
         }
     }
 
-    /// The version of the object that is there now, and when it was stored.
-    async fn head(&self, name: &str, listed: &Listed) -> Result<(S3Object, Option<UnixMillis>), NotBegun> {
+    /// The version of the object that is there now, and what the store says of it.
+    async fn head(&self, name: &str, listed: &Listed) -> Result<(S3Object, Head), NotBegun> {
         let mut waits = Waits::default();
         let (store, location) = (&self.deps.store, &self.import.location);
         loop {
             let head = store.head_of(location, &listed.key, None).await;
             let found = match head {
                 Ok(head) => {
-                    if self.was_moved(&head, listed.key.as_str()).await {
-                        return Err(NotBegun::Skipped(Skip::Own));
-                    }
                     let (store, to, key) = (Arc::clone(store), location.clone(), listed.key.clone());
                     let object = S3Object::find(store, to, key, Some(&head)).await;
-                    object.map(|object| (object, head.last_modified))
+                    object.map(|object| (object, head))
                 }
                 Err(error) => Err(error),
             };
@@ -386,8 +410,8 @@ impl ObjectImport {
         listed: &Listed,
     ) -> Result<(S3Object, Option<UnixMillis>), (Became, FileEnd)> {
         match self.head(&self.name_of(listed.key.as_str()), listed).await {
-            Ok((object, head_time)) => {
-                let at = stored_at(listed, (&object.version.etag, object.len), head_time);
+            Ok((object, head)) => {
+                let at = stored_at(listed, (&object.version.etag, object.len), head.last_modified);
                 Ok((object, at))
             }
             Err(NotBegun::Skipped(_) | NotBegun::NotOurs(_)) => {

@@ -32,6 +32,9 @@ pub(super) enum Stage {
 /// Takes the key of an object and what the journal has of it. Returns whether the next one is wanted, too.
 pub(super) type EachObject<'e> = &'e mut dyn FnMut(&str, &[u8]) -> Result<bool, JournalError>;
 
+/// Whether calls of the version that is kept are stored, when another one would be to it.
+pub(super) type IsStored<'s> = &'s dyn Fn(&ObjectState, Standing) -> Result<bool, JournalError>;
+
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,14 +163,35 @@ impl ObjectState {
             (true, Stage::Poison) if self.given_up_with == options => Standing::Poison,
             (true, Stage::Changed) => Standing::Poison,
             (true, _) => Standing::Wanted,
-            (false, Stage::Done) => Standing::Changed,
-            (false, _) if self.has_calls => Standing::Changed,
-            // The results of its files were not recorded. Each file has a record, and there may be many.
-            (false, Stage::Open) if self.is_archive => Standing::Changed,
-            // That none of its files has a call was seen before it was noted.
-            (false, _) if self.is_archive => Standing::Wanted,
-            (false, _) => Standing::Unsure,
+            (false, _) => self.of_another(),
         }
+    }
+
+    /// What another version of the key is.
+    fn of_another(&self) -> Standing {
+        match self.stage {
+            Stage::Done => Standing::Changed,
+            _ if self.has_calls => Standing::Changed,
+            // The results of its files were not recorded. Each file has a record, and there may be many.
+            Stage::Open if self.is_archive => Standing::Changed,
+            // That none of its files has a call was seen before it was noted.
+            _ if self.is_archive => Standing::Wanted,
+            _ => Standing::Unsure,
+        }
+    }
+
+    /// Whether rows of an object with this tag and length are stored and others are still to be read: it goes on,
+    /// whatever the settings say by now. `None`: which version is there is not known yet. `stored` says whether calls
+    /// of this version are stored.
+    /// Errors: [`JournalError`]: the journal cannot be read.
+    pub(super) fn is_half_read(
+        &self,
+        version: Option<(&str, u64)>,
+        stored: IsStored<'_>,
+    ) -> Result<bool, JournalError> {
+        let is_same = version.is_none_or(|(etag, len)| self.is_of(etag, len));
+        let is_unfinished = matches!(self.stage, Stage::Open | Stage::Waiting);
+        Ok(is_same && is_unfinished && stored(self, self.of_another())?)
     }
 
     /// The state of the object with this key, if its import has begun. Waits for the disk.
@@ -276,6 +300,29 @@ mod tests {
         let changed = ObjectState { has_calls: true, ..state(Stage::Changed) };
         check(changed.clone(), Standing::Poison, Standing::Changed);
         check(changed.reset(), Standing::Wanted, Standing::Changed);
+    }
+
+    #[test]
+    fn an_object_is_half_read_if_rows_of_this_version_are_stored_and_it_is_not_at_its_end() {
+        let check = |state: ObjectState, is_recorded: bool, expected: bool| {
+            let stored = |_: &ObjectState, standing| {
+                Ok(standing == Standing::Changed || (standing == Standing::Unsure && is_recorded))
+            };
+            let of = |version| state.is_half_read(version, &stored).unwrap();
+            assert_eq!([of(Some(("\"a\"", 5))), of(None)], [expected, expected], "{state:?} {is_recorded}");
+            assert!(!of(Some(("b", 5))) && !of(Some(("a", 6))), "{state:?}");
+        };
+        for stage in [Stage::Open, Stage::Waiting] {
+            check(state(stage), false, false);
+            // The record of the file knows more than the state after a crash, and after a failure to open it.
+            check(state(stage), true, true);
+            check(ObjectState { has_calls: true, ..state(stage) }, false, true);
+            let archive = ObjectState { is_archive: true, ..state(stage) };
+            check(archive, false, stage == Stage::Open);
+        }
+        for stage in [Stage::Done, Stage::Poison, Stage::Changed] {
+            check(ObjectState { has_calls: true, ..state(stage) }, true, false);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::admit::is_stored;
 use super::after::After;
-use super::after::moved::{MovedOf, moved_below};
+use super::after::moved::moved_below;
 use super::after::sweep::{after_import, sweep};
 use super::claimed::shared;
 use super::conversions::{forget_unneeded, keep};
@@ -93,7 +93,7 @@ impl Found {
 /// Errors: [`PassError`]: nothing more is imported.
 pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassReport, PassError> {
     let id = id_of(&import, &deps, false).await?;
-    let import = never_read_again(import, &deps.journal, (id, true)).await?;
+    let import = never_read_again(import, &deps.journal, true).await?;
     let objects = Arc::new(shared(ObjectImport::new(import, deps, id)).await?);
     let id = objects.id;
     objects.room.measure_again();
@@ -143,23 +143,19 @@ pub(super) async fn id_of(
     Ok(on_disk(&deps.journal, begin).await?)
 }
 
-/// The import, which never reads what an import of this journal has moved away, or what it met as moved by others.
-/// `moves`: it may move files itself from now on, which is noted.
+/// The import, which never reads what an import of this journal has moved away. `moves`: it may move files itself from
+/// now on, which is noted.
 pub(super) async fn never_read_again(
     mut import: Arc<BucketImport>,
     journal: &Arc<dyn Journal>,
-    (id, moves): (ImportId, bool),
+    moves: bool,
 ) -> Result<Arc<BucketImport>, JournalError> {
     let to = match &import.after {
         Some(After::Move(to)) if moves => Some(to.clone()),
         _ => None,
     };
     let (endpoint, bucket) = (import.endpoint.clone(), import.location.bucket.bucket().to_owned());
-    let moved = move |journal: &dyn Journal| {
-        let here = moved_below(journal, &MovedOf::Bucket(endpoint, bucket), to.as_deref())?;
-        let others = moved_below(journal, &MovedOf::Others(id), None)?;
-        Ok::<_, JournalError>([here, others].concat())
-    };
+    let moved = move |journal: &dyn Journal| moved_below(journal, (&endpoint, &bucket), to.as_deref());
     let moved = on_disk(journal, moved).await?;
     if !moved.is_empty() {
         Arc::make_mut(&mut import).never.extend(moved);
@@ -326,20 +322,21 @@ async fn sorted(
 ) -> Result<Vec<Left>, PassError> {
     report.list_requests += 1;
     report.listed += page.objects.len() as u64;
-    let mut wanted = Vec::with_capacity(page.objects.len());
-    for listed in page.objects {
-        match Wanted::of(&objects.import).skips(&listed) {
-            Some(why) => report.skip(why),
-            None => wanted.push(listed),
-        }
-    }
+    let wanted = Wanted::of(&objects.import);
+    let with_reason = |listed: Listed| {
+        let why = wanted.skips(&listed);
+        (listed, why)
+    };
+    let page: Vec<_> = page.objects.into_iter().map(with_reason).collect();
     let (rules, importer) = (objects.rules(), Arc::clone(&objects.deps.importer));
     let sorted = move |journal: &dyn Journal| {
         let of = (rules.id, &rules.source);
         let stored = |state: &_, standing| is_stored(&importer, state, standing, of);
-        SortedOut::of(journal, &stored, &rules, wanted)
+        SortedOut::of(journal, &stored, &rules, page)
     };
-    let SortedOut { known, left_out, given_up: given, left } = on_disk(&objects.deps.journal, sorted).await?;
+    let SortedOut { known, left_out, skipped, given_up: given, left } =
+        on_disk(&objects.deps.journal, sorted).await?;
+    skipped.into_iter().for_each(|why| report.skip(why));
     let (left, elsewhere) = objects.sort_claimed(left).await?;
     report.claims.add(elsewhere);
     report.known += known;

@@ -1,7 +1,8 @@
 //! Compares a page of a listing with what the journal knows: both are in the order of the keys.
 
-use super::admit::Rules;
-use super::object_state::{ObjectState, Stage, Standing};
+use super::admit::{Rules, skip_of};
+use super::decide::Skip;
+use super::object_state::{IsStored, ObjectState, Stage, Standing};
 use super::settings::OnChange;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::record::LastError;
@@ -33,9 +34,6 @@ pub(super) struct Left {
     pub(super) known: Option<Box<ObjectState>>,
 }
 
-/// Whether calls of the version that is kept are stored, when another one was met.
-pub(super) type IsStored<'s> = &'s dyn Fn(&ObjectState, Standing) -> Result<bool, JournalError>;
-
 /// The objects of a page.
 #[derive(Debug, Default)]
 pub(super) struct SortedOut {
@@ -43,6 +41,8 @@ pub(super) struct SortedOut {
     pub(super) known: u64,
     /// Objects that were left out before, because another version of them is imported.
     pub(super) left_out: u64,
+    /// Why others are skipped.
+    pub(super) skipped: Vec<Skip>,
     /// Objects that are given up: the key, and why.
     pub(super) given_up: Vec<(String, Stage, Option<LastError>)>,
     /// The others.
@@ -50,32 +50,33 @@ pub(super) struct SortedOut {
 }
 
 impl SortedOut {
-    /// Compares objects with what the journal knows of them. Waits for the disk.
+    /// Compares objects with what the journal knows of them. Each stands with the reason to skip it that the listing
+    /// shows. Waits for the disk.
     /// Errors: [`JournalError`]: the journal cannot be read.
     pub(super) fn of(
         journal: &dyn Journal,
         stored: IsStored<'_>,
         rules: &Rules,
-        listed: Vec<Listed>,
+        listed: Vec<(Listed, Option<Skip>)>,
     ) -> Result<Self, JournalError> {
         let mut sorted = Self::default();
-        let Some(first) = listed.first().map(|first| first.key.as_str().to_owned()) else {
+        let Some(first) = listed.first().map(|(first, _)| first.key.as_str().to_owned()) else {
             return Ok(sorted);
         };
         // Stores that are not S3 may list in another order.
-        if !listed.is_sorted_by(|one, other| one.key.as_str() < other.key.as_str()) {
+        if !listed.is_sorted_by(|(one, _), (other, _)| one.key.as_str() < other.key.as_str()) {
             for listed in listed {
-                let known = ObjectState::read(journal, rules.id, listed.key.as_str())?;
+                let known = ObjectState::read(journal, rules.id, listed.0.key.as_str())?;
                 sorted.add(stored, rules, listed, known)?;
             }
             return Ok(sorted);
         }
         let mut listed = listed.into_iter().peekable();
         ObjectState::each_from(journal, rules.id, &first, &mut |key, json| {
-            while let Some(unknown) = listed.next_if(|listed| listed.key.as_str() < key) {
+            while let Some(unknown) = listed.next_if(|(listed, _)| listed.key.as_str() < key) {
                 sorted.add(stored, rules, unknown, None)?;
             }
-            if let Some(same) = listed.next_if(|listed| listed.key.as_str() == key) {
+            if let Some(same) = listed.next_if(|(listed, _)| listed.key.as_str() == key) {
                 sorted.add(stored, rules, same, Some(ObjectState::of_json(key, json)?))?;
             }
             Ok(listed.peek().is_some())
@@ -90,9 +91,14 @@ impl SortedOut {
         &mut self,
         stored: IsStored<'_>,
         rules: &Rules,
-        listed: Listed,
+        (listed, why): (Listed, Option<Skip>),
         known: Option<ObjectState>,
     ) -> Result<(), JournalError> {
+        let version = listed.etag.as_deref().map(|etag| (etag, listed.len));
+        if let Some(why) = skip_of(why, known.as_ref(), version, stored)? {
+            self.skipped.push(why);
+            return Ok(());
+        }
         // The listing may be older than the object. Only what needs nothing for good needs no second look.
         let (Some(state), Some(etag)) = (&known, listed.etag.as_deref()) else {
             self.left.push(Left { listed, would: Would::Begin, known: known.map(Box::new) });
@@ -170,7 +176,7 @@ mod tests {
             again,
         };
         let check = |keys: &[&str], rules: &Rules, expected: &[(&str, &str)], counts: (u64, usize)| {
-            let page = keys.iter().map(|key| listed(key)).collect();
+            let page = keys.iter().map(|key| (listed(key), None)).collect();
             let sorted =
                 SortedOut::of(&journal, &|_, standing| Ok(standing == Standing::Changed), rules, page)
                     .unwrap();
@@ -187,5 +193,19 @@ mod tests {
         check(&[], &ignore, &[], (0, 0));
         let again = [("a", "again"), ("c", "reprocess")];
         check(&["a", "c"], &rules(true, OnChange::Reprocess), &again, (0, 0));
+        // What is skipped stays so unless rows of it are stored and others are to come.
+        let half = ObjectState { has_calls: true, ..ObjectState::open("a", 5, file).at(Stage::Waiting) };
+        half.write(&journal, id, "f").unwrap();
+        for keys in [["a", "b", "f", "g"], ["g", "f", "b", "a"]] {
+            for why in Skip::ALL {
+                let page = keys.map(|key| (listed(key), Some(*why))).to_vec();
+                let stored = |_: &ObjectState, standing| Ok(standing == Standing::Changed);
+                let sorted = SortedOut::of(&journal, &stored, &ignore, page).unwrap();
+                let goes_on = !matches!(why, Skip::Archived | Skip::Missing | Skip::Changed);
+                let left: Vec<_> = sorted.left.iter().map(|left| left.listed.key.as_str()).collect();
+                assert_eq!(left, if goes_on { vec!["f"] } else { vec![] }, "{why:?}");
+                assert_eq!((sorted.skipped.len(), sorted.known), (if goes_on { 3 } else { 4 }, 0), "{why:?}");
+            }
+        }
     }
 }

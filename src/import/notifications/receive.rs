@@ -220,8 +220,10 @@ impl Work {
             Notified::Bad { name, why } => return ended(RecordEnd::Unreadable, name, Some(why)),
         };
         let name = record.name();
-        if let Some(why) = self.objects.skips(&record.bucket, &record.key) {
-            return ended(of_skip(why), name, None);
+        match self.objects.skips(&record.bucket, &record.key).await {
+            Ok(None) => {}
+            Ok(Some(why)) => return ended(of_skip(why), name, None),
+            Err(error) => return ended(RecordEnd::Failed, name, Some(error.to_string())),
         }
         if self.stop.is_cancelled() {
             return ended(RecordEnd::Stopped, name, None);

@@ -19,6 +19,7 @@ mod dev_commands;
 mod earlier_program;
 mod full_disk;
 mod grown;
+mod half_read;
 mod ids;
 mod importer;
 mod instances;

@@ -315,6 +315,32 @@ async fn after_a_kill_the_message_comes_back_and_no_row_is_stored_twice() {
     }
 }
 
+/// Its message is not taken for one of a file that the import does not want.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_read_file_goes_on_although_its_key_is_not_wanted_any_more() {
+    let moves =
+        |node: &Node| BucketImport { after: Some(After::Move("in/done/".to_owned())), ..import(node) };
+    for changed in [super::half_read::with_no_key as fn(&Node) -> BucketImport, moves] {
+        let (node, store, queue) = (node(), FakeStore::new(), FakeQueue::default());
+        put(&store, "in/done/a.json", lines("a", ROWS)).await;
+        put(&store, "in/done/b.json", lines("b", 30)).await;
+        queue.send(message("in/done/a.json"));
+        let (target, stalled) = super::bucket::stalls(&node, &store, 1, true);
+        let receiver =
+            Receiver::with(PassDeps { target, ..deps(&node, &store) }, &queue, import(&node)).await;
+        wait::until("the step that is not answered", PATIENCE, async || stalled().then_some(())).await;
+        receiver.task.abort();
+        let node = node.killed();
+        queue.send(message("in/done/b.json"));
+        queue.show_all();
+        let import = changed(&node);
+        let receiver = Receiver::start(&node, &store, &queue, import).await;
+        left(&queue, &[]).await;
+        receiver.stop().await;
+        check_events(&node, events("a", ROWS));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pass_and_notifications_meet_and_share_their_places() {
     let (node, store, queue) = (node(), FakeStore::new(), FakeQueue::default());

@@ -1,10 +1,11 @@
 //! Does for one object what is to be done once it is imported.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::action::{After, Step, Tagged, next, tagged};
 use super::entry::{AfterEntry, Kept};
-use super::mark::{MARK, mark, moved_from};
+use super::mark::{MARK, MovedFrom, mark, moved_from};
 use super::report::{AfterDone, AfterWaits};
 use crate::import::bucket_import::object_import::{ObjectImport, is_gone};
 use crate::import::bucket_import::object_state::{ObjectState, Stage, bare};
@@ -238,6 +239,20 @@ async fn tag(
     Ok(Acted::Done(AfterDone::Tagged))
 }
 
+/// Why an object is not moved from one key to another: another import has moved it, and would read it there again. The
+/// new mark takes the place of the one that says so.
+fn back_again(metadata: &BTreeMap<String, String>, bucket: &str, (from, to): (&str, &str)) -> Option<String> {
+    let MovedFrom { key, folder } = moved_from(metadata, (bucket, from))?;
+    if !to.starts_with(&folder) {
+        return None;
+    }
+    let below = if folder.is_empty() { "the whole bucket" } else { folder.as_str() };
+    Some(format!(
+        "an import moved it here from {key}, and would read it again at {to}, below {below}: choose a prefix of move \
+         outside, or tag or delete"
+    ))
+}
+
 /// Copies the object, and deletes it once the copy is there, with its mark. Both only if it is still this version: a
 /// copy without the delete is made again.
 async fn moved(
@@ -248,6 +263,9 @@ async fn moved(
 ) -> Result<Acted, StoreError> {
     let (location, prefix) = (&objects.import.location, &objects.import.prefix);
     let bucket = location.bucket.bucket();
+    if let Some(why) = back_again(&head.metadata, bucket, (from.as_str(), to.as_str())) {
+        return Ok(Acted::Waits(AfterWaits::Refused, Some(Told::plain(why))));
+    }
     let mut metadata = head.metadata.clone();
     metadata.insert(MARK.to_owned(), mark(bucket, prefix, (from.as_str(), to.as_str())));
     let copy = ObjectCopy {

@@ -1,5 +1,6 @@
 //! The mark of a moved object, in its metadata: from where it was moved. An instance that does not know the prefixes of
-//! others, or of an earlier spool, sees it before it reads the first row.
+//! others, or of an earlier spool, sees it before it reads the first row. It says something of this object alone, so
+//! whoever can write an object can keep no other from being imported.
 //!
 //! The value is `<bytes of the prefix it was moved to>-<hash>-<folder it was in before>`, the folder percent-encoded. The
 //! hash covers the bucket and the key, so the mark of an object that a person copies to another key means nothing.
@@ -18,11 +19,11 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 
 /// Where an object was before it was moved.
 #[derive(Debug, PartialEq, Eq)]
-pub(in super::super) struct MovedFrom<'k> {
+pub(in super::super) struct MovedFrom {
     /// Its key then.
     pub(in super::super) key: String,
-    /// The prefix that it was moved to.
-    pub(in super::super) to: &'k str,
+    /// The folder of the prefix of the import that moved it. Empty: the whole bucket.
+    pub(in super::super) folder: String,
 }
 
 /// The value of the mark of an object of this bucket that an import with this prefix moves from one key to another.
@@ -43,10 +44,10 @@ fn written((bucket, key): (&str, &str), to: usize, folder: &str) -> String {
 }
 
 /// Where the object with this metadata was before it was moved; `None`: it was not moved to this place.
-pub(in super::super) fn moved_from<'k>(
+pub(in super::super) fn moved_from(
     metadata: &BTreeMap<String, String>,
-    (bucket, key): (&str, &'k str),
-) -> Option<MovedFrom<'k>> {
+    (bucket, key): (&str, &str),
+) -> Option<MovedFrom> {
     let text = metadata.get(MARK)?;
     let mut parts = text.splitn(3, '-');
     let to: usize = parts.next()?.parse().ok()?;
@@ -54,8 +55,8 @@ pub(in super::super) fn moved_from<'k>(
     if *text != written((bucket, key), to, &folder) {
         return None;
     }
-    let (to, name) = key.split_at_checked(to)?;
-    Some(MovedFrom { key: format!("{folder}{name}"), to })
+    let (_, name) = key.split_at_checked(to)?;
+    Some(MovedFrom { key: format!("{folder}{name}"), folder: folder.into_owned() })
 }
 
 #[cfg(test)]
@@ -70,7 +71,7 @@ mod tests {
             let value = mark("lake", prefix, (from, &key));
             assert!(value.is_ascii(), "{value}");
             let marked = |value: &str| BTreeMap::from([(MARK.to_owned(), value.to_owned())]);
-            let expected = MovedFrom { key: from.to_owned(), to };
+            let expected = MovedFrom { key: from.to_owned(), folder: folder_of(prefix).to_owned() };
             assert_eq!(moved_from(&marked(&value), ("lake", &key)), Some(expected), "{value}");
             for (bucket, other) in [("lake", from), ("lake", "in/done/z"), ("pond", &key)] {
                 assert_eq!(moved_from(&marked(&value), (bucket, other)), None, "{bucket} {other}");

@@ -30,7 +30,7 @@ closed_list! {
         Due = "due",
         /// Access is denied.
         Denied = "denied",
-        /// The store refuses it for another reason.
+        /// The store refuses it for another reason, or another import would read it again where it would be moved to.
         Refused = "refused",
         /// The store could not be reached, or was busy.
         Unreachable = "unreachable",
@@ -56,7 +56,7 @@ pub struct Waiting {
     pub name: String,
     /// Why.
     pub why: AfterWaits,
-    /// What the store said.
+    /// What the store said, or more about it.
     pub error: Option<Told>,
 }
 
