@@ -14,7 +14,7 @@ use crate::arn::Arn;
 use crate::config::units::{UnitError, within};
 use crate::config::{ByteSize, Endpoint, Period};
 use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, Stream, object_key};
-use crate::policy::Template;
+use crate::policy::{PolicyManifest, Template, place_of_reports};
 use crate::receipt::Receipt;
 use crate::runtime::telemetry::LogLevel;
 use crate::sources::SourceId;
@@ -320,15 +320,17 @@ pub struct FlushArgs {
 The policy is the template of the same name in policies/, filled in. A page for each template there explains
 what it grants and what fails without it. Values come from the configuration of the sources; flags override
 them. If the flags give every value, no configuration is needed. The policies csv-lambda-* take all values
-from flags: --bucket is then the bucket of the CSV files. The policies lambda-destination-* are for the
-[[destination]]s of type \"lambda\" that share a role; --destination selects one. The policies import-* are for one
-[[import]]; --import selects it.
+from flags: --bucket is then the bucket of the CSV files. So do batch-*, for jobs of S3 Batch Operations. The
+policies lambda-destination-* are for the [[destination]]s of type \"lambda\" that share a role; --destination
+selects one. The policies import-* are for one [[import]]; --import selects it.
 
 Examples:
   forebay policy
   forebay policy collector --config forebay.toml
   forebay policy --external-ids
-  forebay policy bucket --bucket lake/raw --principal arn:aws:iam::111122223333:role/forebay")]
+  forebay policy bucket --bucket lake/raw --principal arn:aws:iam::111122223333:role/forebay
+  forebay policy batch-trust --account 111122223333 --region eu-west-1
+  forebay policy batch-role --manifest s3://lake/m.csv --function-arn arn:aws:lambda:eu-west-1:111122223333:function:fix")]
 pub struct PolicyArgs {
     /// Name of the policy; if not given, all policies are listed
     #[arg(value_name = "NAME", value_parser = policy_name())]
@@ -375,11 +377,13 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "ARN")]
     pub reader: Vec<Arn>,
 
-    /// Account of the KMS key, if its ARN does not contain it; for csv-lambda-*, the function's account
+    /// Account of the KMS key, if its ARN does not contain it; of the function (csv-lambda-*); of the jobs
+    /// (batch-trust)
     #[arg(long, value_name = "DIGITS", value_parser = AccountId::parse)]
     pub account: Option<AccountId>,
 
-    /// Region of the bucket and the KMS key, if neither the key's ARN nor the configuration contains it
+    /// Region of the bucket and the KMS key, if neither the key's ARN nor the configuration contains it; of the
+    /// jobs (batch-trust)
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
 
@@ -392,9 +396,17 @@ pub struct PolicyArgs {
     pub import: Option<String>,
 
     /// ARN of a function of the destination, instead of those of the configuration; repeatable
-    /// (lambda-destination-*)
+    /// (lambda-destination-*). The function of a job (batch-role)
     #[arg(long, value_name = "ARN", value_parser = crate::config::function_arn)]
     pub function_arn: Vec<String>,
+
+    /// Manifest of a job: an object, or a folder with a slash at its end (batch-role)
+    #[arg(long, value_name = "s3://NAME/KEY", value_parser = PolicyManifest::parse)]
+    pub manifest: Option<PolicyManifest>,
+
+    /// Where a job puts its completion report (batch-role)
+    #[arg(long, value_name = "s3://NAME/PREFIX", value_parser = place_of_reports)]
+    pub report: Option<BucketString>,
 
     /// Name of the Lambda function (csv-lambda-*)
     #[arg(long, value_name = "NAME", value_parser = function_name)]
@@ -433,7 +445,9 @@ fn function_name(text: &str) -> Result<String, String> {
     if (1..=FUNCTION_NAME_MAX).contains(&text.len()) && text.bytes().all(legal) {
         Ok(text.to_owned())
     } else {
-        Err(format!("expected a function's name alone: 1 to {FUNCTION_NAME_MAX} of A-Z a-z 0-9 - _"))
+        Err(format!(
+            "expected a function's name alone: 1 to {FUNCTION_NAME_MAX} of A-Z a-z 0-9 - _; --function-arn takes an ARN"
+        ))
     }
 }
 
@@ -917,6 +931,7 @@ mod tests {
         check("policy bucket --principal forebay", "expected an ARN such as");
         check("policy bucket --bucket s3://x", "write the bucket's name alone");
         check("policy bucket --list", "cannot be used with");
+        check("policy batch-role --manifest lake/m.csv", "expected s3://BUCKET/KEY");
         check("spool drain /x", "required");
         check("spool drain /x --to /y --config z", "cannot be used with");
         check("spool resolve /x --seal 3 --action maybe", "possible values");

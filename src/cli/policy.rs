@@ -39,23 +39,14 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
         }
         return Ok(());
     };
-    // The configuration names the buckets that a collector writes to, not those that CSV files are in.
-    let of_function = template.is_of_function();
-    let loaded = if of_function { None } else { loaded(args.config.as_deref())? };
+    let loaded = if template.is_configured() { loaded(args.config.as_deref())? } else { None };
     let configured = loaded.as_ref().map(configured);
     let mut values =
         policy::values(&asked(args), template, configured.unwrap_or_default()).map_err(Failure::usage)?;
     let new_id = external_id_of_import(template, &mut values);
     let text = policy::document(template, &values)?;
     if let Some(what) = policy::too_long(template, &text) {
-        let how = if template.is_of_destination() {
-            "select a destination with --destination, and give it a role of its own"
-        } else if template.is_of_import() {
-            "give fewer values of --principal"
-        } else {
-            "select a part with --bucket or --role, or let sources share a prefix"
-        };
-        tracing::warn!("{what}: {how}");
+        tracing::warn!("{what}: {}", template.shorter());
     }
     writeln!(out, "{text}")?;
     if let Some(id) = new_id {
@@ -130,5 +121,7 @@ fn asked(args: &PolicyArgs) -> Asked {
             failures: args.failures.clone(),
             invokes_itself: args.self_invoke,
         },
+        manifest: args.manifest.clone(),
+        report: args.report.clone(),
     }
 }

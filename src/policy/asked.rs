@@ -1,7 +1,8 @@
 //! What a policy is for: what a person asks, and what the configuration has.
 
+use super::manifest::PolicyManifest;
 use super::template::Template;
-use super::values::{CsvFunction, PolicyBucket, PolicyDestination, PolicyImport, Values};
+use super::values::{CsvFunction, PolicyBatch, PolicyBucket, PolicyDestination, PolicyImport, Values};
 use crate::arn::Arn;
 use crate::object::BucketString;
 
@@ -20,7 +21,7 @@ pub struct Asked {
     pub external_ids: Vec<String>,
     /// Who reads the objects.
     pub readers: Vec<Arn>,
-    /// The account of the key or of the function.
+    /// The account of the key, of the function or of the jobs.
     pub account: Option<String>,
     /// The region.
     pub region: Option<String>,
@@ -28,10 +29,14 @@ pub struct Asked {
     pub destination: Option<String>,
     /// The name of an import.
     pub import: Option<String>,
-    /// Functions in place of those of the destination.
+    /// Functions in place of those of the destination; for a job, its own.
     pub function_arns: Vec<String>,
     /// The function that imports CSV files.
     pub function: CsvFunction,
+    /// The manifest of a job.
+    pub manifest: Option<PolicyManifest>,
+    /// Where a job puts its report.
+    pub report: Option<BucketString>,
 }
 
 /// What the configuration has.
@@ -50,6 +55,7 @@ pub struct Configured {
 /// Errors: a message that names the flag.
 pub fn values(asked: &Asked, template: Template, configured: Configured) -> Result<Values, String> {
     let Configured { buckets: configured, destinations, imports } = configured;
+    let batch = asked_of_job(asked, template)?;
     let destinations = chosen_destinations(asked, template, destinations)?;
     let imports = chosen_imports(asked, template, imports, &configured)?;
     let of_another = |arn: &Arn| {
@@ -96,6 +102,42 @@ pub fn values(asked: &Asked, template: Template, configured: Configured) -> Resu
         function: Some(asked.function.clone()),
         destinations,
         imports,
+        batch,
+    })
+}
+
+/// The job that the policy is for.
+/// Errors: a flag that the template has no use for, or a region that is none.
+fn asked_of_job(asked: &Asked, template: Template) -> Result<PolicyBatch, String> {
+    let name = template.name();
+    if !template.is_of_batch() {
+        let given = [("--manifest", asked.manifest.is_some()), ("--report", asked.report.is_some())];
+        return match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) => Err(format!("{flag} is for batch-role; {name} has no use for it")),
+            None => Ok(PolicyBatch::default()),
+        };
+    }
+    let others = [
+        ("--bucket", asked.bucket.is_some(), "batch-role has --manifest and --report"),
+        ("--function", asked.function.name.is_some(), "batch-role has --function-arn"),
+        ("--role", asked.role.is_some(), "the policy is for the role that it is attached to"),
+        ("--external-id", !asked.external_ids.is_empty(), "a job sends no external id"),
+    ];
+    if let Some((flag, _, what)) = others.into_iter().find(|(_, is_given, _)| *is_given) {
+        return Err(format!("{flag}: {name} has no use for it: {what}"));
+    }
+    let legal = |region: &str| {
+        region.contains('-')
+            && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if let Some(region) = asked.region.as_deref().filter(|region| !legal(region)) {
+        return Err(format!("--region {region}: expected a region such as eu-west-1"));
+    }
+    Ok(PolicyBatch {
+        manifest: asked.manifest.clone(),
+        report: asked.report.clone(),
+        functions: asked.function_arns.clone(),
+        kms_key: asked.kms_key.clone(),
     })
 }
 

@@ -6,12 +6,14 @@
 //! `COLLECTOR_ARN` …). If a configuration has several values for it, the string becomes a list.
 
 mod asked;
+mod batch;
 mod cloudformation;
 mod csv_lambda;
 mod fill;
 mod imports;
 mod lambda_destination;
 mod location;
+mod manifest;
 mod placeholders;
 mod places;
 mod problem;
@@ -24,9 +26,12 @@ use template::Limit;
 
 pub use asked::{Asked, Configured, known, values};
 pub use fill::{document, statement};
+pub use manifest::{PolicyManifest, place_of_reports};
 pub use problem::PolicyError;
 pub use template::Template;
-pub use values::{CsvFunction, PolicyAfter, PolicyBucket, PolicyDestination, PolicyImport, Values};
+pub use values::{
+    CsvFunction, PolicyAfter, PolicyBatch, PolicyBucket, PolicyDestination, PolicyImport, Values,
+};
 
 /// Reports a policy that is longer than AWS accepts. The length is counted as AWS counts it, in characters or
 /// bytes.

@@ -19,6 +19,8 @@ pub(super) const OTHER_EXTERNAL_ID: &str = "ANOTHER_EXTERNAL_ID";
 pub(super) const ARN_START: &str = "arn:aws:";
 pub(super) const REGION_HOST: &str = "REGION.amazonaws.com";
 pub(super) const FUNCTION_ARN: &str = "FUNCTION_ARN";
+/// The versions and aliases of a function that is named without one.
+pub(super) const ANY_VERSION: &str = "FUNCTION_ARN:*";
 pub(super) const FUNCTION: &str = "FUNCTION";
 pub(super) const QUEUE: &str = "QUEUE_ARN";
 pub(super) const FAILURES: &str = "FAILURES_ARN";
@@ -26,28 +28,29 @@ pub(super) const FAILURES: &str = "FAILURES_ARN";
 pub(super) const JOURNAL: [&str; 2] = ["JOURNAL_BUCKET", "JOURNAL_PREFIX/"];
 pub(super) const OUTPUT: [&str; 2] = ["OUTPUT_BUCKET", "OUTPUT_PREFIX/"];
 pub(super) const REJECTS: [&str; 2] = ["REJECTS_BUCKET", "REJECTS_PREFIX/"];
+/// The manifest of a job: one object, or what is below a prefix.
+pub(super) const MANIFEST: [&str; 3] = ["MANIFEST_BUCKET", "MANIFEST_KEY", "MANIFEST_PREFIX/"];
+pub(super) const REPORT: [&str; 2] = ["REPORT_BUCKET", "REPORT_PREFIX/"];
 
 /// The placeholders that only templates of the CSV function have, and `JOURNAL` those of imports, too.
 const OF_FUNCTION: [&str; 9] =
     [FUNCTION, QUEUE, FAILURES, JOURNAL[0], JOURNAL[1], OUTPUT[0], OUTPUT[1], REJECTS[0], REJECTS[1]];
-/// Placeholders of `OF_FUNCTION` that are prefixes of object keys.
-const PREFIXES_OF_FUNCTION: [&str; 3] = [JOURNAL[1], OUTPUT[1], REJECTS[1]];
+/// The placeholders of jobs of S3 Batch Operations.
+const OF_BATCH: [&str; 5] = [MANIFEST[0], MANIFEST[1], MANIFEST[2], REPORT[0], REPORT[1]];
+/// Placeholders that are object keys or prefixes of them, as a person wrote them.
+const KEYS: [&str; 8] =
+    [PREFIX, MOVED, JOURNAL[1], OUTPUT[1], REJECTS[1], MANIFEST[1], MANIFEST[2], REPORT[1]];
 
 /// The placeholders of all templates. A word with which another one begins comes after it.
-const PLACEHOLDERS: [&str; 14] = [
+const PLACEHOLDERS: [&str; 15] = [
     COLLECTOR, READER, ROLE, BUCKET, PREFIX, MOVED, KMS_KEY, REGION_HOST, REGION, ACCOUNT, OTHER_EXTERNAL_ID,
-    EXTERNAL_ID, FUNCTION_ARN, ARN_START,
+    EXTERNAL_ID, ANY_VERSION, FUNCTION_ARN, ARN_START,
 ];
 
 /// The placeholder with which `text` begins, and the text after it.
 fn begins_with_placeholder(text: &str) -> Option<(&'static str, &str)> {
-    let mut all = PLACEHOLDERS.iter().chain(&OF_FUNCTION);
+    let mut all = PLACEHOLDERS.iter().chain(&OF_FUNCTION).chain(&OF_BATCH);
     all.find_map(|known| text.strip_prefix(known).map(|behind| (*known, behind)))
-}
-
-/// Whether a placeholder stands for a prefix of object keys.
-fn is_prefix(placeholder: &str) -> bool {
-    placeholder == PREFIX || placeholder == MOVED || PREFIXES_OF_FUNCTION.contains(&placeholder)
 }
 
 /// Values for the placeholders of one text.
@@ -67,7 +70,7 @@ impl Row {
         while let Some(first) = rest.chars().next() {
             if let Some((placeholder, behind)) = begins_with_placeholder(rest) {
                 let (_, value) = self.0.iter().find(|(known, _)| *known == placeholder)?;
-                let literal = is_prefix(placeholder) && template != Template::Lifecycle;
+                let literal = KEYS.contains(&placeholder) && template != Template::Lifecycle;
                 filled.push_str(&if literal { as_literal(value) } else { value.clone() });
                 rest = behind;
             } else {
@@ -79,7 +82,7 @@ impl Row {
     }
 }
 
-/// A prefix for a policy, in which `*`, `?` and `$` are literal only in this form ("IAM policy elements:
+/// A key or prefix for a policy, in which `*`, `?` and `$` are literal only in this form ("IAM policy elements:
 /// Variables and tags").
 fn as_literal(prefix: &str) -> String {
     let mut literal = String::with_capacity(prefix.len());

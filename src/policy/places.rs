@@ -40,7 +40,7 @@ pub(super) fn places<'a>(
             only(template, "KMS key", "--kms-key ARN", keys)?;
             Ok(places)
         }
-        // Those of destinations and imports depend on no place.
+        // Those of destinations, imports and jobs depend on no place.
         Template::Reader
         | Template::LambdaDestinationInvoke
         | Template::LambdaDestinationTrust
@@ -54,7 +54,9 @@ pub(super) fn places<'a>(
         | Template::ImportSqs
         | Template::ImportQueue
         | Template::ImportNotify
-        | Template::ImportJournal => Ok(all),
+        | Template::ImportJournal
+        | Template::BatchTrust
+        | Template::BatchRole => Ok(all),
         Template::Bucket
         | Template::BucketCrossAccount
         | Template::BucketEnforceSseS3

@@ -13,7 +13,7 @@ use super::places::{asked_for, collectors, places};
 use super::problem::no_bucket;
 use super::tree::Tree;
 use super::{PolicyError, Template, Values};
-use super::{imports, lambda_destination};
+use super::{batch, imports, lambda_destination};
 
 use crate::arn::Arn;
 
@@ -24,6 +24,9 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
     }
     if template.is_of_import() {
         return imports::rows(template, item, values);
+    }
+    if template.is_of_batch() {
+        return batch::rows(template, item, values);
     }
     if template == Template::Collector && item.mentions(REJECTS[0]) {
         return rejects(template, item, values);

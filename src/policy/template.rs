@@ -115,6 +115,10 @@ templates! {
         "identity policy of who sets up the notifications of the bucket of an [[import]]";
     ImportJournal, "import-journal", "json", IDENTITY,
         "identity policy of the collector for the journal that instances of an [[import]] share";
+    BatchTrust, "batch-trust", "json", TRUST,
+        "trust policy of the role of jobs: S3 Batch Operations, and forebay batch, may assume it";
+    BatchRole, "batch-role", "json", IDENTITY,
+        "identity policy of that role: read the manifest, invoke the function, write the report";
 }
 
 impl Template {
@@ -123,8 +127,7 @@ impl Template {
         Self::ALL.into_iter().find(|template| template.name() == name)
     }
 
-    /// Whether it is a policy of the function that imports CSV files. The configuration of a collector has no
-    /// values for it.
+    /// Whether it is a policy of the function that imports CSV files.
     pub fn is_of_function(self) -> bool {
         matches!(self, Self::CsvLambdaExecution | Self::CsvLambdaResource | Self::CsvLambdaTrust)
     }
@@ -154,6 +157,30 @@ impl Template {
                 | Self::ImportNotify
                 | Self::ImportJournal
         )
+    }
+
+    /// Whether it is of the role of jobs of S3 Batch Operations.
+    pub fn is_of_batch(self) -> bool {
+        matches!(self, Self::BatchTrust | Self::BatchRole)
+    }
+
+    /// Whether the configuration of a collector has values for it. The configuration names the buckets that a
+    /// collector writes to, not those of CSV files or of jobs.
+    pub fn is_configured(self) -> bool {
+        !self.is_of_function() && !self.is_of_batch()
+    }
+
+    /// What makes a policy shorter that AWS does not accept.
+    pub fn shorter(self) -> &'static str {
+        if self.is_of_destination() {
+            "select a destination with --destination, and give it a role of its own"
+        } else if self.is_of_import() || self == Self::BatchTrust {
+            "give fewer values of --principal"
+        } else if self == Self::BatchRole {
+            "give fewer values of --function-arn"
+        } else {
+            "select a part with --bucket or --role, or let sources share a prefix"
+        }
     }
 
     /// Whether it is a template for CloudFormation, in YAML; the others are JSON.

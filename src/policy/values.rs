@@ -3,6 +3,8 @@
 use crate::arn::Arn;
 use crate::object::{BucketString, Encryption, S3Location};
 
+use super::manifest::PolicyManifest;
+
 /// One place that Forebay writes to, and its identity there: the part of a source's bucket that policies
 /// depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,6 +122,19 @@ pub enum PolicyAfter {
     Delete,
 }
 
+/// A job of S3 Batch Operations: the part of it that policies depend on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyBatch {
+    /// The manifest.
+    pub manifest: Option<PolicyManifest>,
+    /// Where the reports are put; `None`: the job writes none.
+    pub report: Option<BucketString>,
+    /// The ARNs of the functions as a job names them, so with the version or alias.
+    pub functions: Vec<String>,
+    /// The KMS key of the manifest, as given.
+    pub kms_key: Option<String>,
+}
+
 /// Values for all placeholders of the templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
@@ -139,4 +154,6 @@ pub struct Values {
     pub destinations: Vec<PolicyDestination>,
     /// The imports of buckets.
     pub imports: Vec<PolicyImport>,
+    /// The jobs of S3 Batch Operations. Not known from the configuration.
+    pub batch: PolicyBatch,
 }

@@ -14,17 +14,23 @@ const IMPORTER: &str = "arn:aws:iam::111122223333:role/importer";
 const HANDLER: &str = "arn:aws:lambda:eu-west-1:111122223333:function:on-track";
 
 /// Every placeholder of the templates, as `policies/README.md` explains them.
-const PLACEHOLDERS: [&str; 20] = [
+const PLACEHOLDERS: [&str; 25] = [
     "COLLECTOR_ARN", "READER_ARN", "ROLE_ARN", "BUCKET", "PREFIX/", "KMS_KEY_ARN", "REGION", "ACCOUNT_ID",
     "EXTERNAL_ID", "ANOTHER_EXTERNAL_ID", "FUNCTION", "FUNCTION_ARN", "QUEUE_ARN", "FAILURES_ARN",
     "JOURNAL_BUCKET", "JOURNAL_PREFIX/", "OUTPUT_BUCKET", "OUTPUT_PREFIX/", "REJECTS_BUCKET",
-    "REJECTS_PREFIX/",
+    "REJECTS_PREFIX/", "MANIFEST_BUCKET", "MANIFEST_KEY", "MANIFEST_PREFIX/", "REPORT_BUCKET",
+    "REPORT_PREFIX/",
 ];
 
 /// The flags that every policy of a function needs together.
 const FUNCTION: [&str; 8] = [
     "--bucket", "csv-in/exports", "--function", "forebay-csv", "--region", "eu-west-1", "--account",
     "111122223333",
+];
+/// Everything that a job may have.
+const JOB: [&str; 12] = [
+    "--account", "111122223333", "--region", "eu-west-1", "--manifest", "s3://lake/jobs/m.csv", "--report",
+    "s3://lake/reports", "--function-arn", HANDLER, "--kms-key", KEY,
 ];
 /// Everything that a function may use besides.
 const FUNCTION_PLACES: [&str; 13] = [
@@ -84,6 +90,9 @@ async fn every_template_is_printed_filled_in_and_without_messages() {
         if name.starts_with("csv-lambda-") {
             arguments.extend(FUNCTION);
             arguments.extend(FUNCTION_PLACES);
+        }
+        if name.starts_with("batch-") {
+            arguments.extend(JOB);
         }
         if name == "import-queue" {
             arguments.extend(["--account", "444455556666"]);

@@ -2,6 +2,7 @@
 //! AWS documentation evaluates it. AWS itself is not asked; `policies/README.md` lists what was evaluated
 //! with what.
 
+mod batch;
 mod cases;
 mod cloudformation;
 mod command;
