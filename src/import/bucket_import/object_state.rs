@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn an_object_is_half_read_if_rows_of_this_version_are_stored_and_it_is_not_at_its_end() {
         let check = |state: ObjectState, is_recorded: bool, expected: bool| {
-            let stored = |_: &ObjectState, standing| {
+            let stored = |_: &ObjectState, standing: Standing| {
                 Ok(standing == Standing::Changed || (standing == Standing::Unsure && is_recorded))
             };
             let of = |version| state.is_half_read(version, &stored).unwrap();

@@ -198,8 +198,8 @@ mod tests {
         half.write(&journal, id, "f").unwrap();
         for keys in [["a", "b", "f", "g"], ["g", "f", "b", "a"]] {
             for why in Skip::ALL {
-                let page = keys.map(|key| (listed(key), Some(*why))).to_vec();
-                let stored = |_: &ObjectState, standing| Ok(standing == Standing::Changed);
+                let page = keys.map(|key| (listed(key), Some(why))).to_vec();
+                let stored = |_: &ObjectState, standing: Standing| Ok(standing == Standing::Changed);
                 let sorted = SortedOut::of(&journal, &stored, &ignore, page).unwrap();
                 let goes_on = !matches!(why, Skip::Archived | Skip::Missing | Skip::Changed);
                 let left: Vec<_> = sorted.left.iter().map(|left| left.listed.key.as_str()).collect();
