@@ -13,7 +13,7 @@ use super::report::Became;
 use super::scan::Scan;
 use super::sorted_out::Left;
 use crate::import::at_once::at_once;
-use crate::import::claims::{AT_ONCE, Claimed, ClaimsError, Known, NameWith, Outage, SharedId, elsewhere};
+use crate::import::claims::{Claimed, ClaimsError, Known, NameWith, Outage, SharedId, elsewhere};
 use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{begin_named, named};
@@ -79,7 +79,7 @@ impl ObjectImport {
             let some = move |journal: &dyn Journal| begun_objects(journal, id, &from);
             let (objects, more) = on_disk(&self.deps.journal, some).await?;
             next = more;
-            let claimed = at_once(objects, AT_ONCE, |(key, etag, size)| {
+            let claimed = at_once(objects, claims.shared.at_once(), |(key, etag, size)| {
                 let (shared, journal) = (Arc::clone(&claims.shared), Arc::clone(&self.deps.journal));
                 let (name, url) = (with.name.clone(), with.fixed.journal.clone());
                 async move {

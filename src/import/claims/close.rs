@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::decide::{Closing, closing};
 use super::form::{Claim, ClaimState, claim_name};
 use super::note::Note;
-use super::shared::{AT_ONCE, ClaimsError, SharedImport, TRIES, changes};
+use super::shared::{ClaimsError, SharedImport, TRIES, changes};
 use super::stored::Stored;
 use crate::import::at_once::at_once;
 use crate::import::import_id::ImportId;
@@ -68,7 +68,7 @@ impl SharedImport {
             let due = state.stored.iter().filter(is_delivered);
             due.map(|stored| (stored.key.clone(), stored.number)).collect()
         };
-        let ends = at_once(due, AT_ONCE, |(key, number)| {
+        let ends = at_once(due, self.at_once(), |(key, number)| {
             let (shared, journal) = (Arc::clone(self), Arc::clone(journal));
             async move { shared.close_in_turn(&journal, import, (key, number)).await }
         });

@@ -27,5 +27,5 @@ pub use names::{NameWith, rename_shared};
 pub use note::{ClaimedFile, claimed_files, elsewhere};
 pub use outage::Outage;
 pub use release::{Released, Releasing};
-pub(crate) use shared::{AT_ONCE, Known};
+pub(crate) use shared::Known;
 pub use shared::{Claimed, ClaimsError, NoRight, SharedImport, Undelivered};

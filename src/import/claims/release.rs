@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::decide::frees;
 use super::form::{Claim, ClaimState};
 use super::note::{Found, Note};
-use super::shared::{AT_ONCE as CLAIMS, ClaimsError, SharedImport};
+use super::shared::{ClaimsError, SharedImport};
 use crate::import::at_once::at_once;
 use crate::import::import_id::ImportId;
 use crate::import::journal::{Journal, JournalError};
@@ -58,7 +58,7 @@ impl SharedImport {
             let of = instance.to_owned();
             let some = move |journal: &dyn Journal| some(journal, import, &start, &of);
             let (notes, more) = on_disk(journal, some).await?;
-            let freed = at_once(notes, CLAIMS, |(name, note)| {
+            let freed = at_once(notes, self.at_once(), |(name, note)| {
                 let (shared, journal) = (Arc::clone(self), Arc::clone(journal));
                 async move {
                     let owned = match &note.found {

@@ -29,7 +29,7 @@ use crate::sources::SourceId;
 /// How often a claim is written that changes meanwhile, or whose answer is lost.
 pub(super) const TRIES: usize = 5;
 /// Claims that are read or written at once.
-pub(crate) const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 16;
 /// Unfinished keys that one pass looks at.
 const UNFINISHED_AT_ONCE: usize = 100;
 /// The object with which the store shows that it keeps conditions.
@@ -104,6 +104,7 @@ pub struct SharedImport {
     /// Held by whoever closes claims.
     pub(super) closer: tokio::sync::Mutex<()>,
     pub(super) turns: Turns,
+    at_once: usize,
 }
 
 impl SharedImport {
@@ -116,7 +117,19 @@ impl SharedImport {
         random: Arc<dyn Random>,
     ) -> Self {
         let (state, closer, turns) = (Mutex::default(), tokio::sync::Mutex::default(), Turns::default());
-        Self { files: Arc::new(Retried { files, random }), url, instance, delivered, state, closer, turns }
+        let (files, at_once) = (Arc::new(Retried { files, random }), AT_ONCE);
+        Self { files, url, instance, delivered, state, closer, turns, at_once }
+    }
+
+    /// Reads and writes one claim after the other. A simulation needs that: it repeats each schedule exactly.
+    #[must_use]
+    pub fn one_at_a_time(self) -> Self {
+        Self { at_once: 1, ..self }
+    }
+
+    /// How many claims are read or written at once.
+    pub(crate) fn at_once(&self) -> usize {
+        self.at_once
     }
 
     /// The folder of the shared journal, as a URL.

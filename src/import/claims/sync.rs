@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::files::ListedFile;
 use super::note::{Found, Note};
-use super::shared::{AT_ONCE, ClaimsError, SharedImport, path_of, unusable};
+use super::shared::{ClaimsError, SharedImport, path_of, unusable};
 use crate::import::at_once::at_once;
 use crate::import::import_id::ImportId;
 use crate::import::journal::{Journal, JournalError};
@@ -93,7 +93,7 @@ impl SharedImport {
         import: ImportId,
         listed: Vec<ListedFile>,
     ) -> Result<Vec<(String, Option<Note>)>, ClaimsError> {
-        let notes = at_once(listed, AT_ONCE, |file| {
+        let notes = at_once(listed, self.at_once(), |file| {
             let files = Arc::clone(&self.files);
             async move {
                 match files.read_listed(&path_of(import, &file.name), &file.tag).await {

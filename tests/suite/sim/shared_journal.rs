@@ -67,5 +67,6 @@ pub(super) fn shared(journal: &FakeStore, log: Arc<dyn Reports>, baton: &Arc<Bat
     let claims = Arc::new(Claims { records, baton: Arc::clone(baton) });
     // It spreads the waits before retries over time, and nothing else.
     let random = Arc::new(Seeded(Mutex::new(Dice(1))));
-    Arc::new(SharedImport::new(claims, url, instance, Arc::new(UndeliveredInLog::of(log)), random))
+    let shared = SharedImport::new(claims, url, instance, Arc::new(UndeliveredInLog::of(log)), random);
+    Arc::new(shared.one_at_a_time())
 }
