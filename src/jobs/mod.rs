@@ -1,0 +1,6 @@
+//! Jobs: a function over every object that a manifest lists, with the semantics of S3 Batch Operations.
+//!
+//! A *job* is one run over a manifest; a *task* is its work on one object. The manifest is read once and copied into the
+//! job's folder. Each task then ends once, as succeeded or failed, however often it was tried.
+
+pub mod task;
