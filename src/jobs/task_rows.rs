@@ -74,7 +74,9 @@ pub enum TaskRowsError {
     #[error("the copy {0} of the job's manifest is missing; make the job again")]
     Missing(String),
     /// The copy was written by another version of the program.
-    #[error("the copy {name} of the job's manifest has version {found}, and this program reads {VERSION}; use the program that made the job")]
+    #[error(
+        "the copy {name} of the job's manifest has version {found}, and this program reads {VERSION}; use the program that made the job"
+    )]
     OtherVersion {
         /// The file.
         name: String,
@@ -137,17 +139,20 @@ impl TaskRows {
         };
         check_header(name, &read(0, HEADER_BYTES)?)?;
         let trailer_at = len.checked_sub(TRAILER_BYTES as u64).ok_or_else(|| damaged("it ends too early"))?;
-        let end = Trailer::parse(&read(trailer_at, TRAILER_BYTES)?).ok_or_else(|| damaged("its end is wrong"))?;
+        let end =
+            Trailer::parse(&read(trailer_at, TRAILER_BYTES)?).ok_or_else(|| damaged("its end is wrong"))?;
         let index_bytes = end.blocks.checked_mul(INDEX_ENTRY_BYTES as u64);
         let blocks_end = index_bytes.and_then(|bytes| trailer_at.checked_sub(bytes));
         let blocks_end = blocks_end.filter(|end| *end >= HEADER_BYTES as u64);
         let blocks_end = blocks_end.ok_or_else(|| damaged("its index is longer than the file"))?;
-        let index_len = usize::try_from(trailer_at - blocks_end).map_err(|_| damaged("its index is too long"))?;
+        let index_len =
+            usize::try_from(trailer_at - blocks_end).map_err(|_| damaged("its index is too long"))?;
         let index = read(blocks_end, index_len)?;
         if index.len() != index_len || crc32c::crc32c(&index) != end.index_crc {
             return Err(damaged("its index is wrong"));
         }
-        let blocks: Vec<BlockPlace> = index.chunks_exact(INDEX_ENTRY_BYTES).filter_map(BlockPlace::parse).collect();
+        let blocks: Vec<BlockPlace> =
+            index.chunks_exact(INDEX_ENTRY_BYTES).filter_map(BlockPlace::parse).collect();
         if !is_index(&blocks, end.rows, blocks_end) {
             return Err(damaged("its index is not in order"));
         }
@@ -172,7 +177,8 @@ impl TaskRows {
         }
         let after = self.blocks.partition_point(|block| block.first_row <= row);
         let place = after.checked_sub(1).and_then(|at| self.blocks.get(at)).ok_or_else(none)?;
-        let (end_row, end) = self.blocks.get(after).map_or((self.rows, self.blocks_end), |next| (next.first_row, next.offset));
+        let (end_row, end) =
+            self.blocks.get(after).map_or((self.rows, self.blocks_end), |next| (next.first_row, next.offset));
         let rows = place.first_row..end_row;
         let damaged = || TaskRowsError::DamagedRows { name: self.name.clone(), rows: rows.clone() };
         let mut bytes = vec![0; usize::try_from(end - place.offset).map_err(|_| damaged())?];
@@ -291,7 +297,8 @@ fn header() -> Vec<u8> {
 fn check_header(name: &str, bytes: &[u8]) -> Result<(), TaskRowsError> {
     let damaged = || TaskRowsError::Damaged { name: name.to_owned(), what: "its beginning is wrong" };
     let (covered, crc) = bytes.split_last_chunk().ok_or_else(damaged)?;
-    let version = covered.strip_prefix(MAGIC).and_then(|version| version.try_into().ok()).ok_or_else(damaged)?;
+    let version =
+        covered.strip_prefix(MAGIC).and_then(|version| version.try_into().ok()).ok_or_else(damaged)?;
     if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
         return Err(damaged());
     }
@@ -310,7 +317,8 @@ fn is_index(blocks: &[BlockPlace], rows: u64, blocks_end: u64) -> bool {
     let follows = |(one, next): (&BlockPlace, &BlockPlace)| {
         one.first_row < next.first_row && one.offset < next.offset && next.offset - one.offset <= longest
     };
-    places().next() == Some(blocks.first().map_or(&end, |_| &first)) && blocks.iter().zip(places().skip(1)).all(follows)
+    places().next() == Some(blocks.first().map_or(&end, |_| &first))
+        && blocks.iter().zip(places().skip(1)).all(follows)
 }
 
 /// The tasks of a block of these rows. `None`: it is damaged.

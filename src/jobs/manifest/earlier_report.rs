@@ -45,7 +45,8 @@ pub(super) fn read(
 ) -> Result<(), ManifestError> {
     if report.format != REPORT_FORMAT {
         let format = shown(&report.format);
-        let what = format!("the report's format is {format}; a job reads reports of the format {REPORT_FORMAT}");
+        let what =
+            format!("the report's format is {format}; a job reads reports of the format {REPORT_FORMAT}");
         return Err(ManifestError::content(what));
     }
     let schema = Schema::parse(&report.report_schema);
@@ -62,7 +63,8 @@ pub(super) fn read(
             }
         }
         let md5 = parse_md5(md5).map_err(|what| ManifestError::content(what).of_part(key))?;
-        let file = NamedFile { bucket: bucket_name(bucket)?, key, known: Known { len: None, md5: Some(md5) } };
+        let file =
+            NamedFile { bucket: bucket_name(bucket)?, key, known: Known { len: None, md5: Some(md5) } };
         file.read(files, progress, |name, text| {
             let mut rows = CsvReader::new(name, text);
             while let Some(row) = rows.next()? {
@@ -75,7 +77,8 @@ pub(super) fn read(
                 if !is_failed(status) {
                     return Err(wrong(format!("the task's status is {}, and must be failed", shown(status))));
                 }
-                let (bucket, key, version) = (row.field(bucket_at)?, row.field(key_at)?, row.field(version_at)?);
+                let (bucket, key, version) =
+                    (row.field(bucket_at)?, row.field(key_at)?, row.field(version_at)?);
                 outlet.give(row.line, bucket, key, ENCODED_KEY_CHARS_MAX, Some(version))?;
             }
             Ok(())

@@ -33,7 +33,9 @@ pub struct Fields {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldsError {
     /// A column is missing that a manifest must have.
-    #[error("the fields lack {0}; name the columns in their order, such as Bucket,Key or Bucket,Key,VersionId")]
+    #[error(
+        "the fields lack {0}; name the columns in their order, such as Bucket,Key or Bucket,Key,VersionId"
+    )]
     Lacks(&'static str),
     /// A column is named twice.
     #[error("the field {0} is named twice; a column that is not to be read is named Ignore")]

@@ -57,7 +57,9 @@ impl Form {
         text.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(of_io)?;
         let other = match head.as_slice() {
             [] => "it is empty; a manifest has a row for each object",
-            [b'P', b'A', b'R', b'1', ..] => "it is Parquet; a job reads CSV: make the inventory with CSV as its format",
+            [b'P', b'A', b'R', b'1', ..] => {
+                "it is Parquet; a job reads CSV: make the inventory with CSV as its format"
+            }
             [b'O', b'R', b'C', ..] => "it is ORC; a job reads CSV: make the inventory with CSV as its format",
             [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "it is UTF-16; save the manifest as UTF-8",
             head if is_json(head) => {
@@ -75,7 +77,8 @@ impl Form {
         // Empty lines may come first. They are kept, because they are counted.
         let first = loop {
             let from = begun.len();
-            let read = text.by_ref().take(DOCUMENT_BYTES_MAX as u64).read_until(b'\n', &mut begun).map_err(of_io)?;
+            let read =
+                text.by_ref().take(DOCUMENT_BYTES_MAX as u64).read_until(b'\n', &mut begun).map_err(of_io)?;
             let line = begun.get(from..).unwrap_or_default();
             if read == 0 || !plain(line).is_empty() || begun.len() > ROW_BYTES_MAX {
                 break plain(line);
@@ -103,8 +106,12 @@ pub(super) fn document(bytes: &[u8]) -> Result<Document, ManifestError> {
     let json = plain(bytes);
     let kind: DocumentKind = serde_json::from_slice(json).map_err(wrong)?;
     match kind {
-        DocumentKind { file_format: Some(_), .. } => serde_json::from_slice(json).map(Document::Inventory).map_err(wrong),
-        DocumentKind { format: Some(_), .. } => serde_json::from_slice(json).map(Document::Report).map_err(wrong),
+        DocumentKind { file_format: Some(_), .. } => {
+            serde_json::from_slice(json).map(Document::Inventory).map_err(wrong)
+        }
+        DocumentKind { format: Some(_), .. } => {
+            serde_json::from_slice(json).map(Document::Report).map_err(wrong)
+        }
         _ => Err(ManifestError::content(
             "it is a JSON object of no known kind: an inventory's manifest.json has fileFormat, a report's has Format, and a \
              row of a manifest of JSON lines has bucket and key",

@@ -65,8 +65,9 @@ pub(super) fn read(
 ) -> Result<u64, ManifestError> {
     if inventory.file_format != "CSV" {
         let format = shown(&inventory.file_format);
-        let what =
-            format!("the inventory's format is {format}; a job reads CSV inventories: make one with CSV as its format");
+        let what = format!(
+            "the inventory's format is {format}; a job reads CSV inventories: make one with CSV as its format"
+        );
         return Err(ManifestError::content(what));
     }
     let columns = Columns::of(&inventory.file_schema)?;

@@ -17,7 +17,8 @@ const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the key {} has {chars} characters when it is encoded, and a manifest takes at most {KEY_CHARS_MAX}; leave it out by \
-     --match, or name it in a manifest of JSON lines", outside_key(key)
+     --match, or name it in a manifest of JSON lines",
+    outside_key(key)
 )]
 pub struct KeyTooLong {
     /// The key, plain.

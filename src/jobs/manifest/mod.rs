@@ -153,7 +153,9 @@ fn check_etag(name: &str, wanted: Option<&str>, file: &OpenFile) -> Result<(), M
 fn check_form(wanted: &Wanted, form: ManifestForm) -> Result<(), ManifestError> {
     if let Some(said) = wanted.form.filter(|said| *said != form) {
         let (said, found) = (said.as_str(), form.as_str());
-        let what = format!("the job's format is {said}, and the manifest is {found}; name the manifest's own format");
+        let what = format!(
+            "the job's format is {said}, and the manifest is {found}; name the manifest's own format"
+        );
         return Err(ManifestError::content(what));
     }
     if wanted.fields.is_some() && form != ManifestForm::Csv {

@@ -66,7 +66,8 @@ impl<'a> Outlet<'a> {
         let versioned = *self.versioned.get_or_insert(version.is_some());
         match version {
             None if versioned => {
-                let what = "the row has no version, and the first one has; name a version in all rows or in none";
+                let what =
+                    "the row has no version, and the first one has; name a version in all rows or in none";
                 return Err(wrong(what.to_owned()));
             }
             Some(_) if !versioned => {
@@ -81,7 +82,9 @@ impl<'a> Outlet<'a> {
         }
         if self.tasks == TASKS_MAX {
             let most = grouped(TASKS_MAX);
-            return Err(wrong(format!("the manifest has more than {most} rows; divide it among several jobs")));
+            return Err(wrong(format!(
+                "the manifest has more than {most} rows; divide it among several jobs"
+            )));
         }
         key.clone_into(&mut self.task.key);
         self.has_args |= !args.is_empty();

@@ -36,6 +36,6 @@ impl Progress {
     pub(super) fn expect(&self, more: u64) {
         // Lengths come from outside, so their sum may be beyond reason.
         let add = |now: u64| Some(now.saturating_add(more));
-        drop(self.expected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add));
+        self.expected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).unwrap_or_default();
     }
 }

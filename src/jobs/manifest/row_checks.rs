@@ -64,7 +64,8 @@ pub(super) fn check_key(key: &str, chars_max: usize) -> Result<(), String> {
     if is_percent_encoded(key) {
         return Ok(());
     }
-    let what = "the key is not URL-encoded: a % begins an escape such as %20 of UTF-8, and stands for itself as %25";
+    let what =
+        "the key is not URL-encoded: a % begins an escape such as %20 of UTF-8, and stands for itself as %25";
     Err(format!("{what}: {}", shown(key)))
 }
 

@@ -31,7 +31,10 @@ pub struct TaskRowsWriter<'a> {
 
 impl fmt::Debug for TaskRowsWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskRowsWriter").field("name", &self.name).field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("TaskRowsWriter")
+            .field("name", &self.name)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +96,8 @@ impl<'a> TaskRowsWriter<'a> {
                 index.extend_from_slice(&place.offset.to_le_bytes());
             }
             let index_crc = crc32c::crc32c(&index);
-            let trailer = Trailer { blocks: writer.blocks.len() as u64, rows: writer.written, index_crc }.bytes();
+            let trailer =
+                Trailer { blocks: writer.blocks.len() as u64, rows: writer.written, index_crc }.bytes();
             writer.file.write_at(&[IoSlice::new(&index), IoSlice::new(&trailer)], writer.at)?;
             writer.file.sync()?;
             publish(writer.disk, &writer.name)
@@ -103,7 +107,9 @@ impl<'a> TaskRowsWriter<'a> {
     /// Does a step, unless an earlier one failed: what is on disk is unknown then.
     fn once(&mut self, step: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         if self.failed {
-            return Err(io::Error::other("an earlier write of the manifest's copy failed; the job begins it again"));
+            return Err(io::Error::other(
+                "an earlier write of the manifest's copy failed; the job begins it again",
+            ));
         }
         self.failed = true;
         step(self)?;
