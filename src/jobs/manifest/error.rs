@@ -6,6 +6,7 @@ use std::io;
 use crate::import::reading::decompress::DecompressError;
 use crate::import::reading::guard::ExpansionError;
 use crate::import::reading::{ReadingError, typed};
+use crate::import::{FileError, FileFault};
 use crate::words::{grouped, outside_key};
 
 /// Why a manifest cannot be read. The job then fails before its first task.
@@ -114,6 +115,15 @@ impl ManifestError {
         match self {
             Self::Content(error) => Self::Content(ContentError { part: Some(part.to_owned()), ..error }),
             other => other,
+        }
+    }
+
+    /// The kind of the failure: content for a manifest that has to be another one.
+    pub fn fault(&self) -> FileFault {
+        match self {
+            Self::Content(_) | Self::ETag { .. } | Self::NoETag { .. } => FileFault::Content,
+            Self::Unread { cause, .. } => FileError::unread(cause).fault,
+            Self::Local { .. } | Self::Taker(_) => FileFault::Local,
         }
     }
 

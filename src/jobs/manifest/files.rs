@@ -187,6 +187,6 @@ fn local(path: &Path) -> Result<OpenFile, ReadingError> {
         return Err(ReadingError::Refused(Told::plain("it is a folder")));
     }
     // A pipe has no length.
-    let len = about.is_file().then(|| about.len());
+    let len = about.is_file().then_some(about.len());
     Ok(OpenFile { bytes: Box::new(file), len, etag: None, content_encoding: None })
 }

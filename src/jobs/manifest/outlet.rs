@@ -58,7 +58,8 @@ impl<'a> Outlet<'a> {
         let wrong = |what: String| ManifestError::line(line, what);
         // The key first: raw JSON has commas, so its rows are wrong in other ways too.
         check_key(key, chars_max).map_err(wrong)?;
-        if self.task.bucket != bucket {
+        // Most rows have the bucket of the row before. No row before the first has one.
+        if self.task.bucket != bucket || bucket.is_empty() {
             check_bucket(bucket).map_err(wrong)?;
             bucket.clone_into(&mut self.task.bucket);
         }

@@ -1,7 +1,8 @@
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::writer::written;
+use super::writer::{written, written_in_blocks};
 use super::*;
 use crate::disk::real_disk::RealDisk;
 
@@ -118,36 +119,39 @@ fn a_copy_that_was_not_ended_is_not_there() {
 fn a_changed_byte_anywhere_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let disk = disk(dir.path());
-    let long = "x".repeat(2_000);
     let tasks: Vec<Task> =
-        (0..90).map(|n| task("my-bucket", &format!("{long}{n}"), Some("v"), &[])).collect();
-    let rows = written(&disk, "tasks", &tasks);
-    let starts: Vec<u64> = rows.blocks.iter().map(|block| block.offset).collect();
-    let (first_rows, blocks_end) =
-        (rows.blocks.iter().map(|block| block.first_row).collect::<Vec<_>>(), rows.blocks_end);
-    assert_eq!(starts.len(), 3);
+        (0..8).map(|n| task("my-bucket", &format!("k{n}"), Some("v"), &[("name", "value")])).collect();
+    let rows = written_in_blocks(&disk, "tasks", &tasks, 3);
+    let (blocks, blocks_end) = (rows.blocks.clone(), rows.blocks_end);
+    assert_eq!(blocks.iter().map(|block| block.first_row).collect::<Vec<_>>(), [0, 3, 6]);
     let path = dir.path().join("tasks");
     let good = fs::read(&path).unwrap();
-    // Bytes within keys are alike, so of the long blocks only some are changed.
-    let places = (0..good.len())
-        .filter(|at| (*at as u64) < starts[0] + 300 || at % 97 == 0 || *at as u64 + 300 > blocks_end);
-    for at in places {
+    for (at, bit) in (0..good.len()).flat_map(|at| [1, 2, 0x10, 0x80].map(|bit| (at, bit))) {
         let mut changed = good.clone();
-        changed[at] ^= 0x40;
+        changed[at] ^= bit;
         fs::write(&path, &changed).unwrap();
-        let opened = TaskRows::open(&disk, "tasks");
-        let at = at as u64;
-        if at < starts[0] || at >= blocks_end {
+        let (opened, at) = (TaskRows::open(&disk, "tasks"), at as u64);
+        if at < blocks[0].offset || at >= blocks_end {
             assert!(matches!(opened, Err(TaskRowsError::Damaged { .. })), "byte {at}: {opened:?}");
             continue;
         }
-        let block = starts.partition_point(|start| *start <= at) - 1;
-        let end = first_rows.get(block + 1).copied().unwrap_or(90);
-        let found = all_from(&opened.unwrap(), 0);
-        assert_eq!(found.len(), tasks.len(), "byte {at}");
-        for (row, (found, task)) in found.iter().zip(&tasks).enumerate() {
-            let lost = (first_rows[block]..end).contains(&(row as u64));
-            assert_eq!(found.as_ref(), (!lost).then_some(task), "byte {at}, row {row}");
+        let opened = opened.unwrap();
+        let after = blocks.partition_point(|block| block.offset <= at);
+        let lost = blocks[after - 1].first_row..blocks.get(after).map_or(8, |block| block.first_row);
+        for (row, task) in (0..8).zip(&tasks) {
+            match opened.get(row) {
+                Ok(found) => assert!(found == *task && !lost.contains(&row), "byte {at}, row {row}"),
+                Err(TaskRowsError::DamagedRows { rows, .. }) => {
+                    assert!(rows == lost && lost.contains(&row), "byte {at}, row {row}");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        for from in 0..8 {
+            let expected = (from..8).zip(&tasks[usize::try_from(from).unwrap()..]);
+            let expected: Vec<_> =
+                expected.map(|(row, task)| (!lost.contains(&row)).then(|| task.clone())).collect();
+            assert!(all_from(&opened, from) == expected, "byte {at}, from {from}");
         }
     }
 }
@@ -179,4 +183,107 @@ fn memory_is_a_few_bytes_a_block() {
     let rows = written(&disk(dir.path()), "tasks", &numbered(100_000));
     let bytes = std::mem::size_of_val(rows.blocks.as_slice());
     assert!(bytes * 50 < 100_000, "{bytes} bytes for 100,000 rows");
+}
+
+/// A disk whose change with this number fails, and all after it.
+#[derive(Debug)]
+struct Failing {
+    disk: RealDisk,
+    left: Arc<AtomicU32>,
+}
+
+#[derive(Debug)]
+struct FailingFile(Arc<dyn DiskFile>, Arc<AtomicU32>);
+
+fn step(left: &AtomicU32) -> io::Result<()> {
+    let one_less = |left: u32| left.checked_sub(1);
+    let done = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+    done.map(drop).map_err(|_| io::ErrorKind::StorageFull.into())
+}
+
+impl Disk for Failing {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open(name)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        step(&self.left)?;
+        Ok(Arc::new(FailingFile(self.disk.create(name)?, Arc::clone(&self.left))))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        step(&self.left)?;
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        step(&self.left)?;
+        self.disk.remove(name)
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        step(&self.left)?;
+        self.disk.sync_dir(dir)
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        self.disk.list(dir)
+    }
+
+    fn path(&self, name: &str) -> Option<std::path::PathBuf> {
+        self.disk.path(name)
+    }
+}
+
+impl DiskFile for FailingFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.0.read_at(buf, at)
+    }
+
+    fn write_at(&self, parts: &[io::IoSlice<'_>], at: u64) -> io::Result<()> {
+        step(&self.1)?;
+        self.0.write_at(parts, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        step(&self.1)?;
+        self.0.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+}
+
+/// Writes a copy whose change with this number fails. The result, and what was published.
+fn failing_at(changes: u32, tasks: &[Task]) -> (io::Result<()>, Result<u64, TaskRowsError>) {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Failing { disk: disk(dir.path()), left: Arc::new(AtomicU32::new(changes)) };
+    let write = || {
+        let mut writer = TaskRowsWriter::create(&disk, "tasks")?;
+        for task in tasks {
+            writer.push(task)?;
+        }
+        writer.finish()
+    };
+    (write(), TaskRows::open(&disk.disk, "tasks").map(|rows| rows.len()))
+}
+
+#[test]
+fn a_failed_change_is_an_error_and_publishes_nothing() {
+    let tasks = numbered(2_500);
+    // A file, its header, three blocks, the index, a sync, the rename and the sync of its folder.
+    const CHANGES: u32 = 9;
+    for changes in 0..CHANGES {
+        let (written, published) = failing_at(changes, &tasks);
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull, "{changes}");
+        match changes + 1 {
+            // The file has its name, and a crash may take it away.
+            CHANGES => assert_eq!(published.unwrap(), 2_500),
+            _ => assert!(matches!(published, Err(TaskRowsError::Missing(_))), "{changes}"),
+        }
+    }
+    let (written, published) = failing_at(CHANGES, &tasks);
+    written.unwrap();
+    assert_eq!(published.unwrap(), 2_500);
 }

@@ -26,6 +26,8 @@ pub struct TaskRowsWriter<'a> {
     body_rows: u32,
     /// The bucket of the last row.
     bucket: String,
+    /// Rows of a block, at most.
+    block_rows: u32,
     failed: bool,
 }
 
@@ -54,6 +56,7 @@ impl<'a> TaskRowsWriter<'a> {
             body: Vec::with_capacity(2 * BLOCK_BYTES),
             body_rows: 0,
             bucket: String::new(),
+            block_rows: BLOCK_ROWS,
             failed: false,
         })
     }
@@ -77,7 +80,7 @@ impl<'a> TaskRowsWriter<'a> {
                 task.bucket.clone_into(&mut writer.bucket);
             }
             writer.body_rows += 1;
-            match writer.body.len() >= BLOCK_BYTES || writer.body_rows == BLOCK_ROWS {
+            match writer.body.len() >= BLOCK_BYTES || writer.body_rows == writer.block_rows {
                 true => writer.end_block(),
                 false => Ok(()),
             }
@@ -135,7 +138,18 @@ impl<'a> TaskRowsWriter<'a> {
 /// Writes a copy of these tasks, and opens it.
 #[cfg(test)]
 pub(super) fn written(disk: &dyn Disk, name: &str, tasks: &[Task]) -> super::TaskRows {
-    let mut writer = TaskRowsWriter::create(disk, name).unwrap();
+    written_in_blocks(disk, name, tasks, BLOCK_ROWS)
+}
+
+/// The same with blocks of so many rows.
+#[cfg(test)]
+pub(super) fn written_in_blocks(
+    disk: &dyn Disk,
+    name: &str,
+    tasks: &[Task],
+    block_rows: u32,
+) -> super::TaskRows {
+    let mut writer = TaskRowsWriter { block_rows, ..TaskRowsWriter::create(disk, name).unwrap() };
     tasks.iter().for_each(|task| writer.push(task).unwrap());
     assert_eq!(writer.len(), tasks.len() as u64);
     writer.finish().unwrap();

@@ -42,6 +42,7 @@ fn malformed_manifests() {
     );
     check("Bucket,Key", "my-bucket,a,v\n", "line 1: the row has 3 columns and not 2");
     check("", "my-bucket,a\n,a\n", "line 2: the bucket is empty");
+    check("", ",a\n", "line 1: the bucket is empty");
     check("", "my-bucket,\n", "line 1: the key is empty");
     check("", "Bucket,Key\nmy-bucket,a\n", "line 1: \"Bucket\" is no bucket");
     check("", "Bucket,Key\n", "remove it and name the columns with the job's fields");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::import::FileFault;
 use crate::jobs::manifest::files::{LocalManifest, StoredFiles, StoredManifest};
 use crate::object::{BucketString, Encryption, ObjectKey, S3Location};
 use crate::random::Random;
@@ -77,16 +78,17 @@ fn a_manifest_is_read_from_a_store() {
     // Passing errors are retried; others are not.
     stored.store.script_reads([Step::SLOW_DOWN, Step::RESET]);
     assert_eq!(tasks(&manifest, None).unwrap(), ["my-bucket|a"]);
-    let check = |step: Step, says: &str| {
+    let check = |step: Step, says: &str, fault: FileFault| {
         stored.store.script_reads([Step::Proper, step]);
         let error = tasks(&manifest, None).unwrap_err();
+        assert_eq!((error.fault(), error.code()), (fault, "ManifestUnreadable"));
         let ManifestError::Unread { name, cause } = &error else { panic!("{error:?}") };
         assert_eq!(name, "s3://my-bucket/jobs/m.csv");
         assert!(cause.to_string().contains(says), "{cause}");
     };
-    check(Step::CHANGED, "it changed while it was read");
-    check(Step::MISSING, "it does not exist");
-    check(Step::REFUSED, "access denied");
+    check(Step::CHANGED, "it changed while it was read", FileFault::Changed);
+    check(Step::MISSING, "it does not exist", FileFault::Missing);
+    check(Step::REFUSED, "access denied", FileFault::Denied);
     let missing = tasks(&stored.manifest("none.csv"), None).unwrap_err();
     assert!(matches!(missing, ManifestError::Unread { cause: ReadingError::Missing, .. }), "{missing:?}");
 }
