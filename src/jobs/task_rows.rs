@@ -10,14 +10,14 @@
 //! index   := (first row u64 | offset u64)*, one for each block
 //! trailer := "FBTASKE\0" | blocks u64 | rows u64 | crc32c u32 (of the index) | crc32c u32 (of the 28 bytes before)
 //! ```
-//! All numbers are little-endian. The flags say what a row has: 1 a bucket (without it, that of the row before in its
-//! block; the first row of a block has one), 2 a version, 4 arguments. A block ends after [`BLOCK_BYTES`] of body or
-//! [`BLOCK_ROWS`] rows, so it has fewer bytes than [`BLOCK_BYTES`] and one row more. A program reads the version that it
-//! writes, and no other.
+//! All numbers are little-endian. The flags say what a row has: 1 a bucket (without it, that of the row
+//! before in its block; the first row of a block has one), 2 a version, 4 arguments. A block ends after
+//! [`BLOCK_BYTES`] of body or [`BLOCK_ROWS`] rows, so it has fewer bytes than [`BLOCK_BYTES`] and one row
+//! more. A program reads the version that it writes, and no other.
 //!
-//! The file is written under a temporary name and published by rename, so under its name it is whole. Memory holds the
-//! index: 16 bytes for each block of about a thousand rows. A damaged block stops its rows only; a damaged header, index
-//! or trailer stops the job, since its rows cannot be found.
+//! The file is written under a temporary name and published by rename, so under its name it is whole. Memory
+//! holds the index: 16 bytes for each block of about a thousand rows. A damaged block stops its rows only; a
+//! damaged header, index or trailer stops the job, since its rows cannot be found.
 
 mod row_code;
 #[cfg(test)]
@@ -75,7 +75,8 @@ pub enum TaskRowsError {
     Missing(String),
     /// The copy was written by another version of the program.
     #[error(
-        "the copy {name} of the job's manifest has version {found}, and this program reads {VERSION}; use the program that made the job"
+        "the copy {name} of the job's manifest has version {found}, and this program reads {VERSION}; use the \
+         program that made the job"
     )]
     OtherVersion {
         /// The file.
@@ -93,7 +94,8 @@ pub enum TaskRowsError {
     },
     /// A block is damaged: these rows cannot be read, others can.
     #[error(
-        "the copy {name} of the job's manifest is damaged: rows {} to {} cannot be read", grouped(.rows.start + 1),
+        "the copy {name} of the job's manifest is damaged: rows {} to {} cannot be read",
+        grouped(.rows.start + 1),
         grouped(rows.end)
     )]
     DamagedRows {
@@ -198,8 +200,8 @@ impl TaskRows {
         at.and_then(|at| tasks.into_iter().nth(at)).ok_or(none)
     }
 
-    /// The rows from this one on, with their numbers. A damaged block is one error, and the rows after it follow. An
-    /// error of the disk is the end.
+    /// The rows from this one on, with their numbers. A damaged block is one error, and the rows after it
+    /// follow. An error of the disk is the end.
     pub fn from(&self, row: u64) -> RowsFrom<'_> {
         RowsFrom { rows: self, next: row, block: Vec::new().into_iter() }
     }

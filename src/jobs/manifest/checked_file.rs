@@ -1,4 +1,5 @@
-//! Reads a file of a manifest: decompressed, counted, and compared with the length and MD5 that are known of it.
+//! Reads a file of a manifest: decompressed, counted, and compared with the length and MD5 that are known of
+//! it.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex};
@@ -69,10 +70,10 @@ impl CheckedFile {
         Ok((Self { raw, known, name: name.to_owned() }, Box::new(text)))
     }
 
-    /// The end of the reading, which gave this. Errors: the one that is given; or, if the content was at fault or not
-    /// and the file is not the one that is known, that.
-    pub(super) fn end(self, read: Result<(), ManifestError>) -> Result<(), ManifestError> {
-        if !matches!(read, Ok(()) | Err(ManifestError::Content(_))) {
+    /// The end of the reading, which gave this. Errors: the one that is given; or, if the content was at
+    /// fault or not and the file is not the one that is known, that.
+    pub(super) fn end<T>(self, read: Result<T, ManifestError>) -> Result<T, ManifestError> {
+        if !matches!(read, Ok(_) | Err(ManifestError::Content(_))) {
             return read;
         }
         if self.known.len.is_none() && self.known.md5.is_none() {
@@ -82,7 +83,7 @@ impl CheckedFile {
         let rest = io::copy(&mut SharedRaw(Arc::clone(&self.raw)), &mut io::sink());
         match (rest, read) {
             (Ok(_), read) => self.compare().and(read),
-            (Err(cause), Ok(())) => Err(ManifestError::of_io(&self.name, cause)),
+            (Err(cause), Ok(_)) => Err(ManifestError::of_io(&self.name, cause)),
             (Err(_), read) => read,
         }
     }

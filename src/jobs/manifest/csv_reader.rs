@@ -1,11 +1,11 @@
 //! Rows of a CSV file, with the line where each begins.
 //!
-//! Fields are as RFC 4180 has them: a field that begins with a quote ends with one, and two quotes within are one. A
-//! quote elsewhere is a character like any other, as for Python's `csv`. Lines end with LF or CR LF; the last one may
-//! have no end. An empty line is no row. A byte order mark of UTF-8 is skipped.
+//! Fields are as RFC 4180 has them: a field that begins with a quote ends with one, and two quotes within are
+//! one. A quote elsewhere is a character like any other, as for Python's `csv`. Lines end with LF or CR LF;
+//! the last one may have no end. An empty line is no row. A byte order mark of UTF-8 is skipped.
 //!
-//! csv-core is not used here: it hides whether the last quote was closed, and so whether a file is whole, and on which
-//! line a row began.
+//! csv-core is not used here: it hides whether the last quote was closed, and so whether a file is whole, and
+//! on which line a row began.
 
 use std::io::{BufRead, Read};
 

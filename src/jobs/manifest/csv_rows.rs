@@ -1,7 +1,7 @@
 //! The rows of a CSV manifest: `S3BatchOperations_CSV_20180820`.
 //!
-//! Keys are handed on as they are written, which is URL-encoded. There is no header. Without fields the first row's
-//! width says what the columns are.
+//! Keys are handed on as they are written, which is URL-encoded. There is no header. Without fields the first
+//! row's width says what the columns are.
 
 use std::io::BufRead;
 

@@ -10,7 +10,6 @@ use super::error::ManifestError;
 use super::files::ManifestFiles;
 use super::named_files::{NamedFile, Schema, bucket_name};
 use super::outlet::Outlet;
-use super::progress::Progress;
 use super::row_checks::{ENCODED_KEY_CHARS_MAX, shown};
 use crate::words::counted;
 
@@ -40,7 +39,6 @@ struct ResultFile {
 pub(super) fn read(
     report: &EarlierReport,
     files: &dyn ManifestFiles,
-    progress: &Progress,
     outlet: &mut Outlet<'_>,
 ) -> Result<(), ManifestError> {
     if report.format != REPORT_FORMAT {
@@ -53,6 +51,7 @@ pub(super) fn read(
     // The other columns are not read: AWS writes two of them in another order than its schema says.
     let [bucket_at, key_at] = [schema.need("Bucket")?, schema.need("Key")?];
     let [version_at, status_at] = [schema.need("VersionId")?, schema.need("TaskStatus")?];
+    let progress = outlet.progress;
     for ResultFile { task_execution_status, bucket, md5, key } in &report.results {
         match task_execution_status {
             status if is_failed(status) => {}

@@ -46,8 +46,8 @@ pub trait ManifestFiles: fmt::Debug {
     fn object(&self, bucket: &str, key: &str) -> Result<OpenFile, ReadingError>;
 }
 
-/// Objects of a store, of which the version is pinned when they are opened: an object that changes during the read is
-/// [`ReadingError::Changed`].
+/// Objects of a store, of which the version is pinned when they are opened: an object that changes during the
+/// read is [`ReadingError::Changed`].
 #[derive(Clone, Debug)]
 pub struct StoredFiles {
     /// The store.

@@ -128,8 +128,8 @@ fn is_json(head: &[u8]) -> bool {
     plain(head).first() == Some(&b'{')
 }
 
-/// Whether the first line is a row. One that is no whole JSON is a row if it names a bucket as rows do, so that its
-/// error is that of the row.
+/// Whether the first line is a row. One that is no whole JSON is a row if it names a bucket as rows do, so
+/// that its error is that of the row.
 fn is_row(line: &[u8]) -> bool {
     match serde_json::from_slice::<RowKind>(line) {
         Ok(kind) => kind.bucket.is_some() || kind.key.is_some(),

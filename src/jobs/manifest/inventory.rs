@@ -4,13 +4,13 @@
 //! URL-encoded, as those of CSV manifests.
 //!
 //! An inventory of all versions has rows that are no objects, and rows of versions that are not the latest:
-//! - Delete markers are left out and counted. The S3 User Guide says that Batch Operations runs on the objects of a
-//!   manifest, and a marker is none: every task on one would fail.
-//! - Versions that are not the latest are tasks, each with its version: the guide has a job run on the versions that its
-//!   manifest names.
-//! - An empty version is `null`. The guide ("Converting empty version ID strings in Amazon S3 Inventory reports to null
-//!   strings") says that such inventories leave the version of null-versioned objects empty, that Batch Operations fails
-//!   these tasks, and that one has to write `null` in its place.
+//! - Delete markers are left out and counted. The S3 User Guide says that Batch Operations runs on the
+//!   objects of a manifest, and a marker is none: every task on one would fail.
+//! - Versions that are not the latest are tasks, each with its version: the guide has a job run on the
+//!   versions that its manifest names.
+//! - An empty version is `null`. The guide ("Converting empty version ID strings in Amazon S3 Inventory
+//!   reports to null strings") says that such inventories leave the version of null-versioned objects empty,
+//!   that Batch Operations fails these tasks, and that one has to write `null` in its place.
 
 use serde::Deserialize;
 
@@ -20,7 +20,6 @@ use super::error::ManifestError;
 use super::files::ManifestFiles;
 use super::named_files::{NamedFile, Schema, bucket_name};
 use super::outlet::Outlet;
-use super::progress::Progress;
 use super::row_checks::{ENCODED_KEY_CHARS_MAX, shown};
 use crate::words::counted;
 
@@ -60,7 +59,6 @@ struct Columns {
 pub(super) fn read(
     inventory: &Inventory,
     files: &dyn ManifestFiles,
-    progress: &Progress,
     outlet: &mut Outlet<'_>,
 ) -> Result<u64, ManifestError> {
     if inventory.file_format != "CSV" {
@@ -72,6 +70,7 @@ pub(super) fn read(
     }
     let columns = Columns::of(&inventory.file_schema)?;
     let bucket = bucket_name(&inventory.destination_bucket)?;
+    let progress = outlet.progress;
     for part in &inventory.files {
         progress.expect(part.size);
     }

@@ -1,7 +1,7 @@
 //! The rows of a manifest of JSON lines: `{"bucket","key","versionId"?,"args"?}`.
 //!
-//! Here the key is plain, as a listing shows it; it is handed on encoded. `args` are arguments of this task alone,
-//! within the bounds of a job's user arguments.
+//! Here the key is plain, as a listing shows it; it is handed on encoded. `args` are arguments of this task
+//! alone, within the bounds of a job's user arguments.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Lines of a manifest that is made by listing: `batch manifest`.
 //!
-//! Keys are encoded so that Python's `unquote` and `unquote_plus` give the same key back: a space is `%20` and a plus
-//! is `%2B`. So a line needs no quotes around its key.
+//! Keys are encoded so that Python's `unquote` and `unquote_plus` give the same key back: a space is `%20`
+//! and a plus is `%2B`. So a line needs no quotes around its key.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::row_checks::KEY_CHARS_MAX;
 use crate::words::outside_key;
 
-/// The characters that are escaped: all but letters, digits, `-`, `.`, `_`, `~`, and `/`, which keeps keys readable.
+/// The characters that are escaped: all but letters, digits, `-`, `.`, `_`, `~`, and `/`, which keeps keys
+/// readable.
 const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// A key that cannot stand in a manifest.

@@ -1,13 +1,14 @@
 //! Manifests: what a job works on.
 //!
-//! A manifest is a CSV file, a file of JSON lines, an inventory, or the report of an earlier job; compressed with gzip or
-//! zstd or not. [`read_manifest`] finds out which by its first bytes, and hands on its tasks one by one. Memory does not
-//! grow with the rows. A manifest is taken whole or not at all: one wrong row refuses it.
+//! A manifest is a CSV file, a file of JSON lines, an inventory, or the report of an earlier job; compressed
+//! with gzip or zstd or not. [`read_manifest`] finds out which by its first bytes, and hands on its tasks one
+//! by one. Memory does not grow with the rows. A manifest is taken whole or not at all: one wrong row refuses
+//! it.
 //!
 //! Decisions:
-//! - Keys of CSV manifests, inventories and reports are URL-encoded and are handed on as written. A key of a CSV manifest
-//!   has at most 1,024 characters as written. Programs encode the keys of the other forms, so the limit of S3 holds there:
-//!   1,024 bytes of the plain key.
+//! - Keys of CSV manifests, inventories and reports are URL-encoded and are handed on as written. A key of a
+//!   CSV manifest has at most 1,024 characters as written. Programs encode the keys of the other forms, so
+//!   the limit of S3 holds there: 1,024 bytes of the plain key.
 //! - Empty lines are no rows, and are counted as lines. A byte order mark of UTF-8 is skipped.
 
 mod checked_file;
@@ -100,41 +101,57 @@ pub fn read_manifest(
     progress.expect(file.len.unwrap_or(0));
     let (checked, text) = CheckedFile::open(&name, file, Known::default(), progress)?;
     let mut outlet = Outlet::new(taker, progress);
-    let (mut delete_markers, mut not_compared, mut form) = (0, None, ManifestForm::Csv);
-    let whole = Form::of(&name, text).and_then(|found| {
-        match found {
-            Form::Csv(text) => {
-                check_form(wanted, ManifestForm::Csv)?;
-                csv_rows::read(&name, text, wanted.fields.as_ref(), &mut outlet)?;
-            }
-            Form::JsonRows(text) => {
-                form = ManifestForm::JsonRows;
-                check_form(wanted, form)?;
-                json_rows::read(&name, text, &mut outlet)?;
-            }
-            Form::Document(bytes) => match document(&bytes)? {
-                Document::Inventory(inventory) => {
-                    form = ManifestForm::Inventory;
-                    check_form(wanted, form)?;
-                    not_compared = named_files::check_document(files, "manifest.checksum", &bytes)?;
-                    delete_markers = inventory::read(&inventory, files, progress, &mut outlet)?;
-                }
-                Document::Report(report) => {
-                    form = ManifestForm::EarlierReport;
-                    check_form(wanted, form)?;
-                    not_compared = named_files::check_document(files, "manifest.json.md5", &bytes)?;
-                    earlier_report::read(&report, files, progress, &mut outlet)?;
-                }
-            },
-        }
-        Ok(())
-    });
-    checked.end(whole)?;
+    let read = Form::of(&name, text).and_then(|form| read_form(files, wanted, form, &mut outlet));
+    let Found { form, delete_markers, not_compared } = checked.end(read)?;
     let (tasks, has_args) = (outlet.tasks, outlet.has_args);
     if tasks == 0 {
         return Err(ManifestError::content(no_task(form)));
     }
     Ok(ManifestRead { form, tasks, delete_markers, has_args, etag, not_compared })
+}
+
+/// What was found in a manifest beside its tasks.
+struct Found {
+    form: ManifestForm,
+    delete_markers: u64,
+    not_compared: Option<String>,
+}
+
+/// Reads a manifest of this form to its end.
+fn read_form(
+    files: &dyn ManifestFiles,
+    wanted: &Wanted,
+    form: Form,
+    outlet: &mut Outlet<'_>,
+) -> Result<Found, ManifestError> {
+    let name = files.name();
+    let plain = |form| Found { form, delete_markers: 0, not_compared: None };
+    match form {
+        Form::Csv(text) => {
+            check_form(wanted, ManifestForm::Csv)?;
+            csv_rows::read(&name, text, wanted.fields.as_ref(), outlet)?;
+            Ok(plain(ManifestForm::Csv))
+        }
+        Form::JsonRows(text) => {
+            check_form(wanted, ManifestForm::JsonRows)?;
+            json_rows::read(&name, text, outlet)?;
+            Ok(plain(ManifestForm::JsonRows))
+        }
+        Form::Document(bytes) => match document(&bytes)? {
+            Document::Inventory(inventory) => {
+                check_form(wanted, ManifestForm::Inventory)?;
+                let not_compared = named_files::check_document(files, "manifest.checksum", &bytes)?;
+                let delete_markers = inventory::read(&inventory, files, outlet)?;
+                Ok(Found { form: ManifestForm::Inventory, delete_markers, not_compared })
+            }
+            Document::Report(report) => {
+                check_form(wanted, ManifestForm::EarlierReport)?;
+                let not_compared = named_files::check_document(files, "manifest.json.md5", &bytes)?;
+                earlier_report::read(&report, files, outlet)?;
+                Ok(Found { not_compared, ..plain(ManifestForm::EarlierReport) })
+            }
+        },
+    }
 }
 
 /// Errors: the manifest is not the one that was meant.

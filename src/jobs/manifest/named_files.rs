@@ -86,8 +86,9 @@ impl<'a> Schema<'a> {
     }
 }
 
-/// Compares a manifest with the MD5 in the file `name` beside it. `Ok` is why that could not be done, if it could not:
-/// the file is not there, or not for us to read. (A role that may not list gets 403 for a file that is not there.)
+/// Compares a manifest with the MD5 in the file `name` beside it. `Ok` is why that could not be done, if it
+/// could not: the file is not there, or not for us to read. (A role that may not list gets 403 for a file
+/// that is not there.)
 /// Errors: the manifest differs, or the file cannot be read for another reason.
 pub(super) fn check_document(
     files: &dyn ManifestFiles,

@@ -17,7 +17,7 @@ pub type Taker<'a> = &'a mut dyn FnMut(&Task) -> io::Result<()>;
 /// Checks tasks and hands them on.
 pub(super) struct Outlet<'a> {
     taker: Taker<'a>,
-    progress: &'a Progress,
+    pub(super) progress: &'a Progress,
     /// The present task; its memory is used again.
     task: Task,
     /// Whether the first row named a version, and so all have to.
@@ -32,8 +32,8 @@ impl<'a> Outlet<'a> {
         Self { taker, progress, task, versioned: None, tasks: 0, has_args: false }
     }
 
-    /// Hands on the task of a row at this line. Its encoded key has at most `chars_max` characters. An empty version is
-    /// none.
+    /// Hands on the task of a row at this line. Its encoded key has at most `chars_max` characters. An empty
+    /// version is none.
     pub(super) fn give(
         &mut self,
         line: u64,

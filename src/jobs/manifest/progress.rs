@@ -19,7 +19,8 @@ impl Progress {
         self.raw.get()
     }
 
-    /// The bytes that there are, as far as known: a manifest that names files says so when it was read. 0 if unknown.
+    /// The bytes that there are, as far as known: a manifest that names files says so when it was read. 0 if
+    /// unknown.
     pub fn bytes_expected(&self) -> u64 {
         self.expected.load(Ordering::Relaxed)
     }

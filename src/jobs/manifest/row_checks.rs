@@ -1,6 +1,6 @@
 //! What a bucket, a key and a version of a manifest have to be.
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr_iter;
 use percent_encoding::percent_decode_str;
 
 use crate::object::BucketString;
@@ -71,14 +71,17 @@ pub(super) fn check_key(key: &str, chars_max: usize) -> Result<(), String> {
 
 /// Whether each `%` begins an escape, and what they stand for is UTF-8.
 fn is_percent_encoded(key: &str) -> bool {
-    if memchr(b'%', key.as_bytes()).is_none() {
-        return true;
+    let mut all_ascii = true;
+    for at in memchr_iter(b'%', key.as_bytes()) {
+        match key.as_bytes().get(at + 1..at + 3) {
+            Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                all_ascii &= (b'0'..b'8').contains(high);
+            }
+            _ => return false,
+        }
     }
-    let is_escape = |at: usize| {
-        let digits = key.as_bytes().get(at + 1..at + 3);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    };
-    memchr_iter(b'%', key.as_bytes()).all(is_escape) && percent_decode_str(key).decode_utf8().is_ok()
+    // Escapes of ASCII stand between whole characters, so they need no second look.
+    all_ascii || percent_decode_str(key).decode_utf8().is_ok()
 }
 
 /// Errors: what is wrong with a version.

@@ -11,8 +11,8 @@ use super::{
 use crate::disk::{Disk, DiskFile, publish, temporary_name};
 use crate::jobs::task::Task;
 
-/// Writes the copy of a manifest, row by row. After an error nothing more is written, and the copy is never published: a
-/// new writer begins again.
+/// Writes the copy of a manifest, row by row. After an error nothing more is written, and the copy is never
+/// published: a new writer begins again.
 pub struct TaskRowsWriter<'a> {
     disk: &'a dyn Disk,
     name: String,
