@@ -26,8 +26,6 @@ mod named_files;
 mod outlet;
 mod progress;
 mod row_checks;
-#[cfg(test)]
-mod tests;
 
 pub use csv_reader::{COLUMNS_MAX, ROW_BYTES_MAX};
 pub use error::{ContentError, ManifestError};
@@ -190,3 +188,6 @@ fn no_task(form: ManifestForm) -> &'static str {
         ManifestForm::EarlierReport => "the report has no failed task, so there is nothing to run again",
     }
 }
+
+#[cfg(test)]
+mod tests;

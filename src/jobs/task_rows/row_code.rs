@@ -1,7 +1,9 @@
 //! How the rows of a block are written.
 
-use super::ROW_BYTES_MAX;
 use crate::jobs::task::Task;
+
+/// The most bytes of a row. Keys, versions and arguments of manifests are bounded below it.
+pub const ROW_BYTES_MAX: usize = 64 * 1_024;
 
 const HAS_BUCKET: u8 = 1;
 const HAS_VERSION: u8 = 2;

@@ -1,10 +1,14 @@
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::writer::{written, written_in_blocks};
 use super::*;
 use crate::disk::real_disk::RealDisk;
+use crate::disk::{Disk, DiskFile};
+use crate::jobs::task::Task;
 
 fn task(bucket: &str, key: &str, version: Option<&str>, args: &[(&str, &str)]) -> Task {
     let args = args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::row_code::encode;
-use super::{
+use super::format::{
     BLOCK_BYTES, BLOCK_ROWS, BlockPlace, HEADER_BYTES, INDEX_ENTRY_BYTES, Trailer, block_head, header,
 };
+use super::row_code::encode;
 use crate::disk::{Disk, DiskFile, publish, temporary_name};
 use crate::jobs::task::Task;
 
