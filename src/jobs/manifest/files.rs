@@ -144,8 +144,8 @@ impl ManifestFiles for StoredManifest {
 pub struct LocalManifest {
     /// The file; `None`: standard input.
     pub path: Option<PathBuf>,
-    /// Reads the store.
-    pub files: StoredFiles,
+    /// Reads the store; `None`: there is none, as for a job without AWS. An inventory or a report needs one.
+    pub files: Option<StoredFiles>,
 }
 
 impl ManifestFiles for LocalManifest {
@@ -170,7 +170,9 @@ impl ManifestFiles for LocalManifest {
     }
 
     fn object(&self, bucket: &str, key: &str) -> Result<OpenFile, ReadingError> {
-        self.files.open(bucket, key, None)
+        let none = "the manifest names objects, and there is no store to read them from";
+        let files = self.files.as_ref().ok_or_else(|| ReadingError::Refused(Told::plain(none)))?;
+        files.open(bucket, key, None)
     }
 }
 

@@ -35,6 +35,9 @@ impl NamedFile<'_> {
         let whole = || {
             let file = files.object(self.bucket, self.key);
             let file = file.map_err(|cause| ManifestError::Unread { name: name.clone(), cause })?;
+            if self.known.len.is_none() {
+                progress.expect(file.len.unwrap_or(0));
+            }
             let (checked, text) = CheckedFile::open(&name, file, self.known, progress)?;
             checked.end(rows(&name, text))
         };

@@ -147,3 +147,16 @@ fn other_inventories_are_refused() {
     let partition = changed(&good, "arn:aws:s3:::dest-bucket", "arn:aws-cn:s3:::dest-bucket");
     assert_eq!(read(&partition).unwrap().0.len(), 1);
 }
+
+#[test]
+fn a_manifest_of_parts_is_bounded() {
+    let good = inventory("Bucket, Key", &["my-bucket,a\n"]);
+    let padded = |len: usize| {
+        let mut manifest = good.manifest.clone();
+        manifest.resize(len, b' ');
+        Files { manifest, beside: BTreeMap::new(), ..good.clone() }
+    };
+    assert_eq!(read(&padded(DOCUMENT_BYTES_MAX)).unwrap().1.tasks, 1);
+    let longer = padded(DOCUMENT_BYTES_MAX + 1);
+    check_refused(&longer, &Wanted::default(), "a JSON object that is longer than 32 MiB");
+}

@@ -40,6 +40,9 @@ fn only_failed_tasks_are_read() {
     assert_eq!(short(&tasks), [failed, failed].concat());
     assert_eq!(read.form, ManifestForm::EarlierReport);
     assert!(read.not_compared.is_some());
+    let progress = Progress::default();
+    read_manifest(&files, &Wanted::default(), &progress, &mut |_| Ok(())).unwrap();
+    assert_eq!(progress.bytes(), progress.bytes_expected());
     let md5 = md5_of(&files.manifest);
     let compared = super::read(&files.clone().with_beside("manifest.json.md5", md5)).unwrap().1;
     assert_eq!(compared.not_compared, None);

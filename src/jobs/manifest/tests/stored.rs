@@ -118,15 +118,20 @@ fn an_inventory_is_read_from_its_own_bucket() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("manifest.json");
     std::fs::write(&path, &good).unwrap();
-    let local = LocalManifest { path: Some(path.clone()), files: stored.files() };
+    let local = LocalManifest { path: Some(path.clone()), files: Some(stored.files()) };
     assert_eq!(tasks(&local, None).unwrap(), ["my-bucket|a"]);
+    let without = LocalManifest { path: Some(path.clone()), files: None };
+    let ManifestError::Unread { cause, .. } = tasks(&without, None).unwrap_err() else { panic!("read") };
+    assert!(cause.to_string().contains("there is no store"), "{cause}");
     std::fs::write(dir.path().join("manifest.checksum"), md5_of(b"other")).unwrap();
     assert!(tasks(&local, None).unwrap_err().to_string().contains("manifest.checksum says"));
     std::fs::write(&path, manifest(&md5_of(b"other"))).unwrap();
     std::fs::remove_file(dir.path().join("manifest.checksum")).unwrap();
     let error = tasks(&local, None).unwrap_err();
     assert!(error.to_string().contains("data/1.csv.gz: the file's MD5 is"), "{error}");
-    let folder = LocalManifest { path: Some(dir.path().to_owned()), files: stored.files() };
+    std::fs::write(&path, "my-bucket,a\n").unwrap();
+    assert_eq!(tasks(&without, None).unwrap(), ["my-bucket|a"]);
+    let folder = LocalManifest { path: Some(dir.path().to_owned()), files: Some(stored.files()) };
     let error = tasks(&folder, None).unwrap_err();
     assert_eq!(error.code(), "ManifestUnreadable");
 }
