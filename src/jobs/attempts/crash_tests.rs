@@ -288,8 +288,8 @@ fn life(seed: u64, power_cut: bool) -> u64 {
 #[test]
 fn a_stop_between_any_two_changes_loses_no_synced_result_and_shows_no_other_as_done() {
     let mut stops = 0;
-    for seed in 0..400 {
+    for seed in 0..150 {
         stops += life(seed, false) + life(seed, true);
     }
-    assert!(stops > 4_000, "only {stops} stops");
+    assert!(stops > 1_400, "only {stops} stops");
 }

@@ -7,7 +7,7 @@ use std::io;
 
 use super::sealed::{Kind, SealError, read_sealed, seal};
 use super::wish::{Answer, Wish, WishId};
-use crate::disk::{Disk, temporary_name, write_durably};
+use crate::disk::{Disk, write_durably};
 use crate::random::Random;
 use crate::time::{Clock, UnixMillis};
 
@@ -22,6 +22,8 @@ const WISH: Kind = Kind { name: "wish", version: 1 };
 const ANSWER: Kind = Kind { name: "answer", version: 1 };
 const WISH_PREFIX: &str = "wish-";
 const ANSWER_PREFIX: &str = "answer-";
+/// The end of the name of a file that is being written (`disk::temporary_name`).
+const UNFINISHED: &str = ".tmp";
 
 /// Why a wish cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +72,7 @@ pub fn waiting(disk: &dyn Disk, now: UnixMillis) -> io::Result<Waiting> {
     let mut waiting = Waiting::default();
     for (name, _) in disk.list("")? {
         let Some(rest) = name.strip_prefix(WISH_PREFIX) else { continue };
-        if let Some(unfinished) = rest.strip_suffix(".tmp") {
+        if let Some(unfinished) = rest.strip_suffix(UNFINISHED) {
             // A process that still writes it would not find it at its rename, and reports that.
             let old = millis(now).saturating_sub(UNFINISHED_MS);
             if WishId::parse(unfinished).map_or(true, |id| id.order < old) {
@@ -102,7 +104,9 @@ pub fn answer_wish(disk: &dyn Disk, id: WishId, answer: &Answer) -> io::Result<(
         disk.remove(&answer_name(old))?;
     }
     write_durably(disk, &answer_name(id), &seal(ANSWER, answer)?)?;
-    disk.remove(&wish_name(id))
+    disk.remove(&wish_name(id))?;
+    // The log names the last wish alone: this one must not come back after a power cut, once another is obeyed.
+    disk.sync_dir("")
 }
 
 /// The answer to a wish, if there is one. It is removed: only the process that made the wish reads it.
@@ -140,9 +144,9 @@ fn ids(disk: &dyn Disk, prefix: &str) -> io::Result<Vec<WishId>> {
     Ok(ids)
 }
 
-/// The name under which a wish is written before it is published.
-pub fn unpublished_wish(name: &str) -> bool {
-    name.starts_with(WISH_PREFIX) && name.ends_with(temporary_name("").as_str())
+/// Whether a file is a wish that another process may still be writing.
+pub fn is_unfinished_wish(name: &str) -> bool {
+    name.strip_prefix(WISH_PREFIX).is_some_and(|rest| rest.ends_with(UNFINISHED))
 }
 
 #[cfg(test)]
@@ -259,7 +263,7 @@ mod tests {
                 assert_eq!(found.wishes.len(), 1, "seed {seed}");
             }
             // What was never finished is gone after an hour.
-            assert!(disk.names().iter().all(|name| !unpublished_wish(name)), "seed {seed}: {:?}", disk.names());
+            assert!(disk.names().iter().all(|name| !is_unfinished_wish(name)), "seed {seed}: {:?}", disk.names());
         }
         assert!(made > 20, "{made}");
     }
