@@ -5,4 +5,5 @@
 
 pub mod attempts;
 pub mod job;
+pub mod report;
 pub mod task;

@@ -42,12 +42,16 @@ fn new_log(seed: u64) -> CrashDisk {
 
 type Seen = (Replayed, Vec<TaskResult>, Vec<(u64, u32, String)>);
 
-fn seen(replay: impl FnOnce(&mut dyn FnMut(Visit<'_>) -> std::io::Result<()>) -> Result<Replayed, LogError>) -> Result<Seen, LogError> {
+fn seen(
+    replay: impl FnOnce(&mut dyn FnMut(Visit<'_>) -> std::io::Result<()>) -> Result<Replayed, LogError>,
+) -> Result<Seen, LogError> {
     let (mut results, mut attempts) = (Vec::new(), Vec::new());
     let replayed = replay(&mut |visit| {
         match visit {
             Visit::Result(result) => results.push(result.to_result()),
-            Visit::Attempt(attempt) => attempts.push((attempt.row, attempt.attempts, attempt.cause.to_owned())),
+            Visit::Attempt(attempt) => {
+                attempts.push((attempt.row, attempt.attempts, attempt.cause.to_owned()))
+            }
         }
         Ok(())
     })?;
@@ -135,7 +139,8 @@ fn a_flipped_byte_costs_the_frame_that_has_it_and_is_counted() {
             disk.put(LOG, &flipped);
             let (replayed, results, _) = read_all(&disk).unwrap();
             let found: BTreeSet<u64> = results.iter().map(|result| result.row).collect();
-            let lost: BTreeSet<u64> = places.iter().filter(|(_, place)| place.contains(&at)).map(|(row, _)| *row).collect();
+            let lost: BTreeSet<u64> =
+                places.iter().filter(|(_, place)| place.contains(&at)).map(|(row, _)| *row).collect();
             assert_eq!(found, &rows - &lost, "byte {at}");
             assert!(results.iter().all(|found| *found == result(found.row)), "byte {at}");
             let noticed = replayed.damage.ranges == 1 && replayed.torn_bytes == 0;
@@ -164,9 +169,12 @@ fn a_log_cut_anywhere_loses_its_end_alone() {
     for len in 0..bytes.len() {
         let disk = CrashDisk::new(4);
         disk.put(LOG, &bytes[..len]);
-        let whole: Vec<u64> = places.iter().filter(|(_, place)| place.end <= len).map(|(row, _)| *row).collect();
+        let whole: Vec<u64> =
+            places.iter().filter(|(_, place)| place.end <= len).map(|(row, _)| *row).collect();
         match open(&disk) {
-            Err(LogError::Damaged(..)) => assert!(whole.is_empty() && len < last_change_of_new + 400, "{len} bytes"),
+            Err(LogError::Damaged(..)) => {
+                assert!(whole.is_empty() && len < last_change_of_new + 400, "{len} bytes")
+            }
             Err(error) => panic!("{len} bytes: {error}"),
             Ok((_, (replayed, results, _))) => {
                 let rows: Vec<u64> = results.iter().map(|result| result.row).collect();
@@ -217,7 +225,10 @@ fn what_waits_for_a_sync_is_bounded() {
     assert!(appended > PENDING_BYTES_MAX / 1_100, "{appended}");
     assert_eq!(log.sync(UnixMillis(2)).unwrap().through.0, appended as u64);
     log.append_result(&long).unwrap();
-    let huge = JobState { update_reason: Some("r".repeat(9_000)), ..JobState::new(Priority::default(), UnixMillis(0)) };
+    let huge = JobState {
+        update_reason: Some("r".repeat(9_000)),
+        ..JobState::new(Priority::default(), UnixMillis(0))
+    };
     let change = Change { at: UnixMillis(3), state: huge, wish: None };
     assert!(matches!(log.append_change(&change), Err(LogError::TooLong(..))));
     // The end of a long log is enough to show the job.
@@ -253,7 +264,10 @@ fn life(seed: u64, power_cut: bool) -> u64 {
                     durable.extend(appended.iter().take(usize::try_from(synced.through.0).unwrap()));
                     known_status = tried_status;
                 } else {
-                    assert_eq!(log.synced().through.0 as usize, appended.iter().filter(|row| durable.contains(row)).count());
+                    assert_eq!(
+                        log.synced().through.0 as usize,
+                        appended.iter().filter(|row| durable.contains(row)).count()
+                    );
                 }
                 if log.append_attempt(1, 1, "again").is_err() {
                     break;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::job::state::JobState;
-use crate::jobs::job::wish::WishId;
+use crate::jobs::job::wish::{Answer, WishId};
 use crate::jobs::task::{MESSAGE_MAX, TaskResult};
 use crate::time::UnixMillis;
 
@@ -22,8 +22,8 @@ pub struct Change {
     pub at: UnixMillis,
     /// The state after it.
     pub state: JobState,
-    /// The wish that it obeys or refuses.
-    pub wish: Option<WishId>,
+    /// The wish that it obeys or refuses, and the answer to it: a crash may come before the answer is written.
+    pub wish: Option<(WishId, Answer)>,
 }
 
 /// How a task ended, as the log has it.
@@ -225,7 +225,8 @@ mod tests {
         let mark = Mark { at: UnixMillis(-1), succeeded: 1, failed: u64::MAX, change_at: 32 };
         assert_eq!(Entry::of(&mark_body(mark)), Some(Entry::Mark(mark)));
         let state = JobState::new(Priority::new(3).unwrap(), UnixMillis(5));
-        let change = Change { at: UnixMillis(5), state, wish: Some(WishId::parse("00000000000000000007-000000000000000a").unwrap()) };
+        let id = WishId::parse("00000000000000000007-000000000000000a").unwrap();
+        let change = Change { at: UnixMillis(5), state, wish: Some((id, Answer::Done("Ready".to_owned()))) };
         assert_eq!(Entry::of(&change_body(&change).unwrap()), Some(Entry::Change(change)));
     }
 

@@ -33,7 +33,8 @@ pub fn header(job: JobId) -> Vec<u8> {
 /// Checks a header: `false` if it is damaged, which the frames after it survive.
 /// Errors: [`LogError`] if it is sound, and that of another version or job.
 pub fn check_header(bytes: &[u8], job: JobId) -> Result<bool, LogError> {
-    let Some((covered, crc)) = bytes.get(..HEADER).and_then(|header| header.split_at_checked(HEADER - 4)) else {
+    let Some((covered, crc)) = bytes.get(..HEADER).and_then(|header| header.split_at_checked(HEADER - 4))
+    else {
         return Ok(false);
     };
     let sound = covered.starts_with(MAGIC) && crc == crc32c::crc32c(covered).to_le_bytes();
@@ -165,7 +166,9 @@ impl<'a> Scan<'a> {
     /// Reads on, so that a whole frame fits into what is buffered, unless the file ends before.
     fn fill(&mut self) -> io::Result<()> {
         let buffered_end = self.base + self.buffer.len() as u64;
-        if self.buffer.len() - self.next.min(self.buffer.len()) >= FRAME_HEADER + BODY_MAX || buffered_end >= self.len {
+        if self.buffer.len() - self.next.min(self.buffer.len()) >= FRAME_HEADER + BODY_MAX
+            || buffered_end >= self.len
+        {
             return Ok(());
         }
         let place = self.place();
@@ -226,7 +229,8 @@ mod tests {
 
     #[test]
     fn frames_longer_than_what_is_read_at_once_are_found() {
-        let bodies: Vec<Vec<u8>> = (0..400_u32).map(|n| vec![u8::try_from(n % 251).unwrap(); BODY_MAX - n as usize % 7]).collect();
+        let bodies: Vec<Vec<u8>> =
+            (0..400_u32).map(|n| vec![u8::try_from(n % 251).unwrap(); BODY_MAX - n as usize % 7]).collect();
         let bytes = written(&bodies);
         assert!(bytes.len() > 3 * CHUNK);
         assert_eq!(scan(&bytes), (bodies.clone(), vec![Found::End { at: bytes.len() as u64, torn: false }]));

@@ -54,7 +54,9 @@ pub enum LogError {
     )]
     Missing(JobId),
     /// Another version of the program wrote it.
-    #[error("the log of job {0} is of version {1}, which this program does not know; use the release that wrote it")]
+    #[error(
+        "the log of job {0} is of version {1}, which this program does not know; use the release that wrote it"
+    )]
     OtherVersion(JobId, u32),
     /// It belongs to another job.
     #[error("the log in the folder of job {0} is that of job {1}; put the right one back")]
@@ -66,7 +68,9 @@ pub enum LogError {
     )]
     Damaged(JobId, u64),
     /// It is longer than any log may be.
-    #[error("the log of job {0} has reached {LOG_BYTES_MAX} bytes, its bound; split the manifest into several jobs")]
+    #[error(
+        "the log of job {0} has reached {LOG_BYTES_MAX} bytes, its bound; split the manifest into several jobs"
+    )]
     Full(JobId),
     /// More was appended than may wait for a sync.
     #[error("the log of job {0} waits for a sync, with as much appended as its bound allows")]
@@ -75,6 +79,8 @@ pub enum LogError {
     #[error("an entry of {1} bytes for the log of job {0} is longer than its bound")]
     TooLong(JobId, usize),
     /// A sync failed before.
-    #[error("the log of job {0} stopped at a failed sync; end this process, and go on with the job by another")]
+    #[error(
+        "the log of job {0} stopped at a failed sync; end this process, and go on with the job by another"
+    )]
     Stopped(JobId),
 }

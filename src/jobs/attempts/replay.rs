@@ -9,7 +9,7 @@ use super::{LOG, LOG_BYTES_MAX, LogError};
 use crate::disk::{Disk, DiskFile};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::state::JobState;
-use crate::jobs::job::wish::WishId;
+use crate::jobs::job::wish::{Answer, WishId};
 use crate::time::UnixMillis;
 
 /// Ranges of damage that are named. The others are counted.
@@ -57,8 +57,8 @@ impl Damage {
 pub struct Replayed {
     /// The state of the job.
     pub state: JobState,
-    /// The last wish that was obeyed or refused.
-    pub last_wish: Option<WishId>,
+    /// The last wish that was obeyed or refused, and its answer.
+    pub last_wish: Option<(WishId, Answer)>,
     /// Results of tasks that succeeded.
     pub succeeded: u64,
     /// Results of tasks that failed.
@@ -87,7 +87,7 @@ pub struct Replayed {
 #[derive(Debug, Default)]
 pub(super) struct Counted {
     pub(super) change: Option<(u64, Change)>,
-    pub(super) last_wish: Option<WishId>,
+    pub(super) last_wish: Option<(WishId, Answer)>,
     pub(super) succeeded: u64,
     pub(super) failed: u64,
     pub(super) attempts: u64,
@@ -101,7 +101,9 @@ impl Counted {
         match entry {
             Entry::Change(change) => {
                 self.last_seen = self.last_seen.max(change.at);
-                self.last_wish = change.wish.or(self.last_wish);
+                if let Some(wish) = &change.wish {
+                    self.last_wish = Some(wish.clone());
+                }
                 self.change = Some((at, change));
                 None
             }

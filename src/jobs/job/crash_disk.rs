@@ -253,7 +253,9 @@ impl DiskFile for CrashFile {
             Ok(_) => (bytes.len(), Ok(())),
             Err(error) if was_down => (0, Err(error)),
             // The machine stops in the middle of the write.
-            Err(error) => (usize::try_from(self.disk.dice.below(bytes.len() as u64 + 1)).unwrap(), Err(error)),
+            Err(error) => {
+                (usize::try_from(self.disk.dice.below(bytes.len() as u64 + 1)).unwrap(), Err(error))
+            }
         };
         let mut state = self.disk.lock();
         let file = &mut state.files[self.id];

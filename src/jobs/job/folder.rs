@@ -66,7 +66,9 @@ pub enum FolderError {
     #[error("make a job: {0}")]
     Spec(#[from] SpecError),
     /// There are too many.
-    #[error("{0} holds {JOBS_MAX} jobs, its bound; finished jobs are removed after 90 days, or use another --state folder")]
+    #[error(
+        "{0} holds {JOBS_MAX} jobs, its bound; finished jobs are removed after 90 days, or use another --state folder"
+    )]
     TooMany(PathBuf),
 }
 
@@ -270,7 +272,8 @@ impl JobsFolder {
         for entry in fs::read_dir(&self.root).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let kind = if_there(entry.file_type()).map_err(failed)?;
-            if let (Some(true), Ok(name)) = (kind.map(|kind| kind.is_dir()), entry.file_name().into_string()) {
+            if let (Some(true), Ok(name)) = (kind.map(|kind| kind.is_dir()), entry.file_name().into_string())
+            {
                 names.push(name);
             }
         }
@@ -280,8 +283,7 @@ impl JobsFolder {
 }
 
 fn read_spec(disk: &dyn Disk, id: JobId) -> Result<JobSpec, FolderError> {
-    let file: JobFile =
-        read_sealed(disk, JOB_FILE, JOB).map_err(|error| FolderError::JobFile(id, error))?;
+    let file: JobFile = read_sealed(disk, JOB_FILE, JOB).map_err(|error| FolderError::JobFile(id, error))?;
     if file.id == id { Ok(file.spec) } else { Err(FolderError::OtherJob(id, file.id)) }
 }
 
@@ -307,7 +309,8 @@ mod tests {
     fn end(job: &HeldJob, ended_at: i64) {
         let (mut log, _) = AttemptsLog::open(&*job.disk, job.id, &mut |_| Ok(())).unwrap();
         let at = UnixMillis(ended_at);
-        let state = JobState { status: Status::Complete, ended_at: Some(at), ..JobState::new(job.spec.priority, at) };
+        let state =
+            JobState { status: Status::Complete, ended_at: Some(at), ..JobState::new(job.spec.priority, at) };
         log.change(&Change { at, state, wish: None }).unwrap();
     }
 
@@ -325,7 +328,10 @@ mod tests {
             )
         );
         let seen = jobs.look(id(1)).unwrap();
-        assert_eq!((seen.spec, seen.now.state.status, seen.holder), (described(), Status::New, Some(Some(ours))));
+        assert_eq!(
+            (seen.spec, seen.now.state.status, seen.holder),
+            (described(), Status::New, Some(Some(ours)))
+        );
         made.disk.create("rows.tmp").unwrap();
         made.disk.create("wish-00000000000000000007-000000000000000a.tmp").unwrap();
         drop(made);
@@ -335,7 +341,10 @@ mod tests {
         assert_eq!(names, ["LOCK", "job.json", "log", "wish-00000000000000000007-000000000000000a.tmp"]);
         assert!(matches!(jobs.hold(id(2)), Err(FolderError::NoSuchJob(..))));
         assert!(matches!(jobs.look(id(2)), Err(FolderError::NoSuchJob(..))));
-        assert!(matches!(jobs.make(id(1), &described()), Err(FolderError::Disk(..))), "a second job of this id");
+        assert!(
+            matches!(jobs.make(id(1), &described()), Err(FolderError::Disk(..))),
+            "a second job of this id"
+        );
         let wrong = JobSpec { concurrency: 0, ..described() };
         assert!(matches!(jobs.make(id(3), &wrong), Err(FolderError::Spec(_))));
     }

@@ -47,7 +47,9 @@ pub fn take(folder: &Path) -> io::Result<Taken> {
 /// The process that holds the job, if one does; `Some(None)` if it has not written its id yet.
 /// Errors: the file system's error.
 pub fn holder_of(folder: &Path) -> io::Result<Option<Option<u32>>> {
-    let Some(file) = crate::disk::if_there(own_files::open(&folder.join(LOCK), OpenOptions::new().read(true)))? else {
+    let Some(file) =
+        crate::disk::if_there(own_files::open(&folder.join(LOCK), OpenOptions::new().read(true)))?
+    else {
         return Ok(None);
     };
     match file.try_lock_shared() {

@@ -11,7 +11,9 @@ pub struct JobId(u128);
 
 /// A text that is no job id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a job id such as f3cc4f60-61f6-4a2b-8a21-d07600c373ce; `forebay batch list` shows those of all jobs")]
+#[error(
+    "expected a job id such as f3cc4f60-61f6-4a2b-8a21-d07600c373ce; `forebay batch list` shows those of all jobs"
+)]
 pub struct NotAJobId;
 
 /// The bits of a UUID that say its version and variant, and their values in version 4.
@@ -83,7 +85,15 @@ mod tests {
         assert_eq!(JobId::parse(AWS).unwrap().to_string(), AWS);
         let upper = AWS.to_uppercase();
         let plain = AWS.replace('-', "");
-        for text in ["", "..", "f3cc4f60", &upper, &plain, "f3cc4f60-61f6-4a2b-8a21-d07600c373c", "+3cc4f60-61f6-4a2b-8a21-d07600c373ce"] {
+        for text in [
+            "",
+            "..",
+            "f3cc4f60",
+            &upper,
+            &plain,
+            "f3cc4f60-61f6-4a2b-8a21-d07600c373c",
+            "+3cc4f60-61f6-4a2b-8a21-d07600c373ce",
+        ] {
             assert_eq!(JobId::parse(text), Err(NotAJobId), "{text}");
         }
     }
@@ -91,7 +101,13 @@ mod tests {
     #[test]
     fn the_arn_is_that_of_aws() {
         let id = JobId::parse(AWS).unwrap();
-        assert_eq!(id.arn("us-east-1", "123456789012"), format!("arn:aws:s3:us-east-1:123456789012:job/{AWS}"));
-        assert_eq!(id.arn("cn-north-1", "123456789012"), format!("arn:aws-cn:s3:cn-north-1:123456789012:job/{AWS}"));
+        assert_eq!(
+            id.arn("us-east-1", "123456789012"),
+            format!("arn:aws:s3:us-east-1:123456789012:job/{AWS}")
+        );
+        assert_eq!(
+            id.arn("cn-north-1", "123456789012"),
+            format!("arn:aws-cn:s3:cn-north-1:123456789012:job/{AWS}")
+        );
     }
 }

@@ -45,7 +45,10 @@ impl Model {
     fn note(&mut self, event: &Event, status: Status) {
         match event {
             Event::AllTasksEnded => self.all_ended = true,
-            Event::ManifestFailed(_) | Event::ThresholdPassed(_) | Event::AccessFailed(_) | Event::Unconfirmed => {
+            Event::ManifestFailed(_)
+            | Event::ThresholdPassed(_)
+            | Event::AccessFailed(_)
+            | Event::Unconfirmed => {
                 self.failed = true;
             }
             Event::ReportFailed(_) => self.failed = true,
@@ -63,13 +66,21 @@ impl Model {
         let done = Status::Complete == status || Status::Completing == status;
         assert!(!done || (self.all_ended && !self.failed && !self.cancelled), "{status}: {self:?}");
         assert!(status != Status::Cancelled || self.cancelled, "{self:?}");
-        assert_eq!(status == Status::Failed || status == Status::Failing, self.failed && !state.failures.is_empty());
+        assert_eq!(
+            status == Status::Failed || status == Status::Failing,
+            self.failed && !state.failures.is_empty()
+        );
         let runs = status == Status::Active || status.wants_slot();
         assert!(!runs || (!self.paused_by_person && !self.cancelled && !self.failed), "{status}: {self:?}");
         assert!(!runs || !self.was_suspended || self.confirmed, "{status}: {self:?}");
         assert_eq!(state.ended_at.is_some(), status.is_final());
-        assert_eq!(state.report_date.is_some(), self.all_ended || self.cancelled || status == Status::Failing
-            || (self.failed && state.report_date.is_some()));
+        assert_eq!(
+            state.report_date.is_some(),
+            self.all_ended
+                || self.cancelled
+                || status == Status::Failing
+                || (self.failed && state.report_date.is_some())
+        );
     }
 }
 
@@ -95,7 +106,19 @@ impl World {
         create(&disk, job, &Change { at: UnixMillis(0), state: state.clone(), wish: None }).unwrap();
         let (dice, model) = (Dice::new(seed), Model::default());
         let (durable_rows, asked) = (BTreeSet::new(), Vec::new());
-        Self { disk, dice, job, now: 0, state, model, unsure: None, durable_rows, next_row: 0, asked, answered: 0 }
+        Self {
+            disk,
+            dice,
+            job,
+            now: 0,
+            state,
+            model,
+            unsure: None,
+            durable_rows,
+            next_row: 0,
+            asked,
+            answered: 0,
+        }
     }
 
     fn at(&mut self) -> UnixMillis {
@@ -114,6 +137,7 @@ impl World {
             Err(_) => (self.state.clone(), false),
         };
         assert!(!self.state.status.is_final() || !is_done, "{event:?} after the end");
+        let wish = wish.map(|id| (id, answer.clone()));
         if log.change(&Change { at, state: state.clone(), wish }).is_err() {
             self.unsure = is_done.then(|| (event.clone(), state));
             return Err(());
@@ -127,16 +151,15 @@ impl World {
     }
 
     /// Obeys the wishes that wait.
-    fn obey(&mut self, log: &mut AttemptsLog, last: &mut Option<WishId>) -> Result<(), ()> {
+    fn obey(&mut self, log: &mut AttemptsLog, last: &mut Option<(WishId, Answer)>) -> Result<(), ()> {
         let found = waiting(&self.disk, UnixMillis(self.now)).map_err(drop)?;
         assert!(found.broken.is_empty(), "{found:?}");
         for (id, wish) in found.wishes {
-            let answer = if *last == Some(id) {
-                Answer::Done(self.state.status.to_string())
-            } else {
-                self.apply(log, &wish.event(), Some(id))?
+            let answer = match last {
+                Some((last, answer)) if *last == id => answer.clone(),
+                _ => self.apply(log, &wish.event(), Some(id))?,
             };
-            *last = Some(id);
+            *last = Some((id, answer.clone()));
             answer_wish(&self.disk, id, &answer).map_err(drop)?;
         }
         Ok(())
@@ -208,8 +231,12 @@ impl World {
                     // Ends are rare, so that most lives see more than one.
                     let ends = matches!(
                         event,
-                        Event::ManifestFailed(_) | Event::ThresholdPassed(_) | Event::AccessFailed(_)
-                            | Event::CancelAsked(_) | Event::AllTasksEnded | Event::Unconfirmed
+                        Event::ManifestFailed(_)
+                            | Event::ThresholdPassed(_)
+                            | Event::AccessFailed(_)
+                            | Event::CancelAsked(_)
+                            | Event::AllTasksEnded
+                            | Event::Unconfirmed
                     );
                     let restarts = matches!(event, Event::Restarted { .. });
                     if !restarts && (!ends || self.dice.below(12) == 0) {
@@ -229,7 +256,9 @@ impl World {
         loop {
             match scan.go_on().unwrap() {
                 Found::Frame { body, .. } => {
-                    if let Some(Entry::Change(Change { wish: Some(wish), .. })) = Entry::of(scan.body(body)) {
+                    if let Some(Entry::Change(Change { wish: Some((wish, _)), .. })) =
+                        Entry::of(scan.body(body))
+                    {
                         assert!(seen.insert(wish), "{wish} was obeyed twice");
                     }
                 }

@@ -46,7 +46,8 @@ impl Operation {
     /// Checks the form. Errors: the expected form.
     pub fn check(&self) -> Result<(), String> {
         let plain = |text: &str| !text.chars().any(char::is_control);
-        let within = |text: &str, max: usize| !text.trim().is_empty() && text.chars().count() <= max && plain(text);
+        let within =
+            |text: &str, max: usize| !text.trim().is_empty() && text.chars().count() <= max && plain(text);
         let (sound, expected) = match self {
             Self::Function(arn) => (
                 is_function(arn),
@@ -60,11 +61,15 @@ impl Operation {
             ),
             Self::Web(url) => (
                 url.len() <= HANDLER_MAX && is_address(url),
-                format!("expected an address such as http://127.0.0.1:9000/function, of at most {HANDLER_MAX} bytes"),
+                format!(
+                    "expected an address such as http://127.0.0.1:9000/function, of at most {HANDLER_MAX} bytes"
+                ),
             ),
             Self::Import(name) => (
                 name.as_deref().is_none_or(|name| within(name, IMPORT_NAME_MAX)),
-                format!("expected the name of an [[import]] after import:, of at most {IMPORT_NAME_MAX} characters"),
+                format!(
+                    "expected the name of an [[import]] after import:, of at most {IMPORT_NAME_MAX} characters"
+                ),
             ),
         };
         if sound { Ok(()) } else { Err(expected) }
@@ -84,7 +89,9 @@ impl Operation {
 
 fn is_address(url: &str) -> bool {
     let uri: Result<http::Uri, _> = url.parse();
-    uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty()))
+    uri.is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty())
+    })
 }
 
 /// Whether a text has the form of `FunctionArnString`:
@@ -124,7 +131,11 @@ fn is_region(part: &str) -> bool {
     match words.as_slice() {
         [country, middle @ .., number] => {
             let digit = number.len() == 1 && number.bytes().all(|b| b.is_ascii_digit());
-            country.len() == 2 && letters(country) && (1..=2).contains(&middle.len()) && middle.iter().all(|word| letters(word)) && digit
+            country.len() == 2
+                && letters(country)
+                && (1..=2).contains(&middle.len())
+                && middle.iter().all(|word| letters(word))
+                && digit
         }
         _ => false,
     }
@@ -174,10 +185,27 @@ mod tests {
 
     #[test]
     fn handlers_read_back_as_written() {
-        for text in ["import", "import:history", "cmd:python3 handler.py 'a b'", "http://127.0.0.1:9000/f", "https://example.com/"] {
+        for text in [
+            "import",
+            "import:history",
+            "cmd:python3 handler.py 'a b'",
+            "http://127.0.0.1:9000/f",
+            "https://example.com/",
+        ] {
             assert_eq!(Operation::handler(text).unwrap().text(), text);
         }
-        for text in ["", "imports", "import:", "cmd:", "cmd: ", "cmd:a\nb", "ftp://x/", "http://", "http:///x", "arn:aws:lambda:us-east-1:123456789012:function:n"] {
+        for text in [
+            "",
+            "imports",
+            "import:",
+            "cmd:",
+            "cmd: ",
+            "cmd:a\nb",
+            "ftp://x/",
+            "http://",
+            "http:///x",
+            "arn:aws:lambda:us-east-1:123456789012:function:n",
+        ] {
             assert!(Operation::handler(text).unwrap_err().starts_with("expected "), "{text}");
         }
         assert!(Operation::handler(&format!("cmd:{}", "x".repeat(4_096))).is_ok());

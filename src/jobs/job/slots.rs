@@ -113,7 +113,13 @@ mod tests {
         check("a higher one preempts", 1, &[(5, ACTIVE), (6, READY)], &[], &[0]);
         check("while it pauses", 1, &[(5, LEAVING), (6, READY)], &[], &[]);
         check("then the higher one starts", 1, &[(5, PREEMPTED), (6, READY)], &[1], &[]);
-        check("one slot comes free, one job is preempted", 2, &[(1, LEAVING), (2, ACTIVE), (6, READY), (6, READY)], &[], &[1]);
+        check(
+            "one slot comes free, one job is preempted",
+            2,
+            &[(1, LEAVING), (2, ACTIVE), (6, READY), (6, READY)],
+            &[],
+            &[1],
+        );
         check("the lowest is preempted", 3, &[(4, ACTIVE), (3, ACTIVE), (3, ACTIVE), (6, READY)], &[], &[2]);
         check("a slot that a person frees", 1, &[(5, STOPPING), (6, READY)], &[], &[]);
         check("fewer slots", 1, &[(5, ACTIVE), (6, ACTIVE), (5, READY)], &[], &[0]);

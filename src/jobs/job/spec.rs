@@ -194,7 +194,10 @@ impl ReportScope {
         match text {
             "AllTasks" => Ok(Self::AllTasks),
             "FailedTasksOnly" => Ok(Self::FailedTasksOnly),
-            _ => Err(format!("expected AllTasks or FailedTasksOnly, not \"{}\"", crate::words::outside_text(text))),
+            _ => Err(format!(
+                "expected AllTasks or FailedTasksOnly, not \"{}\"",
+                crate::words::outside_text(text)
+            )),
         }
     }
 }

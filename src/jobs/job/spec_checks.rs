@@ -108,7 +108,10 @@ impl Checks {
 
     fn bucket(&mut self, field: &'static str, bucket: &str) {
         if bucket.contains('/') {
-            self.problem(field, format!("expected the name of a bucket alone, not \"{}\"", outside_text(bucket)));
+            self.problem(
+                field,
+                format!("expected the name of a bucket alone, not \"{}\"", outside_text(bucket)),
+            );
         } else if let Err(error) = BucketString::parse(bucket) {
             self.problem(field, error.to_string());
         }
@@ -135,7 +138,10 @@ impl JobSpec {
         if let MadeBy::Api { region, .. } = &self.made_by {
             let plain = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
             if region.is_empty() || region.len() > REGION_MAX || !plain {
-                checks.problem("region", format!("expected a region such as us-east-1, not \"{}\"", outside_text(region)));
+                checks.problem(
+                    "region",
+                    format!("expected a region such as us-east-1, not \"{}\"", outside_text(region)),
+                );
             }
         }
         if checks.0.is_empty() { Ok(()) } else { Err(SpecError(checks.0)) }
@@ -196,7 +202,9 @@ pub(crate) mod tests {
     /// The job of the described `create-job` command.
     pub(crate) fn described() -> JobSpec {
         JobSpec {
-            operation: Operation::Function("arn:aws:lambda:us-east-1:123456789012:function:LambdaFunctionName".to_owned()),
+            operation: Operation::Function(
+                "arn:aws:lambda:us-east-1:123456789012:function:LambdaFunctionName".to_owned(),
+            ),
             schema: Schema::V1,
             user_arguments: Vec::new(),
             manifest: ManifestSpec {
@@ -268,7 +276,9 @@ pub(crate) mod tests {
     fn problems(change: Change<'_>) -> Vec<&'static str> {
         let mut spec = described();
         change(&mut spec);
-        spec.check().err().map_or_else(Vec::new, |error| error.0.iter().map(|problem| problem.field).collect())
+        spec.check()
+            .err()
+            .map_or_else(Vec::new, |error| error.0.iter().map(|problem| problem.field).collect())
     }
 
     #[test]
@@ -280,8 +290,12 @@ pub(crate) mod tests {
         let chars = |n: usize| Some("ü".repeat(n));
         check("Description", &|s| s.description = chars(256), &|s| s.description = chars(257));
         check("Description", &|s| s.description = None, &|s| s.description = chars(0));
-        check("ClientRequestToken", &|s| s.client_request_token = chars(64), &|s| s.client_request_token = chars(65));
-        check("Manifest.Location.ETag", &|s| s.manifest.etag = chars(1_024), &|s| s.manifest.etag = chars(1_025));
+        check("ClientRequestToken", &|s| s.client_request_token = chars(64), &|s| {
+            s.client_request_token = chars(65)
+        });
+        check("Manifest.Location.ETag", &|s| s.manifest.etag = chars(1_024), &|s| {
+            s.manifest.etag = chars(1_025)
+        });
         check("concurrency", &|s| s.concurrency = 10_000, &|s| s.concurrency = 10_001);
         check("concurrency", &|s| s.concurrency = 1, &|s| s.concurrency = 0);
         check("max-attempts", &|s| s.max_attempts = 1_000, &|s| s.max_attempts = 1_001);
@@ -293,7 +307,8 @@ pub(crate) mod tests {
         let prefix = |n: usize| move |s: &mut JobSpec| s.report.as_mut().unwrap().prefix = "p".repeat(n);
         check("Report.Prefix", &prefix(512), &prefix(513));
         check("Report.Prefix", &prefix(0), &|s| s.report.as_mut().unwrap().prefix = "a\nb".to_owned());
-        let bucket = |name: &'static str| move |s: &mut JobSpec| s.report.as_mut().unwrap().bucket = name.to_owned();
+        let bucket =
+            |name: &'static str| move |s: &mut JobSpec| s.report.as_mut().unwrap().bucket = name.to_owned();
         check("Report.Bucket", &bucket("abc"), &bucket("ab"));
         check("Report.Bucket", &|s| s.report = None, &bucket("abc/prefix"));
         let fields = |n: usize| move |s: &mut JobSpec| s.manifest.fields = Some(vec!["Ignore".to_owned(); n]);

@@ -89,19 +89,8 @@ shown_as_text!(Status);
 
 /// All names of statuses in AWS's API, as a filter of a list may name them.
 pub const STATUS_NAMES: [&str; 13] = [
-    "Active",
-    "Cancelled",
-    "Cancelling",
-    "Complete",
-    "Completing",
-    "Failed",
-    "Failing",
-    "New",
-    "Paused",
-    "Pausing",
-    "Preparing",
-    "Ready",
-    "Suspended",
+    "Active", "Cancelled", "Cancelling", "Complete", "Completing", "Failed", "Failing", "New", "Paused",
+    "Pausing", "Preparing", "Ready", "Suspended",
 ];
 
 /// What AWS's API says of a job that waits to be confirmed (`SuspendedCause`).

@@ -127,8 +127,8 @@ pub fn next(state: &JobState, event: &Event, at: UnixMillis) -> Result<JobState,
 fn next_status(status: Status, event: &Event) -> Option<Status> {
     use PausedBy::{Person, Preemption};
     use Status::{
-        Active, Cancelled, Cancelling, Complete, Completing, Failed, Failing, New, Paused, Pausing, Preparing,
-        Ready, Suspended,
+        Active, Cancelled, Cancelling, Complete, Completing, Failed, Failing, New, Paused, Pausing,
+        Preparing, Ready, Suspended,
     };
     let next = match (event, status) {
         (Event::PreparingStarted, New) => Preparing,
@@ -142,10 +142,9 @@ fn next_status(status: Status, event: &Event) -> Option<Status> {
         (Event::ResumeAsked, Paused(Person)) => Ready,
         // Its tasks in flight end first. Then it waits for a slot like a preempted job.
         (Event::ResumeAsked, Pausing(Person)) => Pausing(Preemption),
-        (
-            Event::CancelAsked(_),
-            New | Preparing | Suspended | Ready | Active | Pausing(_) | Paused(_),
-        ) => Cancelling,
+        (Event::CancelAsked(_), New | Preparing | Suspended | Ready | Active | Pausing(_) | Paused(_)) => {
+            Cancelling
+        }
         (Event::TasksAtRest, Pausing(by)) => Paused(by),
         (Event::AllTasksEnded, Active | Pausing(_)) => Completing,
         (Event::ThresholdPassed(_) | Event::AccessFailed(_), Active | Pausing(_)) => Failing,

@@ -180,7 +180,13 @@ mod tests {
     fn wishes_wait_in_their_order_whatever_the_clock_does() {
         let (disk, dice) = (CrashDisk::new(1), Dice::new(1));
         let priority = |n| Wish::Priority(Priority::new(n).unwrap());
-        let made = [Wish::Pause, priority(3), Wish::Resume, Wish::Cancel(Some("why".to_owned())), Wish::Confirm(None)];
+        let made = [
+            Wish::Pause,
+            priority(3),
+            Wish::Resume,
+            Wish::Cancel(Some("why".to_owned())),
+            Wish::Confirm(None),
+        ];
         for (wish, at) in made.iter().zip([5_000, 5_000, 4_000, -1, 9_000]) {
             make_wish(&disk, &At(at), &dice, wish).unwrap();
         }
@@ -235,7 +241,8 @@ mod tests {
     #[test]
     fn wishes_and_answers_have_their_bounds() {
         let (disk, dice) = (CrashDisk::new(4), Dice::new(4));
-        let ids: Vec<WishId> = (0..1_000).map(|_| make_wish(&disk, &At(1), &dice, &Wish::Pause).unwrap()).collect();
+        let ids: Vec<WishId> =
+            (0..1_000).map(|_| make_wish(&disk, &At(1), &dice, &Wish::Pause).unwrap()).collect();
         let refused = make_wish(&disk, &At(1), &dice, &Wish::Pause).unwrap_err();
         assert!(matches!(refused, WishError::TooMany), "{refused}");
         for id in &ids {
@@ -245,7 +252,9 @@ mod tests {
         let one_more = make_wish(&disk, &At(2_000), &dice, &Wish::Pause).unwrap();
         answer_wish(&disk, one_more, &Answer::Done("Paused".to_owned())).unwrap();
         assert_eq!(take_answer(&disk, ids[0]).unwrap(), None);
-        assert!(take_answer(&disk, ids[1]).unwrap().is_some() && take_answer(&disk, one_more).unwrap().is_some());
+        assert!(
+            take_answer(&disk, ids[1]).unwrap().is_some() && take_answer(&disk, one_more).unwrap().is_some()
+        );
     }
 
     #[test]
@@ -263,7 +272,11 @@ mod tests {
                 assert_eq!(found.wishes.len(), 1, "seed {seed}");
             }
             // What was never finished is gone after an hour.
-            assert!(disk.names().iter().all(|name| !is_unfinished_wish(name)), "seed {seed}: {:?}", disk.names());
+            assert!(
+                disk.names().iter().all(|name| !is_unfinished_wish(name)),
+                "seed {seed}: {:?}",
+                disk.names()
+            );
         }
         assert!(made > 20, "{made}");
     }
