@@ -9,8 +9,9 @@ use super::replay::{Replayed, Visit, read};
 use super::{LOG, LogError};
 use crate::jobs::job::crash_disk::{CrashDisk, Dice};
 use crate::jobs::job::id::JobId;
-use crate::jobs::job::state::{JobState, Priority};
-use crate::jobs::job::status::Status;
+use crate::jobs::job::state::{FAILURES_MAX, JobState, Priority};
+use crate::jobs::job::status::{Failure, FailureClass, Status, UPDATE_REASON_MAX, first_chars};
+use crate::jobs::job::wish::{Answer, WishId};
 use crate::jobs::task::TaskResult;
 use crate::time::UnixMillis;
 
@@ -143,6 +144,7 @@ fn a_flipped_byte_costs_the_frame_that_has_it_and_is_counted() {
                 places.iter().filter(|(_, place)| place.contains(&at)).map(|(row, _)| *row).collect();
             assert_eq!(found, &rows - &lost, "byte {at}");
             assert!(results.iter().all(|found| *found == result(found.row)), "byte {at}");
+            assert_eq!(replayed.state.status, Status::Completing, "byte {at}");
             let noticed = replayed.damage.ranges == 1 && replayed.torn_bytes == 0;
             // The last frame is a mark: nobody can tell damage there from a torn write.
             let torn = replayed.damage.ranges == 0 && replayed.torn_bytes > 0 && at >= bytes.len() - 41;
@@ -160,6 +162,23 @@ fn a_flipped_byte_costs_the_frame_that_has_it_and_is_counted() {
             peek(&disk, job()).unwrap();
         }
     }
+}
+
+#[test]
+fn the_longest_state_fits_into_a_frame() {
+    let disk = new_log(8);
+    let (mut log, _) = open(&disk).unwrap();
+    let mut longest = change(Status::Failed, i64::MIN);
+    let (long, failure) = ("\u{1}".repeat(300), Failure::new(FailureClass::Unreachable, "", ""));
+    longest.state.update_reason = Some(first_chars(&long, UPDATE_REASON_MAX));
+    longest.state.failures = vec![Failure::new(failure.class, &long, &long); FAILURES_MAX];
+    longest.wish = Some((
+        WishId::parse("00000000000000000007-000000000000000a").unwrap(),
+        Answer::Refused("r".repeat(500)),
+    ));
+    log.change(&longest).unwrap();
+    let (replayed, ..) = read_all(&disk).unwrap();
+    assert_eq!((replayed.state, replayed.last_wish), (longest.state, longest.wish));
 }
 
 #[test]
@@ -265,8 +284,8 @@ fn life(seed: u64, power_cut: bool) -> u64 {
                     known_status = tried_status;
                 } else {
                     assert_eq!(
-                        log.synced().through.0 as usize,
-                        appended.iter().filter(|row| durable.contains(row)).count()
+                        log.synced().through.0,
+                        appended.iter().filter(|row| durable.contains(row)).count() as u64
                     );
                 }
                 if log.append_attempt(1, 1, "again").is_err() {
@@ -294,7 +313,7 @@ fn life(seed: u64, power_cut: bool) -> u64 {
         let after: BTreeSet<u64> = read_all(&disk).unwrap().1.iter().map(|result| result.row).collect();
         assert_eq!(after, set, "seed {seed}: a start changed what the log says");
         let peeked = peek(&disk, job()).unwrap();
-        assert_eq!((peeked.succeeded + peeked.failed) as usize, set.len(), "seed {seed}");
+        assert_eq!(peeked.succeeded + peeked.failed, set.len() as u64, "seed {seed}");
     }
     stops
 }

@@ -22,7 +22,8 @@ pub struct Change {
     pub at: UnixMillis,
     /// The state after it.
     pub state: JobState,
-    /// The wish that it obeys or refuses, and the answer to it: a crash may come before the answer is written.
+    /// The wish that it obeys or refuses, and the answer to it: a crash may come before the answer is
+    /// written.
     pub wish: Option<(WishId, Answer)>,
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use super::entry::{Change, LoggedAttempt, Mark, attempt_body, change_body, mark_body, result_body};
-use super::frame::{BODY_MAX, FRAME_HEADER, HEADER, header, push_frame};
+use super::frame::{BODY_MAX, FRAME_HEADER, header, push_frame};
 use super::replay::{Replayed, Visit, open_file, replay};
 use super::{LOG, LOG_BYTES_MAX, LogError};
 use crate::disk::{self, Disk, DiskFile, write_durably};
@@ -58,15 +58,17 @@ pub fn create(disk: &dyn Disk, job: JobId, first: &Change) -> Result<(), LogErro
     }
     let mut bytes = header(job);
     let change_at = bytes.len() as u64;
-    push_frame(&mut bytes, job, change_at, &body);
-    let at = bytes.len() as u64;
-    push_frame(&mut bytes, job, at, &mark_body(Mark { at: first.at, change_at, ..Mark::default() }));
+    let mark = Mark { at: first.at, change_at, ..Mark::default() };
+    for body in [&body, &body, &mark_body(mark)] {
+        let at = bytes.len() as u64;
+        push_frame(&mut bytes, job, at, body);
+    }
     write_durably(disk, LOG, &bytes).map_err(failed)
 }
 
 impl AttemptsLog {
-    /// Opens a log in one pass: `visit` sees each result. What a crash tore at the end is cut off, and what was
-    /// written and perhaps not synced is synced before it counts.
+    /// Opens a log in one pass: `visit` sees each result. What a crash tore at the end is cut off, and what
+    /// was written and perhaps not synced is synced before it counts.
     /// Errors: [`LogError`]; also that of the visitor.
     pub fn open(
         disk: &dyn Disk,
@@ -103,7 +105,7 @@ impl AttemptsLog {
     /// Appends the final result of a task. It counts once a sync covers its number.
     /// Errors: [`LogError`]; the log is then as before.
     pub fn append_result(&mut self, result: &TaskResult) -> Result<ResultNumber, LogError> {
-        self.append(&result_body(result))?;
+        self.append(&result_body(result), 1)?;
         *(if result.succeeded { &mut self.mark.succeeded } else { &mut self.mark.failed }) += 1;
         self.appended.0 += 1;
         Ok(self.appended)
@@ -112,14 +114,15 @@ impl AttemptsLog {
     /// Appends an attempt after which the task is tried again.
     /// Errors: [`LogError`]; the log is then as before.
     pub fn append_attempt(&mut self, row: u64, attempts: u32, cause: &str) -> Result<(), LogError> {
-        self.append(&attempt_body(LoggedAttempt { row, attempts, cause })).map(drop)
+        self.append(&attempt_body(LoggedAttempt { row, attempts, cause }), 1).map(drop)
     }
 
     /// Appends a change of the job. Act on it only after the next sync.
     /// Errors: [`LogError`]; the log is then as before.
     pub fn append_change(&mut self, change: &Change) -> Result<(), LogError> {
         let body = change_body(change).map_err(|error| LogError::Disk("write", self.job, error.into()))?;
-        self.mark.change_at = self.append(&body)?;
+        // Twice: results that are lost run again, but a lost change could let a cancelled job go on.
+        self.mark.change_at = self.append(&body, 2)?;
         Ok(())
     }
 
@@ -131,8 +134,8 @@ impl AttemptsLog {
     }
 
     /// Makes durable what was appended. The owner calls it every 200 ms while there is something.
-    /// Errors: [`LogError`]. After a failed write it may be called again; a failed sync is final, because nobody knows
-    /// what the disk then holds.
+    /// Errors: [`LogError`]. After a failed write it may be called again; a failed sync is final, because
+    /// nobody knows what the disk then holds.
     pub fn sync(&mut self, at: UnixMillis) -> Result<Synced, LogError> {
         if self.is_stopped {
             return Err(LogError::Stopped(self.job));
@@ -167,21 +170,24 @@ impl AttemptsLog {
         !self.pending.is_empty()
     }
 
-    /// Appends a frame. Gives its place.
-    fn append(&mut self, body: &[u8]) -> Result<u64, LogError> {
-        let frame = FRAME_HEADER + body.len();
-        let at = self.end + self.pending.len() as u64;
+    /// Appends a frame, once or more. Gives its place.
+    fn append(&mut self, body: &[u8], copies: usize) -> Result<u64, LogError> {
+        let bytes = (FRAME_HEADER + body.len()) * copies;
+        let first = self.end + self.pending.len() as u64;
         if self.is_stopped {
             Err(LogError::Stopped(self.job))
         } else if body.len() > BODY_MAX {
             Err(LogError::TooLong(self.job, body.len()))
-        } else if at + (frame + HEADER + BODY_MAX) as u64 > LOG_BYTES_MAX {
+        } else if first + (bytes + BODY_MAX) as u64 > LOG_BYTES_MAX {
             Err(LogError::Full(self.job))
-        } else if self.pending.len() + frame > PENDING_BYTES_MAX {
+        } else if self.pending.len() + bytes > PENDING_BYTES_MAX {
             Err(LogError::SyncFirst(self.job))
         } else {
-            push_frame(&mut self.pending, self.job, at, body);
-            Ok(at)
+            for _ in 0..copies {
+                let at = self.end + self.pending.len() as u64;
+                push_frame(&mut self.pending, self.job, at, body);
+            }
+            Ok(first)
         }
     }
 }

@@ -4,21 +4,22 @@
 //! log    := header frame* zeros
 //! header := "FBJOBLOG" | version u32 | job id 16 bytes | crc u32
 //! frame  := body_len u32 | crc u32 | body
-//! body   := 1 | change as JSON                                                        a change of the job's state
-//!         | 2 | row u64 | ended u8 | status u16 | code_len u8 | code | message         a task's final result
-//!         | 3 | row u64 | attempts u32 | cause                                         an attempt that failed
-//!         | 4 | at i64 | succeeded u64 | failed u64 | change_at u64                    a mark
+//! body   := 1 | change as JSON                                          a change of the job's state
+//!         | 2 | row u64 | ended u8 | status u16 | code_len u8 | code | message     a final result
+//!         | 3 | row u64 | attempts u32 | cause                          an attempt that failed
+//!         | 4 | at i64 | succeeded u64 | failed u64 | change_at u64      a mark
 //! ```
 //!
-//! Integers are little-endian. The checksum is CRC-32C; that of the header covers the bytes before it, that of a frame
-//! its job id, its place in the file, `body_len` and the body. So neither a frame of another job nor bytes in a
-//! message of a function are ever taken for a frame. `ended` is 1 for a task that succeeded and 0 for one that failed;
-//! `status` is 0 without an answer. A mark ends what is written at once: it counts the results before it, and names
-//! the place of the last change, so that a process can show a job by the end of its log.
+//! Integers are little-endian. The checksum is CRC-32C; that of the header covers the bytes before it, that
+//! of a frame its job id, its place in the file, `body_len` and the body. So neither a frame of another job
+//! nor bytes in a message of a function are ever taken for a frame. `ended` is 1 for a task that succeeded
+//! and 0 for one that failed; `status` is 0 without an answer. A change is written twice, one frame after the
+//! other. A mark ends what is written at once: it counts the results before it, and names the place of the
+//! last change, so that a process can show a job by the end of its log.
 //!
-//! What is appended counts once it is synced. A write goes out only after the one before it is synced, so only the
-//! end of the file can be torn: it is overwritten with zeros when the log is opened. A frame that cannot be read
-//! before the end is damage: it is counted and named, and the frames around it are kept.
+//! What is appended counts once it is synced. A write goes out only after the one before it is synced, so
+//! only the end of the file can be torn: it is overwritten with zeros when the log is opened. A frame that
+//! cannot be read before the end is damage: it is counted and named, and the frames around it are kept.
 
 pub mod entry;
 pub mod frame;

@@ -9,8 +9,8 @@ use crate::jobs::job::id::JobId;
 use crate::jobs::job::state::JobState;
 use crate::time::UnixMillis;
 
-/// Bytes at the end of a log that are looked at. If they do not hold all that was written at once last, or hold
-/// damage, all of the log is read.
+/// Bytes at the end of a log that are looked at. If they do not hold all that was written at once last, or
+/// hold damage, all of the log is read.
 const TAIL: u64 = 4 * 1_024 * 1_024;
 
 /// A job as the end of its log shows it.

@@ -1,6 +1,7 @@
 //! A disk in memory for tests: it stops after a number of changes, and forgets unsynced data at a power cut.
 //!
-//! A power cut keeps each unsynced write whole, in part or not at all, and a prefix of the unsynced changes of names.
+//! A power cut keeps each unsynced write whole, in part or not at all, and a prefix of the unsynced changes
+//! of names.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -138,8 +139,8 @@ impl CrashDisk {
         state.failing_sync = Some(state.syncs + after + 1);
     }
 
-    /// Starts the machine again. After a power cut unsynced data is kept by chance; after the end of a process all
-    /// of it is.
+    /// Starts the machine again. After a power cut unsynced data is kept by chance; after the end of a
+    /// process all of it is.
     pub(crate) fn restart(&self, power_cut: bool) {
         let mut state = self.lock();
         state.stop_at = None;

@@ -230,8 +230,8 @@ impl JobsFolder {
         Ok(listed)
     }
 
-    /// Removes jobs that ended 90 days ago, and what crashes left of jobs that were being made or removed. Damaged
-    /// jobs stay.
+    /// Removes jobs that ended 90 days ago, and what crashes left of jobs that were being made or removed.
+    /// Damaged jobs stay.
     /// Errors: the folder cannot be read.
     pub fn tidy(&self, now: UnixMillis) -> Result<Tidied, FolderError> {
         let mut tidied = Tidied::default();

@@ -1,6 +1,7 @@
 //! The files of one folder, as a [`Disk`]: those of a job.
 //!
-//! `disk::real_disk` is for spools: it makes their subdirectories, and keeps file handles in reserve for them.
+//! `disk::real_disk` is for spools: it makes their subdirectories, and keeps file handles in reserve for
+//! them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};

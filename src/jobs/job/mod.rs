@@ -11,7 +11,8 @@
 //!   report-*    files of the completion report until they are stored
 //! ```
 //!
-//! Beside the jobs stand `new-<job id>`, a job that is being made, and `old-<job id>`, one that is being removed.
+//! Beside the jobs stand `new-<job id>`, a job that is being made, and `old-<job id>`, one that is being
+//! removed.
 
 pub mod folder;
 pub mod folder_disk;

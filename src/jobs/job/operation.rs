@@ -134,7 +134,7 @@ fn is_region(part: &str) -> bool {
             country.len() == 2
                 && letters(country)
                 && (1..=2).contains(&middle.len())
-                && middle.iter().all(|word| letters(word))
+                && middle.iter().all(letters)
                 && digit
         }
         _ => false,

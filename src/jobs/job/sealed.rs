@@ -4,8 +4,8 @@
 //! {"kind":"job","version":1,"crc32c":"0123abcd","value":{…}}
 //! ```
 //!
-//! `crc32c` covers kind, version and the bytes of the value. Later versions keep these four members, so that a file
-//! of another version is known as such, and not as damage.
+//! `crc32c` covers kind, version and the bytes of the value. Later versions keep these four members, so that
+//! a file of another version is known as such, and not as damage.
 
 use std::io;
 

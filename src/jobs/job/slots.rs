@@ -31,8 +31,9 @@ pub struct Slots {
 
 /// Gives `active_jobs` slots to jobs.
 ///
-/// Only a higher priority preempts: an older job of the same priority waits. A slot that becomes free, because its
-/// job is pausing already, is kept for the first job that waits, and no other job is preempted for it.
+/// Only a higher priority preempts: an older job of the same priority waits. A slot that becomes free,
+/// because its job is pausing already, is kept for the first job that waits, and no other job is preempted
+/// for it.
 pub fn slots(jobs: &[Candidate], active_jobs: usize) -> Slots {
     let rank = |job: &&Candidate| (Reverse(job.priority), job.made_at, job.id);
     let mut waiting: Vec<&Candidate> = jobs.iter().filter(|job| will_want_slot(job.status)).collect();

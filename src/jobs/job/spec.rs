@@ -1,4 +1,5 @@
-//! What a job was asked to do. It is written once and never changes: priority and status are in the job's state.
+//! What a job was asked to do. It is written once and never changes: priority and status are in the job's
+//! state.
 
 use serde::{Deserialize, Serialize};
 

@@ -280,8 +280,8 @@ pub(crate) mod tests {
 
     #[test]
     fn every_event_in_every_status_goes_where_the_table_says() {
-        // N New, P Preparing, S Suspended, R Ready, A Active, q w Pausing by a person and preempted, Q W Paused,
-        // C c Completing and Complete, X x Cancelling and Cancelled, F f Failing and Failed.
+        // N New, P Preparing, S Suspended, R Ready, A Active, q w Pausing by a person and preempted, Q W
+        // Paused, C c Completing and Complete, X x Cancelling and Cancelled, F f Failing and Failed.
         let table = [
             "P..............", // preparing started
             ".R.............", // prepared
@@ -320,6 +320,12 @@ pub(crate) mod tests {
                 assert_eq!(letter, expected, "{event:?} in {status:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_api() {
+        let names: std::collections::BTreeSet<&str> = STATUSES.map(Status::as_str).into_iter().collect();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), crate::jobs::job::status::STATUS_NAMES);
     }
 
     #[test]

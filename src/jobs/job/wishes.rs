@@ -1,7 +1,9 @@
-//! The wishes beside a job: small files that other processes make, and that the holder of the job obeys in order.
+//! The wishes beside a job: small files that other processes make, and that the holder of the job obeys in
+//! order.
 //!
-//! The holder writes the change of a wish with its id into the log, then the answer, then it removes the wish. After
-//! a crash between these steps the log says that the wish was obeyed, so that it is not obeyed twice.
+//! The holder writes the change of a wish with its id into the log, then the answer, then it removes the
+//! wish. After a crash between these steps the log says that the wish was obeyed, so that it is not obeyed
+//! twice.
 
 use std::io;
 
@@ -92,6 +94,11 @@ pub fn waiting(disk: &dyn Disk, now: UnixMillis) -> io::Result<Waiting> {
             }
         }
     }
+    // A process may have ended after it removed a wish or made one, and before that was durable. What is obeyed from
+    // here on must find the same wishes after a power cut.
+    if !waiting.wishes.is_empty() {
+        disk.sync_dir("")?;
+    }
     Ok(waiting)
 }
 
@@ -105,7 +112,8 @@ pub fn answer_wish(disk: &dyn Disk, id: WishId, answer: &Answer) -> io::Result<(
     }
     write_durably(disk, &answer_name(id), &seal(ANSWER, answer)?)?;
     disk.remove(&wish_name(id))?;
-    // The log names the last wish alone: this one must not come back after a power cut, once another is obeyed.
+    // The log names the last wish alone: this one must not come back after a power cut, once another is
+    // obeyed.
     disk.sync_dir("")
 }
 

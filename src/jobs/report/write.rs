@@ -97,9 +97,10 @@ fn folder(prefix: &str, job: JobId) -> String {
     }
 }
 
-/// Makes the report of a job whose tasks have ended. Its files are staged beside the log; [`remove_staged`] removes
-/// them once they are stored. `date` is [`report_date`](crate::jobs::job::state::JobState::report_date).
-/// `None`: no task was ever invoked, so that there is none.
+/// Makes the report of a job whose tasks have ended. Its files are staged beside the log; [`remove_staged`]
+/// removes them once they are stored. `date` is
+/// [`report_date`](crate::jobs::job::state::JobState::report_date). `None`: no task was ever invoked, so that
+/// there is none.
 /// Errors: [`ReportError`].
 pub fn write_report(
     disk: &dyn Disk,
