@@ -296,7 +296,7 @@ fn run(seed: u64, ends: &mut BTreeSet<Status>) -> (usize, usize) {
 #[test]
 fn random_requests_results_and_crashes_keep_to_the_model() {
     let (mut crashes, mut answers, mut ends) = (0, 0, BTreeSet::new());
-    for seed in 0..600 {
+    for seed in 0..400 {
         let outcome = std::thread::spawn(move || {
             let mut ends = BTreeSet::new();
             (run(seed, &mut ends), ends)
@@ -310,7 +310,7 @@ fn random_requests_results_and_crashes_keep_to_the_model() {
             Err(_) => panic!("seed {seed} breaks the model"),
         }
     }
-    assert!(crashes > 500 && answers > 500, "{crashes} crashes, {answers} answers");
+    assert!(crashes > 400 && answers > 400, "{crashes} crashes, {answers} answers");
     let person = Status::Paused(PausedBy::Person);
     for status in [Status::Complete, Status::Cancelled, Status::Failed, Status::Active, person] {
         assert!(ends.contains(&status), "no run ends {status}: {ends:?}");

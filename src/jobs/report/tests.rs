@@ -170,22 +170,22 @@ fn a_row_that_cannot_be_read_is_named_and_stops_only_itself() {
 
 #[test]
 fn a_report_that_is_begun_again_has_the_same_bytes() {
-    let results: Vec<TaskResult> = (14..3_000).map(|row| result(row, row % 5 > 0)).collect();
+    let results: Vec<TaskResult> = (14..700).map(|row| result(row, row % 5 > 0)).collect();
     let disk = logged(&results);
     let staged = |disk: &CrashDisk| -> BTreeMap<String, Vec<u8>> {
         let names = disk.names().into_iter().filter(|name| name.starts_with("report-"));
         names.map(|name| (name.clone(), disk.bytes(&name))).collect()
     };
-    let whole = report(&disk, ReportScope::AllTasks, 500).unwrap();
+    let whole = report(&disk, ReportScope::AllTasks, 100).unwrap();
     let bytes = staged(&disk);
     let mut stops = 0;
     for after in 0..40 {
         disk.stop_after(after);
-        let outcome = write_files(&disk, job(), &spec(ReportScope::AllTasks), DATE, &mut Rows, 500);
+        let outcome = write_files(&disk, job(), &spec(ReportScope::AllTasks), DATE, &mut Rows, 100);
         stops += u64::from(outcome.is_err());
         disk.restart(Dice::new(after).below(2) == 0);
         assert_eq!(
-            report(&disk, ReportScope::AllTasks, 500),
+            report(&disk, ReportScope::AllTasks, 100),
             Some(whole.clone()),
             "stopped after {after} changes"
         );
