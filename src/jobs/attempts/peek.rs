@@ -9,9 +9,9 @@ use crate::jobs::job::id::JobId;
 use crate::jobs::job::state::JobState;
 use crate::time::UnixMillis;
 
-/// Bytes at the end of a log that are looked at. If they do not hold all that was written at once last, or
-/// hold damage, all of the log is read.
-const TAIL: u64 = 4 * 1_024 * 1_024;
+/// Bytes at the end of a log that are looked at: first a few, then more. If they do not hold all that was written at
+/// once last, or hold damage, all of the log is read.
+const TAILS: [u64; 2] = [64 * 1_024, 4 * 1_024 * 1_024];
 
 /// A job as the end of its log shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,21 +30,23 @@ pub struct Peeked {
 /// Errors: [`LogError`].
 pub fn peek(disk: &dyn Disk, job: JobId) -> Result<Peeked, LogError> {
     let file = open_file(disk, job)?;
-    if let Some(peeked) = peek_at_end(&*file, job)? {
-        return Ok(peeked);
+    for tail in TAILS {
+        if let Some(peeked) = peek_at_end(&*file, job, tail)? {
+            return Ok(peeked);
+        }
     }
     let all = read(disk, job, &mut |_| Ok(()))?;
     let (succeeded, failed, last_seen) = (all.succeeded, all.failed, all.last_seen);
     Ok(Peeked { state: all.state, succeeded, failed, last_seen })
 }
 
-fn peek_at_end(file: &dyn DiskFile, job: JobId) -> Result<Option<Peeked>, LogError> {
+fn peek_at_end(file: &dyn DiskFile, job: JobId, tail: u64) -> Result<Option<Peeked>, LogError> {
     let unreadable = |error| LogError::Disk("read", job, error);
     let mut start = [0; HEADER];
     let read = read_sound(file, &mut start, 0).map_err(unreadable)?;
     check_header(start.get(..read).unwrap_or_default(), job)?;
     let len = file.len().map_err(unreadable)?;
-    let from = len.saturating_sub(TAIL).max(HEADER as u64);
+    let from = len.saturating_sub(tail).max(HEADER as u64);
     let mut scan = Scan::new(file, job, from).map_err(unreadable)?;
     // What follows the last mark is counted on top of it.
     let mut since = Counted::default();
