@@ -3,6 +3,7 @@
 //! A *job* is one run over a manifest; a *task* is its work on one object. The manifest is read once and copied into the
 //! job's folder. Each task then ends once, as succeeded or failed, however often it was tried.
 
+pub mod api;
 pub mod attempts;
 pub mod job;
 pub mod manifest;
