@@ -278,7 +278,7 @@ mod tests {
             }
             other => panic!("{body}: {other:?}"),
         };
-        check(SAMPLE, &[INVALID, "line 1 column 274", "the answer begins: { \"invocationSchemaVersion\""]);
+        check(SAMPLE, &[INVALID, "line 1 column 261", "the answer begins: { \"invocationSchemaVersion\""]);
         check("null", &[INVALID, "null, as one for S3 events", "S3 Batch Operations"]);
         check(r#""ok""#, &[INVALID, "text, as one for S3 events", "begins: \"ok\""]);
         check(r#""{\"results\":[]}""#, &[INVALID, "RequestStreamHandler"]);

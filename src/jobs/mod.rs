@@ -4,6 +4,7 @@
 //! job's folder. Each task then ends once, as succeeded or failed, however often it was tried.
 
 pub mod answer;
+pub mod handlers;
 
 pub mod invocation;
 pub mod redrives;

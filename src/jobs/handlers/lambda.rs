@@ -40,7 +40,8 @@ impl LambdaHandler {
             Ok(answer) => {
                 let status = u16::try_from(answer.status_code()).unwrap_or(200);
                 let has_failed = answer.function_error().is_some();
-                let body = answer.payload.map(|payload| Bytes::from(payload.into_inner())).unwrap_or_default();
+                let body =
+                    answer.payload.map(|payload| Bytes::from(payload.into_inner())).unwrap_or_default();
                 match (has_failed, body.len() > ANSWER_MAX) {
                     (true, _) => Ended::Failed(Failure {
                         kind: FailureKind::Function,
@@ -76,7 +77,9 @@ fn ended(failure: &outcome::Failure, function: &str) -> Ended {
         Class::Network => {
             failed(FailureKind::Network, "check the network between this machine and AWS, and --endpoint-url")
         }
-        Class::Unanswered => failed(FailureKind::Network, "see what ends connections before they are answered"),
+        Class::Unanswered => {
+            failed(FailureKind::Network, "see what ends connections before they are answered")
+        }
         Class::Unavailable | Class::ExecutionError => {
             failed(FailureKind::Unavailable, "see the function's configuration if it lasts")
         }
@@ -129,7 +132,8 @@ mod tests {
     }
 
     fn refused(status: u16, code: &str) -> Step {
-        Step::reply(status, &format!(r#"{{"Type":"User","Message":"no {code}"}}"#)).with("x-amzn-errortype", code)
+        Step::reply(status, &format!(r#"{{"Type":"User","Message":"no {code}"}}"#))
+            .with("x-amzn-errortype", code)
     }
 
     #[tokio::test]
@@ -150,14 +154,15 @@ mod tests {
 
     #[tokio::test]
     async fn missing_rights_and_functions_fail_the_job_and_say_what_is_missing() {
-        let check = async |status, code: &str, class, remedy: &str| match invoke(refused(status, code)).await.0 {
-            Ended::Refused(refusal) => {
-                assert_eq!(refusal.class, class);
-                assert!(refusal.what.contains(code), "{refusal}");
-                assert!(refusal.remedy.contains(remedy), "{refusal}");
-            }
-            other => panic!("{code}: {other:?}"),
-        };
+        let check =
+            async |status, code: &str, class, remedy: &str| match invoke(refused(status, code)).await.0 {
+                Ended::Refused(refusal) => {
+                    assert_eq!(refusal.class, class);
+                    assert!(refusal.what.contains(code), "{refusal}");
+                    assert!(refusal.remedy.contains(remedy), "{refusal}");
+                }
+                other => panic!("{code}: {other:?}"),
+            };
         let statement = format!(r#""Action":"lambda:InvokeFunction","Resource":"{ARN}""#);
         check(403, "AccessDeniedException", Class::AccessDenied, &statement).await;
         check(404, "ResourceNotFoundException", Class::NotFound, ARN).await;

@@ -60,8 +60,8 @@ impl Server {
                 connections.spawn(async move {
                     let service = service_fn(|request| answer(request, &seen, &script));
                     // A test that ends its connection is no failure of the server.
-                    let served =
-                        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                    let served = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service);
                     drop(served.await);
                 });
             }

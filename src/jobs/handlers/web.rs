@@ -30,9 +30,9 @@ impl WebHandler {
 
 impl Handler for WebHandler {
     fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended> {
-        Box::pin(async move {
-            ended(self.post.post(&self.to, None, invocation.body.clone(), ANSWER_MAX).await)
-        })
+        Box::pin(
+            async move { ended(self.post.post(&self.to, None, invocation.body.clone(), ANSWER_MAX).await) },
+        )
     }
 }
 
@@ -162,7 +162,9 @@ mod tests {
         assert_eq!(kind(Step::Reset).await, FailureKind::Network);
         let nobody = WebHandler::new("http://127.0.0.1:9/".into(), TIMEOUT).unwrap();
         match nobody.invoke(&invocation()).await {
-            Ended::Failed(failure) => assert_eq!((failure.kind, failure.status), (FailureKind::Network, None)),
+            Ended::Failed(failure) => {
+                assert_eq!((failure.kind, failure.status), (FailureKind::Network, None))
+            }
             other => panic!("{other:?}"),
         }
     }
