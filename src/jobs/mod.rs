@@ -5,10 +5,9 @@
 
 pub mod answer;
 pub mod handlers;
-
 pub mod invocation;
 pub mod redrives;
-
+pub mod run;
 pub mod task;
 pub mod task_id;
 pub mod task_states;
