@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -142,10 +142,7 @@ enum Line {
 }
 
 /// Reads one line of at most `most` bytes, and no more of a longer one.
-async fn read_line(
-    input: &mut (impl AsyncRead + Unpin + tokio::io::AsyncBufRead),
-    most: usize,
-) -> io::Result<Line> {
+async fn read_line(input: &mut (impl AsyncBufRead + Unpin), most: usize) -> io::Result<Line> {
     let mut line = Vec::new();
     loop {
         let there = input.fill_buf().await?;
