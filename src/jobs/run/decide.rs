@@ -1,7 +1,9 @@
 //! What a job does next, and what the end of an invocation changes. Pure: time and chance come in, decisions go out.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::past::Past;
 use super::throttle::Throttle;
 use super::verdict::{Told, Verdict};
 use crate::jobs::handlers::Refusal;
@@ -11,8 +13,8 @@ use crate::jobs::task_states::{TaskState, TaskStates};
 use crate::jobs::threshold::Threshold;
 use crate::random::Random;
 
-/// Results that may wait for the sync that covers them. At the bound no task starts: each has a message of up to 1 KiB.
-pub const UNRECORDED_MAX: usize = 16_384;
+/// Entries that may wait for the sync that covers them. At the bound no task starts: each has a message of up to 1 KiB.
+pub const UNRECORDED_MAX: usize = 8_192;
 
 /// The limits of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +96,22 @@ pub struct Progress {
     pub ignored: u64,
 }
 
+/// What has to be made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A task has its final result.
+    Result(TaskResult),
+    /// A task was tried, and is tried again.
+    Tried {
+        /// The row of its object.
+        row: u64,
+        /// How often it was tried.
+        tries: u32,
+        /// Why the last try failed.
+        cause: String,
+    },
+}
+
 /// The decisions of one job.
 #[derive(Debug)]
 pub struct Decisions {
@@ -102,18 +120,21 @@ pub struct Decisions {
     /// No waiting row before this one was never started.
     next_row: u64,
     redrives: Redrives,
+    /// Tries of tasks that were spent before this run, until the tasks start.
+    tried: BTreeMap<u64, u32>,
     /// Tasks that the function did not take. No more of them than run at once.
     throttled: Vec<Due>,
     throttle: Throttle,
     end: Option<End>,
-    /// Final results that are not durable yet.
+    /// Entries that are not durable yet.
     unrecorded: usize,
     progress: Progress,
 }
 
 impl Decisions {
-    /// A job whose tasks have these states: those of recorded results, all others waiting.
-    pub fn new(states: TaskStates, limits: Limits) -> Self {
+    /// A job with this past.
+    pub fn new(past: Past, limits: Limits) -> Self {
+        let Past { states, tried } = past;
         let progress = Progress {
             total: states.rows(),
             succeeded: states.succeeded(),
@@ -128,6 +149,7 @@ impl Decisions {
             states,
             next_row: 0,
             redrives: Redrives::default(),
+            tried,
             throttled: Vec::new(),
             throttle: Throttle::new(limits.concurrency),
             end: has_failed.then_some(End::TooManyFailed { executed, failed }),
@@ -180,10 +202,10 @@ impl Decisions {
         // Waiting rows before this one are in `redrives` or `throttled`.
         let row = self.states.next_waiting(self.next_row);
         self.next_row = row.map_or(self.states.rows(), |row| row + 1);
-        row.map(|row| Due { row, tries: 0 })
+        row.map(|row| Due { row, tries: self.tried.remove(&row).unwrap_or(0) })
     }
 
-    /// A try has ended. The result, if it is final, has to be recorded; then [`Decisions::recorded`] is called.
+    /// A try has ended. What it gives has to be recorded; then [`Decisions::recorded`] is called.
     pub fn ended(
         &mut self,
         ended: Try,
@@ -191,7 +213,7 @@ impl Decisions {
         ignored: u64,
         now: Duration,
         random: &dyn Random,
-    ) -> Option<TaskResult> {
+    ) -> Option<Entry> {
         let Try { row, attempt, at } = ended;
         if self.states.get(row) != Some(TaskState::InFlight) {
             return None;
@@ -201,12 +223,13 @@ impl Decisions {
             self.throttle.taken(at);
         }
         match verdict {
-            Verdict::Temporary(_) if attempt < self.limits.max_attempts => {
+            Verdict::Temporary(Told { message, .. }) if attempt < self.limits.max_attempts => {
                 self.states.set(row, TaskState::Waiting);
                 self.redrives.add(row, attempt, now, random);
-                None
+                self.unrecorded += 1;
+                Some(Entry::Tried { row, tries: attempt, cause: message })
             }
-            Verdict::Final(told) | Verdict::Temporary(told) => Some(self.finish(row, told)),
+            Verdict::Final(told) | Verdict::Temporary(told) => Some(Entry::Result(self.finish(row, told))),
             Verdict::Throttled { pause } => {
                 self.progress.throttles = self.progress.throttles.saturating_add(1);
                 self.states.set(row, TaskState::Waiting);
@@ -238,12 +261,16 @@ impl Decisions {
         TaskResult { row, succeeded, http_status, error_code: error_code.to_owned(), message }
     }
 
-    /// Results are durable: so many successes and so many failures.
-    pub fn recorded(&mut self, succeeded: u64, failed: u64) {
-        self.progress.succeeded = self.progress.succeeded.saturating_add(succeeded);
-        self.progress.failed = self.progress.failed.saturating_add(failed);
-        let recorded = usize::try_from(succeeded.saturating_add(failed)).unwrap_or(usize::MAX);
-        self.unrecorded = self.unrecorded.saturating_sub(recorded);
+    /// Entries are durable.
+    pub fn recorded(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            match entry {
+                Entry::Result(result) if result.succeeded => self.progress.succeeded += 1,
+                Entry::Result(_) => self.progress.failed += 1,
+                Entry::Tried { .. } => {}
+            }
+        }
+        self.unrecorded = self.unrecorded.saturating_sub(entries.len());
     }
 
     /// Starts no more tasks: the run ends once those in flight have ended.

@@ -4,6 +4,7 @@
 //! reads rows, keeps invocations in flight, waits, and records results in groups, each of which one sync covers.
 
 pub mod decide;
+pub mod past;
 mod row_reader;
 mod throttle;
 pub mod verdict;
@@ -19,22 +20,22 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Sleep, sleep};
 
-use self::decide::{Decisions, End, Limits, Next, Progress, Try};
+use self::decide::{Decisions, End, Entry, Limits, Next, Progress, Try};
+use self::past::Past;
 use self::row_reader::RowReader;
 use self::verdict::{Told, Verdict, verdict};
 use crate::boxed_future::BoxFuture;
 use crate::jobs::answer::Expected;
 use crate::jobs::handlers::Handler;
 use crate::jobs::invocation::{JobCall, new_invocation_id};
-use crate::jobs::task::{Task, TaskResult};
-use crate::jobs::task_states::TaskStates;
+use crate::jobs::task::Task;
 use crate::random::Random;
 use crate::tasks::caught;
 use crate::time::Clock;
 
-/// How long a result waits for the sync that covers it, unless nothing else is under way.
+/// How long an entry waits for the sync that covers it, unless nothing else is under way.
 pub const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// Results after which a sync begins at once.
+/// Entries after which a sync begins at once.
 const SYNC_AFTER: usize = 4_096;
 /// What a task is told whose handler panicked.
 const PANICKED: &str = "the handler failed by a fault of this program: see its log";
@@ -46,11 +47,12 @@ pub trait Rows: Send + Sync + fmt::Debug {
     fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Vec<Task>>>;
 }
 
-/// Where results are kept.
+/// Where results and spent tries are kept.
 pub trait Results: Send + Sync + fmt::Debug {
-    /// Makes results durable: when this returns, a sync covers them. One call runs at a time.
+    /// Makes entries durable, in their order: when this returns, a sync covers them. One call runs at a time, with at
+    /// most [`decide::UNRECORDED_MAX`] entries and as many invocations as may run at once.
     /// Errors: they are not durable. The run ends, and nothing more is recorded.
-    fn record<'a>(&'a self, results: &'a [TaskResult]) -> BoxFuture<'a, io::Result<()>>;
+    fn record<'a>(&'a self, entries: &'a [Entry]) -> BoxFuture<'a, io::Result<()>>;
 }
 
 /// Why a run cannot go on. Tasks in flight have no result, and run again when the job is started again.
@@ -116,13 +118,13 @@ struct Done {
     ignored: u64,
 }
 
-/// Results that are being recorded.
-type Recording = BoxFuture<'static, (io::Result<()>, Vec<TaskResult>)>;
+/// Entries that are being recorded.
+type Recording = BoxFuture<'static, (io::Result<()>, Vec<Entry>)>;
 
 impl Runner {
-    /// A runner for the tasks that have no recorded result in `states`.
-    pub fn new(parts: Parts, states: TaskStates, limits: Limits) -> Self {
-        let decisions = Decisions::new(states, limits);
+    /// A runner for the tasks that have no result in `past`.
+    pub fn new(parts: Parts, past: Past, limits: Limits) -> Self {
+        let decisions = Decisions::new(past, limits);
         let progress = watch::Sender::new(decisions.progress());
         Self {
             call: Arc::new(parts.call),
@@ -181,9 +183,7 @@ impl Runner {
                 (result, recorded) = finished(&mut recording) => {
                     recording = None;
                     result.map_err(RunError::Results)?;
-                    let count = |of| recorded.iter().filter(|result| result.succeeded == of).count();
-                    let count = |of| u64::try_from(count(of)).unwrap_or(u64::MAX);
-                    self.decisions.recorded(count(true), count(false));
+                    self.decisions.recorded(&recorded);
                 }
                 () = alarm.rings() => {}
                 changed = stop.changed(), if is_heard => is_heard = changed.is_ok(),
@@ -207,15 +207,15 @@ impl Runner {
     fn take(&mut self, done: Result<Done, JoinError>, group: &mut Group) -> Result<(), RunError> {
         let Done { of, verdict, ignored } = done.map_err(RunError::Ended)?;
         let now = self.clock.monotonic();
-        if let Some(result) = self.decisions.ended(of, verdict, ignored, now, &*self.random) {
-            group.add(result, now);
+        if let Some(entry) = self.decisions.ended(of, verdict, ignored, now, &*self.random) {
+            group.add(entry, now);
         }
         Ok(())
     }
 
-    fn record(&self, results: Vec<TaskResult>) -> Recording {
-        let keeper = Arc::clone(&self.results);
-        Box::pin(async move { (keeper.record(&results).await, results) })
+    fn record(&self, entries: Vec<Entry>) -> Recording {
+        let results = Arc::clone(&self.results);
+        Box::pin(async move { (results.record(&entries).await, entries) })
     }
 
     fn publish(&self) {
@@ -224,7 +224,7 @@ impl Runner {
     }
 }
 
-async fn finished(recording: &mut Option<Recording>) -> (io::Result<()>, Vec<TaskResult>) {
+async fn finished(recording: &mut Option<Recording>) -> (io::Result<()>, Vec<Entry>) {
     match recording {
         Some(recording) => recording.await,
         None => pending().await,
@@ -249,34 +249,34 @@ async fn try_once(handler: Arc<dyn Handler>, call: Arc<JobCall>, of: Try, task: 
     Done { of, verdict, ignored }
 }
 
-/// Results that the next sync covers.
+/// Entries that the next sync covers.
 #[derive(Debug, Default)]
 struct Group {
-    results: Vec<TaskResult>,
+    entries: Vec<Entry>,
     /// When the first of them came.
     since: Duration,
 }
 
 impl Group {
-    fn add(&mut self, result: TaskResult, now: Duration) {
-        if self.results.is_empty() {
+    fn add(&mut self, entry: Entry, now: Duration) {
+        if self.entries.is_empty() {
             self.since = now;
         }
-        self.results.push(result);
+        self.entries.push(entry);
     }
 
     fn due(&self) -> Option<Duration> {
-        (!self.results.is_empty()).then(|| self.since.saturating_add(SYNC_EVERY))
+        (!self.entries.is_empty()).then(|| self.since.saturating_add(SYNC_EVERY))
     }
 
     /// With nothing in flight, nothing is worth waiting for.
     fn is_due(&self, now: Duration, is_idle: bool) -> bool {
-        let is_full = self.results.len() >= SYNC_AFTER;
+        let is_full = self.entries.len() >= SYNC_AFTER;
         self.due().is_some_and(|due| is_full || is_idle || due <= now)
     }
 
-    fn take(&mut self) -> Vec<TaskResult> {
-        std::mem::take(&mut self.results)
+    fn take(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
     }
 }
 

@@ -10,8 +10,8 @@ use super::*;
 use crate::destinations::class::Class;
 use crate::jobs::handlers::{Ended, Failure, FailureKind, Refusal};
 use crate::jobs::invocation::{Invocation, Schema};
+use crate::jobs::task::TaskResult;
 use crate::jobs::task_id::read_task_id;
-use crate::jobs::task_states::TaskState;
 use crate::jobs::threshold::Threshold;
 use crate::lock::lock;
 use crate::runtime::SystemRandom;
@@ -47,19 +47,19 @@ impl Rows for Manifest {
 /// Results in memory. A permit is needed for each group.
 #[derive(Debug)]
 struct Ledger {
-    kept: Mutex<Vec<TaskResult>>,
+    kept: Mutex<Vec<Entry>>,
     groups: Semaphore,
     breaks: bool,
 }
 
 impl Results for Ledger {
-    fn record<'a>(&'a self, results: &'a [TaskResult]) -> BoxFuture<'a, io::Result<()>> {
+    fn record<'a>(&'a self, entries: &'a [Entry]) -> BoxFuture<'a, io::Result<()>> {
         Box::pin(async move {
             self.groups.acquire().await.unwrap().forget();
             if self.breaks {
                 return Err(io::Error::other("the disk is full"));
             }
-            lock(&self.kept).extend_from_slice(results);
+            lock(&self.kept).extend_from_slice(entries);
             Ok(())
         })
     }
@@ -156,7 +156,7 @@ impl Bench {
             clock: Arc::new(Simulated(Instant::now())),
             random: Arc::new(SystemRandom),
         };
-        let runner = Runner::new(parts, TaskStates::new(rows).unwrap(), limits);
+        let runner = Runner::new(parts, Past::new(rows).unwrap(), limits);
         Self { runner, handler, ledger, stop: watch::Sender::new(false) }
     }
 
@@ -166,10 +166,12 @@ impl Bench {
 
     /// The results by row. Each row has one.
     fn results(&self) -> BTreeMap<u64, TaskResult> {
-        let kept = lock(&self.ledger.kept).clone();
-        let number = kept.len();
-        let by_row: BTreeMap<u64, TaskResult> = kept.into_iter().map(|result| (result.row, result)).collect();
-        assert_eq!(by_row.len(), number, "a row has two results");
+        let mut by_row = BTreeMap::new();
+        for entry in lock(&self.ledger.kept).iter() {
+            if let Entry::Result(result) = entry {
+                assert_eq!(by_row.insert(result.row, result.clone()), None, "row {} twice", result.row);
+            }
+        }
         by_row
     }
 }
@@ -204,6 +206,9 @@ async fn every_row_has_one_result_whatever_the_handler_does() {
     assert_eq!((results[&2].message.as_str(), results[&2].http_status), ("Succeeded", Some(200)));
     let tries = lock(&bench.handler.tries).clone();
     assert_eq!([10, 1, 2, 3, 4, 6].map(|row| tries[&row]), [3, 6, 6, 20, 1, 2]);
+    let spent =
+        lock(&bench.ledger.kept).iter().filter(|entry| matches!(entry, Entry::Tried { row: 1, .. })).count();
+    assert_eq!(spent, 5, "each try but the last is recorded");
     assert!(bench.handler.most_running.load(Ordering::SeqCst) <= 50);
     let progress = *bench.runner.progress().borrow();
     let expected =
@@ -316,11 +321,11 @@ async fn rows_that_are_missing_end_the_run() {
 #[tokio::test(start_paused = true)]
 async fn only_rows_without_a_recorded_result_run() {
     let mut bench = Bench::new(100, some(3), |_, _| Act::Answer("Succeeded"));
-    let mut states = TaskStates::new(100).unwrap();
+    let mut past = Past::new(100).unwrap();
     for row in (0..100).filter(|row| row % 7 != 3) {
-        states.set(row, if row % 2 == 0 { TaskState::Succeeded } else { TaskState::Failed });
+        assert!(past.result(row, row % 2 == 0));
     }
-    bench.runner.decisions = Decisions::new(states, some(3));
+    bench.runner.decisions = Decisions::new(past, some(3));
     assert_eq!(bench.run().await.unwrap(), End::Complete);
     assert!(bench.results().keys().copied().eq((0..100).filter(|row| row % 7 == 3)));
 }

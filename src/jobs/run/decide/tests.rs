@@ -58,7 +58,7 @@ fn at(ms: u64) -> Duration {
 }
 
 fn job(rows: u64, limits: Limits) -> Decisions {
-    Decisions::new(TaskStates::new(rows).unwrap(), limits)
+    Decisions::new(Past::new(rows).unwrap(), limits)
 }
 
 fn start(decisions: &mut Decisions, now: Duration) -> Try {
@@ -69,11 +69,12 @@ fn start(decisions: &mut Decisions, now: Duration) -> Try {
 }
 
 fn end(decisions: &mut Decisions, of: Try, verdict: Verdict, now: Duration) -> Option<TaskResult> {
-    let result = decisions.ended(of, verdict, 0, now, &Seeded::new(1));
-    if let Some(result) = &result {
-        decisions.recorded(u64::from(result.succeeded), u64::from(!result.succeeded));
+    let entry = decisions.ended(of, verdict, 0, now, &Seeded::new(1));
+    decisions.recorded(entry.as_slice());
+    match entry {
+        Some(Entry::Result(result)) => Some(result),
+        Some(Entry::Tried { .. }) | None => None,
     }
-    result
 }
 
 /// Runs tasks one after the other, the first `failing` of them to a failure, until the job ends or waits.
@@ -199,13 +200,15 @@ fn no_new_task_starts_while_too_many_wait() {
 #[test]
 fn no_task_starts_while_too_many_results_are_not_durable() {
     let mut decisions = job(20_000, Limits { concurrency: 1, ..Limits::default() });
+    let mut entries = Vec::new();
     for _ in 0..UNRECORDED_MAX {
         let of = start(&mut decisions, at(0));
-        decisions.ended(of, succeeded(), 0, at(0), &Seeded::new(1));
+        let verdict = if of.row % 2 == 0 { succeeded() } else { temporary() };
+        entries.extend(decisions.ended(of, verdict, 0, at(0), &Seeded::new(1)));
     }
     assert_eq!(decisions.next(at(0)), Next::Wait(None));
     assert_eq!(decisions.progress().succeeded, 0, "a task is counted after its sync");
-    decisions.recorded(1, 0);
+    decisions.recorded(&entries[..1]);
     assert_eq!((start(&mut decisions, at(0)).attempt, decisions.progress().succeeded), (1, 1));
 }
 
@@ -243,12 +246,24 @@ fn a_missing_right_ends_the_job_and_gives_no_result() {
 
 #[test]
 fn a_job_that_had_failed_starts_nothing_when_it_is_started_again() {
-    let mut states = TaskStates::new(2_000).unwrap();
+    let mut past = Past::new(2_000).unwrap();
     for row in 0..1_000 {
-        states.set(row, if row < 501 { TaskState::Failed } else { TaskState::Succeeded });
+        assert!(past.result(row, row >= 501));
     }
-    let mut decisions = Decisions::new(states, Limits::default());
+    let mut decisions = Decisions::new(past, Limits::default());
     assert_eq!(decisions.next(at(0)), Next::Ended(End::TooManyFailed { executed: 1_000, failed: 501 }));
+}
+
+#[test]
+fn tries_before_a_restart_count() {
+    let limits = Limits { max_attempts: 3, ..Limits::default() };
+    let mut past = Past::new(3).unwrap();
+    assert!(past.tried(1, 2) && past.tried(2, 7));
+    let mut decisions = Decisions::new(past, limits);
+    let tries = [0, 1, 2].map(|_| start(&mut decisions, at(0)));
+    assert_eq!(tries.map(|of| (of.row, of.attempt)), [(0, 1), (1, 3), (2, 8)]);
+    let results = tries.map(|of| end(&mut decisions, of, temporary(), at(0)).is_some());
+    assert_eq!(results, [false, true, true], "the last try of a task gives its result");
 }
 
 /// One job of the model: it is stopped, killed and started again, and its handler does anything.
@@ -263,17 +278,20 @@ fn model(seed: u64) {
     };
     // What a crash leaves: the results that a sync has covered.
     let mut durable: BTreeMap<u64, bool> = BTreeMap::new();
+    let mut tried: BTreeMap<u64, u32> = BTreeMap::new();
     let mut now = at(0);
     for life in 0.. {
         assert!(life < 10_000, "seed {seed}: the job does not end");
-        let mut states = TaskStates::new(rows).unwrap();
-        for (row, succeeded) in &durable {
-            let state = if *succeeded { TaskState::Succeeded } else { TaskState::Failed };
-            assert!(states.set(*row, state), "seed {seed}");
+        let mut past = Past::new(rows).unwrap();
+        for (row, tries) in &tried {
+            assert!(past.tried(*row, *tries), "seed {seed}");
         }
-        let mut decisions = Decisions::new(states, limits);
+        for (row, succeeded) in &durable {
+            assert!(past.result(*row, *succeeded), "seed {seed}");
+        }
+        let mut decisions = Decisions::new(past, limits);
         let mut running: Vec<Try> = Vec::new();
-        let mut written: Vec<TaskResult> = Vec::new();
+        let mut written: Vec<Entry> = Vec::new();
         let ended = loop {
             if random.below(200) == 0 {
                 break None; // kill -9: what is running and written is lost.
@@ -320,9 +338,21 @@ fn model(seed: u64) {
                     };
                     written.extend(decisions.ended(of, verdict, 0, now, &random));
                 } else if !written.is_empty() {
-                    for TaskResult { row, succeeded, .. } in written.drain(..) {
-                        assert_eq!(durable.insert(row, succeeded), None, "seed {seed}: row {row} twice");
-                        decisions.recorded(u64::from(succeeded), u64::from(!succeeded));
+                    decisions.recorded(&written);
+                    for entry in written.drain(..) {
+                        match entry {
+                            Entry::Result(TaskResult { row, succeeded, .. }) => {
+                                assert_eq!(
+                                    durable.insert(row, succeeded),
+                                    None,
+                                    "seed {seed}: row {row} twice"
+                                );
+                            }
+                            Entry::Tried { row, tries, .. } => {
+                                let before = tried.insert(row, tries).unwrap_or(0);
+                                assert_eq!(tries, before + 1, "seed {seed}: row {row}");
+                            }
+                        }
                     }
                     let progress = decisions.progress();
                     let recorded = u64::try_from(durable.len()).unwrap();
