@@ -5,7 +5,7 @@
 
 pub mod decide;
 pub mod past;
-mod row_reader;
+mod rows_ahead;
 mod throttle;
 pub mod verdict;
 
@@ -13,22 +13,24 @@ use std::fmt;
 use std::future::pending;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::coop::consume_budget;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Sleep, sleep};
 
 use self::decide::{Decisions, End, Entry, Limits, Next, Progress, Try};
 use self::past::Past;
-use self::row_reader::RowReader;
+use self::rows_ahead::{ROWS_AT_ONCE, RowsAhead};
 use self::verdict::{Told, Verdict, verdict};
 use crate::boxed_future::BoxFuture;
 use crate::jobs::answer::Expected;
 use crate::jobs::handlers::Handler;
 use crate::jobs::invocation::{JobCall, new_invocation_id};
 use crate::jobs::task::Task;
+use crate::lock::lock;
 use crate::random::Random;
 use crate::tasks::caught;
 use crate::time::Clock;
@@ -101,21 +103,32 @@ pub struct Parts {
 /// The runner of one job.
 #[derive(Debug)]
 pub struct Runner {
-    call: Arc<JobCall>,
-    handler: Arc<dyn Handler>,
-    rows: RowReader,
+    rows: Arc<dyn Rows>,
     results: Arc<dyn Results>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    decisions: Decisions,
+    shared: Arc<Shared>,
     progress: watch::Sender<Progress>,
 }
 
-/// A try that has ended.
-struct Done {
-    of: Try,
-    verdict: Verdict,
-    ignored: u64,
+/// What a runner shares with its workers. A worker runs one try after the other: going through the runner after each
+/// would cost a third of the rate of a handler behind HTTP.
+#[derive(Debug)]
+struct Shared {
+    call: JobCall,
+    handler: Arc<dyn Handler>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    core: Mutex<Core>,
+    /// The runner has something to do: a group has begun or is full, or rows are to be read.
+    woken: Notify,
+}
+
+#[derive(Debug)]
+struct Core {
+    decisions: Decisions,
+    ahead: RowsAhead,
+    group: Group,
+    /// Tries that were started, and whose rows have to be read first.
+    unread: Vec<Try>,
 }
 
 /// Entries that are being recorded.
@@ -124,18 +137,12 @@ type Recording = BoxFuture<'static, (io::Result<()>, Vec<Entry>)>;
 impl Runner {
     /// A runner for the tasks that have no result in `past`.
     pub fn new(parts: Parts, past: Past, limits: Limits) -> Self {
+        let Parts { call, handler, rows, results, clock, random } = parts;
         let decisions = Decisions::new(past, limits);
         let progress = watch::Sender::new(decisions.progress());
-        Self {
-            call: Arc::new(parts.call),
-            handler: parts.handler,
-            rows: RowReader::new(parts.rows),
-            results: parts.results,
-            clock: parts.clock,
-            random: parts.random,
-            decisions,
-            progress,
-        }
+        let core = Core { decisions, ahead: RowsAhead::default(), group: Group::default(), unread: Vec::new() };
+        let shared = Shared { call, handler, clock, random, core: Mutex::new(core), woken: Notify::new() };
+        Self { rows, results, shared: Arc::new(shared), progress }
     }
 
     /// How far the job is, now and after each change.
@@ -144,21 +151,22 @@ impl Runner {
     }
 
     /// Runs until the job has ended or `stop` is true; tasks in flight then end first. After [`End::Stopped`] it may be
-    /// called again: tasks keep their tries. Not cancel-safe: dropped half-way, it ends the invocations in flight.
+    /// called again: tasks keep their tries. Not cancel-safe: dropped half-way, it ends the invocations in flight, and
+    /// may not be called again.
     /// Errors: rows cannot be read, or results not recorded. The job then goes on from the recorded results, with a new
     /// runner.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<End, RunError> {
-        self.decisions.go_on();
-        let mut flight = JoinSet::new();
-        let mut group = Group::default();
+        let shared = Arc::clone(&self.shared);
+        lock(&shared.core).decisions.go_on();
+        let mut workers = JoinSet::new();
         let mut recording: Option<Recording> = None;
         let mut alarm = Alarm::default();
         let mut is_heard = true;
         loop {
             if *stop.borrow_and_update() {
-                self.decisions.stop();
+                lock(&shared.core).decisions.stop();
             }
-            let wake = match self.start_tries(&mut flight).await? {
+            let wake = match self.start_workers(&mut workers).await? {
                 Next::Ended(end) => {
                     self.publish();
                     return Ok(end);
@@ -166,24 +174,29 @@ impl Runner {
                 Next::Start(_) => None,
                 Next::Wait(until) => until,
             };
-            let now = self.clock.monotonic();
-            if recording.is_none() && group.is_due(now, flight.is_empty()) {
-                recording = Some(self.record(group.take()));
-            }
+            let now = shared.clock.monotonic();
+            let group_due = {
+                let mut core = lock(&shared.core);
+                let is_idle = core.decisions.progress().in_flight == 0;
+                if recording.is_none() && core.group.is_due(now, is_idle) {
+                    recording = Some(self.record(core.group.take()));
+                }
+                core.group.due().filter(|_| recording.is_none())
+            };
             self.publish();
-            let group_due = group.due().filter(|_| recording.is_none());
             alarm.set([wake, group_due].into_iter().flatten().min(), now);
             tokio::select! {
-                Some(done) = flight.join_next() => {
-                    self.take(done, &mut group)?;
-                    while let Some(done) = flight.try_join_next() {
-                        self.take(done, &mut group)?;
+                Some(ended) = workers.join_next() => {
+                    ended.map_err(RunError::Ended)?;
+                    while let Some(ended) = workers.try_join_next() {
+                        ended.map_err(RunError::Ended)?;
                     }
                 }
+                () = shared.woken.notified() => {}
                 (result, recorded) = finished(&mut recording) => {
                     recording = None;
                     result.map_err(RunError::Results)?;
-                    self.decisions.recorded(&recorded);
+                    lock(&shared.core).decisions.recorded(&recorded);
                 }
                 () = alarm.rings() => {}
                 changed = stop.changed(), if is_heard => is_heard = changed.is_ok(),
@@ -191,26 +204,47 @@ impl Runner {
         }
     }
 
-    /// Starts what may start now, and says what follows.
-    async fn start_tries(&mut self, flight: &mut JoinSet<Done>) -> Result<Next, RunError> {
+    /// Starts a worker for each try that may start now, and says what follows.
+    async fn start_workers(&self, workers: &mut JoinSet<()>) -> Result<Next, RunError> {
         loop {
-            let of = match self.decisions.next(self.clock.monotonic()) {
-                Next::Start(of) => of,
-                other => return Ok(other),
+            let wanted = lock(&self.shared.core).ahead.wanted();
+            if let Some(first) = wanted {
+                let tasks = self.read(first, ROWS_AT_ONCE).await?;
+                lock(&self.shared.core).ahead.add(first, tasks);
+            }
+            let (of, task) = {
+                let mut core = lock(&self.shared.core);
+                let of = match core.unread.pop() {
+                    Some(of) => of,
+                    None => match core.decisions.next(self.shared.clock.monotonic()) {
+                        Next::Start(of) => of,
+                        other => return Ok(other),
+                    },
+                };
+                (of, core.ahead.take(of.row))
             };
-            let task = self.rows.task(of.row).await?;
-            let id = new_invocation_id(&*self.random);
-            flight.spawn(try_once(Arc::clone(&self.handler), Arc::clone(&self.call), of, task, id));
+            let task = match task {
+                Some(task) => task,
+                None => self.task(of.row).await?,
+            };
+            workers.spawn(work(Arc::clone(&self.shared), of, task));
         }
     }
 
-    fn take(&mut self, done: Result<Done, JoinError>, group: &mut Group) -> Result<(), RunError> {
-        let Done { of, verdict, ignored } = done.map_err(RunError::Ended)?;
-        let now = self.clock.monotonic();
-        if let Some(entry) = self.decisions.ended(of, verdict, ignored, now, &*self.random) {
-            group.add(entry, now);
+    /// The task on a row that was not read ahead.
+    async fn task(&self, row: u64) -> Result<Task, RunError> {
+        let is_new = lock(&self.shared.core).ahead.is_new(row);
+        let tasks = self.read(row, if is_new { ROWS_AT_ONCE } else { 1 }).await?;
+        if !is_new {
+            return tasks.into_iter().next().ok_or(RunError::NoRow { row });
         }
-        Ok(())
+        let mut core = lock(&self.shared.core);
+        core.ahead.add(row, tasks);
+        core.ahead.take(row).ok_or(RunError::NoRow { row })
+    }
+
+    async fn read(&self, row: u64, most: usize) -> Result<Vec<Task>, RunError> {
+        self.rows.read(row, most).await.map_err(|cause| RunError::Rows { row, cause })
     }
 
     fn record(&self, entries: Vec<Entry>) -> Recording {
@@ -219,8 +253,54 @@ impl Runner {
     }
 
     fn publish(&self) {
-        let now = self.decisions.progress();
+        let now = lock(&self.shared.core).decisions.progress();
         self.progress.send_if_modified(|before| std::mem::replace(before, now) != now);
+    }
+}
+
+/// Runs a try, and then others as long as some may start whose rows were read.
+async fn work(shared: Arc<Shared>, of: Try, task: Task) {
+    let mut next = Some((of, task));
+    while let Some((of, task)) = next {
+        let (verdict, ignored) = shared.try_once(of, &task).await;
+        next = shared.ended(of, verdict, ignored);
+        // A handler may answer without ever waiting: others must have their turn.
+        consume_budget().await;
+    }
+}
+
+impl Shared {
+    /// One try of one task. A handler that panics fails the try, not the job.
+    async fn try_once(&self, of: Try, task: &Task) -> (Verdict, u64) {
+        let invocation = match self.call.invocation(of.row, task, new_invocation_id(&*self.random)) {
+            Ok(invocation) => invocation,
+            Err(error) => return (Verdict::Final(Told::failed(None, error.to_string())), 0),
+        };
+        let Ok(ended) = caught(self.handler.invoke(&invocation)).await else {
+            return (Verdict::Temporary(Told::failed(None, PANICKED.to_owned())), 0);
+        };
+        let (invocation_id, task_id) = (&*invocation.id, &*invocation.task_id);
+        verdict(ended, Expected { schema: self.call.schema, invocation_id, task_id })
+    }
+
+    /// A try has ended. Gives the next one for the same worker; `None` if the runner has to look.
+    fn ended(&self, of: Try, verdict: Verdict, ignored: u64) -> Option<(Try, Task)> {
+        let now = self.clock.monotonic();
+        let mut core = lock(&self.core);
+        if let Some(entry) = core.decisions.ended(of, verdict, ignored, now, &*self.random)
+            && core.group.add(entry, now)
+        {
+            self.woken.notify_one();
+        }
+        let Next::Start(of) = core.decisions.next(now) else { return None };
+        let task = core.ahead.take(of.row);
+        if core.ahead.wanted().is_some() {
+            self.woken.notify_one();
+        }
+        if task.is_none() {
+            core.unread.push(of);
+        }
+        task.map(|task| (of, task))
     }
 }
 
@@ -229,24 +309,6 @@ async fn finished(recording: &mut Option<Recording>) -> (io::Result<()>, Vec<Ent
         Some(recording) => recording.await,
         None => pending().await,
     }
-}
-
-/// One try of one task. A handler that panics fails the try, not the job.
-async fn try_once(handler: Arc<dyn Handler>, call: Arc<JobCall>, of: Try, task: Task, id: String) -> Done {
-    let invocation = match call.invocation(of.row, &task, id) {
-        Ok(invocation) => invocation,
-        Err(error) => {
-            let verdict = Verdict::Final(Told::failed(None, error.to_string()));
-            return Done { of, verdict, ignored: 0 };
-        }
-    };
-    let Ok(ended) = caught(handler.invoke(&invocation)).await else {
-        let verdict = Verdict::Temporary(Told::failed(None, PANICKED.to_owned()));
-        return Done { of, verdict, ignored: 0 };
-    };
-    let (invocation_id, task_id) = (&*invocation.id, &*invocation.task_id);
-    let (verdict, ignored) = verdict(ended, Expected { schema: call.schema, invocation_id, task_id });
-    Done { of, verdict, ignored }
 }
 
 /// Entries that the next sync covers.
@@ -258,11 +320,13 @@ struct Group {
 }
 
 impl Group {
-    fn add(&mut self, entry: Entry, now: Duration) {
+    /// Adds an entry. True: the runner has to know, because the group has begun or is full.
+    fn add(&mut self, entry: Entry, now: Duration) -> bool {
         if self.entries.is_empty() {
             self.since = now;
         }
         self.entries.push(entry);
+        matches!(self.entries.len(), 1 | SYNC_AFTER)
     }
 
     fn due(&self) -> Option<Duration> {

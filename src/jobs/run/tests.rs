@@ -311,7 +311,7 @@ async fn a_failed_sync_ends_the_run() {
 #[tokio::test(start_paused = true)]
 async fn rows_that_are_missing_end_the_run() {
     let mut bench = Bench::new(10, some(3), |_, _| Act::Answer("Succeeded"));
-    bench.runner.rows = RowReader::new(Arc::new(Manifest(9)));
+    bench.runner.rows = Arc::new(Manifest(9));
     assert_eq!(
         bench.run().await.unwrap_err().to_string(),
         "the manifest's copy has no row 10: it is damaged, so make a new job"
@@ -325,7 +325,7 @@ async fn only_rows_without_a_recorded_result_run() {
     for row in (0..100).filter(|row| row % 7 != 3) {
         assert!(past.result(row, row % 2 == 0));
     }
-    bench.runner.decisions = Decisions::new(past, some(3));
+    lock(&bench.runner.shared.core).decisions = Decisions::new(past, some(3));
     assert_eq!(bench.run().await.unwrap(), End::Complete);
     assert!(bench.results().keys().copied().eq((0..100).filter(|row| row % 7 == 3)));
 }
