@@ -203,7 +203,7 @@ fn no_task_starts_while_too_many_results_are_not_durable() {
     let mut entries = Vec::new();
     for _ in 0..UNRECORDED_MAX {
         let of = start(&mut decisions, at(0));
-        let verdict = if of.row % 2 == 0 { succeeded() } else { temporary() };
+        let verdict = if of.row.is_multiple_of(2) { succeeded() } else { temporary() };
         entries.extend(decisions.ended(of, verdict, 0, at(0), &Seeded::new(1)));
     }
     assert_eq!(decisions.next(at(0)), Next::Wait(None));
