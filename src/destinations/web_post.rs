@@ -141,19 +141,24 @@ pub(super) fn class_of_broken(error: &(dyn Error + 'static)) -> Class {
 /// what happened.
 async fn read(body: Incoming, most: usize) -> Result<(Bytes, bool), String> {
     let mut body = Limited::new(body, most);
-    let mut read = Vec::new();
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => {
-                if let Some(data) = frame.data_ref() {
-                    read.extend_from_slice(data);
+    // Most answers are one piece, which is not copied.
+    let (mut first, mut read) = (Bytes::new(), Vec::new());
+    let is_whole = loop {
+        match body.frame().await {
+            None => break true,
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if first.is_empty() && read.is_empty() => first = data,
+                Ok(data) => {
+                    read.extend_from_slice(&std::mem::take(&mut first));
+                    read.extend_from_slice(&data);
                 }
-            }
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => return Ok((read.into(), false)),
-            Err(error) => return Err(with_causes(&*error)),
+                Err(_trailers) => {}
+            },
+            Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => break false,
+            Some(Err(error)) => return Err(with_causes(&*error)),
         }
-    }
-    Ok((read.into(), true))
+    };
+    Ok((if read.is_empty() { first } else { read.into() }, is_whole))
 }
 
 fn answered(to: &str, answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
