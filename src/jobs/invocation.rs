@@ -149,7 +149,8 @@ impl JobCall {
     }
 }
 
-/// The arguments of a job with those of a task over them: a value replaces that of the same name, in its place.
+/// The arguments of a job with those of a task over them: a value replaces that of the same name, in its
+/// place.
 fn laid_over<'a>(
     of_job: &'a [(String, String)],
     of_task: &'a [(String, String)],

@@ -11,9 +11,9 @@ use crate::time::whole_millis;
 /// The wait after the n-th try: 2^n s less up to a half of it, at most five minutes.
 pub const REDRIVES: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(300) };
 
-/// Tasks that may wait for a redrive at once: 24 bytes each, 2.4 MB. At the bound no task starts for the first
-/// time until a redrive has started, so a job whose function fails for a while keeps its pace to that of its
-/// redrives instead of its memory growing with the manifest.
+/// Tasks that may wait for a redrive at once: 24 bytes each, 2.4 MB. At the bound no task starts for the
+/// first time until a redrive has started, so a job whose function fails for a while keeps its pace to that
+/// of its redrives instead of its memory growing with the manifest.
 pub const WAITING_MAX: usize = 100_000;
 
 /// A task that is due for a try.

@@ -47,7 +47,8 @@ pub struct TaskStates {
 debug_fields!(TaskStates { rows, in_flight, succeeded, failed });
 
 impl TaskStates {
-    /// The states of so many tasks, all waiting. `None`: they do not fit into the memory that can be addressed.
+    /// The states of so many tasks, all waiting. `None`: they do not fit into the memory that can be
+    /// addressed.
     pub fn new(rows: u64) -> Option<Self> {
         let bytes = vec![0; usize::try_from(rows.div_ceil(4)).ok()?];
         Some(Self { bytes, rows, in_flight: 0, succeeded: 0, failed: 0 })
@@ -84,8 +85,8 @@ impl TaskStates {
         Some(TaskState::of_bits(self.bytes.get(byte)? >> shift))
     }
 
-    /// Changes the state of the task on this row. False, and nothing is changed: the row does not exist, or its
-    /// task has a final result, which never changes.
+    /// Changes the state of the task on this row. False, and nothing is changed: the row does not exist, or
+    /// its task has a final result, which never changes.
     pub fn set(&mut self, row: u64, state: TaskState) -> bool {
         let Some(((byte, shift), before)) = self.place(row).zip(self.get(row)) else { return false };
         if matches!(before, TaskState::Succeeded | TaskState::Failed) {

@@ -1,7 +1,7 @@
 //! `cmd:PROG ARGS`: programs that read one request a line and write one answer a line.
 //!
-//! A pool keeps at most `concurrency` programs. One that dies, passes the timeout or writes too long a line is killed,
-//! and the next request starts another. All are killed when the pool is dropped.
+//! A pool keeps at most `concurrency` programs. One that dies, passes the timeout or writes too long a line
+//! is killed, and the next request starts another. All are killed when the pool is dropped.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -21,8 +21,8 @@ use crate::jobs::invocation::Invocation;
 use crate::lock::lock;
 use crate::words::outside_text;
 
-/// Answers of earlier requests that are left out before a program is replaced. Each was written after another one for
-/// the same request.
+/// Answers of earlier requests that are left out before a program is replaced. Each was written after another
+/// one for the same request.
 const REPEATED_MAX: u32 = 16;
 
 /// Why a command cannot be used. All of it is wrong usage.
@@ -66,8 +66,9 @@ struct Idle {
 }
 
 impl CommandHandler {
-    /// A pool of at most `concurrency` programs for the text after `cmd:`, each of whose answers is waited for as long
-    /// as `timeout`. `said` gets the lines of their standard error. It starts the first program, within a runtime.
+    /// A pool of at most `concurrency` programs for the text after `cmd:`, each of whose answers is waited
+    /// for as long as `timeout`. `said` gets the lines of their standard error. It starts the first program,
+    /// within a runtime.
     /// Errors: the text names no program, or it cannot be started.
     pub fn start(
         text: &str,
@@ -127,8 +128,8 @@ impl CommandHandler {
         }
     }
 
-    /// The program's answer. An answer to its last request, which it had answered before, is left out: it would be taken
-    /// for that of this request.
+    /// The program's answer. An answer to its last request, which it had answered before, is left out: it
+    /// would be taken for that of this request.
     async fn answer(
         &self,
         process: &mut Process,

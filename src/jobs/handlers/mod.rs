@@ -1,7 +1,7 @@
 //! What runs a job's function on one object, and how one invocation ends.
 //!
-//! A handler sends one request and waits for its answer. It does not retry and decides nothing: what follows from an
-//! end is decided by `run`.
+//! A handler sends one request and waits for its answer. It does not retry and decides nothing: what follows
+//! from an end is decided by `run`.
 
 pub mod command;
 #[cfg(feature = "lambda")]

@@ -33,7 +33,8 @@ pub(super) enum NoLine {
 
 /// A running program. Dropping it kills the program and what it started in its process group.
 pub(super) struct Process {
-    // It is dropped first: as long as the program is not waited for, the id of its group belongs to nobody else.
+    // It is dropped first: as long as the program is not waited for, the id of its group belongs to nobody
+    // else.
     group: Group,
     child: Child,
     input: ChildStdin,
@@ -66,8 +67,8 @@ impl Process {
         Ok(Self { group, child, input, output: BufReader::new(output), _errors: passing })
     }
 
-    /// Writes a line and reads one of at most `most` bytes, without its end. After an error the program cannot be used
-    /// again, nor after this was dropped half-way.
+    /// Writes a line and reads one of at most `most` bytes, without its end. After an error the program
+    /// cannot be used again, nor after this was dropped half-way.
     pub(super) async fn exchange(&mut self, line: &[u8], most: usize) -> Result<Bytes, NoLine> {
         let mut whole = Vec::with_capacity(line.len() + 1);
         whole.extend_from_slice(line);
@@ -164,7 +165,8 @@ async fn read_line(input: &mut (impl AsyncBufRead + Unpin), most: usize) -> io::
     }
 }
 
-/// Passes on a program's standard error by line until it ends. A program that says much never waits for a reader.
+/// Passes on a program's standard error by line until it ends. A program that says much never waits for a
+/// reader.
 async fn pass_on(errors: ChildStderr, said: Said) {
     let mut errors = BufReader::new(errors);
     let mut line = Vec::new();

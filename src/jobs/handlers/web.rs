@@ -20,7 +20,8 @@ pub struct WebHandler {
 debug_fields!(WebHandler { post });
 
 impl WebHandler {
-    /// Certificates are checked against those that the system trusts. Answers are waited for as long as `timeout`.
+    /// Certificates are checked against those that the system trusts. Answers are waited for as long as
+    /// `timeout`.
     /// Errors: the system's trusted certificates cannot be read.
     pub fn new(to: String, timeout: Duration) -> io::Result<Self> {
         let post = WebPost::to_address(&to, timeout)?;
@@ -36,8 +37,8 @@ impl Handler for WebHandler {
     }
 }
 
-/// What a post means for a task. A status says something about the task, not about the job: an endpoint may not know
-/// one object and take the next.
+/// What a post means for a task. A status says something about the task, not about the job: an endpoint may
+/// not know one object and take the next.
 fn ended(posted: Posted) -> Ended {
     let Posted { invoked, status, body } = posted;
     let failure = match (invoked.result, status, body) {

@@ -1,4 +1,5 @@
-//! What a job does next, and what the end of an invocation changes. Pure: time and chance come in, decisions go out.
+//! What a job does next, and what the end of an invocation changes. Pure: time and chance come in, decisions
+//! go out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::jobs::task_states::{TaskState, TaskStates};
 use crate::jobs::threshold::Threshold;
 use crate::random::Random;
 
-/// Entries that may wait for the sync that covers them. At the bound no task starts: each has a message of up to 1 KiB.
+/// Entries that may wait for the sync that covers them. At the bound no task starts: each has a message of up
+/// to 1 KiB.
 pub const UNRECORDED_MAX: usize = 8_192;
 
 /// The limits of a job.

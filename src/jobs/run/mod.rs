@@ -1,7 +1,8 @@
 //! The run of one job: rows in, invocations under way, results out.
 //!
-//! [`decide`] says what to do next and what an end changes; [`verdict`] says what an end means. [`Runner`] does it: it
-//! reads rows, keeps invocations in flight, waits, and records results in groups, each of which one sync covers.
+//! [`decide`] says what to do next and what an end changes; [`verdict`] says what an end means. [`Runner`]
+//! does it: it reads rows, keeps invocations in flight, waits, and records results in groups, each of which
+//! one sync covers.
 
 pub mod decide;
 pub mod past;
@@ -44,15 +45,16 @@ const PANICKED: &str = "the handler failed by a fault of this program: see its l
 
 /// The rows of a job's manifest.
 pub trait Rows: Send + Sync + fmt::Debug {
-    /// The tasks of the rows from `first` (counted from 0) on, in order: at most `most`, and fewer only at the end.
+    /// The tasks of the rows from `first` (counted from 0) on, in order: at most `most`, and fewer only at
+    /// the end.
     /// Errors: the copy of the manifest cannot be read or is damaged.
     fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Vec<Task>>>;
 }
 
 /// Where results and spent tries are kept.
 pub trait Results: Send + Sync + fmt::Debug {
-    /// Makes entries durable, in their order: when this returns, a sync covers them. One call runs at a time, with at
-    /// most [`decide::UNRECORDED_MAX`] entries and as many invocations as may run at once.
+    /// Makes entries durable, in their order: when this returns, a sync covers them. One call runs at a time,
+    /// with at most [`decide::UNRECORDED_MAX`] entries and as many invocations as may run at once.
     /// Errors: they are not durable. The run ends, and nothing more is recorded.
     fn record<'a>(&'a self, entries: &'a [Entry]) -> BoxFuture<'a, io::Result<()>>;
 }
@@ -109,8 +111,8 @@ pub struct Runner {
     progress: watch::Sender<Progress>,
 }
 
-/// What a runner shares with its workers. A worker runs one try after the other: going through the runner after each
-/// would cost a third of the rate of a handler behind HTTP.
+/// What a runner shares with its workers. A worker runs one try after the other: going through the runner
+/// after each would cost a third of the rate of a handler behind HTTP.
 #[derive(Debug)]
 struct Shared {
     call: JobCall,
@@ -150,11 +152,11 @@ impl Runner {
         self.progress.subscribe()
     }
 
-    /// Runs until the job has ended or `stop` is true; tasks in flight then end first. After [`End::Stopped`] it may be
-    /// called again: tasks keep their tries. Not cancel-safe: dropped half-way, it ends the invocations in flight, and
-    /// may not be called again.
-    /// Errors: rows cannot be read, or results not recorded. The job then goes on from the recorded results, with a new
-    /// runner.
+    /// Runs until the job has ended or `stop` is true; tasks in flight then end first. After [`End::Stopped`]
+    /// it may be called again: tasks keep their tries. Not cancel-safe: dropped half-way, it ends the
+    /// invocations in flight, and may not be called again.
+    /// Errors: rows cannot be read, or results not recorded. The job then goes on from the recorded results,
+    /// with a new runner.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<End, RunError> {
         let shared = Arc::clone(&self.shared);
         lock(&shared.core).decisions.go_on();

@@ -8,18 +8,20 @@ use crate::jobs::task_states::{TaskState, TaskStates};
 #[derive(Debug)]
 pub struct Past {
     pub(super) states: TaskStates,
-    /// How often tasks were tried that have no result. No more of them than may wait for a redrive and run at once.
+    /// How often tasks were tried that have no result. No more of them than may wait for a redrive and run at
+    /// once.
     pub(super) tried: BTreeMap<u64, u32>,
 }
 
 impl Past {
-    /// A job of so many rows that has not run. `None`: its states do not fit into the memory that can be addressed.
+    /// A job of so many rows that has not run. `None`: its states do not fit into the memory that can be
+    /// addressed.
     pub fn new(rows: u64) -> Option<Self> {
         Some(Self { states: TaskStates::new(rows)?, tried: BTreeMap::new() })
     }
 
-    /// A task has its final result. The first result of a row counts. False: it has one already, or the job has no such
-    /// row.
+    /// A task has its final result. The first result of a row counts. False: it has one already, or the job
+    /// has no such row.
     pub fn result(&mut self, row: u64, succeeded: bool) -> bool {
         self.tried.remove(&row);
         self.states.set(row, if succeeded { TaskState::Succeeded } else { TaskState::Failed })

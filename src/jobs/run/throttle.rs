@@ -25,8 +25,8 @@ impl Throttle {
         Self { concurrency: Concurrency::new(concurrency), until: Duration::ZERO, pauses: 0 }
     }
 
-    /// The function refused a request that was sent at this time. Requests that were under way when a pause began
-    /// change nothing but its end.
+    /// The function refused a request that was sent at this time. Requests that were under way when a pause
+    /// began change nothing but its end.
     pub(super) fn refused(
         &mut self,
         sent: Duration,

@@ -1,4 +1,5 @@
-//! Tables, and a random model: whatever handlers do and however often a job is killed, every task gets one result.
+//! Tables, and a random model: whatever handlers do and however often a job is killed, every task gets one
+//! result.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
