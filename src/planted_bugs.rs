@@ -53,6 +53,12 @@ closed_list! {
         FirstRowUnchecked,
         /// The log forgets an import before its progress is in the journal.
         EndedBeforeJournal,
+        /// What is done with an imported file is done before its rows are delivered, although instances share it.
+        ActedBeforeDelivery,
+        /// A file whose import was stopped is taken for one that is imported.
+        StoppedTakenForDone,
+        /// A claim takes the place of whichever claim is there.
+        ClaimUnconditional,
         /// The kept position of a destination's function is one too far.
         PositionKeptTooFar,
         /// The log may release one call that a destination still needs.

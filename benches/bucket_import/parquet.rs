@@ -109,7 +109,7 @@ fn ours(file: &Bytes, columns: &Columns) {
     let mut rows = ParquetRows::open(Box::new(InMemory(file.clone())), columns).expect("parquet");
     let (mut out, mut memory) = (Vec::new(), Row::new(columns));
     loop {
-        let mut row = memory.cleared();
+        let mut row: Row<'_> = memory;
         match rows.read(&mut row).expect("parquet") {
             RowRead::End => return,
             RowRead::Rejected(why) => panic!("{why}"),

@@ -159,9 +159,10 @@ fn convert_cells(converter: &Converter, all: &[Record]) {
     let slots = FIELDS.map(|(_, field)| columns.slot(field.as_bytes()).expect("a column"));
     let (mut calls, mut memory) = (Calls::default(), Values::new(columns));
     for (row, record) in all.iter().enumerate() {
-        let mut values = memory.cleared();
-        for (slot, cell) in slots.iter().zip(record.iter()) {
-            values.set(*slot, Value::Text(std::str::from_utf8(cell).expect("UTF-8").into()));
+        let mut values: Values<'_> = memory;
+        let texts = record.texts();
+        for (index, slot) in slots.iter().enumerate() {
+            values.set(*slot, Value::Text(texts(index).expect("UTF-8").into()));
         }
         let place = RowPlace { id_prefix: PREFIX, sequence_prefix: "", row: row as u64 };
         let outcome = converter.convert(&values, &place, UnixMillis(1_795_156_200_123), &mut calls);

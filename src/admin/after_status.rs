@@ -9,6 +9,9 @@ use crate::words::{counted, grouped, outside_text, outside_text_within};
 /// The longest sentence that is shown, in bytes.
 const TEXT_BYTES_MAX: usize = 4_096;
 
+/// Why a file waits of which rows were rejected.
+const REJECTED_ROWS: &str = "rejected_rows";
+
 /// What was done with imported files, and with which ones nothing is done yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -57,21 +60,25 @@ impl AfterStatus {
             });
             shown.collect::<Vec<_>>().join(", ")
         };
-        let (done, waits) = (list(done), list(waiting));
+        let done = list(done);
         if !done.is_empty() {
             lines.push(("after:", done));
         }
-        if waits.is_empty() {
+        let files: u64 = waiting.values().sum();
+        if files == 0 {
             return lines;
         }
-        let rows = match rejected_rows {
-            0 => String::new(),
-            rows => format!(" ({})", counted(*rows, "rejected row", "rejected rows")),
-        };
-        lines.push(("waiting:", format!("to {}: {waits}{rows}", outside_text(action))));
+        let mut others = waiting.clone();
+        let with_rejects = others.remove(REJECTED_ROWS).filter(|files| *files > 0).map(|files| {
+            format!("{} with {}", grouped(files), counted(*rejected_rows, "rejected row", "rejected rows"))
+        });
+        let why = with_rejects.into_iter().chain(Some(list(&others)).filter(|others| !others.is_empty()));
+        let why = why.collect::<Vec<_>>().join(", ");
+        let files = counted(files, "file", "files");
+        lines.push(("waiting:", format!("{files} to {}: {why}", outside_text(action))));
         for FileWaits { name, why, error } in first.iter().take(named_max) {
             let error = error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-            let text = format!("{name} {}{error}", why.replace('_', " "));
+            let text = format!("{name}: {}{error}", why.replace('_', " "));
             lines.push(("kept:", outside_text(&text).to_string()));
         }
         let remedies = remedies.iter().map(|remedy| outside_text_within(remedy, TEXT_BYTES_MAX).to_string());
@@ -98,15 +105,15 @@ mod tests {
         let status = AfterStatus {
             action: "delete".to_owned(),
             done: counts(&[("deleted", 1_000), ("gone", 0)]),
-            waiting: counts(&[("rejected_rows", 2)]),
+            waiting: counts(&[("rejected_rows", 2), ("denied", 1_000), ("due", 0)]),
             rejected_rows: 7,
             first: vec![waits("s3://lake/a", None), waits("s3://lake/b", Some("403: no"))],
             remedies: vec!["do something".to_owned()],
         };
         let expected = [
             ("after:", "1,000 deleted"),
-            ("waiting:", "to delete: 2 rejected rows (7 rejected rows)"),
-            ("kept:", "s3://lake/a rejected rows"),
+            ("waiting:", "1,002 files to delete: 2 with 7 rejected rows, 1,000 denied"),
+            ("kept:", "s3://lake/a: rejected rows"),
             ("to fix it:", "do something"),
         ];
         assert_eq!(status.lines(1), expected.map(|(name, text)| (name, text.to_owned())));

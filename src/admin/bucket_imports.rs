@@ -13,6 +13,7 @@ use super::file_not_done::FileNotDone;
 use super::notifications::NotificationsStatus;
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
+use crate::words::nearest;
 
 /// One import of a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -309,7 +310,7 @@ pub struct FileReset {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BucketImportError {
     /// The configuration has no import with this name.
-    #[error("the configuration has no [[import]] {name}{known}", name = .0, known = known(.1))]
+    #[error("the configuration has no [[import]] {name}{known}", name = .0, known = known(.0, .1))]
     Unknown(String, Vec<String>),
     /// The import is not enabled.
     #[error("import {0} is paused: set enabled = true for it, and run it again")]
@@ -337,6 +338,10 @@ pub enum BucketImportError {
     Stopped(String),
 }
 
-fn known(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!("; it has {}", names.join(", ")) }
+fn known(typed: &str, names: &[String]) -> String {
+    match nearest(typed, names.iter().map(String::as_str)) {
+        Some(near) => format!(": did you mean {near}?"),
+        None if names.is_empty() => ", and no other one".to_owned(),
+        None => format!("; it has {}", names.join(", ")),
+    }
 }

@@ -12,7 +12,7 @@ impl FilesReset {
             return self.accepted(rows);
         }
         if self.count == 0 {
-            return "no file is given up\n".to_owned();
+            return format!("no file of import {} is given up\n", outside_text(&self.import));
         }
         let lines = self.files.iter().map(|file| format!("{}\n", outside_text(&line(file))));
         let mut text: String = lines.collect();
@@ -28,11 +28,15 @@ impl FilesReset {
     }
 
     fn accepted(&self, rows: u64) -> String {
+        if self.count == 0 {
+            let import = outside_text(&self.import);
+            return format!("no file of import {import} is kept because of rejected rows\n");
+        }
         let files = counted(self.count, "file", "files");
         let names = self.files.iter().map(|file| format!("{}\n", outside_text(&file.name)));
         let rows = counted(rows, "rejected row", "rejected rows");
         names.collect::<String>()
-            + &format!("{files} with {rows} no longer kept; the next pass goes on with them\n")
+            + &format!("{rows} of {files} accepted; the next pass does what `after` says\n")
     }
 }
 
@@ -78,11 +82,15 @@ mod tests {
              stored)\ns3://lake/a goes on at its next row, unless it was replaced\nand 1 more file\nThe next pass reads what is listed here; to \
              make one now: forebay import run orders\n"
         );
-        assert_eq!(FilesReset::default().text(), "no file is given up\n");
+        let none = |accepted_rows| {
+            FilesReset { import: "orders".to_owned(), accepted_rows, ..FilesReset::default() }.text()
+        };
+        assert_eq!(none(None), "no file of import orders is given up\n");
+        assert_eq!(none(Some(0)), "no file of import orders is kept because of rejected rows\n");
         let files = vec![file("done", None, None)];
         assert_eq!(
             FilesReset { import: "orders".to_owned(), count: 1, files, accepted_rows: Some(3) }.text(),
-            "s3://lake/a\n1 file with 3 rejected rows no longer kept; the next pass goes on with them\n"
+            "s3://lake/a\n3 rejected rows of 1 file accepted; the next pass does what `after` says\n"
         );
     }
 }

@@ -17,7 +17,7 @@ impl BucketImportStatus {
     /// What it does now.
     pub fn doing(&self, now_ms: i64) -> String {
         match (self.enabled, self.pass_since_ms, self.next_ms) {
-            (false, ..) => "paused".to_owned(),
+            (false, ..) => "paused, because enabled = false".to_owned(),
             _ if self.paused => {
                 format!("paused until `forebay import resume {}`", outside_text(&self.name))
             }

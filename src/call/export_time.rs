@@ -11,7 +11,7 @@ const TEXT_MAX: usize = 64;
 /// The seconds of Unix time that a bare number may mean: the years 1990 to 2099. The same digits in
 /// milliseconds, microseconds or nanoseconds mean other years, so each number has one meaning. Days of a
 /// spreadsheet, years and other numbers are below this range.
-pub const SECONDS: std::ops::Range<i128> = 631_152_000..4_102_444_800;
+pub const SECONDS: std::ops::Range<u64> = 631_152_000..4_102_444_800;
 
 /// What the numbers of a column count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -46,7 +46,7 @@ pub fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {
         (true, Numbers::ByMagnitude) => by_magnitude(text),
         (true, Numbers::Unix(unit)) => of_parts(decimal(text)?, unit),
         (true, Numbers::ExcelDays) => excel(text),
-        (false, _) if text.iter().take_while(|byte| byte.is_ascii_digit()).count() == 8 => basic(text),
+        (false, _) if digits_before(text) == 8 => basic(text),
         (false, _) => timestamp::parse(text).or_else(|| exported(text)),
     }?;
     let earliest = days_of_civil(0, 1, 1) * DAY_MS;
@@ -56,8 +56,20 @@ pub fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {
 /// Whether a cell is a bare number: digits, perhaps with a minus and a fraction.
 pub fn is_number(cell: &[u8]) -> bool {
     let text = cell.trim_ascii();
-    let mut halves = text.strip_prefix(b"-").unwrap_or(text).splitn(2, |byte| *byte == b'.');
-    halves.all(|half| !half.is_empty() && half.iter().all(u8::is_ascii_digit))
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let (whole, rest) = text.split_at_checked(digits_before(text)).unwrap_or_default();
+    match rest {
+        [] => !whole.is_empty(),
+        [b'.', fraction @ ..] => {
+            !whole.is_empty() && !fraction.is_empty() && digits_before(fraction) == fraction.len()
+        }
+        _ => false,
+    }
+}
+
+/// How many digits a text begins with.
+fn digits_before(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 /// Whether a text that is a time already has the form of `write`. A leap second does not: it is no second of
@@ -92,7 +104,7 @@ fn may_be_date(digits: &[u8]) -> bool {
 fn basic(text: &[u8]) -> Option<UnixMillis> {
     let (date, rest) = text.split_at_checked(8)?;
     let rest = rest.strip_prefix(b"T").or_else(|| rest.strip_prefix(b"t"))?;
-    let time_len = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let time_len = digits_before(rest);
     let (time, rest) = rest.split_at_checked(time_len).filter(|(time, _)| !time.is_empty())?;
     exported(&[&separated(date, time)?, rest].concat())
 }
@@ -121,24 +133,32 @@ const PARTS: i128 = 10_i128.pow(FRACTION_DIGITS);
 
 /// Reads a bare number whose meaning is plain.
 fn by_magnitude(text: &[u8]) -> Option<UnixMillis> {
-    let mut halves = text.splitn(2, |byte| *byte == b'.');
-    let whole = halves.next().unwrap_or_default();
-    let has_fraction = halves.next().is_some_and(|digits| digits.iter().any(|digit| *digit != b'0'));
+    let (whole, fraction) = text.split_at_checked(digits_before(text))?;
+    let fraction = fraction.get(1..).unwrap_or_default();
     if may_be_date(whole) {
+        let has_fraction = fraction.iter().any(|digit| *digit != b'0');
         return if has_fraction { None } else { compact(whole) };
     }
     // Ten digits may be Unix time after 2033, or `YYYYMMDDhh`.
     if whole.len() == 10 && whole.starts_with(b"20") && compact(&[whole, b"00"].concat()).is_some() {
         return None;
     }
-    let parts = decimal(text)?;
-    let unit_of = |thousands: u32| {
-        let scale = 1_000_i128.pow(thousands);
-        (SECONDS.start * scale * PARTS..SECONDS.end * scale * PARTS)
-            .contains(&parts)
-            .then_some(1_000_000_000 / scale)
+    // A number with a minus has no digits before it. It is none of these times, whatever it counts.
+    let number = whole_number(whole)?;
+    let is_of = |scale: &u64| (SECONDS.start * scale..SECONDS.end * scale).contains(&number);
+    let ms = match [1, 1_000, 1_000_000, 1_000_000_000].into_iter().find(is_of)? {
+        1 => {
+            let thousandths = [0, 1, 2].map(|place| fraction.get(place).copied().unwrap_or(b'0'));
+            number * 1_000 + whole_number::<u64>(&thousandths)?
+        }
+        scale => number / (scale / 1_000),
     };
-    of_parts(parts, (0..4).find_map(unit_of)?)
+    Some(UnixMillis(i64::try_from(ms).ok()?))
+}
+
+/// The number of a text of at most 20 digits.
+fn whole_number<N: std::str::FromStr>(digits: &[u8]) -> Option<N> {
+    std::str::from_utf8(digits).ok().filter(|digits| digits.len() <= 20)?.parse().ok()
 }
 
 /// Reads days of a spreadsheet. Spreadsheets count a 29 February 1900 that never was, so days before March
@@ -168,8 +188,7 @@ fn decimal(text: &[u8]) -> Option<i128> {
         None => (false, text),
     };
     let mut halves = text.splitn(2, |byte| *byte == b'.');
-    let whole = halves.next().filter(|whole| whole.len() <= 20 && whole.iter().all(u8::is_ascii_digit))?;
-    let whole: i128 = std::str::from_utf8(whole).ok()?.parse().ok()?;
+    let whole: i128 = whole_number(halves.next()?)?;
     let fraction = match halves.next() {
         None => 0,
         Some(digits) => (0..9).fold(0_i128, |value, place| {

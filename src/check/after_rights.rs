@@ -2,7 +2,7 @@
 //! them. Pure.
 
 use super::finding::{CheckFinding, Remedy, Trial};
-use super::import_rights::{ImportReader, word};
+use super::import_rights::{DeniedRight, ImportReader, ImportRight, word};
 use super::subject::statement;
 use crate::policy::{PolicyAfter, Template, Values};
 use crate::store::{Outlook, StoreError};
@@ -60,6 +60,9 @@ impl ImportReader {
     /// What grants the right that a text shows to be missing with which a store refused to tag, move or
     /// delete a file: a sentence without its end.
     pub fn after_sentence(&self, text: &str) -> String {
+        if said(text) == Some("kms:Decrypt") {
+            return self.sentence(&DeniedRight::of_file(text));
+        }
         let (name, who) = (&self.name, self.who(None));
         let bucket = self.location.bucket.bucket();
         let what = match said(text) {
@@ -83,10 +86,17 @@ impl ImportReader {
         let Some(after) = self.after.as_ref().filter(|_| !text.contains("explicit deny")) else {
             return vec![Remedy::say(self.after_sentence(text))];
         };
-        let values = Values { imports: vec![self.policy_import(None)], ..Values::default() };
+        let DeniedRight { right, key, .. } = DeniedRight::of_file(text);
+        if said(text) == Some("kms:Decrypt") {
+            return self.grants(&DeniedRight::of_file(text), None);
+        }
+        let values = Values { imports: vec![self.policy_import(key.as_deref())], ..Values::default() };
         let who = self.who(None);
-        let all = statements(after).iter();
+        // What is copied is encrypted again.
+        let of_key: &[_] = &[("ImportEncryptsCopies", "kms:GenerateDataKey")];
+        let all = if right == ImportRight::Decrypt { of_key } else { statements(after) };
         let mut remedies: Vec<Remedy> = all
+            .iter()
             .filter(|(_, right)| said(text).is_none_or(|said| said == *right || !is_first(after, said)))
             .map(|(sid, _)| {
                 let text = format!(
@@ -150,6 +160,20 @@ mod tests {
         check(to(), &aws("s3:DeleteObject"), &["ImportDeletes"]);
         check(to(), &aws("s3:PutObject"), &["ImportPutsCopies"]);
         check(to(), &aws("s3:GetObject"), &["ImportPutsCopies", "ImportReadsTags", "ImportDeletes"]);
+        let key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        let of_key = |right: &str| {
+            let text = aws(right).replace("\"x\"", key);
+            (reader(to()).after_sentence(&text), reader(to()).after_grants(&text)[0].paste.clone().unwrap())
+        };
+        let (sentence, statement) = of_key("kms:GenerateDataKey");
+        assert!(
+            sentence.contains("`forebay policy import-after --import orders --kms-key ARN`"),
+            "{sentence}"
+        );
+        assert!(statement.contains("ImportEncryptsCopies") && statement.contains(key), "{statement}");
+        let (sentence, statement) = of_key("kms:Decrypt");
+        assert!(sentence.contains("import-read-prefix --import orders --kms-key ARN`"), "{sentence}");
+        assert!(statement.contains("ImportDecrypts") && statement.contains(key), "{statement}");
         let explicit = format!("{} with an explicit deny in a policy", aws("s3:DeleteObject"));
         let grants = reader(PolicyAfter::Delete).after_grants(&explicit);
         assert!(grants.len() == 1 && grants[0].paste.is_none(), "{grants:?}");

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, Environment, Loader};
+use crate::config::Config;
 use crate::node::policies::{configured, external_id_of_import, external_ids};
 use crate::policy::{self, Asked, CsvFunction, Template};
 use crate::words::table::table;
@@ -11,6 +11,7 @@ use crate::words::table::table;
 use super::args::PolicyArgs;
 use super::failure::Failure;
 use super::print_json::print_json;
+use super::serve;
 
 /// The configuration file if none is named; it may be missing.
 const CONFIG_FILE: &str = "forebay.toml";
@@ -103,11 +104,7 @@ fn loaded(named: Option<&Path>) -> Result<Option<Config>, Failure> {
     if named.is_none() && !path.exists() {
         return Ok(None);
     }
-    // A policy contains no write keys, and the person who prints one need not have them, nor a converter yet.
-    let loaded =
-        Loader::new(&path, Environment::of_process()).without_secrets().without_converters().load()?;
-    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    Ok(Some(loaded.config))
+    serve::load_for_setup(&path).map(Some)
 }
 
 /// What the flags ask.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::ServeArgs;
 use super::failure::Failure;
-use crate::config::{Environment, Loaded, Loader};
+use crate::config::{Config, Environment, Loaded, Loader};
 use crate::node::running::Node;
 use crate::node::serve;
 use crate::runtime::Background;
@@ -24,10 +24,31 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
 /// Reads the configuration, and logs its warnings. If the file is missing, the error says what to do.
 /// Errors: [`Failure`] with all problems: exit code 2.
 pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
-    loaded(path).map_err(|failure| match path.exists() {
-        true => failure,
-        false => Failure::usage(format!("{failure}{NO_FILE}")),
-    })
+    loaded(path).map_err(|failure| with_hint(failure, path))
+}
+
+fn with_hint(failure: Failure, path: &Path) -> Failure {
+    if path.exists() { failure } else { Failure::usage(format!("{failure}{NO_FILE}")) }
+}
+
+/// The configuration of a command about imports. It may be a file that only `forebay dev` takes.
+/// Errors: [`Failure`] with all problems: exit code 2.
+pub(super) fn load_for_imports(path: &Path) -> Result<Config, Failure> {
+    let config = config_of(&Loader::new(path, Environment::of_process()).with_dev_files());
+    config.map_err(|failure| with_hint(failure, path))
+}
+
+/// The same for a command that sets something up: the person who does that need have neither write keys nor a
+/// converter. Errors: [`Failure`] with all problems: exit code 2.
+pub(super) fn load_for_setup(path: &Path) -> Result<Config, Failure> {
+    let loader = Loader::new(path, Environment::of_process()).with_dev_files();
+    config_of(&loader.without_secrets().without_converters())
+}
+
+fn config_of(loader: &Loader) -> Result<Config, Failure> {
+    let loaded = loader.load()?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(loaded.config)
 }
 
 /// Reads the configuration, and logs its warnings, for a command that cannot do without a configuration.

@@ -17,7 +17,7 @@ use super::import_settings::ImportSettings;
 use super::s3::S3;
 use super::sources::Source;
 use super::units::ByteSize;
-use super::values::Tls;
+use super::values::{Endpoint, Tls};
 
 /// The largest `collector.max_body`: a rejected item of this size still fits into the spool's longest frame.
 pub const MAX_BODY_MAX: ByteSize = ByteSize(2 << 20);
@@ -38,12 +38,14 @@ pub struct Config {
     pub flush: Flush,
     /// How the operator is notified of closed days.
     pub closed_days: ClosedDays,
-    /// Where calls come from; at least one. Ids and write keys are unique.
+    /// Where calls come from; at least one, but in dev mode. Ids and write keys are unique.
     pub sources: Vec<Source>,
     /// Where calls go beside the archive: those that are enabled. Names are unique.
     pub destinations: Vec<DestinationSettings>,
     /// Buckets of files that become calls, whether they are enabled or not. Names are unique.
     pub imports: Vec<ImportSettings>,
+    /// Where the S3 of dev mode is, if this is what dev mode makes of a file; then there are no sources.
+    pub dev_s3: Option<Endpoint>,
 }
 
 impl Config {

@@ -48,6 +48,8 @@ pub struct ImportSettings {
     pub full_scan_every: Duration,
     /// How long rows are compared by their `insert_id` and `device_id`; zero if they are not.
     pub insert_id_window: Duration,
+    /// What the rows are.
+    pub data_type: DataType,
     /// Whether one file is read at a time, in the order in which they were modified.
     pub serial: bool,
     /// How many files are read at once, unless it is `serial`.

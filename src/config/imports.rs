@@ -227,6 +227,7 @@ fn settings<'t>(
             scan_interval,
             full_scan_every,
             insert_id_window,
+            data_type,
             serial,
             parallel,
             converter: if converter_needed { Some(converter?) } else { converter },

@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::admin_token::AdminToken;
-use crate::call::Limits;
 use crate::destinations::settings::DestinationSettings;
 
 use super::admin;
 use super::checked::Config;
 use super::destinations::{self, Around};
-use super::import_settings::ImportSettings;
+use super::dev_file::{self, DevFile};
 use super::imports;
 use super::in_force::{self, ConfigValue, Origins};
 use super::problem::{ConfigError, ConfigProblem, SettingPlace};
@@ -90,6 +89,7 @@ impl Environment {
             variables: &self.variables,
             secrets_needed: true,
             converters_needed: true,
+            takes_dev_files: false,
             reads_files: true,
             folder: Path::new(""),
             digest: RefCell::new(Sha256::new_with_prefix(text)),
@@ -98,37 +98,15 @@ impl Environment {
     }
 }
 
-/// What a node of dev mode, which has no other configuration, takes from a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DevFile {
-    /// The destinations.
-    pub destinations: Vec<DestinationSettings>,
-    /// The imports. They take every id for a source.
-    pub imports: Vec<ImportSettings>,
-}
-
 impl DevFile {
     /// Reads a file. Also returns the sections that are not used. Errors: [`ConfigError`] with all problems.
     pub fn read(path: &Path, environment: &Environment) -> Result<(Self, Vec<&'static str>), ConfigError> {
         let mut raw = raw_of(path)?;
-        let mut problems = std::mem::take(&mut raw.problems);
         let mut unused = raw.unused();
         unused.retain(|section| *section != "import");
-        let outside = environment.outside("");
-        let destinations = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
         let folder = path.parent().unwrap_or(Path::new(""));
-        let around = imports::Around {
-            sources: None,
-            endpoint: None,
-            scan_interval: imports::DEV_SCAN_INTERVAL,
-            max_event: Limits::default().max_event,
-            outside: &Outside { folder, ..environment.outside("") },
-        };
-        let imports = imports::check(&raw.imports, &around, &mut problems);
-        match problems.is_empty() {
-            true => Ok((Self { destinations, imports }, unused)),
-            false => Err(ConfigError::of(path, problems)),
-        }
+        let taken = Self::take(&mut raw, &Outside { folder, ..environment.outside("") });
+        taken.map(|file| (file, unused)).map_err(|problems| ConfigError::of(path, problems))
     }
 }
 
@@ -204,12 +182,19 @@ pub struct Loader {
     environment: Environment,
     secrets_needed: bool,
     converters_needed: bool,
+    takes_dev_files: bool,
 }
 
 impl Loader {
     /// Loads the file at `path`, overridden by `environment`.
     pub fn new(path: impl Into<PathBuf>, environment: Environment) -> Self {
-        Self { path: path.into(), environment, secrets_needed: true, converters_needed: true }
+        Self {
+            path: path.into(),
+            environment,
+            secrets_needed: true,
+            converters_needed: true,
+            takes_dev_files: false,
+        }
     }
 
     /// Substitutes placeholders for missing variables and files of secrets, so that a configuration can be
@@ -222,6 +207,13 @@ impl Loader {
     /// converter is written. Such an import cannot be run.
     pub fn without_converters(self) -> Self {
         Self { converters_needed: false, ..self }
+    }
+
+    /// Takes also a file that only `forebay dev` takes, because it has imports and neither a bucket for calls
+    /// nor a source, and reads it as that does. A warning says so.
+    pub fn with_dev_files(self) -> Self {
+        // Such a file is of no use without dev mode.
+        Self { takes_dev_files: cfg!(feature = "dev"), ..self }
     }
 
     /// The path of the configuration file.
@@ -259,6 +251,7 @@ impl Loader {
         let outside = Outside {
             secrets_needed: self.secrets_needed,
             converters_needed: self.converters_needed,
+            takes_dev_files: self.takes_dev_files,
             folder: self.path.parent().unwrap_or(Path::new("")),
             ..self.environment.outside(&text)
         };
@@ -292,7 +285,13 @@ fn check(
     raw.override_by(ours.map(|(name, value)| (name.as_str(), value.as_str())));
     let mut warnings = std::mem::take(&mut raw.warnings);
     let origins = Origins::of(&raw);
-    let checked = sections::check(raw, outside);
+    let checked = match outside.takes_dev_files && dev_file::is_of_dev(&raw) {
+        true => dev_file::config(raw, outside).map(|(config, said)| {
+            warnings.push(said);
+            config
+        }),
+        false => sections::check(raw, outside),
+    };
     if let Ok(config) = &checked {
         warnings.extend(imports::warnings(&config.imports));
     }

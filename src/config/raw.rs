@@ -207,6 +207,11 @@ impl Raw {
         self.sections.values()
     }
 
+    /// Whether a key of a section is set.
+    pub(super) fn has(&self, section: &str, key: &str) -> bool {
+        self.sections.get(section).is_some_and(|table| table.entries.contains_key(key))
+    }
+
     /// The sections and lists with values, but destinations.
     pub(super) fn unused(&self) -> Vec<&'static str> {
         let sections = self.sections.iter().filter(|(_, table)| !table.entries.is_empty());

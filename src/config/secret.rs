@@ -23,6 +23,8 @@ pub(super) struct Outside<'a> {
     pub(super) secrets_needed: bool,
     /// Whether converters must be there. If not, an import may be without one.
     pub(super) converters_needed: bool,
+    /// Whether a file may be one that only dev mode takes.
+    pub(super) takes_dev_files: bool,
     /// Whether files are read. If not, a secret in a file is a problem.
     pub(super) reads_files: bool,
     pub(super) digest: RefCell<Sha256>,

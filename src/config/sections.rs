@@ -62,6 +62,7 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
             sources,
             destinations,
             imports,
+            dev_s3: None,
         });
     }
     problems.sort_by(|a, b| a.place.cmp(&b.place));

@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
+use super::object_text::fragment;
+
 /// The names of the columns that a converter reads, in the order of their slots.
 #[derive(Clone, Debug)]
 pub struct Columns {
     names: Vec<Box<str>>,
+    /// What precedes the value of each in an object: [`fragment`].
+    fragments: Vec<Box<[u8]>>,
     /// The slots by [`mark`] of their names: most names of a row that are not needed share it with none.
     by_mark: Vec<Vec<usize>>,
     slots: HashMap<Box<str>, usize>,
@@ -13,7 +17,12 @@ pub struct Columns {
 
 impl Default for Columns {
     fn default() -> Self {
-        Self { names: Vec::new(), by_mark: vec![Vec::new(); MARKS], slots: HashMap::new() }
+        Self {
+            names: Vec::new(),
+            fragments: Vec::new(),
+            by_mark: vec![Vec::new(); MARKS],
+            slots: HashMap::new(),
+        }
     }
 }
 
@@ -42,6 +51,11 @@ impl Columns {
         self.names.iter().map(|name| &**name)
     }
 
+    /// What precedes the values of the columns in an object.
+    pub(super) fn fragments(&self) -> impl Iterator<Item = &[u8]> {
+        self.fragments.iter().map(|fragment| &**fragment)
+    }
+
     /// How many columns are needed.
     pub fn len(&self) -> usize {
         self.names.len()
@@ -66,6 +80,7 @@ impl Columns {
         }
         let slot = self.names.len();
         self.names.push(name.into());
+        self.fragments.push(fragment(name));
         self.slots.insert(name.into(), slot);
         if let Some(slots) = self.by_mark.get_mut(mark(name.as_bytes())) {
             slots.push(slot);

@@ -192,6 +192,10 @@ impl<'p> Compiler<'p> {
 
     fn path(&mut self, args: Arguments<'_>) -> Source {
         let first = self.argument(args, 0);
+        // A path of a column alone, which most are, is that column.
+        if matches!(first, Source::Column(_)) && args.nodes.len() == 1 {
+            return first;
+        }
         let inside = Arguments { within: Within::Element, ..args };
         let rest = (1..args.nodes.len()).map(|index| self.argument(inside, index));
         Source::Path(Box::new(first), rest.collect())

@@ -2,7 +2,7 @@
 
 use super::field::Field;
 use super::fields::Fields;
-use super::object_text::{begin, begin_named, fragment};
+use super::object_text::{begin, named};
 use super::value::Value;
 use crate::json::{self, Cursor, ValueKind, quoted};
 
@@ -27,68 +27,61 @@ enum Rule {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     field: Field,
-    within: Option<&'static str>,
-    name: &'static str,
+    /// What precedes the object, if the place is in one.
+    within: Option<&'static [u8]>,
+    /// What precedes the value.
+    fragment: &'static [u8],
     rule: Rule,
 }
 
-const fn place(field: Field, within: Option<&'static str>, name: &'static str, rule: Rule) -> Place {
-    Place { field, within, name, rule }
+const fn place(field: Field, within: Option<&'static [u8]>, fragment: &'static [u8], rule: Rule) -> Place {
+    Place { field, within, fragment, rule }
 }
 
 /// All places; those within one object follow each other.
 const PLACES: [Place; 31] = {
     use Field as F;
     use Rule::{Advertising, AsIs, DeviceId, Ip, NotNull, Session};
-    let (app, device, os) = (Some("app"), Some("device"), Some("os"));
-    let (network, location) = (Some("network"), Some("location"));
+    let (app, device, os) = (Some(named!("app")), Some(named!("device")), Some(named!("os")));
+    let (network, location) = (Some(named!("network")), Some(named!("location")));
     [
-        place(F::InsertId, None, "insertId", NotNull),
-        place(F::EventId, None, "eventId", AsIs),
-        place(F::SessionId, None, "sessionId", Session),
-        place(F::Groups, None, "groups", NotNull),
-        place(F::Ip, None, "ip", Ip),
-        place(F::Language, None, "locale", AsIs),
-        place(F::UserAgent, None, "userAgent", AsIs),
-        place(F::AppVersion, app, "version", AsIs),
-        place(F::DeviceId, device, "id", DeviceId),
-        place(F::Platform, device, "type", AsIs),
-        place(F::DeviceBrand, device, "brand", AsIs),
-        place(F::DeviceManufacturer, device, "manufacturer", AsIs),
-        place(F::DeviceModel, device, "model", AsIs),
-        place(F::Idfa, device, "idfa", AsIs),
-        place(F::Adid, device, "adid", AsIs),
-        place(F::Idfa, device, "advertisingId", Advertising),
-        place(F::Idfv, device, "idfv", AsIs),
-        place(F::AndroidId, device, "androidId", AsIs),
-        place(F::AndroidAppSetId, device, "androidAppSetId", AsIs),
-        place(F::OsName, os, "name", AsIs),
-        place(F::OsVersion, os, "version", AsIs),
-        place(F::Carrier, network, "carrier", AsIs),
-        place(F::Country, location, "country", AsIs),
-        place(F::Region, location, "region", AsIs),
-        place(F::City, location, "city", AsIs),
-        place(F::Dma, location, "dma", AsIs),
-        place(F::LocationLat, location, "latitude", AsIs),
-        place(F::LocationLng, location, "longitude", AsIs),
-        place(F::Plan, None, "plan", AsIs),
-        place(F::PartnerId, None, "partnerId", AsIs),
-        place(F::IngestionMetadata, None, "ingestionMetadata", AsIs),
+        place(F::InsertId, None, named!("insertId"), NotNull),
+        place(F::EventId, None, named!("eventId"), AsIs),
+        place(F::SessionId, None, named!("sessionId"), Session),
+        place(F::Groups, None, named!("groups"), NotNull),
+        place(F::Ip, None, named!("ip"), Ip),
+        place(F::Language, None, named!("locale"), AsIs),
+        place(F::UserAgent, None, named!("userAgent"), AsIs),
+        place(F::AppVersion, app, named!("version"), AsIs),
+        place(F::DeviceId, device, named!("id"), DeviceId),
+        place(F::Platform, device, named!("type"), AsIs),
+        place(F::DeviceBrand, device, named!("brand"), AsIs),
+        place(F::DeviceManufacturer, device, named!("manufacturer"), AsIs),
+        place(F::DeviceModel, device, named!("model"), AsIs),
+        place(F::Idfa, device, named!("idfa"), AsIs),
+        place(F::Adid, device, named!("adid"), AsIs),
+        place(F::Idfa, device, named!("advertisingId"), Advertising),
+        place(F::Idfv, device, named!("idfv"), AsIs),
+        place(F::AndroidId, device, named!("androidId"), AsIs),
+        place(F::AndroidAppSetId, device, named!("androidAppSetId"), AsIs),
+        place(F::OsName, os, named!("name"), AsIs),
+        place(F::OsVersion, os, named!("version"), AsIs),
+        place(F::Carrier, network, named!("carrier"), AsIs),
+        place(F::Country, location, named!("country"), AsIs),
+        place(F::Region, location, named!("region"), AsIs),
+        place(F::City, location, named!("city"), AsIs),
+        place(F::Dma, location, named!("dma"), AsIs),
+        place(F::LocationLat, location, named!("latitude"), AsIs),
+        place(F::LocationLng, location, named!("longitude"), AsIs),
+        place(F::Plan, None, named!("plan"), AsIs),
+        place(F::PartnerId, None, named!("partnerId"), AsIs),
+        place(F::IngestionMetadata, None, named!("ingestionMetadata"), AsIs),
     ]
 };
 
-/// The places of the fields that a converter has.
+/// The places of the fields that a converter has, by the object that they are in.
 #[derive(Clone, Debug)]
-pub(super) struct ContextPlan {
-    places: Vec<Planned>,
-}
-
-#[derive(Clone, Debug)]
-struct Planned {
-    place: Place,
-    /// A comma, the name in quotes and a colon.
-    fragment: Box<[u8]>,
-}
+pub(super) struct ContextPlan(Vec<(Option<&'static [u8]>, Vec<Place>)>);
 
 impl ContextPlan {
     /// The plan for a converter that has these fields.
@@ -97,43 +90,43 @@ impl ContextPlan {
             Rule::Advertising => has(Field::Idfa) || has(Field::Adid),
             _ => has(place.field),
         };
-        let planned = |place| Planned { place, fragment: fragment(place.name) };
-        Self { places: PLACES.into_iter().filter(is_needed).map(planned).collect() }
+        let mut groups: Vec<(_, Vec<Place>)> = Vec::new();
+        for place in PLACES.into_iter().filter(is_needed) {
+            match groups.last_mut() {
+                Some((within, places)) if *within == place.within => places.push(place),
+                _ => groups.push((place.within, vec![place])),
+            }
+        }
+        Self(groups)
     }
 
     /// Appends the members that have a value to an object that was begun.
     pub(super) fn write(&self, fields: &Fields<'_, '_>, device: Option<&str>, out: &mut Vec<u8>) {
-        // The object within the context that is being written, and where it began.
-        let mut within: Option<(&'static str, usize)> = None;
-        for Planned { place, fragment } in &self.places {
-            if within.map(|(name, _)| name) != place.within {
-                close(within.take(), out);
-                if let Some(name) = place.within {
-                    within = Some((name, out.len()));
-                    begin_named(name, out);
-                    out.push(b'{');
+        for (within, places) in &self.0 {
+            let start = out.len();
+            if let Some(fragment) = within {
+                begin(fragment, out);
+                out.push(b'{');
+            }
+            let opened = out.len();
+            for place in places {
+                let before = out.len();
+                begin(place.fragment, out);
+                if !write_place(place, fields, device, out) {
+                    out.truncate(before);
                 }
             }
-            let before = out.len();
-            begin(fragment, out);
-            if !write_place(*place, fields, device, out) {
-                out.truncate(before);
+            // An object without members is taken back.
+            match within {
+                Some(_) if out.len() == opened => out.truncate(start),
+                Some(_) => out.push(b'}'),
+                None => {}
             }
         }
-        close(within, out);
     }
 }
 
-/// Ends an object; one without members is taken back.
-fn close(within: Option<(&'static str, usize)>, out: &mut Vec<u8>) {
-    match within {
-        Some((_, start)) if out.last() == Some(&b'{') => out.truncate(start),
-        Some(_) => out.push(b'}'),
-        None => {}
-    }
-}
-
-fn write_place(place: Place, fields: &Fields<'_, '_>, device: Option<&str>, out: &mut Vec<u8>) -> bool {
+fn write_place(place: &Place, fields: &Fields<'_, '_>, device: Option<&str>, out: &mut Vec<u8>) -> bool {
     match place.rule {
         Rule::AsIs => fields.write(place.field, out),
         Rule::NotNull => match fields.value(place.field) {

@@ -2,7 +2,7 @@
 
 use super::field::Field;
 use super::fields::{Fields, shown};
-use super::object_text::{begin_named, text_member};
+use super::object_text::{begin, named, text_member};
 use super::outcome::RowReject;
 use super::place::RowPlace;
 use super::value::Value;
@@ -53,11 +53,11 @@ impl Mutation {
 
     /// Appends the member `mutation` of a context.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        begin_named("mutation", out);
+        begin(named!("mutation"), out);
         out.push(b'{');
-        text_member("op", self.op, out);
-        text_member("key", &self.key, out);
-        text_member("seq", &self.seq, out);
+        text_member(named!("op"), self.op, out);
+        text_member(named!("key"), &self.key, out);
+        text_member(named!("seq"), &self.seq, out);
         out.push(b'}');
     }
 }

@@ -3,6 +3,14 @@
 
 use crate::json::quoted;
 
+/// [`fragment`] of a name that needs no escapes.
+macro_rules! named {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":").as_bytes()
+    };
+}
+pub(super) use named;
+
 /// What precedes a member's value: a comma, the name in quotes and a colon.
 pub(super) fn fragment(name: &str) -> Box<[u8]> {
     let mut fragment = vec![b','];
@@ -26,8 +34,9 @@ pub(super) fn begin_named(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\":");
 }
 
-/// Appends a member whose name needs no escapes and whose value is a text.
-pub(super) fn text_member(name: &str, text: &str, out: &mut Vec<u8>) {
-    begin_named(name, out);
+/// Appends a member whose value is a text.
+#[inline]
+pub(super) fn text_member(fragment: &[u8], text: &str, out: &mut Vec<u8>) {
+    begin(fragment, out);
     quoted::write(text.as_bytes(), quoted::is_plain(text.as_bytes()), out);
 }

@@ -3,7 +3,7 @@
 use super::columns::Columns;
 use super::outcome::RowReject;
 use super::value::{VALUE_DEPTH_MAX, Value};
-use crate::json::{Cursor, ScanError, quoted, unescape};
+use crate::json::{Cursor, ScanError, unescape};
 use crate::words::outside_text_within;
 
 /// One value, or none, for each slot of [`Columns`].
@@ -36,26 +36,29 @@ impl<'a> Row<'a> {
 
     /// Appends the row as one JSON object: the columns that it has, by their names.
     pub fn write(&self, columns: &Columns, out: &mut Vec<u8>) {
-        let mut before = b'{';
-        for (name, value) in columns.names().zip(&self.slots) {
+        let start = out.len();
+        for (fragment, value) in columns.fragments().zip(&self.slots) {
             let Some(value) = value else { continue };
-            out.push(before);
-            before = b',';
-            quoted::write(name.as_bytes(), false, out);
-            out.push(b':');
+            out.extend_from_slice(fragment);
             value.write(out);
         }
-        if before == b'{' {
-            out.push(before);
+        // The bracket takes the place of the first comma.
+        match out.get_mut(start) {
+            Some(comma) => *comma = b'{',
+            None => out.push(b'{'),
         }
         out.push(b'}');
     }
 
     /// The same row without values, for the next row of the file: it keeps the memory.
     #[must_use]
-    pub fn cleared<'b>(self) -> Row<'b> {
-        // Collecting a vector's own elements reuses its memory, whatever the lifetime.
-        Row { slots: self.slots.into_iter().map(|_| None).collect() }
+    pub fn cleared<'b>(mut self) -> Row<'b> {
+        let len = self.slots.len();
+        self.slots.clear();
+        // Collecting a vector's own elements, of which there are none, reuses its memory, whatever the lifetime.
+        let mut slots: Vec<_> = self.slots.into_iter().map(|_| None).collect();
+        slots.resize_with(len, || None);
+        Row { slots }
     }
 
     /// Reads the columns of a line, one JSON object. Of equal names the last counts.

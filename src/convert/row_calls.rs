@@ -9,11 +9,10 @@ use super::field::{DataType, Field, Strategy};
 use super::fields::{Fields, bad_type, shown};
 use super::members::{end_member, split_operations};
 use super::mutation::Mutation;
-use super::object_text::{begin_named, text_member};
+use super::object_text::{begin, named, text_member};
 use super::outcome::{Calls, RowReject};
 use super::place::RowPlace;
 use super::value::{self, Value};
-use crate::call::CallKind;
 use crate::call::export_time::{self, Numbers};
 use crate::json::{quoted, write_number};
 use crate::time::UnixMillis;
@@ -216,28 +215,28 @@ impl<'e> RowCalls<'_, '_, 'e> {
     fn write_call(&mut self, call: Call<'_>, common: &Common<'e>) -> Result<(), RowReject> {
         let Self { fields, calls, .. } = self;
         let out = calls.out();
-        let kind = match call {
-            Call::Event(_) => CallKind::Track,
-            Call::Identify { .. } => CallKind::Identify,
-            Call::Group { .. } => CallKind::Group,
+        let head = match call {
+            Call::Event(_) => r#"{"type":"track","messageId":""#,
+            Call::Identify { .. } => r#"{"type":"identify","messageId":""#,
+            Call::Group { .. } => r#"{"type":"group","messageId":""#,
         };
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(kind.name().as_bytes());
-        out.extend_from_slice(b"\",\"messageId\":\"");
+        out.extend_from_slice(head.as_bytes());
         write_id(call, common.key, self.place, out);
         if let Some(user) = &common.user {
-            text_member("userId", user, out);
+            text_member(named!("userId"), user, out);
         }
         match (&common.device, call) {
-            (Some(device), _) => text_member("anonymousId", device, out),
+            (Some(device), _) => text_member(named!("anonymousId"), device, out),
             // A call needs an id.
-            (None, Call::Group { id, .. }) if common.user.is_none() => text_member("anonymousId", id, out),
+            (None, Call::Group { id, .. }) if common.user.is_none() => {
+                text_member(named!("anonymousId"), id, out)
+            }
             _ => {}
         }
         match &common.time {
-            Some(Time::Text(text)) => text_member("timestamp", text, out),
+            Some(Time::Text(text)) => text_member(named!("timestamp"), text, out),
             Some(Time::At(at)) => {
-                begin_named("timestamp", out);
+                begin(named!("timestamp"), out);
                 export_time::write(*at, out);
             }
             None => {}
@@ -245,34 +244,34 @@ impl<'e> RowCalls<'_, '_, 'e> {
         let mut operations = None;
         match call {
             Call::Event(event) => {
-                text_member("event", event, out);
+                text_member(named!("event"), event, out);
                 write_properties(fields, out)?;
             }
             Call::Identify { beside_event } => {
                 operations = write_traits(fields, self.strategy, !beside_event, out)?;
             }
             Call::Group { id, properties, .. } => {
-                text_member("groupId", id, out);
-                begin_named("traits", out);
+                text_member(named!("groupId"), id, out);
+                begin(named!("traits"), out);
                 out.extend_from_slice(properties);
             }
         }
         let before = out.len();
-        begin_named("context", out);
+        begin(named!("context"), out);
         out.push(b'{');
         self.context.write(fields, common.device.as_deref(), out);
         if let Call::Group { group_type, .. } = call {
-            text_member("groupType", group_type, out);
+            text_member(named!("groupType"), group_type, out);
         }
         if !matches!(call, Call::Identify { .. }) {
             operations = write_traits(fields, self.strategy, false, out)?;
         }
         if let Some(operations) = operations {
-            begin_named("userPropertyOperations", out);
+            begin(named!("userPropertyOperations"), out);
             out.extend_from_slice(&operations);
         }
         if common.is_profile {
-            begin_named("profile", out);
+            begin(named!("profile"), out);
             out.extend_from_slice(b"true");
         }
         if let Some(mutation) = &common.mutation {
@@ -319,8 +318,13 @@ fn write_id(call: Call<'_>, key: Option<u128>, place: &RowPlace<'_>, out: &mut V
 
 /// Writes `properties`: those of the event, and the numbers of a sale.
 fn write_properties(fields: &Fields<'_, '_>, out: &mut Vec<u8>) -> Result<(), RowReject> {
+    let sources = fields.sources;
+    let has_sale = SALE.iter().any(|(field, _)| sources.get(*field).is_some());
+    if !has_sale && sources.get(Field::EventProperties).is_none() {
+        return Ok(());
+    }
     let before = out.len();
-    begin_named("properties", out);
+    begin(named!("properties"), out);
     let start = out.len();
     let has_properties = fields.write_object(Field::EventProperties, out)?;
     let mut sale = Vec::new();
@@ -342,8 +346,11 @@ fn write_traits(
     is_identify: bool,
     out: &mut Vec<u8>,
 ) -> Result<Option<Vec<u8>>, RowReject> {
+    if !is_identify && fields.sources.get(Field::UserProperties).is_none() {
+        return Ok(None);
+    }
     let before = out.len();
-    begin_named("traits", out);
+    begin(named!("traits"), out);
     let start = out.len();
     let mut has_traits = fields.write_object(Field::UserProperties, out)?;
     let mut operations = None;

@@ -1,10 +1,9 @@
 //! One value: of a row as its file has it, or made by an operator.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 
 use super::decimal::Decimal;
-use crate::json::{self, Cursor, Member, ValueKind, quoted, tidy_into, unescape, write_number};
+use crate::json::{self, Cursor, Member, ValueKind, quoted, tidy_into, unescape, write_float, write_number};
 
 /// The most brackets that may be open at once in a row's value, or in a text that is parsed as JSON. With a
 /// converter's own depth, a call stays below the limit of calls, which is 128.
@@ -169,8 +168,7 @@ impl<'a> Value<'a> {
                 }
                 write_number(out, int.unsigned_abs());
             }
-            // Writing to a vector cannot fail.
-            Self::Float(float) if float.is_finite() => write!(out, "{float:?}").unwrap_or_default(),
+            Self::Float(float) if float.is_finite() => write_float(out, *float),
             Self::Float(_) => out.extend_from_slice(b"null"),
             Self::Number(text) | Self::Quoted(text) => out.extend_from_slice(text.as_bytes()),
             Self::Text(text) => quoted::write(text.as_bytes(), quoted::is_plain(text.as_bytes()), out),

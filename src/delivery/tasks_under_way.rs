@@ -113,6 +113,8 @@ impl TasksUnderWay {
     }
 
     fn panicked(&self, work: &Work) {
+        // The pause begins before the alarm stands, so that whoever sees the alarm sees all of the pause.
+        let now = self.deps.clock.monotonic();
         let mut panicked = lock(&self.panicked);
         let (supervised, until) = panicked.entry(work.clone()).or_insert_with(|| {
             let supervised =
@@ -120,7 +122,7 @@ impl TasksUnderWay {
             (supervised, Duration::ZERO)
         });
         let pause = supervised.panicked().unwrap_or_default();
-        *until = self.deps.clock.monotonic().saturating_add(pause);
+        *until = now.saturating_add(pause);
     }
 
     /// The work that has panicked and is not restarted yet.

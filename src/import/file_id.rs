@@ -89,9 +89,16 @@ impl FromStr for FileId {
     type Err = NoFileId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_lower = text.bytes().all(|byte| !byte.is_ascii_uppercase());
-        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).ok().filter(|_| is_lower);
-        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(NoFileId)
+        let mut upper: [u8; 26] = text.as_bytes().try_into().map_err(|_| NoFileId)?;
+        if upper.iter().any(u8::is_ascii_uppercase) {
+            return Err(NoFileId);
+        }
+        upper.make_ascii_uppercase();
+        let mut bytes = [0; 16];
+        match BASE32_NOPAD.decode_mut(&upper, &mut bytes) {
+            Ok(_) => Ok(Self(bytes)),
+            Err(_) => Err(NoFileId),
+        }
     }
 }
 

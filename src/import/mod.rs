@@ -7,6 +7,7 @@
 //!
 //! [`files_import`] is the reading side of several files. This room does not know the command line.
 
+mod at_once;
 pub mod bucket_import;
 pub mod claims;
 pub mod collector_target;

@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::import_id::ImportId;
+use super::reject::RAW_MAX;
 use crate::lock::lock;
 
 /// Bytes that the description of a file takes, about.
 const DESCRIPTION_BYTES: u64 = 512;
+/// Bytes that the line of a row takes at most, about: its text, the reason, and the description of its file.
+pub(super) const LINE_MAX: u64 = RAW_MAX as u64 + 4 * DESCRIPTION_BYTES;
 
 /// The rooms of all imports, whoever finds their files: a pass, or notifications.
 #[derive(Debug, Default)]

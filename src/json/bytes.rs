@@ -25,20 +25,26 @@ pub(super) fn code_unit(text: &[u8], at: usize) -> Option<u16> {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
+/// Marks the first byte of eight that is a quote, backslash or control character, at its highest bit. Marks above the
+/// first mean nothing; without one, no byte is special.
+#[inline]
+pub(super) fn special(word: u64) -> u64 {
+    let quote = word ^ (ONES * b'"' as u64);
+    let slash = word ^ (ONES * b'\\' as u64);
+    // What was smaller than the subtrahend has its high bit set now. A byte that had it before has it in
+    // all three words and is none of these. A borrow can only spoil bytes above the first true hit, and
+    // only the first is used.
+    let below = quote.wrapping_sub(ONES) | slash.wrapping_sub(ONES) | word.wrapping_sub(ONES * 0x20);
+    below & !word & HIGHS
+}
+
 /// The place of the next quote, backslash or control character from `at` on, or the end of the text.
 ///
 /// Eight bytes per step. Strings here mostly have 5 to 40 bytes, too few to pay for a call of memchr.
 #[inline]
 pub(super) fn end_of_plain_text(text: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (ONES * b'"' as u64);
-        let slash = word ^ (ONES * b'\\' as u64);
-        // What was smaller than the subtrahend has its high bit set now. A byte that had it before has it in
-        // all three words and is none of these. A borrow can only spoil bytes above the first true hit, and
-        // only the first is used.
-        let below = quote.wrapping_sub(ONES) | slash.wrapping_sub(ONES) | word.wrapping_sub(ONES * 0x20);
-        let hits = below & !word & HIGHS;
+        let hits = special(u64::from_le_bytes(*chunk));
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;
         }

@@ -16,4 +16,4 @@ pub use merge::Merger;
 pub use raw_members::Members;
 pub use scan::{Cursor, ScanError, Span, Text, Value, ValueKind};
 pub use splice::{ObjectSplice, Splice};
-pub use text::{text_within, tidy_into, unescape, without_escapes, write_number, write_text};
+pub use text::{text_within, tidy_into, unescape, without_escapes, write_float, write_number, write_text};

@@ -1,25 +1,32 @@
 //! Writes JSON strings in long pieces.
 
-/// Whether a byte stands for itself in a JSON string.
-const PLAIN: [bool; 256] = {
-    let mut plain = [true; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        #[expect(clippy::indexing_slicing, reason = "the index is below the array's length")]
-        {
-            plain[byte] = byte >= 0x20 && byte != b'"' as usize && byte != b'\\' as usize;
-        }
-        byte += 1;
-    }
-    plain
-};
+use super::bytes::{end_of_plain_text, special};
+
+/// The longest text that is looked at in words.
+const SHORT_MAX: usize = 32;
 
 /// Whether all of `text` stands for itself in a JSON string. This is much faster than a search for the first
 /// byte that does not.
 #[inline]
 pub fn is_plain(text: &[u8]) -> bool {
-    // The loop has no early end, so that it becomes vector instructions.
-    !text.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'))
+    // The loops have no early end, so that they become vector instructions.
+    let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    let has_special = |text: &[u8]| text.iter().fold(false, |found, byte| found | is_special(byte));
+    if text.len() > SHORT_MAX {
+        return !has_special(text);
+    }
+    // Words that may have bytes in common, instead of single bytes.
+    if let Some(last) = text.last_chunk::<8>() {
+        let has_special = |found, word: &[u8; 8]| found | special(u64::from_le_bytes(*word));
+        return text.as_chunks::<8>().0.iter().fold(has_special(0, last), has_special) == 0;
+    }
+    match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+            special(first | (last << 32)) == 0
+        }
+        _ => !has_special(text),
+    }
 }
 
 /// Appends `text`, which is UTF-8, as a JSON string. With `plain` nothing in it needs an escape.
@@ -38,9 +45,7 @@ pub fn write(text: &[u8], plain: bool, out: &mut Vec<u8>) {
 pub fn write_escaped(mut text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     loop {
-        let is_plain = |byte: &u8| PLAIN.get(usize::from(*byte)).copied().unwrap_or(true);
-        let len = text.iter().position(|byte| !is_plain(byte)).unwrap_or(text.len());
-        let (plain, rest) = text.split_at_checked(len).unwrap_or((text, &[]));
+        let (plain, rest) = text.split_at_checked(end_of_plain_text(text, 0)).unwrap_or((text, &[]));
         out.extend_from_slice(plain);
         let Some((byte, rest)) = rest.split_first() else { return };
         match byte {
@@ -68,6 +73,8 @@ mod tests {
             let mut out = Vec::new();
             write(text.as_bytes(), is_plain(text.as_bytes()), &mut out);
             proptest::prop_assert!(!out.contains(&b'\n'));
+            let needs_escape = text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\'));
+            proptest::prop_assert_eq!(is_plain(text.as_bytes()), !needs_escape);
             proptest::prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
     }

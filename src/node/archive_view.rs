@@ -441,7 +441,8 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
             ("failed", Some(next))
         }
         ImportState::Poison if is_of_bucket => {
-            let next = "no pass reads it again until the file, the converter or on_row_error change";
+            let next = "no pass reads it again until the file, the converter or on_row_error change, or `forebay import reset-file` \
+                        lets it begin again";
             ("given_up", Some(next.to_owned()))
         }
         ImportState::Failed => {

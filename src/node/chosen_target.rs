@@ -131,6 +131,10 @@ impl Reached {
             Err(NoNode::NoAnswer(why)) => why,
         };
         let how = match config {
+            Some(config) if config.dev_s3.is_some() => {
+                "start `forebay dev` with this configuration; or add to it what a spool needs without dev: s3.bucket, and a [[source]] \
+                 with an id and write_keys"
+            }
             Some(config) if admin.is_none() => {
                 return Ok(Self::Spool(Box::new(OwnSpool::open(config, &no_node, background).await?)));
             }

@@ -15,6 +15,7 @@ use super::outside::Outside;
 use super::recovery::Recovery;
 use super::running::{Ending, Node};
 use super::sdk_keys::{self, SdkKeys};
+use super::settings::dev_store_settings;
 use super::setup::{Setup, flag};
 use super::spool_dir::open_disk;
 use super::{demo, dev_folders};
@@ -33,7 +34,7 @@ use crate::runtime::handles::{Fitted, Wanted};
 use crate::runtime::{Background, Shutdown};
 use crate::spool::SpoolOptions;
 use crate::store::PutMode;
-use crate::store::s3::{CredentialsFrom, S3Settings, S3Store};
+use crate::store::s3::{S3Settings, S3Store};
 
 /// The end of dev mode: without a drain delay, and with everything delivered.
 const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grace: Duration::from_secs(25) };
@@ -208,17 +209,7 @@ async fn start(
 ) -> Result<Node, NodeError> {
     let dir = dev.data_dir.join("spool");
     let disk = open_disk(&dir, false)?;
-    let store = S3Store::new(S3Settings {
-        region: Some(dev_s3::REGION.to_owned()),
-        endpoint_url: Some(s3.url()),
-        path_style: true,
-        credentials: CredentialsFrom::Static {
-            access_key_id: dev_s3::ACCESS_KEY_ID.to_owned(),
-            secret_access_key: dev_s3::SECRET_ACCESS_KEY.to_owned(),
-        },
-        ..S3Settings::default()
-    })
-    .await;
+    let store = S3Store::new(dev_store_settings(s3.url())).await;
     let rule = DueRule { max_bytes: dev.flush_bytes.0, max_age: dev.flush_age.get(), align_minute: None };
     let settings = DeliverySettings::new(rule);
     let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;

@@ -3,7 +3,7 @@
 use crate::config::{After, Config, ImportSettings};
 use crate::destinations::settings::{DestinationSettings, ExternalIds, FunctionsAt};
 use crate::import::discovery::inputs::s3_folder;
-use crate::object::Role;
+use crate::object::{Role, S3Location};
 use crate::policy::{
     Configured, PolicyAfter, PolicyBucket, PolicyDestination, PolicyImport, Template, Values,
 };
@@ -89,7 +89,10 @@ pub fn imports(config: &Config) -> Vec<PolicyImport> {
         queue: settings.discovery.queue().and_then(|queue| queue.arn()?.parse().ok()),
         asks_queue: settings.discovery.queue().is_some_and(|queue| queue.arn().is_none()),
         after: policy_after(&settings.after),
-        rejects: settings.rejects_bucket(),
+        rejects: settings.rejects_bucket().map(|bucket| {
+            let location = S3Location::new(bucket, config.s3.encryption.clone());
+            PolicyBucket::of(&S3Location { region: config.s3.region.clone(), ..location }, false, false)
+        }),
         journal: settings
             .journal
             .as_deref()

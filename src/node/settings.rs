@@ -12,9 +12,14 @@ use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
 use crate::config::{ClosedDays, Config};
 use crate::delivery::settings::encoders_for;
 use crate::delivery::{DayHook, DeliverySettings};
+#[cfg(feature = "dev")]
+use crate::dev_s3;
 use crate::hook::{Command, Hooks, Webhook};
 use crate::ingest::IngestSettings;
+use crate::object::BucketString;
 use crate::spool::{SEEN_MAX, SpoolOptions};
+#[cfg(feature = "dev")]
+use crate::store::s3::CredentialsFrom;
 use crate::store::s3::S3Settings;
 
 /// The node id in the names of test objects, if neither the configuration nor the spool has one.
@@ -40,6 +45,10 @@ pub fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, NodeError>
 
 /// The settings of this node's connection to the store.
 pub fn store_settings(config: &Config, node: &str) -> S3Settings {
+    #[cfg(feature = "dev")]
+    if let Some(endpoint) = &config.dev_s3 {
+        return dev_store_settings(endpoint.as_str().to_owned());
+    }
     S3Settings {
         region: config.s3.region.clone(),
         endpoint_url: config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
@@ -51,6 +60,30 @@ pub fn store_settings(config: &Config, node: &str) -> S3Settings {
         session_name: format!("forebay-{node}"),
         bucket_owner_full_control: config.s3.bucket_owner_full_control,
         request_payer: config.s3.request_payer,
+        ..S3Settings::default()
+    }
+}
+
+/// The bucket that calls go to in dev mode; `None` for other configurations.
+pub(super) fn bucket_of_dev(config: &Config) -> Option<BucketString> {
+    #[cfg(feature = "dev")]
+    let bucket = config.dev_s3.as_ref().and_then(|_| BucketString::parse(dev_s3::BUCKET).ok());
+    #[cfg(not(feature = "dev"))]
+    let bucket = config.dev_s3.as_ref().and(None);
+    bucket
+}
+
+/// The settings of a connection to the S3 of dev mode at this URL.
+#[cfg(feature = "dev")]
+pub(super) fn dev_store_settings(url: String) -> S3Settings {
+    S3Settings {
+        region: Some(dev_s3::REGION.to_owned()),
+        endpoint_url: Some(url),
+        path_style: true,
+        credentials: CredentialsFrom::Static {
+            access_key_id: dev_s3::ACCESS_KEY_ID.to_owned(),
+            secret_access_key: dev_s3::SECRET_ACCESS_KEY.to_owned(),
+        },
         ..S3Settings::default()
     }
 }

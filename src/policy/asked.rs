@@ -51,7 +51,7 @@ pub struct Configured {
 pub fn values(asked: &Asked, template: Template, configured: Configured) -> Result<Values, String> {
     let Configured { buckets: configured, destinations, imports } = configured;
     let destinations = chosen_destinations(asked, template, destinations)?;
-    let imports = chosen_imports(asked, template, imports)?;
+    let imports = chosen_imports(asked, template, imports, &configured)?;
     let of_another = |arn: &Arn| {
         let roles = destinations.iter().filter_map(|one| one.role.as_ref());
         roles.chain(imports.iter().filter_map(|one| one.role.as_ref())).any(|role| role == arn)
@@ -99,16 +99,33 @@ pub fn values(asked: &Asked, template: Template, configured: Configured) -> Resu
     })
 }
 
+/// The key of rejected rows if this one is asked for. It selects among those that are configured, or stands
+/// for the one that is not: an alias, or the bucket's default.
+fn set_key_of_rejects(place: &mut PolicyBucket, key: &str, configured: &[PolicyBucket]) {
+    let is_selected = configured.iter().any(|other| other.kms_key.as_deref() == Some(key));
+    match &place.kms_key {
+        Some(own) if own == key => {}
+        Some(_) if is_selected => place.kms_key = None,
+        None if place.sse_s3 => {}
+        _ => place.kms_key = Some(key.to_owned()),
+    }
+}
+
 /// The imports that the policy is for.
 fn chosen_imports(
     asked: &Asked,
     template: Template,
     mut imports: Vec<PolicyImport>,
+    configured: &[PolicyBucket],
 ) -> Result<Vec<PolicyImport>, String> {
     let role = asked.role.as_ref();
     if !template.is_of_import() {
         // A policy for one bucket or another role has nothing for imports.
         imports.retain(|one| asked.bucket.is_none() && (role.is_none() || one.role.as_ref() == role));
+        let places = imports.iter_mut().filter_map(|one| one.rejects.as_mut());
+        if let Some(key) = &asked.kms_key {
+            places.for_each(|place| set_key_of_rejects(place, key, configured));
+        }
         return Ok(imports);
     }
     if let Some(name) = &asked.import {

@@ -1,9 +1,8 @@
 //! The values of an import of a bucket.
 
-use super::location::{key_arn, partition, region};
+use super::location::{partition, set_key};
 use super::placeholders::{
-    ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, JOURNAL, KMS_KEY, MOVED, PREFIX, QUEUE, REGION,
-    REGION_HOST, Row,
+    ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, JOURNAL, KMS_KEY, MOVED, PREFIX, QUEUE, Row,
 };
 use super::problem::{Result, missing, no_collector, several, unusable};
 use super::tree::Tree;
@@ -64,11 +63,7 @@ pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<V
         row.set(JOURNAL[1], prefix);
     }
     if item.mentions(KMS_KEY) {
-        row.set(KMS_KEY, key_arn(template, &place, &of_import)?.as_str());
-        let region = region(template, &place, &of_import)?;
-        let end = if partition == "aws-cn" { ".cn" } else { "" };
-        row.set(REGION_HOST, format!("{region}.amazonaws.com{end}"));
-        row.set(REGION, region);
+        set_key(&mut row, template, &place, &of_import)?;
     }
     if item.mentions(QUEUE) {
         let none = || missing(template, "the queue", "--queue ARN, or --config FILE with its queue_url");

@@ -1,5 +1,6 @@
 //! Finds the region, account and partition of buckets and keys, and the ARN of a key.
 
+use super::placeholders::{KMS_KEY, REGION, REGION_HOST, Row};
 use super::problem::{Result, missing, no_key, several, unusable};
 use super::{PolicyBucket, Template, Values};
 
@@ -25,6 +26,21 @@ pub(super) fn key_arn(template: Template, place: &PolicyBucket, values: &Values)
             ),
         )),
     }
+}
+
+/// Sets the values of a statement about the key of a place.
+pub(super) fn set_key(
+    row: &mut Row,
+    template: Template,
+    place: &PolicyBucket,
+    values: &Values,
+) -> Result<()> {
+    row.set(KMS_KEY, key_arn(template, place, values)?.as_str());
+    let region = region(template, place, values)?;
+    let end = if partition(template, values)? == "aws-cn" { ".cn" } else { "" };
+    row.set(REGION_HOST, format!("{region}.amazonaws.com{end}"));
+    row.set(REGION, region);
+    Ok(())
 }
 
 /// A part of the key's ARN, if the key is configured by its ARN.

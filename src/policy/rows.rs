@@ -1,10 +1,10 @@
 //! The values of the placeholders of one statement: one row for each place, principal and external id that it
 //! applies to.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::csv_lambda::{self, with_slash};
-use super::location::{account, key_arn, partition, region};
+use super::location::{account, key_arn, partition, region, set_key};
 use super::placeholders::{
     ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, OTHER_EXTERNAL_ID, PREFIX, READER, REGION,
     REGION_HOST, REJECTS, ROLE, Row,
@@ -26,7 +26,7 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
         return imports::rows(template, item, values);
     }
     if template == Template::Collector && item.mentions(REJECTS[0]) {
-        return rejects(template, values);
+        return rejects(template, item, values);
     }
     if values.places.is_empty() {
         return Err(no_bucket(template));
@@ -90,22 +90,27 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
 }
 
 /// The places of rejected rows of imports, in one group if there are some.
-fn rejects(template: Template, values: &Values) -> Result<Vec<Vec<Row>>, PolicyError> {
-    let places: BTreeSet<_> = values
-        .imports
-        .iter()
-        .filter_map(|import| import.rejects.as_ref())
-        .map(|place| (place.bucket(), with_slash(place)))
-        .collect();
-    let partition = partition(template, values)?;
-    let row = |(bucket, prefix): (&str, String)| {
+fn rejects(template: Template, item: &Tree, values: &Values) -> Result<Vec<Vec<Row>>, PolicyError> {
+    let mut places = BTreeMap::new();
+    for place in values.imports.iter().filter_map(|import| import.rejects.as_ref()) {
+        if let Some(bucket) = &place.bucket {
+            places.insert((bucket.bucket(), with_slash(bucket)), place);
+        }
+    }
+    let (partition, keyed) = (partition(template, values)?, item.mentions(KMS_KEY));
+    let mut rows = Vec::new();
+    // All of them have the key of `[s3]`, so one statement is enough.
+    for ((bucket, prefix), place) in places.into_iter().filter(|(_, place)| !keyed || place.kms_key.is_some())
+    {
         let mut row = Row::default();
         row.set(ARN_START, format!("arn:{partition}:"));
         row.set(REJECTS[0], bucket);
         row.set(REJECTS[1], prefix);
-        row
-    };
-    let rows: Vec<Row> = places.into_iter().map(row).collect();
+        if keyed {
+            set_key(&mut row, template, place, values)?;
+        }
+        rows.push(row);
+    }
     Ok(if rows.is_empty() { Vec::new() } else { vec![rows] })
 }
 

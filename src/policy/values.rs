@@ -103,8 +103,8 @@ pub struct PolicyImport {
     pub asks_queue: bool,
     /// What happens to files that are imported; `None`: nothing, or not known.
     pub after: Option<PolicyAfter>,
-    /// Where the collector puts rejected rows, if in a bucket.
-    pub rejects: Option<BucketString>,
+    /// Where the collector itself puts rejected rows, and how it encrypts them, if in a bucket.
+    pub rejects: Option<PolicyBucket>,
     /// The bucket and the prefix of the journal that several instances share; `None` if they share none.
     pub journal: Option<(String, String)>,
 }

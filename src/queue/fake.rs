@@ -106,7 +106,6 @@ impl FakeQueue {
                 id: kept.id.clone(),
                 receipt: format!("{}/{}", kept.id, kept.receives),
                 body: kept.body.clone(),
-                receives: kept.receives,
                 sent: None,
             });
         }

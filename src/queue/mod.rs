@@ -36,8 +36,6 @@ pub struct QueueMessage {
     pub receipt: String,
     /// The text.
     pub body: String,
-    /// How often it was received, this time included.
-    pub receives: u32,
     /// When it was sent, if the queue says so.
     pub sent: Option<UnixMillis>,
 }

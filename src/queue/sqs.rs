@@ -105,7 +105,6 @@ impl Queue for Sqs {
                 .max_number_of_messages(most)
                 .wait_time_seconds(seconds(LONG_POLL))
                 .visibility_timeout(seconds(hidden))
-                .message_system_attribute_names(OfMessage::ApproximateReceiveCount)
                 .message_system_attribute_names(OfMessage::SentTimestamp);
             let answer = request.send().await.map_err(|error| self.failed(&error, false))?;
             Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message).collect())
@@ -166,9 +165,6 @@ fn message(given: aws_sdk_sqs::types::Message) -> Option<QueueMessage> {
         receipt: given.receipt_handle?,
         id: given.message_id.unwrap_or_default(),
         body: given.body.unwrap_or_default(),
-        receives: number(&OfMessage::ApproximateReceiveCount)
-            .and_then(|it| u32::try_from(it).ok())
-            .unwrap_or(1),
         sent: number(&OfMessage::SentTimestamp).map(UnixMillis),
     })
 }

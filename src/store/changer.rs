@@ -3,8 +3,10 @@
 //!
 //! This is a trait of its own: what reads a store, or writes the archive, cannot delete with it.
 
+use std::collections::BTreeMap;
+
 use super::reader::StoreReader;
-use super::{Attempted, ObjectVersion};
+use super::{Attempted, KeptHeaders, ObjectVersion};
 use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 
 /// The most tags that S3 keeps with an object.
@@ -15,8 +17,7 @@ pub const COPY_BYTES_MAX: u64 = 5_000_000_000;
 /// The tags of an object: names and values.
 pub type Tags = Vec<(String, String)>;
 
-/// A copy of an object within its bucket. The store keeps its metadata and tags; what else the copy is to
-/// have of the object is in here.
+/// A copy of an object within its bucket. The store keeps its tags; what else the copy is to have is in here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectCopy {
     /// The object's key.
@@ -31,6 +32,12 @@ pub struct ObjectCopy {
     pub encryption: Option<AppliedEncryption>,
     /// The storage class; `None`: the standard one.
     pub storage_class: Option<String>,
+    /// The `Content-Encoding`.
+    pub content_encoding: Option<String>,
+    /// The user metadata of the copy, by name.
+    pub metadata: BTreeMap<String, String>,
+    /// The object's other headers, and so the copy's.
+    pub headers: KeptHeaders,
 }
 
 /// A store in which imported objects are changed.

@@ -16,7 +16,9 @@ use bytes::Bytes;
 use hyper::body::Frame;
 
 use super::reader::{ByteRange, ListFrom, ListPage, Listed, ObjectBody, RangeBytes, Store, StoreReader};
-use super::{Attempted, Body, Fault, Head, ObjectStore, ObjectVersion, Put, PutMode, StoreError, Stored};
+use super::{
+    Attempted, Body, Fault, Head, KeptHeaders, ObjectStore, ObjectVersion, Put, PutMode, StoreError, Stored,
+};
 use crate::lock::lock;
 use crate::object::{AppliedEncryption, Encryption, ObjectKey, S3Location};
 
@@ -443,6 +445,7 @@ impl FakeObject {
             metadata: self.metadata.clone(),
             applied: applied(&self.encryption),
             storage_class: self.storage_class.clone(),
+            headers: KeptHeaders::default(),
         }
     }
 }

@@ -107,6 +107,27 @@ pub struct Head {
     pub applied: Option<AppliedEncryption>,
     /// Its storage class, in the words of the store; `None`: the standard one, or not said.
     pub storage_class: Option<String>,
+    /// What a copy of it must have, too.
+    pub headers: KeptHeaders,
+}
+
+/// Headers that a store keeps with an object, beside `Content-Encoding` and user metadata.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptHeaders {
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Content-Language`.
+    pub content_language: Option<String>,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Expires`, as it was put.
+    pub expires: Option<String>,
+    /// Where a website redirects to.
+    pub redirect: Option<String>,
+    /// Whether there is user metadata that headers cannot show.
+    pub lacks_metadata: bool,
 }
 
 impl Head {

@@ -39,7 +39,8 @@ use super::fault::Asked;
 use super::reader::Store;
 use super::region::{DEFAULT_REGION, RegionRule, Regions, region_name, region_of_endpoint};
 use super::{
-    Attempted, Body, Fault, Head, ObjectStore, ObjectVersion, Put, PutMode, Reason, StoreError, Stored,
+    Attempted, Body, Fault, Head, KeptHeaders, ObjectStore, ObjectVersion, Put, PutMode, Reason, StoreError,
+    Stored,
 };
 use crate::object::{AccountId, AppliedEncryption, KEY_BYTES_MAX, ObjectKey, Role, S3Location};
 use crate::reach::aws::{proxy_of, sdk_of_environment};
@@ -346,6 +347,15 @@ impl S3Store {
             metadata: head.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             applied: applied(head.server_side_encryption(), head.ssekms_key_id(), head.bucket_key_enabled()),
             storage_class: head.storage_class().map(|class| class.as_str().to_owned()),
+            headers: KeptHeaders {
+                content_type: named(head.content_type()),
+                content_disposition: named(head.content_disposition()),
+                content_language: named(head.content_language()),
+                cache_control: named(head.cache_control()),
+                expires: named(head.expires_string()),
+                redirect: named(head.website_redirect_location()),
+                lacks_metadata: head.missing_meta().is_some_and(|missing| missing > 0),
+            },
         })
     }
 }

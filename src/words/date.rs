@@ -48,22 +48,20 @@ pub fn rfc3339_within_years(at: UnixMillis) -> [u8; RFC3339_LEN] {
     let ms = at.0.clamp(EARLIEST.0, LATEST.0);
     let (year, month, day) = civil_of_days(ms / DAY_MS);
     let in_day = ms % DAY_MS;
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    let mut put = |at: usize, digits: usize, value: i64| {
-        let mut rest = value;
-        for place in text.iter_mut().skip(at).take(digits).rev() {
-            *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-        }
-    };
-    put(0, 4, year);
-    put(5, 2, month);
-    put(8, 2, day);
-    put(11, 2, in_day / 3_600_000);
-    put(14, 2, in_day / 60_000 % 60);
-    put(17, 2, in_day / 1_000 % 60);
-    put(20, 3, in_day % 1_000);
-    text
+    let [y, z] = [year / 100, year % 100].map(two_digits);
+    let [o, d] = [month, day].map(two_digits);
+    let [h, m, s] = [in_day / 3_600_000, in_day / 60_000 % 60, in_day / 1_000 % 60].map(two_digits);
+    let [t, u] = [in_day % 1_000 / 10, in_day % 10].map(two_digits);
+    [
+        y[0], y[1], z[0], z[1], b'-', o[0], o[1], b'-', d[0], d[1], b'T', h[0], h[1], b':', m[0], m[1], b':',
+        s[0], s[1], b'.', t[0], t[1], u[1], b'Z',
+    ]
+}
+
+/// The digits of a number from 0 to 99.
+fn two_digits(number: i64) -> [u8; 2] {
+    let number = u8::try_from(number).unwrap_or(0);
+    [b'0' + number / 10, b'0' + number % 10]
 }
 
 /// Days in 400 years, after which the calendar repeats.

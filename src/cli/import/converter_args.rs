@@ -18,17 +18,25 @@ Exit codes: 0 success, 1 no converter can be made of the file, 2 wrong usage, 4 
 5 access denied.
 
 Examples:
+  forebay import infer-converter orders --config forebay.toml > orders.converter.json
   forebay import infer-converter orders_2024-03-01.json.gz > converter.json
   forebay import infer-converter s3://bucket/users/users_1.csv --data-type user_properties
   forebay import infer-converter orders.json --insert-id order_id")]
 pub struct InferArgs {
-    /// File, s3://bucket/key, s3://bucket/prefix/ (its first file), or - for standard input
+    /// File, s3://bucket/key, s3://bucket/prefix/ (its first file), or - for standard input; with --config
+    /// the name of an import
     #[arg(value_name = "FILE")]
     pub file: OsString,
 
-    /// What the rows are: event, user_properties, group_properties or profiles
-    #[arg(long, value_name = "TYPE", default_value = "event", value_parser = data_type)]
-    pub data_type: DataType,
+    /// Configuration file with the import that is named: the first file of its bucket is read as the import
+    /// reads it
+    #[arg(long, value_name = "CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// What the rows are: event, user_properties, group_properties or profiles; by default what the import
+    /// says, or else event
+    #[arg(long, value_name = "TYPE", value_parser = data_type)]
+    pub data_type: Option<DataType>,
 
     /// Column whose values name the rows; by default one whose values all differ, if its name says id
     #[arg(long, value_name = "FIELD")]
@@ -62,8 +70,8 @@ pub struct PreviewArgs {
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Files, patterns, s3://bucket/key, s3://bucket/prefix/ (keys that match the converter's filterPattern), or -
-    /// for standard input; without --converter the name of an import
+    /// Files, patterns, s3://bucket/key, s3://bucket/prefix/ (keys that match the converter's filterPattern),
+    /// or - for standard input; without --converter the name of an import
     #[arg(value_name = "SRC", required = true)]
     pub sources: Vec<OsString>,
 

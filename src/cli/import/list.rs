@@ -9,9 +9,11 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::args::ListArgs;
-use crate::admin::{ImportStatus, Imports};
+use crate::admin::{ImportStateName, ImportStatus, Imports};
 use crate::admin_client::AskError;
+use crate::cli::failure::Failure;
 use crate::cli::print_json::print_json;
+use crate::node::bucket_imports::known_import;
 use crate::node::chosen_target::ADMIN_URL;
 use crate::time::UnixMillis;
 use crate::words::table::wrapped;
@@ -20,8 +22,9 @@ use crate::words::{about_duration, counted, grouped, outside_message, outside_te
 /// The time limit for the answer: longer than the node reads its journal before it shows what it knows.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Queries the imports and prints them. Errors: [`AskError`]: the node does not answer, or refuses.
-pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), AskError> {
+/// Queries the imports and prints them.
+/// Errors: [`Failure`]: the node does not answer, or refuses, or has no import with the name.
+pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let client = args.admin.client()?;
     let mut path = format!("/api/imports?limit={}", args.limit);
     if let Some(import) = &args.import {
@@ -33,18 +36,24 @@ pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), AskE
     // The answer is printed as the node sends it, so that fields that this version does not know are printed,
     // too.
     let value: Value = client.ask(Method::GET, &path, PATIENCE).await?;
-    if args.json {
-        return print_json(out, &value).map_err(AskError::Print);
-    }
     let broken = |error| AskError::Broken(args.admin.url.clone(), Box::new(error));
-    let imports = Imports::deserialize(value).map_err(broken)?;
+    let imports = Imports::deserialize(&value).map_err(broken)?;
+    let is_empty = imports.total == 0 && !imports.loading && imports.problem.is_none();
+    if let Some(import) = args.import.as_ref().filter(|_| is_empty) {
+        known_import(&client, import).await?;
+    }
+    if args.json {
+        return Ok(print_json(out, &value)?);
+    }
     let url = args.admin.url.to_string();
     let elsewhere = (url != ADMIN_URL).then_some(url);
-    out.write_all(render(&imports, elsewhere.as_deref()).as_bytes()).map_err(AskError::Print)
+    let text = render(&imports, args.only, elsewhere.as_deref());
+    Ok(out.write_all(text.as_bytes())?)
 }
 
-/// The imports as text. `elsewhere`: the URL of the node, if commands do not find it by themselves.
-fn render(imports: &Imports, elsewhere: Option<&str>) -> String {
+/// The imports as text: all, or those in one state. `elsewhere`: the URL of the node, if commands do not find
+/// it by themselves.
+fn render(imports: &Imports, only: Option<ImportStateName>, elsewhere: Option<&str>) -> String {
     let Imports { imports: shown, total, loading, problem } = imports;
     let mut lines = Vec::new();
     if let Some(problem) = problem {
@@ -58,7 +67,10 @@ fn render(imports: &Imports, elsewhere: Option<&str>) -> String {
     match shown.len() as u64 {
         // The number of imports is unknown until the journal is read.
         0 if *total == 0 && (problem.is_some() || *loading) => {}
-        0 if *total == 0 => lines.push("nothing was imported yet".to_owned()),
+        0 if *total == 0 => lines.push(match only {
+            Some(state) => format!("no file is {}", state.slug().replace('_', " ")),
+            None => "nothing was imported yet".to_owned(),
+        }),
         many if many < *total => lines.push(format!("the newest {} of {all}", grouped(many))),
         _ => lines.push(all),
     }
@@ -146,7 +158,7 @@ mod tests {
     fn an_import_is_shown_with_what_was_rejected_and_what_to_do() {
         let imports = Imports { imports: vec![failed()], total: 2, ..Imports::default() };
         assert_eq!(
-            render(&imports, Some("http://node-1:9180")),
+            render(&imports, None, Some("http://node-1:9180")),
             "the newest 1 of 2 imports\n\n/exports/track_1.csv into shop: given up\n  began:    2026-11-23T00:00:00.000Z, \
              took 2 s\n  read:     1 row: 0 stored, 0 repeated, 0 refused, 1 rejected\n  rejected: 1 row width, first line \
              2: \\u{1b}[2J\n  rejects:  /state/a.ndjson\n  failures: 3 in a row\n  last:     E-ROWS: 1 of 1 rows are \
@@ -157,10 +169,12 @@ mod tests {
 
     #[test]
     fn without_imports_it_says_so() {
-        assert_eq!(render(&Imports::default(), None), "nothing was imported yet\n");
+        assert_eq!(render(&Imports::default(), None, None), "nothing was imported yet\n");
+        let given_up = Some(ImportStateName::GivenUp);
+        assert_eq!(render(&Imports::default(), given_up, None), "no file is given up\n");
         let loading = Imports { loading: true, total: 7, ..Imports::default() };
-        assert!(render(&loading, None).ends_with("the newest 0 of 7 imports\n"));
+        assert!(render(&loading, None, None).ends_with("the newest 0 of 7 imports\n"));
         let broken = Imports { problem: Some("it is a directory".to_owned()), ..Imports::default() };
-        assert_eq!(render(&broken, None), "the journal of imports cannot be read: it is a directory\n");
+        assert_eq!(render(&broken, None, None), "the journal of imports cannot be read: it is a directory\n");
     }
 }

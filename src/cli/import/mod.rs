@@ -64,7 +64,7 @@ pub async fn run(
         ImportCommand::Release(args) => run::release(args, background, out).await,
         ImportCommand::TestCredentials(args) => test_credentials::run(args, out).await,
         ImportCommand::SetupNotifications(args) => setup_notifications::run(args, out).await,
-        ImportCommand::List(args) => Ok(list::run(args, out).await?),
+        ImportCommand::List(args) => list::run(args, out).await,
     }
 }
 

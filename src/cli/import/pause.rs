@@ -52,7 +52,11 @@ pub(super) async fn status(
     let now = SystemClock::new().wall();
     print_either(out, args.at.json, &shown, || {
         let lines = import_lines(&shown, now.0, terminal::columns(&std::io::stdout()));
-        if lines.is_empty() { "there is no [[import]]\n".to_owned() } else { lines.join("\n") + "\n" }
+        if lines.is_empty() {
+            "the configuration has no [[import]]\n".to_owned()
+        } else {
+            lines.join("\n") + "\n"
+        }
     })?;
     Ok(ended?)
 }

@@ -38,7 +38,7 @@ pub(super) async fn run(args: &PreviewArgs, out: &mut dyn Write) -> Result<(), F
         Some(path) => path.clone(),
         None => {
             let (name, config) = of_import(args)?;
-            converter_path(&serve::load(&config)?.1.config, &name, &config)?
+            converter_path(&serve::load_for_imports(&config)?, &name, &config)?
         }
     };
     let mut interrupts = Interrupts::listen()?;
@@ -72,8 +72,8 @@ async fn preview(args: &PreviewArgs) -> Result<Preview, Failure> {
         Some(path) => of_files(args, path, &read_converter(path)?).await,
         None => {
             let (name, config) = of_import(args)?;
-            let (_, loaded) = serve::load(&config)?;
-            Ok(preview_import(&loaded.config, &name, opening(&args.reading), args.samples).await?)
+            let config = serve::load_for_imports(&config)?;
+            Ok(preview_import(&config, &name, opening(&args.reading), args.samples).await?)
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use tokio_util::sync::CancellationToken;
 
 use super::args::RetryRejectsArgs;
-use super::run::{list, settled};
+use super::run::settled;
 use crate::admin::RejectsRetried;
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
@@ -14,7 +14,7 @@ use crate::cli::serve;
 use crate::node::bucket_imports::ImportsAt;
 use crate::runtime::Background;
 use crate::sources::SourceId;
-use crate::words::{counted, if_any, outside_text};
+use crate::words::{counted, grouped, if_any, outside_text};
 
 /// Files that are named.
 const NAMED_MAX: usize = 20;
@@ -34,28 +34,30 @@ pub(super) async fn run(
         _ => return Err(Failure::usage("with --import, name one key, or none for all files")),
     };
     let target = &args.to.target;
-    let loaded = target.config.as_deref().map(serve::load).transpose()?;
-    let config = loaded.map(|(_, loaded)| loaded.config);
+    let config = target.config.as_deref().map(serve::load_for_imports).transpose()?;
     let imports =
         ImportsAt::of(target.admin.as_ref(), target.token_file.as_deref(), config, background).await?;
+    let of = key.clone().unwrap_or_else(|| format!("import {name}"));
     let retried = imports.retry_rejects(name, key, args.dry_run, stop).await;
     let (retried, ended) = settled(imports, retried, !args.dry_run).await?;
     let Some(retried) = retried else {
         let what = "stopped waiting: the node goes on with the rejected rows";
         return Err(Failure::with_code(failure::INTERRUPTED, what));
     };
-    print_either(out, args.show.json, &retried, || text(&retried)).and_then(|()| out.flush())?;
+    print_either(out, args.show.json, &retried, || text(&retried, &of)).and_then(|()| out.flush())?;
     ended?;
     failure_of(&retried).map_or(Ok(()), Err)
 }
 
-fn text(of: &RejectsRetried) -> String {
+/// What became of rejected rows. `all`: those that are meant.
+fn text(of: &RejectsRetried, all: &str) -> String {
     if of.files == 0 && of.left_count == 0 {
-        return "no row is rejected\n".to_owned();
+        return format!("no row of {} is rejected\n", outside_text(all));
     }
-    let by_code = |codes: &BTreeMap<String, u64>| match list(codes) {
-        codes if codes.is_empty() => codes,
-        codes => format!(" ({codes})"),
+    let by_code = |codes: &BTreeMap<String, u64>| {
+        let codes = codes.iter().map(|(code, count)| format!("{} {}", grouped(*count), outside_text(code)));
+        let codes = codes.collect::<Vec<_>>().join(", ");
+        if codes.is_empty() { codes } else { format!(" ({codes})") }
     };
     let rows = counted(of.settled + of.rejected, "rejected row", "rejected rows");
     let (would, passed) = if of.dry_run { ("would be ", "would pass") } else { ("", "passed") };

@@ -137,16 +137,19 @@ fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
 }
 
 pub(super) async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {
-    let loaded = at.config.as_deref().map(serve::load).transpose()?;
-    let config = loaded.map(|(_, loaded)| loaded.config);
+    let config = at.config.as_deref().map(serve::load_for_imports).transpose()?;
     Ok(ImportsAt::of(at.admin.as_ref(), at.token_file.as_deref(), config, background).await?)
 }
 
-/// `3 done, 1 poison`; empty if there are none.
-pub(super) fn list(counts: &BTreeMap<String, u64>) -> String {
+/// What became of a file, in the words of `import list`.
+fn words(became: &str) -> String {
+    if became == "poison" { "given up".to_owned() } else { became.replace('_', " ") }
+}
+
+/// `3 done, 1 given up`; empty if there are none.
+fn list(counts: &BTreeMap<String, u64>) -> String {
     let some = counts.iter().filter(|(_, count)| **count > 0);
-    let shown =
-        some.map(|(what, count)| format!("{} {}", grouped(*count), outside_text(&what.replace('_', " "))));
+    let shown = some.map(|(what, count)| format!("{} {}", grouped(*count), outside_text(&words(what))));
     shown.collect::<Vec<_>>().join(", ")
 }
 
@@ -206,7 +209,7 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
     }
     for file in pass.not_done.iter().take(named_max) {
         let error = file.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-        let text = format!("{} {}{error}", file.name, file.became.replace('_', " "));
+        let text = format!("{} {}{error}", file.name, words(&file.became));
         lines.push(("not done:", outside_text(&text).to_string()));
     }
     if let Some(rejects) = &pass.rejects {
@@ -256,6 +259,11 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
     }
     let failed =
         ["failed", "poison", "changed", "missing", "refused"].into_iter().any(|became| count(became) > 0);
+    let import = outside_text(&pass.import);
+    let rejected = format!(
+        "some rows were rejected: `forebay import list --import {import}` names the files and the reasons, and `forebay import \
+         retry-rejects --import {import}` reads the rows again once the converter is corrected"
+    );
     let (code, what) = if count("denied") > 0 {
         (failure::DENIED, "access to some files is denied")
     } else if pass.after.as_ref().is_some_and(|after| after.waiting_for("denied") > 0) {
@@ -263,11 +271,11 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
     } else if failed || pass.not_begun > 0 || pass.claims.as_ref().is_some_and(|claims| claims.unknown > 0) {
         (failure::FAILED, "some files are not imported")
     } else if pass.rejected > 0 {
-        (failure::SOME_REJECTED, "some rows were rejected; `forebay import list` names the files with them")
+        (failure::SOME_REJECTED, rejected.as_str())
     } else {
         return None;
     };
-    Some(Failure::with_code(code, what))
+    Some(Failure::with_code(code, what.to_owned()))
 }
 
 #[cfg(test)]
@@ -301,8 +309,8 @@ mod tests {
         assert_eq!(
             text(&pass),
             "  listed:    1,204 objects: 1,200 known, 2 skipped, 2 to import\n  skipped:   1 folder, 1 too small\n  \
-             files:     1 done, 1 poison\n  read:      14 rows: 10 calls stored, 2 dropped as repeats, 2 rejected, 0 left out by the converter\n  \
-             not done:  s3://lake/in/\\u{1b}[2J poison: E-FORMAT: an array\n"
+             files:     1 done, 1 given up\n  read:      14 rows: 10 calls stored, 2 dropped as repeats, 2 rejected, 0 left out by the converter\n  \
+             not done:  s3://lake/in/\\u{1b}[2J given up: E-FORMAT: an array\n"
         );
         assert_eq!(failure_of(&pass).unwrap().code(), failure::FAILED);
     }
@@ -321,7 +329,7 @@ mod tests {
             ..PassStatus::default()
         };
         let shown = text(&pass);
-        let expected = "4 objects: 0 known, 0 skipped, 1 given up, 3 to import\n  files:     1 poison\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
+        let expected = "4 objects: 0 known, 0 skipped, 1 given up, 3 to import\n  files:     1 given up\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
                         will be stored again, with the same messageIds\n  first:     go on s3://lake/in/a\n";
         assert!(shown.ends_with(expected), "{shown}");
         assert!(failure_of(&pass).is_none());

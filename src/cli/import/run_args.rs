@@ -247,7 +247,8 @@ fn spool_id(text: &str) -> Result<String, &'static str> {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 The command asks the token service and the bucket from this machine, with its credentials. It reads the first byte of
-one file, and stores nothing. No node, no spool and no converter is needed.
+one file. In a shared journal, and where rejected rows go to a bucket, it puts a small object. No node, no spool and no
+converter is needed.
 
 Exit codes: 0 no right is missing, 2 wrong usage or configuration, or the bucket or key cannot be used, 4 a service
 cannot be reached, 5 a right is missing.

@@ -7,18 +7,15 @@ use super::run::grant;
 use super::run_args::SetupNotificationsArgs;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
-use crate::config::{Environment, Loader};
+use crate::cli::serve;
 use crate::node::bucket_imports::{NotificationsSetUp, SetUp, set_up_notifications};
 use crate::words::counted;
 
 /// Sets up the notifications of a bucket, or undoes that. Errors: [`Failure`]: see the exit codes.
 pub(super) async fn run(args: &SetupNotificationsArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    // The person who sets up the bucket need have neither write keys nor a converter.
-    let loader = Loader::new(&args.config, Environment::of_process()).without_secrets().without_converters();
-    let loaded = loader.load()?;
-    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let config = serve::load_for_setup(&args.config)?;
     let asked = SetUp { undo: args.undo, dry_run: args.dry_run };
-    match set_up_notifications(&loaded.config, &args.name, asked).await {
+    match set_up_notifications(&config, &args.name, asked).await {
         Ok(done) => Ok(print_either(out, args.json, &done, || text(&done))?),
         Err(failed) => {
             if !failed.grants.is_empty() {

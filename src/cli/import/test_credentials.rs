@@ -6,16 +6,13 @@ use super::run_args::TestCredentialsArgs;
 use crate::check::AccessEnd;
 use crate::cli::check::print;
 use crate::cli::failure::{DENIED, Failure, UNREACHABLE};
-use crate::config::{Environment, Loader};
+use crate::cli::serve;
 use crate::node::import_access::test_access;
 
 /// Tests an import's access, and prints the findings. Errors: [`Failure`]: see the exit codes.
 pub(super) async fn run(args: &TestCredentialsArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    // The person who sets up access need have neither write keys nor a converter.
-    let loader = Loader::new(&args.config, Environment::of_process()).without_secrets().without_converters();
-    let loaded = loader.load()?;
-    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let tested = test_access(&loaded.config, &args.name).await.map_err(Failure::usage)?;
+    let config = serve::load_for_setup(&args.config)?;
+    let tested = test_access(&config, &args.name).await.map_err(Failure::usage)?;
     print(&tested.report, args.json, out)?;
     let name = &args.name;
     match tested.end {

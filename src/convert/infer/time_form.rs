@@ -39,8 +39,8 @@ impl TimeForm {
             return Some(Self::Iso);
         }
         let (whole, fraction) = said.trim().split_once('.').unwrap_or((said.trim(), ""));
-        let number: i128 = whole.parse().ok()?;
-        let within = |unit: i128| (SECONDS.start * unit..SECONDS.end * unit).contains(&number);
+        let number: u64 = whole.parse().ok()?;
+        let within = |unit: u64| (SECONDS.start * unit..SECONDS.end * unit).contains(&number);
         Some(match () {
             () if within(1) && fraction.bytes().all(|digit| digit == b'0') => Self::Seconds,
             () if within(1) => Self::SecondsWithFraction,
@@ -84,7 +84,7 @@ fn is_int96(said: &str) -> bool {
         return false;
     }
     let Some(Value::Int(ms)) = ms_of_int96(said) else { return false };
-    SECONDS.contains(&i128::from(ms.div_euclid(1_000)))
+    u64::try_from(ms / 1_000).is_ok_and(|seconds| SECONDS.contains(&seconds))
 }
 
 /// How many values of a column have each form.

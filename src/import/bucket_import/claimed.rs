@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-
 use super::admit::{Version, may_begin};
 use super::claims_report::ClaimsReport;
 use super::not_ours::NotOurs;
@@ -14,18 +12,16 @@ use super::pass_claims::PassClaims;
 use super::report::Became;
 use super::scan::Scan;
 use super::sorted_out::Left;
-use crate::import::claims::{Claimed, ClaimsError, Known, NameWith, SharedId, elsewhere};
+use crate::import::at_once::at_once;
+use crate::import::claims::{AT_ONCE, Claimed, ClaimsError, Known, NameWith, Outage, SharedId, elsewhere};
 use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{begin_named, named};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::run::FileReport;
-use crate::words::Told;
 
 /// Objects that are read from the journal at once.
 const OBJECTS: usize = 1_000;
-/// Claims that are made at once.
-const AT_ONCE: usize = 16;
 
 /// The objects of a pass under the id that all instances know, with what others have claimed.
 /// Errors: [`ClaimsError`]: nothing may be imported.
@@ -83,40 +79,26 @@ impl ObjectImport {
             let some = move |journal: &dyn Journal| begun_objects(journal, id, &from);
             let (objects, more) = on_disk(&self.deps.journal, some).await?;
             next = more;
-            let (mut objects, mut tasks) = (objects.into_iter(), JoinSet::new());
-            loop {
-                while tasks.len() < AT_ONCE
-                    && let Some((key, etag, size)) = objects.next()
-                {
-                    let (shared, journal) = (Arc::clone(&claims.shared), Arc::clone(&self.deps.journal));
-                    tasks.spawn(async move {
-                        shared
-                            .claim(&journal, (id, &key), (&etag, size), false)
-                            .await
-                            .map(|claimed| (key, claimed))
-                    });
-                }
-                match tasks.join_next().await {
-                    None => break,
-                    Some(Ok(Ok((_, Claimed::Ours)))) => {}
-                    Some(Ok(Ok((key, Claimed::Theirs(why) | Claimed::Waits(why))))) => {
-                        let what = format!(
-                            "import {}: {key} was imported here before, and its claim in {} is not this instance's: {why}",
-                            with.name, with.fixed.journal
-                        );
-                        return Err(ClaimsError::Refused(what));
+            let claimed = at_once(objects, AT_ONCE, |(key, etag, size)| {
+                let (shared, journal) = (Arc::clone(&claims.shared), Arc::clone(&self.deps.journal));
+                let (name, url) = (with.name.clone(), with.fixed.journal.clone());
+                async move {
+                    match shared.claim(&journal, (id, &key), (&etag, size), false).await? {
+                        Claimed::Ours => Ok(()),
+                        Claimed::Theirs(why) | Claimed::Waits(why) => Err(ClaimsError::Refused(format!(
+                            "import {name}: {key} was imported here before, and its claim in {url} is not this instance's: {why}"
+                        ))),
                     }
-                    Some(Ok(Err(error))) => return Err(error),
-                    Some(Err(error)) => return Err(JournalError::of(error).into()),
                 }
-            }
+            });
+            claimed.await?;
         }
         if !claims.shared.make(&with.name, id, &with.fixed).await? {
             return match claims.shared.id(with, false).await? {
                 SharedId::Is(id) => Ok(id),
                 SharedId::Bring(_) => {
                     let what = "nobody knows whether the import's name was made: the next pass looks again";
-                    Err(ClaimsError::Unusable(what.into()))
+                    Err(ClaimsError::Unusable(Outage::passing(what)))
                 }
             };
         }
@@ -177,7 +159,12 @@ impl ObjectImport {
     /// Makes the name known to other instances: a file is about to begin. `false`: another instance has made
     /// it meanwhile, so what others have done is not known here.
     pub(super) async fn share_name(&self) -> Result<bool, ClaimsError> {
-        let Some(claims) = self.claims.as_ref().filter(|claims| claims.is_usable()) else { return Ok(true) };
+        let Some(claims) = &self.claims else { return Ok(true) };
+        if let Some(problem) = claims.problem() {
+            // Without the name, this instance would have a history of its own.
+            let is_known = self.is_known_as_shared(&self.name_with()).await?;
+            return if is_known { Ok(true) } else { Err(ClaimsError::Unusable(problem)) };
+        }
         match claims.shared.id(&self.name_with(), true).await {
             Ok(SharedId::Is(id)) => Ok(id == self.id),
             Ok(SharedId::Bring(_)) => Ok(false),
@@ -193,7 +180,7 @@ impl ObjectImport {
     }
 
     /// Why nothing new begins.
-    pub(super) fn claims_problem(&self) -> Option<Told> {
+    pub(super) fn claims_problem(&self) -> Option<Outage> {
         self.claims.as_ref().and_then(PassClaims::problem)
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::import::claims::Outage;
 use crate::time::UnixMillis;
-use crate::words::Told;
 
 /// The most files that are named of an instance.
 const NAMED_MAX: usize = 20;
@@ -33,7 +33,7 @@ pub struct ClaimsReport {
     /// The key of the first one, and why.
     pub unknown_first: Option<(String, String)>,
     /// Why nothing new begins: the shared journal cannot be used.
-    pub problem: Option<Told>,
+    pub problem: Option<Outage>,
 }
 
 impl ClaimsReport {

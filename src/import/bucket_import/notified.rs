@@ -1,9 +1,11 @@
 //! Imports objects that notifications name: each as a pass would, with the same journal.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::after::AfterDone;
 use super::after::sweep::after_import;
 use super::claimed::shared;
 use super::conversions::keep;
@@ -25,8 +27,8 @@ use crate::words::Told;
 pub enum NotifiedEnd {
     /// It is not imported.
     Skipped(Skip),
-    /// What became of its files.
-    Files(Vec<(Became, FileReport)>),
+    /// What became of its files, and what was done with it then.
+    Files(Vec<(Became, FileReport)>, BTreeMap<AfterDone, u64>),
     /// It belongs to another instance, which has delivered it.
     DeliveredElsewhere,
     /// It belongs to another instance, which has not delivered it.
@@ -52,7 +54,7 @@ impl NotifiedObjects {
     /// Errors: [`PassError`]: the import cannot be used under its name, or the journal cannot be read.
     pub async fn of(import: Arc<BucketImport>, deps: PassDeps) -> Result<Self, PassError> {
         let id = id_of(&import, &deps, false).await?;
-        let import = never_read_again(import, &deps.journal, true).await?;
+        let import = never_read_again(import, &deps.journal, (id, true)).await?;
         // The queue names the files, so the claims of others need not be listed.
         let deps = PassDeps { scan: Scan::Nothing, ..deps };
         let known = shared(ObjectImport::new(Arc::clone(&import), deps.clone(), id)).await?;
@@ -100,7 +102,7 @@ impl NotifiedObjects {
                     objects.unfinished_too(key);
                 }
                 after_import(&objects, key).await;
-                NotifiedEnd::Files(files)
+                NotifiedEnd::Files(files, objects.tally.take())
             }
             ObjectEnd::NotOurs(NotOurs::Theirs { version, .. }) => {
                 match objects.is_delivered_elsewhere(key, version.as_ref()).await {
@@ -111,7 +113,7 @@ impl NotifiedObjects {
             }
             ObjectEnd::NotOurs(NotOurs::Unknown(why)) => NotifiedEnd::Unknown(why),
             ObjectEnd::NotOurs(NotOurs::Unclaimed) => {
-                let why = objects.claims_problem();
+                let why = objects.claims_problem().map(|outage| outage.told);
                 NotifiedEnd::Unclaimed(why.unwrap_or_else(|| "the shared journal cannot be used".into()))
             }
         })

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::admit::is_stored;
 use super::after::After;
-use super::after::moved::moved_below;
+use super::after::moved::{MovedOf, moved_below};
 use super::after::sweep::{after_import, sweep};
 use super::claimed::shared;
 use super::conversions::{forget_unneeded, keep};
@@ -18,6 +18,7 @@ use super::report::{Became, PassReport};
 use super::scan::Scan;
 use super::settings::BucketImport;
 use super::sorted_out::{Left, SortedOut};
+use crate::import::at_once::at_once;
 use crate::import::claims::ClaimsError;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, begin_named};
@@ -92,7 +93,7 @@ impl Found {
 /// Errors: [`PassError`]: nothing more is imported.
 pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassReport, PassError> {
     let id = id_of(&import, &deps, false).await?;
-    let import = never_read_again(import, &deps.journal, true).await?;
+    let import = never_read_again(import, &deps.journal, (id, true)).await?;
     let objects = Arc::new(shared(ObjectImport::new(import, deps, id)).await?);
     let id = objects.id;
     objects.room.measure_again();
@@ -142,19 +143,23 @@ pub(super) async fn id_of(
     Ok(on_disk(&deps.journal, begin).await?)
 }
 
-/// The import, which never reads what an import of this journal has moved away. `moves`: it may move files itself from
-/// now on, which is noted.
+/// The import, which never reads what an import of this journal has moved away, or what it met as moved by others.
+/// `moves`: it may move files itself from now on, which is noted.
 pub(super) async fn never_read_again(
     mut import: Arc<BucketImport>,
     journal: &Arc<dyn Journal>,
-    moves: bool,
+    (id, moves): (ImportId, bool),
 ) -> Result<Arc<BucketImport>, JournalError> {
     let to = match &import.after {
         Some(After::Move(to)) if moves => Some(to.clone()),
         _ => None,
     };
     let (endpoint, bucket) = (import.endpoint.clone(), import.location.bucket.bucket().to_owned());
-    let moved = move |journal: &dyn Journal| moved_below(journal, (&endpoint, &bucket), to.as_deref());
+    let moved = move |journal: &dyn Journal| {
+        let here = moved_below(journal, &MovedOf::Bucket(endpoint, bucket), to.as_deref())?;
+        let others = moved_below(journal, &MovedOf::Others(id), None)?;
+        Ok::<_, JournalError>([here, others].concat())
+    };
     let moved = on_disk(journal, moved).await?;
     if !moved.is_empty() {
         Arc::make_mut(&mut import).never.extend(moved);
@@ -240,28 +245,32 @@ fn count(ended: Result<(String, ObjectEnd), tokio::task::JoinError>, report: &mu
 }
 
 /// Lists all keys of the import, and decides about each.
-async fn found(objects: &ObjectImport) -> Result<Found, PassError> {
+async fn found(objects: &Arc<ObjectImport>) -> Result<Found, PassError> {
     let mut found = Found::default();
-    if let Scan::After { also, .. } = &objects.deps.scan {
-        for key in also {
-            let Some(left) = sorted_key(objects, key, &mut found.report).await? else {
-                found.is_stopped = true;
-                return Ok(found);
-            };
-            found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
+    let named = match &objects.deps.scan {
+        Scan::Full => Vec::new(),
+        Scan::After { also, .. } => also.clone(),
+        Scan::Nothing => objects.unfinished(),
+    };
+    // Each is a request of its own.
+    let pages = at_once(named.clone(), objects.import.parallel_now(), |key| {
+        let objects = Arc::clone(objects);
+        async move { page_of(&objects, &key).await }
+    });
+    for (key, page) in named.into_iter().zip(pages.await?) {
+        let Some((page, is_sure)) = page else {
+            found.is_stopped = true;
+            return Ok(found);
+        };
+        // If it may be there, the next pass lists all keys.
+        found.report.scanned.more_left |= page.objects.is_empty() && !is_sure;
+        let left = sorted(objects, page, &mut found.report).await?;
+        if left.is_empty() && objects.deps.scan == Scan::Nothing {
+            objects.finished(&key);
         }
+        found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
     }
     if objects.deps.scan == Scan::Nothing {
-        for key in objects.unfinished() {
-            let Some(left) = sorted_key(objects, &key, &mut found.report).await? else {
-                found.is_stopped = true;
-                return Ok(found);
-            };
-            if left.is_empty() {
-                objects.finished(&key);
-            }
-            found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
-        }
         return Ok(found);
     }
     let mut next: Option<String> = None;
@@ -300,19 +309,13 @@ pub(super) async fn sorted_page(
     Ok(Some((sorted(objects, page, report).await?, next)))
 }
 
-/// Looks at one key that the listing does not have. `None`: the pass is stopped.
-async fn sorted_key(
-    objects: &ObjectImport,
-    key: &str,
-    report: &mut PassReport,
-) -> Result<Option<Vec<Left>>, PassError> {
+/// Looks at one key that the listing does not have. Returns a page with its object, if that is there, and whether it
+/// surely is not otherwise; `None`: the pass is stopped.
+async fn page_of(objects: &ObjectImport, key: &str) -> Result<Option<(ListPage, bool)>, PassError> {
     let from = ListFrom { prefix: key, restored: true, ..ListFrom::default() };
     let Some(page) = listed(objects, from).await? else { return Ok(None) };
     let Named { listed, is_sure } = page.named(key);
-    // If it may be there, the next pass lists all keys.
-    report.scanned.more_left |= listed.is_none() && !is_sure;
-    let page = ListPage { objects: listed.into_iter().collect(), ..ListPage::default() };
-    sorted(objects, page, report).await.map(Some)
+    Ok(Some((ListPage { objects: listed.into_iter().collect(), ..ListPage::default() }, is_sure)))
 }
 
 /// Counts the objects of a page that nothing is done about. Returns the others.

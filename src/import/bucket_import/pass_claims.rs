@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::import::claims::{ClaimsError, SharedImport};
+use crate::import::claims::{ClaimsError, Outage, SharedImport};
 use crate::lock::lock;
 use crate::words::Told;
 
@@ -11,7 +11,7 @@ use crate::words::Told;
 pub(super) struct PassClaims {
     pub(super) shared: Arc<SharedImport>,
     /// Why nothing new is claimed.
-    problem: Mutex<Option<Told>>,
+    problem: Mutex<Option<Outage>>,
 }
 
 impl PassClaims {
@@ -37,12 +37,13 @@ impl PassClaims {
     /// Claims nothing new from now on, whatever the error is.
     pub(super) fn stop(&self, error: ClaimsError) {
         if let Err(error) = self.failed(error) {
-            lock(&self.problem).get_or_insert(Told::plain(error.to_string()));
+            let told = Told::plain(error.to_string());
+            lock(&self.problem).get_or_insert(Outage { told, passes: false });
         }
     }
 
     /// Why nothing new is claimed.
-    pub(super) fn problem(&self) -> Option<Told> {
+    pub(super) fn problem(&self) -> Option<Outage> {
         lock(&self.problem).clone()
     }
 }

@@ -23,6 +23,8 @@ use crate::words::shell_word;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The objects that one turn looks at. No import of an object can begin during a turn.
 const AT_ONCE: usize = 1_000;
+/// What an object does not have of which no row was read.
+const NOTHING: &str = "there is nothing to reset";
 /// The most objects that are named.
 const NAMED_MAX: usize = 20;
 
@@ -122,7 +124,7 @@ pub async fn reset_object(
     }
     let by = key.to_owned();
     if on_disk(&objects.deps.journal, move |journal| ObjectState::read(journal, id, &by)).await?.is_none() {
-        return Err(ResetError::Refused(nothing(&objects.import.name, &name, key)));
+        return Err(ResetError::Refused(nothing(&objects.import.name, &name, key, NOTHING)));
     }
     let version = match tokio::time::timeout(PATIENCE, objects.version_now(key)).await {
         Ok(Ok(version)) => version,
@@ -140,12 +142,11 @@ pub async fn reset_object(
     on_disk(&journal, work).await
 }
 
-/// Why nothing can be done for an object that has not begun.
-pub(super) fn nothing(import: &str, name: &str, key: &str) -> String {
+/// Why nothing can be done for an object that has not begun. `what`: what it does not have.
+pub(super) fn nothing(import: &str, name: &str, key: &str, what: &str) -> String {
     let key = shell_word(key);
     format!(
-        "{name} has not begun, so there is nothing to reset: each pass decides about it again. What it decides: \
-         forebay import run {import} --dry-run --from {key} --to {key}"
+        "no row of {name} was read, so {what}. What the next pass does with it: forebay import run {import} --dry-run --from {key} --to {key}"
     )
 }
 
@@ -164,7 +165,7 @@ fn reset_now(
         return refused(format!("{name} is being read now: wait until the pass has ended"));
     }
     let Some(state) = ObjectState::read(journal, id, key)? else {
-        return refused(nothing(import, name, key));
+        return refused(nothing(import, name, key, NOTHING));
     };
     // Whatever the options are now.
     let standing = state.standing(etag, *len, &state.given_up_with);

@@ -1,13 +1,13 @@
 //! Closes the claims of files whose rows are all in the bucket of the calls.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::decide::{Closing, closing};
 use super::form::{Claim, ClaimState, claim_name};
 use super::note::Note;
-use super::shared::{ClaimsError, SharedImport, TRIES};
+use super::shared::{AT_ONCE, ClaimsError, SharedImport, TRIES, changes};
 use super::stored::Stored;
+use crate::import::at_once::at_once;
 use crate::import::import_id::ImportId;
 use crate::import::journal::Journal;
 use crate::lock::lock;
@@ -41,47 +41,64 @@ impl SharedImport {
         counts: Option<(u64, u64)>,
     ) {
         let until = self.delivered.undelivered(source).map(|(_, last)| last);
-        lock(&self.state).stored.push_back(Stored { key, version, counts, until });
+        let mut state = lock(&self.state);
+        state.numbered += 1;
+        let number = state.numbered;
+        state.stored.push_back(Stored { number, key, version, counts, until });
     }
 
-    /// Closes the claims of files that are delivered by now.
+    /// Closes the claims of files that are delivered by now, several at once: each is that of another file, and none
+    /// of them waits for another one.
     /// Errors: [`ClaimsError`]: some may be closed; the others are tried again later.
     pub async fn close_delivered(
-        &self,
+        self: &Arc<Self>,
         journal: &Arc<dyn Journal>,
         import: ImportId,
         source: &SourceId,
     ) -> Result<Closed, ClaimsError> {
-        let mut closed = Closed::default();
         if lock(&self.state).stored.is_empty() {
-            return Ok(closed);
+            return Ok(Closed::default());
         }
-        let Ok(_one) = self.closing.try_lock() else { return Ok(closed) };
+        let Ok(_one) = self.closer.try_lock() else { return Ok(Closed::default()) };
         let first = self.delivered.undelivered(source).map(|(first, _)| first);
         let is_delivered =
-            |stored: &Stored| stored.until.zip(first).is_none_or(|(until, first)| until < first);
-        let due: Vec<Stored> = {
-            let mut state = lock(&self.state);
-            let (due, left): (VecDeque<_>, VecDeque<_>) = state.stored.drain(..).partition(is_delivered);
-            state.stored = left;
-            due.into()
+            |stored: &&Stored| stored.until.zip(first).is_none_or(|(until, first)| until < first);
+        let due: Vec<(String, u64)> = {
+            let state = lock(&self.state);
+            let due = state.stored.iter().filter(is_delivered);
+            due.map(|stored| (stored.key.clone(), stored.number)).collect()
         };
-        let mut due = due.into_iter();
-        for stored in due.by_ref() {
-            match self.close(journal, import, &stored).await {
-                Ok(End::Closed) => closed.closed += 1,
-                Ok(End::Lost(instance)) => closed.lost.push((stored.key, instance)),
+        let ends = at_once(due, AT_ONCE, |(key, number)| {
+            let (shared, journal) = (Arc::clone(self), Arc::clone(journal));
+            async move { shared.close_in_turn(&journal, import, (key, number)).await }
+        });
+        let mut closed = Closed::default();
+        for end in ends.await?.into_iter().flatten() {
+            match end {
+                (_, End::Closed) => closed.closed += 1,
+                (key, End::Lost(instance)) => closed.lost.push((key, instance)),
                 // It is counted, and a person is told, as long as the listing shows it.
-                Ok(End::Waits) => lock(&self.state).stored.push_back(stored),
-                Err(error) => {
-                    let mut state = lock(&self.state);
-                    state.stored.push_back(stored);
-                    state.stored.extend(due);
-                    return Err(error);
-                }
+                (_, End::Waits) => {}
             }
         }
         Ok(closed)
+    }
+
+    /// Closes one claim, unless its file has begun again meanwhile. It is forgotten only when that is done.
+    async fn close_in_turn(
+        &self,
+        journal: &Arc<dyn Journal>,
+        import: ImportId,
+        (key, number): (String, u64),
+    ) -> Result<Option<(String, End)>, ClaimsError> {
+        let _turn = self.turns.of(&key).await;
+        let is_it = |stored: &&Stored| stored.number == number;
+        let Some(stored) = lock(&self.state).stored.iter().find(is_it).cloned() else { return Ok(None) };
+        let end = self.close(journal, import, &stored).await?;
+        if !matches!(end, End::Waits) {
+            lock(&self.state).stored.retain(|stored| stored.number != number);
+        }
+        Ok(Some((key, end)))
     }
 
     /// Closes one claim.
@@ -109,6 +126,6 @@ impl SharedImport {
                 return Ok(End::Closed);
             }
         }
-        Err(ClaimsError::Unusable(format!("the claim of {} changes again and again", stored.key).into()))
+        Err(changes(format!("the claim of {}", stored.key)))
     }
 }

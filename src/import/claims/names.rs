@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::decide::{NameTurn, name_turn};
 use super::files::ClaimFiles;
 use super::form::{Checked as _, SharedName};
-use super::shared::{ClaimsError, SharedImport, unusable};
+use super::shared::{ClaimsError, SharedImport, changes, unusable};
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{FixedSettings, NameError, adopt, named};
 use crate::import::importer::Importer;
@@ -91,7 +91,7 @@ impl SharedImport {
                 return Ok(SharedId::Is(id));
             }
         }
-        Err(ClaimsError::Unusable(format!("{} changes again and again", path_of(&with.name)).into()))
+        Err(changes(path_of(&with.name)))
     }
 
     /// Makes a name that nobody has made. `false`: look again.
@@ -141,7 +141,7 @@ pub async fn rename_shared(
             return Ok(());
         }
     }
-    Err(ClaimsError::Unusable(format!("{} changes again and again", path_of(old)).into()))
+    Err(changes(path_of(old)))
 }
 
 fn path_of(name: &str) -> String {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::decide::frees;
 use super::form::{Claim, ClaimState};
 use super::note::{Found, Note};
-use super::shared::{ClaimsError, SharedImport};
+use super::shared::{AT_ONCE as CLAIMS, ClaimsError, SharedImport};
+use crate::import::at_once::at_once;
 use crate::import::import_id::ImportId;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::on_disk::on_disk;
@@ -39,7 +40,7 @@ impl SharedImport {
     /// Frees the open claims of an instance, or says which ones there are.
     /// Errors: [`ClaimsError`]: some may be free; the same again goes on.
     pub async fn release(
-        &self,
+        self: &Arc<Self>,
         journal: &Arc<dyn Journal>,
         import: ImportId,
         asked: Releasing<'_>,
@@ -57,14 +58,18 @@ impl SharedImport {
             let of = instance.to_owned();
             let some = move |journal: &dyn Journal| some(journal, import, &start, &of);
             let (notes, more) = on_disk(journal, some).await?;
-            for (name, note) in notes {
-                let owned = match &note.found {
-                    Found::Claim(owned) | Found::Missing(owned) => owned.clone(),
-                    Found::Damaged(_) => continue,
-                };
-                if !dry_run && !self.free(journal, import, (&name, note)).await? {
-                    continue;
+            let freed = at_once(notes, CLAIMS, |(name, note)| {
+                let (shared, journal) = (Arc::clone(self), Arc::clone(journal));
+                async move {
+                    let owned = match &note.found {
+                        Found::Claim(owned) | Found::Missing(owned) => owned.clone(),
+                        Found::Damaged(_) => return Ok(None),
+                    };
+                    let is_free = dry_run || shared.free(&journal, import, (&name, note)).await?;
+                    Ok::<_, ClaimsError>(is_free.then_some(owned))
                 }
+            });
+            for owned in freed.await?.into_iter().flatten() {
                 released.files += 1;
                 released.bytes += owned.size;
                 if released.first.len() < NAMED_MAX {

@@ -12,18 +12,24 @@ use super::decide::{Look, Turn, look, turn};
 use super::files::ClaimFiles;
 use super::form::{Checked as _, Claim, ClaimState, claim_name};
 use super::note::{Note, Owned};
+use super::outage::Outage;
+use super::retried::Retried;
 use super::stored::Stored;
+use super::turns::Turns;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::NameError;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::on_disk::on_disk;
 use crate::import::shared_progress::{Tag, WriteError};
 use crate::lock::lock;
+use crate::planted_bugs::{PlantedBug, planted};
+use crate::random::Random;
 use crate::sources::SourceId;
-use crate::words::Told;
 
 /// How often a claim is written that changes meanwhile, or whose answer is lost.
 pub(super) const TRIES: usize = 5;
+/// Claims that are read or written at once.
+pub(crate) const AT_ONCE: usize = 16;
 /// Unfinished keys that one pass looks at.
 const UNFINISHED_AT_ONCE: usize = 100;
 /// The object with which the store shows that it keeps conditions.
@@ -39,11 +45,20 @@ pub enum ClaimsError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// The store of the shared journal refuses a request, or cannot be reached.
-    #[error("{}", .0.masked())]
-    Unusable(Told),
+    #[error("{}", .0.told.masked())]
+    Unusable(Outage),
     /// A person has to decide; the text says what.
     #[error("E-IMPORT-CLAIMS: {0}")]
     Refused(String),
+}
+
+/// Why something cannot be done in a shared journal.
+#[derive(Clone, Debug)]
+pub enum NoRight {
+    /// The store does not do it.
+    Store(WriteError),
+    /// The store ignores a condition; the text says which, and what to do.
+    Ignores(String),
 }
 
 /// What of a source is not in the bucket yet.
@@ -71,6 +86,8 @@ pub(super) struct State {
     /// When the claims were listed last (monotonic), and with how many requests.
     pub(super) listed: Option<(Duration, u64)>,
     pub(super) stored: VecDeque<Stored>,
+    /// How many files were stored so far.
+    pub(super) numbered: u64,
     unfinished: BTreeSet<String>,
     /// The unfinished key that was looked at last.
     looked_at: String,
@@ -84,19 +101,22 @@ pub struct SharedImport {
     pub(super) instance: String,
     pub(super) delivered: Arc<dyn Undelivered>,
     pub(super) state: Mutex<State>,
-    pub(super) closing: tokio::sync::Mutex<()>,
+    /// Held by whoever closes claims.
+    pub(super) closer: tokio::sync::Mutex<()>,
+    pub(super) turns: Turns,
 }
 
 impl SharedImport {
-    /// An import whose shared journal is at `url`, for the instance with this id.
+    /// An import whose shared journal is at `url`, for the instance with this id. `random` spreads retries over time.
     pub fn new(
         files: Arc<dyn ClaimFiles>,
         url: String,
         instance: String,
         delivered: Arc<dyn Undelivered>,
+        random: Arc<dyn Random>,
     ) -> Self {
-        let (state, closing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { files, url, instance, delivered, state, closing }
+        let (state, closer, turns) = (Mutex::default(), tokio::sync::Mutex::default(), Turns::default());
+        Self { files: Arc::new(Retried { files, random }), url, instance, delivered, state, closer, turns }
     }
 
     /// The folder of the shared journal, as a URL.
@@ -110,15 +130,25 @@ impl SharedImport {
     }
 
     /// Makes sure that the store keeps conditions: without them, two instances would have one claim. A put
-    /// that must fail shows it. Asks once. Errors: [`ClaimsError`]: it does not, or does not answer.
+    /// that must fail shows it. Asks once for the life of this value. Errors: [`ClaimsError`]: it does not, or does not
+    /// answer.
     pub async fn ready(&self) -> Result<(), ClaimsError> {
         if lock(&self.state).keeps_conditions {
             return Ok(());
         }
+        self.keeps_conditions().await.map_err(|error| match error {
+            NoRight::Store(error) => unusable(error),
+            NoRight::Ignores(what) => ClaimsError::Refused(what),
+        })?;
+        lock(&self.state).keeps_conditions = true;
+        Ok(())
+    }
+
+    async fn keeps_conditions(&self) -> Result<(), NoRight> {
         let other = Tag("\"00000000000000000000000000000000\"".to_owned());
         let empty = || Bytes::from_static(b"{}");
         let ignores = |condition: &str| {
-            ClaimsError::Refused(format!(
+            NoRight::Ignores(format!(
                 "the store of {} ignores the condition {condition}, so two instances could import one file: use a store that \
                  keeps it, or journal = \"local\" and one instance",
                 self.url
@@ -133,17 +163,24 @@ impl SharedImport {
         if !is_kept(self.files.write_file(CONDITIONS, empty(), Some(&other)).await)? {
             return Err(ignores("If-Match"));
         }
-        lock(&self.state).keeps_conditions = true;
         Ok(())
     }
 
-    /// Tries the rights that a shared journal needs: to list, to write and to read, in this order. Nothing is
-    /// changed, but for an object of two bytes if it is not there.
-    pub async fn rights(&self) -> [Result<(), ClaimsError>; 3] {
-        let list = self.files.list("names/", None).await.map(drop).map_err(unusable);
-        let write = self.ready().await;
-        let read = self.files.read_file(CONDITIONS).await.map(drop).map_err(unusable);
-        [list, write, read]
+    /// Whether the store of the shared journal can be reached again. Errors: [`ClaimsError`]: it cannot.
+    pub async fn reached(&self) -> Result<(), ClaimsError> {
+        self.files.list("names/", None).await.map(drop).map_err(unusable)
+    }
+
+    /// Tries the rights to write and to read, on an object of two bytes. It is written also if it is there,
+    /// because S3 asks for the key of a bucket only then. Also returns whether there is something to read.
+    pub async fn rights(&self) -> (Result<(), NoRight>, Result<bool, NoRight>) {
+        let mut write = self.keeps_conditions().await;
+        let read = self.files.read_file(CONDITIONS).await;
+        if let (Ok(()), Ok(Some((_, tag)))) = (&write, &read) {
+            let again = self.files.write_file(CONDITIONS, Bytes::from_static(b"{}"), Some(tag)).await;
+            write = is_kept(again).map(drop);
+        }
+        (write, read.map(|found| found.is_some()).map_err(NoRight::Store))
     }
 
     /// Whose the files with these keys are, as far as the journal here knows. Waits for the disk.
@@ -189,16 +226,13 @@ impl SharedImport {
     ) -> Result<Claimed, ClaimsError> {
         let etag = etag.trim_matches('"');
         let name = claim_name(key);
+        let _until_begun = self.turns.of(key).await;
         let mut note = self.noted(journal, import, &name).await?;
-        let mut closing = None;
         if look(note.as_ref(), &self.instance) == Look::Ours {
             // What was stored of the file may be delivered by now, and more comes: its claim must not be
             // closed meanwhile.
-            closing = Some(self.closing.lock().await);
             lock(&self.state).stored.retain(|stored| stored.key != key);
-            note = self.noted(journal, import, &name).await?;
         }
-        let _until_begun = closing;
         for _ in 0..TRIES {
             let replaces = match turn(note.as_ref(), &self.instance, (etag, size), again) {
                 Turn::Begin => return Ok(Claimed::Ours),
@@ -212,7 +246,7 @@ impl SharedImport {
                 return Ok(Claimed::Ours);
             }
         }
-        Err(ClaimsError::Unusable(format!("the claim of {key} changes again and again").into()))
+        Err(changes(format!("the claim of {key}")))
     }
 
     /// Writes a claim in place of the one that is known. If it was not written, or nobody knows, what is
@@ -229,6 +263,11 @@ impl SharedImport {
         let (import, claim) = (claim.import, Claim { revision, ..claim });
         let bytes = claim.written().map_err(JournalError::of)?;
         let path = path_of(import, name);
+        let there = match planted(PlantedBug::ClaimUnconditional) {
+            true => self.files.read_file(&path).await.map_err(unusable)?,
+            false => None,
+        };
+        let replaces = there.as_ref().map(|(_, tag)| tag).or(replaces);
         let is_written = match self.files.write_file(&path, bytes, replaces).await {
             Ok(tag) => {
                 *note = Some(Note::of_claim(&claim, &tag));
@@ -261,8 +300,8 @@ impl SharedImport {
         lock(&self.state).listed.is_some()
     }
 
-    /// Reads the claim of a file anew, and notes what it says. Returns whether another instance has delivered this
-    /// version of it, or any without one. Errors: [`ClaimsError`]: it cannot be read now.
+    /// Reads the claim of a file anew, and notes what it says. Returns whether another instance has delivered
+    /// this version of it, or any without one. Errors: [`ClaimsError`]: it cannot be read now.
     pub(crate) async fn is_delivered(
         &self,
         journal: &Arc<dyn Journal>,
@@ -346,17 +385,19 @@ pub(super) fn path_of(import: ImportId, name: &str) -> String {
 }
 
 /// Whether a write that must fail failed.
-fn is_kept(answer: Result<Tag, WriteError>) -> Result<bool, ClaimsError> {
+fn is_kept(answer: Result<Tag, WriteError>) -> Result<bool, NoRight> {
     match answer {
         Ok(_) => Ok(false),
         Err(WriteError::Changed) => Ok(true),
-        Err(error) => Err(unusable(error)),
+        Err(error) => Err(NoRight::Store(error)),
     }
 }
 
 pub(super) fn unusable(error: WriteError) -> ClaimsError {
-    ClaimsError::Unusable(match error {
-        WriteError::Changed => "an object of it changes while it is read".into(),
-        WriteError::Unknown(said) | WriteError::Refused(said) => said,
-    })
+    ClaimsError::Unusable(error.into())
+}
+
+/// What is to be written is another one each time.
+pub(super) fn changes(what: String) -> ClaimsError {
+    ClaimsError::Unusable(Outage::passing(format!("{what} changes again and again")))
 }

@@ -4,19 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use super::files::ListedFile;
 use super::note::{Found, Note};
-use super::shared::{ClaimsError, SharedImport, path_of, unusable};
+use super::shared::{AT_ONCE, ClaimsError, SharedImport, path_of, unusable};
+use crate::import::at_once::at_once;
 use crate::import::import_id::ImportId;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::on_disk::on_disk;
 use crate::import::shared_progress::WriteError;
 use crate::lock::lock;
 
-/// Claims that are read at once.
-const AT_ONCE: usize = 16;
 /// Requests of a listing of all claims up to which each pass over all keys lists them, and how often it does
 /// if there are more.
 const REQUESTS_MAX: u64 = 100;
@@ -96,29 +93,21 @@ impl SharedImport {
         import: ImportId,
         listed: Vec<ListedFile>,
     ) -> Result<Vec<(String, Option<Note>)>, ClaimsError> {
-        let (mut tasks, mut listed, mut notes) = (JoinSet::new(), listed.into_iter(), Vec::new());
-        loop {
-            while tasks.len() < AT_ONCE
-                && let Some(file) = listed.next()
-            {
-                let files = Arc::clone(&self.files);
-                tasks.spawn(async move {
-                    let bytes = files.read_listed(&path_of(import, &file.name), &file.tag).await;
-                    bytes.map(|bytes| {
+        let notes = at_once(listed, AT_ONCE, |file| {
+            let files = Arc::clone(&self.files);
+            async move {
+                match files.read_listed(&path_of(import, &file.name), &file.tag).await {
+                    Ok(bytes) => {
                         let note = Note::of_bytes(&bytes, &file.tag, file.at, (import, &file.name));
-                        (file.name, Some(note))
-                    })
-                });
+                        Ok(Some((file.name, Some(note))))
+                    }
+                    // The next listing shows what it is now.
+                    Err(WriteError::Changed) => Ok(None),
+                    Err(error) => Err(unusable(error)),
+                }
             }
-            match tasks.join_next().await {
-                None => return Ok(notes),
-                Some(Ok(Ok(note))) => notes.push(note),
-                // The next listing shows what it is now.
-                Some(Ok(Err(WriteError::Changed))) => {}
-                Some(Ok(Err(error))) => return Err(unusable(error)),
-                Some(Err(error)) => return Err(JournalError::of(error).into()),
-            }
-        }
+        });
+        Ok(notes.await?.into_iter().flatten().collect())
     }
 }
 

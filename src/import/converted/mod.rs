@@ -192,7 +192,7 @@ impl RowReader for ConvertedRows {
 
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
         let Self { name, how, source, values: memory, calls, next } = self;
-        let mut values = std::mem::take(memory).cleared();
+        let mut values: Values<'_> = std::mem::take(memory);
         let (row, place) = match source {
             Source::Lines { lines, has_begun } => {
                 let Some(line) = next_line(lines, has_begun)? else { return Ok(None) };

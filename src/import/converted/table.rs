@@ -100,10 +100,10 @@ impl Table {
 
     /// Sets the columns of the record that was read last.
     pub(in crate::import) fn fill<'t>(&'t self, row: &mut Row<'t>) {
+        // The record was found to be UTF-8.
+        let texts = self.record.texts();
         for (index, slot) in &self.needed {
-            // The record was found to be UTF-8.
-            let cell = self.record.get(*index).and_then(|cell| std::str::from_utf8(cell).ok());
-            if let Some(cell) = cell {
+            if let Some(cell) = texts(*index) {
                 row.set(*slot, Value::Text(Cow::Borrowed(cell)));
             }
         }

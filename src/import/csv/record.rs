@@ -1,5 +1,7 @@
 //! One record of a CSV text, in buffers that are used again for the next one.
 
+use std::ops::Range;
+
 use super::row_error::RowError;
 
 /// The fields of a record, and where it stands in the text.
@@ -51,11 +53,24 @@ impl Record {
     /// The field at `index`, from 0, without quotes and escapes.
     #[inline]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
+        self.data.get(self.place(index)?)
+    }
+
+    /// Where a field is in the bytes of all fields.
+    #[inline]
+    fn place(&self, index: usize) -> Option<Range<usize>> {
         if index >= self.len {
             return None;
         }
         let start = if index == 0 { 0 } else { *self.ends.get(index - 1)? };
-        self.data.get(start..*self.ends.get(index)?)
+        Some(start..*self.ends.get(index)?)
+    }
+
+    /// The fields as texts, by their index. All of them are checked at once, and no text begins or ends within
+    /// a character.
+    pub fn texts<'r>(&'r self) -> impl Fn(usize) -> Option<&'r str> {
+        let all = std::str::from_utf8(self.all_fields()).unwrap_or_default();
+        move |index| all.get(self.place(index)?)
     }
 
     /// The fields, in order.

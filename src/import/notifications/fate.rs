@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::import::bucket_import::{Became, Skip};
 use crate::retry::Backoff;
 
-/// How long a message is hidden that is given back: longer each time it was received.
+/// How long a message is hidden that is given back: longer each time.
 const GIVEN_BACK: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(900) };
 
 /// What became of one record of a message. In the order in which one decides about the whole message.
@@ -88,10 +88,10 @@ pub fn of_files(files: impl IntoIterator<Item = Became>) -> RecordEnd {
     files.into_iter().map(of_file).max().unwrap_or(RecordEnd::Settled)
 }
 
-/// What becomes of a message with these records, which was received so often. A message without records tells
-/// of nothing.
-pub fn fate(records: &[RecordEnd], receives: u32) -> (MessageBecame, Fate) {
-    let back = Fate::GiveBack(GIVEN_BACK.bound(receives));
+/// What becomes of a message with these records, which this process has given back so often before. A message
+/// without records tells of nothing.
+pub fn fate(records: &[RecordEnd], given_back: u32) -> (MessageBecame, Fate) {
+    let back = Fate::GiveBack(GIVEN_BACK.bound(given_back.saturating_add(1)));
     match records.iter().max() {
         None | Some(RecordEnd::Other) => (MessageBecame::Other, Fate::Delete),
         Some(RecordEnd::Foreign) => (MessageBecame::Foreign, Fate::Delete),
@@ -114,7 +114,7 @@ mod tests {
     fn a_message_is_deleted_only_if_every_record_is_settled() {
         use RecordEnd::{Elsewhere, Failed, Foreign, GivenUp, Other, Settled, Stopped, Unreadable};
         let check = |records: &[RecordEnd], became: &str, seconds: Option<u64>| {
-            let (found, done) = fate(records, 1);
+            let (found, done) = fate(records, 0);
             let expected = seconds.map_or(Fate::Delete, |it| Fate::GiveBack(Duration::from_secs(it)));
             assert_eq!((found.slug(), done), (became, expected), "{records:?}");
         };
@@ -128,10 +128,10 @@ mod tests {
         check(&[GivenUp, Settled], "given_up", Some(10));
         check(&[Settled, Failed, GivenUp], "failed", Some(10));
         check(&[Failed, Stopped], "stopped", Some(0));
-        let after = |receives| fate(&[Failed], receives).1;
+        let after = |given_back| fate(&[Failed], given_back).1;
         let seconds = |it| Fate::GiveBack(Duration::from_secs(it));
         assert_eq!(
-            [after(0), after(2), after(3), after(8), after(u32::MAX)],
+            [after(0), after(1), after(2), after(7), after(u32::MAX)],
             [10, 20, 40, 900, 900].map(seconds)
         );
     }

@@ -6,6 +6,7 @@
 
 mod event;
 mod fate;
+mod given_back;
 mod key;
 mod receive;
 pub mod set_up;

@@ -1,6 +1,7 @@
 //! Receives messages of a queue, and imports the objects that they name. A message is deleted only after each
 //! of these objects is imported or skipped.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Notified, notified_in};
 use super::fate::{Fate, MessageBecame, RecordEnd, fate, of_files, of_skip};
-use crate::import::bucket_import::{Became, NotifiedEnd, NotifiedObjects};
+use super::given_back::GivenBack;
+use crate::import::bucket_import::{AfterDone, Became, NotifiedEnd, NotifiedObjects};
 use crate::import::run::FileReport;
 use crate::queue::{HIDDEN_MAX, Queue, QueueError, QueueFault, QueueMessage, RECEIVE_MAX};
 use crate::random::Random;
@@ -37,6 +39,8 @@ pub struct RecordEnded {
     pub name: String,
     /// What became of the object's files.
     pub files: Vec<(Became, FileReport)>,
+    /// What was done with the object once it was imported.
+    pub after: BTreeMap<AfterDone, u64>,
     /// Why nothing was read, if that is not said by the files.
     pub why: Option<String>,
 }
@@ -69,6 +73,7 @@ struct Work {
     queue: Arc<dyn Queue>,
     objects: Arc<NotifiedObjects>,
     watch: Arc<dyn Watch>,
+    given_back: GivenBack,
     stop: CancellationToken,
 }
 
@@ -83,7 +88,8 @@ pub async fn receive(
     stop: &CancellationToken,
 ) {
     let (parallel, places) = (objects.parallel(), objects.places());
-    let work = Arc::new(Work { queue, objects, watch, stop: stop.clone() });
+    let given_back = GivenBack::default();
+    let work = Arc::new(Work { queue, objects, watch, given_back, stop: stop.clone() });
     let (mut tasks, mut failures) = (JoinSet::new(), 0_u32);
     while !stop.is_cancelled() {
         while let Some(ended) = tasks.try_join_next() {
@@ -139,7 +145,8 @@ impl Work {
             never = self.keep_hidden(&message) => match never {},
         };
         let ends: Vec<RecordEnd> = records.iter().map(|record| record.end).collect();
-        let (became, done) = fate(&ends, message.receives);
+        let (became, done) = fate(&ends, self.given_back.times(&message.id));
+        self.given_back.note(&message.id, done);
         self.watch.ended(&MessageEnded { id: message.id.clone(), became, records });
         let told = self.tell(&message, done);
         let told = match self.stop.is_cancelled() {
@@ -221,9 +228,9 @@ impl Work {
         }
         match self.objects.import(&record.key).await {
             Ok(NotifiedEnd::Skipped(why)) => ended(of_skip(why), name, None),
-            Ok(NotifiedEnd::Files(files)) => {
+            Ok(NotifiedEnd::Files(files, after)) => {
                 let end = of_files(files.iter().map(|(became, _)| *became));
-                RecordEnded { files, ..ended(end, name, None) }
+                RecordEnded { files, after, ..ended(end, name, None) }
             }
             Ok(NotifiedEnd::DeliveredElsewhere) => ended(RecordEnd::Settled, name, None),
             Ok(NotifiedEnd::Elsewhere) => ended(RecordEnd::Elsewhere, name, None),
@@ -235,5 +242,5 @@ impl Work {
 }
 
 fn ended(end: RecordEnd, name: String, why: Option<String>) -> RecordEnded {
-    RecordEnded { end, name, files: Vec::new(), why }
+    RecordEnded { end, name, files: Vec::new(), after: BTreeMap::new(), why }
 }

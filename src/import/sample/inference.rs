@@ -30,6 +30,22 @@ pub struct Wanted {
     pub max_event: usize,
 }
 
+/// What a person asks of a converter for the files of an import.
+#[derive(Clone, Debug, Default)]
+pub struct AskedConverter {
+    /// What the rows are; `None`: what the import says.
+    pub data_type: Option<DataType>,
+    /// The column whose values name the rows; `None`: one whose values all differ.
+    pub insert_id: Option<String>,
+}
+
+impl AskedConverter {
+    /// What is wanted for an import of such rows. `max_event`: the longest call, in bytes of JSON.
+    pub fn wanted(self, of_import: DataType, max_event: usize) -> Wanted {
+        Wanted { data_type: self.data_type.unwrap_or(of_import), insert_id: self.insert_id, max_event }
+    }
+}
+
 /// Why no converter can be made of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum InferError {
@@ -113,8 +129,8 @@ fn infer_file(
         inferred.notes.push(format!("the sample cannot be read to its end: {error}"));
     }
     let mut result = format!(
-        "{} of the sample become {}",
-        counted(preview.rows, "row", "rows"),
+        "{} {}",
+        counted(preview.rows, "row of the sample becomes", "rows of the sample become"),
         counted(preview.calls, "call", "calls")
     );
     for rejects in &preview.rejected_by_code {

@@ -1,8 +1,10 @@
 //! What was done with imported files, for people: in the status, in an alarm and in metrics.
 
+use std::collections::BTreeMap;
+
 use super::plan::ImportPlan;
 use crate::admin::{AfterStatus, FileWaits};
-use crate::import::bucket_import::{AfterReport, AfterWaits, Waiting};
+use crate::import::bucket_import::{AfterDone, AfterReport, AfterWaits, Waiting};
 use crate::metrics::{Metrics, PassLabel};
 use crate::words::{Told, counted};
 
@@ -95,12 +97,17 @@ pub(super) fn refused_after(plan: &ImportPlan, report: &AfterReport) -> Option<S
     ))
 }
 
-/// Counts what a pass did, and sets the gauges of what waits.
+/// Counts what was done with files.
+pub(super) fn count(metrics: &Metrics, import: &str, done: &BTreeMap<AfterDone, u64>) {
+    for (done, count) in done {
+        let label = PassLabel { import: import.to_owned(), became: done.slug() };
+        metrics.import_after.get_or_create(&label).inc_by(*count);
+    }
+}
+
+/// Sets the gauges of what waits.
 pub(super) fn show(metrics: &Metrics, import: &str, report: &AfterReport) {
     let label = |became| PassLabel { import: import.to_owned(), became };
-    for (done, count) in &report.done {
-        metrics.import_after.get_or_create(&label(done.slug())).inc_by(*count);
-    }
     for why in AfterWaits::ALL {
         let waiting = report.waiting_for(why);
         if waiting > 0 {

@@ -41,6 +41,6 @@ pub(super) fn claims_status(plan: &ImportPlan, report: &PassReport, full: bool) 
         released: claims.released,
         unknown: claims.unknown,
         unknown_first,
-        problem: claims.problem.as_ref().map(|told| problem(plan, told.shown(full))),
+        problem: claims.problem.as_ref().map(|outage| problem(plan, outage.told.shown(full))),
     })
 }

@@ -8,6 +8,7 @@
 mod after_status;
 mod claims_status;
 mod deps;
+mod journal_outage;
 mod key_range;
 mod notifications;
 mod one_import;
@@ -27,8 +28,10 @@ mod sharing;
 
 pub use deps::ImportsDeps;
 pub use plan::{ImportPlan, ImportStores, OfNode, Puts, plans};
-pub use previewing::{converter_path, preview_import};
-pub use reached::ImportsAt;
+pub use previewing::{converter_path, infer_import, preview_import};
+pub use reached::{ImportsAt, known_import};
 pub use running::BucketImports;
+pub(super) use setting_up::seen_rules;
 pub use setting_up::{NotSetUp, NotificationsSetUp, SetUp, set_up_notifications};
+pub use sharing::UndeliveredInLog;
 pub(super) use sharing::tried_journal;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::after_status;
 use super::deps::ImportsDeps;
 use super::pass_status::{denied_of, error_of};
 use super::plan::ImportPlan;
@@ -209,6 +210,9 @@ impl Watch for Notifications {
     fn ended(&self, ended: &MessageEnded) {
         let label = PassLabel { import: self.name.clone(), became: ended.became.slug() };
         self.deps.metrics.import_messages.get_or_create(&label).inc();
+        for record in &ended.records {
+            after_status::count(&self.deps.metrics, &self.name, &record.after);
+        }
         for record in ended.records.iter().filter(|record| record.end >= RecordEnd::Unreadable) {
             let error = what_of(record);
             tracing::warn!(

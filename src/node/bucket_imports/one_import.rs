@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::after_status::{self, refused_after};
 use super::deps::ImportsDeps;
+use super::journal_outage::{JournalFound, JournalOutage};
 use super::key_range::KeyRange;
 use super::notifications::Notifications;
 use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files, rejects_wait};
@@ -92,6 +93,7 @@ pub(super) struct OneImport {
     pub(super) retrying: tokio::sync::Mutex<()>,
     /// What instances share of it, or why that cannot be used.
     pub(super) claims: OnceLock<Result<Option<Arc<SharedImport>>, String>>,
+    pub(super) journal_outage: JournalOutage,
     seen: Mutex<Seen>,
 }
 
@@ -106,6 +108,7 @@ impl OneImport {
             notifications,
             retrying: Default::default(),
             claims: OnceLock::new(),
+            journal_outage: JournalOutage::default(),
             seen: Mutex::default(),
         }
     }
@@ -165,6 +168,7 @@ impl OneImport {
                     None => return,
                 },
                 () = tokio::time::sleep(interval) => {}
+                () = self.journal_back() => {}
             }
         }
     }
@@ -243,7 +247,7 @@ impl OneImport {
     pub(super) fn bucket_import(&self) -> Result<BucketImport, String> {
         let mut import = self.plan.import()?;
         // The room of an earlier process, or of other settings, may be taken: the first pass looks.
-        import.rejects.was_full = lock(&self.seen).rejects_full.unwrap_or(true);
+        import.rejects.was_full = lock(&self.seen).rejects_full;
         import.rejects.in_store = self.plan.rejects_in_store(&self.deps.stores)?;
         import.claims = self.claims()?;
         Ok(import)
@@ -311,6 +315,7 @@ impl OneImport {
         if !seen.is_gone {
             self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
             self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
+            self.clear_journal();
         }
         watched_rows::clear(&self.deps.alarms);
     }
@@ -328,10 +333,13 @@ impl OneImport {
                 _ => scans.forget(),
             }
         }
+        let journal = JournalFound::of(made);
+        self.note_journal(&journal);
         match &made.report {
             Err(error) => {
-                // The journal has an alarm of its own.
-                let raises = !matches!(error, CannotPass::Met(PassError::Journal(_)));
+                // The journal has an alarm of its own, and so has the shared one as long as it cannot be reached.
+                let is_local = matches!(error, CannotPass::Met(PassError::Journal(_)));
+                let raises = !is_local && !matches!(journal, JournalFound::Away(_));
                 self.failed(failure(&self.plan, error, false), raises, made.ended);
             }
             Ok(report) => {
@@ -399,6 +407,7 @@ impl OneImport {
     /// Notes what a pass found. `of_range`: a person asked for keys of a range. `has_listed`: it listed keys.
     fn worked(&self, report: &PassReport, mut found: PassStatus, (of_range, has_listed): (bool, bool)) {
         let whole = !of_range && !found.part;
+        after_status::count(&self.deps.metrics, self.name(), &report.after.done);
         if has_listed {
             self.count_pass(if found.stopped { "stopped" } else { "done" });
         }
@@ -426,7 +435,8 @@ impl OneImport {
             Some(what) => alarms.raise(AlarmKind::BucketImport, &self.of_rejects(), what),
             None => alarms.clear(AlarmKind::BucketImport, &self.of_rejects()),
         }
-        let claims = self.claims_problem(&found);
+        let is_away = report.claims.problem.as_ref().is_some_and(|outage| outage.passes);
+        let claims = self.claims_problem(&found, is_away);
         let files = refused_files(self.name(), self.plan.reader().ok().as_ref(), report);
         let refused = claims.into_iter().chain(files).chain(refused_after(&self.plan, &report.after));
         after_status::show(&self.deps.metrics, self.name(), &report.after);
@@ -511,6 +521,7 @@ impl OneImport {
         seen.is_gone = true;
         self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
+        self.clear_journal();
         self.forget_gauges(std::mem::take(&mut seen.gauges));
         after_status::forget(&self.deps.metrics, self.name());
         self.deps.metrics.import_last_pass.remove(&ImportLabel { import: self.name().to_owned() });

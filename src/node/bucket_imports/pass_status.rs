@@ -142,9 +142,9 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
         }
         CannotPass::Met(PassError::Name(error)) => ("settings", error.to_string()),
         CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),
-        CannotPass::Met(PassError::Claims(ClaimsError::Unusable(told))) => {
-            let kind = if is_denied(told.masked()) { "denied" } else { "refused" };
-            (kind, problem(plan, told.shown(full)))
+        CannotPass::Met(PassError::Claims(ClaimsError::Unusable(outage))) => {
+            let kind = if is_denied(outage.told.masked()) { "denied" } else { "refused" };
+            (kind, problem(plan, outage.told.shown(full)))
         }
         CannotPass::Met(PassError::Claims(error)) => ("settings", error.to_string()),
     };
@@ -155,23 +155,33 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
 pub(super) fn rejects_wait(plan: &ImportPlan, report: &PassReport, full: bool) -> Option<String> {
     let name = &plan.settings.name;
     let not_moved = report.rejects_not_moved.as_ref().map(|error| {
+        let what_to_do = match error.fault {
+            FileFault::Denied => format!("`forebay import test-credentials {name}` shows the statement that is missing; "),
+            _ => String::new(),
+        };
         let error = if full { error.to_string() } else { error.masked() };
         format!(
-            "rejected rows of import {name} wait in {}, because they cannot be moved: {error}; each pass tries it again",
+            "rejected rows of import {name} wait in {}, because they cannot be moved to their bucket: {error}; {what_to_do}each \
+             pass tries it again",
             plan.rejects.display()
         )
     });
     let is_full = report.rejects_full.then(|| {
+        let (dir, max) = (plan.rejects.display(), about_bytes(plan.settings.rejects_max));
         let what = match report.rejects_not_kept {
-            0 => "further ones are counted and not kept".to_owned(),
-            rows => format!("{} of this pass were counted and not kept", counted(rows, "row", "rows")),
+            0 => format!(
+                "the room for rejected rows of import {name} in {dir} is nearly used up (rejects_max is {max}): rows that find \
+                 none are counted and not kept, and the import goes on"
+            ),
+            rows => format!(
+                "there is no room for rejected rows of import {name} in {dir} (rejects_max is {max}): {} of the last pass \
+                 were counted and not kept, and the import goes on",
+                counted(rows, "row", "rows")
+            ),
         };
         format!(
-            "there is no room for rejected rows of import {name} in {} (rejects_max is {}): {what}. Read them again (forebay \
-             import retry-rejects --import {name}), or set a larger rejects_max; files with rows that were not kept can be \
-             read again with forebay import run {name} --again",
-            plan.rejects.display(),
-            about_bytes(plan.settings.rejects_max)
+            "{what}. Read them again (forebay import retry-rejects --import {name}), or set a larger rejects_max; files with \
+             rows that were not kept can be read again with forebay import run {name} --again"
         )
     });
     match (not_moved, is_full) {

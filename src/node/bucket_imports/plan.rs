@@ -10,6 +10,7 @@ use crate::import::bucket_import::{
 };
 use crate::import::discovery::inputs::s3_folder;
 use crate::node::policies::policy_after;
+use crate::node::settings::{bucket_of_dev, store_settings};
 use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
 use crate::queue::{Queue, QueueAddress, Sqs};
 use crate::store::PutMode;
@@ -64,7 +65,9 @@ pub struct OfNode<'n> {
 
 /// The imports of a configuration, whether they are enabled or not.
 pub fn plans(config: &Config) -> Vec<ImportPlan> {
-    let written: Vec<&BucketString> = config.sources.iter().map(|source| &source.location.bucket).collect();
+    let of_dev = bucket_of_dev(config);
+    let of_sources = config.sources.iter().map(|source| &source.location.bucket);
+    let written: Vec<&BucketString> = of_sources.chain(&of_dev).collect();
     let of_node = OfNode {
         dir: &config.spool.dir,
         max_event: config.collector.max_event,
@@ -123,7 +126,10 @@ impl ImportPlan {
     }
 
     /// The place of rejected rows in a store, if they go to one. Errors: there is no such place.
-    pub(super) fn rejects_in_store(&self, stores: &ImportStores) -> Result<Option<RejectsInStore>, String> {
+    pub(in crate::node) fn rejects_in_store(
+        &self,
+        stores: &ImportStores,
+    ) -> Result<Option<RejectsInStore>, String> {
         let Some(place) = &self.rejects_in else { return Ok(None) };
         let bucket = BucketString::parse(place.bucket()).map_err(|error| error.to_string())?;
         Ok(Some(RejectsInStore {
@@ -246,11 +252,23 @@ impl ImportPlan {
 pub struct ImportStores {
     /// The store of the node.
     pub own: Arc<S3Store>,
-    /// How it is reached, and others but for the endpoint.
+    /// How others are reached, but for the endpoint.
     pub settings: S3Settings,
 }
 
 impl ImportStores {
+    /// The stores of a configuration. `node`: its part of the names of sessions.
+    pub(in crate::node) async fn of(config: &Config, node: &str) -> Self {
+        let own = store_settings(config, node);
+        Self { own: Arc::new(S3Store::new(own).await), settings: Self::others(config, node) }
+    }
+
+    /// How stores are reached that are not the configuration's own, but for the endpoint. The credentials of
+    /// the S3 of dev mode are for nothing else.
+    pub(in crate::node) fn others(config: &Config, node: &str) -> S3Settings {
+        if config.dev_s3.is_some() { S3Settings::default() } else { store_settings(config, node) }
+    }
+
     /// The queue of an import.
     pub(in crate::node) async fn queue_of(
         &self,

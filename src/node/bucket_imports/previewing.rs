@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::plan::{ImportPlan, plans};
+use super::plan::{ImportPlan, ImportStores, plans};
 use crate::admin::BucketImportError;
 use crate::config::Config;
 use crate::import::Unusable;
-use crate::import::sample::{Opening, Preview, preview_files, sample_below};
+use crate::import::sample::{
+    AskedConverter, InferError, Inferred, Opening, Preview, infer_first, preview_files, sample_below,
+};
 use crate::node::error::NodeError;
-use crate::node::import_store::import_store;
 use crate::object::{ObjectKey, S3Location};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
@@ -60,6 +61,12 @@ fn plan_of(config: &Config, name: &SourceId) -> Result<ImportPlan, NodeError> {
     })
 }
 
+/// The store of an import, for the one bucket that it reads.
+async fn of_import(config: &Config, plan: &ImportPlan, location: S3Location) -> Arc<dyn StoreReader> {
+    let store = ImportStores::of(config, "import").await.client_of(plan).await;
+    Arc::new(OfImport { store, location })
+}
+
 /// The file with the converter of an import of the configuration in `file`.
 /// Errors: [`NodeError`]: there is no such import.
 pub fn converter_path(config: &Config, name: &SourceId, file: &Path) -> Result<PathBuf, NodeError> {
@@ -80,11 +87,29 @@ pub async fn preview_import(
     let plan = plan_of(config, name)?;
     let import = plan.import().map_err(wrong)?;
     opening.allow_expansion |= import.allow_expansion;
-    let store = import_store(Some(config), plan.settings.endpoint.as_ref()).await;
-    let store: Arc<dyn StoreReader> = Arc::new(OfImport { store, location: import.location.clone() });
+    let store = of_import(config, &plan, import.location.clone()).await;
     let place = (import.location.bucket.bucket(), import.prefix.as_str());
     let pattern = import.converter.file().pattern.as_ref();
     let files = sample_below(place, &store, pattern, &opening).await?;
     let now = SystemClock::new().wall();
     Ok(preview_files(files, import.converter, opening, samples, now).await?)
+}
+
+/// A first converter for the first file of an import of the configuration, which may be without one.
+/// Errors: [`NodeError`]: there is no such import, or its files cannot be listed. Inside it [`InferError`]:
+/// no converter can be made of the file.
+pub async fn infer_import(
+    config: &Config,
+    name: &SourceId,
+    mut opening: Opening,
+    asked: AskedConverter,
+) -> Result<Result<Inferred, InferError>, NodeError> {
+    let plan = plan_of(config, name)?;
+    let reader = plan.reader().map_err(|what| NodeError::from(Unusable::Wrong(what)))?;
+    opening.allow_expansion |= plan.settings.allow_expansion;
+    let store = of_import(config, &plan, reader.location.clone()).await;
+    let place = (reader.location.bucket.bucket(), reader.prefix.as_str());
+    let files = sample_below(place, &store, None, &opening).await?;
+    let wanted = asked.wanted(plan.settings.data_type, config.collector.max_event);
+    Ok(infer_first(files, opening, wanted, SystemClock::new().wall()).await)
 }

@@ -23,7 +23,6 @@ use crate::import::Unusable;
 use crate::import::bucket_import::Scan;
 use crate::node::chosen_target::{OwnSpool, Reached};
 use crate::node::error::NodeError;
-use crate::node::settings::store_settings;
 use crate::runtime::Background;
 use crate::sources::SourceId;
 
@@ -258,6 +257,17 @@ impl ImportsAt {
     }
 }
 
+/// Checks that the configuration of a node has an import with this name.
+/// Errors: [`NodeError`]: it has none, or the node does not answer.
+pub async fn known_import(client: &AdminClient, name: &SourceId) -> Result<(), NodeError> {
+    let asked: Imports = ask(client, Method::GET, "/api/status", RESET_PATIENCE).await?;
+    let known: Vec<String> = asked.imports.into_iter().map(|import| import.name).collect();
+    if known.iter().any(|known| known == name.as_str()) {
+        return Ok(());
+    }
+    Err(refused(BucketImportError::Unknown(name.to_string(), known)))
+}
+
 /// An import of the configuration, in a spool that no node uses.
 fn one_import(
     spool: &OwnSpool,
@@ -274,8 +284,10 @@ fn one_import(
 }
 
 fn deps_of(spool: &OwnSpool, config: &Config) -> ImportsDeps {
-    let stores =
-        ImportStores { own: Arc::clone(&spool.engine.store), settings: store_settings(config, "import") };
+    let stores = ImportStores {
+        own: Arc::clone(&spool.engine.store),
+        settings: ImportStores::others(config, "import"),
+    };
     ImportsDeps { live: None, ..spool.engine.imports_deps(&spool.importer, stores) }
 }
 

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::notifications::Notifications;
 use super::one_import::OneImport;
 use crate::import::Counters;
-use crate::import::bucket_import::{NotifiedObjects, PassDeps};
+use crate::import::bucket_import::{NotifiedObjects, PassDeps, PassError};
+use crate::import::claims::ClaimsError;
 use crate::import::notifications::{Watch, receive};
 
 /// How long it takes until an import that cannot receive looks again whether it can.
@@ -48,18 +49,23 @@ impl OneImport {
                 receive(queue, Arc::new(objects), watch, &*self.deps.random, stop).await;
                 return;
             }
-            Err(what) => what,
+            Err(failed) => failed,
         };
-        notifications.note(Some(format!("import {} receives nothing: {failed}", self.name())), false);
+        let (what, may_pass) = failed;
+        notifications.note(Some(format!("import {} receives nothing: {what}", self.name())), may_pass);
         // Nothing else to do than to look again.
         stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.unwrap_or_default();
     }
 
-    /// The objects of the import. Errors: why they cannot be imported.
-    async fn objects(&self, stop: &CancellationToken) -> Result<NotifiedObjects, String> {
-        let import = Arc::new(self.bucket_import()?);
+    /// The objects of the import. Errors: why they cannot be imported, and whether that may pass by itself.
+    async fn objects(&self, stop: &CancellationToken) -> Result<NotifiedObjects, (String, bool)> {
+        let import = Arc::new(self.bucket_import().map_err(|what| (what, false))?);
         let deps = self.pass_deps(&self.store().await, None, Counters::default());
         let deps = PassDeps { stop: stop.clone(), ..deps };
-        NotifiedObjects::of(import, deps).await.map_err(|error| error.to_string())
+        NotifiedObjects::of(import, deps).await.map_err(|error| {
+            let may_pass =
+                matches!(&error, PassError::Claims(ClaimsError::Unusable(outage)) if outage.passes);
+            (error.to_string(), may_pass)
+        })
     }
 }

@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use super::plan::{ImportPlan, ImportStores, plans};
 use crate::admin::{BucketImportError, Grant};
+use crate::check::SeenRules;
+use crate::check::finding::Remedy;
 use crate::config::Config;
 use crate::import::Unusable;
 use crate::import::notifications::set_up::{Change, Conflict, by_others, ours, set_up, wanted_rule};
 use crate::node::policies;
-use crate::node::settings::{node_name, store_settings};
+use crate::node::settings::node_name;
 use crate::object::S3Location;
 use crate::policy::{self, PolicyImport, Template, Values};
 use crate::queue::{QueueAddress, QueueFault};
@@ -96,14 +98,42 @@ pub async fn set_up_notifications(
         ))
     })?;
     let import = policies::imports(config).into_iter().find(|import| import.name == name.as_str());
-    let settings = store_settings(config, &node_name(config));
-    let stores = ImportStores { own: Arc::new(S3Store::new(settings.clone()).await), settings };
+    let stores = ImportStores::of(config, &node_name(config)).await;
     let location = plan.reader().map_err(wrong)?.location;
     let store = stores.client_of(&plan).await;
     let grants = Grants { import: import.unwrap_or_default() };
     let queue = queue_arn(&stores, &plan, address, &grants).await?;
     let of_bucket = OfBucket { store, location, grants, queue, import: name.as_str() };
     of_bucket.change(&plan.settings.prefix, asked).await
+}
+
+/// What the bucket of an import says of its notifications; `None`: the import reads no queue.
+/// Errors: the settings cannot be used; the text says what to do.
+pub(in crate::node) async fn seen_rules(
+    config: &Config,
+    plan: &ImportPlan,
+    stores: &ImportStores,
+) -> Result<Option<SeenRules>, String> {
+    let (Some(address), name) = (plan.settings.discovery.queue(), &plan.settings.name) else {
+        return Ok(None);
+    };
+    let import = policies::imports(config).into_iter().find(|import| import.name == name.as_str());
+    let grants = Grants { import: import.unwrap_or_default() };
+    let not_said = |failed: NotSetUp| {
+        let remedy = |grant: Grant| Remedy { text: grant.text, paste: grant.statement };
+        SeenRules::NotSaid(failed.why.to_string(), failed.grants.into_iter().map(remedy).collect())
+    };
+    let queue = match queue_arn(stores, plan, address, &grants).await {
+        Ok(queue) => queue,
+        // The queue has findings of its own.
+        Err(failed) => return Ok(Some(SeenRules::NotSaid(failed.why.to_string(), Vec::new()))),
+    };
+    let (store, location) = (stores.client_of(plan).await, plan.reader()?.location);
+    let of_bucket = OfBucket { store, location, grants, queue, import: name.as_str() };
+    Ok(Some(match of_bucket.present().await {
+        Ok(present) => of_bucket.seen(&present, &plan.settings.prefix),
+        Err(failed) => not_said(failed),
+    }))
 }
 
 /// The ARN of the queue: from its URL, or as the queue says it.
@@ -185,6 +215,17 @@ impl OfBucket<'_> {
         put.map_err(|error| self.failed("be put; the same command can be given again", &error))?;
         self.shows(&changed).await?;
         Ok(done)
+    }
+
+    /// Whether the rules that are there send what the import needs.
+    fn seen(&self, present: &BucketNotifications, prefix: &str) -> SeenRules {
+        let rules = present.rules();
+        let wanted = wanted_rule(self.import, &self.queue, prefix);
+        if let Ok(Change::IsThere(rule)) = set_up(&rules, wanted) {
+            return SeenRules::Sent(rule.to_string());
+        }
+        let topic = rules.iter().any(|rule| rule.to == SendsTo::Topic).then_some("a topic of SNS");
+        SeenRules::NotSent(present.has_event_bridge().then_some("EventBridge").or(topic))
     }
 
     async fn present(&self) -> Result<BucketNotifications, NotSetUp> {

@@ -1,28 +1,49 @@
 //! An import that several instances share: its claims, and the commands about them.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::claims_status::is_denied;
+use super::claims_status::{is_denied, problem};
 use super::deps::ImportsDeps;
+use super::journal_outage::JournalFound;
 use super::one_import::OneImport;
 use super::plan::ImportPlan;
 use crate::admin::{BucketImportError, ClaimsReleased, PassStatus};
-use crate::check::{JournalRefusal, TriedJournal};
-use crate::import::claims::{ClaimsError, Releasing, SharedImport, Undelivered, rename_shared};
-use crate::import::discovery::inputs::s3_folder;
+use crate::alarms::AlarmKind;
+use crate::check::{AccessEnd, JournalRefusal, TriedJournal, is_worth_more};
+use crate::import::claims::{
+    ClaimsError, NoRight, Outage, Releasing, SharedImport, Undelivered, rename_shared,
+};
+use crate::import::discovery::inputs::{location_of, s3_folder};
 use crate::import::s3_records::S3Records;
+use crate::import::shared_progress::WriteError;
 use crate::import::{NameError, named};
 use crate::log::Reports;
+use crate::retry::Backoff;
+use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
+use crate::store::Fault;
+use crate::store::reader::{ListFrom, StoreReader as _};
 use crate::store::s3::S3Store;
 use crate::words::Told;
 
-/// What the log of a node has that is not delivered.
-struct InLog(Arc<dyn Reports>);
+/// The waits before a shared journal that cannot be reached is asked again.
+const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
-impl std::fmt::Debug for InLog {
+/// What the log of a node has that is not delivered.
+pub struct UndeliveredInLog(Arc<dyn Reports>);
+
+impl UndeliveredInLog {
+    /// That of this log.
+    pub fn of(log: Arc<dyn Reports>) -> Self {
+        Self(log)
+    }
+}
+
+impl std::fmt::Debug for UndeliveredInLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("InLog")
+        f.write_str("UndeliveredInLog")
     }
 }
 
@@ -36,7 +57,7 @@ impl Undelivered for Nothing {
     }
 }
 
-impl Undelivered for InLog {
+impl Undelivered for UndeliveredInLog {
     fn undelivered(&self, source: &SourceId) -> Option<(u64, u64)> {
         let mut range: Option<(u64, u64)> = None;
         let mut add = |first: u64, last: u64| {
@@ -65,16 +86,13 @@ pub(super) fn records(url: &str, store: &Arc<S3Store>) -> Result<S3Records, Stri
 }
 
 /// What instances share of an import. Errors: the settings cannot be used; the text says what to do.
-pub(super) fn shared(
-    plan: &ImportPlan,
-    store: &Arc<S3Store>,
-    log: &Arc<dyn Reports>,
-) -> Result<Option<Arc<SharedImport>>, String> {
+pub(super) fn shared(plan: &ImportPlan, deps: &ImportsDeps) -> Result<Option<Arc<SharedImport>>, String> {
     let Some(url) = &plan.settings.journal else { return Ok(None) };
-    let records = records(url, store)?;
-    let (url, instance) = (records.url(), log.spool_id());
-    let shared = SharedImport::new(Arc::new(records), url, instance, Arc::new(InLog(Arc::clone(log))));
-    Ok(Some(Arc::new(shared)))
+    let records = records(url, &deps.stores.own)?;
+    let (url, instance) = (records.url(), deps.log.spool_id());
+    let undelivered = Arc::new(UndeliveredInLog::of(Arc::clone(&deps.log)));
+    let random = Arc::clone(&deps.random);
+    Ok(Some(Arc::new(SharedImport::new(Arc::new(records), url, instance, undelivered, random))))
 }
 
 /// Tries the rights that the shared journal of an import needs; `None`: it has none.
@@ -87,17 +105,44 @@ pub(in crate::node) async fn tried_journal(
     let records = records(url, store)?;
     let (name, url) = (plan.settings.name.to_string(), records.url());
     let place = s3_folder(&url).map(|(bucket, prefix)| (bucket.to_owned(), prefix)).unwrap_or_default();
-    let nobody = Arc::new(Nothing);
-    let shared = SharedImport::new(Arc::new(records), url.clone(), String::new(), nobody);
-    let refusal = |error: ClaimsError| match error {
-        ClaimsError::Unusable(told) => {
-            let is_denied = is_denied(told.masked());
-            JournalRefusal { told, is_denied, is_passing: !is_denied }
-        }
-        other => JournalRefusal { told: Told::plain(other.to_string()), is_denied: false, is_passing: false },
+    let location = location_of(&place.0).map_err(|error| error.to_string())?;
+    let from = || ListFrom { prefix: &place.1, ..ListFrom::default() };
+    let list = match store.list(&location, from()).await {
+        Err(error) if error.fault == Fault::Region => store.list(&location, from()).await,
+        answer => answer,
     };
-    let answers = shared.rights().await.map(|answer| answer.map_err(refusal));
-    Ok(Some(TriedJournal { name, url, place, answers }))
+    let list = list.map(drop);
+    let rest = match is_worth_more(&list) {
+        true => {
+            let nobody = Arc::new(Nothing);
+            let shared = SharedImport::new(
+                Arc::new(records),
+                url.clone(),
+                String::new(),
+                nobody,
+                Arc::new(SystemRandom),
+            );
+            let (write, read) = shared.rights().await;
+            Some((write.map_err(refusal), read.map_err(refusal)))
+        }
+        false => None,
+    };
+    Ok(Some(TriedJournal { name, url, place, list, rest }))
+}
+
+fn refusal(error: NoRight) -> JournalRefusal {
+    let (told, end) = match error {
+        NoRight::Ignores(what) => (Told::plain(what), AccessEnd::Wrong),
+        NoRight::Store(WriteError::Refused(told)) => {
+            let end = if is_denied(told.masked()) { AccessEnd::Denied } else { AccessEnd::Wrong };
+            (told, end)
+        }
+        NoRight::Store(WriteError::Unknown(told)) => (told, AccessEnd::Unreachable),
+        NoRight::Store(WriteError::Changed) => {
+            ("another process changes an object of it at the same time".into(), AccessEnd::Unreachable)
+        }
+    };
+    JournalRefusal { told, end }
 }
 
 /// Gives a name that instances share to another import name, if `old` is shared. The same again does no harm.
@@ -127,7 +172,7 @@ pub(super) async fn rename_elsewhere(
 impl OneImport {
     /// What instances share of the import. Errors: the settings cannot be used; the text says what to do.
     pub(super) fn claims(&self) -> Result<Option<Arc<SharedImport>>, String> {
-        let claims = self.claims.get_or_init(|| shared(self.plan(), &self.deps.stores.own, &self.deps.log));
+        let claims = self.claims.get_or_init(|| shared(self.plan(), &self.deps));
         claims.clone()
     }
 
@@ -168,18 +213,65 @@ impl OneImport {
         })
     }
 
-    /// What is wrong with the claims of an import, for a person.
-    pub(super) fn claims_problem(&self, found: &PassStatus) -> Option<String> {
+    /// What a person must do about the claims of an import. `is_away`: the shared journal cannot be reached, which has
+    /// an alarm of its own.
+    pub(super) fn claims_problem(&self, found: &PassStatus, is_away: bool) -> Option<String> {
         let claims = found.claims.as_ref()?;
-        let what = claims.problem.clone().or_else(|| claims.unknown_text())?;
+        let what = claims.problem.clone().filter(|_| !is_away).or_else(|| claims.unknown_text())?;
         Some(format!("import {}: {what}", self.name()))
+    }
+}
+
+impl OneImport {
+    fn of_journal(&self) -> String {
+        format!("{} (shared journal)", self.name())
+    }
+
+    /// Notes what a pass found of the shared journal.
+    pub(super) fn note_journal(&self, found: &JournalFound<'_>) {
+        match found {
+            JournalFound::Away(outage) => self.journal_failed(outage),
+            JournalFound::Answered => self.clear_journal(),
+            JournalFound::Unknown => {}
+        }
+    }
+
+    fn journal_failed(&self, outage: &Outage) {
+        let lasts = self.journal_outage.failed(self.deps.clock.monotonic());
+        // A pause ends its alarms, and so does its end.
+        if lasts && !self.pausing.now() && !self.stop.is_cancelled() {
+            let what = problem(self.plan(), outage.told.masked());
+            let what = format!("import {}: {what}; it is asked again until it answers", self.name());
+            self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_journal(), what);
+        }
+    }
+
+    /// Ends the alarm about the shared journal.
+    pub(super) fn clear_journal(&self) {
+        self.journal_outage.ended();
+        if self.plan().settings.journal.is_some() {
+            self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_journal());
+        }
+    }
+
+    /// Waits until the shared journal answers again: a pass then says what it answers. Without an outage this never
+    /// ends. Cancel-safe.
+    pub(super) async fn journal_back(&self) {
+        while let (Some(tries), Ok(Some(shared))) = (self.journal_outage.tries(), self.claims()) {
+            tokio::time::sleep(AGAIN.wait(tries, &*self.deps.random)).await;
+            match shared.reached().await {
+                Err(ClaimsError::Unusable(outage)) if outage.passes => self.journal_failed(&outage),
+                _ => return,
+            }
+        }
+        pending().await
     }
 }
 
 /// Why the claims of an import cannot be used, for whoever asked.
 pub(super) fn refused_claims(error: &ClaimsError, full: bool) -> BucketImportError {
     match error {
-        ClaimsError::Unusable(told) => {
+        ClaimsError::Unusable(Outage { told, .. }) => {
             let what = format!("the shared journal: {}", told.shown(full));
             if is_denied(told.masked()) {
                 BucketImportError::StoreDenied(what)

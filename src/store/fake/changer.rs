@@ -83,9 +83,10 @@ impl StoreChanger for FakeStore {
                 return Err(changed());
             }
             let mut object = object.clone();
-            // A store keeps neither of these by itself.
+            // A store keeps none of these by itself.
             object.encryption = requested(copy);
             object.storage_class.clone_from(&copy.storage_class);
+            object.metadata.clone_from(&copy.metadata);
             let place = (bucket.to_owned(), copy.to.as_str().to_owned());
             object.writes = state.objects.get(&place).map_or(0, |before| before.writes) + 1;
             state.objects.insert(place, object);

@@ -1,6 +1,7 @@
 //! The requests of a [`StoreChanger`]. Each makes one attempt.
 
-use aws_sdk_s3::types::{ServerSideEncryption, StorageClass, Tag, Tagging};
+use aws_sdk_s3::types::{MetadataDirective, ServerSideEncryption, StorageClass, Tag, Tagging};
+use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Asked, S3Store, check_key};
@@ -14,6 +15,14 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 impl S3Store {
     async fn copy_once(&self, location: &S3Location, copy: &ObjectCopy) -> Result<(), StoreError> {
         check_key(&copy.to)?;
+        let headers = &copy.headers;
+        if headers.lacks_metadata {
+            let what = "the object has metadata that no header can show (x-amz-missing-meta), and the copy would lose it";
+            return Err(StoreError::local(Fault::Refused, what));
+        }
+        let expires = headers.expires.as_deref().map(HeaderValue::from_str).transpose();
+        let expires = expires
+            .map_err(|_| StoreError::local(Fault::Refused, "the object's header Expires cannot be sent"))?;
         let attempt = self.attempt(location, Asked::Change).await?;
         let bucket = location.bucket.bucket();
         let (algorithm, kms_key, bucket_key) = match &copy.encryption {
@@ -31,6 +40,14 @@ impl S3Store {
             .set_ssekms_key_id(kms_key)
             .set_bucket_key_enabled(bucket_key.then_some(true))
             .set_storage_class(copy.storage_class.as_deref().map(StorageClass::from))
+            .metadata_directive(MetadataDirective::Replace)
+            .set_metadata(Some(copy.metadata.clone().into_iter().collect()))
+            .set_content_encoding(copy.content_encoding.clone())
+            .set_content_type(headers.content_type.clone())
+            .set_content_disposition(headers.content_disposition.clone())
+            .set_content_language(headers.content_language.clone())
+            .set_cache_control(headers.cache_control.clone())
+            .set_website_redirect_location(headers.redirect.clone())
             .set_expected_bucket_owner(attempt.owner())
             .set_expected_source_bucket_owner(attempt.owner())
             .set_request_payer(attempt.payer())
@@ -38,6 +55,12 @@ impl S3Store {
             .config_override(
                 aws_sdk_s3::config::Builder::new().timeout_config(self.settings.timeouts.of_body(copy.len)),
             )
+            .mutate_request(move |request| {
+                // As it was put: it need not be a date that the client could write.
+                if let Some(expires) = &expires {
+                    request.headers_mut().insert("expires", expires.clone());
+                }
+            })
             .send()
             .await
             .map_err(|error| attempt.failed(&error))?;

@@ -347,6 +347,39 @@ fn all_problems_of_a_file_of_dev_mode_are_told_at_once() {
     }
 }
 
+/// Commands about imports demanded `[s3]` and a source in files that dev mode takes without.
+#[test]
+fn a_file_of_dev_mode_is_a_configuration_for_commands_about_imports() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dev.toml");
+    std::fs::write(folder.path().join("c.json"), CONVERTER).unwrap();
+    let import = import(&format!("{NEEDED}{NO_WINDOW}"));
+    let load = |text: &str, variables: &[(&str, &str)]| {
+        std::fs::write(&file, text).unwrap();
+        let environment = Environment::of(variables.iter().copied());
+        let loader = Loader::new(&file, environment);
+        assert!(loader.load().is_err(), "nothing else takes it: {text}");
+        loader.with_dev_files().load()
+    };
+    let dev = load(&format!("[spool]\ndir = \"/x\"\n{import}"), &[]).unwrap();
+    assert_eq!((dev.config.imports.len(), dev.config.sources.len()), (1, 0));
+    assert_eq!(dev.config.imports[0].source.as_str(), "csv");
+    assert_eq!(dev.config.dev_s3.unwrap().as_str(), "http://127.0.0.1:9000");
+    assert!(dev.warnings[0].contains("as `forebay dev --config` reads it"), "{:?}", dev.warnings);
+    let at = load(&import, &[("FOREBAY_S3_ENDPOINT_URL", "http://127.0.0.1:9100")]).unwrap();
+    assert_eq!(at.config.dev_s3.unwrap().as_str(), "http://127.0.0.1:9100");
+    for (text, said) in [
+        (format!("{import}parallel = 0\n"), "import.orders.parallel"),
+        (format!("[s3]\nendpoint_url = \"no\"\n{import}"), "s3.endpoint_url"),
+        // More than dev mode uses is a configuration of its own, and what it lacks is named.
+        (format!("[s3]\nbucket = \"calls\"\n{import}"), "[[source]]"),
+        (format!("[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n{import}"), "bucket"),
+    ] {
+        let error = load(&text, &[]).unwrap_err().to_string();
+        assert!(error.contains(said), "{said}: {error}");
+    }
+}
+
 #[test]
 fn access_is_set_up_before_the_converter_is_written() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,12 @@
 //! The contract of [`StoreChanger`]: an object is tagged, copied and deleted only as the version that is meant,
 //! and a copy keeps what the object had.
 
+use std::collections::BTreeMap;
+
 use forebay::object::{AppliedEncryption, Encryption, S3Location};
 use forebay::store::changer::{ObjectCopy, StoreChanger, Tags};
 use forebay::store::reader::Store;
-use forebay::store::{ObjectVersion, Outlook, Put, PutMode, StoreError};
+use forebay::store::{KeptHeaders, ObjectVersion, Outlook, Put, PutMode, StoreError};
 
 use super::{location, object_key};
 
@@ -74,6 +76,9 @@ fn copy(from: &str, to: &str, version: &ObjectVersion) -> ObjectCopy {
             ..AppliedEncryption::default()
         }),
         storage_class: None,
+        content_encoding: Some("gzip".to_owned()),
+        metadata: BTreeMap::from([("forebay-calls".to_owned(), "3".to_owned())]),
+        headers: KeptHeaders::default(),
     }
 }
 
@@ -96,16 +101,21 @@ async fn a_copy_has_all_that_the_object_had(store: &dyn Changing, to: &S3Locatio
     // What a header cannot have as it is.
     let from = "from a+b%/ü?.json";
     let version = put(store, to, from, "abc").await;
-    store.copy(to, &copy(from, "copied", &version)).await.unwrap();
+    let head = store.head_of(to, &object_key(&format!("{FOLDER}{from}")), None).await.unwrap();
+    let mut metadata = head.metadata.clone();
+    metadata.insert("forebay-moved".to_owned(), "8-0-in%2F".to_owned());
+    let headers = head.headers.clone();
+    let all = ObjectCopy { metadata, headers: headers.clone(), ..copy(from, "copied", &version) };
+    store.copy(to, &all).await.unwrap();
     let key = object_key(&format!("{FOLDER}copied"));
     let head = store.head_of(to, &key, None).await.unwrap();
     assert_eq!((head.len, head.content_encoding.as_deref()), (Some(3), Some("gzip")));
-    assert_eq!(head.metadata.get("forebay-calls").map(String::as_str), Some("3"));
+    assert_eq!((&head.metadata, &head.headers), (&all.metadata, &headers), "and more metadata than before");
     assert_eq!(head.applied.unwrap().algorithm.as_deref(), Some("AES256"));
     let copied = head.version.unwrap();
     assert_eq!(sorted(store, to, "copied", &copied).await, tags(&[("kind", "a b+ü")]));
     // Again, as after an answer that was lost.
-    store.copy(to, &copy(from, "copied", &version)).await.unwrap();
+    store.copy(to, &all).await.unwrap();
     let key = object_key(&format!("{FOLDER}{from}"));
     store.delete(to, &key, &version.etag).await.unwrap();
     assert_eq!(outlook(store.head_of(to, &key, None).await), Outlook::Missing);

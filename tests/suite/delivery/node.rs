@@ -245,6 +245,11 @@ impl Node {
         self.alarms.standing().iter().any(|alarm| alarm.kind == kind)
     }
 
+    /// Whether an alarm of this kind says these words.
+    pub(super) fn says(&self, kind: AlarmKind, words: &str) -> bool {
+        self.alarms.standing().iter().any(|alarm| alarm.kind == kind && alarm.what.contains(words))
+    }
+
     /// Ends it without delivering anything more. Its ledger balances.
     pub(super) async fn halt(self) {
         assert_eq!(self.log().ledger_differences(), []);

@@ -42,7 +42,9 @@ async fn the_batch_waits_for_the_sealed_object_whose_task_died() {
         store.steps_left() == 0
     })
     .await;
-    eventually("the alarm", || node.has_alarm(AlarmKind::Task)).await;
+    // The alarm of the second panic: the first one's stands from before, and the clock must not pass until the
+    // second pause has begun.
+    eventually("the second alarm", || node.says(AlarmKind::Task, "panics in a row: 2")).await;
     node.append("web", &lines(50, 50)).await;
     let flushed = node.delivery.flush(None, Duration::from_secs(1)).await;
     assert_eq!((flushed.pending, node.pending().len(), store.puts()), (1, 1, 2));

@@ -11,6 +11,7 @@ use forebay::import::bucket_import::{
 };
 use forebay::object::{Encryption, KmsContext, KmsKey, ObjectKey, SseKms};
 use forebay::store::fake::{FakeObject, FakeStore, Gate, Step};
+use forebay::store::reader::StoreReader as _;
 use forebay::store::{ObjectStore as _, Put, PutMode};
 
 use super::bucket::{
@@ -110,6 +111,54 @@ async fn what_was_ever_moved_is_never_imported_again() {
     let report = passed(&node, &store, import_as(&node, "new", "in/", &new_converter())).await;
     assert_eq!(skipped(&report), [("own", 3)]);
     assert_eq!(keys(&store), ["in/done/a.json", "in/done/b.json", "in/done/c.json"]);
+}
+
+/// The mark of a moved object says from where it was moved, to whoever comes new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_knows_nothing_imports_no_object_that_was_moved() {
+    let (first, store) = (node(), filled().await);
+    passed(&first, &store, with(&first, moves())).await;
+    passed(&first, &store, with(&first, After::Move("in/old/".to_owned()))).await;
+    put(&store, "in/d.json", good("d")).await;
+    passed(&first, &store, with(&first, After::Move("in/old/".to_owned()))).await;
+    check_events(&first, good_events(&["a", "b", "c", "d"]));
+    let moved = ["in/done/a.json", "in/done/b.json", "in/done/c.json", "in/old/d.json"];
+    assert_eq!(keys(&store), moved);
+    // Under its own settings and under others, and a prefix in which this one lies.
+    for (prefix, after) in [("in/", None), ("in/", Some(After::Move("in/new/".to_owned()))), ("", None)] {
+        let fresh = node();
+        let settings = BucketImport { prefix: prefix.to_owned(), after: after.clone(), ..import(&fresh) };
+        let report = passed(&fresh, &store, settings).await;
+        assert_eq!((files(&report), skipped(&report)), (vec![], vec![("own", 4)]), "{report:?}");
+        // The prefixes are known then: after the listing nothing is asked.
+        let fresh = fresh.killed();
+        store.script_reads([Step::Proper, Step::REFUSED]);
+        let settings = BucketImport { prefix: prefix.to_owned(), after, ..import(&fresh) };
+        let again = passed(&fresh, &store, settings).await;
+        assert_eq!((files(&again), skipped(&again)), (vec![], vec![("own", 4)]), "{again:?}");
+        let head = store.head_of(&location(), &ObjectKey::listed("in/done/a.json".to_owned()), None).await;
+        assert!(head.is_err(), "the second answer is still to come");
+    }
+    assert_eq!(keys(&store), moved);
+}
+
+/// An import of the place to which they were moved, and a copy that a person made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_holds_back_no_object_that_is_another_one_to_an_import() {
+    let (first, store) = (node(), filled().await);
+    passed(&first, &store, with(&first, moves())).await;
+    let other = node();
+    let report =
+        passed(&other, &store, BucketImport { prefix: "in/done/".to_owned(), ..import(&other) }).await;
+    assert_eq!(files(&report), [("done", 3)], "{report:?}");
+    let moved = object(&store, "in/done/a.json");
+    let mark = moved.metadata.get("forebay-moved").unwrap().clone();
+    let key = ObjectKey::listed("in/again.json".to_owned());
+    let metadata = vec![("forebay-moved", mark)];
+    let again = Put { metadata, ..Put::plain(location(), key, moved.bytes, PutMode::Overwrite) };
+    store.put(&again).await.unwrap();
+    let report = passed(&first, &store, import(&first)).await;
+    assert_eq!((files(&report), skipped(&report)), (vec![("done", 1)], vec![("own", 3)]), "{report:?}");
 }
 
 fn new_converter() -> String {
@@ -448,9 +497,13 @@ async fn what_is_moved_keeps_what_it_has() {
         ["a", "b", "c"].map(|name| object(&store, &format!("in/{name}.json"))).to_vec();
     let report = passed(&node, &store, with(&node, moves())).await;
     assert_eq!(done(&report), [("moved", 3)], "{report:?}");
-    let moved: Vec<FakeObject> =
-        ["a", "b", "c"].map(|name| object(&store, &format!("in/done/{name}.json"))).to_vec();
-    assert_eq!(moved, before);
+    let moved = ["a", "b", "c"].map(|name| {
+        let mut moved = object(&store, &format!("in/done/{name}.json"));
+        // What it has more than before says where it was.
+        assert!(moved.metadata.remove("forebay-moved").is_some(), "{moved:?}");
+        moved
+    });
+    assert_eq!(moved.to_vec(), before);
     // A key that would be too long stays, and is said; others go on.
     let long = format!("in/{}", "d".repeat(1_018));
     put(&store, &long, good("d")).await;

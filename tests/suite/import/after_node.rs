@@ -72,12 +72,12 @@ async fn files_with_rejected_rows_wait_until_a_person_accepts_them() {
     }
     let at = ["--admin", node.console.as_str()];
     let shown = stand.command(&["status", "orders"], &at).await.code(0);
-    assert!(shown.out.contains("to delete: 2 rejected rows (2 rejected rows)"), "{shown:?}");
+    assert!(shown.out.contains("2 files to delete: 2 with 2 rejected rows"), "{shown:?}");
     assert!(shown.out.contains("`forebay import reset-file orders KEY --accept-rejects`"), "{shown:?}");
     let none = stand.command(&["reset-file", "orders", "in/a", "--accept-rejects"], &at).await.code(2);
     assert!(none.err.contains("in/a is not kept because of rejected rows"), "{none:?}");
     let one = stand.command(&["reset-file", "orders", "in/b", "--accept-rejects"], &at).await.code(0);
-    assert!(one.out.contains("s3://files/in/b\n1 file with 1 rejected row no longer kept"), "{one:?}");
+    assert!(one.out.contains("s3://files/in/b\n1 rejected row of 1 file accepted"), "{one:?}");
     wait::until("the file to be deleted", PATIENCE, async || (keys(&stand).await == ["in/c"]).then_some(()))
         .await;
     assert!(node.terminate().await.success());
@@ -85,7 +85,7 @@ async fn files_with_rejected_rows_wait_until_a_person_accepts_them() {
     let config = stand.settings.write().to_str().unwrap().to_owned();
     let own = ["--config", config.as_str()];
     let all = stand.command(&["reset-file", "orders", "--failed", "--accept-rejects"], &own).await.code(0);
-    assert!(all.out.contains("s3://files/in/c\n1 file with 1 rejected row"), "{all:?}");
+    assert!(all.out.contains("s3://files/in/c\n1 rejected row of 1 file accepted"), "{all:?}");
     let ran = stand.command(&["run", "orders"], &own).await.code(0);
     assert!(ran.out.contains("1 deleted"), "{ran:?}");
     assert_eq!(keys(&stand).await, [""; 0]);

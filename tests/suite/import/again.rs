@@ -77,7 +77,10 @@ async fn a_file_that_is_given_up_begins_again_at_its_next_row() {
     let command = "forebay import run events --again --from in/c.json --to in/c.json";
     assert!(what.contains("is imported") && what.contains(command), "{what}");
     let what = refused(&node, &store, "in/d.json").await;
-    assert!(what.contains("has not begun") && what.contains("--dry-run --from in/d.json"), "{what}");
+    assert!(
+        what.contains("there is nothing to reset") && what.contains("--dry-run --from in/d.json"),
+        "{what}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,17 +12,21 @@ use forebay::import::bucket_import::{
 use forebay::import::claims::{
     ClaimsError, Releasing, SharedImport, Undelivered, claim_name, claimed_files, rename_shared,
 };
+use forebay::import::journal::Journal;
 use forebay::import::s3_records::S3Records;
 use forebay::import::{ImportId, NameError, named};
+use forebay::runtime::SystemRandom;
 use forebay::sources::SourceId;
-use forebay::store::fake::{FakeStore, Step};
+use forebay::store::fake::{FakeStore, Gate, Step};
 use serde_json::Value;
 
 use super::bucket::{calls, deps, died_at, events, files, import, import_as, killed_at, lines, put};
 use super::importer::{Node, node};
+use crate::support::wait;
 
 const JOURNAL: &str = "journal";
 const URL: &str = "s3://journal/forebay/";
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 /// Rows of a file that has several steps.
 const ROWS: usize = 4_500;
 
@@ -47,7 +51,7 @@ impl Instance {
         let (deliveries, id) = (Arc::new(Deliveries::default()), node.spool.reports().spool_id());
         let files = Arc::new(records(store));
         let url = files.url();
-        let shared = SharedImport::new(files, url, id, Arc::clone(&deliveries) as _);
+        let shared = SharedImport::new(files, url, id, Arc::clone(&deliveries) as _, Arc::new(SystemRandom));
         Self { node, shared: Arc::new(shared), deliveries }
     }
 
@@ -232,6 +236,22 @@ async fn what_was_stored_before_a_kill_is_closed_by_the_next_process() {
     assert_eq!((&rows["rows"], &rows["revision"]), (&50.into(), &2.into()), "two requests a file: {rows}");
 }
 
+/// Found by the simulation: it noted that files had begun, the name was not made, and another instance made it then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_cannot_list_the_claims_at_first_has_no_history_of_its_own() {
+    let store = filled(&["a"], 50).await;
+    let (one, other) = (Instance::new(&store), Instance::new(&store));
+    // Of the name, and of the claims.
+    store.script_reads([Step::Proper, Step::REFUSED]);
+    let error = one.try_pass(&store).await.unwrap_err();
+    assert!(matches!(error, PassError::Claims(ClaimsError::Unusable(_))), "{error}");
+    assert!(named(&*one.node.journal, "events").unwrap().unwrap().fixed.is_none());
+    other.passed(&store).await;
+    let seen = one.passed(&store).await;
+    assert_eq!((seen.claims.claimed, seen.rows), (1, 0), "{seen:?}");
+    check_once(&[&one, &other], events("a", 50));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_put_may_fail_or_lose_its_answer() {
     type Fails = fn() -> Step;
@@ -315,7 +335,7 @@ async fn what_was_imported_before_the_journal_is_shared_stays_with_its_instance(
     pass(Arc::new(import(&one.node)), deps(&one.node, &store)).await.unwrap();
     put(&store, "in/c.json", lines("c", 20)).await;
     // The first put that cannot be made leaves everything as it is.
-    store.script(std::iter::repeat_n(Step::Proper, 3).chain(std::iter::repeat_n(Step::RESET, 5)));
+    store.script(std::iter::repeat_n(Step::Proper, 3).chain(std::iter::repeat_n(Step::RESET, 50)));
     assert!(matches!(one.try_pass(&store).await, Err(PassError::Claims(ClaimsError::Unusable(_)))));
     store.clear_script();
     let report = one.passed(&store).await;
@@ -443,7 +463,7 @@ async fn without_the_shared_journal_nothing_new_begins_and_what_is_claimed_goes_
     let report = one.passed(&store).await;
     assert_eq!((files(&report), report.not_begun), (vec![("done", 1)], 1), "{report:?}");
     let problem = report.claims.problem.unwrap();
-    assert!(problem.full().starts_with("access denied; "), "{problem:?}");
+    assert!(problem.told.full().starts_with("access denied; ") && !problem.passes, "{problem:?}");
     assert!(store.puts() - puts <= 1, "it is not asked for each file");
     check_once(&[&one], events("a", ROWS));
     // One that has claimed nothing begins nothing.
@@ -452,6 +472,77 @@ async fn without_the_shared_journal_nothing_new_begins_and_what_is_claimed_goes_
     store.refuse_bucket(JOURNAL, false);
     one.passed(&store).await;
     check_once(&[&one], events("a", ROWS).chain(events("b", 20)));
+}
+
+/// The journal is asked again at once, and what lasts longer is known as something that may pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_to_the_shared_journal_that_breaks_once_is_no_problem() {
+    let store = filled(&["a"], 20).await;
+    let (one, other) = (Instance::new(&store), Instance::new(&store));
+    one.passed(&store).await;
+    for reads in 0..4 {
+        let name = format!("b{reads}");
+        put(&store, &format!("in/{name}.json"), lines(&name, 20)).await;
+        store.script_reads(std::iter::repeat_n(Step::Proper, reads).chain([Step::RESET]));
+        let report = one.passed(&store).await;
+        assert_eq!((files(&report), report.claims.problem), (vec![("done", 1)], None), "{reads}");
+    }
+    // The first read is that of the name.
+    store.script_reads(std::iter::repeat_n(Step::RESET, 4));
+    let report = one.passed(&store).await;
+    assert!(report.claims.problem.as_ref().is_some_and(|outage| outage.passes), "{report:?}");
+    store.script_reads(std::iter::repeat_n(Step::RESET, 4));
+    let away = other.try_pass(&store).await;
+    let Err(PassError::Claims(ClaimsError::Unusable(outage))) = away else { panic!("{away:?}") };
+    assert!(outage.passes, "{outage:?}");
+    assert!(one.passed(&store).await.claims.problem.is_none());
+}
+
+/// Each waits for its own file alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn claims_are_closed_and_released_several_at_once() {
+    let names: Vec<String> = (0..40).map(|number| format!("f{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let store = filled(&names, 3).await;
+    let (one, other) = (Instance::new(&store), Instance::new(&store));
+    one.passed(&store).await;
+    let held = || {
+        let gates: Vec<Gate> = std::iter::repeat_with(Gate::new).take(16).collect();
+        store.script(gates.iter().map(|gate| Step::HoldRequest(gate.clone())));
+        gates
+    };
+    let all_wait = async |gates: &[Gate]| {
+        let all = async || gates.iter().all(Gate::is_awaited).then_some(());
+        wait::until("sixteen requests", PATIENCE, all).await;
+        gates.iter().for_each(Gate::open);
+    };
+    one.deliver();
+    let gates = held();
+    let (shared, id, source) = (Arc::clone(&one.shared), one.import_id(), SourceId::new("csv").unwrap());
+    let journal: Arc<dyn Journal> = Arc::clone(&one.node.journal) as _;
+    let closing = tokio::spawn(async move { shared.close_delivered(&journal, id, &source).await });
+    all_wait(&gates).await;
+    assert_eq!(closing.await.unwrap().unwrap().closed, 40);
+    assert!(states(&store).iter().all(|(_, state)| state == "delivered"), "{:?}", states(&store));
+    let rows = claims(&store).into_values().map(|claim| claim["rows"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(rows, 120);
+    // Open ones of an instance that is gone.
+    let lost = Instance::new(&store);
+    for name in &names {
+        put(&store, &format!("in/lost-{name}.json"), lines(name, 3)).await;
+    }
+    lost.passed(&store).await;
+    other.passed(&store).await;
+    let gates = held();
+    let (shared, id, instance) = (Arc::clone(&other.shared), other.import_id(), lost.id().to_owned());
+    let journal: Arc<dyn Journal> = Arc::clone(&other.node.journal) as _;
+    let releasing = tokio::spawn(async move {
+        let asked = Releasing { instance: &instance, dry_run: false };
+        shared.release(&journal, id, asked).await
+    });
+    all_wait(&gates).await;
+    let released = releasing.await.unwrap().unwrap();
+    assert_eq!((released.files, released.first.len()), (40, 20), "{released:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ use crate::serve::support::{CREDENTIALS, PATIENCE, Rig, Settings, status};
 use crate::support::bucket::Bucket;
 use crate::support::forebay::{Forebay, command};
 use crate::support::ministack::Ministack;
+use crate::support::tcp_proxy::Link;
 use crate::support::wait;
 
 const CONVERTER: &str = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":{
@@ -183,6 +184,33 @@ async fn shared_by_three(
     assert!(one.terminate().await.success());
     let tested = places[0].command(&["test-credentials", "orders"]).await;
     assert!(tested.out.contains("journal_put") || tested.out.contains("on a condition"), "{tested:?}");
+}
+
+/// It is asked again until it answers, long before the next pass is due, and only what lasts is an alarm.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shared_journal_that_is_away_for_a_moment_raises_no_alarm_and_is_used_when_it_is_back() {
+    let rig = Rig::start(&["lake", "files"]).await;
+    let (lake, files) = (rig.bucket("lake"), rig.bucket("files"));
+    let root = tempfile::tempdir().unwrap();
+    // Only the files are read past the link.
+    let mut place = Place::new(root.path(), "a", &rig.link.url, CREDENTIALS);
+    let imports = IMPORT.replace("\"1 s\"", "\"1 h\"").replace("files/in/journal", "lake/journal");
+    place.settings.imports = format!("{imports}endpoint_url = \"{}\"\n", rig.url());
+    put(&files, 0, 10).await;
+    let node = place.serve().await;
+    wait::until("the first file", PATIENCE, async || (archived(&lake).await.len() == 10).then_some(())).await;
+    rig.link.set(Link::Cut);
+    put(&files, 1, 10).await;
+    let admin = ["--admin", node.console.as_str()];
+    let ran = place.command(&["run", "orders", admin[0], admin[1]]).await;
+    assert!(ran.out.contains("the shared journal s3://lake/journal/ cannot be used"), "{ran:?}");
+    let seen = status(&node).await;
+    assert!(!seen["alarms"].to_string().contains("shared journal"), "{}", seen["alarms"]);
+    rig.link.set(Link::Up);
+    wait::until("the second file", PATIENCE, async || (archived(&lake).await.len() == 20).then_some(()))
+        .await;
+    assert!(!status(&node).await["alarms"].to_string().contains("shared journal"));
+    assert!(node.terminate().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use forebay::import::bucket_import::{After, BucketImport, NotifiedObjects, OnMissing, PassDeps, pass};
 use forebay::import::notifications::{MessageEnded, Watch, receive};
 use forebay::queue::fake::{FakeQueue, Request};
-use forebay::queue::{QueueError, QueueFault, QueueMessage};
+use forebay::queue::{Queue as _, QueueError, QueueFault, QueueMessage};
 use forebay::runtime::SystemRandom;
 use forebay::store::fake::{FakeStore, Gate, Step};
 use serde_json::{Value, json};
@@ -238,6 +238,34 @@ async fn a_poison_file_between_good_ones_gives_its_message_back() {
     .await;
     receiver.stop().await;
     check_events(&node, events("a", 150).chain(events("b", 150)).chain(events("list", 20)));
+}
+
+/// Only how often this process gave it back counts: a process that is killed says nothing of a message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_others_received_often_is_hidden_for_a_short_time() {
+    let (node, store, queue) = (node(), FakeStore::new(), FakeQueue::default());
+    put(&store, "in/a.json", lines("a", 50)).await;
+    let id = queue.send(message("in/a.json"));
+    for _ in 0..7 {
+        assert_eq!(queue.receive(1, Duration::from_secs(30)).await.unwrap().len(), 1);
+        queue.show_all();
+    }
+    // The listing shows that the object is there, so it is denied, twice.
+    store.script_reads([Step::REFUSED, Step::Proper, Step::REFUSED, Step::Proper]);
+    let receiver = Receiver::start(&node, &store, &queue, import(&node)).await;
+    for failures in 1..=2 {
+        wait::until("the denied file", PATIENCE, async || {
+            (receiver.seen.became(&id).len() == failures).then_some(())
+        })
+        .await;
+        let hidden = Request::Hide(id.clone(), Duration::from_secs(if failures == 1 { 10 } else { 20 }));
+        wait::until("its message", PATIENCE, async || queue.requests().contains(&hidden).then_some(())).await;
+        queue.show_all();
+    }
+    left(&queue, &[]).await;
+    let seen = receiver.stop().await;
+    assert_eq!(seen.became(&id), ["failed", "failed", "done"]);
+    check_events(&node, events("a", 50));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

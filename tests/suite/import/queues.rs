@@ -241,6 +241,23 @@ async fn a_listing_finds_what_notifications_miss(url: &str) {
     stand.delivered(&all, PATIENCE).await;
 }
 
+/// No pass finds them: they are gone before the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_done_with_files_of_messages_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(moto) = Moto::start(folder.path()).await else { return };
+    let mut stand = Stand::start(&moto.url, "sqs").await;
+    stand.settings.imports = stand.settings.imports.replace("\"1 s\"", "\"1 h\"") + "after = \"delete\"\n";
+    let node = stand.serve().await;
+    for name in ["in/a", "in/b", "in/c"] {
+        stand.put(name, 5).await;
+    }
+    stand.delivered(&[("in/a", 5), ("in/b", 5), ("in/c", 5)], PATIENCE).await;
+    let counted = "forebay_import_after_total{import=\"orders\",became=\"deleted\"} 3";
+    wait::until("the count", PATIENCE, async || metrics(&node).await.contains(counted).then_some(())).await;
+    assert!(node.terminate().await.success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_in_moto_arrive_by_notifications() {
     let folder = tempfile::tempdir().unwrap();

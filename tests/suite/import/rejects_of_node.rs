@@ -47,7 +47,7 @@ async fn rejected_rows_are_read_again_in_the_node_and_without_one() {
     let dry = stand.command(&[&retry[..], &["--dry-run"]].concat(), &at).await.code(3);
     assert_eq!(
         dry.out,
-        "15 rejected rows of 2 files: 0 would pass, 15 would be rejected again (15 missing:user id)\n"
+        "15 rejected rows of 2 files: 0 would pass, 15 would be rejected again (15 missing:user_id)\n"
     );
     fs::write(stand.rig.folder.path().join("c.json"), CORRECTED).unwrap();
     reload(&stand.settings, &node).await;
@@ -60,10 +60,10 @@ async fn rejected_rows_are_read_again_in_the_node_and_without_one() {
     let one = stand.command(&[&retry[..], &["in/b"]].concat(), &at).await.code(0);
     assert_eq!(
         one.out,
-        "5 rejected rows of 1 file: 5 passed (5 missing:user id), 0 rejected again; 5 calls stored\n"
+        "5 rejected rows of 1 file: 5 passed (5 missing:user_id), 0 rejected again; 5 calls stored\n"
     );
     let again = stand.command(&[&retry[..], &["in/b"]].concat(), &at).await.code(0);
-    assert_eq!(again.out, "no row is rejected\n");
+    assert_eq!(again.out, "no row of in/b is rejected\n");
     for (words, code) in [(["in/none"], 2), (["in/"], 2)] {
         stand.command(&[&retry[..], &words].concat(), &at).await.code(code);
     }

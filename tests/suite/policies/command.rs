@@ -323,9 +323,10 @@ async fn a_key_is_always_printed_as_its_arn() {
 #[test]
 fn exactly_the_actions_that_are_sent_are_granted() {
     let granted: Vec<String> = granted::actions().into_iter().collect();
+    // S3 decrypts with the rights of the collector only for rejected rows, which come back from their bucket.
     let known = [
-        "kms:DescribeKey", "kms:GenerateDataKey", "s3:DeleteObject", "s3:GetObject", "s3:ListBucket",
-        "s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging", "sts:AssumeRole",
+        "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey", "s3:DeleteObject", "s3:GetObject",
+        "s3:ListBucket", "s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging", "sts:AssumeRole",
     ];
     assert_eq!(granted, known);
     assert!(granted::NEED_NO_GRANT.iter().all(|action| !known.contains(action)));
@@ -363,7 +364,8 @@ fn a_role_has_the_collectors_rights_except_assuming_roles() {
     };
     let (mut collector, role) = (read("collector"), read("role"));
     collector["Statement"].as_array_mut().unwrap().retain(|statement| {
-        statement["Sid"] != "ForebayAssumesRole" && statement["Sid"] != "ForebayKeepsRejects"
+        let own = ["ForebayAssumesRole", "ForebayKeepsRejects", "ForebayEncryptsRejects"];
+        !own.iter().any(|sid| statement["Sid"] == *sid)
     });
     assert_eq!(collector, role);
 }

@@ -151,6 +151,29 @@ async fn the_collector_may_assume_the_roles_of_imports() {
     assert_eq!(assumes(&["--bucket", "events-raw"]).await, None, "nothing but that bucket");
 }
 
+/// Rejected rows are encrypted as `[s3]` says, so its key is that of their statement, too.
+#[tokio::test]
+async fn the_key_of_rejected_rows_is_that_of_the_calls_or_the_buckets_own() {
+    let other = "arn:aws:kms:eu-west-1:111122223333:key/99999999-12ab-34cd-56ef-1234567890ab";
+    let keys = async |s3: &str, flags: &[&str]| {
+        let config =
+            three_imports().replace("bucket = 'exports'", "bucket = 'exports'\nrejects = 's3://bad/rows/'");
+        let config = config.replace("[s3]\n", &format!("[s3]\n{s3}\n"));
+        let printed = policy(&[&["collector"], flags].concat(), Some(&config)).await.json();
+        let all = printed["Statement"].as_array().unwrap().clone();
+        let of_rejects = all.iter().filter(|statement| statement["Sid"] == "ForebayEncryptsRejects");
+        of_rejects.map(|statement| statement["Resource"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let kms = |key: &str| format!("encryption = 'kms:{key}'");
+    assert_eq!(keys("", &[]).await, [""; 0], "SSE-S3 needs no key");
+    assert_eq!(keys("", &["--kms-key", KEY]).await, [""; 0]);
+    assert_eq!(keys("encryption = 'none'", &[]).await, [""; 0], "not known");
+    assert_eq!(keys("encryption = 'none'", &["--kms-key", KEY]).await, [KEY]);
+    assert_eq!(keys(&kms(KEY), &[]).await, [KEY]);
+    assert_eq!(keys(&kms(KEY), &["--kms-key", other]).await, [other]);
+    assert_eq!(keys(&kms("alias/calls"), &["--kms-key", KEY]).await, [KEY]);
+}
+
 #[tokio::test]
 async fn what_a_policy_of_an_import_lacks_is_named() {
     let check = async |arguments: &[&str], said: &str| {

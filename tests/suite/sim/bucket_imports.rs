@@ -11,6 +11,9 @@ use super::process::Process;
 use super::world::{Violation, World};
 use crate::support::sim_disk::Dice;
 
+/// How many of 1,000 steps of a pass let the other instance go on, if there is one.
+const HANDED_OVER: u64 = 300;
+
 /// What became of a step of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Went {
@@ -44,6 +47,7 @@ impl BucketWorld {
             0..4 => Fate::Fails,
             4 => Fate::Denied,
             5..7 if what == "range" => Fate::Cut(self.dice.index(60)),
+            5..9 if ["write a claim", "copy", "delete", "tag"].contains(&what) => Fate::Lost,
             _ => Fate::Proper,
         }
     }
@@ -87,6 +91,24 @@ impl World {
         Ok(self.bucket.as_ref().is_none_or(|bucket| bucket.objects.are_settled()))
     }
 
+    /// Passes go on until what is to be done with imported objects is done: their rows are delivered.
+    pub(super) fn after_all(&mut self, process: &mut Process) -> Result<(), Violation> {
+        let is_done =
+            |world: &Self| world.bucket.as_ref().is_none_or(|bucket| bucket.objects.is_after_done());
+        for _ in 0..10_000 {
+            if is_done(self) {
+                return Ok(());
+            }
+            if self.pass_goes_on(process, false)? == Went::Waits {
+                return Err("I11: a pass stores something, and nothing is left to import".to_owned());
+            }
+        }
+        Err(format!(
+            "I8: something is left to do with imported objects although nothing fails: {:?}",
+            self.bucket
+        ))
+    }
+
     fn bucket_changes(&mut self, process: &Process) {
         let Some(bucket) = &mut self.bucket else { return };
         if bucket.dice.chance(60) {
@@ -104,6 +126,11 @@ impl World {
     }
 
     fn pass_goes_on(&mut self, process: &mut Process, trouble: bool) -> Result<Went, Violation> {
+        if let (Some(turn), Some(bucket)) = (&self.turn, &mut self.bucket)
+            && bucket.dice.chance(HANDED_OVER)
+        {
+            turn.hand_over();
+        }
         let now = self.time();
         let Some(importer) = self.importer(process)? else { return Ok(Went::Nothing) };
         let (Some(bucket), Some(baton)) = (&mut self.bucket, &process.baton) else {
@@ -112,7 +139,8 @@ impl World {
         let at = match &process.passing {
             None if bucket.is_paused => return Ok(Went::Nothing),
             None => {
-                let (import, objects) = (bucket.objects.import(), bucket.objects.clone());
+                let (import, objects) =
+                    (bucket.objects.import(process.shared.clone()), bucket.objects.clone());
                 let dice = bucket.dice.split();
                 let passing = Passing::begin(import, (importer, objects), Arc::clone(baton), (dice, now));
                 process.passing = Some(passing);

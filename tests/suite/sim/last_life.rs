@@ -6,6 +6,7 @@ use std::time::Duration;
 use forebay::time::Clock as _;
 
 use super::check;
+use super::instances::Stage;
 use super::process::Process;
 use super::world::{Violation, World};
 
@@ -67,7 +68,13 @@ impl World {
                 self.imports
             ));
         }
+        if let Some(turn) = &self.turn {
+            turn.reach(Stage::Imported);
+        }
         let mut conflict = self.drain(&mut process).await?;
+        if !conflict {
+            self.after_all(&mut process)?;
+        }
         if hang && !conflict {
             self.check_share(&mut process).await?;
         }

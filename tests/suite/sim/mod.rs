@@ -5,7 +5,7 @@
 //! run on one thread with a clock that stands still while they work ([`forebay::spool::Stepped`],
 //! [`forebay::delivery::DiskWork::InPlace`]). A life of the process ends cleanly, by a kill, or with its
 //! machine, at any change of the disk and at any wait, even while it recovers. The last life meets no
-//! trouble. Then everything that was ever answered must be in the bucket, each row of an imported file once,
+//! trouble. Some buckets are imported by two instances, which are two such worlds (`instances`). Then everything that was ever answered must be in the bucket, each row of an imported file once,
 //! and each call with the functions of its destinations or among their dead letters.
 //!
 //! `tests/simulate` runs any number of seeds, or shows the events of one.
@@ -30,7 +30,9 @@ mod full_notes;
 mod functions;
 mod ident_rot;
 mod imports;
+mod instances;
 mod journal;
+mod lake;
 mod last_life;
 mod letters;
 mod local_journal;
@@ -46,6 +48,7 @@ mod rotten;
 mod row_keys;
 mod runner;
 mod second_reader;
+mod shared_journal;
 mod steps;
 mod store;
 mod world;

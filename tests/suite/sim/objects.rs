@@ -3,6 +3,8 @@
 //! Each row has a number that its calls and its rejection show, so what is stored is counted without asking
 //! the import.
 
+mod changes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,23 +12,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use forebay::convert::{Converter, DataType, Strategy};
-use forebay::import::bucket_import::{BucketImport, OnChange, OnMissing, PassReport, RejectsPlace};
+use forebay::import::bucket_import::{
+    After, AfterDone, AfterWaits, BucketImport, OnChange, OnMissing, PassReport, RejectsPlace,
+};
+use forebay::import::claims::SharedImport;
 use forebay::import::{Begun, OnRowError, Outcome, Rows, RowsTaken, Standing, TargetError};
-use forebay::log::{ImportKey, ImportProgress};
+use forebay::log::{ImportKey, ImportProgress, Reports};
 use forebay::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
 use forebay::store::fake::FakeStore;
 use forebay::store::{ObjectStore as _, Put, PutMode};
 use serde_json::Value;
 
 use super::clients::Clients;
-use super::store::at_once;
+use super::passing::Baton;
+use super::shared_journal::shared;
+use super::store::{SimStore, at_once};
 use super::world::Violation;
 use crate::support::sim_disk::Dice;
 use crate::support::trace::Trace;
 use crate::support::zip::archive;
 
 const PREFIX: &str = "in/";
-const KEYS: [&str; 5] = ["in/a", "in/b", "in/c/1", "in/d é+", "in/e"];
+const KEYS: [&str; 8] = ["in/a", "in/b", "in/c/1", "in/d é+", "in/e", "in/f", "in/g", "in/h"];
+/// The keys of one instance: objects are often replaced.
+const KEYS_OF_ONE: usize = 5;
+/// The number of the first row's message: clients send none with it.
+const FIRST_MESSAGE: usize = 1_000_000;
 /// The longest call of the converter.
 const MAX_EVENT: usize = 32 * 1_024;
 
@@ -60,6 +71,7 @@ struct Version {
     is_archive: bool,
     /// Whether it is no file of rows: it is given up.
     is_broken: bool,
+    bytes: Bytes,
 }
 
 /// What is known of the import of a file.
@@ -74,6 +86,19 @@ struct Known {
     is_done: bool,
 }
 
+/// The settings of an instance, and what its last pass without trouble left to do.
+#[derive(Debug)]
+struct Instance {
+    converter: char,
+    is_serial: bool,
+    is_settled: bool,
+    is_after_done: bool,
+}
+
+impl Instance {
+    const NEW: Self = Self { converter: 'a', is_serial: false, is_settled: false, is_after_done: false };
+}
+
 #[derive(Debug, Default)]
 struct State {
     versions: Vec<Version>,
@@ -85,20 +110,31 @@ struct State {
     known: BTreeMap<ImportKey, Known>,
     /// The message that has each messageId.
     ids: BTreeMap<String, usize>,
-    /// The converter that made each copy.
-    made_by: BTreeMap<usize, char>,
-    converter: char,
-    is_serial: bool,
-    is_settled: bool,
+    /// The converter that made each copy of an instance.
+    made_by: BTreeMap<(usize, usize), char>,
+    /// The messages so far.
+    messages: usize,
+    /// The versions that were deleted because they are imported.
+    gone: Vec<usize>,
+    instances: Vec<Instance>,
+    /// The instances whose archive was read, and the copies of each message in them, each with its instance.
+    read: usize,
+    archived: BTreeMap<usize, Vec<(usize, usize)>>,
     wrong: Option<Violation>,
 }
 
-/// The objects. Clones share their state.
+/// The objects, as an instance has them that imports them. Clones share their state.
 #[derive(Clone, Debug)]
 pub(super) struct Objects {
     state: Arc<Mutex<State>>,
     lake: FakeStore,
+    /// The journal that two instances share, in worlds that have two.
+    journal: Option<FakeStore>,
+    after: Option<After>,
+    instance: usize,
     clients: Clients,
+    /// The archive of the instance.
+    store: SimStore,
     source: usize,
     is_csv: bool,
     folder: Arc<tempfile::TempDir>,
@@ -169,11 +205,20 @@ impl State {
 }
 
 impl Objects {
-    pub(super) fn draw(dice: &mut Dice, clients: &Clients, trace: &Trace) -> Self {
+    pub(super) fn draw(dice: &mut Dice, (clients, store): (&Clients, &SimStore), trace: &Trace) -> Self {
         let objects = Self {
-            state: Arc::new(Mutex::new(State { converter: 'a', ..State::default() })),
+            state: Arc::new(Mutex::new(State { instances: vec![Instance::NEW], ..State::default() })),
             lake: FakeStore::new(),
+            journal: dice.chance(350).then(FakeStore::new),
+            after: match dice.below(8) {
+                0 => Some(After::Tag),
+                1 | 2 => Some(After::Move("in/done/".to_owned())),
+                3 | 4 => Some(After::Delete),
+                _ => None,
+            },
+            instance: 0,
             clients: clients.clone(),
+            store: store.clone(),
             source: dice.index(clients.sources.len()),
             is_csv: dice.chance(300),
             folder: Arc::new(tempfile::tempdir().unwrap()),
@@ -184,6 +229,30 @@ impl Objects {
             objects.change(dice);
         }
         objects
+    }
+
+    /// The same objects, as the second instance has them.
+    pub(super) fn beside(&self, clients: &Clients, store: &SimStore) -> Self {
+        let mut state = self.lock();
+        let instance = state.instances.len();
+        state.instances.push(Instance::NEW);
+        drop(state);
+        Self { instance, clients: clients.clone(), store: store.clone(), ..self.clone() }
+    }
+
+    /// Whether two instances share them.
+    pub(super) fn is_shared(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// What a process of the instance shares with the other one.
+    pub(super) fn shared(&self, log: Arc<dyn Reports>, baton: &Arc<Baton>) -> Option<Arc<SharedImport>> {
+        self.journal.as_ref().map(|journal| shared(journal, log, baton))
+    }
+
+    /// The number of the source of the calls.
+    pub(super) fn source(&self) -> usize {
+        self.source
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -200,7 +269,8 @@ impl Objects {
 
     /// An object comes, is replaced, or goes.
     pub(super) fn change(&self, dice: &mut Dice) {
-        let key = dice.of(&KEYS);
+        let keys = if self.is_shared() { KEYS.len() } else { KEYS_OF_ONE };
+        let key = dice.of(&KEYS[..keys]);
         let is_there = self.lock().now.contains_key(key);
         if is_there && dice.chance(250) {
             self.lake.delete("lake", key);
@@ -211,19 +281,22 @@ impl Objects {
         }
         self.trace.count(if is_there { "an object replaced" } else { "an object come" });
         let (is_archive, is_broken) = (dice.chance(200), dice.chance(60));
+        // An object with rejected rows stays as it is.
+        let has_bad = self.after.is_none() || dice.chance(400);
         let count = if is_archive && !is_broken { 1 + dice.index(3) } else { 1 };
         let texts: Vec<String> = {
             let mut state = self.lock();
             let version = state.versions.len();
-            let mut made = Version { key, files: Vec::new(), is_archive, is_broken };
+            let mut made = Version { key, files: Vec::new(), is_archive, is_broken, bytes: Bytes::new() };
             let mut texts = Vec::new();
             for _ in 0..count {
                 let rows = 1 + dice.index(25);
-                let mut kinds: Vec<Kind> = (0..rows).map(|_| self.kind(dice)).collect();
+                let mut kinds: Vec<Kind> = (0..rows).map(|_| self.kind(dice, has_bad)).collect();
                 if !kinds.contains(&Kind::Call) {
                     kinds.push(Kind::Call);
                 }
-                let first = self.clients.add_messages(2 * kinds.len());
+                let first = FIRST_MESSAGE + state.messages;
+                state.messages += 2 * kinds.len();
                 let file = File { version, first, kinds };
                 texts.push(file.text(self.is_csv));
                 made.files.push(state.files.len());
@@ -245,14 +318,17 @@ impl Objects {
         } else {
             texts.concat().into()
         };
+        if let Some(version) = self.lock().versions.last_mut() {
+            version.bytes = bytes.clone();
+        }
         self.trace.note_bytes("an object comes", key, 0, &bytes);
         let put = Put::plain(Self::location(), ObjectKey::listed(key.to_owned()), bytes, PutMode::Overwrite);
         at_once(self.lake.put(&put)).unwrap();
     }
 
-    fn kind(&self, dice: &mut Dice) -> Kind {
+    fn kind(&self, dice: &mut Dice, has_bad: bool) -> Kind {
         match dice.below(10) {
-            0 => Kind::Bad,
+            0 if has_bad => Kind::Bad,
             1 => Kind::LeftOut,
             2 | 3 if !self.is_csv => Kind::Two,
             _ => Kind::Call,
@@ -265,18 +341,20 @@ impl Objects {
 
     /// The configuration changes: another converter, or another order.
     pub(super) fn configure(&self, dice: &mut Dice) {
-        let mut state = self.lock();
-        (state.converter, state.is_serial) = (dice.of(&['a', 'b']), dice.chance(300));
+        let instance = &mut self.lock().instances[self.instance];
+        (instance.converter, instance.is_serial) = (dice.of(&['a', 'b']), dice.chance(300));
     }
 
-    fn rejects(&self) -> PathBuf {
-        self.folder.path().join("rejects")
+    /// The folder for rejected rows of an instance.
+    fn rejects(&self, instance: usize) -> PathBuf {
+        self.folder.path().join(format!("rejects-{instance}"))
     }
 
     /// The import as it is configured now.
-    pub(super) fn import(&self) -> BucketImport {
+    pub(super) fn import(&self, claims: Option<Arc<SharedImport>>) -> BucketImport {
         let state = self.lock();
-        let (file_type, event) = (if self.is_csv { "csv" } else { "json" }, state.converter);
+        let instance = &state.instances[self.instance];
+        let (file_type, event) = (if self.is_csv { "csv" } else { "json" }, instance.converter);
         let text = format!(
             r#"{{"converterConfig":{{"fileType":"{file_type}","ignoreEventFlag":"left_out",
                 "convertToAmplitudeFunc":{{"event_type":["concat",["value","{event}"],["path","e"]],
@@ -301,15 +379,15 @@ impl Objects {
             allow_expansion: false,
             // Several at once would end in an order of the system's.
             parallel: 1,
-            serial: state.is_serial,
+            serial: instance.is_serial,
             modified_after: None,
             on_missing: OnMissing::Skip,
             on_change: OnChange::Ignore,
-            claims: None,
+            claims,
             insert_id_window: None,
-            after: None,
-            rejects: RejectsPlace::folder(self.rejects(), 1 << 30),
-            temporary: self.folder.path().join("temporary"),
+            after: self.after.clone(),
+            rejects: RejectsPlace::folder(self.rejects(self.instance), 1 << 30),
+            temporary: self.folder.path().join(format!("temporary-{}", self.instance)),
         }
     }
 
@@ -379,7 +457,7 @@ impl Objects {
                 state.violated(Err(format!("I11: two rows have the messageId of {call}")));
             }
             let copy = self.clients.add_copy(message, self.source, Stream::Calls);
-            state.made_by.extend(by.map(|by| (copy, by)));
+            state.made_by.extend(by.map(|by| ((self.instance, copy), by)));
             (call["message"], call["copy"]) = (message.into(), copy.into());
         }
         known.sent = known.sent.max(rows.first + rows.rows);
@@ -432,10 +510,19 @@ impl Objects {
             return Err(format!("I11: a pass found {bug}: {text}"));
         }
         match passed {
+            Ok(PassReport { claims, .. }) if claims.unknown > 0 || (claims.problem.is_some() && !trouble) => {
+                Err(format!("I11: claims cannot be used: {text}"))
+            }
             Ok(report) => {
                 let is_settled = report.files.keys().all(|became| became.is_settled());
-                self.lock().is_settled = is_settled && report.not_begun == 0 && !trouble;
+                let for_good = |why: &AfterWaits| matches!(why, AfterWaits::Rejected | AfterWaits::Changed);
+                let mut state = self.lock();
+                let instance = &mut state.instances[self.instance];
+                instance.is_settled = is_settled && report.not_begun == 0 && !trouble;
+                instance.is_after_done = report.after.waiting.keys().all(for_good) && !trouble;
+                drop(state);
                 self.trace.count("a pass over a bucket");
+                self.count(report);
                 Ok(())
             }
             Err(_) if trouble => {
@@ -446,15 +533,41 @@ impl Objects {
         }
     }
 
-    /// Whether a pass without trouble left nothing to do.
+    fn count(&self, PassReport { claims, after, .. }: &PassReport) {
+        if claims.claimed > 0 {
+            self.trace.count("objects of another instance");
+        }
+        if !claims.waiting.is_empty() {
+            self.trace.count("objects that another instance has not delivered");
+        }
+        for (done, count) in &after.done {
+            let what = match done {
+                AfterDone::Tagged => "an imported object tagged",
+                AfterDone::Moved => "an imported object moved",
+                AfterDone::Deleted => "an imported object deleted",
+                AfterDone::Gone => "an imported object gone",
+            };
+            (0..*count).for_each(|_| self.trace.count(what));
+        }
+        if after.waiting_for(AfterWaits::Due) > 0 {
+            self.trace.count("an imported object that waits for its delivery");
+        }
+    }
+
+    /// Whether a pass without trouble left nothing to import.
     pub(super) fn are_settled(&self) -> bool {
-        self.lock().is_settled
+        self.lock().instances[self.instance].is_settled
+    }
+
+    /// Whether a pass without trouble left nothing to do with imported objects.
+    pub(super) fn is_after_done(&self) -> bool {
+        self.lock().instances[self.instance].is_after_done
     }
 
     /// The numbers of the rows that were rejected.
-    fn rejected(&self) -> Result<Vec<usize>, Violation> {
+    fn rejected(&self, instance: usize) -> Result<Vec<usize>, Violation> {
         let text = |error: &dyn std::fmt::Display| format!("I11: rejected rows cannot be read: {error}");
-        let Ok(folders) = std::fs::read_dir(self.rejects()) else { return Ok(Vec::new()) };
+        let Ok(folders) = std::fs::read_dir(self.rejects(instance)) else { return Ok(Vec::new()) };
         let mut numbers = Vec::new();
         for folder in folders {
             let folder = folder.map_err(|error| text(&error))?.path();
@@ -475,13 +588,25 @@ impl Objects {
         Ok(numbers)
     }
 
-    /// Each row of the version of an object that was met first must be in the bucket once, and each bad one
-    /// among the rejected rows once. `stored` are the copies of each message.
+    /// Notes what is in the archive of the instance: the copies of each message. Checks all if it is the last one.
     pub(super) fn check(&self, stored: &BTreeMap<usize, Vec<usize>>) -> Result<(), Violation> {
-        let state = self.lock();
-        let copies = |message: usize| stored.get(&message).map_or(&[][..], Vec::as_slice);
+        let mut state = self.lock();
+        for (message, copies) in stored {
+            let of_instance = copies.iter().map(|copy| (self.instance, *copy));
+            state.archived.entry(*message).or_default().extend(of_instance);
+        }
+        state.read += 1;
+        if state.read < state.instances.len() { Ok(()) } else { self.check_all(&state) }
+    }
+
+    /// Each row of the version of an object that was met first must be in the archives once, and each bad one
+    /// among the rejected rows once.
+    fn check_all(&self, state: &State) -> Result<(), Violation> {
+        let copies = |message: usize| state.archived.get(&message).map_or(&[][..], Vec::as_slice);
         let mut rejected: BTreeMap<usize, u64> = BTreeMap::new();
-        self.rejected()?.into_iter().for_each(|number| *rejected.entry(number).or_default() += 1);
+        for instance in 0..state.instances.len() {
+            self.rejected(instance)?.into_iter().for_each(|number| *rejected.entry(number).or_default() += 1);
+        }
         if let Some(twice) = rejected.iter().find(|(_, times)| **times > 1) {
             return Err(format!("I11: a row is rejected twice: {twice:?}"));
         }
@@ -517,6 +642,28 @@ impl Objects {
         if let Some((key, versions)) = met.iter().find(|(_, versions)| versions.len() > 1) {
             return Err(format!("I11: several versions of {key} are imported: {versions:?}"));
         }
+        let is_whole = |version: &Version| {
+            for file in version.files.iter().map(|file| &state.files[*file]) {
+                for (row, kind) in file.kinds.iter().enumerate() {
+                    let number = file.first + 2 * row;
+                    let is_there = match kind {
+                        Kind::Call | Kind::Two => !copies(number).is_empty(),
+                        Kind::Bad => rejected.contains_key(&number),
+                        Kind::LeftOut => true,
+                    };
+                    if !is_there {
+                        return Err(format!(
+                            "I11: row {row} ({kind:?}) of {}, {file:?}, is nowhere",
+                            version.key
+                        ));
+                    }
+                }
+            }
+            Ok(())
+        };
+        for version in &state.gone {
+            is_whole(&state.versions[*version])?;
+        }
         for (key, version) in &state.now {
             let wanted = &state.versions[*version];
             let first_met = met.get(key).and_then(|met| met.first()).copied();
@@ -529,19 +676,7 @@ impl Objects {
             if first_met.is_none() && earlier().any(|other| other.is_archive) {
                 continue;
             }
-            for file in wanted.files.iter().map(|file| &state.files[*file]) {
-                for (row, kind) in file.kinds.iter().enumerate() {
-                    let number = file.first + 2 * row;
-                    let is_there = match kind {
-                        Kind::Call | Kind::Two => !copies(number).is_empty(),
-                        Kind::Bad => rejected.contains_key(&number),
-                        Kind::LeftOut => true,
-                    };
-                    if !is_there {
-                        return Err(format!("I11: row {row} ({kind:?}) of {key}, {file:?}, is nowhere"));
-                    }
-                }
-            }
+            is_whole(wanted)?;
             self.trace.count("an object imported as a whole");
         }
         Ok(())

@@ -16,15 +16,12 @@ use forebay::boxed_future::BoxFuture;
 use forebay::import::bucket_import::{BucketImport, PassDeps, PassReport, Scan, pass};
 use forebay::import::{Begin, Begun, Counters, End, Importer, Rows, RowsTaken, Target, TargetError};
 use forebay::log::{Append, AppendError, Appended, RequestFrames};
-use forebay::object::{ObjectKey, S3Location};
 use forebay::planted_bugs::{PlantedBug, plant, planted};
-use forebay::store::fake::FakeStore;
-use forebay::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
-use forebay::store::{Attempted, Fault, Head, ObjectVersion, StoreError};
 use forebay::time::{Clock, UnixMillis};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::lake::Lake;
 use super::objects::Objects;
 use super::process::Seeded;
 use crate::support::sim_disk::Dice;
@@ -46,6 +43,8 @@ pub(super) enum Fate {
     Denied,
     /// Only so many bytes of a range come.
     Cut(usize),
+    /// A write or a change is done, and its answer is lost.
+    Lost,
 }
 
 /// Where a pass is.
@@ -53,7 +52,7 @@ pub(super) enum Fate {
 pub(super) enum At {
     /// It works, and the world waits.
     Working,
-    /// It is about to make a request to the store.
+    /// It is about to make a request to the bucket or to the shared journal.
     Store(&'static str),
     /// It is about to call its target.
     Target,
@@ -118,7 +117,7 @@ impl Baton {
     }
 
     /// Waits in the pass until the world lets it go on.
-    async fn gate(&self, at: At) -> Fate {
+    pub(super) async fn gate(&self, at: At) -> Fate {
         let granted = {
             let mut shared = self.lock();
             if shared.is_stopping && at != At::Target {
@@ -225,67 +224,6 @@ impl Append for HandedOver {
     }
 }
 
-/// The bucket as a pass sees it.
-#[derive(Debug)]
-struct Lake {
-    fake: FakeStore,
-    baton: Arc<Baton>,
-}
-
-impl Lake {
-    async fn fate(&self, what: &'static str) -> Result<Option<usize>, StoreError> {
-        match self.baton.gate(At::Store(what)).await {
-            Fate::Proper => Ok(None),
-            Fate::Cut(to) => Ok(Some(to)),
-            Fate::Fails => Err(StoreError::local(Fault::Transient, "simulated")),
-            Fate::Denied => Err(StoreError::answered(Fault::Refused, 403, Some("AccessDenied"), "simulated")),
-        }
-    }
-}
-
-impl StoreReader for Lake {
-    fn list<'a>(&'a self, location: &'a S3Location, from: ListFrom<'a>) -> Attempted<'a, ListPage> {
-        Box::pin(async move {
-            self.fate("list").await?;
-            self.fake.list(location, from).await
-        })
-    }
-
-    fn head_of<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-        version: Option<&'a str>,
-    ) -> Attempted<'a, Head> {
-        Box::pin(async move {
-            self.fate("head").await?;
-            self.fake.head_of(location, key, version).await
-        })
-    }
-
-    fn get<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, ObjectBody> {
-        Box::pin(async move {
-            self.fate("get").await?;
-            self.fake.get(location, key).await
-        })
-    }
-
-    fn range<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-        version: Option<&'a ObjectVersion>,
-        wanted: ByteRange,
-    ) -> Attempted<'a, RangeBytes> {
-        Box::pin(async move {
-            let cut = self.fate("range").await?;
-            let mut range = self.fake.range(location, key, version, wanted).await?;
-            range.bytes.truncate(cut.unwrap_or(usize::MAX));
-            Ok(range)
-        })
-    }
-}
-
 /// The importer, with what is noted of each call.
 #[derive(Debug)]
 struct Noting {
@@ -353,9 +291,10 @@ impl Passing {
         (dice, now): (Dice, (UnixMillis, Duration)),
     ) -> Self {
         let stop = CancellationToken::new();
+        let lake = Arc::new(Lake::new(objects.clone(), Arc::clone(&baton)));
         let deps = PassDeps {
-            store: Arc::new(Lake { fake: objects.lake(), baton: Arc::clone(&baton) }),
-            changer: None,
+            store: Arc::<Lake>::clone(&lake) as _,
+            changer: Some(lake),
             target: Arc::new(Noting { importer: Arc::clone(&importer), objects, baton: Arc::clone(&baton) }),
             journal: importer.journal(),
             importer,

@@ -9,6 +9,7 @@ use forebay::delivery::{Delivery, DeliveryDeps};
 use forebay::destinations::runner::Destinations;
 use forebay::disk::Disk as _;
 use forebay::import::Importer;
+use forebay::import::claims::SharedImport;
 use forebay::log::{AccountKey, Go, Log, Range, Read, Row, Seal};
 use forebay::metrics::Metrics;
 use forebay::random::Random;
@@ -45,6 +46,8 @@ pub(super) struct Process {
     /// The pass over a bucket that is under way, and what it waits with, in worlds that have one.
     pub(super) passing: Option<Passing>,
     pub(super) baton: Option<Arc<Baton>>,
+    /// What it shares with the other instance, in worlds that have one.
+    pub(super) shared: Option<Arc<SharedImport>>,
     /// In worlds that have any.
     pub(super) destinations: Option<Destinations>,
     /// Sets another configuration of destinations.
@@ -221,6 +224,9 @@ impl World {
             background: None,
         };
         let (delivery, scheduler) = Delivery::start(deps, self.plan.settings);
+        let baton = self.new_baton();
+        let bucket = self.bucket.as_ref().zip(baton.as_ref());
+        let shared = bucket.and_then(|(bucket, baton)| bucket.objects.shared(spool.reports(), baton));
         let mut process = Process {
             spool,
             delivery,
@@ -229,7 +235,8 @@ impl World {
             waiting_bytes: 0,
             importer: None,
             passing: None,
-            baton: self.new_baton(),
+            baton,
+            shared,
             destinations: None,
             setting: None,
         };

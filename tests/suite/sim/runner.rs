@@ -11,8 +11,9 @@ use forebay::runtime::SystemClock;
 use forebay::tasks::caught_now;
 use forebay::time::Clock as _;
 
+use super::instances;
 use super::progress::Progress;
-use super::world::{Violation, World};
+use super::world::Violation;
 use crate::support::trace::Trace;
 
 /// The result of one schedule.
@@ -58,15 +59,19 @@ fn watch_panics() {
     });
 }
 
+/// Runs a world on this thread. A panic anywhere on it is a violation.
+pub(super) fn caught(world: impl FnOnce() -> Result<(), Violation>) -> Result<(), Violation> {
+    PANICKED.set(false);
+    match caught_now(world) {
+        Ok(outcome) if !PANICKED.get() => outcome,
+        _ => Err("something panicked".to_owned()),
+    }
+}
+
 /// Runs one schedule.
 pub(super) fn run(seed: u64, trace: &Trace) -> Ran {
     watch_panics();
-    PANICKED.set(false);
-    let ran = caught_now(|| World::new(seed, trace.clone()).run());
-    let outcome = match ran {
-        Ok(outcome) if !PANICKED.get() => outcome,
-        _ => Err("something panicked".to_owned()),
-    };
+    let outcome = caught(|| instances::run(seed, trace));
     Ran { outcome, hash: trace.hash(), counts: trace.counts() }
 }
 

@@ -12,6 +12,7 @@ use super::clock::SimClock;
 use super::damage::Damage;
 use super::destinations::Second;
 use super::imports::Imports;
+use super::instances::{Stage, Turn};
 use super::objects::Objects;
 use super::plan::Plan;
 use super::process::Process;
@@ -36,6 +37,8 @@ pub(super) struct World {
     pub(super) import_dice: Dice,
     /// The import of a bucket, in worlds that have one.
     pub(super) bucket: Option<BucketWorld>,
+    /// The turn of this world, if another instance has a world of its own.
+    pub(super) turn: Option<Turn>,
     /// The second reader of the log, in worlds that have one.
     pub(super) second: Option<Second>,
     pub(super) trace: Trace,
@@ -52,12 +55,25 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, trace: Trace) -> Self {
+        Self::of(seed, trace, None)
+    }
+
+    /// The world of the other instance that imports these objects.
+    pub(super) fn beside(seed: u64, trace: Trace, objects: &Objects, turn: Turn) -> Self {
+        Self { turn: Some(turn), ..Self::of(seed ^ 0x0721_1257_A4CE_0000, trace, Some(objects)) }
+    }
+
+    fn of(seed: u64, trace: Trace, beside: Option<&Objects>) -> Self {
         let mut dice = Dice(seed);
         dice.next();
         let mut plan = Plan::draw(&mut dice.split());
+        if let Some(objects) = beside {
+            plan.sources = plan.sources.max(objects.source() + 1);
+            (plan.flips, plan.state_rots, plan.refuses) = (false, false, None);
+        }
         // Dice of their own, so that everything else of each seed stays the same.
         let mut import_dice = Dice(!seed);
-        plan.imports = import_dice.chance(400) && plan.refuses.is_none();
+        plan.imports = import_dice.chance(400) && plan.refuses.is_none() && beside.is_none();
         let mut second_dice = Dice(seed ^ 0x5EC0_4D52_EADE_4000);
         plan.destinations = second_dice.chance(300) && plan.refuses.is_none() && !plan.state_rots;
         let clock = SimClock::new(plan.wall);
@@ -80,10 +96,11 @@ impl World {
         // Rotten bits have enough schedules of files: there a lost row is told from one that was never read.
         let mut bucket_dice = Dice(seed ^ 0xB0C4_E71A_4E00_0000);
         let has_bucket = bucket_dice.chance(400) && !plan.imports && !plan.flips && plan.refuses.is_none();
-        let bucket = has_bucket.then(|| {
-            let objects = Objects::draw(&mut bucket_dice, &clients, &trace);
-            BucketWorld::new(objects, bucket_dice)
-        });
+        let objects = match beside {
+            Some(objects) => Some(objects.beside(&clients, &store)),
+            None => has_bucket.then(|| Objects::draw(&mut bucket_dice, (&clients, &store), &trace)),
+        };
+        let bucket = objects.map(|objects| BucketWorld::new(objects, bucket_dice));
         let world = Self {
             plan,
             dice,
@@ -94,6 +111,7 @@ impl World {
             imports,
             import_dice,
             bucket,
+            turn: None,
             second,
             trace,
             damage: Damage::default(),
@@ -118,6 +136,9 @@ impl World {
         for _ in 0..self.plan.lives {
             self.in_a_life(async |world| world.live().await)?;
             self.between_lives();
+        }
+        if let Some(turn) = &self.turn {
+            turn.reach(Stage::Lived);
         }
         self.heal();
         if self.plan.full_disk && self.needs_no_space() {

@@ -32,8 +32,12 @@ impl After {
 
 /// The key that an object gets below `to`: what its key has after the folder of the import's prefix.
 pub fn moved_key(prefix: &str, to: &str, key: &str) -> String {
-    let folder = prefix.rfind('/').and_then(|slash| prefix.get(..=slash)).unwrap_or_default();
-    format!("{to}{}", key.strip_prefix(folder).unwrap_or(key))
+    format!("{to}{}", key.strip_prefix(folder_of(prefix)).unwrap_or(key))
+}
+
+/// The folder of an import's prefix: what the keys of moved objects lose.
+pub(super) fn folder_of(prefix: &str) -> &str {
+    prefix.rfind('/').and_then(|slash| prefix.get(..=slash)).unwrap_or_default()
 }
 
 /// What is done with an object that is still the imported one.

@@ -7,6 +7,7 @@
 pub(super) mod act;
 mod action;
 pub(super) mod entry;
+pub(super) mod mark;
 pub(super) mod moved;
 mod report;
 pub(super) mod settle;

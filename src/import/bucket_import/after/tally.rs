@@ -35,7 +35,7 @@ impl Tally {
     }
 
     /// How many objects something was done with, since the last time.
-    pub(super) fn take(&self) -> BTreeMap<AfterDone, u64> {
+    pub(in super::super) fn take(&self) -> BTreeMap<AfterDone, u64> {
         std::mem::take(&mut lock(&self.0).done)
     }
 }

@@ -63,7 +63,7 @@ impl ObjectImport {
                 Err(refused(Told::plain(format!("its claim waits for a person: {why}"))))
             }
             Err(ClaimsError::Unusable(why)) => {
-                Err(refused(Told::plain("it cannot be claimed again in the shared journal: ").and(&why)))
+                Err(refused(Told::plain("it cannot be claimed again in the shared journal: ").and(&why.told)))
             }
             Err(error) => Err(refused(Told::plain(error.to_string()))),
         }

@@ -1,5 +1,5 @@
-//! Rejected rows in a store: objects of gzipped JSON lines. The names follow from the rows, so a repetition after
-//! a crash puts nothing twice.
+//! Rejected rows in a store: objects of gzipped JSON lines. The names follow from the rows, so a repetition
+//! after a crash puts nothing twice.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -15,10 +15,13 @@ use crate::disk::own_files;
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::import_id::ImportId;
 use crate::object::{ObjectKey, S3Location};
-use crate::store::reader::StoreReader;
+use crate::store::reader::{ByteRange, StoreReader};
+use crate::store::reason::{Action, Denial, Reason};
 use crate::store::{Fault, ObjectStore, Outlook, Put, PutMode, StoreError};
 use crate::words::Told;
 
+/// The object that shows whether objects can be put.
+const TRIED: &[u8] = b"`forebay import test-credentials` puts this object.\n";
 /// Bytes of lines after which an object ends.
 const OBJECT_BYTES: usize = 8 << 20;
 
@@ -45,6 +48,40 @@ impl RejectsInStore {
     /// The place, for people.
     pub fn text(&self) -> String {
         format!("s3://{}/{}", self.location.bucket.bucket(), self.prefix)
+    }
+
+    /// Puts a small object and reads it, as rejected rows are put and read, to see whether both are allowed.
+    /// Nothing is read if nothing was put.
+    pub async fn try_rights(&self) -> (Result<(), StoreError>, Option<Result<(), StoreError>>) {
+        let put = self.try_put().await;
+        if put.is_err() {
+            return (put, None);
+        }
+        let first = ByteRange { from: 0, len: 1 };
+        let got = self.reader.range(&self.location, &self.tried_key(), None, first).await;
+        (put, Some(got.map(drop)))
+    }
+
+    async fn try_put(&self) -> Result<(), StoreError> {
+        let mut put = Put::plain(self.location.clone(), self.tried_key(), TRIED, self.mode);
+        let mut answer = self.store.put(&put).await;
+        if answer.as_ref().is_err_and(|error| error.fault == Fault::Region) {
+            answer = self.store.put(&put).await;
+        }
+        if answer.as_ref().is_err_and(|error| error.fault == Fault::Exists) {
+            // An earlier test put it. S3 asks for a key only if it stores something.
+            put.mode = PutMode::Overwrite;
+            answer = self.store.put(&put).await;
+            if answer.as_ref().is_err_and(|error| lets_none_be_replaced(error.reason)) {
+                // That is no need of rejected rows: what they need was allowed before.
+                return Ok(());
+            }
+        }
+        answer.map(drop)
+    }
+
+    fn tried_key(&self) -> ObjectKey {
+        ObjectKey::listed(format!("{}test-credentials.txt", self.prefix))
     }
 
     /// Puts the rows of a set, which is in a file. Returns the first row of each object.
@@ -125,6 +162,11 @@ impl RejectsInStore {
         })
         .await
     }
+}
+
+/// Whether a store denies to replace an object, and not to use a key.
+fn lets_none_be_replaced(reason: Reason) -> bool {
+    matches!(reason, Reason::Denied(denial) if denial != Denial::Missing(Action::Kms))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -13,30 +13,34 @@ use crate::import::bucket_import::report::PassReport;
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::file_id::{FileId, key_of};
 use crate::import::journal::{Journal, JournalError};
-use crate::import::rejects_room::bytes_in;
+use crate::import::rejects_room::{LINE_MAX, bytes_in};
 
-/// The part of the room that must be free, in tenths, before a folder that was full no longer is.
-const FREE_TENTHS: u64 = 1;
+/// The part of the room that must be free before a folder that was full no longer is: one of so many.
+const FREE_PART: u64 = 10;
 
 impl ObjectImport {
     /// Moves rejected rows to where they belong, and says whether there is room for more.
     pub(in crate::import::bucket_import) async fn look_after_rejects(&self, report: &mut PassReport) {
         report.rejects_not_moved = self.move_rejects().await;
         report.rejects_not_kept = self.room.take_not_kept();
-        report.rejects_full = report.rejects_not_kept > 0 || self.is_still_full().await;
+        report.rejects_full = report.rejects_not_kept > 0 || self.lacks_room().await;
     }
 
-    /// Whether a folder that was full still is.
-    async fn is_still_full(&self) -> bool {
+    /// Whether the folder lacks room: a tenth of it if it was full, or room for one row if nobody knows, as after a
+    /// start. A folder that is nearly full and never was takes rows.
+    async fn lacks_room(&self) -> bool {
         let place = &self.import.rejects;
-        if !place.was_full {
-            return false;
-        }
+        let tenth = place.max_bytes / FREE_PART;
+        let wanted = match place.was_full {
+            Some(false) => return false,
+            Some(true) => tenth,
+            None => LINE_MAX.min(tenth),
+        };
         let folder = place.of(self.id);
         let bytes = tokio::task::spawn_blocking(move || bytes_in(&folder)).await;
         // If the folder cannot be read, nothing is known to be better.
         let bytes = bytes.unwrap_or_else(|error| Err(error.into())).unwrap_or(u64::MAX);
-        bytes > place.max_bytes - place.max_bytes / 10 * FREE_TENTHS
+        bytes > place.max_bytes - wanted
     }
 
     /// Moves the rejected rows of all files that are done. Returns why some of them stay in the folder, if that is

@@ -13,8 +13,8 @@ pub struct RejectsPlace {
     pub folder: PathBuf,
     /// The most bytes that an import has there.
     pub max_bytes: u64,
-    /// Whether the last pass found no room there, or none has looked.
-    pub was_full: bool,
+    /// Whether the last pass found no room there; `None`: none has looked.
+    pub was_full: Option<bool>,
     /// The store that the rows of files go to when these are done; `None`: they stay in the folder.
     pub in_store: Option<RejectsInStore>,
 }
@@ -22,7 +22,7 @@ pub struct RejectsPlace {
 impl RejectsPlace {
     /// A folder of this machine, with room for so many bytes of each import.
     pub fn folder(folder: PathBuf, max_bytes: u64) -> Self {
-        Self { folder, max_bytes, was_full: false, in_store: None }
+        Self { folder, max_bytes, was_full: Some(false), in_store: None }
     }
 
     /// The folder of an import.

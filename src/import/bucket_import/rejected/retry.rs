@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::claim_again::{asked, theirs};
 use super::find::{FoundFile, found, with_rejects};
 use super::outcome::RetryOutcome;
-use super::settled::unsettled_rejects;
 use crate::import::bucket_import::after::settle::settle_stored;
 use crate::import::bucket_import::deps::PassDeps;
 use crate::import::bucket_import::object_import::{ObjectImport, on_disk};
@@ -17,6 +16,9 @@ use crate::import::file_error::{FileError, FileFault};
 use crate::import::run::FileEnd;
 use crate::log::ImportKey;
 use crate::words::Told;
+
+/// What an object does not have of which no row was read.
+const NOTHING: &str = "none of its rows is rejected";
 
 /// What became of the rejected rows of an import, or of one of its objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub async fn retry_rejects(
         if on_disk(&objects.deps.journal, move |journal| ObjectState::read(journal, id, &by)).await?.is_none()
         {
             let name = objects.name_of(key);
-            return Err(ResetError::Refused(nothing(&objects.import.name, &name, key)));
+            return Err(ResetError::Refused(nothing(&objects.import.name, &name, key, NOTHING)));
         }
     }
     let importer = Arc::clone(&objects.deps.importer);
@@ -156,24 +158,4 @@ impl RetryReport {
     pub fn is_stopped(&self) -> bool {
         self.left.iter().any(|left| left.became == Became::Stopped)
     }
-}
-
-/// How many rejected rows of the object with this key are neither calls by now nor left out: as long as there are
-/// some, the object is needed. Errors: [`ResetError`]: nothing is known of the import or the object.
-pub async fn unsettled_rejects_of(
-    import: Arc<BucketImport>,
-    deps: PassDeps,
-    key: &str,
-) -> Result<u64, ResetError> {
-    let objects = objects_of(import, deps).await?;
-    let (id, source, name) = (objects.id, objects.import.source.clone(), objects.name_of(key));
-    let (importer, by) = (Arc::clone(&objects.deps.importer), key.to_owned());
-    let import = objects.import.name.clone();
-    let count = move |journal: &dyn crate::import::journal::Journal| {
-        let Some(state) = ObjectState::read(journal, id, &by)? else {
-            return Err(ResetError::Refused(nothing(&import, &name, &by)));
-        };
-        Ok(unsettled_rejects(journal, &importer, (id, &source), &name, &state)?)
-    };
-    on_disk(&objects.deps.journal, count).await
 }

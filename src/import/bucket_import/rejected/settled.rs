@@ -1,4 +1,4 @@
-//! Whether rejected rows of an object are still to be read again.
+//! The records that say whether rejected rows of an object are still to be read again.
 
 use crate::import::bucket_import::object_state::ObjectState;
 use crate::import::file_id::key_of;
@@ -35,18 +35,4 @@ pub(in crate::import::bucket_import) fn records_of(
         records.extend(importer.recorded(key)?);
     }
     Ok(records)
-}
-
-/// How many rows of an object were rejected and are neither calls by now nor left out. As long as there are some,
-/// the object is needed. Waits for the disk, as [`records_of`] does.
-/// Errors: [`JournalError`]: the journal cannot be read.
-pub(in crate::import::bucket_import) fn unsettled_rejects(
-    journal: &dyn Journal,
-    importer: &Importer,
-    of: (ImportId, &SourceId),
-    name: &str,
-    state: &ObjectState,
-) -> Result<u64, JournalError> {
-    let records = records_of(journal, importer, of, name, state)?;
-    Ok(records.iter().map(ImportRecord::unsettled_rejects).sum())
 }

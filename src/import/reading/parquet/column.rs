@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::str;
 
 use super::kind::Kind;
-use super::leaf::{Leaf, Said};
+use super::leaf::{Leaf, NULL, Said};
 use super::shape::{Form, Node};
 use super::write::Writer;
-use crate::convert::{RowReject, Value};
+use crate::convert::{Row, RowReject, Value};
 
 /// The JSON that a column has in memory is at most about this long, and that of a row.
 const TEXT_BYTES: usize = 8 * 1024 * 1024;
@@ -22,8 +22,8 @@ pub(super) struct Column {
     pub(super) name: String,
     root: Node,
     pub(super) leaves: Vec<Leaf>,
-    /// The value of the present row, if the column is a single leaf and not null.
-    current: Option<usize>,
+    /// The numbers of the values of the batch's rows, or [`NULL`], if the column is a single leaf.
+    numbers: Vec<usize>,
     /// The text of the present value of a leaf that is said in text, or the JSON of some rows of the batch: a
     /// dictionary may give each row a long value.
     text: String,
@@ -48,7 +48,7 @@ impl Column {
             name,
             root,
             leaves,
-            current: None,
+            numbers: Vec::new(),
             text: String::new(),
             said: Said::Nothing,
             rows: 0,
@@ -72,7 +72,11 @@ impl Column {
     pub(super) fn begin(&mut self, rows: usize) -> Result<(), &'static str> {
         self.not_in_json += self.leaves.iter().map(Leaf::not_in_json).sum::<u64>();
         (self.rows, self.made) = (rows, 0..0);
-        if self.single().is_some() { Ok(()) } else { self.make_json() }
+        match (&self.root.form, self.leaves.first()) {
+            (Form::Leaf, Some(leaf)) => leaf.find_values(&mut self.numbers),
+            _ => self.make_json()?,
+        }
+        Ok(())
     }
 
     /// Makes the JSON of the next rows, as many as have room.
@@ -98,30 +102,29 @@ impl Column {
     /// Errors: the leaves do not belong together.
     #[inline]
     pub(super) fn step(&mut self, row: usize) -> Result<(), &'static str> {
-        let (Form::Leaf, Some(leaf)) = (&self.root.form, self.leaves.first_mut()) else {
+        let (Form::Leaf, Some(leaf)) = (&self.root.form, self.leaves.first()) else {
             return if row < self.made.end { Ok(()) } else { self.make_json() };
         };
-        self.current = if leaf.definition().is_some_and(|level| level == leaf.max.definition) {
-            let value = leaf.take_value();
-            if leaf.kind.is_said() {
-                self.text.clear();
-                self.said = leaf.say(value, &mut self.text);
-            }
-            Some(value)
-        } else {
-            leaf.take_null();
-            None
-        };
+        if leaf.kind.is_said()
+            && let Some(value) = self.numbers.get(row).filter(|value| **value != NULL)
+        {
+            self.text.clear();
+            self.said = leaf.say(*value, &mut self.text);
+        }
         Ok(())
     }
 
-    /// The value in the present row, which has this number in the batch.
+    /// Puts the value of the present row, which has this number in the batch, into its slot.
     /// Errors: [`RowReject`]: it cannot be said.
     #[inline]
-    pub(super) fn value(&self, row: usize) -> Result<Value<'_>, RowReject> {
-        let Some(leaf) = self.single() else { return self.json(row) };
-        let Some(at) = self.current else { return Ok(Value::Null) };
+    pub(super) fn put<'a>(&'a self, number: usize, row: &mut Row<'a>) -> Result<(), RowReject> {
+        let Some(leaf) = self.single() else {
+            row.set(self.slot, self.json(number)?);
+            return Ok(());
+        };
+        let at = self.numbers.get(number).copied().unwrap_or(NULL);
         let value = match leaf.kind {
+            _ if at == NULL => Value::Null,
             Kind::Nothing => Value::Null,
             Kind::Bool => Value::Bool(leaf.values.is_true(at)),
             Kind::Int => Value::Int(leaf.values.whole(at)),
@@ -151,7 +154,8 @@ impl Column {
                 }
             }
         };
-        Ok(value)
+        row.set(self.slot, value);
+        Ok(())
     }
 
     /// The value of a row that was written as JSON.

@@ -55,6 +55,9 @@ pub(super) enum Said {
     TooLong,
 }
 
+/// In place of the number of a value: it is null.
+pub(super) const NULL: usize = usize::MAX;
+
 /// The most bytes of a decimal number; 32 have 77 digits.
 const DECIMAL_BYTES_MAX: usize = 512;
 
@@ -179,6 +182,23 @@ impl Leaf {
         self.at += 1;
         self.value_at += 1;
         self.value_at - 1
+    }
+
+    /// Finds the value of each row of the batch: its number among the values, or [`NULL`]. Only for a leaf that is not
+    /// repeated.
+    pub(super) fn find_values(&self, numbers: &mut Vec<usize>) {
+        numbers.clear();
+        if self.max.definition == 0 {
+            numbers.extend(0..self.len);
+            return;
+        }
+        let mut next = 0;
+        numbers.extend(self.definitions.iter().map(|level| {
+            let is_there = *level == self.max.definition;
+            let number = if is_there { next } else { NULL };
+            next += usize::from(is_there);
+            number
+        }));
     }
 
     /// Whether all levels were taken.

@@ -168,9 +168,8 @@ impl ParquetRows {
         }
         let mut rejected = None;
         for column in self.columns.iter().filter(|column| column.slot != NO_SLOT) {
-            match column.value(at) {
-                Ok(value) => row.set(column.slot, value),
-                Err(reject) => rejected = Some(reject),
+            if let Err(reject) = column.put(at, row) {
+                rejected = Some(reject);
             }
         }
         Ok(rejected.map_or(RowRead::Row, RowRead::Rejected))

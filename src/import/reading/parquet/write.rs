@@ -1,13 +1,12 @@
 //! Writes the values of nested columns as JSON.
 
-use std::io::Write as _;
 use std::str;
 
 use super::kind::Kind;
 use super::leaf::{Leaf, Said};
 use super::shape::{Form, Node, Repeated};
 use crate::convert::RowReject;
-use crate::json::{quoted, write_number};
+use crate::json::{quoted, write_float, write_number};
 use crate::words::about_bytes;
 
 /// The leaves of a column do not say the same of a row.
@@ -181,8 +180,7 @@ impl<'l> Writer<'l> {
             Kind::Unsigned32 => write_number(out, leaf.values.whole(at).cast_unsigned() & 0xFFFF_FFFF),
             Kind::Unsigned64 => write_number(out, leaf.values.whole(at).cast_unsigned()),
             Kind::Float16 | Kind::Float64 => match leaf.values.double(at) {
-                // Writing to a vector cannot fail.
-                float if float.is_finite() => write!(out, "{float:?}").unwrap_or_default(),
+                float if float.is_finite() => write_float(out, float),
                 _ => out.extend_from_slice(b"null"),
             },
             Kind::Text => {

@@ -31,8 +31,7 @@ const FORMS: [&str; 3] = ["json", "csv", "parquet"];
 const MORE: [&str; 3] =
     ["discovery = \"both\"", "discovery = \"sqs\"", "discovery = \"both\"\nafter = \"tag\""];
 const ENVIRONMENT: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
-/// A message that was received several times, also by processes that were killed, and then fails is hidden for up to 15
-/// minutes.
+/// A message that fails is hidden for 10 s, and for longer each time it fails again in the same process, up to 15 minutes.
 const GIVEN_BACK: Duration = Duration::from_secs(960);
 /// One connection in so many pieces that it passes on ends, or loses an answer.
 const CUT_ONE_IN: u32 = 60;

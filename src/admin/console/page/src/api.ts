@@ -113,17 +113,38 @@ export type Import = {
   rejects_file?: string | null; retry?: string | null; attempts?: number; why: string | null; next?: string | null
 }
 
+export type NotDone = { name: string; became: string; error?: string | null }
+
+/** Files that belong to other instances, as a pass found them. */
+export type Claims = {
+  claimed: number; waiting: { instance: string; files: number; since_ms: number | null; first: string[] }[]
+  released: number; unknown: number; unknown_first?: string | null; problem?: string | null
+}
+
+/** What was done with imported files. `done` counts by what was done in the pass, `waiting` by why nothing is done yet. */
+export type After = {
+  action: string; done: Record<string, number>; waiting: Record<string, number>; rejected_rows: number
+  first: { name: string; why: string; error?: string | null }[]; remedies: string[]
+}
+
+/** What the queue of an import brought since the node started. `messages` counts by what became of them. */
+export type Messages = {
+  queue: string; received: number; last_ms: number | null; in_hand: number; oldest_ms: number | null
+  messages: Record<string, number>; failing: string | null; failing_since_ms: number | null; not_done: NotDone[]
+}
+
 /** A pass over the bucket of an import. `whole` of an import is the last one that listed all keys, if `last` did not. `skipped` and `files` count by reason and by what became of them. */
 export type Pass = {
   began_ms: number; ended_ms: number; listed: number; list_requests: number; known: number
   skipped: Record<string, number>; files: Record<string, number>; not_begun: number
   rows: number; stored: number; repeats: number; rejected: number; skipped_rows: number; stopped: boolean
-  not_done: { name: string; became: string; error: string | null }[]; failed: { kind: string; what: string } | null
+  not_done: NotDone[]; claims?: Claims | null; after?: After | null; failed: { kind: string; what: string } | null
 }
 
 export type BucketImport = {
-  name: string; source: string; place: string; enabled: boolean; pass_since_ms: number | null; pass_rows: number
+  name: string; source: string; place: string; enabled: boolean; paused?: boolean; pass_since_ms: number | null; pass_rows: number
   last: Pass | null; whole?: Pass | null; next_ms: number | null; failing: string | null; failing_since_ms: number | null
+  notifications?: Messages | null
 }
 
 export type Imports = { imports: Import[]; total: number; loading?: boolean; problem?: string | null }

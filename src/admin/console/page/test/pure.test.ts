@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { LiveCall, SourceStatus, Status } from '../src/api'
+import type { BucketImport, LiveCall, Messages, Pass, SourceStatus, Status } from '../src/api'
 import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
+import { afterDone, afterWaits, deletedMessages, givenBack, importState } from '../src/import-state'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, problems, refusedLately } from '../src/problems'
 import { withoutTurns } from '../src/outside'
@@ -200,4 +201,43 @@ test('a text cannot turn the text around it', () => {
   assert.equal(withoutTurns('\u202eevil \u2066x'), '\\u{202e}evil \\u{2066}x')
   const plain = 'שלום Zoë 😀\u200d'
   assert.equal(withoutTurns(plain), plain)
+})
+
+const pass = (change: Partial<Pass>) => ({ files: {}, not_begun: 0, stopped: false, ...change } as Pass)
+const bucketImport = (change: Partial<BucketImport>) => ({ name: 'orders', enabled: true, pass_since_ms: null, pass_rows: 0, failing: null, last: pass({}), ...change } as BucketImport)
+const queue = (change: Partial<Messages>) => ({ received: 0, in_hand: 0, messages: {}, failing: null, not_done: [], ...change } as Messages)
+const claims = { claimed: 0, waiting: [], released: 0, unknown: 0 }
+const after = { action: 'move', done: {}, waiting: {}, rejected_rows: 0, first: [], remedies: [] }
+
+test('the state of an import says what needs a person first', () => {
+  const check = (change: Partial<BucketImport>, word: string) => assert.equal(importState(bucketImport(change)).word, word)
+  check({}, 'up to date')
+  check({ last: null }, 'no pass yet')
+  check({ last: null, notifications: queue({}) }, 'reads messages')
+  check({ failing: 'x', enabled: false }, 'cannot go on')
+  check({ enabled: false, notifications: queue({ failing: 'x' }) }, 'paused')
+  check({ paused: true }, 'paused')
+  check({ notifications: queue({ failing: 'x' }), pass_since_ms: 1 }, 'cannot receive')
+  check({ last: pass({ claims: { ...claims, problem: 'x' } }), pass_since_ms: 1 }, 'begins no file')
+  check({ pass_since_ms: 1, pass_rows: 1_204 }, 'reading, 1,204 rows')
+  check({ last: pass({ files: { failed: 1 }, claims: { ...claims, unknown: 2 } }) }, '1 file not done')
+  // A pass over a part of the keys does not show the others.
+  check({ whole: pass({ claims: { ...claims, unknown: 2 } }) }, '2 files without a claim')
+  check({ last: pass({ after: { ...after, waiting: { due: 5, rejected_rows: 3, changed: 1 } } }) }, 'up to date')
+  check({ last: pass({ after: { ...after, waiting: { due: 5, denied: 3, refused: 1 } } }) }, '4 files not moved')
+  check({ notifications: queue({ not_done: [{ name: 'a', became: 'poison' }] }) }, '1 file not done')
+  // What another instance has not delivered is its own affair.
+  check({ last: pass({ claims: { ...claims, claimed: 3, waiting: [{ instance: 'a', files: 3, since_ms: null, first: [] }] } }) }, 'up to date')
+})
+
+test('messages are deleted or go back, and no count is left out', () => {
+  const messages = queue({ messages: { done: 5, foreign: 0, other: 1, failed: 2, elsewhere: 3, something_new: 4 } })
+  assert.deepEqual(deletedMessages(messages).map(({ count }) => count), [5, 1])
+  assert.deepEqual(givenBack(messages), [{ what: 'a file failed', count: 2 }, { what: 'another instance has a file', count: 3 }, { what: 'something new', count: 4 }])
+})
+
+test('what is done with imported files is said in words', () => {
+  const done = { ...after, done: { moved: 1_204, gone: 1, tagged: 0 }, waiting: { due: 0, denied: 2, something_new: 1 } }
+  assert.equal(afterDone(done), '1,204 moved, 1 gone already')
+  assert.deepEqual(afterWaits(done), [{ what: 'access denied', count: 2 }, { what: 'something new', count: 1 }])
 })

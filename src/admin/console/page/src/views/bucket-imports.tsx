@@ -3,13 +3,15 @@
 import { useState } from 'preact/hooks'
 import type { BucketImport, Pass } from '../api'
 import { count, dateTime, millis, NONE, plural, seconds, sentence, until } from '../format'
+import { importState, sum, unfinished } from '../import-state'
 import { useNow } from '../node'
 import { Code } from '../parts/copy'
-import { Icon, State } from '../parts/icon'
+import { State } from '../parts/icon'
 import { Side } from '../parts/side'
-import { Ago, Bar, Card, Cut, Facts, Prose } from '../parts/small'
+import { Ago, Bar, Card, Cut, Facts } from '../parts/small'
 import { RowsNote, Table } from '../parts/table'
 import { href } from '../route'
+import { AfterImport, QueueMessages, SharedFiles, Wrong } from './bucket-import-more'
 
 /** The files that the detail names; the rest are counted. */
 const NAMED_MAX = 20
@@ -25,10 +27,8 @@ const BECAME: Record<string, string> = {
   denied: 'access denied', refused: 'refused by the store', stopped: 'stopped; the next pass goes on'
 }
 
-const sum = (counts: Record<string, number>) => Object.values(counts).reduce((all, one) => all + one, 0)
 const done = ({ known, files }: Pass) => known + (files.done ?? 0) + (files.done_before ?? 0)
 const wanted = ({ listed, skipped }: Pass) => Math.max(0, listed - sum(skipped))
-const unfinished = ({ files }: Pass) => sum(files) - (files.done ?? 0) - (files.done_before ?? 0)
 
 /** A count of the last pass that listed all keys. */
 const shownOf = ({ last, whole }: BucketImport, of: (pass: Pass) => number) => {
@@ -59,17 +59,7 @@ export function BucketImports ({ imports }: { imports: BucketImport[] }) {
   )
 }
 
-function StateOf ({ one }: { one: BucketImport }) {
-  const { failing, enabled, pass_since_ms, pass_rows, last, whole } = one
-  if (failing) return <State icon="problem" tone="problem" word="cannot go on" title={failing} />
-  if (!enabled) return <State icon="notice" tone="notice" word="paused" title="enabled = false in the configuration" />
-  if (pass_since_ms != null) return <State icon="busy" tone="quiet" word={pass_rows > 0 ? `reading, ${plural(pass_rows, 'row')}` : 'looking'} />
-  if (!last) return <State icon="quiet" tone="quiet" word="no pass yet" />
-  if (unfinished(last) > 0) return <State icon="notice" tone="notice" word={`${plural(unfinished(last), 'file')} not done`} />
-  if (whole && unfinished(whole) > 0) return <State icon="notice" tone="notice" word={`${plural(unfinished(whole), 'file')} not done`} />
-  if (last.not_begun > 0 || last.stopped) return <State icon="busy" tone="quiet" word="goes on with the next pass" />
-  return <State icon="well" tone="well" word="up to date" />
-}
+const StateOf = ({ one }: { one: BucketImport }) => <State {...importState(one)} />
 
 function Detail ({ one, now, close }: { one: BucketImport; now: number; close: () => void }) {
   const { last } = one
@@ -81,9 +71,12 @@ function Detail ({ one, now, close }: { one: BucketImport; now: number; close: (
         one.pass_since_ms != null && ['Pass under way', `for ${seconds((now - one.pass_since_ms) / 1_000)}, ${plural(one.pass_rows, 'row')} read`],
         one.pass_since_ms == null && one.enabled && one.next_ms != null && ['Next pass', until(one.next_ms, now)]
       ]} />
-      {one.failing && <p class="source-why tone-problem"><Icon name="problem" /><span><Prose text={one.failing} />{one.failing_since_ms != null && <> Since <Ago at={one.failing_since_ms} />.</>}</span></p>}
+      {one.failing && <Wrong text={one.failing} since={one.failing_since_ms} />}
       {last && <LastPass title="The last pass" last={last} />}
       {one.whole && <LastPass title="The last pass over all keys" last={one.whole} />}
+      <QueueMessages messages={one.notifications} />
+      <AfterImport after={last?.after} />
+      <SharedFiles name={one.name} claims={(one.whole ?? last)?.claims} problem={last?.claims?.problem} />
       <h4>Make a pass now</h4>
       <Code text={`forebay import run ${one.name}`} what="the command that makes a pass" />
     </Side>
