@@ -9,9 +9,9 @@ use std::io::{self, Write};
 
 use super::args::StatusArgs;
 use super::failure::Failure;
-use super::paint::painted;
 use super::print_json::print_json;
 use crate::runtime::colour;
+use crate::runtime::paint::painted;
 
 use collector::{Collector, view};
 use render::{MARKS, render};

@@ -42,6 +42,15 @@ impl Schema {
             Self::V2 => "2.0",
         }
     }
+
+    /// Parses a version. Errors: the versions that there are.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "1.0" => Ok(Self::V1),
+            "2.0" => Ok(Self::V2),
+            _ => Err(format!("expected 1.0 or 2.0, not \"{}\"", crate::words::outside_text(text))),
+        }
+    }
 }
 
 shown_as_text!(Schema);

@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod handlers;
 pub mod invocation;
 pub mod job;
+pub mod joined;
 pub mod manifest;
 pub mod redrives;
 pub mod report;

@@ -29,5 +29,8 @@ pub use reader::{RowsFrom, TaskRows, TaskRowsError};
 pub use row_code::ROW_BYTES_MAX;
 pub use writer::TaskRowsWriter;
 
+/// The file, in the job's folder.
+pub const ROWS: &str = "rows";
+
 #[cfg(test)]
 mod tests;

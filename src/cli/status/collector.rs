@@ -12,8 +12,8 @@ use crate::admin::Status;
 use crate::admin_client::{AdminClient, AskError};
 use crate::cli::args::StatusArgs;
 use crate::cli::failure::Failure;
-use crate::cli::terminal;
 use crate::runtime::SystemClock;
+use crate::runtime::terminal;
 use crate::sources::SourceId;
 use crate::time::Clock as _;
 

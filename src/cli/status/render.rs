@@ -13,7 +13,7 @@ use crate::words::{
 
 use super::activity::{Activity, sparkline};
 use crate::cli::import::run::lines as found;
-use crate::cli::paint::{BAD, FAINT, GOOD, Mark, WARNING};
+use crate::runtime::paint::{BAD, FAINT, GOOD, Mark, WARNING};
 
 /// The most bytes of an alarm's text that are shown: enough for the advice at its end.
 const ALARM_TEXT_MAX: usize = 2_048;
@@ -30,7 +30,7 @@ const REFUSALS_SHOWN_FOR: u64 = 600;
 /// The width of a label such as `calls`, in columns.
 const LABEL: usize = 9;
 
-/// Words at the beginnings of lines, for [`painted`](crate::cli::paint::painted).
+/// Words at the beginnings of lines, for [`painted`](crate::runtime::paint::painted).
 pub const MARKS: [Mark; 10] = [
     ("ready", GOOD),
     ("NOT READY", BAD),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::operation::Operation;
 use super::state::Priority;
+use crate::jobs::invocation::Schema;
 use crate::object::{AccountId, RoleArn};
 use crate::time::UnixMillis;
 
@@ -44,6 +45,9 @@ pub struct JobSpec {
     pub failure_percent: u32,
     /// Executed tasks below which the job does not fail by that.
     pub failure_min_tasks: u64,
+    /// Services that are not AWS's own.
+    #[serde(default, skip_serializing_if = "Endpoints::are_of_aws")]
+    pub endpoints: Endpoints,
     /// Who made it.
     pub made_by: MadeBy,
     /// When.
@@ -63,37 +67,23 @@ impl JobSpec {
     }
 }
 
-/// The form of invocations (`InvocationSchemaVersion`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Schema {
-    /// 1.0: the bucket as an ARN.
-    #[serde(rename = "1.0")]
-    V1,
-    /// 2.0: the bucket by its name, with user arguments.
-    #[serde(rename = "2.0")]
-    V2,
+/// Where the services are that a job uses. `None`: at AWS, as the environment says. They are kept, so that a job
+/// goes on with its id alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoints {
+    /// The store's.
+    pub store: Option<String>,
+    /// That of the service which invokes functions.
+    pub functions: Option<String>,
 }
 
-impl Schema {
-    /// The version.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V1 => "1.0",
-            Self::V2 => "2.0",
-        }
-    }
-
-    /// Parses a version. Errors: the versions that there are.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "1.0" => Ok(Self::V1),
-            "2.0" => Ok(Self::V2),
-            _ => Err(format!("expected 1.0 or 2.0, not \"{}\"", crate::words::outside_text(text))),
-        }
+impl Endpoints {
+    /// Whether none is named.
+    pub fn are_of_aws(&self) -> bool {
+        *self == Self::default()
     }
 }
-
-shown_as_text!(Schema);
 
 /// The list of objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

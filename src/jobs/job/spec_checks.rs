@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::spec::{JobSpec, MadeBy, ManifestPlace, Schema};
+use super::spec::{JobSpec, MadeBy, ManifestPlace};
+use crate::jobs::invocation::Schema;
 use crate::object::BucketString;
 use crate::words::outside_text;
 
@@ -194,7 +195,7 @@ impl JobSpec {
 pub(crate) mod tests {
     use super::*;
     use crate::jobs::job::operation::Operation;
-    use crate::jobs::job::spec::{ManifestFormat, ManifestSpec, ReportScope, ReportSpec};
+    use crate::jobs::job::spec::{Endpoints, ManifestFormat, ManifestSpec, ReportScope, ReportSpec};
     use crate::jobs::job::state::Priority;
     use crate::object::{AccountId, RoleArn};
     use crate::time::UnixMillis;
@@ -233,6 +234,7 @@ pub(crate) mod tests {
             task_timeout_ms: 60_000,
             failure_percent: 50,
             failure_min_tasks: 1_000,
+            endpoints: Endpoints::default(),
             made_by: MadeBy::Api {
                 account: AccountId::parse("123456789012").unwrap(),
                 region: "us-east-1".to_owned(),

@@ -142,7 +142,8 @@ impl Runner {
         let Parts { call, handler, rows, results, clock, random } = parts;
         let decisions = Decisions::new(past, limits);
         let progress = watch::Sender::new(decisions.progress());
-        let core = Core { decisions, ahead: RowsAhead::default(), group: Group::default(), unread: Vec::new() };
+        let core =
+            Core { decisions, ahead: RowsAhead::default(), group: Group::default(), unread: Vec::new() };
         let shared = Shared { call, handler, clock, random, core: Mutex::new(core), woken: Notify::new() };
         Self { rows, results, shared: Arc::new(shared), progress }
     }
