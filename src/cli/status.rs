@@ -1,6 +1,5 @@
 //! `forebay status`: the state of a running collector: problems, spool, waiting calls, latest deliveries.
 
-pub mod activity;
 mod collector;
 pub mod render;
 mod watch;

@@ -39,6 +39,7 @@ mod listen;
 pub mod listeners;
 pub mod outside;
 pub mod policies;
+pub mod receipt_report;
 pub mod recovery;
 mod reload;
 mod removed_sources;
