@@ -115,11 +115,14 @@ async fn manifest(args: &ManifestArgs, out: &mut dyn Write) -> Result<(), Failur
     };
     let store = store_at(args.endpoint_url.as_ref().map(|url| url.as_str())).await;
     let (store, random) = (&*store, &SystemRandom);
-    let (mut text, mut printed) = (String::new(), Vec::new());
+    let mut text = String::new();
     let Some(to) = to else {
-        let mut print =
-            |lines: &str| -> Result<(), ListingError> { Ok(std::io::stdout().write_all(lines.as_bytes())?) };
-        return listing.write(store, random, &mut print).await.map(drop).map_err(failure_of);
+        let mut print = |lines: &str| Ok(std::io::stdout().write_all(lines.as_bytes())?);
+        return match listing.write(store, random, &mut print).await {
+            // The reader, such as `head`, has seen enough.
+            Err(ListingError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            listed => listed.map(drop).map_err(failure_of),
+        };
     };
     let ManifestPlace::Object { bucket, key, .. } = to else {
         return Err(Failure::usage("--to: expected s3://bucket/key; without --to the manifest is printed"));
@@ -135,8 +138,7 @@ async fn manifest(args: &ManifestArgs, out: &mut dyn Write) -> Result<(), Failur
         let etag = shown.etag.as_deref().unwrap_or("not named by the store");
         format!("{}: {}, ETag {etag}\n", shown.manifest, counted(objects, "object", "objects"))
     };
-    print_either(&mut printed, args.json, &shown, for_people)?;
-    Ok(out.write_all(&printed)?)
+    Ok(print_either(out, args.json, &shown, for_people)?)
 }
 
 fn failure_of(error: ListingError) -> Failure {

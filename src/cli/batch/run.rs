@@ -194,8 +194,9 @@ pub(super) fn ended(
 }
 
 fn interrupted(args: &RunJobArgs, id: JobId) -> Failure {
-    let state = args.state.as_ref().filter(|_| std::env::var_os("FOREBAY_STATE").is_none());
-    let at = state.map_or_else(String::new, |state: &PathBuf| {
+    let of_environment = std::env::var_os("FOREBAY_STATE").map(PathBuf::from);
+    let at = args.state.as_ref().filter(|state| Some(*state) != of_environment.as_ref());
+    let at = at.map_or_else(String::new, |state: &PathBuf| {
         format!(" --state {}", shell_word(&state.to_string_lossy()))
     });
     Failure::with_code(

@@ -57,7 +57,7 @@ pub fn report_place(typed: &str, scope: ReportScope) -> Result<ReportSpec, Strin
 pub struct DryRun {
     /// The form of the manifest.
     pub manifest: &'static str,
-    /// Its ETag, if it is in a store.
+    /// Its ETag, without quotes, if it is in a store.
     pub etag: Option<String>,
     /// The number of tasks.
     pub tasks: u64,
@@ -104,7 +104,8 @@ pub async fn dry_run(
     });
     let (read, first) = read.await.map_err(|error| failed(FailureClass::Other, with_causes(&error)))??;
     let handler = super::shown::handler_text(&spec.operation);
-    Ok(DryRun { manifest: read.form.as_str(), etag: read.etag, tasks: read.tasks, handler, first })
+    let etag = read.etag.map(|etag| etag.trim_matches('"').to_owned());
+    Ok(DryRun { manifest: read.form.as_str(), etag, tasks: read.tasks, handler, first })
 }
 
 #[cfg(test)]
