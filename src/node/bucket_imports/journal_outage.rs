@@ -23,17 +23,21 @@ struct Failing {
 }
 
 impl JournalOutage {
-    /// Notes that the journal could not be reached. Returns whether that lasts.
-    pub(super) fn failed(&self, now: Duration) -> bool {
+    /// Notes that the journal could not be reached, and calls `lasts` if that lasts. Nothing ends meanwhile.
+    pub(super) fn failed(&self, now: Duration, lasts: impl FnOnce()) {
         let mut failing = lock(&self.0);
         let known = failing.get_or_insert(Failing { since: now, tries: 0 });
         known.tries = known.tries.saturating_add(1);
-        now.saturating_sub(known.since) >= LASTING
+        if now.saturating_sub(known.since) >= LASTING {
+            lasts();
+        }
     }
 
-    /// Notes that the journal answers.
-    pub(super) fn ended(&self) {
-        *lock(&self.0) = None;
+    /// Notes that the journal answers, or that nobody asks any more, and calls `ends`. Nothing fails meanwhile.
+    pub(super) fn ended(&self, ends: impl FnOnce()) {
+        let mut failing = lock(&self.0);
+        *failing = None;
+        ends();
     }
 
     /// How often the journal could not be reached since the outage began; `None`: there is none.
@@ -75,12 +79,16 @@ mod tests {
     fn an_outage_lasts_after_a_minute_and_begins_anew_when_it_has_ended() {
         let (outage, at) = (JournalOutage::default(), Duration::from_secs);
         assert_eq!(outage.tries(), None);
-        assert_eq!(
-            [100, 130, 159, 160, 200].map(|now| outage.failed(at(now))),
-            [false, false, false, true, true]
-        );
+        let fails = |now| {
+            let mut lasts = false;
+            outage.failed(at(now), || lasts = true);
+            lasts
+        };
+        assert_eq!([100, 130, 159, 160, 200].map(fails), [false, false, false, true, true]);
         assert_eq!(outage.tries(), Some(5));
-        outage.ended();
-        assert_eq!((outage.failed(at(201)), outage.tries()), (false, Some(1)));
+        let mut has_ended = false;
+        outage.ended(|| has_ended = true);
+        assert_eq!((has_ended, outage.tries()), (true, None));
+        assert_eq!((fails(201), outage.tries()), (false, Some(1)));
     }
 }

@@ -237,21 +237,23 @@ impl OneImport {
     }
 
     fn journal_failed(&self, outage: &Outage) {
-        let lasts = self.journal_outage.failed(self.deps.clock.monotonic());
-        // A pause ends its alarms, and so does its end.
-        if lasts && !self.pausing.now() && !self.stop.is_cancelled() {
-            let what = problem(self.plan(), outage.told.masked());
-            let what = format!("import {}: {what}; it is asked again until it answers", self.name());
-            self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_journal(), what);
-        }
+        self.journal_outage.failed(self.deps.clock.monotonic(), || {
+            // A pause ends its alarms, and so does its end.
+            if !self.pausing.now() && !self.stop.is_cancelled() {
+                let what = problem(self.plan(), outage.told.masked());
+                let what = format!("import {}: {what}; it is asked again until it answers", self.name());
+                self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_journal(), what);
+            }
+        });
     }
 
     /// Ends the alarm about the shared journal.
     pub(super) fn clear_journal(&self) {
-        self.journal_outage.ended();
-        if self.plan().settings.journal.is_some() {
-            self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_journal());
-        }
+        self.journal_outage.ended(|| {
+            if self.plan().settings.journal.is_some() {
+                self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_journal());
+            }
+        });
     }
 
     /// Waits until the shared journal answers again: a pass then says what it answers. Without an outage this never

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Minimum counts in ten thousand schedules: about a fifth of the usual counts.
-const AT_LEAST: [(&str, u64); 112] = [
+const AT_LEAST: [(&str, u64); 118] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -41,6 +41,12 @@ const AT_LEAST: [(&str, u64); 112] = [
     ("an object of which nothing is imported", 250),
     ("an import changed", 500),
     ("an import paused", 250),
+    ("a world with two instances", 180),
+    ("objects of another instance", 1_500),
+    ("an imported object tagged", 40),
+    ("an imported object moved", 140),
+    ("an imported object deleted", 200),
+    ("an imported object that waits for its delivery", 500),
     // Destinations.
     ("an invocation", 55_000),
     ("an invocation that fails", 6_000),

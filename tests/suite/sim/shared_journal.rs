@@ -1,6 +1,6 @@
 //! The journal that two instances share, as a process sees it: each request waits for the world.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use forebay::import::claims::{ClaimFiles, FilesPage, SharedImport};
@@ -11,6 +11,8 @@ use forebay::node::bucket_imports::UndeliveredInLog;
 use forebay::store::fake::FakeStore;
 
 use super::passing::{At, Baton, Fate};
+use super::process::Seeded;
+use crate::support::sim_disk::Dice;
 
 /// The claims of one process, over the records of production.
 #[derive(Debug)]
@@ -63,5 +65,7 @@ pub(super) fn shared(journal: &FakeStore, log: Arc<dyn Reports>, baton: &Arc<Bat
     let records = S3Records::named("journal", "s3://journal/forebay/", Arc::new(journal.clone())).unwrap();
     let (url, instance) = (records.url(), log.spool_id());
     let claims = Arc::new(Claims { records, baton: Arc::clone(baton) });
-    Arc::new(SharedImport::new(claims, url, instance, Arc::new(UndeliveredInLog::of(log))))
+    // It spreads the waits before retries over time, and nothing else.
+    let random = Arc::new(Seeded(Mutex::new(Dice(1))));
+    Arc::new(SharedImport::new(claims, url, instance, Arc::new(UndeliveredInLog::of(log)), random))
 }
