@@ -24,7 +24,8 @@ use crate::disk::Disk;
 use crate::lock::lock;
 use crate::time::{Clock, UnixMillis};
 
-/// Blocks that a report keeps in memory: tasks end nearly in the order of their rows, as many apart as run at once.
+/// Blocks that a report keeps in memory: tasks end nearly in the order of their rows, as many apart as run at
+/// once.
 const BLOCKS_KEPT: usize = 16;
 
 /// Rows for the runner.

@@ -31,8 +31,8 @@ use crate::words::{grouped, shell_word};
 const STAGE_WORDS: StageWords =
     StageWords { orderly: "waiting for the invocations in flight", immediate: "stopping at once" };
 
-/// Runs a job to its end. The first signal lets its invocations in flight end. A second one abandons them, which is as
-/// safe as a kill.
+/// Runs a job to its end. The first signal lets its invocations in flight end. A second one abandons them,
+/// which is as safe as a kill.
 /// Errors: [`Failure`], also if the job or a task failed.
 pub(super) async fn run(args: &RunJobArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if args.dry_run {

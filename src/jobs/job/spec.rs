@@ -67,8 +67,8 @@ impl JobSpec {
     }
 }
 
-/// Where the services are that a job uses. `None`: at AWS, as the environment says. They are kept, so that a job
-/// goes on with its id alone.
+/// Where the services are that a job uses. `None`: at AWS, as the environment says. They are kept, so that a
+/// job goes on with its id alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoints {

@@ -18,8 +18,8 @@ use crate::store::reader::{ListFrom, ListPage, Store};
 use crate::store::{Outlook, Put, PutMode, StoreError};
 use crate::time::UnixMillis;
 
-/// The largest manifest that is put into a bucket: it is made in memory. A larger one is printed into a file, and copied
-/// by other tools.
+/// The largest manifest that is put into a bucket: it is made in memory. A larger one is printed into a file,
+/// and copied by other tools.
 pub const PUT_BYTES_MAX: usize = 256 * 1_024 * 1_024;
 /// Tries of one request.
 const TRIES_MAX: u32 = 6;

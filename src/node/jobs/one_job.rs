@@ -1,4 +1,5 @@
-//! One job, from its specification to its report. A job that an earlier process left goes on where it stopped.
+//! One job, from its specification to its report. A job that an earlier process left goes on where it
+//! stopped.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -45,7 +46,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the end of a reading that was halted is waited for: it may wait for standard input.
 const HALT_WAIT: Duration = Duration::from_secs(2);
 
-/// Why a job cannot go on in this process. Nothing is lost: what is recorded counts, and its id lets it go on.
+/// Why a job cannot go on in this process. Nothing is lost: what is recorded counts, and its id lets it go
+/// on.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// Its log cannot be used.
@@ -179,8 +181,8 @@ impl OneJob {
         &self.held.spec
     }
 
-    /// Runs it until it has ended or is stopped. Not cancel-safe: dropped half-way, it ends the invocations in flight,
-    /// as a crash would.
+    /// Runs it until it has ended or is stopped. Not cancel-safe: dropped half-way, it ends the invocations
+    /// in flight, as a crash would.
     /// Errors: [`JobError`].
     pub async fn run(mut self) -> Result<JobEnd, JobError> {
         let mut told = None;
@@ -323,7 +325,8 @@ impl OneJob {
         match copied {
             (_, Ok(read)) => {
                 let (job, form) = (self.held.id, read.form.as_str());
-                tracing::info!(%job, form, tasks = read.tasks, markers = read.delete_markers, "the manifest is copied");
+                let (tasks, markers) = (read.tasks, read.delete_markers);
+                tracing::info!(%job, form, tasks, markers, "the manifest is copied");
                 if let Some(why) = read.not_compared {
                     tracing::warn!(%job, why, "the manifest was not compared with its checksum");
                 }
@@ -408,7 +411,8 @@ impl OneJob {
                         self.obey().await?;
                         let status = self.state().status;
                         self.shown.send_modify(|shown| shown.status = status);
-                        halt.send_if_modified(|halt| status != Status::Active && !std::mem::replace(halt, true));
+                        let is_over = status != Status::Active;
+                        halt.send_if_modified(|halt| is_over && !std::mem::replace(halt, true));
                     }
                     () = self.around.stop.cancelled(), if !*halt.borrow() => {
                         halt.send_replace(true);

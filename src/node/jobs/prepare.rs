@@ -119,8 +119,8 @@ impl ManifestReader {
         Ok(read)
     }
 
-    /// Why the job fails by this error, if it does. `None`: the disk of this machine is at fault, so the job may be
-    /// gone on with.
+    /// Why the job fails by this error, if it does. `None`: the disk of this machine is at fault, so the job
+    /// may be gone on with.
     pub(super) fn failure(&self, error: &ManifestError) -> Option<Failure> {
         let class = match error {
             ManifestError::Taker(_) => return None,

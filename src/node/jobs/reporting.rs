@@ -17,7 +17,8 @@ use crate::retry::Backoff;
 use crate::store::{Body, ObjectStore, Outlook, Put, PutMode, StoreError};
 use crate::time::Clock;
 
-/// How long a store that cannot be reached is tried again for each object, before the job fails without its report.
+/// How long a store that cannot be reached is tried again for each object, before the job fails without its
+/// report.
 pub(super) const TRIED_FOR: Duration = Duration::from_secs(600);
 /// Bytes that are read at once for the checksum of a file.
 const READ_BYTES: usize = 256 * 1_024;

@@ -12,17 +12,18 @@ use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::JobSpec;
 use crate::object::bucket_string::BucketStringError;
 use crate::object::{BucketString, Encryption, ExternalId, Role, RoleArn, S3Location};
+use crate::store::reader::Store;
 use crate::store::s3::{S3Settings, S3Store};
 
-/// The name of the sessions of assumed roles, and the external id with which they are assumed: a trust policy without a
-/// condition on it takes any.
+/// The name of the sessions of assumed roles, and the external id with which they are assumed: a trust policy
+/// without a condition on it takes any.
 const SESSION: &str = "forebay-batch";
 
 /// What a job works with.
 #[derive(Clone, Debug)]
 pub struct JobTools {
     /// The store of manifest and report.
-    pub store: Arc<S3Store>,
+    pub store: Arc<dyn Store>,
     /// Invokes the function.
     pub handler: Arc<dyn Handler>,
 }

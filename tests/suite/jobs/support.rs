@@ -135,7 +135,8 @@ impl Stand {
         wait::until(what, PATIENCE, async || Some(self.described(id).await).filter(|job| is_so(job))).await
     }
 
-    /// The rows of the report of a job, as Python's csv reads them, by their keys. Each key must be there once.
+    /// The rows of the report of a job, as Python's csv reads them, by their keys. Each key must be there
+    /// once.
     pub(super) async fn report(&self, id: &str) -> BTreeMap<String, Vec<String>> {
         let report = self.run(&["report", id, "--json"]).await.code(0).json();
         let place = report["report"].as_str().unwrap().strip_prefix("s3://forebay/").unwrap().to_owned();
