@@ -115,7 +115,10 @@ fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
         ScopeOfReport::FailedTasksOnly => ReportScope::FailedTasksOnly,
     };
     let report = args.report.as_deref().map(|typed| report_place(typed, scope)).transpose();
+    // A job that is gone on with in another folder finds the files of its program.
+    let folder = std::env::current_dir().ok().and_then(|folder| folder.into_os_string().into_string().ok());
     let spec = JobSpec {
+        folder: folder.filter(|_| matches!(operation, Operation::Command(_))),
         operation,
         schema: args.schema,
         user_arguments: args.user_arg.clone(),

@@ -4,6 +4,7 @@
 //! is killed, and the next request starts another. All are killed when the pool is dropped.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub enum CommandError {
 pub struct CommandHandler {
     program: String,
     arguments: Vec<String>,
+    /// Where they run; `None`: in the folder of this process.
+    folder: Option<PathBuf>,
     timeout: Duration,
     said: Said,
     /// One permit for each program that may run.
@@ -66,12 +69,13 @@ struct Idle {
 }
 
 impl CommandHandler {
-    /// A pool of at most `concurrency` programs for the text after `cmd:`, each of whose answers is waited
+    /// A pool of at most `concurrency` programs for the text after `cmd:` that run in `folder`, each of whose answers is waited
     /// for as long as `timeout`. `said` gets the lines of their standard error. It starts the first program,
     /// within a runtime.
     /// Errors: the text names no program, or it cannot be started.
     pub fn start(
         text: &str,
+        folder: Option<PathBuf>,
         concurrency: usize,
         timeout: Duration,
         said: Said,
@@ -82,11 +86,12 @@ impl CommandHandler {
             return Err(CommandError::Empty);
         }
         let program = words.remove(0);
-        let process = Process::start(&program, &words, &said)
+        let process = Process::start(&program, &words, folder.as_deref(), &said)
             .map_err(|cause| CommandError::Start { program: outside_text(&program).to_string(), cause })?;
         Ok(Self {
             program,
             arguments: words,
+            folder,
             timeout,
             said,
             places: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
@@ -102,13 +107,15 @@ impl CommandHandler {
         let taken = lock(&self.idle).pop();
         let (mut process, last) = match taken {
             Some(Idle { process, last }) => (process, last),
-            None => match Process::start(&self.program, &self.arguments, &self.said) {
-                Ok(process) => (process, None),
-                Err(error) => {
-                    let program = outside_text(&self.program);
-                    return failed(FailureKind::Unavailable, format!("cannot start {program}: {error}"));
+            None => {
+                match Process::start(&self.program, &self.arguments, self.folder.as_deref(), &self.said) {
+                    Ok(process) => (process, None),
+                    Err(error) => {
+                        let program = outside_text(&self.program);
+                        return failed(FailureKind::Unavailable, format!("cannot start {program}: {error}"));
+                    }
                 }
-            },
+            }
         };
         // A program whose time has passed is dropped here with its exchange, and so killed.
         let Ok(answered) =
@@ -182,7 +189,7 @@ mod tests {
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let kept = Arc::clone(&lines);
         let said: Said = Arc::new(move |line| lock(&kept).push(line.to_owned()));
-        (CommandHandler::start(text, concurrency, timeout, said).unwrap(), lines)
+        (CommandHandler::start(text, None, concurrency, timeout, said).unwrap(), lines)
     }
 
     fn sh(script: &str) -> String {
@@ -238,7 +245,8 @@ mod tests {
     async fn what_is_no_program_is_an_error_at_the_start() {
         let said: Said = Arc::new(|_| {});
         let check = |text: &str, words: &str| {
-            let error = CommandHandler::start(text, 1, LONG, Arc::clone(&said)).unwrap_err().to_string();
+            let error =
+                CommandHandler::start(text, None, 1, LONG, Arc::clone(&said)).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         };
         check("", "names no program");

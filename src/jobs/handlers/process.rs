@@ -1,6 +1,7 @@
 //! One running program: a line in, a line out.
 
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,9 +47,16 @@ pub(super) struct Process {
 debug_fields!(Process { child });
 
 impl Process {
-    /// Starts a program without a shell. Errors: it cannot be started.
-    pub(super) fn start(program: &str, arguments: &[String], said: &Said) -> io::Result<Self> {
-        let mut child = Command::new(program)
+    /// Starts a program without a shell, in this folder or that of this process. Errors: it cannot be started.
+    pub(super) fn start(
+        program: &str,
+        arguments: &[String],
+        folder: Option<&Path>,
+        said: &Said,
+    ) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        folder.into_iter().for_each(|folder| _ = command.current_dir(folder));
+        let mut child = command
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -45,6 +45,9 @@ pub struct JobSpec {
     pub failure_percent: u32,
     /// Executed tasks below which the job does not fail by that.
     pub failure_min_tasks: u64,
+    /// The folder in which a program runs; `None`: that of the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// Services that are not AWS's own.
     #[serde(default, skip_serializing_if = "Endpoints::are_of_aws")]
     pub endpoints: Endpoints,

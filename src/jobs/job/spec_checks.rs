@@ -234,6 +234,7 @@ pub(crate) mod tests {
             task_timeout_ms: 60_000,
             failure_percent: 50,
             failure_min_tasks: 1_000,
+            folder: None,
             endpoints: Endpoints::default(),
             made_by: MadeBy::Api {
                 account: AccountId::parse("123456789012").unwrap(),

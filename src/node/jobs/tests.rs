@@ -116,6 +116,7 @@ impl Stand {
             task_timeout_ms: 1_000,
             failure_percent: 50,
             failure_min_tasks: 1_000,
+            folder: None,
             endpoints: Endpoints::default(),
             made_by: MadeBy::Run,
             made_at: SystemClock::new().wall(),

@@ -1,6 +1,7 @@
 //! What a job works with: its store, and the handler that invokes its function.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,8 +89,9 @@ fn handler(spec: &JobSpec, job: JobId, store: &Arc<S3Store>) -> Result<Arc<dyn H
     let timeout = Duration::from_millis(spec.task_timeout_ms);
     Ok(match &spec.operation {
         Operation::Command(line) => {
+            let folder = spec.folder.as_ref().map(PathBuf::from);
             let programs = usize::try_from(spec.concurrency).unwrap_or(usize::MAX);
-            Arc::new(CommandHandler::start(line, programs, timeout, to_log(&job.to_string()))?)
+            Arc::new(CommandHandler::start(line, folder, programs, timeout, to_log(&job.to_string()))?)
         }
         Operation::Web(url) => {
             Arc::new(WebHandler::new(url.clone(), timeout).map_err(ToolsError::Certificates)?)

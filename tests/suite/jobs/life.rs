@@ -161,7 +161,10 @@ async fn a_signal_lets_invocations_end_and_the_job_goes_on_by_its_id() {
     drop(stopped);
     let before = stand.described(&id).await;
     assert_eq!((before["status"].as_str(), before["is_held"].as_bool()), (Some("Active"), Some(false)));
-    stand.run(&["run", "--job", &id]).await.code(0);
+    // In another folder the program is found nevertheless.
+    let mut elsewhere = stand.batch(&["run", "--job", &id]);
+    elsewhere.current_dir("/");
+    ran(elsewhere, b"").await.code(0);
     // Nothing was cut off, so nothing ran twice.
     let begun = fs::read_to_string(stand.path("begun")).unwrap();
     assert_eq!(begun.lines().count(), keys.len());
