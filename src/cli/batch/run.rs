@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +16,7 @@ use crate::jobs::job::spec::{Endpoints, JobSpec, MadeBy, ManifestSpec, ReportSco
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::FailureClass;
 use crate::jobs::manifest::fields::Fields;
-use crate::node::jobs::new_job::{CONCURRENCY, dry_run, manifest_place, report_place};
+use crate::node::jobs::new_job::{dry_run, manifest_place, report_place, usual_concurrency};
 use crate::node::jobs::one_job::{Around, OneJob};
 use crate::node::jobs::outcome::Outcome;
 use crate::node::jobs::shown::{ProgressShown, look};
@@ -103,8 +102,7 @@ fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
         (Some(arn), _) => Operation::Function(arn.clone()),
         (None, typed) => Operation::handler(typed.unwrap_or_default()).map_err(usage("--handler"))?,
     };
-    let cores = available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok()).unwrap_or(1);
-    let usual = if matches!(operation, Operation::Command(_)) { cores } else { CONCURRENCY };
+    let usual = usual_concurrency(&operation);
     let fields = (!args.fields.is_empty()).then(|| args.fields.clone());
     if let Some(fields) = &fields {
         Fields::new(fields.iter().map(String::as_str))

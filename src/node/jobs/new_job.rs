@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -9,14 +10,16 @@ use tokio::task::spawn_blocking;
 
 use super::outcome::Outcome;
 use super::prepare::ManifestReader;
+use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, ManifestPlace, ReportScope, ReportSpec};
+use crate::jobs::job::spec_checks::CONCURRENCY_MAX;
 use crate::jobs::job::status::FailureClass;
 use crate::random::Random;
 use crate::store::reader::StoreReader;
 use crate::words::{counted, outside_key, outside_text, with_causes};
 
 /// Invocations in flight at once of a handler that is no program on this machine.
-pub const CONCURRENCY: u32 = 100;
+const CONCURRENCY: u32 = 100;
 /// Tasks that are named by a dry run.
 const NAMED_MAX: usize = 3;
 
@@ -50,6 +53,15 @@ pub fn report_place(typed: &str, scope: ReportScope) -> Result<ReportSpec, Strin
         return Err(wrong());
     }
     Ok(ReportSpec { bucket: bucket.to_owned(), prefix: prefix.to_owned(), scope })
+}
+
+/// Invocations in flight at once unless somebody says how many: one a core for programs.
+pub fn usual_concurrency(operation: &Operation) -> u32 {
+    let cores = || available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
+    match operation {
+        Operation::Command(_) => cores().unwrap_or(1).min(CONCURRENCY_MAX),
+        _ => CONCURRENCY,
+    }
 }
 
 /// What a job would do.

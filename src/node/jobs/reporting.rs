@@ -34,7 +34,7 @@ pub(super) enum NotStored {
         /// The bucket.
         bucket: String,
         /// Why not.
-        cause: StoreError,
+        cause: Box<StoreError>,
     },
     /// A staged file cannot be read.
     #[error("read a file of the report")]
@@ -96,7 +96,7 @@ impl ReportStore<'_> {
         loop {
             let cause = match self.store.put(&put).await {
                 Ok(_) => return Ok(()),
-                Err(error) => error,
+                Err(error) => Box::new(error),
             };
             tries += 1;
             if cause.outlook() != Outlook::Passing || self.clock.monotonic() >= until {

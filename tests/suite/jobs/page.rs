@@ -26,7 +26,8 @@ async fn the_page_leads_from_nothing_to_a_report() {
     let path = [forebay.parent().unwrap(), aws.parent().unwrap()].map(|folder| folder.display().to_string());
     let mut shell = Command::new("sh");
     shell.arg("-ec").arg(commands.join("\n")).current_dir(stand.folder.path()).envs(environment());
-    shell.env("PATH", format!("{}:{}", path.join(":"), std::env::var("PATH").unwrap()));
+    let before = std::env::var_os("PATH").unwrap().into_string().unwrap();
+    shell.env("PATH", format!("{}:{before}", path.join(":")));
     shell.env("AWS_ENDPOINT_URL_S3", &stand.node.s3).env("FOREBAY_STATE", stand.path("state"));
     let printed = stdout_of(shell).await;
     for said in [
