@@ -136,7 +136,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "node",
         &[
-            "admin", "admin_client", "alarms", "archive", "batch", "boxed_future", "call", "check",
+            "admin", "admin_client", "alarms", "archive", "arn", "batch", "boxed_future", "call", "check",
             "collector", "config", "deliveries", "delivery", "destinations", "dev_s3", "disk", "hook",
             "import", "ingest", "jobs", "lambda", "live", "lock", "log", "metrics", "object", "planted_bugs",
             "policy", "queue", "random", "reach", "receipt", "retry", "runtime", "sources", "spool", "store",

@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use regex::Regex;
 
+use crate::cli::destinations::args::time;
 use crate::cli::import::args::ShowArgs;
 use crate::config::units::{UnitError, within};
 use crate::config::{Endpoint, Period};
@@ -16,7 +17,6 @@ use crate::jobs::job::spec_checks::{ATTEMPTS_MAX, CONCURRENCY_MAX};
 use crate::jobs::job::state::Priority;
 use crate::object::RoleArn;
 use crate::time::UnixMillis;
-use crate::words::date::parse_rfc3339;
 
 /// `forebay batch …`
 #[derive(Clone, Debug, Subcommand)]
@@ -296,9 +296,4 @@ fn pair(text: &str) -> Result<(String, String), String> {
 fn task_timeout(text: &str) -> Result<Period, String> {
     let period = text.parse().map_err(|error: UnitError| error.to_string())?;
     within("a duration", period, &(Period::from_millis(100)..=Period::from_secs(86_400)))
-}
-
-fn time(text: &str) -> Result<UnixMillis, String> {
-    let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
-    parse_rfc3339(&whole).ok_or_else(|| "expected 2026-11-20 or 2026-11-20T12:00:00Z".to_owned())
 }

@@ -1,17 +1,16 @@
 //! `forebay batch`: a function over every object of a manifest.
 
 pub mod args;
+mod folder;
 mod run;
 mod watch;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use self::args::{BatchCommand, ManifestArgs, OfJobArgs, StateArgs};
+use self::folder::folder;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
-use crate::import::state_folder::state_folder;
-use crate::jobs::job::folder::JobsFolder;
 use crate::jobs::job::spec::ManifestPlace;
 use crate::jobs::job::wish::Wish;
 use crate::node::jobs::asking::{Asked, ask};
@@ -53,14 +52,6 @@ pub async fn run(command: &BatchCommand, out: &mut dyn Write) -> Result<(), Fail
             Err(Failure::usage("`forebay batch serve` is not there yet: run jobs by `forebay batch run`"))
         }
     }
-}
-
-fn state_of(named: Option<&PathBuf>) -> PathBuf {
-    state_folder(named, |name| std::env::var_os(name).map(PathBuf::from))
-}
-
-fn folder(at: &StateArgs) -> Result<JobsFolder, Failure> {
-    Ok(JobsFolder::open(&state_of(at.state.as_ref()))?)
 }
 
 fn list(at: &StateArgs, out: &mut dyn Write) -> Result<(), Failure> {

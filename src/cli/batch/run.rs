@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{RunJobArgs, ScopeOfReport};
+use super::folder::below;
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
 use crate::jobs::job::folder::{HeldJob, JobsFolder};
@@ -39,8 +40,7 @@ pub(super) async fn run(args: &RunJobArgs, out: &mut dyn Write) -> Result<(), Fa
     }
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen_saying(STAGE_WORDS)?;
-    let state = super::state_of(args.state.as_ref());
-    let folder = JobsFolder::open(&state)?;
+    let folder = below(args.state.as_ref())?;
     tidy(&folder)?;
     let job = opened(args, &folder, shutdown.orderly.clone()).await?;
     let (id, progress) = (job.id(), job.progress());

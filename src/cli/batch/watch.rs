@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::args::OfJobArgs;
+use super::folder::folder;
 use super::run::ended;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
@@ -20,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Shows the progress of a job until it has ended.
 /// Errors: [`Failure`]: as `batch run` ends.
 pub(super) async fn run(args: &OfJobArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (folder, clock) = (super::folder(&args.at)?, SystemClock::new());
+    let (folder, clock) = (folder(&args.at)?, SystemClock::new());
     let mut view = View::new(ProgressArg::Auto);
     let mut told = None;
     loop {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::write::ReportFile;
+use super::report_file::ReportFile;
 use crate::time::UnixMillis;
 use crate::words::rfc3339;
 

@@ -16,6 +16,7 @@
 
 pub mod csv_row;
 pub mod manifest_json;
+pub mod report_file;
 pub mod seen_rows;
 pub mod staged;
 pub mod write;

@@ -6,7 +6,8 @@ use std::error::Error;
 use md5::{Digest as _, Md5};
 use sha1::Sha1;
 
-use super::write::{Report, ReportFile, TaskByRow, manifest_key, remove_staged, write_files};
+use super::report_file::ReportFile;
+use super::write::{Report, TaskByRow, manifest_key, remove_staged, write_files};
 use crate::jobs::attempts::entry::Change;
 use crate::jobs::attempts::log::{AttemptsLog, create};
 use crate::jobs::job::crash_disk::{CrashDisk, Dice};

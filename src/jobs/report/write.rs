@@ -7,6 +7,7 @@ use md5::{Digest as _, Md5};
 
 use super::csv_row::push_row;
 use super::manifest_json::manifest_json;
+use super::report_file::ReportFile;
 use super::seen_rows::SeenRows;
 use super::staged::{Staged, Sums};
 use crate::disk::Disk;
@@ -40,23 +41,6 @@ pub enum ReportError {
     /// The log cannot be read.
     #[error("make the report of job {0}")]
     Log(JobId, #[source] LogError),
-}
-
-/// A file of results.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReportFile {
-    /// Its object key.
-    pub key: String,
-    /// Whether its tasks succeeded.
-    pub succeeded: bool,
-    /// The name of the staged file, in the job's folder.
-    pub staged: String,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Its rows.
-    pub rows: u64,
-    /// Its MD5.
-    pub md5: [u8; 16],
 }
 
 /// An object that is small enough for memory.

@@ -24,13 +24,12 @@ async fn each_answer_of_a_program_has_its_row_in_the_report() {
         ("none", "failed", "200", "PermanentFailure", ""),
         ("other", "failed", "200", "PermanentFailure", "invocationId"),
         ("dies", "failed", "", "PermanentFailure", "exit status: 3"),
-        ("hangs", "failed", "", "PermanentFailure", "no answer within 2 s"),
     ];
     stand.put("m.csv", manifest(expected.map(|(key, ..)| key))).await;
     fs::create_dir(stand.path("tries")).unwrap();
     let handler = format!("cmd:python3 {} answers tries", script("handlers.py"));
     let place = ["--manifest", "s3://forebay/m.csv", "--report", "s3://forebay/reports/of-all/"];
-    let limits = ["--max-attempts", "2", "--task-timeout", "2s", "--concurrency", "4", "--json"];
+    let limits = ["--max-attempts", "2", "--concurrency", "4", "--json"];
     let run = [&["run", "--handler", handler.as_str()][..], &place, &limits].concat();
     let ran = stand.run(&run).await.code(3).says("some tasks of job");
     let job = ran.json();
@@ -42,15 +41,26 @@ async fn each_answer_of_a_program_has_its_row_in_the_report() {
         assert_eq!(row[..6], ["forebay", key, "", status, http, code], "{row:?}");
         assert!(row[6].contains(message), "{message}: {row:?}");
         let tries = fs::read_to_string(stand.path("tries").join(key)).unwrap().lines().count();
-        let again = matches!(key, "temporary" | "always" | "dies" | "hangs");
+        let again = matches!(key, "temporary" | "always" | "dies");
         assert_eq!(tries, if again { 2 } else { 1 }, "{key}");
     }
 
     // The failures of a report are the manifest of the next job.
     let report = job["report"].as_str().unwrap();
-    let again = ["--manifest", report, "--max-attempts", "1", "--task-timeout", "2s", "--json"];
+    let again = ["--manifest", report, "--max-attempts", "1", "--json"];
     let again = stand.run(&[&["run", "--handler", handler.as_str()][..], &again].concat()).await.code(3);
     assert_eq!(again.json()["total"], expected.len() as u64 - 2);
+
+    // A program that does not answer in time is killed, and the task is tried again.
+    let path = stand.file("h.csv", manifest(["hangs"]));
+    let slow =
+        ["--manifest", &path, "--report", "s3://forebay/h", "--max-attempts", "2", "--task-timeout", "1s"];
+    let hung =
+        stand.run(&[&["run", "--json", "--handler", handler.as_str()][..], &slow].concat()).await.code(3);
+    let rows = stand.report(hung.json()["job"].as_str().unwrap()).await;
+    let row = &rows["hangs"];
+    assert_eq!(row[..6], ["forebay", "hangs", "", "failed", "", "PermanentFailure"], "{row:?}");
+    assert!(row[6].contains("no answer within 1 s"), "{row:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
