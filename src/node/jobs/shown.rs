@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn addresses_are_shown_without_secrets() {
         let shown = |text: &str| handler_text(&Operation::handler(text).unwrap());
-        assert_eq!(shown("http://me:pw@host:1/f?sig=1"), "http://host:1/f?…");
+        assert_eq!(shown("http://me:pw@host:1/f?sig=1"), "http://…@host:1/f?…");
         assert_eq!(shown("https://host/f"), "https://host/f");
         assert_eq!(shown("cmd:python3 f.py"), "cmd:python3 f.py");
     }
