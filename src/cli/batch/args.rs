@@ -245,8 +245,8 @@ pub enum ScopeOfReport {
 /// `forebay batch manifest`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Keys are encoded so that Python's unquote and unquote_plus give them back. The manifest is printed, or put into a bucket:
-its ETag is then printed.
+Keys are encoded so that Python's unquote and unquote_plus give them back. The manifest is printed, or put into a
+bucket: its ETag is then printed.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 4 the store cannot be reached, 5 access denied.
 
