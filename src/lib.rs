@@ -111,6 +111,7 @@ pub mod give_way;
 pub mod hook;
 pub mod import;
 pub mod ingest;
+pub mod jobs;
 pub mod json;
 #[cfg(feature = "lambda")]
 pub mod lambda;

@@ -2,6 +2,7 @@
 //!
 //! It sends the token only to the URL that it was made for, and follows no redirect.
 
+pub mod activity;
 pub mod events;
 mod import_target;
 mod token;

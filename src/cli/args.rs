@@ -24,6 +24,7 @@ use crate::version;
 use crate::words::url::without_userinfo;
 
 use super::admin_args::AdminArgs;
+use super::batch::args::BatchCommand;
 use super::destinations::args::DestinationsCommand;
 #[cfg(feature = "dev")]
 use super::dev::DevArgs;
@@ -105,6 +106,12 @@ pub enum Command {
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  forebay import csv track_1.csv\n  forebay import list")]
     Import(ImportCommand),
+    /// Run a function over every object of a manifest, as S3 Batch Operations does
+    #[command(subcommand)]
+    #[command(
+        after_help = "Examples:\n  forebay batch run --manifest m.csv --handler 'cmd:python3 f.py'\n  forebay batch list"
+    )]
+    Batch(BatchCommand),
     /// Run as a function of AWS Lambda that imports the files named in notifications of S3
     #[cfg(feature = "lambda")]
     #[command(after_help = "\

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use super::args::CheckArgs;
 use super::failure::Failure;
-use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use super::serve::load;
 use crate::check::{CheckReport, Load};
 use crate::node::check::{CheckError, check};
 use crate::runtime::colour;
+use crate::runtime::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 
 /// Buckets from which on progress is shown: with fewer, the check is too short.
 const PROGRESS_FROM: usize = 10;

@@ -2,6 +2,7 @@
 
 pub mod admin_args;
 pub mod args;
+pub mod batch;
 pub mod check;
 pub mod completions;
 pub mod destinations;
@@ -13,8 +14,6 @@ pub mod import;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod man;
-pub mod meter;
-pub mod paint;
 pub mod policy;
 pub mod print_json;
 pub mod receipt;
@@ -23,7 +22,6 @@ pub mod serve;
 pub mod spool;
 pub mod status;
 pub mod tail;
-pub mod terminal;
 pub mod verify;
 pub mod wait;
 
@@ -67,7 +65,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dev(_) => (true, true),
         Command::Serve(_) => (true, true),
         Command::Check(_) => (true, false),
-        Command::Import(_) => (false, true),
+        Command::Import(_) | Command::Batch(_) => (false, true),
         #[cfg(feature = "lambda")]
         Command::Lambda => (false, true),
         _ => (false, false),
@@ -109,6 +107,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Import(command) => import::run(&command, &background, &mut results).await,
             #[cfg(feature = "lambda")]
             Command::Lambda => lambda::run().await,
+            Command::Batch(command) => batch::run(&command, &mut results).await,
             Command::Verify(args) => verify::run(&args, &mut results).await,
             Command::Completions(args) => Ok(completions::run(&args, &mut results)?),
             Command::Man(args) => man::run(&args, &mut results),

@@ -1,7 +1,5 @@
 //! `forebay receipt`: finds the object and line of an acknowledged call, or its state in the collector.
 
-pub mod report;
-
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +13,9 @@ use super::verify::reader;
 use crate::admin::{PositionsStatus, ReceiptStatus};
 use crate::admin_client::AskError;
 use crate::node::bucket_reader::BucketReader;
+use crate::node::receipt_report::ReceiptReport;
 use crate::object::BucketString;
 use crate::words::counted;
-
-use report::ReceiptReport;
 
 /// The time limit for the collector's answer: it may have to read the disk.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,6 +1,5 @@
 //! `forebay status`: the state of a running collector: problems, spool, waiting calls, latest deliveries.
 
-pub mod activity;
 mod collector;
 pub mod render;
 mod watch;
@@ -9,9 +8,9 @@ use std::io::{self, Write};
 
 use super::args::StatusArgs;
 use super::failure::Failure;
-use super::paint::painted;
 use super::print_json::print_json;
 use crate::runtime::colour;
+use crate::runtime::paint::painted;
 
 use collector::{Collector, view};
 use render::{MARKS, render};

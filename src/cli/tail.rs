@@ -13,12 +13,12 @@ use serde::Deserialize;
 
 use super::args::TailArgs;
 use super::failure::Failure;
-use super::terminal::{self, Interrupts};
 use crate::admin_client::events::{Event, EventParser};
 use crate::admin_client::{AdminClient, AskError};
 use crate::live::recent::{CALLS_MAX, REJECTED_MAX};
 use crate::live::view::Counts;
 use crate::runtime::colour;
+use crate::runtime::terminal::{self, Interrupts};
 use crate::words::{about_seconds, counted, with_causes};
 
 use call::{Calls, Layout, LiveCall, one_line};

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use super::args::{ReachArgs, VerifyArgs};
 use super::failure::Failure;
-use super::meter::Meter;
-use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use crate::archive::{DayReport, Options, Progress, Span, Verify};
 use crate::config::{Environment, Loader};
 use crate::node::bucket_reader::BucketReader;
+use crate::runtime::meter::Meter;
+use crate::runtime::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use crate::runtime::{SystemClock, colour};
 use crate::time::Clock;
 use crate::words::count::percent;

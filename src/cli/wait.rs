@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::args::WaitArgs;
 use super::failure::Failure;
-use super::meter::Meter;
 use super::print_json::print_json;
 use super::verify::{SESSION, config_file, reader};
 use crate::admin_client::{AdminClient, AdminToken};
@@ -16,6 +15,7 @@ use crate::node::bucket_reader::BucketReader;
 use crate::node::day_wait::{DayWait, DayWaitError, WaitStanding};
 use crate::object::BucketString;
 use crate::runtime::SystemClock;
+use crate::runtime::meter::Meter;
 use crate::time::Clock;
 use crate::words::{counted, date, if_any};
 

@@ -13,12 +13,14 @@ use aws_sdk_lambda::config::interceptors::{
 use aws_sdk_lambda::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_lambda::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::operation::RequestId as _;
+use aws_sdk_lambda::operation::invoke::InvokeOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{InvocationType, LogType};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http_body_util::Limited;
 
 use super::batch_answer::not_taken;
@@ -91,26 +93,8 @@ impl Lambda {
         if context.is_none() {
             tracing::warn!(destination = %call.destination, "the client context is too long and is left out");
         }
-        let request = client
-            .invoke()
-            .function_name(&*call.function)
-            .invocation_type(match invocation {
-                Invocation::RequestResponse => InvocationType::RequestResponse,
-                Invocation::Event => InvocationType::Event,
-            })
-            .set_log_type(log_tail.then_some(LogType::Tail))
-            .set_client_context(context)
-            .payload(Blob::new(payload));
-        let was_sent = Arc::<AtomicBool>::default();
-        let request = request.customize().interceptor(Watch(Arc::clone(&was_sent)));
-        let Ok(answer) = tokio::time::timeout(timeout, request.send()).await else {
-            if was_sent.load(Ordering::Relaxed) {
-                return Invoked::timed_out(timeout);
-            }
-            let what = Told::plain(format!("no credentials came within {}", about_duration(timeout)));
-            return Invoked::failed(Class::Network, what);
-        };
-        match answer {
+        let asked = Asking { function: &call.function, invocation, log_tail, context, timeout };
+        match asked.send(&client, payload).await {
             Ok(answer) => {
                 let body = answer.payload().map(Blob::as_ref).unwrap_or_default();
                 let result = outcome(Ending::Answer(Answer {
@@ -132,14 +116,71 @@ impl Lambda {
                     log_tail: tail.map(|tail| String::from_utf8_lossy(tail).into_owned()),
                 }
             }
-            Err(error) => {
-                let request_id = error.request_id().map(told_id);
-                let failure = failed(&error);
+            Err(Unanswered { failure, request_id }) => {
                 if failure.class == Class::InvalidCredentials {
                     self.clients.refused(&call.source);
                 }
                 Invoked { request_id, ..Invoked::ended(Err(failure)) }
             }
+        }
+    }
+}
+
+/// One request to invoke a function.
+#[derive(Clone, Debug)]
+pub struct Asking<'a> {
+    /// The function's ARN or name, with its qualifier.
+    pub function: &'a str,
+    /// Whether the answer of the function is waited for.
+    pub invocation: Invocation,
+    /// Whether the end of the function's log is asked for.
+    pub log_tail: bool,
+    /// The client context, in base64.
+    pub context: Option<String>,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+}
+
+/// A request without a usable answer.
+#[derive(Clone, Debug)]
+pub struct Unanswered {
+    /// What happened.
+    pub failure: Failure,
+    /// The service's id of the request, if it gave one.
+    pub request_id: Option<Told>,
+}
+
+impl Asking<'_> {
+    /// Sends the request once. Errors: the service did not run the function, or did not answer in time. A
+    /// function that failed is an answer, with its `function_error`.
+    pub async fn send(self, client: &Client, payload: Bytes) -> Result<InvokeOutput, Unanswered> {
+        let request = client
+            .invoke()
+            .function_name(self.function)
+            .invocation_type(match self.invocation {
+                Invocation::RequestResponse => InvocationType::RequestResponse,
+                Invocation::Event => InvocationType::Event,
+            })
+            .set_log_type(self.log_tail.then_some(LogType::Tail))
+            .set_client_context(self.context)
+            .payload(Blob::new(payload));
+        let was_sent = Arc::<AtomicBool>::default();
+        let request = request.customize().interceptor(Watch(Arc::clone(&was_sent)));
+        let within = about_duration(self.timeout);
+        let late = |class, what| Failure { class, what: Told::plain(what), retry_after: None };
+        match tokio::time::timeout(self.timeout, request.send()).await {
+            Ok(answer) => answer.map_err(|error| Unanswered {
+                failure: failed(&error),
+                request_id: error.request_id().map(told_id),
+            }),
+            Err(_) if was_sent.load(Ordering::Relaxed) => Err(Unanswered {
+                failure: late(Class::Timeout, format!("no answer within {within}")),
+                request_id: None,
+            }),
+            Err(_) => Err(Unanswered {
+                failure: late(Class::Network, format!("no credentials came within {within}")),
+                request_id: None,
+            }),
         }
     }
 }

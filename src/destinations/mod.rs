@@ -39,4 +39,4 @@ mod secrets;
 pub mod select;
 pub mod settings;
 pub mod web_function;
-mod web_post;
+pub mod web_post;

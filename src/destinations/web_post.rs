@@ -24,9 +24,26 @@ pub(super) const BEGINNING: usize = 64 * 1_024;
 /// The most bytes of an answer that names calls of a batch: ten thousand long messageIds.
 pub(super) const NAMES: usize = 4 * 1_024 * 1_024;
 
+/// What became of a post.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    /// How the invocation ended.
+    pub invoked: Invoked,
+    /// The HTTP status, if an answer came.
+    pub status: Option<u16>,
+    /// The answer's body; `None` without one, or if it is longer than was asked for.
+    pub body: Option<Bytes>,
+}
+
+impl Posted {
+    fn unanswered(invoked: Invoked) -> Self {
+        Self { invoked, status: None, body: None }
+    }
+}
+
 /// Posts to web addresses.
 #[derive(Clone)]
-pub(super) struct WebPost {
+pub struct WebPost {
     client: WebClient,
     timeout: Duration,
     secrets: Secrets,
@@ -41,13 +58,18 @@ impl WebPost {
         Ok(Self { client, timeout, secrets })
     }
 
+    /// Posts to one address, whose secrets are hidden. Answers are waited for as long as `timeout`.
+    /// Errors: the system's trusted certificates cannot be read.
+    pub fn to_address(to: &str, timeout: Duration) -> std::io::Result<Self> {
+        Self::new(timeout, Secrets::of_address(to))
+    }
+
     /// What a server said, without secrets.
     pub(super) fn shown(&self, said: &str) -> String {
         outside_text(&self.secrets.hide(said)).to_string()
     }
 
-    /// Posts a body with these headers besides the usual ones. The second value is the answer's body; `None`
-    /// if it is longer than `answer_max`.
+    /// As [`WebPost::post`]. The second value is the answer's body; `None` if it is longer than `answer_max`.
     pub(super) async fn send(
         &self,
         to: &str,
@@ -55,6 +77,19 @@ impl WebPost {
         body: Bytes,
         answer_max: usize,
     ) -> (Invoked, Option<Bytes>) {
+        let Posted { invoked, body, .. } = self.post(to, headers, body, answer_max).await;
+        (invoked, body)
+    }
+
+    /// Posts a body with these headers besides the usual ones. At most `answer_max` bytes of the answer are
+    /// read.
+    pub async fn post(
+        &self,
+        to: &str,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+        body: Bytes,
+        answer_max: usize,
+    ) -> Posted {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(to)
@@ -67,7 +102,7 @@ impl WebPost {
             Ok(request) => request,
             Err(error) => {
                 let what = Told::plain(format!("the address is not valid: {error}"));
-                return (Invoked::failed(Class::BadRequest, what), None);
+                return Posted::unanswered(Invoked::failed(Class::BadRequest, what));
             }
         };
         let exchange = async {
@@ -78,14 +113,16 @@ impl WebPost {
             Ok::<_, (Class, String)>((Response::from_parts(head, body), is_whole))
         };
         match tokio::time::timeout(self.timeout, exchange).await {
-            Err(_) => (Invoked::timed_out(self.timeout), None),
+            Err(_) => Posted::unanswered(Invoked::timed_out(self.timeout)),
             Ok(Err((class, why))) => {
                 // Errors of this machine's libraries: they quote no answer.
-                (Invoked::failed(class, Told::plain(self.shown(&why))), None)
+                Posted::unanswered(Invoked::failed(class, Told::plain(self.shown(&why))))
             }
-            Ok(Ok((answer, is_whole))) => {
-                (answered(to, &answer, &self.secrets), is_whole.then(|| answer.into_body()))
-            }
+            Ok(Ok((answer, is_whole))) => Posted {
+                invoked: answered(to, &answer, &self.secrets),
+                status: Some(answer.status().as_u16()),
+                body: is_whole.then(|| answer.into_body()),
+            },
         }
     }
 }
@@ -104,19 +141,24 @@ pub(super) fn class_of_broken(error: &(dyn Error + 'static)) -> Class {
 /// what happened.
 async fn read(body: Incoming, most: usize) -> Result<(Bytes, bool), String> {
     let mut body = Limited::new(body, most);
-    let mut read = Vec::new();
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => {
-                if let Some(data) = frame.data_ref() {
-                    read.extend_from_slice(data);
+    // Most answers are one piece, which is not copied.
+    let (mut first, mut read) = (Bytes::new(), Vec::new());
+    let is_whole = loop {
+        match body.frame().await {
+            None => break true,
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if first.is_empty() && read.is_empty() => first = data,
+                Ok(data) => {
+                    read.extend_from_slice(&std::mem::take(&mut first));
+                    read.extend_from_slice(&data);
                 }
-            }
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => return Ok((read.into(), false)),
-            Err(error) => return Err(with_causes(&*error)),
+                Err(_trailers) => {}
+            },
+            Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => break false,
+            Some(Err(error)) => return Err(with_causes(&*error)),
         }
-    }
-    Ok((read.into(), true))
+    };
+    Ok((if read.is_empty() { first } else { read.into() }, is_whole))
 }
 
 fn answered(to: &str, answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {

@@ -89,6 +89,31 @@ pub mod lambda {
         Arc::new(LambdaClients { store, target, connect, made: Mutex::default() })
     }
 
+    /// A client for functions in a region, whose answers are waited for as long as `timeout`.
+    pub fn client_in(
+        store: &S3Store,
+        role: Option<&Role>,
+        region: &str,
+        endpoint_url: Option<String>,
+        timeout: Duration,
+    ) -> Client {
+        client(store, role, region, endpoint_url, connect_timeout(timeout))
+    }
+
+    fn client(
+        store: &S3Store,
+        role: Option<&Role>,
+        region: &str,
+        endpoint_url: Option<String>,
+        connect: Duration,
+    ) -> Client {
+        // It tries once. The class of a failure decides what follows.
+        let mut builder = Builder::from(&store.sdk_in(role, region));
+        builder.set_endpoint_url(endpoint_url);
+        let times = TimeoutConfig::builder().connect_timeout(connect).build();
+        Client::from_conf(builder.timeout_config(times).build())
+    }
+
     impl Clients for LambdaClients {
         fn client(&self, source: &SourceId, function: &str) -> Result<Client, String> {
             let role = self.target.role_for(source)?;
@@ -102,11 +127,8 @@ pub mod lambda {
             if made.len() >= CLIENTS_MAX {
                 made.clear();
             }
-            // It tries once. The class of a failure decides what follows.
-            let mut builder = Builder::from(&self.store.sdk_in(key.0.as_ref(), &key.1));
-            builder.set_endpoint_url(self.target.endpoint_url.clone());
-            let times = TimeoutConfig::builder().connect_timeout(self.connect).build();
-            let new = Client::from_conf(builder.timeout_config(times).build());
+            let (role, endpoint) = (key.0.as_ref(), self.target.endpoint_url.clone());
+            let new = client(&self.store, role, &key.1, endpoint, self.connect);
             made.insert(key, new.clone());
             Ok(new)
         }

@@ -2,7 +2,7 @@
 //! destinations and admin listener, connected to each other, shown to their operator, and shut down in order
 //! ([`serve`], [`dev`], `function`). Other parts work beside a process: on a spool that no process uses
 //! ([`closed_spool`], [`drain`]), on a bucket ([`bucket_reader`], [`day_wait`], [`replay`]), for imports
-//! ([`chosen_target`]), and before the first call ([`check`], [`destination_test`]).
+//! ([`chosen_target`]), on jobs ([`jobs`]), and before the first call ([`check`], [`destination_test`]).
 
 pub mod advice;
 mod archive_view;
@@ -33,11 +33,13 @@ pub mod function;
 pub mod import_access;
 pub mod import_sources;
 pub mod import_store;
+pub mod jobs;
 mod ledger_view;
 mod listen;
 pub mod listeners;
 pub mod outside;
 pub mod policies;
+pub mod receipt_report;
 pub mod recovery;
 mod reload;
 mod removed_sources;

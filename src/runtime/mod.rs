@@ -8,10 +8,14 @@ pub mod handles;
 pub mod log_queue;
 pub mod log_writer;
 pub mod memory;
+pub mod meter;
+pub mod paint;
+pub mod progress;
 pub mod random;
 pub mod say;
 pub mod shutdown;
 pub mod telemetry;
+pub mod terminal;
 pub mod usage;
 
 pub use background::Background;

@@ -22,6 +22,7 @@ mod flush;
 mod fuzz;
 mod import;
 mod ingest;
+mod jobs;
 #[cfg(feature = "lambda")]
 mod lambda;
 mod links;

@@ -64,6 +64,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "jobs",
+        &[
+            "arn", "boxed_future", "destinations", "disk", "import", "lock", "object", "random", "retry",
+            "store", "tasks", "time", "words",
+        ],
+    ),
+    (
         "lambda",
         &[
             "boxed_future", "import", "lock", "log", "object", "random", "reach", "sources", "store", "time",
@@ -129,9 +136,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "node",
         &[
-            "admin", "admin_client", "alarms", "archive", "batch", "boxed_future", "call", "check",
+            "admin", "admin_client", "alarms", "archive", "arn", "batch", "boxed_future", "call", "check",
             "collector", "config", "deliveries", "delivery", "destinations", "dev_s3", "disk", "hook",
-            "import", "ingest", "lambda", "live", "lock", "log", "metrics", "object", "planted_bugs",
+            "import", "ingest", "jobs", "lambda", "live", "lock", "log", "metrics", "object", "planted_bugs",
             "policy", "queue", "random", "reach", "receipt", "retry", "runtime", "sources", "spool", "store",
             "tasks", "time", "version", "words",
         ],
@@ -157,7 +164,6 @@ const NOT_IN_CLI: &[&str] = &[
 const STILL_IN_CLI: &[(&str, &str, &str)] = &[
     ("args.rs", "crate::store", "an argument has the form of a region"),
     ("man.rs", "crate::disk", "a manual page is not written through a link that stands under its name"),
-    ("terminal.rs", "std::thread", "keys are read by a call that blocks until the next one"),
 ];
 /// Names that a pure room must not contain.
 const IMPURE: &[&str] = &[

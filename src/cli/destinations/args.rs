@@ -45,7 +45,7 @@ pub(super) const FROM_FORM: &str =
     "expected DLQ, a time such as 2026-11-20T08:00:00Z or 2026-11-20, or a file";
 
 /// A time in the form that people write: RFC 3339, or the beginning of a day (UTC).
-fn time(text: &str) -> Result<UnixMillis, String> {
+pub(in crate::cli) fn time(text: &str) -> Result<UnixMillis, String> {
     let day = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
     let at = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).ok().or_else(day);
     at.map(|at| UnixMillis(at.timestamp_millis())).ok_or_else(|| {

@@ -23,6 +23,7 @@ use crate::import::OnRowError;
 use crate::import::csv::IdFrom;
 use crate::import::discovery::row_type::NamedKind;
 use crate::object::Collection;
+use crate::runtime::progress::ProgressArg;
 use crate::sources::SourceId;
 
 /// `forebay import …`
@@ -407,21 +408,6 @@ pub enum ScopeArg {
     File,
     /// Rows of all files of the source.
     Source,
-}
-
-/// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ProgressArg {
-    /// A bar on a terminal, else lines.
-    Auto,
-    /// A bar.
-    Bar,
-    /// A line each 10 s.
-    Plain,
-    /// A JSON object each second.
-    Json,
-    /// Nothing.
-    None,
 }
 
 fn state_name(text: &str) -> Result<ImportStateName, String> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::converter_args::{InferArgs, ReadingArgs};
 use super::dry_run::code_of;
-use super::show::eprint_line;
 use crate::call::Limits;
 use crate::cli::failure::{FAILED, Failure, WRONG_USAGE};
 use crate::cli::serve;
@@ -18,6 +17,7 @@ use crate::import::sample::{AskedConverter, InferError, Opening, Wanted, infer_f
 use crate::import::state_folder::state_folder;
 use crate::node::bucket_imports::infer_import;
 use crate::node::import_store::{ImportStore, import_store};
+use crate::runtime::progress::eprint_line;
 use crate::runtime::{SystemClock, SystemRandom};
 use crate::sources::SourceId;
 use crate::time::Clock as _;

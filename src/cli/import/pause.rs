@@ -8,7 +8,7 @@ use crate::admin::Paused;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
 use crate::cli::status::render::import_lines;
-use crate::cli::terminal;
+use crate::runtime::terminal;
 use crate::runtime::{Background, SystemClock};
 use crate::time::Clock as _;
 use crate::words::outside_text;

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use super::converter_args::PreviewArgs;
 use super::dry_run::code_of_fault;
 use super::infer::{opening, store};
-use super::show::eprint_line;
 use crate::call::Limits;
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::{print_json, print_json_line};
 use crate::cli::serve;
-use crate::cli::terminal::{self, Interrupts};
 use crate::convert::{Converter, ConverterId, DataType};
 use crate::import::sample::{Preview, preview_files, read_converter, sample_files, saved, text_of};
 use crate::node::bucket_imports::{converter_path, preview_import};
 use crate::runtime::SystemClock;
+use crate::runtime::progress::eprint_line;
+use crate::runtime::terminal::{self, Interrupts};
 use crate::sources::SourceId;
 use crate::time::Clock as _;
 

@@ -1,21 +1,14 @@
 //! Shows the progress of an import on standard error.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use super::args::ProgressArg;
-use crate::cli::meter::Meter;
 use crate::import::{Counters, Snapshot};
+use crate::runtime::progress::{self, Progress, ProgressArg};
 use crate::words::count::whole;
 use crate::words::{about_bytes, about_duration, counted, grouped};
 
-/// How often a bar is measured, a JSON object is written, and a line is written.
-const BAR_EVERY: Duration = Duration::from_millis(100);
-const JSON_EVERY: Duration = Duration::from_secs(1);
-const LINE_EVERY: Duration = Duration::from_secs(10);
 /// The time over which a rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
@@ -29,59 +22,39 @@ pub(super) struct Shown {
 
 /// Runs an import, and shows its progress meanwhile.
 pub(super) async fn while_shown<T>(import: impl Future<Output = T>, shown: &Shown, how: ProgressArg) -> T {
-    let stop = CancellationToken::new();
-    let importing = async {
-        let done = import.await;
-        stop.cancel();
-        done
-    };
-    tokio::join!(importing, show(shown, how, &stop)).0
-}
-
-/// Shows progress until `stop`.
-async fn show(shown: &Shown, how: ProgressArg, stop: &CancellationToken) {
-    let is_terminal = std::io::stderr().is_terminal();
-    match how {
-        ProgressArg::None => {}
-        ProgressArg::Auto | ProgressArg::Bar if is_terminal => bar(shown, stop).await,
-        ProgressArg::Auto | ProgressArg::Bar | ProgressArg::Plain => {
-            each(LINE_EVERY, stop, shown, |now, rate| line(shown, now, rate)).await;
-        }
-        ProgressArg::Json => {
-            each(JSON_EVERY, stop, shown, |now, rate| json(shown, now, rate)).await;
-        }
-    }
-}
-
-/// Writes a line at each interval.
-async fn each(
-    every: Duration,
-    stop: &CancellationToken,
-    shown: &Shown,
-    text: impl Fn(&Snapshot, f64) -> String,
-) {
     let mut rate = Rate::new();
-    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-        let now = shown.counters.snapshot();
-        eprint_line(&text(&now, rate.of(now.rows)));
-    }
-}
-
-async fn bar(shown: &Shown, stop: &CancellationToken) {
-    let (mut meter, mut rate) = (Meter::with_bar(), Rate::new());
-    loop {
+    let now = || {
         let now = shown.counters.snapshot();
         let rate = rate.of(now.rows);
-        meter.bar(now.bytes_read, now.bytes_total, place(shown, &now, rate), rows(&now, rate));
-        if stop.run_until_cancelled(tokio::time::sleep(BAR_EVERY)).await.is_none() {
-            return;
-        }
-    }
+        ShownNow { shown, now, rate }
+    };
+    progress::while_shown(import, now, how).await
 }
 
-/// The whole progress in one line.
-fn line(shown: &Shown, now: &Snapshot, rate: f64) -> String {
-    format!("{}, {}", place(shown, now, rate), rows(now, rate))
+/// How far an import is.
+struct ShownNow<'a> {
+    shown: &'a Shown,
+    now: Snapshot,
+    /// Rows per second.
+    rate: f64,
+}
+
+impl Progress for ShownNow<'_> {
+    fn done_of(&self) -> (u64, u64) {
+        (self.now.bytes_read, self.now.bytes_total)
+    }
+
+    fn place(&self) -> String {
+        place(self.shown, &self.now, self.rate)
+    }
+
+    fn below(&self) -> String {
+        rows(&self.now, self.rate)
+    }
+
+    fn json(&self) -> String {
+        json(self.shown, &self.now, self.rate)
+    }
 }
 
 /// Files, bytes and the time left.
@@ -135,14 +108,6 @@ fn json(shown: &Shown, now: &Snapshot, rate: f64) -> String {
         seconds_left: seconds_left(now, rate),
     };
     serde_json::to_string(&line).unwrap_or_default()
-}
-
-/// Prints a line on standard error.
-pub(super) fn eprint_line(text: &str) {
-    use std::io::Write as _;
-    if let Err(error) = writeln!(std::io::stderr().lock(), "{text}") {
-        tracing::debug!(%error, "standard error cannot be written");
-    }
 }
 
 /// Measures rows per second over the last few seconds.

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::cli::args::SpoolDrainArgs;
 use crate::cli::failure::Failure;
-use crate::cli::meter::Meter;
 use crate::cli::print_json::print_json;
 use crate::cli::serve::loaded;
 use crate::node::drain::{Days, DrainTo, Drained, Left, drain};
 use crate::node::spool_dir::is_closed_spool;
+use crate::runtime::meter::Meter;
 use crate::words::counted;
 
 /// Delivers until the spool is empty. Errors: [`Failure`] if something is left, with what it waits for.

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use super::verify::finding;
 use crate::cli::args::SpoolExportArgs;
 use crate::cli::failure::Failure;
-use crate::cli::meter::Meter;
 use crate::cli::print_json::print_json;
 use crate::node::closed_spool::{ExportError, Exported, View, Wanted, export, export_to_file};
 use crate::object::Stream;
+use crate::runtime::meter::Meter;
 use crate::words::{about_bytes, counted, grouped, if_any};
 
 /// Writes the lines, and reports on standard error what was written and what could not be read.

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
-use crate::cli::meter::Meter;
-use crate::cli::paint::{BAD, GOOD, Mark, WARNING, painted};
 use crate::cli::print_json::print_either;
 use crate::node::closed_spool::{Answered, Finding, Verified, verify};
 use crate::runtime::colour;
+use crate::runtime::meter::Meter;
+use crate::runtime::paint::{BAD, GOOD, Mark, WARNING, painted};
 use crate::words::{about_bytes, counted};
 
 /// Words at the beginnings of lines.

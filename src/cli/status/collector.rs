@@ -6,14 +6,14 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::activity::{Activity, Snapshots};
 use super::render::View;
 use crate::admin::Status;
+use crate::admin_client::activity::{Activity, Snapshots};
 use crate::admin_client::{AdminClient, AskError};
 use crate::cli::args::StatusArgs;
 use crate::cli::failure::Failure;
-use crate::cli::terminal;
 use crate::runtime::SystemClock;
+use crate::runtime::terminal;
 use crate::sources::SourceId;
 use crate::time::Clock as _;
 

@@ -1,6 +1,7 @@
 //! The status for people: problems first, then the totals, then a line for each source. Pure.
 
 use crate::admin::{BucketImportStatus, LedgerCounts, LedgerStatus, SourceStatus, Status};
+use crate::admin_client::activity::{Activity, sparkline};
 use crate::live::RefusedKind;
 use crate::node::REFUSED;
 use crate::sources::SourceId;
@@ -11,9 +12,8 @@ use crate::words::{
     within_columns,
 };
 
-use super::activity::{Activity, sparkline};
 use crate::cli::import::run::lines as found;
-use crate::cli::paint::{BAD, FAINT, GOOD, Mark, WARNING};
+use crate::runtime::paint::{BAD, FAINT, GOOD, Mark, WARNING};
 
 /// The most bytes of an alarm's text that are shown: enough for the advice at its end.
 const ALARM_TEXT_MAX: usize = 2_048;
@@ -30,7 +30,7 @@ const REFUSALS_SHOWN_FOR: u64 = 600;
 /// The width of a label such as `calls`, in columns.
 const LABEL: usize = 9;
 
-/// Words at the beginnings of lines, for [`painted`](crate::cli::paint::painted).
+/// Words at the beginnings of lines, for [`painted`](crate::runtime::paint::painted).
 pub const MARKS: [Mark; 10] = [
     ("ready", GOOD),
     ("NOT READY", BAD),
@@ -533,7 +533,7 @@ spool    0 B of 20 GB (0 %), 0 segments
 
     #[test]
     fn rates_and_the_last_minutes_are_shown_if_they_are_known() {
-        let mut snapshots = crate::cli::status::activity::Snapshots::default();
+        let mut snapshots = crate::admin_client::activity::Snapshots::default();
         let mut status = Status { ready: true, sources: vec![source("web", 0)], ..Status::default() };
         for (second, received) in [(0, 0), (2, 10), (4, 4_010)] {
             status.sources[0].totals.received = received;

@@ -12,10 +12,10 @@ use super::render::{MARKS, View, lines};
 use crate::admin::Status;
 use crate::cli::args::StatusArgs;
 use crate::cli::failure::Failure;
-use crate::cli::paint::{BAD, FAINT, Mark, painted, styled};
 use crate::cli::print_json::print_json_line;
-use crate::cli::terminal::{self, Interrupts, Screen};
 use crate::runtime::colour;
+use crate::runtime::paint::{BAD, FAINT, Mark, painted, styled};
+use crate::runtime::terminal::{self, Interrupts, Screen};
 use crate::time::Clock as _;
 use crate::words::{about_duration, about_seconds, counted, if_any, outside_text_within, within_columns};
 

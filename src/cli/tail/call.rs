@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cli::paint::{BAD, FAINT, styled};
+use crate::runtime::paint::{BAD, FAINT, styled};
 use crate::time::UnixMillis;
 use crate::words::date::rfc3339_within_years;
 use crate::words::outside::is_unsafe_to_show;

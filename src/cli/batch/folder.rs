@@ -1,0 +1,20 @@
+//! The folder of all jobs.
+
+use std::path::PathBuf;
+
+use super::args::StateArgs;
+use crate::cli::failure::Failure;
+use crate::import::state_folder::state_folder;
+use crate::jobs::job::folder::JobsFolder;
+
+/// The folder below the one that was named, or below that of the environment.
+/// Errors: [`Failure`]: it cannot be made.
+pub(super) fn below(named: Option<&PathBuf>) -> Result<JobsFolder, Failure> {
+    let state = state_folder(named, |name| std::env::var_os(name).map(PathBuf::from));
+    Ok(JobsFolder::open(&state)?)
+}
+
+/// The folder of these arguments. Errors: as [`below`].
+pub(super) fn folder(at: &StateArgs) -> Result<JobsFolder, Failure> {
+    below(at.state.as_ref())
+}

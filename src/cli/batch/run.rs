@@ -1,0 +1,207 @@
+//! `forebay batch run`: a job from its options to its exit code.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::{RunJobArgs, ScopeOfReport};
+use super::folder::below;
+use crate::cli::failure::{self, Failure};
+use crate::cli::print_json::print_either;
+use crate::jobs::job::folder::{HeldJob, JobsFolder};
+use crate::jobs::job::id::JobId;
+use crate::jobs::job::operation::Operation;
+use crate::jobs::job::spec::{Endpoints, JobSpec, MadeBy, ManifestSpec, ReportScope};
+use crate::jobs::job::state::JobState;
+use crate::jobs::job::status::FailureClass;
+use crate::jobs::manifest::fields::Fields;
+use crate::node::jobs::new_job::{dry_run, manifest_place, report_place, usual_concurrency};
+use crate::node::jobs::one_job::{Around, OneJob};
+use crate::node::jobs::outcome::Outcome;
+use crate::node::jobs::shown::{ProgressShown, look};
+use crate::node::jobs::tools::{JobTools, ToolsError, store_at};
+use crate::runtime::progress::while_shown;
+use crate::runtime::say::say;
+use crate::runtime::{Shutdown, StageWords, SystemClock, SystemRandom};
+use crate::time::Clock as _;
+use crate::words::{grouped, shell_word};
+
+const STAGE_WORDS: StageWords =
+    StageWords { orderly: "waiting for the invocations in flight", immediate: "stopping at once" };
+
+/// Runs a job to its end. The first signal lets its invocations in flight end. A second one abandons them,
+/// which is as safe as a kill.
+/// Errors: [`Failure`], also if the job or a task failed.
+pub(super) async fn run(args: &RunJobArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    if args.dry_run {
+        return only_look(args, out).await;
+    }
+    let shutdown = Shutdown::new();
+    let _signals = shutdown.listen_saying(STAGE_WORDS)?;
+    let folder = below(args.state.as_ref())?;
+    tidy(&folder)?;
+    let job = opened(args, &folder, shutdown.orderly.clone()).await?;
+    let (id, progress) = (job.id(), job.progress());
+    match args.show.json {
+        true => tracing::info!("job {id}"),
+        false => say(&format!("job {id}")),
+    }
+    let now = || ProgressShown::of(&progress.borrow());
+    let end = tokio::select! {
+        end = while_shown(job.run(), now, args.show.progress) => end?,
+        () = shutdown.immediate.cancelled() => return Err(interrupted(args, id)),
+    };
+    let (_, shown) = look(&folder, id, &SystemClock::new())?;
+    print_either(out, args.show.json, &shown, || shown.text()).and_then(|()| out.flush())?;
+    match end.outcome {
+        Outcome::Interrupted => Err(interrupted(args, id)),
+        outcome => ended(id, outcome, shown.failed, &end.state, end.why).map_or(Ok(()), Err),
+    }
+}
+
+/// Removes jobs that ended long ago.
+fn tidy(folder: &JobsFolder) -> Result<(), Failure> {
+    let tidied = folder.tidy(SystemClock::new().wall())?;
+    for job in tidied.removed {
+        tracing::info!(%job, "removed a job that ended 90 days ago");
+    }
+    for (name, error) in tidied.failed {
+        tracing::warn!(name, %error, "cannot remove what is left of a job");
+    }
+    Ok(())
+}
+
+/// The job of `--job`, or a new one. What it works with is tried before a job is made.
+async fn opened(args: &RunJobArgs, folder: &JobsFolder, stop: CancellationToken) -> Result<OneJob, Failure> {
+    let (held, tools, is_new): (HeldJob, JobTools, bool) = match args.job {
+        Some(id) => {
+            let held = folder.hold(id)?;
+            let tools = JobTools::of(&held.spec, id).await.map_err(wrong_tools)?;
+            (held, tools, false)
+        }
+        None => {
+            let (id, spec) = (JobId::random(&SystemRandom), spec(args)?);
+            let tools = JobTools::of(&spec, id).await.map_err(wrong_tools)?;
+            (folder.make(id, &spec)?, tools, true)
+        }
+    };
+    let around = Around { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom), stop };
+    Ok(OneJob::open(held, is_new, tools, around).await?)
+}
+
+fn wrong_tools(error: ToolsError) -> Failure {
+    Failure::usage(Failure::from(error).to_string())
+}
+
+/// What the options ask for. Errors: [`Failure`], with all wrong values.
+fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
+    let usage = |option: &'static str| move |what: String| Failure::usage(format!("{option}: {what}"));
+    let operation = match (&args.function_arn, args.handler.as_deref()) {
+        (Some(arn), _) => Operation::Function(arn.clone()),
+        (None, typed) => Operation::handler(typed.unwrap_or_default()).map_err(usage("--handler"))?,
+    };
+    let usual = usual_concurrency(&operation);
+    let fields = (!args.fields.is_empty()).then(|| args.fields.clone());
+    if let Some(fields) = &fields {
+        Fields::new(fields.iter().map(String::as_str))
+            .map_err(|error| Failure::usage(format!("--fields: {error}")))?;
+    }
+    let scope = match args.report_scope {
+        ScopeOfReport::AllTasks => ReportScope::AllTasks,
+        ScopeOfReport::FailedTasksOnly => ReportScope::FailedTasksOnly,
+    };
+    let report = args.report.as_deref().map(|typed| report_place(typed, scope)).transpose();
+    // A job that is gone on with in another folder finds the files of its program.
+    let folder = std::env::current_dir().ok().and_then(|folder| folder.into_os_string().into_string().ok());
+    let spec = JobSpec {
+        folder: folder.filter(|_| matches!(operation, Operation::Command(_))),
+        operation,
+        schema: args.schema,
+        user_arguments: args.user_arg.clone(),
+        manifest: ManifestSpec {
+            place: manifest_place(args.manifest.as_deref().unwrap_or_default())
+                .map_err(usage("--manifest"))?,
+            etag: args.manifest_etag.as_ref().map(|etag| etag.trim_matches('"').to_owned()),
+            format: None,
+            fields,
+        },
+        report: report.map_err(usage("--report"))?,
+        priority: args.priority,
+        role: args.role_arn.clone(),
+        description: args.description.clone(),
+        confirmation_required: args.confirm,
+        client_request_token: None,
+        tags: Vec::new(),
+        concurrency: args.concurrency.unwrap_or(usual),
+        max_attempts: args.max_attempts,
+        task_timeout_ms: crate::time::whole_millis(args.task_timeout.get()),
+        failure_percent: args.failure_percent,
+        failure_min_tasks: args.failure_min_tasks,
+        endpoints: Endpoints {
+            store: args.endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
+            functions: args.lambda_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
+        },
+        made_by: MadeBy::Run,
+        made_at: SystemClock::new().wall(),
+    };
+    spec.check().map_err(|wrong| Failure::usage(wrong.to_string()))?;
+    Ok(spec)
+}
+
+async fn only_look(args: &RunJobArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let spec = spec(args)?;
+    JobTools::of(&spec, JobId::random(&SystemRandom)).await.map_err(wrong_tools)?;
+    let store = store_at(spec.endpoints.store.as_deref()).await;
+    let looked = dry_run(&spec, store, Arc::new(SystemRandom)).await;
+    let looked = looked.map_err(|(outcome, why)| Failure::with_code(exit_code(outcome), why))?;
+    Ok(print_either(out, args.show.json, &looked, || looked.text())?)
+}
+
+/// The exit code of a command whose job ended like this.
+pub(super) fn exit_code(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Complete => 0,
+        Outcome::SomeFailed => failure::SOME_REJECTED,
+        Outcome::Failed(FailureClass::Manifest) => failure::WRONG_USAGE,
+        Outcome::Failed(FailureClass::Unreachable) => failure::UNREACHABLE,
+        Outcome::Failed(FailureClass::Access) => failure::DENIED,
+        Outcome::Failed(FailureClass::Other) | Outcome::Cancelled => failure::FAILED,
+        Outcome::Interrupted => failure::INTERRUPTED,
+    }
+}
+
+/// The failure of a command whose job has ended, if any.
+pub(super) fn ended(
+    id: JobId,
+    outcome: Outcome,
+    failed: u64,
+    state: &JobState,
+    why: Option<String>,
+) -> Option<Failure> {
+    let text = match outcome {
+        Outcome::Complete | Outcome::Interrupted => return None,
+        Outcome::SomeFailed => {
+            format!("some tasks of job {id} failed: {}; its report names them", grouped(failed))
+        }
+        Outcome::Cancelled => format!("job {id} is cancelled"),
+        Outcome::Failed(_) => {
+            let known = || state.failures.first().map(ToString::to_string);
+            format!("job {id} failed: {}", why.or_else(known).unwrap_or_default())
+        }
+    };
+    Some(Failure::with_code(exit_code(outcome), text))
+}
+
+fn interrupted(args: &RunJobArgs, id: JobId) -> Failure {
+    let of_environment = std::env::var_os("FOREBAY_STATE").map(PathBuf::from);
+    let at = args.state.as_ref().filter(|state| Some(*state) != of_environment.as_ref());
+    let at = at.map_or_else(String::new, |state: &PathBuf| {
+        format!(" --state {}", shell_word(&state.to_string_lossy()))
+    });
+    Failure::with_code(
+        failure::INTERRUPTED,
+        format!("stopped; to continue: forebay batch run --job {id}{at}"),
+    )
+}

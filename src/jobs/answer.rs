@@ -1,0 +1,381 @@
+//! What a function's answer means for its task. Pure: bytes in, an outcome out.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::invocation::Schema;
+use super::task::MESSAGE_MAX;
+use crate::words::{about_bytes, outside_text, outside_text_within};
+
+/// The largest answer that is read, in bytes: as much as Lambda answers.
+pub const ANSWER_MAX: usize = 6 * 1_024 * 1_024;
+/// How much of a bad answer its message quotes, in bytes.
+const EXCERPT_MAX: usize = 256;
+/// How a message about an answer that is no object of JSON begins, as that of S3 Batch Operations.
+const INVALID: &str = "Invalid JSON returned in Lambda payload";
+
+/// What becomes of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Succeeded(String),
+    /// It may succeed later.
+    TemporaryFailure(String),
+    /// It has failed for good.
+    PermanentFailure(String),
+}
+
+/// An answer, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// What becomes of the task. Its message has at most [`MESSAGE_MAX`] bytes.
+    pub outcome: Outcome,
+    /// Results that were ignored: for tasks that were not asked for, or a second one.
+    pub ignored: u64,
+}
+
+/// What an answer has to name.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The form of the request.
+    pub schema: Schema,
+    /// The id of the invocation.
+    pub invocation_id: &'a str,
+    /// The id of the one task of the request.
+    pub task_id: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    #[serde(borrow)]
+    invocation_schema_version: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    invocation_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    treat_missing_keys_as: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    results: Option<Vec<Result<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Result<'a> {
+    #[serde(borrow)]
+    task_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    result_code: Option<Cow<'a, str>>,
+    /// Read only if it is the result of the task.
+    #[serde(borrow)]
+    result_string: Option<&'a RawValue>,
+}
+
+/// What an answer means for the task that was asked for.
+pub fn read(body: &[u8], expected: Expected<'_>) -> Read {
+    let failed = |message: String| Read { outcome: permanent(message), ignored: 0 };
+    if body.len() > ANSWER_MAX {
+        return failed(too_large(Some(body.len())));
+    }
+    match body.trim_ascii_start().first() {
+        Some(b'{') => {}
+        _ => return failed(no_object(body)),
+    }
+    let answer: Answer<'_> = match serde_json::from_slice(body) {
+        Ok(answer) => answer,
+        Err(error) if error.is_data() => {
+            return failed(format!(
+                "{INVALID}: the answer has another shape than it must have: {error}; {}",
+                beginning(body)
+            ));
+        }
+        Err(error) => return failed(format!("{INVALID}: {error}; {}", beginning(body))),
+    };
+    let (invocation, version) =
+        (answer.invocation_id.as_deref(), answer.invocation_schema_version.as_deref());
+    if let Some(problem) = not_echoed("invocationId", expected.invocation_id, invocation)
+        .or_else(|| not_echoed("invocationSchemaVersion", expected.schema.as_str(), version))
+    {
+        return failed(problem);
+    }
+    let Some(results) = &answer.results else {
+        return failed("the answer has no results: answer a list of them, one for each task".to_owned());
+    };
+    let result = results.iter().find(|result| result.task_id.as_deref() == Some(expected.task_id));
+    let others = results.len() - usize::from(result.is_some());
+    let outcome = match result {
+        Some(result) => outcome_of(result),
+        None => missing(answer.treat_missing_keys_as.as_deref()),
+    };
+    Read { outcome, ignored: u64::try_from(others).unwrap_or(u64::MAX) }
+}
+
+/// What is said about an answer that is too large, of so many bytes if they are known.
+pub fn too_large(bytes: Option<usize>) -> String {
+    let size = bytes.and_then(|bytes| u64::try_from(bytes).ok());
+    let size = size.map_or_else(|| "more than 6 MiB".to_owned(), about_bytes);
+    format!(
+        "the answer has {size}, and at most 6 MiB are read: answer less, and store large results elsewhere"
+    )
+}
+
+/// A message as it is kept: at most [`MESSAGE_MAX`] bytes, whole characters.
+pub fn kept(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+    message
+}
+
+fn permanent(message: String) -> Outcome {
+    Outcome::PermanentFailure(kept(message))
+}
+
+/// Why a member that an answer repeats is not the one of its request.
+fn not_echoed(member: &str, sent: &str, answered: Option<&str>) -> Option<String> {
+    match answered {
+        Some(answered) if answered == sent => None,
+        Some(answered) => Some(format!(
+            "the answer has {member} \"{}\", and the request has \"{sent}\": answer with that of the request",
+            outside_text_within(answered, EXCERPT_MAX)
+        )),
+        None => Some(format!("the answer has no {member}: answer with that of the request, \"{sent}\"")),
+    }
+}
+
+fn outcome_of(result: &Result<'_>) -> Outcome {
+    let message = match result.result_string.map(|raw| serde_json::from_str::<Option<String>>(raw.get())) {
+        None | Some(Ok(None)) => String::new(),
+        Some(Ok(Some(text))) => text,
+        Some(Err(_)) => {
+            let said = result.result_string.map_or("", RawValue::get);
+            return permanent(format!(
+                "{INVALID}: resultString is no text: answer a string, such as the result as JSON within it; it begins: {}",
+                outside_text_within(said, EXCERPT_MAX)
+            ));
+        }
+    };
+    let message = kept(message);
+    match result.result_code.as_deref() {
+        Some("Succeeded") => Outcome::Succeeded(message),
+        Some("TemporaryFailure") => Outcome::TemporaryFailure(message),
+        Some("PermanentFailure") => Outcome::PermanentFailure(message),
+        Some(other) => permanent(format!(
+            "unknown result code \"{}\": answer Succeeded, TemporaryFailure or PermanentFailure",
+            outside_text(other)
+        )),
+        None => permanent(
+            "the result has no resultCode: answer Succeeded, TemporaryFailure or PermanentFailure".to_owned(),
+        ),
+    }
+}
+
+/// The outcome of a task for which there is no result.
+fn missing(treat_as: Option<&str>) -> Outcome {
+    const MISSING: &str = "the answer has no result for this task";
+    match treat_as {
+        Some("Succeeded") => Outcome::Succeeded(format!("{MISSING}, and treatMissingKeysAs is Succeeded")),
+        Some("TemporaryFailure") => {
+            Outcome::TemporaryFailure(format!("{MISSING}, and treatMissingKeysAs is TemporaryFailure"))
+        }
+        None | Some("PermanentFailure") => {
+            Outcome::PermanentFailure(format!("{MISSING}: answer one with its taskId"))
+        }
+        Some(other) => permanent(format!(
+            "{MISSING}, and treatMissingKeysAs is \"{}\": answer one with its taskId, or use Succeeded, \
+             TemporaryFailure or PermanentFailure",
+            outside_text(other)
+        )),
+    }
+}
+
+/// What an answer is that is no object.
+fn no_object(body: &[u8]) -> String {
+    use serde_json::Value;
+    const BATCH: &str = "write a function for S3 Batch Operations, which answers one object with results";
+    if body.trim_ascii().is_empty() {
+        return format!("{INVALID}: the answer is empty; {BATCH}");
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Null) => {
+            format!("{INVALID}: the function returned null, as one for S3 events does; {BATCH}")
+        }
+        Ok(Value::String(text)) if text.trim_start().starts_with('{') => format!(
+            "{INVALID}: the answer is an object within a JSON string; in Java, use RequestStreamHandler and not \
+             RequestHandler; elsewhere, return the object itself; {}",
+            beginning(body)
+        ),
+        Ok(Value::String(_)) => format!(
+            "{INVALID}: the function returned text, as one for S3 events does; {BATCH}; {}",
+            beginning(body)
+        ),
+        Ok(other) => {
+            let kind = match other {
+                Value::Array(_) => "a list",
+                Value::Bool(_) => "true or false",
+                _ => "a number",
+            };
+            format!("{INVALID}: the answer is {kind}, not an object; {BATCH}; {}", beginning(body))
+        }
+        Err(error) => {
+            format!("{INVALID}: {error}; answer one object of JSON and nothing else; {}", beginning(body))
+        }
+    }
+}
+
+fn beginning(body: &[u8]) -> String {
+    // One character has at most four bytes, so no more of them can be shown.
+    let shown = body.get(..EXCERPT_MAX * 4).unwrap_or(body);
+    format!("the answer begins: {}", outside_text_within(&String::from_utf8_lossy(shown), EXCERPT_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Outcome::{PermanentFailure, Succeeded, TemporaryFailure};
+    use super::*;
+
+    const EXPECTED: Expected<'static> = Expected {
+        schema: Schema::V1,
+        invocation_id: "YXNkbGZqYWRmaiBhc2RmdW9hZHNmZGpmaGFzbGtkaGZza2RmaAo",
+        task_id: "dGFza2lkZ29lc2hlcmUK",
+    };
+
+    /// The sample answer of the described product. The quotes within its text break its JSON.
+    const SAMPLE: &str = r#"{ "invocationSchemaVersion": "1.0", "treatMissingKeysAs" : "PermanentFailure", "invocationId" : "YXNkbGZqYWRmaiBhc2RmdW9hZHNmZGpmaGFzbGtkaGZza2RmaAo", "results": [ { "taskId": "dGFza2lkZ29lc2hlcmUK", "resultCode": "Succeeded", "resultString": "[\"Mary Major", \"John Stiles\"]" } ] }"#;
+
+    fn answer(members: &str) -> String {
+        format!(r#"{{"invocationSchemaVersion":"1.0","invocationId":"{}"{members}}}"#, EXPECTED.invocation_id)
+    }
+
+    fn result(rest: &str) -> String {
+        answer(&format!(r#","results":[{{"taskId":"{}"{rest}}}]"#, EXPECTED.task_id))
+    }
+
+    fn outcome(body: &str) -> Outcome {
+        read(body.as_bytes(), EXPECTED).outcome
+    }
+
+    #[test]
+    fn the_three_codes_have_their_effects() {
+        let check = |rest: &str, expected| assert_eq!(outcome(&result(rest)), expected, "{rest}");
+        check(r#","resultCode":"Succeeded","resultString":"a → b""#, Succeeded("a → b".into()));
+        check(r#","resultCode":"Succeeded""#, Succeeded(String::new()));
+        check(r#","resultCode":"Succeeded","resultString":null"#, Succeeded(String::new()));
+        check(r#","resultCode":"Succeeded","more":[1]"#, Succeeded(String::new()));
+        check(r#","resultCode":"TemporaryFailure","resultString":"later""#, TemporaryFailure("later".into()));
+        check(r#","resultCode":"PermanentFailure","resultString":"no\n""#, PermanentFailure("no\n".into()));
+    }
+
+    #[test]
+    fn each_bad_answer_says_what_to_change() {
+        let check = |body: &str, words: &[&str]| match outcome(body) {
+            PermanentFailure(message) => {
+                for word in words {
+                    assert!(message.contains(word), "{body}: {message} lacks {word}");
+                }
+                assert!(message.len() <= MESSAGE_MAX);
+            }
+            other => panic!("{body}: {other:?}"),
+        };
+        check(SAMPLE, &[INVALID, "line 1 column 261", "the answer begins: { \"invocationSchemaVersion\""]);
+        check("null", &[INVALID, "null, as one for S3 events", "S3 Batch Operations"]);
+        check(r#""ok""#, &[INVALID, "text, as one for S3 events", "begins: \"ok\""]);
+        check(r#""{\"results\":[]}""#, &[INVALID, "RequestStreamHandler"]);
+        check("Hello\u{1b}", &[INVALID, "begins: Hello\\u{1b}"]);
+        check("", &[INVALID, "empty"]);
+        check(" \n", &[INVALID, "empty"]);
+        check("[]", &[INVALID, "a list"]);
+        check("12", &[INVALID, "a number"]);
+        check("true", &[INVALID, "true or false"]);
+        check("{", &[INVALID, "EOF"]);
+        check(&format!("{}{{}}", result(r#","resultCode":"Succeeded""#)), &[INVALID, "trailing characters"]);
+        check(&answer(r#","results":{}"#), &[INVALID, "another shape", "expected a sequence"]);
+        check(&answer(r#","results":[1]"#), &[INVALID, "another shape"]);
+        check(&answer(""), &["no results"]);
+        check(&answer(r#","results":null"#), &["no results"]);
+        check("{}", &["no invocationId", EXPECTED.invocation_id]);
+        check(r#"{"invocationId":"other"}"#, &["invocationId \"other\"", EXPECTED.invocation_id]);
+        let other_version = answer("").replace("1.0", "2.0");
+        check(&other_version, &["invocationSchemaVersion \"2.0\"", "\"1.0\""]);
+        check(&result(""), &["no resultCode"]);
+        check(
+            &result(r#","resultCode":"succeeded""#),
+            &["unknown result code \"succeeded\": answer Succeeded"],
+        );
+        check(
+            &result(r#","resultCode":"Succeeded","resultString":{"a":1}"#),
+            &["resultString", r#"{"a":1}"#],
+        );
+        check(&" ".repeat(ANSWER_MAX + 1), &["6 MiB", "answer less"]);
+        check(&format!("[{}", "[".repeat(100_000)), &[INVALID]);
+    }
+
+    #[test]
+    fn the_sample_is_read_once_its_quote_is_fixed() {
+        let fixed = SAMPLE.replace("Major\", ", "Major\\\", ");
+        assert_eq!(outcome(&fixed), Succeeded(r#"["Mary Major", "John Stiles"]"#.into()));
+    }
+
+    #[test]
+    fn a_task_without_a_result_is_treated_as_the_answer_says() {
+        let treat = |value: &str| outcome(&answer(&format!(r#","results":[]{value}"#)));
+        let code = |value: &str| treat(&format!(r#","treatMissingKeysAs":{value}"#));
+        assert!(matches!(code(r#""Succeeded""#), Succeeded(_)));
+        assert!(matches!(code(r#""TemporaryFailure""#), TemporaryFailure(_)));
+        assert!(matches!(code(r#""PermanentFailure""#), PermanentFailure(_)));
+        assert!(matches!(code("null"), PermanentFailure(_)));
+        assert!(matches!(treat(""), PermanentFailure(_)));
+        assert!(matches!(code(r#""Skip""#), PermanentFailure(why) if why.contains("\"Skip\"")));
+    }
+
+    #[test]
+    fn the_first_result_of_the_task_counts_and_others_are_counted() {
+        let of = |id: &str, code: &str, text: &str| {
+            format!(r#"{{"taskId":"{id}","resultCode":"{code}","resultString":{text}}}"#)
+        };
+        let results = [
+            of("another", "Nonsense", "{}"),
+            of(EXPECTED.task_id, "Succeeded", "\"first\""),
+            of(EXPECTED.task_id, "PermanentFailure", "\"second\""),
+            "{}".to_owned(),
+        ];
+        let body = answer(&format!(r#","results":[{}]"#, results.join(",")));
+        let expected = Read { outcome: Succeeded("first".into()), ignored: 3 };
+        assert_eq!(read(body.as_bytes(), EXPECTED), expected);
+    }
+
+    #[test]
+    fn a_long_result_is_cut_between_characters() {
+        let text = format!("x{}", "ü".repeat(600));
+        let body = result(&format!(r#","resultCode":"Succeeded","resultString":"{text}""#));
+        let expected = format!("x{}", "ü".repeat(511));
+        assert_eq!(outcome(&body), Succeeded(expected));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body: Vec<u8>) {
+            let outcome = read(&body, EXPECTED).outcome;
+            prop_assert!(matches!(outcome, PermanentFailure(_)));
+        }
+
+        #[test]
+        fn no_change_of_a_good_answer_makes_it_panic(at in 0_usize..300, byte: u8, cut in 0_usize..300) {
+            let mut body = SAMPLE.replace("Major\", ", "Major\\\", ").into_bytes();
+            if let Some(place) = body.get_mut(at) {
+                *place = byte;
+            }
+            read(&body, EXPECTED);
+            body.truncate(cut);
+            read(&body, EXPECTED);
+        }
+
+        #[test]
+        fn any_text_of_a_result_comes_back(text in any::<String>()) {
+            let json = serde_json::to_string(&text).unwrap();
+            let body = result(&format!(r#","resultCode":"Succeeded","resultString":{json}"#));
+            prop_assert_eq!(outcome(&body), Succeeded(kept(text)));
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Functions of AWS Lambda.
+
+use std::time::Duration;
+
+use aws_sdk_lambda::Client;
+use bytes::Bytes;
+
+use super::{Ended, Failure, FailureKind, Handler, Refusal};
+use crate::boxed_future::BoxFuture;
+use crate::destinations::class::Class;
+use crate::destinations::lambda_function::{Asking, Unanswered};
+use crate::destinations::outcome;
+use crate::destinations::request::Invocation as Kind;
+use crate::jobs::answer::ANSWER_MAX;
+use crate::jobs::invocation::Invocation;
+
+/// A function that is invoked by its ARN as it was given: unqualified, or with a version or an alias.
+#[derive(Clone, Debug)]
+pub struct LambdaHandler {
+    client: Client,
+    function: String,
+    timeout: Duration,
+}
+
+impl LambdaHandler {
+    /// The client must not retry. Answers are waited for as long as `timeout`.
+    pub fn new(client: Client, function: String, timeout: Duration) -> Self {
+        Self { client, function, timeout }
+    }
+
+    async fn send(&self, body: Bytes) -> Ended {
+        let asking = Asking {
+            function: &self.function,
+            invocation: Kind::RequestResponse,
+            log_tail: false,
+            context: None,
+            timeout: self.timeout,
+        };
+        match asking.send(&self.client, body).await {
+            Ok(answer) => {
+                let status = u16::try_from(answer.status_code()).unwrap_or(200);
+                let has_failed = answer.function_error().is_some();
+                let body =
+                    answer.payload.map(|payload| Bytes::from(payload.into_inner())).unwrap_or_default();
+                match (has_failed, body.len() > ANSWER_MAX) {
+                    (true, _) => Ended::Failed(Failure {
+                        kind: FailureKind::Function,
+                        status: Some(status),
+                        what: String::from_utf8_lossy(&body).into_owned(),
+                    }),
+                    (false, true) => Ended::TooLarge { status },
+                    (false, false) => Ended::Answered { status, body },
+                }
+            }
+            Err(Unanswered { failure, .. }) => ended(&failure, &self.function),
+        }
+    }
+}
+
+impl Handler for LambdaHandler {
+    fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended> {
+        Box::pin(self.send(invocation.body.clone()))
+    }
+}
+
+/// What a request without a usable answer means.
+fn ended(failure: &outcome::Failure, function: &str) -> Ended {
+    let what = failure.what.full();
+    let failed = |kind, remedy: &str| Ended::Failed(Failure::new(kind, format!("{what}; {remedy}")));
+    match failure.class {
+        Class::Throttled => Ended::Throttled { pause: failure.pause() },
+        Class::AccessDenied | Class::InvalidCredentials | Class::NotFound | Class::Recursive => {
+            let remedy = refusal_remedy(failure.class, function);
+            Ended::Refused(Refusal { class: failure.class, what: what.to_owned(), remedy })
+        }
+        Class::Timeout => failed(FailureKind::Timeout, "make the function faster, or raise --task-timeout"),
+        Class::Network => {
+            failed(FailureKind::Network, "check the network between this machine and AWS, and --endpoint-url")
+        }
+        Class::Unanswered => {
+            failed(FailureKind::Network, "see what ends connections before they are answered")
+        }
+        Class::Unavailable | Class::ExecutionError => {
+            failed(FailureKind::Unavailable, "see the function's configuration if it lasts")
+        }
+        Class::TooLarge | Class::BadRequest | Class::Redirected => Ended::NotTaken(Failure::new(
+            FailureKind::Refused,
+            format!("{what}; see what the service says of this request"),
+        )),
+    }
+}
+
+fn refusal_remedy(class: Class, function: &str) -> String {
+    match class {
+        Class::NotFound => {
+            format!("give the ARN of a function that exists; {function} names none, or a version or alias that is not published")
+        }
+        Class::InvalidCredentials => {
+            "give credentials that AWS accepts; if the job has a role, its trust policy must let them assume it: \
+             forebay policy batch-trust"
+                .to_owned()
+        }
+        Class::Recursive => "let the function not start jobs on what it writes itself".to_owned(),
+        _ => format!(
+            r#"add this statement to the policy of the job's role, or without a role of these credentials: {{"Effect":"Allow","Action":"lambda:InvokeFunction","Resource":"{function}"}}"#
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_lambda::config::retry::RetryConfig;
+    use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region};
+
+    use super::super::test_server::{Server, Step};
+    use super::*;
+
+    const ARN: &str = "arn:aws:lambda:eu-west-1:111122223333:function:copy:live";
+
+    async fn invoke(step: Step) -> (Ended, Vec<(String, String)>) {
+        let server = Server::start(vec![step]).await;
+        let config = aws_sdk_lambda::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(server.url(""))
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(Credentials::for_tests())
+            .retry_config(RetryConfig::disabled());
+        let client = Client::from_conf(config.build());
+        let handler = LambdaHandler::new(client, ARN.into(), Duration::from_secs(2));
+        let invocation = Invocation { id: "i".into(), task_id: "t".into(), body: "{\"a\":1}".into() };
+        (handler.invoke(&invocation).await, server.requests())
+    }
+
+    fn refused(status: u16, code: &str) -> Step {
+        Step::reply(status, &format!(r#"{{"Type":"User","Message":"no {code}"}}"#))
+            .with("x-amzn-errortype", code)
+    }
+
+    #[tokio::test]
+    async fn the_function_is_invoked_by_its_arn_and_its_answer_kept() {
+        let (ended, requests) = invoke(Step::reply(200, "{\"b\":2}")).await;
+        assert_eq!(ended, Ended::Answered { status: 200, body: "{\"b\":2}".into() });
+        let path = "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-west-1%3A111122223333%3Afunction%3Acopy%3Alive/invocations";
+        assert_eq!(requests, [(path.to_owned(), "{\"a\":1}".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_function_error_keeps_its_payload() {
+        let body = r#"{"errorType":"KeyError","errorMessage":"'a'","stackTrace":[]}"#;
+        let (ended, _) = invoke(Step::reply(200, body).with("x-amz-function-error", "Unhandled")).await;
+        let failure = Failure { kind: FailureKind::Function, status: Some(200), what: body.into() };
+        assert_eq!(ended, Ended::Failed(failure));
+    }
+
+    #[tokio::test]
+    async fn missing_rights_and_functions_fail_the_job_and_say_what_is_missing() {
+        let check =
+            async |status, code: &str, class, remedy: &str| match invoke(refused(status, code)).await.0 {
+                Ended::Refused(refusal) => {
+                    assert_eq!(refusal.class, class);
+                    assert!(refusal.what.contains(code), "{refusal}");
+                    assert!(refusal.remedy.contains(remedy), "{refusal}");
+                }
+                other => panic!("{code}: {other:?}"),
+            };
+        let statement = format!(r#""Action":"lambda:InvokeFunction","Resource":"{ARN}""#);
+        check(403, "AccessDeniedException", Class::AccessDenied, &statement).await;
+        check(404, "ResourceNotFoundException", Class::NotFound, ARN).await;
+        check(403, "UnrecognizedClientException", Class::InvalidCredentials, "batch-trust").await;
+    }
+
+    #[tokio::test]
+    async fn other_failures_are_of_the_task_or_pass() {
+        let throttled = refused(429, "TooManyRequestsException").with("retry-after", "3");
+        assert_eq!(invoke(throttled).await.0, Ended::Throttled { pause: Some(Duration::from_secs(3)) });
+        let kind = async |step| match invoke(step).await.0 {
+            Ended::Failed(failure) => (true, failure.kind),
+            Ended::NotTaken(failure) => (false, failure.kind),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kind(refused(500, "ServiceException")).await, (true, FailureKind::Unavailable));
+        assert_eq!(kind(refused(409, "ResourceConflictException")).await, (true, FailureKind::Unavailable));
+        assert_eq!(kind(refused(400, "InvalidRequestContentException")).await, (false, FailureKind::Refused));
+        assert_eq!(kind(refused(413, "RequestTooLargeException")).await, (false, FailureKind::Refused));
+        assert_eq!(kind(Step::Reset).await, (true, FailureKind::Network));
+        assert_eq!(kind(Step::Hang).await, (true, FailureKind::Timeout));
+    }
+}

@@ -1,0 +1,210 @@
+//! One running program: a line in, a line out.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::words::outside_text_within;
+
+/// The longest line of standard error that is passed on, in bytes. The rest of a longer line is left out.
+const ERROR_LINE_MAX: usize = 2_000;
+/// How long the end of a program is waited for once it has closed its output.
+const END_WAIT: Duration = Duration::from_millis(500);
+
+/// What gets each line that a program writes to its standard error, safe for one line.
+pub type Said = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Why a program gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoLine {
+    /// It ended, or closed its output, and how.
+    Died(String),
+    /// Its line is longer than it may be.
+    TooLong,
+}
+
+/// A running program. Dropping it kills the program and what it started in its process group.
+pub(super) struct Process {
+    // It is dropped first: as long as the program is not waited for, the id of its group belongs to nobody
+    // else.
+    group: Group,
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// Passes on standard error. It ends when the process is dropped.
+    _errors: JoinSet<()>,
+}
+
+debug_fields!(Process { child });
+
+impl Process {
+    /// Starts a program without a shell, in this folder or that of this process. Errors: it cannot be started.
+    pub(super) fn start(
+        program: &str,
+        arguments: &[String],
+        folder: Option<&Path>,
+        said: &Said,
+    ) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        folder.into_iter().for_each(|folder| _ = command.current_dir(folder));
+        let mut child = command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let group = Group::of(&child);
+        let (Some(input), Some(output), Some(errors)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(io::Error::other("its standard streams are missing"));
+        };
+        let mut passing = JoinSet::new();
+        passing.spawn(pass_on(errors, Arc::clone(said)));
+        Ok(Self { group, child, input, output: BufReader::new(output), _errors: passing })
+    }
+
+    /// Writes a line and reads one of at most `most` bytes, without its end. After an error the program
+    /// cannot be used again, nor after this was dropped half-way.
+    pub(super) async fn exchange(&mut self, line: &[u8], most: usize) -> Result<Bytes, NoLine> {
+        let mut whole = Vec::with_capacity(line.len() + 1);
+        whole.extend_from_slice(line);
+        whole.push(b'\n');
+        // A program that has ended closes its input: how it ended says more than the broken pipe.
+        let written = self.input.write_all(&whole).await;
+        if written.is_err() {
+            return Err(self.died("it takes no more lines").await);
+        }
+        self.line(most).await
+    }
+
+    /// Reads the next line.
+    pub(super) async fn line(&mut self, most: usize) -> Result<Bytes, NoLine> {
+        match read_line(&mut self.output, most).await {
+            Ok(Line::Whole(line)) => Ok(line.into()),
+            Ok(Line::TooLong) => Err(NoLine::TooLong),
+            Ok(Line::End { is_begun: true }) => {
+                Err(self.died("it ended its output within a line: end each answer with a newline").await)
+            }
+            Ok(Line::End { is_begun: false }) => {
+                Err(self.died("it closed its output before it answered").await)
+            }
+            Err(error) => Err(self.died(&format!("its output cannot be read: {error}")).await),
+        }
+    }
+
+    /// What became of a program that does not answer.
+    async fn died(&mut self, how: &str) -> NoLine {
+        // Its children may keep its output open, but the program itself has nothing more to say.
+        let status = timeout(END_WAIT, self.child.wait()).await;
+        NoLine::Died(match status {
+            Ok(Ok(status)) => {
+                self.group.leave_alone();
+                format!("{how} ({status})")
+            }
+            Ok(Err(error)) => format!("{how} ({error})"),
+            Err(_) => format!("{how}, and still runs"),
+        })
+    }
+}
+
+/// The process group of a program. Dropping this kills it.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    /// The program has ended by itself. Its id may soon belong to another process.
+    fn leave_alone(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0
+            && let Err(error) = kill_process_group(group, Signal::KILL)
+            && error != rustix::io::Errno::SRCH
+        {
+            tracing::warn!(%error, group = group.as_raw_nonzero(), "cannot kill a program of a job");
+        }
+    }
+}
+
+enum Line {
+    Whole(Vec<u8>),
+    TooLong,
+    End { is_begun: bool },
+}
+
+/// Reads one line of at most `most` bytes, and no more of a longer one.
+async fn read_line(input: &mut (impl AsyncBufRead + Unpin), most: usize) -> io::Result<Line> {
+    let mut line = Vec::new();
+    loop {
+        let there = input.fill_buf().await?;
+        if there.is_empty() {
+            return Ok(Line::End { is_begun: !line.is_empty() });
+        }
+        let (piece, used, is_end) = match memchr::memchr(b'\n', there) {
+            Some(end) => (there.get(..end).unwrap_or_default(), end + 1, true),
+            None => (there, there.len(), false),
+        };
+        if line.len() + piece.len() > most {
+            return Ok(Line::TooLong);
+        }
+        line.extend_from_slice(piece);
+        input.consume(used);
+        if is_end {
+            return Ok(Line::Whole(line));
+        }
+    }
+}
+
+/// Passes on a program's standard error by line until it ends. A program that says much never waits for a
+/// reader.
+async fn pass_on(errors: ChildStderr, said: Said) {
+    let mut errors = BufReader::new(errors);
+    let mut line = Vec::new();
+    loop {
+        let (used, is_end) = match errors.fill_buf().await {
+            Ok([]) => break,
+            Ok(there) => {
+                let end = memchr::memchr(b'\n', there);
+                let piece = there.get(..end.unwrap_or(there.len())).unwrap_or_default();
+                let room = ERROR_LINE_MAX.saturating_add(4).saturating_sub(line.len()).min(piece.len());
+                line.extend_from_slice(piece.get(..room).unwrap_or_default());
+                (piece.len() + usize::from(end.is_some()), end.is_some())
+            }
+            Err(error) => {
+                said(&format!("its standard error cannot be read: {error}"));
+                break;
+            }
+        };
+        errors.consume(used);
+        if is_end {
+            say(&said, &mut line);
+        }
+    }
+    if !line.is_empty() {
+        say(&said, &mut line);
+    }
+}
+
+fn say(said: &Said, line: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy(line);
+    said(&outside_text_within(text.trim_end_matches('\r'), ERROR_LINE_MAX).to_string());
+    line.clear();
+}

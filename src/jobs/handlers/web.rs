@@ -1,0 +1,172 @@
+//! A function behind a web address: the request is posted, and the answer is that of the function.
+
+use std::io;
+use std::time::Duration;
+
+use super::{Ended, Failure, FailureKind, Handler};
+use crate::boxed_future::BoxFuture;
+use crate::destinations::class::Class;
+use crate::destinations::web_post::{Posted, WebPost};
+use crate::jobs::answer::ANSWER_MAX;
+use crate::jobs::invocation::Invocation;
+
+/// A web address that requests are posted to. It may hold a secret, so it is never shown.
+#[derive(Clone)]
+pub struct WebHandler {
+    to: String,
+    post: WebPost,
+}
+
+debug_fields!(WebHandler { post });
+
+impl WebHandler {
+    /// Certificates are checked against those that the system trusts. Answers are waited for as long as
+    /// `timeout`.
+    /// Errors: the system's trusted certificates cannot be read.
+    pub fn new(to: String, timeout: Duration) -> io::Result<Self> {
+        let post = WebPost::to_address(&to, timeout)?;
+        Ok(Self { to, post })
+    }
+}
+
+impl Handler for WebHandler {
+    fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended> {
+        Box::pin(
+            async move { ended(self.post.post(&self.to, None, invocation.body.clone(), ANSWER_MAX).await) },
+        )
+    }
+}
+
+/// What a post means for a task. A status says something about the task, not about the job: an endpoint may
+/// not know one object and take the next.
+fn ended(posted: Posted) -> Ended {
+    let Posted { invoked, status, body } = posted;
+    let failure = match (invoked.result, status, body) {
+        (Ok(()), Some(status), Some(body)) => return Ended::Answered { status, body },
+        (Ok(()), status, _) => return Ended::TooLarge { status: status.unwrap_or(200) },
+        (Err(failure), ..) => failure,
+    };
+    let what = || failure.what.full().to_owned();
+    let failed = |kind| Ended::Failed(Failure { kind, status, what: what() });
+    match failure.class {
+        Class::Throttled => Ended::Throttled { pause: failure.pause() },
+        Class::ExecutionError => failed(FailureKind::Function),
+        Class::Timeout => Ended::Failed(Failure {
+            kind: FailureKind::Timeout,
+            status,
+            what: format!("{}: make the function faster, or raise --task-timeout", what()),
+        }),
+        Class::Network | Class::Unanswered => failed(FailureKind::Network),
+        _ if status.is_some_and(|status| (500..600).contains(&status)) => failed(FailureKind::Unavailable),
+        class => Ended::NotTaken(Failure {
+            kind: FailureKind::Refused,
+            status,
+            what: format!("{}; {}", what(), remedy(class)),
+        }),
+    }
+}
+
+fn remedy(class: Class) -> &'static str {
+    match class {
+        Class::Redirected => "give the address that answers itself",
+        Class::TooLarge => "let the endpoint take requests of this size",
+        _ => "answer 200 with a result for the task, 429 to slow the job down, or 500 to get the task again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::test_server::{Server, Step};
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_millis(600);
+
+    fn invocation() -> Invocation {
+        Invocation { id: "i".into(), task_id: "t".into(), body: Bytes::from_static(b"{\"a\":1}") }
+    }
+
+    async fn post(step: Step) -> Ended {
+        let server = Server::start(vec![step]).await;
+        let handler = WebHandler::new(server.url("/run"), TIMEOUT).unwrap();
+        let ended = handler.invoke(&invocation()).await;
+        let requests = server.requests();
+        assert_eq!(requests.len(), 1);
+        assert_eq!(requests[0].1, "{\"a\":1}");
+        ended
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_handed_on_with_its_status() {
+        let ended = post(Step::reply(201, "{\"b\":2}")).await;
+        assert_eq!(ended, Ended::Answered { status: 201, body: "{\"b\":2}".into() });
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_is_not_handed_on() {
+        let ended = post(Step::reply(200, &"x".repeat(ANSWER_MAX + 1))).await;
+        assert_eq!(ended, Ended::TooLarge { status: 200 });
+        let Ended::Answered { body, .. } = post(Step::reply(200, &"x".repeat(ANSWER_MAX))).await else {
+            panic!("the largest answer must be taken")
+        };
+        assert_eq!(body.len(), ANSWER_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_full_endpoint_says_how_long_to_wait() {
+        let ended = post(Step::reply(429, "").with("retry-after", "7")).await;
+        assert_eq!(ended, Ended::Throttled { pause: Some(Duration::from_secs(7)) });
+        assert_eq!(post(Step::reply(429, "")).await, Ended::Throttled { pause: None });
+    }
+
+    #[tokio::test]
+    async fn a_status_is_about_the_task() {
+        for status in [404, 400, 403, 410, 413, 302, 408] {
+            match post(Step::reply(status, "no such row")).await {
+                Ended::NotTaken(failure) => {
+                    assert_eq!((failure.kind, failure.status), (FailureKind::Refused, Some(status)));
+                    assert!(failure.what.contains(&status.to_string()), "{}", failure.what);
+                }
+                other => panic!("{status}: {other:?}"),
+            }
+        }
+        for status in [500, 502, 503, 599] {
+            match post(Step::reply(status, "oh")).await {
+                Ended::Failed(failure) => {
+                    assert_eq!((failure.kind, failure.status), (FailureKind::Unavailable, Some(status)));
+                    assert!(failure.what.contains("oh"), "{}", failure.what);
+                }
+                other => panic!("{status}: {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_function_error_is_one_of_the_function() {
+        let body = r#"{"errorType":"KeyError","errorMessage":"'a'"}"#;
+        match post(Step::reply(200, body).with("x-amz-function-error", "Unhandled")).await {
+            Ended::Failed(Failure { kind: FailureKind::Function, status: Some(200), what }) => {
+                assert_eq!(what, "KeyError: 'a'");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn hanging_and_broken_connections_are_named() {
+        let kind = async |step| match post(step).await {
+            Ended::Failed(failure) => failure.kind,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kind(Step::Hang).await, FailureKind::Timeout);
+        assert_eq!(kind(Step::Reset).await, FailureKind::Network);
+        let nobody = WebHandler::new("http://127.0.0.1:9/".into(), TIMEOUT).unwrap();
+        match nobody.invoke(&invocation()).await {
+            Ended::Failed(failure) => {
+                assert_eq!((failure.kind, failure.status), (FailureKind::Network, None))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

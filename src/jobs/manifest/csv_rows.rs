@@ -1,0 +1,66 @@
+//! The rows of a CSV manifest: `S3BatchOperations_CSV_20180820`.
+//!
+//! Keys are handed on as they are written, which is URL-encoded. There is no header. Without fields the first
+//! row's width says what the columns are.
+
+use std::io::BufRead;
+
+use super::csv_reader::{CsvReader, Row};
+use super::error::ManifestError;
+use super::fields::Fields;
+use super::outlet::Outlet;
+use super::row_checks::{KEY_CHARS_MAX, check_key, shown};
+use crate::words::counted;
+
+/// Reads all rows. Errors: [`ManifestError`].
+pub(super) fn read(
+    name: &str,
+    input: impl BufRead,
+    fields: Option<&Fields>,
+    outlet: &mut Outlet<'_>,
+) -> Result<(), ManifestError> {
+    let mut reader = CsvReader::new(name, input);
+    let mut fields = fields.cloned();
+    while let Some(row) = reader.next()? {
+        let fields = match &mut fields {
+            Some(fields) => fields,
+            None => fields.insert(fields_of(row)?),
+        };
+        if row.width() != fields.width() {
+            return Err(wrong_width(row, fields));
+        }
+        let version = fields.version().map(|at| row.field(at)).transpose()?;
+        let (bucket, key) = (row.field(fields.bucket())?, row.field(fields.key())?);
+        outlet.give(row.line, bucket, key, KEY_CHARS_MAX, version)?;
+    }
+    Ok(())
+}
+
+/// The fields of a manifest that nobody named: by the width of its first row.
+fn fields_of(row: Row<'_>) -> Result<Fields, ManifestError> {
+    let unknown = || {
+        raw_json(row, 1).unwrap_or_else(|| {
+            let columns = counted(row.width() as u64, "column", "columns");
+            let what = "columns are Bucket,Key or Bucket,Key,VersionId unless the job's fields name others";
+            ManifestError::line(row.line, format!("the row has {columns}; {what}"))
+        })
+    };
+    Fields::by_width(row.width()).ok_or_else(unknown)
+}
+
+/// A key of raw JSON has commas, which makes its row too wide: then it is said what is really wrong.
+fn wrong_width(row: Row<'_>, fields: &Fields) -> ManifestError {
+    raw_json(row, fields.key()).unwrap_or_else(|| {
+        let columns = counted(row.width() as u64, "column", "columns");
+        let (names, first) = (fields.names().join(","), row.field(0).map_or_else(|_| String::new(), shown));
+        let what = "quote a value that has a comma, and URL-encode keys";
+        let what = format!("the row has {columns} and not {} ({names}); {what}: {first}", fields.width());
+        ManifestError::line(row.line, what)
+    })
+}
+
+/// The error of a key that is raw JSON.
+fn raw_json(row: Row<'_>, at: usize) -> Option<ManifestError> {
+    let key = row.field(at).ok().filter(|key| key.starts_with('{'))?;
+    check_key(key, KEY_CHARS_MAX).err().map(|what| ManifestError::line(row.line, what))
+}

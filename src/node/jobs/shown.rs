@@ -1,0 +1,464 @@
+//! What people and programs see of jobs.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::one_job::{JobProgress, REPORT_NOT_STORED};
+use crate::jobs::attempts::LogError;
+use crate::jobs::attempts::replay::read;
+use crate::jobs::job::folder::{JobsFolder, Listed, SeenJob};
+use crate::jobs::job::id::JobId;
+use crate::jobs::job::operation::Operation;
+use crate::jobs::job::spec::{JobSpec, ManifestPlace};
+use crate::jobs::job::status::{PausedBy, SUSPENDED_CAUSE, Status};
+use crate::jobs::report::write::manifest_key;
+use crate::runtime::progress::Progress;
+use crate::time::{Clock, UnixMillis};
+use crate::words::count::percent;
+use crate::words::table::{table, wrapped};
+use crate::words::url::without_userinfo;
+use crate::words::{
+    about_bytes, about_duration, counted, grouped, if_any, outside_key, outside_text, rfc3339,
+};
+
+/// One job.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobShown {
+    /// Its id.
+    pub job: String,
+    /// Its status, by the name of S3 Batch Operations.
+    pub status: &'static str,
+    /// Why it is suspended, if it is.
+    pub suspended_cause: Option<&'static str>,
+    /// Whether a job that is paused was paused by a person.
+    pub paused_by_person: Option<bool>,
+    /// Its priority now.
+    pub priority: u32,
+    /// Its description.
+    pub description: Option<String>,
+    /// What invokes the function.
+    pub handler: String,
+    /// Where its manifest was.
+    pub manifest: String,
+    /// Where its report goes.
+    pub report: Option<String>,
+    /// The number of its tasks, once that is known.
+    pub total: Option<u64>,
+    /// Tasks that succeeded.
+    pub succeeded: u64,
+    /// Tasks that failed.
+    pub failed: u64,
+    /// How long it was Active, in seconds.
+    pub active_seconds: u64,
+    /// When it was made.
+    pub made_at: String,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// The reason that a person gave with the last request.
+    pub update_reason: Option<String>,
+    /// Why it failed.
+    pub failures: Vec<FailureShown>,
+    /// Whether a process holds it.
+    pub is_held: bool,
+    /// That process, where its id is known.
+    pub process: Option<u32>,
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailureShown {
+    /// The code.
+    pub code: String,
+    /// The reason.
+    pub reason: String,
+}
+
+/// What invokes the function of a job, in one line. Addresses are shown without what may be secret.
+pub fn handler_text(operation: &Operation) -> String {
+    let text = operation.text();
+    let shown = match operation {
+        Operation::Web(_) => {
+            let shown = without_userinfo(&text);
+            match shown.split_once(['?', '#']) {
+                Some((address, _)) => format!("{address}?…"),
+                None => shown.into_owned(),
+            }
+        }
+        _ => text,
+    };
+    outside_text(&shown).to_string()
+}
+
+fn manifest_text(place: &ManifestPlace) -> String {
+    match place {
+        ManifestPlace::Object { bucket, key, .. } => format!("s3://{bucket}/{}", outside_key(key)),
+        ManifestPlace::File(path) => outside_key(path).to_string(),
+        ManifestPlace::StandardInput => "standard input".to_owned(),
+    }
+}
+
+fn report_text(spec: &JobSpec, job: JobId) -> Option<String> {
+    let report = spec.report.as_ref()?;
+    Some(format!("s3://{}/{}", report.bucket, outside_key(&manifest_key(&report.prefix, job))))
+}
+
+impl JobShown {
+    /// A job as it is seen.
+    pub fn of(seen: &SeenJob, now: UnixMillis) -> Self {
+        let SeenJob { id, spec, now: peeked, holder } = seen;
+        let state = &peeked.state;
+        let clean = |text: &String| outside_text(text).to_string();
+        // Without a holder the time is that of the last entry of its log.
+        let until = if holder.is_some() { now } else { peeked.last_seen };
+        Self {
+            job: id.to_string(),
+            status: state.status.as_str(),
+            suspended_cause: (state.status == Status::Suspended).then_some(SUSPENDED_CAUSE),
+            paused_by_person: match state.status {
+                Status::Paused(by) | Status::Pausing(by) => Some(by == PausedBy::Person),
+                _ => None,
+            },
+            priority: state.priority.number(),
+            description: spec.description.as_ref().map(clean),
+            handler: handler_text(&spec.operation),
+            manifest: manifest_text(&spec.manifest.place),
+            report: report_text(spec, *id),
+            total: state.total,
+            succeeded: peeked.succeeded,
+            failed: peeked.failed,
+            active_seconds: state.active_ms_until(until) / 1_000,
+            made_at: rfc3339(spec.made_at),
+            ended_at: state.ended_at.map(rfc3339),
+            update_reason: state.update_reason.as_ref().map(clean),
+            failures: state
+                .failures
+                .iter()
+                .map(|failure| FailureShown { code: clean(&failure.code), reason: clean(&failure.reason) })
+                .collect(),
+            is_held: holder.is_some(),
+            process: holder.flatten(),
+        }
+    }
+
+    /// The text for people.
+    pub fn text(&self) -> String {
+        let mut lines = vec![format!("job {}: {}{}", self.job, self.status, self.status_note())];
+        let mut fact = |name: &str, text: &str| lines.extend(wrapped(&format!("  {name:<11}"), text));
+        fact("tasks:", &self.tasks());
+        fact("manifest:", &self.manifest);
+        fact("handler:", &self.handler);
+        self.description.iter().for_each(|text| fact("about:", text));
+        self.report.iter().for_each(|text| fact("report:", text));
+        let ended = self.ended_at.as_ref().map_or_else(String::new, |at| format!(", ended {at}"));
+        let active = about_duration(Duration::from_secs(self.active_seconds));
+        fact("made:", &format!("{}{ended}, active for {active}, priority {}", self.made_at, self.priority));
+        self.update_reason.iter().for_each(|text| fact("reason:", text));
+        for failure in &self.failures {
+            fact("failed:", &format!("{}: {}", failure.code, failure.reason));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// What the status alone does not say.
+    fn status_note(&self) -> String {
+        let held = match (self.is_held, self.process) {
+            (true, Some(id)) => format!(" (held by process {id})"),
+            (true, None) => " (held by a process)".to_owned(),
+            (false, _) if self.ended_at.is_some() => String::new(),
+            (false, _) => {
+                format!(" (no process holds it: `forebay batch run --job {}` goes on with it)", self.job)
+            }
+        };
+        let waits = match (self.suspended_cause, self.paused_by_person) {
+            (Some(cause), _) => format!(", {cause}: `forebay batch confirm {}`", self.job),
+            (None, Some(true)) => format!(", by a person: `forebay batch resume {}`", self.job),
+            _ => String::new(),
+        };
+        format!("{waits}{held}")
+    }
+
+    fn tasks(&self) -> String {
+        match self.total {
+            None => "not known yet".to_owned(),
+            Some(total) => format!(
+                "{} of {}: {} succeeded, {} failed",
+                grouped(self.succeeded.saturating_add(self.failed)),
+                grouped(total),
+                grouped(self.succeeded),
+                grouped(self.failed)
+            ),
+        }
+    }
+}
+
+/// All jobs of a folder.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobsShown {
+    /// The jobs, the oldest first.
+    pub jobs: Vec<JobShown>,
+    /// Those that cannot be read.
+    pub damaged: Vec<DamagedJob>,
+}
+
+/// A job that cannot be read.
+#[derive(Clone, Debug, Serialize)]
+pub struct DamagedJob {
+    /// Its id.
+    pub job: String,
+    /// Why not.
+    pub why: String,
+}
+
+impl JobsShown {
+    /// Jobs as they are seen.
+    pub fn of(listed: &Listed, now: UnixMillis) -> Self {
+        let damaged = listed.damaged.iter().map(|(id, error)| DamagedJob {
+            job: id.to_string(),
+            why: outside_text(&crate::words::with_causes(error)).to_string(),
+        });
+        Self {
+            jobs: listed.jobs.iter().map(|job| JobShown::of(job, now)).collect(),
+            damaged: damaged.collect(),
+        }
+    }
+
+    /// The text for people.
+    pub fn text(&self) -> String {
+        if self.jobs.is_empty() && self.damaged.is_empty() {
+            return "there are no jobs; `forebay batch run --help` shows how one is made\n".to_owned();
+        }
+        let mut rows = vec![["job", "status", "priority", "done", "of", "failed", "made"].map(str::to_owned)];
+        rows.extend(self.jobs.iter().map(|job| {
+            [
+                job.job.clone(),
+                job.status.to_owned(),
+                job.priority.to_string(),
+                grouped(job.succeeded.saturating_add(job.failed)),
+                job.total.map_or_else(|| "?".to_owned(), grouped),
+                grouped(job.failed),
+                job.made_at.clone(),
+            ]
+        }));
+        let mut lines = if self.jobs.is_empty() { Vec::new() } else { table(&rows, &[2, 3, 4, 5]) };
+        lines.extend(self.damaged.iter().map(|job| format!("{} cannot be read: {}", job.job, job.why)));
+        lines.join("\n") + "\n"
+    }
+}
+
+/// The report of a job.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReportShown {
+    /// The job.
+    pub job: String,
+    /// Its status.
+    pub status: &'static str,
+    /// The `manifest.json` of the report.
+    pub report: Option<String>,
+    /// Why there is none.
+    pub why_none: Option<String>,
+    /// The number of tasks.
+    pub total: Option<u64>,
+    /// Those that succeeded.
+    pub succeeded: u64,
+    /// Those that failed.
+    pub failed: u64,
+}
+
+impl ReportShown {
+    /// The report of a job. Errors: the log of the job cannot be read.
+    pub fn of(folder: &JobsFolder, seen: &SeenJob) -> Result<Self, LogError> {
+        let (state, id) = (&seen.now.state, seen.id);
+        let not_stored = state.failures.iter().find(|failure| failure.code == REPORT_NOT_STORED);
+        let was_invoked = || -> Result<bool, LogError> {
+            let known = seen.now.succeeded > 0 || seen.now.failed > 0;
+            Ok(known || read(&folder.disk(id), id, &mut |_| Ok(()))?.attempts > 0)
+        };
+        let why_none = if !state.status.is_final() {
+            Some("the job has not ended".to_owned())
+        } else if seen.spec.report.is_none() {
+            Some("the job was made without a report".to_owned())
+        } else if let Some(failure) = not_stored {
+            let folder = folder.path(id).display().to_string();
+            Some(format!("{}; its CSV files are in {}", failure.reason, outside_key(&folder)))
+        } else if !was_invoked()? {
+            Some("no task was invoked".to_owned())
+        } else {
+            None
+        };
+        let report = if why_none.is_none() { report_text(&seen.spec, id) } else { None };
+        Ok(Self {
+            job: id.to_string(),
+            status: state.status.as_str(),
+            report,
+            why_none,
+            total: state.total,
+            succeeded: seen.now.succeeded,
+            failed: seen.now.failed,
+        })
+    }
+
+    /// The text for people.
+    pub fn text(&self) -> String {
+        let place = match (&self.report, &self.why_none) {
+            (Some(report), _) => report.clone(),
+            (None, why) => format!("none: {}", outside_text(why.as_deref().unwrap_or_default())),
+        };
+        let total = self.total.map_or_else(|| "?".to_owned(), grouped);
+        format!(
+            "{place}\n  {}: {} succeeded, {} failed, of {total}\n",
+            self.status,
+            grouped(self.succeeded),
+            grouped(self.failed)
+        )
+    }
+}
+
+/// The progress of a job, for a line or a program.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProgressShown {
+    /// The status of the job.
+    pub status: &'static str,
+    /// Rows of the manifest that were read.
+    pub rows_read: u64,
+    /// Bytes of the manifest that were read.
+    pub bytes_read: u64,
+    /// All bytes of the manifest, as far as known.
+    pub bytes_total: u64,
+    /// The number of tasks.
+    pub total: u64,
+    /// Tasks that succeeded.
+    pub succeeded: u64,
+    /// Tasks that failed.
+    pub failed: u64,
+    /// Invocations that run.
+    pub in_flight: u64,
+    /// Tasks that wait for another try.
+    pub waiting: u64,
+    /// Tasks that wait because the function takes no more.
+    pub throttled: u64,
+}
+
+impl ProgressShown {
+    /// What a running job says.
+    pub fn of(now: &JobProgress) -> Self {
+        let JobProgress { status, reading, tasks } = now;
+        Self {
+            status: status.as_str(),
+            rows_read: reading.rows(),
+            bytes_read: reading.bytes(),
+            bytes_total: reading.bytes_expected(),
+            total: tasks.total,
+            succeeded: tasks.succeeded,
+            failed: tasks.failed,
+            in_flight: tasks.in_flight,
+            waiting: tasks.waiting,
+            throttled: tasks.throttled,
+        }
+    }
+
+    /// What the folder of a job says, whoever runs it.
+    pub fn of_seen(seen: &JobShown) -> Self {
+        let (status, total) = (seen.status, seen.total.unwrap_or(0));
+        let none =
+            JobProgress { status: Status::New, reading: Default::default(), tasks: Default::default() };
+        Self { status, total, succeeded: seen.succeeded, failed: seen.failed, ..Self::of(&none) }
+    }
+}
+
+impl Progress for ProgressShown {
+    fn done_of(&self) -> (u64, u64) {
+        match self.total {
+            0 => (self.bytes_read, self.bytes_total),
+            total => (self.succeeded.saturating_add(self.failed), total),
+        }
+    }
+
+    fn place(&self) -> String {
+        match self.done_of() {
+            (done, total) if self.total > 0 => {
+                format!("{}, {} of {} tasks", self.status, grouped(done), grouped(total))
+            }
+            (done, 0) => format!("{}, {} read", self.status, about_bytes(done)),
+            (done, total) => {
+                format!(
+                    "{}, {} of {} ({} %)",
+                    self.status,
+                    about_bytes(done),
+                    about_bytes(total),
+                    percent(done, total)
+                )
+            }
+        }
+    }
+
+    fn below(&self) -> String {
+        if self.total == 0 {
+            return counted(self.rows_read, "row", "rows");
+        }
+        format!(
+            "{} failed, {} in flight{}{}",
+            grouped(self.failed),
+            grouped(self.in_flight),
+            if_any(self.waiting, |tasks| format!(", {} wait for another try", grouped(tasks))),
+            if_any(self.throttled, |tasks| format!(", {} are throttled", grouped(tasks)))
+        )
+    }
+
+    fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// What a person has to do for a job that waits, if it does.
+pub fn waits_for(seen: &SeenJob) -> Option<String> {
+    let job = seen.id;
+    match seen.now.state.status {
+        _ if seen.holder.is_none() => {
+            Some(format!("no process holds job {job}: `forebay batch run --job {job}` goes on with it"))
+        }
+        Status::Suspended => Some(format!("job {job} waits to be confirmed: `forebay batch confirm {job}`")),
+        Status::Paused(PausedBy::Person) => {
+            Some(format!("job {job} is paused: `forebay batch resume {job}`"))
+        }
+        _ => None,
+    }
+}
+
+/// Looks at a job again. Errors: [`FolderError`](crate::jobs::job::folder::FolderError).
+pub fn look(
+    folder: &JobsFolder,
+    job: JobId,
+    clock: &dyn Clock,
+) -> Result<(SeenJob, JobShown), crate::jobs::job::folder::FolderError> {
+    let seen = folder.look(job)?;
+    let shown = JobShown::of(&seen, clock.wall());
+    Ok((seen, shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_without_secrets() {
+        let shown = |text: &str| handler_text(&Operation::handler(text).unwrap());
+        assert_eq!(shown("http://me:pw@host:1/f?sig=1"), "http://…@host:1/f?…");
+        assert_eq!(shown("https://host/f"), "https://host/f");
+        assert_eq!(shown("cmd:python3 f.py"), "cmd:python3 f.py");
+    }
+
+    #[test]
+    fn progress_is_that_of_the_manifest_and_then_of_the_tasks() {
+        let mut now = ProgressShown::of(&JobProgress {
+            status: Status::Preparing,
+            reading: Default::default(),
+            tasks: Default::default(),
+        });
+        assert_eq!((now.place().as_str(), now.below().as_str()), ("Preparing, 0 B read", "0 rows"));
+        (now.status, now.total, now.succeeded, now.failed) = ("Active", 1_000, 500, 1);
+        (now.in_flight, now.waiting) = (8, 2);
+        assert_eq!(now.place(), "Active, 501 of 1,000 tasks");
+        assert_eq!(now.below(), "1 failed, 8 in flight, 2 wait for another try");
+    }
+}

@@ -1,0 +1,132 @@
+//! What a job works with: its store, and the handler that invokes its function.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::jobs::handlers::Handler;
+use crate::jobs::handlers::command::{CommandError, CommandHandler, to_log};
+use crate::jobs::handlers::web::WebHandler;
+use crate::jobs::job::id::JobId;
+use crate::jobs::job::operation::Operation;
+use crate::jobs::job::spec::JobSpec;
+use crate::object::bucket_string::BucketStringError;
+use crate::object::{BucketString, Encryption, ExternalId, Role, RoleArn, S3Location};
+use crate::store::reader::Store;
+use crate::store::s3::{S3Settings, S3Store};
+
+/// The name of the sessions of assumed roles, and the external id with which they are assumed: a trust policy
+/// without a condition on it takes any.
+const SESSION: &str = "forebay-batch";
+
+/// What a job works with.
+#[derive(Clone, Debug)]
+pub struct JobTools {
+    /// The store of manifest and report.
+    pub store: Arc<dyn Store>,
+    /// Invokes the function.
+    pub handler: Arc<dyn Handler>,
+}
+
+/// Why a job has nothing to work with. All of it is wrong usage.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolsError {
+    /// The command cannot be used.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The addresses cannot be reached by HTTPS.
+    #[error("read the certificates that this system trusts")]
+    Certificates(#[source] io::Error),
+    /// It is not there yet.
+    #[error("--handler {0} is not there yet; import the files by `forebay import csv` or an [[import]]")]
+    NotYet(String),
+    /// The program lacks a part.
+    #[error("this program is built without the feature `lambda`: use --handler, or a program that has it")]
+    NoLambda,
+    /// No region is known.
+    #[error("{0} names no region: give the ARN of the function, or set AWS_REGION")]
+    NoRegion(String),
+    /// The role has no external id.
+    #[error("use the role: {0}")]
+    Role(String),
+}
+
+impl JobTools {
+    /// The tools of a job. A command is started, so that a wrong one is known before the first task.
+    /// Errors: [`ToolsError`].
+    pub async fn of(spec: &JobSpec, job: JobId) -> Result<Self, ToolsError> {
+        let store = store_at(spec.endpoints.store.as_deref()).await;
+        let handler = handler(spec, job, &store)?;
+        Ok(Self { store, handler })
+    }
+}
+
+/// The store of the environment, or the one at this endpoint.
+pub async fn store_at(endpoint: Option<&str>) -> Arc<S3Store> {
+    let settings = S3Settings {
+        endpoint_url: endpoint.map(str::to_owned),
+        path_style: endpoint.is_some(),
+        session_name: SESSION.to_owned(),
+        ..S3Settings::default()
+    };
+    Arc::new(S3Store::new(settings).await)
+}
+
+/// A bucket as a job with this role reaches it. Objects that are put there are encrypted with SSE-S3.
+/// Errors: it is no bucket.
+pub fn location(bucket: &str, role: Option<&RoleArn>) -> Result<S3Location, BucketStringError> {
+    let mut location = S3Location::new(BucketString::parse(bucket)?, Encryption::SseS3);
+    location.role = role.and_then(|role| with_external_id(role).ok());
+    Ok(location)
+}
+
+fn with_external_id(role: &RoleArn) -> Result<Role, String> {
+    Ok(Role { arn: role.clone(), external_id: ExternalId::parse(SESSION)? })
+}
+
+fn handler(spec: &JobSpec, job: JobId, store: &Arc<S3Store>) -> Result<Arc<dyn Handler>, ToolsError> {
+    let timeout = Duration::from_millis(spec.task_timeout_ms);
+    Ok(match &spec.operation {
+        Operation::Command(line) => {
+            let folder = spec.folder.as_ref().map(PathBuf::from);
+            let programs = usize::try_from(spec.concurrency).unwrap_or(usize::MAX);
+            Arc::new(CommandHandler::start(line, folder, programs, timeout, to_log(&job.to_string()))?)
+        }
+        Operation::Web(url) => {
+            Arc::new(WebHandler::new(url.clone(), timeout).map_err(ToolsError::Certificates)?)
+        }
+        Operation::Import(_) => return Err(ToolsError::NotYet(spec.operation.text())),
+        Operation::Function(function) => function_handler(spec, function, store, timeout)?,
+    })
+}
+
+#[cfg(not(feature = "lambda"))]
+fn function_handler(
+    _: &JobSpec,
+    _: &str,
+    _: &Arc<S3Store>,
+    _: Duration,
+) -> Result<Arc<dyn Handler>, ToolsError> {
+    Err(ToolsError::NoLambda)
+}
+
+#[cfg(feature = "lambda")]
+fn function_handler(
+    spec: &JobSpec,
+    function: &str,
+    store: &Arc<S3Store>,
+    timeout: Duration,
+) -> Result<Arc<dyn Handler>, ToolsError> {
+    use crate::arn::ArnParts;
+    use crate::jobs::handlers::lambda::LambdaHandler;
+    use crate::node::equipment::lambda::client_in;
+
+    let of_arn = ArnParts::of(function).map(|arn| arn.region.to_owned()).filter(|region| !region.is_empty());
+    let of_environment = || store.sdk().region().map(|region| region.as_ref().to_owned());
+    let region = of_arn.or_else(of_environment).ok_or_else(|| ToolsError::NoRegion(function.to_owned()))?;
+    let role = spec.role.as_ref().map(with_external_id).transpose().map_err(ToolsError::Role)?;
+    let endpoint = spec.endpoints.functions.clone().or_else(|| spec.endpoints.store.clone());
+    let client = client_in(store, role.as_ref(), &region, endpoint, timeout);
+    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout)))
+}

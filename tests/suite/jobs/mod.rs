@@ -1,0 +1,9 @@
+//! `forebay batch`: whole jobs by the real program, with handlers in Python.
+
+mod asked;
+mod functions;
+mod kills;
+mod life;
+mod page;
+mod refused;
+mod support;
