@@ -53,6 +53,10 @@ impl BucketWorld {
     }
 }
 
+/// Steps of a pass after which all else has its turn: a pass that waits for space in the spool would wait for ever, because
+/// nothing was delivered meanwhile (seed 767).
+const STEPS_AT_ONCE: usize = 500;
+
 impl World {
     fn time(&self) -> (UnixMillis, std::time::Duration) {
         (self.clock.wall(), self.clock.monotonic())
@@ -83,9 +87,12 @@ impl World {
     pub(super) async fn pass_all(&mut self, process: &mut Process) -> Result<bool, Violation> {
         if let Some(bucket) = &mut self.bucket {
             bucket.is_paused = false;
-            while self.bucket.as_ref().is_some_and(|bucket| !bucket.objects.are_settled())
-                && self.pass_goes_on(process, false)? == Went::On
-            {}
+            for _ in 0..STEPS_AT_ONCE {
+                let is_settled = self.bucket.as_ref().is_none_or(|bucket| bucket.objects.are_settled());
+                if is_settled || self.pass_goes_on(process, false)? != Went::On {
+                    break;
+                }
+            }
             tokio::task::yield_now().await;
         }
         Ok(self.bucket.as_ref().is_none_or(|bucket| bucket.objects.are_settled()))
