@@ -259,8 +259,8 @@ mod tests {
             let near = [1e-4, 1e16, 1e-5, 1e15].map(|bound: f64| [bound.next_down(), bound, bound.next_up()]);
             let mut floats = near.concat();
             // Two decimals are equally near.
-            floats.extend([999_999_999_999_782.25, 1_092_994_045_835_761.25]);
-            floats.push(999_999_999_999_782.25 + f64::from(cents) / 8.0);
+            floats.extend([1e15 - 217.75, 1_092_994_045_835_761.0 + 0.25]);
+            floats.push(1e15 - 217.75 + f64::from(cents) / 8.0);
             floats.extend([bits, f64::from(cents) / 100.0, f64::from(cents), 0.0, -0.0]);
             for float in floats.into_iter().filter(|float| float.is_finite()) {
                 let mut out = Vec::new();
