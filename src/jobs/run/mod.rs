@@ -1,6 +1,6 @@
 //! The run of one job: rows in, invocations under way, results out.
 //!
-//! [`decide`] says what to do next and what an end changes; [`verdict`] says what an end means. [`Runner`]
+//! [`decide`] says what to do next and what an end changes; [`verdict()`] says what an end means. [`Runner`]
 //! does it: it reads rows, keeps invocations in flight, waits, and records results in groups, each of which
 //! one sync covers.
 
