@@ -8,16 +8,9 @@ use bytes::Bytes;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::task::Task;
+use super::task::{ARGUMENT_NAME_MAX, ARGUMENT_VALUE_MAX, ARGUMENTS_MAX, Task};
 use super::task_id::task_id;
 use crate::random::Random;
-
-/// The most arguments of a task: those of its job and its own together.
-pub const ARGUMENTS_MAX: usize = 10;
-/// The longest name of an argument, in characters.
-pub const ARGUMENT_NAME_MAX: usize = 64;
-/// The longest value of an argument, in characters.
-pub const ARGUMENT_VALUE_MAX: usize = 1_024;
 
 /// The bytes that most requests fit into. Only a start: larger ones grow.
 const BODY_USUAL: usize = 512;

@@ -28,5 +28,12 @@ pub struct TaskResult {
     pub message: String,
 }
 
+/// The most arguments of a task: those of its job and its own together.
+pub const ARGUMENTS_MAX: usize = 10;
+/// The longest name of an argument, in characters.
+pub const ARGUMENT_NAME_MAX: usize = 64;
+/// The longest value of an argument, in characters.
+pub const ARGUMENT_VALUE_MAX: usize = 1_024;
+
 /// The longest message of a task that is kept, in bytes.
 pub const MESSAGE_MAX: usize = 1_024;

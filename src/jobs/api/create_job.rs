@@ -2,6 +2,7 @@
 
 use super::api_error::ApiError;
 use super::xml_tree::Element;
+use crate::jobs::task::{ARGUMENT_NAME_MAX, ARGUMENT_VALUE_MAX, ARGUMENTS_MAX};
 use crate::words::outside_text;
 
 /// A create-job request, with AWS's names and bounds checked.
@@ -68,8 +69,6 @@ const MEMBERS: [&str; 10] = [
 ];
 /// The most tags of a job.
 const TAGS_MAX: usize = 50;
-/// The most user arguments.
-const ARGUMENTS_MAX: usize = 10;
 
 impl CreateJob {
     /// Reads a request's body. Errors: it is no XML, or the first wrong or missing value, with its path.
@@ -128,7 +127,13 @@ fn operation(node: &Node<'_>) -> Result<Invoked, ApiError> {
     let invoke = node.at(invoke);
     invoke.only(&["FunctionArn", "InvocationSchemaVersion", "UserArguments"])?;
     let arguments = match invoke.get("UserArguments")? {
-        Some(arguments) => pairs(&arguments, "entry", ("key", 1..=64), ("value", 0..=1_024), ARGUMENTS_MAX)?,
+        Some(arguments) => pairs(
+            &arguments,
+            "entry",
+            ("key", 1..=ARGUMENT_NAME_MAX),
+            ("value", 0..=ARGUMENT_VALUE_MAX),
+            ARGUMENTS_MAX,
+        )?,
         None => Vec::new(),
     };
     let schema = invoke.get("InvocationSchemaVersion")?.map(|node| node.text(1..=64)).transpose()?;

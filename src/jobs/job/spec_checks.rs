@@ -5,15 +5,10 @@ use std::fmt;
 
 use super::spec::{JobSpec, MadeBy, ManifestPlace};
 use crate::jobs::invocation::Schema;
+use crate::jobs::task::{ARGUMENT_NAME_MAX, ARGUMENT_VALUE_MAX, ARGUMENTS_MAX};
 use crate::object::BucketString;
 use crate::words::outside_text;
 
-/// User arguments of a job (`UserArguments`).
-pub const USER_ARGUMENTS_MAX: usize = 10;
-/// The longest name of a user argument, in characters.
-pub const USER_ARGUMENT_NAME_MAX: usize = 64;
-/// The longest value of a user argument, in characters.
-pub const USER_ARGUMENT_VALUE_MAX: usize = 1_024;
 /// The longest description, in characters.
 pub const DESCRIPTION_MAX: usize = 256;
 /// The longest client request token, in characters.
@@ -152,7 +147,7 @@ impl JobSpec {
         if let Err(expected) = self.operation.check() {
             checks.problem("Operation", expected);
         }
-        let bounds = (USER_ARGUMENTS_MAX, USER_ARGUMENT_NAME_MAX, USER_ARGUMENT_VALUE_MAX);
+        let bounds = (ARGUMENTS_MAX, ARGUMENT_NAME_MAX, ARGUMENT_VALUE_MAX);
         checks.pairs("UserArguments", &self.user_arguments, bounds);
         if !self.user_arguments.is_empty() && self.schema == Schema::V1 {
             checks.problem("UserArguments", "need InvocationSchemaVersion 2.0; give that, or leave them out");

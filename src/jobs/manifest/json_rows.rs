@@ -15,14 +15,8 @@ use super::error::ManifestError;
 use super::listing::encoded_key;
 use super::outlet::Outlet;
 use super::row_checks::{ENCODED_KEY_CHARS_MAX, PLAIN_KEY_BYTES_MAX, shown};
+use crate::jobs::task::{ARGUMENT_NAME_MAX, ARGUMENT_VALUE_MAX, ARGUMENTS_MAX};
 use crate::words::{grouped, outside_text};
-
-/// The most arguments of a task.
-pub const ARGS_MAX: usize = 10;
-/// The most characters of an argument's name.
-pub const ARG_NAME_CHARS_MAX: usize = 64;
-/// The most characters of an argument's value.
-pub const ARG_VALUE_CHARS_MAX: usize = 1_024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,18 +59,18 @@ pub(super) fn read(name: &str, input: impl BufRead, outlet: &mut Outlet<'_>) -> 
 
 /// Errors: which bound the arguments pass.
 fn check_args(args: &[(String, String)]) -> Result<(), String> {
-    if args.len() > ARGS_MAX {
-        return Err(format!("the row has {} args; at most {ARGS_MAX} are passed", args.len()));
+    if args.len() > ARGUMENTS_MAX {
+        return Err(format!("the row has {} args; at most {ARGUMENTS_MAX} are passed", args.len()));
     }
     for (name, value) in args {
-        if name.is_empty() || name.chars().count() > ARG_NAME_CHARS_MAX {
+        if name.is_empty() || name.chars().count() > ARGUMENT_NAME_MAX {
             return Err(format!(
-                "the name {} of an argument must have 1 to {ARG_NAME_CHARS_MAX} characters",
+                "the name {} of an argument must have 1 to {ARGUMENT_NAME_MAX} characters",
                 shown(name)
             ));
         }
-        if value.chars().count() > ARG_VALUE_CHARS_MAX {
-            let most = grouped(ARG_VALUE_CHARS_MAX as u64);
+        if value.chars().count() > ARGUMENT_VALUE_MAX {
+            let most = grouped(ARGUMENT_VALUE_MAX as u64);
             return Err(format!("the argument {} has more than {most} characters", shown(name)));
         }
     }

@@ -30,7 +30,6 @@ mod row_checks;
 pub use csv_reader::{COLUMNS_MAX, ROW_BYTES_MAX};
 pub use error::{ContentError, ManifestError};
 pub use form::DOCUMENT_BYTES_MAX;
-pub use json_rows::{ARG_NAME_CHARS_MAX, ARG_VALUE_CHARS_MAX, ARGS_MAX};
 pub use outlet::{TASKS_MAX, Taker};
 pub use progress::Progress;
 pub use row_checks::{ENCODED_KEY_CHARS_MAX, KEY_CHARS_MAX, PLAIN_KEY_BYTES_MAX, VERSION_BYTES_MAX};
