@@ -254,7 +254,16 @@ impl Shared {
     }
 
     pub(super) fn stop(&self, what: &str, error: &io::Error) -> Stopped {
+        if error.kind() == io::ErrorKind::NotFound && !self.disk.is_in_place() {
+            return self.stop_for_removed("the spool's directory");
+        }
         self.poison(what, error);
+        Stopped
+    }
+
+    /// Stops the spool because `what` is not in place any more.
+    pub(super) fn stop_for_removed(&self, what: &str) -> Stopped {
+        self.poison(&format!("find {what}"), &"it was removed or replaced while Forebay was running");
         Stopped
     }
 

@@ -108,10 +108,7 @@ impl Housekeeper {
             return Ok(());
         }
         self.found_at = Some(now);
-        let removed = |what: &str| {
-            let why = "it was removed or replaced while Forebay was running";
-            Err(self.shared.stop(&format!("find {what}"), &io::Error::new(io::ErrorKind::NotFound, why)))
-        };
+        let removed = |what: &str| Err(self.shared.stop_for_removed(what));
         if !self.shared.disk.is_in_place() {
             return removed("the spool's directory");
         }

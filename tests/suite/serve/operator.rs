@@ -186,7 +186,12 @@ async fn the_admin_listener_accepts_only_its_own_host_names() {
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "an operator's `mv` syncs nothing either")]
 async fn a_spool_whose_files_are_removed_or_replaced_stops_at_once() {
-    let remove: fn(&Path) = |spool| fs::remove_dir_all(spool).unwrap();
+    // Renamed first: while files are removed one by one, a missing segment may be what is noticed.
+    let remove: fn(&Path) = |spool| {
+        let aside = spool.with_extension("aside");
+        fs::rename(spool, &aside).unwrap();
+        fs::remove_dir_all(aside).unwrap();
+    };
     let replace: fn(&Path) = |spool| {
         let aside = spool.with_extension("aside");
         fs::rename(spool, &aside).unwrap();
