@@ -83,6 +83,10 @@ pub struct PassStatus {
     pub rejected: u64,
     /// Rows that the converter left out.
     pub skipped_rows: u64,
+    /// What a person should know of the files that were read, such as another compression than the
+    /// converter's. In the status: of the last pass that read such files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The first files that are not done.
     pub not_done: Vec<FileNotDone>,
     /// Whether it listed only keys after the greatest one that was known, and those of files that were not

@@ -28,7 +28,7 @@ impl BucketImportStatus {
             ),
             (true, None, Some(next)) => format!("the next pass in {}", between(next, now_ms)),
             (true, None, None) if self.notifications.is_some() => "reads notifications".to_owned(),
-            (true, None, None) => "the first pass has not begun".to_owned(),
+            (true, None, None) => "no pass has begun since the start".to_owned(),
         }
     }
 }
@@ -103,7 +103,7 @@ mod tests {
             ]
         );
         let mut import = BucketImportStatus { enabled: true, ..BucketImportStatus::default() };
-        assert_eq!(import.doing(0), "the first pass has not begun");
+        assert_eq!(import.doing(0), "no pass has begun since the start");
         import.notifications = Some(notifications);
         assert_eq!(import.doing(0), "reads notifications");
         import.next_ms = Some(30_000);

@@ -216,6 +216,9 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
         let text = format!("{} {}{error}", file.name, words(&file.became));
         lines.push(("not done:", outside_text(&text).to_string()));
     }
+    for warning in &pass.warnings {
+        lines.push(("warning:", outside_text_within(warning, TEXT_BYTES_MAX).to_string()));
+    }
     if let Some(rejects) = &pass.rejects {
         lines.push(("rejects:", outside_text_within(rejects, TEXT_BYTES_MAX).to_string()));
     }

@@ -11,6 +11,7 @@ use crate::import::csv::of_io;
 use crate::import::file_error::FileError;
 use crate::import::file_id::{FileId, id_prefix_of};
 use crate::import::reading::bytes_of::BytesOf;
+use crate::import::reading::compression::Compression;
 use crate::import::reading::open_file::{OpenFile, OpenObject};
 use crate::import::reading::opened::Options;
 use crate::import::reading::s3_object::S3Object;
@@ -44,18 +45,30 @@ pub(super) struct ConvertedFile {
     opened: Arc<Mutex<Option<OpenFile>>>,
 }
 
-/// The files of an object, whose id is `id`, and whether it is an archive. The same bytes have another
-/// version if they are uploaded again, so the object does not say which file it began as. Blocks.
+/// What an object has.
+#[derive(Debug)]
+pub(super) struct FilesOf {
+    /// The object itself, or the files of an archive.
+    pub(super) files: Vec<ConvertedFile>,
+    pub(super) is_archive: bool,
+    /// How it is compressed.
+    pub(super) compression: Compression,
+}
+
+/// The files of an object, whose id is `id`. The same bytes have another version if they are uploaded again,
+/// so the object does not say which file it began as. Blocks.
 /// Errors: [`FileError`]: the object cannot be read, or is an archive without files.
 pub(super) fn files_of(
     (object, id): (S3Object, FileId),
     name: &str,
     runtime: Handle,
     reading: &Reading,
-) -> Result<(Vec<ConvertedFile>, bool), FileError> {
+) -> Result<FilesOf, FileError> {
     let key = object.key.as_str().to_owned();
     let bytes_of = BytesOf::Object(Arc::new(object), runtime);
     let opened = bytes_of.open_as(reading.format, &key, &reading.options, &reading.random);
+    let opened = opened.map_err(|error| of_io(&error))?;
+    let compression = opened.compression();
     let file = |(name, key): (String, String), id, bytes_of: BytesOf, opened| ConvertedFile {
         name,
         key,
@@ -64,9 +77,10 @@ pub(super) fn files_of(
         bytes_of,
         opened: Arc::new(Mutex::new(opened)),
     };
-    let zip = match opened.map_err(|error| of_io(&error))? {
+    let zip = match opened {
         OpenObject::File(input) => {
-            return Ok((vec![file((name.to_owned(), key), id, bytes_of, Some(input))], false));
+            let files = vec![file((name.to_owned(), key), id, bytes_of, Some(input))];
+            return Ok(FilesOf { files, is_archive: false, compression });
         }
         OpenObject::Archive(zip) => Arc::new(zip),
     };
@@ -84,7 +98,8 @@ pub(super) fn files_of(
         let names = (format!("{name}!{}", entry.name), format!("{key}!{}", entry.name));
         file(names, id.entry(&entry.name), BytesOf::Entry(Arc::clone(&zip), entry), None)
     };
-    Ok((entries.into_iter().map(of_entry).collect(), true))
+    let files = entries.into_iter().map(of_entry).collect();
+    Ok(FilesOf { files, is_archive: true, compression })
 }
 
 impl ConvertedFile {

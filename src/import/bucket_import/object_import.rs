@@ -9,11 +9,12 @@ use super::admit::{Admission, Rules, Version, admit, is_stored, skip_of};
 use super::after::mark::moved_from;
 use super::after::tally::Tally;
 use super::conversions::Chosen;
-use super::converted_file::{ConvertedFile, Reading, files_of};
+use super::converted_file::{ConvertedFile, FilesOf, Reading, files_of};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
 use super::not_ours::NotOurs;
 use super::object_state::{ObjectState, Stage, bare};
+use super::other_compression::OtherCompressions;
 use super::pass_claims::PassClaims;
 use super::rejected::set::{Set, remove};
 use super::report::Became;
@@ -76,6 +77,7 @@ pub(super) struct ObjectImport {
     pub(super) now: UnixMillis,
     /// What was done with imported objects.
     pub(super) tally: Tally,
+    pub(super) other_compressions: OtherCompressions,
     /// The room for rejected rows.
     pub(super) room: Arc<RejectsRoom>,
 }
@@ -141,8 +143,8 @@ impl ObjectImport {
         let (limits, now) = (limits_of(&import), deps.clock.wall());
         let room = deps.importer.objects().rooms.of(id, import.rejects.of(id), import.rejects.max_bytes);
         let claims = import.claims.as_ref().map(PassClaims::new);
-        let tally = Tally::default();
-        Self { deps, import, id, claims, chosen, reading, limits, now, tally, room }
+        let (tally, other_compressions) = (Tally::default(), OtherCompressions::default());
+        Self { deps, import, id, claims, chosen, reading, limits, now, tally, other_compressions, room }
     }
 
     /// A hash of all options: an object that was given up is tried again with others.
@@ -431,7 +433,7 @@ impl ObjectImport {
     ) -> Result<Vec<ConvertedFile>, (Became, FileEnd)> {
         let key = object.key.as_str().to_owned();
         let mut waits = Waits::default();
-        let (files, is_archive) = loop {
+        let FilesOf { files, is_archive, compression } = loop {
             let (object, reading, of) = (object.clone(), self.reading.clone(), name.to_owned());
             let runtime = Handle::current();
             let id = state.file;
@@ -456,6 +458,7 @@ impl ObjectImport {
                 }
             }
         };
+        self.other_compressions.note(name, compression, self.import.converter.file().compression);
         if is_archive && !state.is_archive {
             state.is_archive = true;
             let written = self.write(state.clone(), &key).await;

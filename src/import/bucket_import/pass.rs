@@ -124,6 +124,7 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     if report.files_that(Became::Done) > 0 {
         forget_converters(&objects).await;
     }
+    report.other_compression = objects.other_compressions.met();
     report.after = sweep(&objects).await?;
     Ok(report)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::after::AfterReport;
 use super::claims_report::ClaimsReport;
 use super::decide::Skip;
+use super::other_compression::OtherCompression;
 use super::scan::Scanned;
 use crate::import::file_error::FileError;
 use crate::import::run::{FileEnd, FileReport};
@@ -89,6 +90,8 @@ pub struct PassReport {
     pub rejects_full: bool,
     /// Why rejected rows are still in the folder that belong in a store.
     pub rejects_not_moved: Option<FileError>,
+    /// Objects that are compressed in another way than the converter says.
+    pub other_compression: Option<OtherCompression>,
     /// Which files belong to other instances.
     pub claims: ClaimsReport,
     /// What a later pass must know.

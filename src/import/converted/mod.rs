@@ -74,7 +74,7 @@ impl ConvertedRows {
     pub fn open(name: &str, input: OpenFile, how: Conversion) -> Result<Self, FileError> {
         let (file, columns) = (how.converter.file(), how.converter.columns());
         let source = match input {
-            OpenFile::Parquet(ranges) => {
+            OpenFile::Parquet(ranges, _) => {
                 Source::Parquet(Box::new(ParquetRows::open(ranges, columns).map_err(format::of_parquet)?))
             }
             OpenFile::Text(mut text) => {

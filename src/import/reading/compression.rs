@@ -3,22 +3,22 @@
 /// The bytes at the beginning of a file that [`detect`] looks at.
 pub const MAGIC_BYTES: usize = 4;
 
-/// How a file is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Compression {
-    /// Not at all.
-    #[error("none")]
-    None,
-    /// gzip, in any number of members.
-    #[error("gzip")]
-    Gzip,
-    /// zstd, in any number of frames.
-    #[error("zstd")]
-    Zstd,
-    /// Zip: an archive, with a file in each entry.
-    #[error("zip")]
-    Zip,
+closed_list! {
+    /// How a file is compressed. The text is what a converter's `compressionType` calls it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Compression by as_str {
+        /// Not at all.
+        None = "none",
+        /// gzip, in any number of members.
+        Gzip = "gzip",
+        /// zstd, in any number of frames.
+        Zstd = "zstd",
+        /// Zip: an archive, with a file in each entry.
+        Zip = "zip",
+    }
 }
+
+shown_as_text!(Compression);
 
 /// How a file is compressed, by its first [`MAGIC_BYTES`] bytes; if they show nothing, by the
 /// `Content-Encoding` of an object; else by its name.

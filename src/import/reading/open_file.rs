@@ -31,8 +31,8 @@ pub const UNPACKED_BYTES_MAX: u64 = 5_000_000_000;
 pub enum OpenFile {
     /// A text.
     Text(Text),
-    /// Parquet, or what is to be parquet.
-    Parquet(Box<dyn Ranges>),
+    /// Parquet, or what is to be parquet, and how the file is compressed as a whole.
+    Parquet(Box<dyn Ranges>, Compression),
 }
 
 /// What the bytes of an object are.
@@ -40,6 +40,17 @@ pub enum OpenFile {
 pub(in crate::import) enum OpenObject {
     File(OpenFile),
     Archive(ZipFile),
+}
+
+impl OpenObject {
+    /// How it is compressed.
+    pub(in crate::import) fn compression(&self) -> Compression {
+        match self {
+            Self::File(OpenFile::Text(text)) => text.compression(),
+            Self::File(OpenFile::Parquet(_, compression)) => *compression,
+            Self::Archive(_) => Compression::Zip,
+        }
+    }
 }
 
 impl BytesOf {
@@ -82,7 +93,7 @@ impl BytesOf {
                 Box::new(unpacked_of(Counted::new(reader, RawBytes::default()), raw, compression, reading)?)
             }
         };
-        Ok(OpenObject::File(OpenFile::Parquet(ranges)))
+        Ok(OpenObject::File(OpenFile::Parquet(ranges, compression)))
     }
 
     /// Opens a file that was found to be no archive. Blocks.

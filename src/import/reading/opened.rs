@@ -39,6 +39,7 @@ pub enum Opened {
 pub struct Text {
     reader: Utf8<Guard<Box<dyn Read + Send>>>,
     raw: RawBytes,
+    compression: Compression,
 }
 
 /// Opens a local file, or a copy of standard input or of a pipe. Of the name only the extension counts,
@@ -79,7 +80,7 @@ pub fn open_entry(archive: &ZipFile, entry: &Entry, options: &Options) -> io::Re
     let whole = io::Cursor::new(head).chain(reader);
     // Only the bytes of the archive are raw bytes, so those of the entry's decoder are not counted.
     let decoded = decompress(Counted::new(whole, RawBytes::default()), compression, &options.limits)?;
-    Ok(Text::of_decoded(decoded, raw, options))
+    Ok(Text::of_decoded(decoded, raw, compression, options))
 }
 
 impl Text {
@@ -90,12 +91,22 @@ impl Text {
     ) -> io::Result<Self> {
         let raw = RawBytes::default();
         let decoded = decompress(Counted::new(source, raw.clone()), compression, &options.limits)?;
-        Ok(Self::of_decoded(decoded, raw, options))
+        Ok(Self::of_decoded(decoded, raw, compression, options))
     }
 
-    fn of_decoded(decoded: Box<dyn Read + Send>, raw: RawBytes, options: &Options) -> Self {
+    fn of_decoded(
+        decoded: Box<dyn Read + Send>,
+        raw: RawBytes,
+        compression: Compression,
+        options: &Options,
+    ) -> Self {
         let guard = Guard::new(decoded, raw.clone(), options.limits);
-        Self { reader: Utf8::new(guard, options.encoding), raw }
+        Self { reader: Utf8::new(guard, options.encoding), raw, compression }
+    }
+
+    /// How the file is compressed that the text is read from.
+    pub fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// The raw bytes read so far; any thread may ask. Of an entry: the bytes in the archive.

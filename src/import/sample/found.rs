@@ -75,12 +75,7 @@ pub struct SampleFiles {
 impl SampleFile {
     /// How the file is compressed: `none`, `gzip`, `zip` or `zstd`.
     pub fn compression(&self) -> &'static str {
-        match self.compression {
-            Compression::None => "none",
-            Compression::Gzip => "gzip",
-            Compression::Zip => "zip",
-            Compression::Zstd => "zstd",
-        }
+        self.compression.as_str()
     }
 
     /// Opens the file at its beginning, in this encoding unless a byte order mark says otherwise. Blocks.

@@ -82,7 +82,7 @@ impl SourceRows {
     ) -> Result<Self, FileError> {
         let mut text = match input {
             OpenFile::Text(text) => text,
-            OpenFile::Parquet(ranges) => {
+            OpenFile::Parquet(ranges, _) => {
                 let rows = ParquetRows::open_whole(ranges, columns).map_err(format::of_parquet)?;
                 return Ok(Self { source: Source::Parquet(Box::new(rows)), next: 0 });
             }

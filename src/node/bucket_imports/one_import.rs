@@ -463,6 +463,12 @@ impl OneImport {
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
         }
         found.not_done.truncate(NAMED_IN_STATUS);
+        // A later pass does not read these files again.
+        if found.warnings.is_empty()
+            && let Some(last) = &seen.last
+        {
+            found.warnings.clone_from(&last.warnings);
+        }
         if whole {
             seen.whole = Some(found.clone());
         }

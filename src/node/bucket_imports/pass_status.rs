@@ -7,7 +7,7 @@ use super::claims_status::{claims_status, is_denied, problem};
 use super::plan::ImportPlan;
 use crate::admin::{FileNotDone, Grant, PassFailure, PassStatus};
 use crate::check::{DeniedRight, ImportReader};
-use crate::import::bucket_import::{Became, NotDone, PassError, PassReport};
+use crate::import::bucket_import::{Became, NotDone, OtherCompression, PassError, PassReport};
 use crate::import::claims::ClaimsError;
 use crate::import::{FileEnd, FileFault};
 use crate::store::Outlook;
@@ -61,6 +61,7 @@ pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassSta
         repeats: report.repeats,
         rejected: report.rejected,
         skipped_rows: report.skipped_rows,
+        warnings: report.other_compression.iter().map(compression_words).collect(),
         not_done: report.not_done.iter().map(|file| not_done(file, full)).collect(),
         after: after_status(plan, &report.after, full),
         rejects: rejects_wait(plan, report, full),
@@ -68,6 +69,16 @@ pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassSta
         remedy: reader.zip(denied_file(report)).map(|(reader, denied)| reader.sentence(&denied)),
         ..status
     }
+}
+
+fn compression_words(other: &OtherCompression) -> String {
+    let OtherCompression { objects, first, compression, named } = other;
+    format!(
+        "{} not compressed as the converter says (compressionType is {}), the first {first} with {compression}: the content \
+         decides",
+        counted(*objects, "file is", "files are"),
+        named.name()
+    )
 }
 
 pub(super) fn not_done(file: &NotDone, full: bool) -> FileNotDone {

@@ -236,6 +236,8 @@ async fn a_reload_adds_pauses_and_removes_imports() {
 async fn a_bucket_that_refuses_is_an_alarm_and_stops_no_other_import() {
     let imports = import("gone", "bucket = \"nowhere\"") + &import("orders", "bucket = \"files\"");
     let stand = Stand::start(&imports).await;
+    let says_gzip = CONVERTER.replace("\"fileType\"", "\"compressionType\":\"gzip\",\"fileType\"");
+    fs::write(stand.rig.folder.path().join("c.json"), says_gzip).unwrap();
     stand.put("a", 0..3).await;
     stand.put_text("poison", "[{\"e\":1}]\n").await;
     let node = stand.settings.serve().await;
@@ -274,6 +276,7 @@ async fn a_bucket_that_refuses_is_an_alarm_and_stops_no_other_import() {
         "  FAILING",
         "import   orders, s3://files/",
         "1 given up",
+        "not compressed as the converter says (compressionType is gzip), the first s3://files/",
     ] {
         assert!(shown.out.contains(text), "{text}: {}", shown.out);
     }

@@ -138,7 +138,7 @@ export type Pass = {
   began_ms: number; ended_ms: number; listed: number; list_requests: number; known: number
   skipped: Record<string, number>; files: Record<string, number>; not_begun: number
   rows: number; stored: number; repeats: number; rejected: number; skipped_rows: number; stopped: boolean
-  not_done: NotDone[]; claims?: Claims | null; after?: After | null; failed: { kind: string; what: string } | null
+  warnings?: string[]; not_done: NotDone[]; claims?: Claims | null; after?: After | null; failed: { kind: string; what: string } | null
 }
 
 export type BucketImport = {

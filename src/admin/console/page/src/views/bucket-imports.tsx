@@ -102,6 +102,7 @@ function LastPass ({ title, last }: { title: string; last: Pass }) {
         last.skipped_rows > 0 && ['Left out', `${plural(last.skipped_rows, 'row')}, by the converter`],
         last.not_begun > 0 && ['Not begun', `${plural(last.not_begun, 'file')}: the next pass goes on with them`]
       ]} />
+      {last.warnings?.map(warning => <p class="note wrap" key={warning}>{sentence(warning)}</p>)}
       {skipped.length > 0 && <>
         <h4>Skipped</h4>
         <ul class="errors">{skipped.map(([why, n]) => <li key={why}><b>{count(n)}</b> {SKIPPED[why] ?? why.replaceAll('_', ' ')}</li>)}</ul>
