@@ -3,15 +3,17 @@
 //!     cargo bench --bench bucket_import
 //!     cargo bench --bench bucket_import -- --part known --rounds 3 --keys 1000000
 //!
-//! `rows`: a row with ten fields by a converter, beside the plan of `import csv`. `parquet`: our reader, beside the
-//! row iterator of the `parquet` crate; both write JSON. `whole`: a whole import into a spool, beside `import csv` of
-//! the same rows. `known`: a pass over keys that are all imported, beside their bare listing. `live`: calls of SDKs
-//! beside an import whose rows have an `insert_id`, and beside the same without.
+//! `rows`: a row with ten fields by a converter, beside the plan of `import csv`. `parquet`: our reader, beside
+//! the row iterator of the `parquet` crate; both write JSON. With `--duckdb PYTHON`, also beside DuckDB with one
+//! thread, if that Python has it. `whole`: a whole import into a spool, beside `import csv` of the same rows.
+//! `known`: a pass over keys that are all imported, beside their bare listing. `live`: calls of SDKs beside an
+//! import whose rows have an `insert_id`, and beside the same without.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its result")]
 
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod duckdb;
 mod known;
 mod listing;
 mod live;

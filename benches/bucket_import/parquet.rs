@@ -1,6 +1,7 @@
 //! Rows of parquet to JSON: our reader, beside the row iterator of the `parquet` crate, once with a tree for each row,
 //! as the crate does it, and once without.
 
+use std::fs;
 use std::hint::black_box;
 use std::io;
 use std::io::Write as _;
@@ -18,8 +19,9 @@ use forebay::convert::{Columns, Row};
 use forebay::import::reading::parquet::{ParquetRows, Ranges, RowRead};
 use serde_json::Value;
 
-use crate::number;
-use crate::turns::compare;
+use crate::duckdb::DuckDb;
+use crate::turns::{Stage, compare};
+use crate::{argument, number, turns};
 
 const GROUP_ROWS: u64 = 100_000;
 const SCHEMA: &str = "message rows {
@@ -180,14 +182,21 @@ pub(crate) fn measure() {
     let file = file(rows);
     let all = ParquetRows::open(Box::new(InMemory(file.clone())), &Columns::default()).expect("parquet");
     let columns: Columns = all.names().collect();
-    compare(
-        "a row of parquet with ten columns to JSON",
-        rows,
-        rounds,
-        vec![
-            ("row iterator of the crate", Box::new(|| their_values(&file))),
-            ("the same, written by hand", Box::new(|| theirs(&file))),
-            ("our reader", Box::new(|| ours(&file, &columns))),
-        ],
-    );
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut duckdb = argument("--duckdb").map(|python| {
+        let (stored, written) = (dir.path().join("rows.parquet"), dir.path().join("rows.json"));
+        fs::write(&stored, &file).expect("a disk");
+        DuckDb::start(&python, &stored, &written)
+    });
+    let mut stages: Vec<Stage<'_>> = vec![
+        ("row iterator of the crate", Box::new(|| their_values(&file))),
+        ("the same, written by hand", Box::new(|| theirs(&file))),
+        ("our reader", Box::new(|| ours(&file, &columns))),
+    ];
+    if let Some(duckdb) = &mut duckdb {
+        stages.push(("DuckDB, one thread, to a file", Box::new(|| duckdb.convert())));
+    }
+    compare("a row of parquet with ten columns to JSON", rows, rounds, stages);
+    drop(duckdb);
+    turns::count_too(0);
 }
