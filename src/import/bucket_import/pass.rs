@@ -323,17 +323,12 @@ async fn sorted(
 ) -> Result<Vec<Left>, PassError> {
     report.list_requests += 1;
     report.listed += page.objects.len() as u64;
-    let wanted = Wanted::of(&objects.import);
-    let with_reason = |listed: Listed| {
-        let why = wanted.skips(&listed);
-        (listed, why)
-    };
-    let page: Vec<_> = page.objects.into_iter().map(with_reason).collect();
-    let (rules, importer) = (objects.rules(), Arc::clone(&objects.deps.importer));
+    let (rules, importer, import) =
+        (objects.rules(), Arc::clone(&objects.deps.importer), Arc::clone(&objects.import));
     let sorted = move |journal: &dyn Journal| {
-        let of = (rules.id, &rules.source);
+        let (of, wanted) = ((rules.id, &rules.source), Wanted::of(&import));
         let stored = |state: &_, standing| is_stored(&importer, state, standing, of);
-        SortedOut::of(journal, &stored, &rules, page)
+        SortedOut::of(journal, &stored, &rules, (page.objects, &|listed| wanted.skips(listed)))
     };
     let SortedOut { known, left_out, skipped, given_up: given, left } =
         on_disk(&objects.deps.journal, sorted).await?;

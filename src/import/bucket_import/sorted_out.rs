@@ -2,7 +2,7 @@
 
 use super::admit::{Rules, skip_of};
 use super::decide::Skip;
-use super::object_state::{IsStored, ObjectState, Stage, Standing};
+use super::object_state::{IsStored, ObjectState, Stage, Standing, is_done};
 use super::settings::OnChange;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::record::LastError;
@@ -49,40 +49,57 @@ pub(super) struct SortedOut {
     pub(super) left: Vec<Left>,
 }
 
+/// Says why an object is skipped that a listing shows.
+pub(super) type Skips<'s> = &'s dyn Fn(&Listed) -> Option<Skip>;
+
+/// Whether an object is surely done, by what the journal has of it.
+fn is_known(listed: &Listed, json: &[u8]) -> bool {
+    listed.etag.as_deref().is_some_and(|etag| is_done(json, etag, listed.len))
+}
+
 impl SortedOut {
-    /// Compares objects with what the journal knows of them. Each stands with the reason to skip it that the listing
+    /// Compares objects with what the journal knows of them. `skips` says why one is skipped, as far as the listing
     /// shows. Waits for the disk.
     /// Errors: [`JournalError`]: the journal cannot be read.
     pub(super) fn of(
         journal: &dyn Journal,
         stored: IsStored<'_>,
         rules: &Rules,
-        listed: Vec<(Listed, Option<Skip>)>,
+        (listed, skips): (Vec<Listed>, Skips<'_>),
     ) -> Result<Self, JournalError> {
         let mut sorted = Self::default();
-        let Some(first) = listed.first().map(|(first, _)| first.key.as_str().to_owned()) else {
+        let Some(first) = listed.first().map(|first| first.key.as_str().to_owned()) else {
             return Ok(sorted);
         };
+        let with_reason = |listed: Listed| {
+            let why = skips(&listed);
+            (listed, why)
+        };
         // Stores that are not S3 may list in another order.
-        if !listed.is_sorted_by(|(one, _), (other, _)| one.key.as_str() < other.key.as_str()) {
+        if !listed.is_sorted_by(|one, other| one.key.as_str() < other.key.as_str()) {
             for listed in listed {
-                let known = ObjectState::read(journal, rules.id, listed.0.key.as_str())?;
-                sorted.add(stored, rules, listed, known)?;
+                let known = ObjectState::read(journal, rules.id, listed.key.as_str())?;
+                sorted.add(stored, rules, with_reason(listed), known)?;
             }
             return Ok(sorted);
         }
         let mut listed = listed.into_iter().peekable();
         ObjectState::each_from(journal, rules.id, &first, &mut |key, json| {
-            while let Some(unknown) = listed.next_if(|(listed, _)| listed.key.as_str() < key) {
-                sorted.add(stored, rules, unknown, None)?;
+            while let Some(unknown) = listed.next_if(|listed| listed.key.as_str() < key) {
+                sorted.add(stored, rules, with_reason(unknown), None)?;
             }
-            if let Some(same) = listed.next_if(|(listed, _)| listed.key.as_str() == key) {
-                sorted.add(stored, rules, same, Some(ObjectState::of_json(key, json)?))?;
+            if let Some(same) = listed.next_if(|listed| listed.key.as_str() == key) {
+                let same = with_reason(same);
+                if !rules.again && same.1.is_none() && is_known(&same.0, json) {
+                    sorted.known += 1;
+                } else {
+                    sorted.add(stored, rules, same, Some(ObjectState::of_json(key, json)?))?;
+                }
             }
             Ok(listed.peek().is_some())
         })?;
         for unknown in listed {
-            sorted.add(stored, rules, unknown, None)?;
+            sorted.add(stored, rules, with_reason(unknown), None)?;
         }
         Ok(sorted)
     }
@@ -176,10 +193,9 @@ mod tests {
             again,
         };
         let check = |keys: &[&str], rules: &Rules, expected: &[(&str, &str)], counts: (u64, usize)| {
-            let page = keys.iter().map(|key| (listed(key), None)).collect();
-            let sorted =
-                SortedOut::of(&journal, &|_, standing| Ok(standing == Standing::Changed), rules, page)
-                    .unwrap();
+            let page = keys.iter().map(|key| listed(key)).collect();
+            let stored = |_: &ObjectState, standing: Standing| Ok(standing == Standing::Changed);
+            let sorted = SortedOut::of(&journal, &stored, rules, (page, &|_| None)).unwrap();
             let mut left: Vec<_> =
                 sorted.left.iter().map(|left| (left.listed.key.as_str(), left.would.slug())).collect();
             left.sort_unstable();
@@ -199,9 +215,9 @@ mod tests {
         half.write(&journal, id, "f").unwrap();
         for keys in [["a", "b", "f", "g"], ["g", "f", "b", "a"]] {
             for why in Skip::ALL {
-                let page = keys.map(|key| (listed(key), Some(why))).to_vec();
+                let page = keys.map(listed).to_vec();
                 let stored = |_: &ObjectState, standing: Standing| Ok(standing == Standing::Changed);
-                let sorted = SortedOut::of(&journal, &stored, &ignore, page).unwrap();
+                let sorted = SortedOut::of(&journal, &stored, &ignore, (page, &|_| Some(why))).unwrap();
                 let goes_on = !matches!(why, Skip::Archived | Skip::Missing | Skip::Changed);
                 let left: Vec<_> = sorted.left.iter().map(|left| left.listed.key.as_str()).collect();
                 assert_eq!(left, if goes_on { vec!["f"] } else { vec![] }, "{why:?}");

@@ -85,11 +85,15 @@ pub(crate) fn skipped(why: &str) {
 ///
 /// If it cannot be started, or does not end in time.
 pub(crate) async fn run(command: Command) -> Output {
+    run_within(command, PROGRAM_TIMEOUT).await
+}
+
+async fn run_within(command: Command, limit: Duration) -> Output {
     let mut command = tokio::process::Command::from(command);
     command.stdin(Stdio::null()).kill_on_drop(true);
-    timeout(PROGRAM_TIMEOUT, command.output())
+    timeout(limit, command.output())
         .await
-        .unwrap_or_else(|_| panic!("{command:?} was not done after {PROGRAM_TIMEOUT:?}"))
+        .unwrap_or_else(|_| panic!("{command:?} was not done after {limit:?}"))
         .unwrap_or_else(|error| panic!("{command:?} could not be started: {error}"))
 }
 
@@ -113,8 +117,13 @@ fn path_of(program: &str) -> Option<PathBuf> {
 ///
 /// Like [`run`], and if the command fails or writes invalid UTF-8.
 pub(crate) async fn stdout_of(command: Command) -> String {
+    stdout_within(command, PROGRAM_TIMEOUT).await
+}
+
+/// As [`stdout_of`], for a command that may take so long.
+pub(crate) async fn stdout_within(command: Command, limit: Duration) -> String {
     let shown = format!("{command:?}");
-    let output = run(command).await;
+    let output = run_within(command, limit).await;
     let stderr = String::from_utf8_lossy(&output.stderr);
     let stdout = String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{shown}: {error}"));
     assert!(output.status.success(), "{shown}: {}\n{stdout}{stderr}", output.status);

@@ -58,7 +58,9 @@ def main():
         elif fate == "bad" and key not in not_done:
             wrong.append(f"{key}: no instance says that it is bad")
         elif fate in ("good", "late", "replaced"):
-            all_events, there, all_rejects = some[0] if some else found[0]
+            # All rows of a version may be bad.
+            only_bad = [version for version in found if not version[0] and version[2] <= rejected.keys()]
+            all_events, there, all_rejects = (some or only_bad or found)[0]
             good += len(there)
             if fate == "replaced" and there != all_events and key in not_done:
                 # It was replaced while it was read: what was stored stays, and its state says so.

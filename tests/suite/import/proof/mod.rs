@@ -18,7 +18,7 @@ use crate::support::forebay::{Forebay, command};
 use crate::support::ministack::Ministack;
 use crate::support::moto::Moto;
 use crate::support::tcp_proxy::{Link, TcpProxy};
-use crate::support::tools::{require, stdout_of};
+use crate::support::tools::{require, stdout_within};
 use crate::support::wait;
 
 /// Files, unless `FOREBAY_PROOF_FILES` is set.
@@ -138,16 +138,18 @@ async fn three_instances(store: &str) {
     let seed = setting("FOREBAY_PROOF_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let (files, kills) =
         (setting("FOREBAY_PROOF_FILES").unwrap_or(FILES), setting("FOREBAY_PROOF_KILLS").unwrap_or(KILLS));
+    // Each of the programs handles all files.
+    let limit = Duration::from_secs(120 + files / 2);
     eprintln!("{files} files, {kills} kills of each instance, FOREBAY_PROOF_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let root = tempfile::tempdir().unwrap();
     let made = root.path().join("files");
     let mut make = script(&python, "files.py");
     make.arg(&made).args([files.to_string(), seed.to_string()]);
-    stdout_of(make).await;
+    stdout_within(make, limit).await;
     let mut make = script(&python, "store.py");
     make.args([store, "make"]);
-    let queues: Value = serde_json::from_str(&stdout_of(make).await).unwrap();
+    let queues: Value = serde_json::from_str(&stdout_within(make, limit).await).unwrap();
 
     let address = store.strip_prefix("http://").unwrap().parse().unwrap();
     let link = TcpProxy::start(address).await;
@@ -177,7 +179,7 @@ async fn three_instances(store: &str) {
     wait::until("all tables by their notifications", GIVEN_BACK, async || {
         let mut open = script(&python, "store.py");
         open.args([store, "open"]).arg(&made);
-        (stdout_of(open).await.trim() == "0").then_some(())
+        (stdout_within(open, limit).await.trim() == "0").then_some(())
     })
     .await;
     let mut not_done = Vec::new();
@@ -204,12 +206,12 @@ async fn three_instances(store: &str) {
     let archive = root.path().join("archive");
     let mut download = script(&python, "store.py");
     download.args([store, "archive"]).arg(&archive);
-    stdout_of(download).await;
+    stdout_within(download, limit).await;
     let rejects: Vec<PathBuf> =
         instances.iter().map(|instance| instance.settings.spool_dir().join("rejects")).collect();
     let mut count = script(&python, "count.py");
     count.arg(made.join("plan.json")).arg(&archive).arg(root.path().join("not-done.json")).args(&rejects);
-    let counted: Value = serde_json::from_str(&stdout_of(count).await).unwrap();
+    let counted: Value = serde_json::from_str(&stdout_within(count, limit).await).unwrap();
     eprintln!("{counted}, {} connections cut", link.broken());
     assert_eq!(counted["wrong"], serde_json::json!([]), "seed {seed}: {counted}");
     for instance in instances {
