@@ -2,6 +2,7 @@
 //! and the XML of answers. Nothing here knows HTTP servers or jobs under way.
 
 pub mod answers;
+pub mod api_answer;
 pub mod api_call;
 pub mod api_error;
 pub mod create_job;

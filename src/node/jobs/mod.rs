@@ -12,6 +12,7 @@ pub mod one_job;
 pub mod outcome;
 mod prepare;
 mod reporting;
+pub mod server;
 pub mod shown;
 pub mod tools;
 

@@ -99,7 +99,7 @@ pub async fn dry_run(
     random: Arc<dyn Random>,
 ) -> Result<DryRun, (Outcome, String)> {
     let failed = |class, text| (Outcome::Failed(class), text);
-    let reader = ManifestReader::of(spec, store, Handle::current(), random)
+    let reader = ManifestReader::of(spec, spec.role.as_ref(), store, Handle::current(), random)
         .map_err(|error| failed(FailureClass::Manifest, with_causes(&error)))?;
     let read = spawn_blocking(move || {
         let mut first = Vec::new();

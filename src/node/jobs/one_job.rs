@@ -284,8 +284,8 @@ impl OneJob {
                 .await;
         }
         let store = Arc::clone(&self.tools.store) as _;
-        let reader =
-            ManifestReader::of(&self.held.spec, store, Handle::current(), Arc::clone(&self.around.random));
+        let (role, random) = (self.tools.role.as_ref(), Arc::clone(&self.around.random));
+        let reader = ManifestReader::of(&self.held.spec, role, store, Handle::current(), random);
         let reader = match reader {
             Ok(reader) => reader,
             Err(error) => {
@@ -465,7 +465,7 @@ impl OneJob {
         };
         let Around { clock, random, stop } = &self.around;
         let store = ReportStore { store: &*self.tools.store, clock: &**clock, random: &**random, stop };
-        match store.put(report, &self.held.spec, Arc::clone(&self.held.disk)).await {
+        match store.put(report, self.tools.role.as_ref(), Arc::clone(&self.held.disk)).await {
             Ok(()) => {}
             Err(NotStored::Stopped) => return Ok(false),
             Err(NotStored::Disk(error)) => return Err(JobError::Staged(error)),

@@ -19,6 +19,7 @@ use crate::jobs::manifest::files::{LocalManifest, ManifestFiles, StoredFiles, St
 use crate::jobs::manifest::{ManifestError, ManifestForm, ManifestRead, Progress, Wanted, read_manifest};
 use crate::jobs::task::Task;
 use crate::jobs::task_rows::{ROWS, TaskRowsWriter};
+use crate::object::RoleArn;
 use crate::object::bucket_string::BucketStringError;
 use crate::random::Random;
 use crate::store::reader::StoreReader;
@@ -49,9 +50,11 @@ pub(super) enum PlaceError {
 }
 
 impl ManifestReader {
-    /// A reader of the manifest of a job. `runtime` is where requests run. Errors: [`PlaceError`].
+    /// A reader of the manifest of a job, whose bucket is reached with `role`. `runtime` is where requests
+    /// run. Errors: [`PlaceError`].
     pub(super) fn of(
         spec: &JobSpec,
+        role: Option<&RoleArn>,
         store: Arc<dyn StoreReader>,
         runtime: Handle,
         random: Arc<dyn Random>,
@@ -61,7 +64,7 @@ impl ManifestReader {
             ManifestPlace::Object { bucket, .. } => bucket.as_str(),
             _ => "local-manifest",
         };
-        let location = location(bucket, spec.role.as_ref())?;
+        let location = location(bucket, role)?;
         let files = StoredFiles { store, location, runtime, random };
         let (files, is_local): (Box<dyn ManifestFiles + Send>, _) = match &spec.manifest.place {
             ManifestPlace::Object { bucket, key, version } => {

@@ -9,10 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::tools::location;
 use crate::disk::Disk;
-use crate::jobs::job::spec::JobSpec;
 use crate::jobs::report::report_file::ReportFile;
 use crate::jobs::report::write::{Report, ReportObject};
-use crate::object::{ObjectKey, S3Location};
+use crate::object::{ObjectKey, RoleArn, S3Location};
 use crate::random::Random;
 use crate::retry::Backoff;
 use crate::store::{Body, ObjectStore, Outlook, Put, PutMode, StoreError};
@@ -59,10 +58,10 @@ impl ReportStore<'_> {
     pub(super) async fn put(
         &self,
         report: Report,
-        spec: &JobSpec,
+        role: Option<&RoleArn>,
         disk: Arc<dyn Disk>,
     ) -> Result<(), NotStored> {
-        let location = location(&report.bucket, spec.role.as_ref()).map_err(std::io::Error::other)?;
+        let location = location(&report.bucket, role).map_err(std::io::Error::other)?;
         for file in &report.files {
             let (path, crc32) = of_file(&disk, file).await?;
             let body = Body::File { path, len: file.bytes };

@@ -135,7 +135,7 @@ impl Stand {
     ) -> OneJob {
         let handler =
             InProcess { answers: Box::new(answers), asked: Arc::clone(&self.asked), takes: self.takes };
-        let tools = JobTools { store: Arc::new(self.store.clone()), handler: Arc::new(handler) };
+        let tools = JobTools { store: Arc::new(self.store.clone()), handler: Arc::new(handler), role: None };
         let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
         let around = Around { clock, random, stop: self.stop.clone() };
         OneJob::open(held, is_new, tools, around).await.unwrap()

@@ -27,6 +27,8 @@ pub struct JobTools {
     pub store: Arc<dyn Store>,
     /// Invokes the function.
     pub handler: Arc<dyn Handler>,
+    /// The role with which manifest and report are reached; `None`: as the store is by itself.
+    pub role: Option<RoleArn>,
 }
 
 /// Why a job has nothing to work with. All of it is wrong usage.
@@ -58,7 +60,7 @@ impl JobTools {
     pub async fn of(spec: &JobSpec, job: JobId) -> Result<Self, ToolsError> {
         let store = store_at(spec.endpoints.store.as_deref()).await;
         let handler = handler(spec, job, &store)?;
-        Ok(Self { store, handler })
+        Ok(Self { store, handler, role: spec.role.clone() })
     }
 }
 
