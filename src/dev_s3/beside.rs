@@ -10,7 +10,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::LengthLimitError;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::route::S3Route;
-use s3s::{Body, S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use tokio::time::timeout;
 
 use super::receive::broken_body;
@@ -41,15 +41,17 @@ impl S3Route for BesideRoute {
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
         if request.credentials.is_none() {
-            return Err(s3_error!(AccessDenied, "the request is not signed; give the client the keys of this server"));
+            return Err(not_signed());
         }
         // The older signatures have no region, and cover neither the query nor the body. That of a form covers
         // not even the path.
-        let is_form = |kind: &HeaderValue| kind.as_bytes().to_ascii_lowercase().starts_with(b"multipart/");
-        let service = request.service.as_deref();
-        if request.region.is_none() || service != Some("s3") || request.headers.get(CONTENT_TYPE).is_some_and(is_form)
-        {
-            return Err(s3_error!(AccessDenied, "the request must be signed by Signature Version 4 for the service s3"));
+        let is_of_form = |kind: &HeaderValue| kind.as_bytes().to_ascii_lowercase().starts_with(b"multipart/");
+        let is_form = request.headers.get(CONTENT_TYPE).is_some_and(is_of_form);
+        if request.region.is_none() || request.service.as_deref() != Some("s3") || is_form {
+            return Err(s3_error!(
+                AccessDenied,
+                "the request must be signed by Signature Version 4 for the service s3"
+            ));
         }
         Ok(())
     }
@@ -87,7 +89,7 @@ impl S3 for NoObjects {}
 impl S3Access for NoObjects {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         if context.credentials().is_none() {
-            return Err(s3_error!(AccessDenied, "the request is not signed; give the client the keys of this server"));
+            return Err(not_signed());
         }
         let operation = context.s3_op().name();
         Err(s3_error!(
@@ -95,4 +97,8 @@ impl S3Access for NoObjects {
             "{operation} is not offered here: this server has no objects; send it to the store itself"
         ))
     }
+}
+
+fn not_signed() -> S3Error {
+    s3_error!(AccessDenied, "the request is not signed; give the client the keys of this server")
 }

@@ -47,8 +47,8 @@ use s3s::{S3Result, s3_error};
 
 pub use self::beside::Beside;
 use self::beside::{BesideRoute, NoObjects};
-pub use self::server::DevS3Running;
 use self::server::Bounds;
+pub use self::server::DevS3Running;
 use self::service::Service;
 pub use self::settings::{
     ACCESS_KEY_ID, BUCKET, CONNECTIONS_MAX, DevS3Error, DevS3Settings, KeyPair, REGION, SECRET_ACCESS_KEY,

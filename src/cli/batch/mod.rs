@@ -3,6 +3,8 @@
 pub mod args;
 mod folder;
 mod run;
+#[cfg(feature = "dev")]
+mod serve;
 mod watch;
 
 use std::io::Write;
@@ -48,9 +50,8 @@ pub async fn run(command: &BatchCommand, out: &mut dyn Write) -> Result<(), Fail
             }
         }
         BatchCommand::Manifest(args) => manifest(args, out).await,
-        BatchCommand::Serve { .. } => {
-            Err(Failure::usage("`forebay batch serve` is not there yet: run jobs by `forebay batch run`"))
-        }
+        #[cfg(feature = "dev")]
+        BatchCommand::Serve(args) => serve::run(args).await,
     }
 }
 

@@ -6,12 +6,18 @@
 //! several jobs is to decide that by `jobs::job::slots`, where [`one_job`] gives the slot.
 
 pub mod asking;
+#[cfg(feature = "dev")]
+pub mod jobs_api;
 pub mod listing;
 pub mod new_job;
 pub mod one_job;
 pub mod outcome;
 mod prepare;
 mod reporting;
+#[cfg(feature = "dev")]
+pub mod serve;
+#[cfg(feature = "dev")]
+pub mod served_tools;
 pub mod server;
 pub mod shown;
 pub mod tools;
