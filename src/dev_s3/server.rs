@@ -174,3 +174,33 @@ fn join_content_encodings<B>(request: &mut http::Request<B>) {
         request.headers_mut().insert(CONTENT_ENCODING, joined);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use s3s::service::S3ServiceBuilder;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::time::Instant;
+
+    use super::super::beside::NoObjects;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_ends_no_request_leaves_its_place_to_the_next_one() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let lifetime = (Duration::from_secs(60), Duration::from_secs(30));
+        let bounds = Bounds { connections: 1, lifetime: Some(lifetime) };
+        let server = DevS3Running::start(listener, S3ServiceBuilder::new(NoObjects).build(), bounds).unwrap();
+        for sent in ["", "GET / HT", "PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n123"] {
+            let began = Instant::now();
+            let mut client = TcpStream::connect(server.addr()).await.unwrap();
+            client.write_all(sent.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            // Ended or reset, either way it is over.
+            drop(client.read_to_end(&mut answer).await);
+            let took = began.elapsed();
+            assert!(took >= lifetime.0 && took <= lifetime.0 + lifetime.1 * 2, "{sent}: {took:?}");
+        }
+        server.stop().await.unwrap();
+    }
+}

@@ -60,7 +60,8 @@ impl JobsApi {
 }
 
 impl Beside for JobsApi {
-    /// S3 requests never have this header, so a bucket may have the name with which the paths begin.
+    /// S3 requests never have this header, so a bucket may have the name with which the paths begin. And a web page
+    /// of another site cannot send it: browsers ask first, and are not answered that they may.
     fn takes(&self, path: &str, headers: &HeaderMap) -> bool {
         path.starts_with(CONTROL_PREFIX) && headers.contains_key(ACCOUNT_HEADER)
     }
