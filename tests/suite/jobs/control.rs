@@ -74,7 +74,10 @@ impl<'a> Cli<'a> {
         let mut command = Command::new(in_venv("aws").unwrap());
         command.args(words).args(["--output", "json"]);
         PROXY_VARIABLES.iter().for_each(|name| drop(command.env_remove(name)));
-        command.env("HTTP_PROXY", self.url).env("AWS_REGION", "us-east-1").env("AWS_MAX_ATTEMPTS", "1");
+        command
+            .env("HTTP_PROXY", self.url)
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_MAX_ATTEMPTS", "1");
         command.env("AWS_ACCESS_KEY_ID", self.keys.0).env("AWS_SECRET_ACCESS_KEY", self.keys.1);
         command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_PAGER", "");
         ran(command, b"").await
