@@ -156,17 +156,20 @@ pub async fn run(
 
 /// The server of jobs, whose store is the S3 of dev mode.
 async fn jobs(dev: &DevSettings, outside: &Outside, s3: &DevS3Running) -> Result<JobsServer, NodeError> {
-    let failed = |error: &dyn std::error::Error| NodeError::Other(with_causes(error));
     let store = Arc::new(S3Store::new(dev_store_settings(s3.url())).await);
     let settings = ServerSettings {
-        folder: JobsFolder::open(&dev.data_dir).map_err(|error| failed(&error))?,
+        folder: JobsFolder::open(&dev.data_dir).map_err(jobs_unusable)?,
         active_jobs: ACTIVE_JOBS,
         region: dev_s3::REGION.to_owned(),
         tools: Arc::new(ServedTools::of_dev(dev.functions.clone(), store)),
         clock: Arc::clone(&outside.clock),
         random: Arc::clone(&outside.random),
     };
-    JobsServer::start(settings).await.map_err(|error| failed(&error))
+    JobsServer::start(settings).await.map_err(jobs_unusable)
+}
+
+fn jobs_unusable(error: impl std::error::Error + 'static) -> NodeError {
+    NodeError::Other(with_causes(&error))
 }
 
 /// Applies changes of the destinations and imports in the file of `--config`, as long as the node runs.
