@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::batch::serve::named;
 use super::failure::Failure;
 use crate::admin::AccessSettings;
 use crate::check::ports::here;
@@ -13,7 +14,7 @@ use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::{UnitError, within};
 use crate::config::{ByteSize, DevFile, Environment, Period};
 use crate::dev_s3;
-use crate::jobs::named_functions::{NamedFunction, NamedFunctions};
+use crate::jobs::named_functions::NamedFunction;
 use crate::live::Mode;
 use crate::node::dev::{self, DevSettings};
 use crate::node::running::Node;
@@ -105,8 +106,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         file: file(args, &environment)?,
         environment,
         demo: args.demo,
-        functions: NamedFunctions::new(args.functions.clone())
-            .map_err(|what| Failure::usage(format!("--function: {what}")))?,
+        functions: named(&args.functions)?,
     };
     let say = |node: &Node, s3: &str| {
         let (public, console) = (node.public, &node.console);

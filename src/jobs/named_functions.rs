@@ -69,6 +69,11 @@ impl NamedFunctions {
         Ok(Self(all))
     }
 
+    /// All that is invoked in place of functions.
+    pub fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.0.values()
+    }
+
     /// What is invoked in place of a function, by its ARN or name as a job has it. The whole ARN goes before
     /// the name.
     pub fn in_place_of(&self, function: &str) -> Option<&Operation> {

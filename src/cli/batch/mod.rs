@@ -4,7 +4,7 @@ pub mod args;
 mod folder;
 mod run;
 #[cfg(feature = "dev")]
-mod serve;
+pub mod serve;
 mod watch;
 
 use std::io::Write;

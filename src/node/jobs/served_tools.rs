@@ -2,10 +2,12 @@
 //! `--function`, and never by a request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::server::MakeTools;
 use super::tools::{JobTools, ToolsError, handler, store_at};
 use crate::boxed_future::BoxFuture;
+use crate::jobs::handlers::command::{CommandError, CommandHandler};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::operation::{Operation, function_name};
 use crate::jobs::job::spec::{Endpoints, JobSpec};
@@ -43,6 +45,17 @@ impl ServedTools {
     pub fn of_dev(functions: NamedFunctions, store: Arc<S3Store>) -> Self {
         Self { functions, others: Others::Nowhere, store }
     }
+}
+
+/// Tries the programs of functions: each is started and ended, so that a wrong one is known before a job needs it.
+/// Errors: the first one that cannot be used.
+pub fn try_programs(functions: &NamedFunctions) -> Result<(), CommandError> {
+    functions.operations().try_for_each(|operation| match operation {
+        Operation::Command(line) => {
+            CommandHandler::start(line, None, 1, Duration::ZERO, Arc::new(|_| {})).map(drop)
+        }
+        _ => Ok(()),
+    })
 }
 
 impl MakeTools for ServedTools {
@@ -96,6 +109,21 @@ mod tests {
     use crate::jobs::named_functions::NamedFunction;
 
     const ARN: &str = "arn:aws:lambda:us-east-1:111122223333:function:copy:live";
+
+    #[tokio::test]
+    async fn a_program_that_cannot_be_started_is_known_at_once() {
+        let named = |handler: &str| {
+            NamedFunctions::new([NamedFunction::parse(&format!("copy={handler}")).unwrap()]).unwrap()
+        };
+        try_programs(&named("cmd:cat")).unwrap();
+        try_programs(&named("http://127.0.0.1:1")).unwrap();
+        for (handler, says) in
+            [("cmd:/no/such/program a", "cannot start /no/such/program"), ("cmd:cat 'a", "quote")]
+        {
+            let error = try_programs(&named(handler)).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
 
     #[test]
     fn what_is_named_goes_first_and_only_aws_has_the_others() {

@@ -68,6 +68,10 @@ async fn wrong_usage_makes_no_job() {
         (&[], "--listen"),
         (&["--listen", "127.0.0.1:0", "--function", "copy"], "expected NAME=cmd:PROGRAM"),
         (&["--listen", "127.0.0.1:0", "--function", "a=cmd:x", "--function", "a=cmd:y"], "a is given twice"),
+        (
+            &["--listen", "127.0.0.1:0", "--function", "a=cmd:/no/such/program"],
+            "cannot start /no/such/program",
+        ),
         (&["--listen", "127.0.0.1:0", "--active-jobs", "0"], "0 is not in 1..=100"),
         (&["--listen", "127.0.0.1:0", "--region", "x y"], "expected a region"),
     ] {
