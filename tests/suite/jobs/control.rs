@@ -73,7 +73,9 @@ impl<'a> Cli<'a> {
     pub(super) async fn aws(&self, words: &[&str]) -> Ran {
         let mut command = Command::new(in_venv("aws").unwrap());
         command.args(words).args(["--output", "json"]);
-        PROXY_VARIABLES.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in PROXY_VARIABLES {
+            command.env_remove(name);
+        }
         command
             .env("HTTP_PROXY", self.url)
             .env("AWS_DEFAULT_REGION", "us-east-1")
@@ -107,7 +109,9 @@ impl Boto {
     pub(super) fn with(url: &str, key: &str, secret: &str) -> Self {
         let mut command = Command::new(in_venv("python").unwrap());
         command.arg(script("control.py")).args([url, key, secret]).kill_on_drop(true);
-        PROXY_VARIABLES.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in PROXY_VARIABLES {
+            command.env_remove(name);
+        }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
