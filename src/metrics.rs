@@ -124,6 +124,20 @@ pub struct KindLabel {
     pub kind: &'static str,
 }
 
+/// A status of jobs, from a closed list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct JobsLabel {
+    /// Its name in the API of jobs, or `damaged`.
+    pub status: &'static str,
+}
+
+/// How tasks of jobs ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TasksLabel {
+    /// `succeeded` or `failed`.
+    pub outcome: &'static str,
+}
+
 /// A gauge that holds seconds.
 pub type Seconds = Gauge<f64, AtomicU64>;
 
@@ -225,6 +239,11 @@ metrics! {
     /// Of its function that is furthest behind.
     destination_lag: Family<DestinationLabel, Gauge> = "lambda_lag_events", "Positions of the spool that a destination has not finished";
     destinations_held_bytes: Gauge = "destinations_held" in Bytes, "Bytes of the spool that only destinations keep";
+    /// Those of other processes are not counted.
+    batch_jobs: Family<JobsLabel, Gauge> = "batch_jobs", "Jobs over a manifest, by status";
+    batch_tasks: Family<TasksLabel, Counter> = "batch_tasks", "Tasks of jobs that ended in this process, by how they ended";
+    batch_invocations: Gauge = "batch_invocations", "Invocations of jobs under way";
+    batch_throttles: Counter = "batch_throttles", "Answers to jobs that the function takes no more invocations now";
     connections: Gauge = "connections", "Open connections of the public listeners";
     refused_connections: Counter = "refused_connections", "Connections closed at once because all open ones had a request in flight";
     unread_connections: Counter = "unread_connections", "Connections reset because their clients did not read their answers";

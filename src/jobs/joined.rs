@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::attempts::LogError;
 use super::attempts::log::AttemptsLog;
-use super::attempts::replay::{Replayed, Visit};
+use super::attempts::replay::{Replayed, Visit, read};
 use super::job::id::JobId;
 use super::job::live_state::LiveState;
 use super::report::write::TaskByRow;
@@ -131,17 +131,31 @@ pub fn open_with_past(
     rows: u64,
     now: UnixMillis,
 ) -> Result<(LiveState, Replayed, Past), LogError> {
-    let too_large = || io::Error::other(format!("{rows} tasks do not fit into the memory of this machine"));
-    let mut past = Past::new(rows).ok_or_else(|| LogError::Visitor(job, too_large()))?;
-    let (live, replayed) = LiveState::open(disk, job, now, &mut |visit| {
-        // A second result of a row does not count, nor does one of a row that the manifest does not have.
-        match visit {
-            Visit::Result(result) => _ = past.result(result.row, result.succeeded),
-            Visit::Attempt(attempt) => _ = past.tried(attempt.row, attempt.attempts),
-        }
-        Ok(())
-    })?;
+    let mut past = new_past(job, rows)?;
+    let (live, replayed) = LiveState::open(disk, job, now, &mut |visit| note(&mut past, &visit))?;
     Ok((live, replayed, past))
+}
+
+/// The results and spent tries that the log of a job of so many rows has. No task of the job may run.
+/// Errors: [`LogError`]; also a job that is too large for this machine.
+pub fn past_of(disk: &dyn Disk, job: JobId, rows: u64) -> Result<Past, LogError> {
+    let mut past = new_past(job, rows)?;
+    read(disk, job, &mut |visit| note(&mut past, &visit))?;
+    Ok(past)
+}
+
+fn new_past(job: JobId, rows: u64) -> Result<Past, LogError> {
+    let too_large = || io::Error::other(format!("{rows} tasks do not fit into the memory of this machine"));
+    Past::new(rows).ok_or_else(|| LogError::Visitor(job, too_large()))
+}
+
+/// A second result of a row does not count, nor does one of a row that the manifest does not have.
+fn note(past: &mut Past, visit: &Visit<'_>) -> io::Result<()> {
+    match visit {
+        Visit::Result(result) => _ = past.result(result.row, result.succeeded),
+        Visit::Attempt(attempt) => _ = past.tried(attempt.row, attempt.attempts),
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -164,6 +164,7 @@ async fn jobs(dev: &DevSettings, outside: &Outside, s3: &DevS3Running) -> Result
         tools: Arc::new(ServedTools::of_dev(dev.functions.clone(), store)),
         clock: Arc::clone(&outside.clock),
         random: Arc::clone(&outside.random),
+        metrics: outside.metrics.clone(),
     };
     JobsServer::start(settings).await.map_err(jobs_unusable)
 }

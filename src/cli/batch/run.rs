@@ -87,7 +87,8 @@ async fn opened(args: &RunJobArgs, folder: &JobsFolder, stop: CancellationToken)
             (folder.make(id, &spec)?, tools, true)
         }
     };
-    let around = Around { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom), stop };
+    let around =
+        Around { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom), stop, turns: None };
     Ok(OneJob::open(held, is_new, tools, around).await?)
 }
 

@@ -46,6 +46,7 @@ pub struct AttemptsLog {
     mark: Mark,
     synced: Synced,
     is_stopped: bool,
+    is_ended: bool,
 }
 
 /// Makes the log of a new job, with its first state, durably.
@@ -99,7 +100,9 @@ impl AttemptsLog {
         repair().map_err(|error| LogError::Disk("repair", job, error))?;
         let synced = Synced { through: ResultNumber(0), succeeded, failed };
         let (end, pending, appended) = (replayed.end + end_mark.len() as u64, Vec::new(), ResultNumber(0));
-        Ok((Self { job, file, end, pending, appended, mark, synced, is_stopped: false }, replayed))
+        let log =
+            Self { job, file, end, pending, appended, mark, synced, is_stopped: false, is_ended: false };
+        Ok((log, replayed))
     }
 
     /// Appends the final result of a task. It counts once a sync covers its number.
@@ -137,9 +140,7 @@ impl AttemptsLog {
     /// Errors: [`LogError`]. After a failed write it may be called again; a failed sync is final, because
     /// nobody knows what the disk then holds.
     pub fn sync(&mut self, at: UnixMillis) -> Result<Synced, LogError> {
-        if self.is_stopped {
-            return Err(LogError::Stopped(self.job));
-        }
+        self.check_open()?;
         if self.pending.is_empty() {
             return Ok(self.synced);
         }
@@ -165,18 +166,35 @@ impl AttemptsLog {
         self.synced
     }
 
+    /// Writes nothing from now on, whoever asks: others may hold the job.
+    pub fn end(&mut self) {
+        self.is_ended = true;
+    }
+
+    /// Whether a sync failed: nobody knows what the disk holds.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
     /// Whether something waits for a sync.
     pub fn is_dirty(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    fn check_open(&self) -> Result<(), LogError> {
+        match (self.is_ended, self.is_stopped) {
+            (true, _) => Err(LogError::Ended(self.job)),
+            (false, true) => Err(LogError::Stopped(self.job)),
+            (false, false) => Ok(()),
+        }
     }
 
     /// Appends a frame, once or more. Gives its place.
     fn append(&mut self, body: &[u8], copies: usize) -> Result<u64, LogError> {
         let bytes = (FRAME_HEADER + body.len()) * copies;
         let first = self.end + self.pending.len() as u64;
-        if self.is_stopped {
-            Err(LogError::Stopped(self.job))
-        } else if body.len() > BODY_MAX {
+        self.check_open()?;
+        if body.len() > BODY_MAX {
             Err(LogError::TooLong(self.job, body.len()))
         } else if first + (bytes + BODY_MAX) as u64 > LOG_BYTES_MAX {
             Err(LogError::Full(self.job))

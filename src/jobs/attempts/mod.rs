@@ -84,4 +84,7 @@ pub enum LogError {
         "the log of job {0} stopped at a failed sync; end this process, and go on with the job by another"
     )]
     Stopped(JobId),
+    /// It is not open any longer.
+    #[error("the log of job {0} is not open in this process any longer; ask for the same again")]
+    Ended(JobId),
 }

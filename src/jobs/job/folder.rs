@@ -214,11 +214,26 @@ impl JobsFolder {
         Ok(SeenJob { id, spec, now, holder })
     }
 
+    /// What a job was asked to do, also if its log is damaged.
+    /// Errors: [`FolderError`].
+    pub fn spec(&self, id: JobId) -> Result<JobSpec, FolderError> {
+        if !self.path(id).is_dir() {
+            return Err(FolderError::NoSuchJob(id, self.root.clone()));
+        }
+        read_spec(&self.disk(id), id)
+    }
+
+    /// The ids of all jobs, damaged ones among them.
+    /// Errors: the folder cannot be read.
+    pub fn ids(&self) -> Result<Vec<JobId>, FolderError> {
+        Ok(self.names()?.iter().filter_map(|name| JobId::parse(name).ok()).collect())
+    }
+
     /// All jobs. A damaged one does not hide the others.
     /// Errors: the folder cannot be read.
     pub fn list(&self) -> Result<Listed, FolderError> {
         let mut listed = Listed::default();
-        for id in self.names()?.iter().filter_map(|name| JobId::parse(name).ok()) {
+        for id in self.ids()? {
             match self.look(id) {
                 Ok(job) => listed.jobs.push(job),
                 // Removed meanwhile.

@@ -2,10 +2,13 @@
 //! processes ask of it ([`asking`]), what people see of jobs ([`shown`]), and manifests that are made by
 //! listing a bucket ([`listing`]).
 //!
-//! A process runs a job while it holds its folder. `batch run` gives its job a slot at once; a server with
-//! several jobs is to decide that by `jobs::job::slots`, where [`one_job`] gives the slot.
+//! A process runs a job while it holds its folder. `batch run` gives its job a slot at once; a [`server`] of
+//! several jobs decides on their slots by `jobs::job::slots`, and each job waits for its own.
 
 pub mod asking;
+pub mod job_error;
+pub mod job_handle;
+pub mod job_progress;
 #[cfg(feature = "dev")]
 pub mod jobs_api;
 pub mod listing;

@@ -1,100 +1,47 @@
 //! One job, from its specification to its report. A job that an earlier process left goes on where it
 //! stopped.
 
-use std::sync::atomic::Ordering;
+mod last_step;
+mod preparing;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::job_error::JobError;
+use super::job_handle::JobHandle;
+use super::job_progress::JobProgress;
 use super::outcome::Outcome;
-use super::prepare::ManifestReader;
-use super::reporting::{NotStored, ReportStore};
-use super::tools::JobTools;
+use super::tools::{JobTools, ToolsFrom};
 use crate::disk::Disk;
-use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::peek::peek;
 use crate::jobs::attempts::replay::Replayed;
 use crate::jobs::invocation::JobCall;
 use crate::jobs::job::folder::HeldJob;
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::live_state::{EventError, LiveState, ObeyError};
-use crate::jobs::job::spec::{JobSpec, ManifestPlace};
+use crate::jobs::job::spec::JobSpec;
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::{Failure, FailureClass, PausedBy, Status};
-use crate::jobs::job::transition::{Event, Refusal, is_unconfirmed};
-use crate::jobs::joined::{LoggedResults, ReportRows, StoredRows, open_with_past};
-use crate::jobs::manifest::{self, ManifestError};
-use crate::jobs::report::write::{Report, ReportError, remove_staged, write_report};
+use crate::jobs::job::transition::{Event, is_unconfirmed};
+use crate::jobs::joined::{LoggedResults, StoredRows, open_with_past, past_of};
+use crate::jobs::manifest;
 use crate::jobs::run::decide::{End, Limits, Progress};
 use crate::jobs::run::past::Past;
-use crate::jobs::run::{Parts, RunError, Runner};
-use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
+use crate::jobs::run::{Parts, Runner};
+use crate::jobs::task_rows::{ROWS, TaskRows};
 use crate::jobs::threshold::Threshold;
 use crate::lock::lock;
 use crate::random::Random;
-use crate::store::Outlook;
-use crate::time::Clock;
+use crate::time::{Clock, UnixMillis};
 use crate::words::{counted, grouped, with_causes};
 
 /// How often the requests beside a job are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the end of a reading that was halted is waited for: it may wait for standard input.
-const HALT_WAIT: Duration = Duration::from_secs(2);
-
-/// Why a job cannot go on in this process. Nothing is lost: what is recorded counts, and its id lets it go
-/// on.
-#[derive(Debug, thiserror::Error)]
-pub enum JobError {
-    /// Its log cannot be used.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The copy of its manifest cannot be read.
-    #[error(transparent)]
-    Rows(#[from] TaskRowsError),
-    /// Its manifest cannot be copied to the disk of this machine.
-    #[error(transparent)]
-    Copy(ManifestError),
-    /// Its tasks cannot go on.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// The files of its report cannot be written.
-    #[error(transparent)]
-    Report(#[from] ReportError),
-    /// The files of its report cannot be read.
-    #[error("read the files of the report")]
-    Staged(#[source] std::io::Error),
-    /// A fault of the program.
-    #[error("{0}: a fault of this program")]
-    Refused(#[from] Refusal),
-    /// A thread panicked, or the process ends.
-    #[error("a thread of the job ended early")]
-    Thread(#[from] JoinError),
-}
-
-impl From<EventError> for JobError {
-    fn from(error: EventError) -> Self {
-        match error {
-            EventError::Refused(refusal) => Self::Refused(refusal),
-            EventError::Log(error) => Self::Log(error),
-        }
-    }
-}
-
-/// How far a job is.
-#[derive(Clone, Debug)]
-pub struct JobProgress {
-    /// Where it stands.
-    pub status: Status,
-    /// How far the reading of its manifest is, while it is Preparing.
-    pub reading: manifest::Progress,
-    /// How far its tasks are.
-    pub tasks: Progress,
-}
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a job gets from its process.
 #[derive(Clone, Debug)]
@@ -105,6 +52,17 @@ pub struct Around {
     pub random: Arc<dyn Random>,
     /// Ends the work in order: invocations in flight end first.
     pub stop: CancellationToken,
+    /// Where a job waits for its turn among others; `None`: it is the only one, and each turn is its own.
+    pub turns: Option<Turns>,
+}
+
+/// The turns of several jobs in one process. Slots are given by [`JobHandle::apply`].
+#[derive(Clone, Debug)]
+pub struct Turns {
+    /// One permit for each manifest that may be read at once.
+    pub preparing: Arc<Semaphore>,
+    /// Woken whenever a job has changed, so that slots are decided again.
+    pub changed: Arc<Notify>,
 }
 
 /// A job whose run in this process is over.
@@ -122,10 +80,13 @@ pub struct JobEnd {
 #[derive(Debug)]
 pub struct OneJob {
     held: HeldJob,
-    tools: JobTools,
+    from: ToolsFrom,
+    /// What it works with, if that was needed already.
+    tools: Option<JobTools>,
     around: Around,
+    handle: JobHandle,
     live: Arc<Mutex<LiveState>>,
-    /// The copy of the manifest, once there is one.
+    /// The copy of the manifest, once there is one and it is needed.
     rows: Option<Arc<TaskRows>>,
     /// What was done before, until the tasks start.
     past: Option<Past>,
@@ -136,39 +97,51 @@ pub struct OneJob {
     shown: watch::Sender<JobProgress>,
 }
 
+/// Nothing that still runs on another thread writes into the job's log once the job may be held by others.
+impl Drop for OneJob {
+    fn drop(&mut self) {
+        lock(&self.live).log().end();
+    }
+}
+
 impl OneJob {
-    /// Opens a job that is held. `is_new`: this process made it.
+    /// Opens a job that is held. `is_new`: this process made it. Among several jobs it asks for its slot
+    /// again, and keeps in memory no more than its state until it gets it.
     /// Errors: [`JobError`].
     pub async fn open(
         held: HeldJob,
         is_new: bool,
-        tools: JobTools,
+        tools: impl Into<ToolsFrom>,
         around: Around,
     ) -> Result<Self, JobError> {
         let (disk, id, now) = (Arc::clone(&held.disk), held.id, around.clock.wall());
-        let opened = spawn_blocking(move || {
-            let state = peek(&*disk, id)?.state;
-            let is_copied = state.total.is_some() && !state.status.is_final();
-            let rows = if is_copied { Some(TaskRows::open(&*disk, ROWS)?) } else { None };
-            let (live, replayed, past) =
-                open_with_past(&*disk, id, rows.as_ref().map_or(0, TaskRows::len), now)?;
-            Ok::<_, JobError>((rows, live, replayed, past))
+        let is_one_of_many = around.turns.is_some();
+        let opened = spawn_blocking(move || match is_one_of_many {
+            true => open_to_wait(&*disk, id, now),
+            false => open_to_run(&*disk, id, now),
         });
-        let (rows, live, replayed, past) = opened.await??;
+        let Opened { live, replayed, rows, past } = opened.await??;
         tell_of_damage(id, &replayed);
-        let (succeeded, failed) = past.results();
+        let Replayed { succeeded, failed, .. } = replayed;
         let tasks =
             Progress { total: live.state().total.unwrap_or(0), succeeded, failed, ..Progress::default() };
         let status = live.state().status;
         let shown = watch::Sender::new(JobProgress { status, reading: manifest::Progress::default(), tasks });
-        let (live, past) = (Arc::new(Mutex::new(live)), rows.is_some().then_some(past));
-        let rows = rows.map(Arc::new);
-        Ok(Self { held, tools, around, live, rows, past, runner: None, is_new, why: None, shown })
+        let live = Arc::new(Mutex::new(live));
+        let handle = JobHandle::new(id, held.spec.made_at, Arc::clone(&live), shown.subscribe());
+        let (from, rows) = (tools.into(), rows.map(Arc::new));
+        let (tools, runner, why) = (None, None, None);
+        Ok(Self { held, from, tools, around, handle, live, rows, past, runner, is_new, why, shown })
     }
 
     /// How far it is, now and after each change.
     pub fn progress(&self) -> watch::Receiver<JobProgress> {
         self.shown.subscribe()
+    }
+
+    /// The job for other parts of this process.
+    pub fn handle(&self) -> JobHandle {
+        self.handle.clone()
     }
 
     /// Its id.
@@ -179,6 +152,26 @@ impl OneJob {
     /// What it was asked to do.
     pub fn spec(&self) -> &JobSpec {
         &self.held.spec
+    }
+
+    /// Does nothing but obey for so long, or until a person cancels the job or the process is stopped: after a
+    /// failure. It asks for no slot meanwhile.
+    /// Errors: [`JobError`].
+    pub async fn rest(&mut self, length: Duration) -> Result<(), JobError> {
+        let until = self.around.clock.monotonic().saturating_add(length);
+        let before = self.state().status;
+        self.handle.set_resting(true);
+        while self.around.clock.monotonic() < until && !self.around.stop.is_cancelled() {
+            self.obey().await?;
+            let status = self.state().status;
+            if status != before && status.is_ending() {
+                break;
+            }
+            self.wait().await;
+        }
+        self.handle.set_resting(false);
+        self.tell_of_change();
+        Ok(())
     }
 
     /// Runs it until it has ended or is stopped. Not cancel-safe: dropped half-way, it ends the invocations
@@ -194,11 +187,13 @@ impl OneJob {
                 return Ok(self.end());
             }
             match state.status {
-                Status::New | Status::Preparing => self.prepare().await?,
-                // A server with several jobs gives its slots here.
-                Status::Ready | Status::Paused(PausedBy::Preemption) => self.apply(Event::SlotGiven).await?,
+                Status::New | Status::Preparing => self.prepare_in_turn().await?,
+                Status::Ready | Status::Paused(PausedBy::Preemption) => match self.around.turns {
+                    Some(_) => self.wait().await,
+                    None => self.apply(state.status, Event::SlotGiven).await?,
+                },
                 Status::Suspended if is_unconfirmed(&state, self.around.clock.wall()) => {
-                    self.apply(Event::Unconfirmed).await?;
+                    self.apply(state.status, Event::Unconfirmed).await?;
                 }
                 status @ (Status::Suspended | Status::Paused(PausedBy::Person)) => {
                     if told != Some(status) {
@@ -208,7 +203,11 @@ impl OneJob {
                         tracing::info!(%job, "the job waits for `forebay batch {wish} {job}`");
                     }
                     // Stopped: the loop sees it.
-                    self.around.stop.run_until_cancelled(sleep(LOOK_EVERY)).await;
+                    self.wait().await;
+                }
+                // No task was started: a person changed their mind before.
+                Status::Pausing(_) if self.runner.is_none() => {
+                    self.apply(state.status, Event::TasksAtRest).await?;
                 }
                 Status::Active | Status::Pausing(_) => self.run_tasks().await?,
                 Status::Completing | Status::Cancelling | Status::Failing => {
@@ -221,29 +220,69 @@ impl OneJob {
         }
     }
 
-    fn end(self) -> JobEnd {
+    /// Waits until the requests beside the job are due to be looked at, or somebody wants the job to look.
+    /// One of several jobs lets go of what it does not need: its programs do not run meanwhile.
+    async fn wait(&mut self) {
+        if self.around.turns.is_some() {
+            (self.tools, self.runner, self.rows, self.past) = (None, None, None, None);
+        }
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = self.handle.nudged() => {}
+            () = self.around.stop.cancelled() => {}
+        }
+    }
+
+    fn end(mut self) -> JobEnd {
         let (state, failed) = {
             let mut live = lock(&self.live);
             (live.state().clone(), live.log().synced().failed)
         };
-        JobEnd { outcome: Outcome::of(&state, failed), state, why: self.why }
+        JobEnd { outcome: Outcome::of(&state, failed), state, why: self.why.take() }
     }
 
     fn state(&self) -> JobState {
         lock(&self.live).state().clone()
     }
 
-    /// Applies an event: it is durable when this returns.
-    async fn apply(&self, event: Event) -> Result<(), JobError> {
+    /// What the job works with. It is made when it is needed first.
+    async fn tools(&mut self) -> Result<JobTools, JobError> {
+        let tools = match self.tools.take() {
+            Some(tools) => tools,
+            None => self.from.tools(&self.held.spec, self.held.id).await?,
+        };
+        self.tools = Some(tools.clone());
+        Ok(tools)
+    }
+
+    /// Applies an event that was decided on in this status: it is durable when this returns. If another part
+    /// of the process has changed the status meanwhile, and it is not allowed any more, nothing happens: whoever
+    /// runs the job looks again.
+    async fn apply(&self, decided_in: Status, event: Event) -> Result<(), JobError> {
         let (live, at, id) = (Arc::clone(&self.live), self.around.clock.wall(), self.held.id);
         let applied = spawn_blocking(move || lock(&live).apply(&event, at).map(|state| state.status));
-        let status = applied.await??;
-        tracing::info!(job = %id, %status, "the job has changed");
+        match applied.await? {
+            Err(EventError::Refused(refusal)) if refusal.status != decided_in => return Ok(()),
+            Err(error) => return Err(error.into()),
+            Ok(status) => tracing::info!(job = %id, %status, "the job has changed"),
+        }
+        self.tell_of_change();
         Ok(())
     }
 
+    /// Lets the other jobs of this process know.
+    fn tell_of_change(&self) {
+        if let Some(turns) = &self.around.turns {
+            turns.changed.notify_one();
+        }
+    }
+
     /// Obeys the requests that other processes have put beside the job.
-    async fn obey(&self) -> Result<(), JobError> {
+    /// Errors: [`JobError`].
+    pub async fn obey(&self) -> Result<(), JobError> {
+        if let Some(why) = self.handle.broken() {
+            return Err(JobError::Elsewhere(why));
+        }
         let (live, disk) = (Arc::clone(&self.live), Arc::clone(&self.held.disk));
         let (at, job) = (self.around.clock.wall(), self.held.id);
         let obeyed = match spawn_blocking(move || lock(&live).obey(&*disk, at)).await? {
@@ -254,6 +293,9 @@ impl OneJob {
                 return Ok(());
             }
         };
+        if !obeyed.wishes.is_empty() {
+            self.tell_of_change();
+        }
         for (wish, answer) in obeyed.wishes {
             tracing::info!(%job, request = ?wish, ?answer, "a request beside the job is answered");
         }
@@ -263,108 +305,13 @@ impl OneJob {
         Ok(())
     }
 
-    /// Copies the manifest. A copy that is there is whole: an earlier process ended right after it was made.
-    async fn prepare(&mut self) -> Result<(), JobError> {
-        if self.state().status == Status::New {
-            self.apply(Event::PreparingStarted).await?;
-        }
-        let disk = Arc::clone(&self.held.disk);
-        match TaskRows::open(&*disk, ROWS) {
-            Ok(rows) => return self.prepared(rows).await,
-            Err(TaskRowsError::Missing(_)) => {}
-            Err(error) => {
-                let error = with_causes(&error);
-                tracing::warn!(job = %self.held.id, error, "the manifest is copied once more");
-            }
-        }
-        if self.held.spec.manifest.place == ManifestPlace::StandardInput && !self.is_new {
-            let what = "the manifest was on standard input of a command that ended before it was copied; make the job again";
-            return self
-                .fails_by(Failure::new(FailureClass::Manifest, "ManifestUnreadable", what), what)
-                .await;
-        }
-        let store = Arc::clone(&self.tools.store) as _;
-        let (role, random) = (self.tools.role.as_ref(), Arc::clone(&self.around.random));
-        let reader = ManifestReader::of(&self.held.spec, role, store, Handle::current(), random);
-        let reader = match reader {
-            Ok(reader) => reader,
-            Err(error) => {
-                let text = with_causes(&error);
-                let failure = Failure::new(FailureClass::Manifest, "InvalidManifest", &text);
-                return self.fails_by(failure, &text).await;
-            }
+    async fn new_runner(&mut self) -> Result<Runner, JobError> {
+        let tools = self.tools().await?;
+        let (rows, past) = match (self.rows.take(), self.past.take()) {
+            (Some(rows), Some(past)) => (rows, past),
+            _ => self.rows_and_past().await?,
         };
-        let halt = Arc::clone(&reader.halt);
-        self.shown.send_modify(|shown| {
-            (shown.status, shown.reading) = (Status::Preparing, reader.progress.clone());
-        });
-        let mut copying = spawn_blocking(move || {
-            let copied = reader.copy(&*disk);
-            (reader, copied)
-        });
-        let mut look = interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let copied = loop {
-            tokio::select! {
-                copied = &mut copying => break copied?,
-                _ = look.tick() => self.obey().await?,
-                () = self.around.stop.cancelled() => {}
-            }
-            if self.around.stop.is_cancelled() || self.state().status != Status::Preparing {
-                halt.store(true, Ordering::Relaxed);
-                match timeout(HALT_WAIT, &mut copying).await {
-                    Ok(copied) => break copied?,
-                    // The thread finds `halt` when its read ends, and publishes nothing.
-                    Err(_) => return Ok(()),
-                }
-            }
-        };
-        if self.state().status != Status::Preparing {
-            return Ok(());
-        }
-        match copied {
-            (_, Ok(read)) => {
-                let (job, form) = (self.held.id, read.form.as_str());
-                let (tasks, markers) = (read.tasks, read.delete_markers);
-                tracing::info!(%job, form, tasks, markers, "the manifest is copied");
-                if let Some(why) = read.not_compared {
-                    tracing::warn!(%job, why, "the manifest was not compared with its checksum");
-                }
-                self.prepared(TaskRows::open(&*self.held.disk, ROWS)?).await
-            }
-            (_, Err(ManifestError::Taker(_))) if halt.load(Ordering::Relaxed) => Ok(()),
-            (reader, Err(error)) => match reader.failure(&error) {
-                Some(failure) => self.fails_by(failure, &with_causes(&error)).await,
-                None => Err(JobError::Copy(error)),
-            },
-        }
-    }
-
-    async fn prepared(&mut self, rows: TaskRows) -> Result<(), JobError> {
-        let total = rows.len();
-        let Some(past) = Past::new(total) else {
-            let what = format!("{} tasks do not fit into the memory of this machine", grouped(total));
-            return self
-                .fails_by(Failure::new(FailureClass::Manifest, "InvalidManifestContent", &what), &what)
-                .await;
-        };
-        let needs_confirmation = self.held.spec.confirmation_required;
-        self.apply(Event::Prepared { total, needs_confirmation }).await?;
-        (self.rows, self.past) = (Some(Arc::new(rows)), Some(past));
-        self.shown.send_modify(|shown| shown.tasks.total = total);
-        Ok(())
-    }
-
-    async fn fails_by(&mut self, failure: Failure, why: &str) -> Result<(), JobError> {
-        self.why = Some(format!("{}: {}", failure.code, bare(why, &failure.code)));
-        self.apply(Event::ManifestFailed(failure)).await
-    }
-
-    fn new_runner(&mut self) -> Result<Runner, JobError> {
-        let (rows, past) = match (&self.rows, self.past.take()) {
-            (Some(rows), Some(past)) => (Arc::clone(rows), past),
-            _ => return Err(TaskRowsError::Missing(ROWS.to_owned()).into()),
-        };
+        self.rows = Some(Arc::clone(&rows));
         let JobSpec { schema, user_arguments, concurrency, max_attempts, .. } = &self.held.spec;
         let limits = Limits {
             concurrency: usize::try_from(*concurrency).unwrap_or(usize::MAX),
@@ -382,7 +329,7 @@ impl OneJob {
                 schema: *schema,
                 arguments: user_arguments.clone(),
             },
-            handler: Arc::clone(&self.tools.handler),
+            handler: tools.handler,
             rows: Arc::new(StoredRows(rows)),
             results: Arc::new(results),
             clock: Arc::clone(&self.around.clock),
@@ -391,15 +338,26 @@ impl OneJob {
         Ok(Runner::new(parts, past, limits))
     }
 
+    /// The copy of the manifest, and what the log has of its tasks.
+    async fn rows_and_past(&self) -> Result<(Arc<TaskRows>, Past), JobError> {
+        let (disk, id) = (Arc::clone(&self.held.disk), self.held.id);
+        let read = spawn_blocking(move || {
+            let rows = TaskRows::open(&*disk, ROWS)?;
+            let past = past_of(&*disk, id, rows.len())?;
+            Ok::<_, JobError>((Arc::new(rows), past))
+        });
+        read.await?
+    }
+
     /// Runs tasks until all have ended, the job has to stop, or a person wants it to.
     async fn run_tasks(&mut self) -> Result<(), JobError> {
         let mut runner = match self.runner.take() {
             Some(runner) => runner,
-            None => self.new_runner()?,
+            None => self.new_runner().await?,
         };
         let mut progress = runner.progress();
         let end = {
-            let (halt, halted) = watch::channel(false);
+            let (halt, halted) = watch::channel(self.state().status != Status::Active);
             let running = runner.run(halted);
             tokio::pin!(running);
             let mut look = interval(LOOK_EVERY);
@@ -407,7 +365,7 @@ impl OneJob {
             loop {
                 tokio::select! {
                     end = &mut running => break end?,
-                    _ = look.tick() => {
+                    () = due(&mut look, &self.handle) => {
                         self.obey().await?;
                         let status = self.state().status;
                         self.shown.send_modify(|shown| shown.status = status);
@@ -429,22 +387,22 @@ impl OneJob {
         self.runner = Some(runner);
         let status = self.state().status;
         // A cancelled job stays cancelled, however its last tasks ended.
-        match (end, status) {
-            (End::Complete, Status::Active | Status::Pausing(_)) => self.apply(Event::AllTasksEnded).await,
+        let event = match (end, status) {
+            (End::Complete, Status::Active | Status::Pausing(_)) => Event::AllTasksEnded,
             (End::TooManyFailed { executed, failed }, Status::Active | Status::Pausing(_)) => {
                 let failure = self.too_many_failed(executed, failed);
                 self.why = Some(failure.to_string());
-                self.apply(Event::ThresholdPassed(failure)).await
+                Event::ThresholdPassed(failure)
             }
             (End::Refused(refusal), Status::Active | Status::Pausing(_)) => {
                 self.why = Some(refusal.to_string());
                 let reason = format!("{}; {}", refusal.what, refusal.remedy);
-                let failure = Failure::new(FailureClass::Access, refusal.class.slug(), &reason);
-                self.apply(Event::AccessFailed(failure)).await
+                Event::AccessFailed(Failure::new(FailureClass::Access, refusal.class.slug(), &reason))
             }
-            (End::Stopped, Status::Pausing(_)) => self.apply(Event::TasksAtRest).await,
-            _ => Ok(()),
-        }
+            (End::Stopped, Status::Pausing(_)) => Event::TasksAtRest,
+            _ => return Ok(()),
+        };
+        self.apply(status, event).await
     }
 
     fn too_many_failed(&self, executed: u64, failed: u64) -> Failure {
@@ -456,66 +414,47 @@ impl OneJob {
         );
         Failure::new(FailureClass::Other, "TooManyTasksFailed", &reason)
     }
-
-    /// Writes the report, and puts it into its bucket. False: the process is being ended before it is there.
-    async fn report(&mut self, state: &JobState) -> Result<bool, JobError> {
-        let Some(report) = self.written(state).await? else {
-            self.apply(Event::ReportWritten).await?;
-            return Ok(true);
-        };
-        let Around { clock, random, stop } = &self.around;
-        let store = ReportStore { store: &*self.tools.store, clock: &**clock, random: &**random, stop };
-        match store.put(report, self.tools.role.as_ref(), Arc::clone(&self.held.disk)).await {
-            Ok(()) => {}
-            Err(NotStored::Stopped) => return Ok(false),
-            Err(NotStored::Disk(error)) => return Err(JobError::Staged(error)),
-            Err(error @ NotStored::Store { .. }) => {
-                let NotStored::Store { cause, .. } = &error else { return Ok(false) };
-                let class = match cause.outlook() {
-                    Outlook::Passing => FailureClass::Unreachable,
-                    _ => FailureClass::Access,
-                };
-                let failure = Failure::new(class, REPORT_NOT_STORED, &error.to_string());
-                self.why.get_or_insert(format!("{REPORT_NOT_STORED}: {error}"));
-                self.apply(Event::ReportFailed(failure)).await?;
-                return Ok(true);
-            }
-        }
-        self.apply(Event::ReportWritten).await?;
-        // They would be removed with the job in any case.
-        if let Err(error) = remove_staged(&*self.held.disk) {
-            tracing::warn!(job = %self.held.id, %error, "files of the report stay in the job's folder");
-        }
-        Ok(true)
-    }
-
-    /// The files of the report; `None`: none is due.
-    async fn written(&self, state: &JobState) -> Result<Option<Report>, JobError> {
-        let (Some(to), Some(_)) = (self.held.spec.report.clone(), state.total) else { return Ok(None) };
-        let (disk, job) = (Arc::clone(&self.held.disk), self.held.id);
-        let date = state.report_date.unwrap_or(state.since);
-        let written = spawn_blocking(move || {
-            let disk: &dyn Disk = &*disk;
-            let mut rows = ReportRows::of(TaskRows::open(disk, ROWS)?);
-            Ok::<_, JobError>(write_report(disk, job, &to, date, &mut rows)?)
-        });
-        let report = written.await??;
-        if let Some(report) = &report
-            && report.left_out > 0
-        {
-            let first = report.left_out_named.first().map_or("", |(_, why)| why.as_str());
-            tracing::warn!(%job, tasks = report.left_out, first, "tasks are left out of the report: their rows are damaged");
-        }
-        Ok(report)
-    }
 }
 
 /// The code of a job that failed because its report is not in its bucket.
 pub const REPORT_NOT_STORED: &str = "ReportNotStored";
 
-/// A text without the code at its beginning.
-fn bare<'a>(text: &'a str, code: &str) -> &'a str {
-    text.strip_prefix(code).map_or(text, |rest| rest.trim_start_matches([':', ' ']))
+/// Returns when the requests beside a job are due to be looked at, or somebody wants that.
+async fn due(look: &mut Interval, handle: &JobHandle) {
+    tokio::select! {
+        _ = look.tick() => {}
+        () = handle.nudged() => {}
+    }
+}
+
+/// A job that is open.
+struct Opened {
+    live: LiveState,
+    replayed: Replayed,
+    rows: Option<TaskRows>,
+    past: Option<Past>,
+}
+
+/// Opens a job whose tasks may start at once.
+fn open_to_run(disk: &dyn Disk, id: JobId, now: UnixMillis) -> Result<Opened, JobError> {
+    let state = peek(disk, id)?.state;
+    let is_copied = state.total.is_some() && !state.status.is_final();
+    let rows = if is_copied { Some(TaskRows::open(disk, ROWS)?) } else { None };
+    let (live, mut replayed, past) = open_with_past(disk, id, rows.as_ref().map_or(0, TaskRows::len), now)?;
+    // Second results of a row, and results of rows that there are not, do not count.
+    (replayed.succeeded, replayed.failed) = past.results();
+    let past = rows.is_some().then_some(past);
+    Ok(Opened { live, replayed, rows, past })
+}
+
+/// Opens one of several jobs. The slot that it had when its process ended may be another one's now.
+fn open_to_wait(disk: &dyn Disk, id: JobId, now: UnixMillis) -> Result<Opened, JobError> {
+    let (mut live, replayed) = LiveState::open(disk, id, now, &mut |_| Ok(()))?;
+    if live.state().status == Status::Active {
+        live.apply(&Event::Preempted, now)?;
+        live.apply(&Event::TasksAtRest, now)?;
+    }
+    Ok(Opened { live, replayed, rows: None, past: None })
 }
 
 fn tell_of_damage(job: JobId, replayed: &Replayed) {

@@ -11,6 +11,7 @@ use crate::config::admin::is_loopback;
 use crate::dev_s3::{CONNECTIONS_MAX, DevS3, KeyPair};
 use crate::jobs::job::folder::JobsFolder;
 use crate::jobs::named_functions::NamedFunctions;
+use crate::metrics::Metrics;
 use crate::node::error::NodeError;
 use crate::node::listeners::fit_connections;
 use crate::runtime::handles::Wanted;
@@ -98,6 +99,7 @@ pub async fn run(
         tools: Arc::new(ServedTools::of_serve(functions, endpoint).await),
         clock: Arc::new(SystemClock::new()),
         random: Arc::clone(&random) as _,
+        metrics: Metrics::new(),
     });
     let jobs = jobs.await.map_err(|error| NodeError::Other(with_causes(&error)))?;
     let api = Arc::new(JobsApi::new(random));

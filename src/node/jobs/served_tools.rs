@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::server::MakeTools;
-use super::tools::{JobTools, ToolsError, handler, store_at};
+use super::tools::{JobTools, MakeTools, ToolsError, handler, store_at};
 use crate::boxed_future::BoxFuture;
 use crate::jobs::handlers::command::{CommandError, CommandHandler};
 use crate::jobs::job::id::JobId;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::one_job::{JobProgress, REPORT_NOT_STORED};
+use super::job_progress::JobProgress;
+use super::one_job::REPORT_NOT_STORED;
 use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::replay::read;
 use crate::jobs::job::folder::{JobsFolder, Listed, SeenJob};

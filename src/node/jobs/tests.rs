@@ -137,7 +137,7 @@ impl Stand {
             InProcess { answers: Box::new(answers), asked: Arc::clone(&self.asked), takes: self.takes };
         let tools = JobTools { store: Arc::new(self.store.clone()), handler: Arc::new(handler), role: None };
         let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
-        let around = Around { clock, random, stop: self.stop.clone() };
+        let around = Around { clock, random, stop: self.stop.clone(), turns: None };
         OneJob::open(held, is_new, tools, around).await.unwrap()
     }
 

@@ -1,10 +1,12 @@
 //! What a job works with: its store, and the handler that invokes its function.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::boxed_future::BoxFuture;
 use crate::jobs::handlers::Handler;
 use crate::jobs::handlers::command::{CommandError, CommandHandler, to_log};
 use crate::jobs::handlers::web::WebHandler;
@@ -29,6 +31,45 @@ pub struct JobTools {
     pub handler: Arc<dyn Handler>,
     /// The role with which manifest and report are reached; `None`: as the store is by itself.
     pub role: Option<RoleArn>,
+}
+
+/// Makes what jobs work with, as the process was started: it knows `--function`.
+pub trait MakeTools: Send + Sync + fmt::Debug {
+    /// What invokes the function of a job: [`Operation::Command`] or [`Operation::Web`] where `--function`
+    /// names one, else the function itself. It decides how many invocations are in flight at once unless
+    /// somebody says so, and is not kept: a later start may have others.
+    /// Errors: the job may not use it, and what to do (`BadRequestException`).
+    fn check(&self, spec: &JobSpec) -> Result<Operation, String>;
+
+    /// The tools of a job. They are made when it reads its manifest, when it gets a slot and when its report
+    /// is due, and dropped while it waits: programs of waiting jobs do not run.
+    /// Errors: [`ToolsError`]. It is tried again later, and the job shows why.
+    fn tools<'a>(&'a self, spec: &'a JobSpec, job: JobId) -> BoxFuture<'a, Result<JobTools, ToolsError>>;
+}
+
+/// Where a job has its tools from.
+#[derive(Clone, Debug)]
+pub enum ToolsFrom {
+    /// They were made before it.
+    Given(JobTools),
+    /// They are made when they are needed.
+    Made(Arc<dyn MakeTools>),
+}
+
+impl ToolsFrom {
+    /// The tools of a job. Errors: [`ToolsError`].
+    pub async fn tools(&self, spec: &JobSpec, job: JobId) -> Result<JobTools, ToolsError> {
+        match self {
+            Self::Given(tools) => Ok(tools.clone()),
+            Self::Made(maker) => maker.tools(spec, job).await,
+        }
+    }
+}
+
+impl From<JobTools> for ToolsFrom {
+    fn from(tools: JobTools) -> Self {
+        Self::Given(tools)
+    }
 }
 
 /// Why a job has nothing to work with. All of it is wrong usage.

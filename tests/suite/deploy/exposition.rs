@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use forebay::metrics::{
-    AccountLabel, DestinationLabel, ImportLabel, InvocationLabel, KindLabel, Metrics, PassLabel, ReasonLabel,
-    RowsLabel, SourceLabel, StatusLabel, StreamAccountLabel,
+    AccountLabel, DestinationLabel, ImportLabel, InvocationLabel, JobsLabel, KindLabel, Metrics, PassLabel,
+    ReasonLabel, RowsLabel, SourceLabel, StatusLabel, StreamAccountLabel, TasksLabel,
 };
 
 use super::repository;
@@ -71,6 +71,8 @@ fn with_every_label() -> Metrics {
     metrics.import_messages.get_or_create(&pass()).inc();
     metrics.import_oldest_message.get_or_create(&ImportLabel { import: "orders".to_owned() }).set(1.0);
     metrics.import_last_pass.get_or_create(&ImportLabel { import: "orders".to_owned() }).set(1.0);
+    metrics.batch_jobs.get_or_create(&JobsLabel { status: "Active" }).set(1);
+    metrics.batch_tasks.get_or_create(&TasksLabel { outcome: "succeeded" }).inc();
     metrics.upload_failures.get_or_create(&KindLabel { kind: "busy" }).inc();
     metrics.alarm.get_or_create(&KindLabel { kind: "task" }).inc();
     metrics.ledger_calls.get_or_create(&AccountLabel { source: source(), account: "stored" }).inc();

@@ -1,0 +1,72 @@
+//! The last step of a job: its report.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::{Around, OneJob, REPORT_NOT_STORED};
+use crate::disk::Disk;
+use crate::jobs::job::state::JobState;
+use crate::jobs::job::status::{Failure, FailureClass};
+use crate::jobs::job::transition::Event;
+use crate::jobs::joined::ReportRows;
+use crate::jobs::report::write::{Report, remove_staged, write_report};
+use crate::jobs::task_rows::{ROWS, TaskRows};
+use crate::node::jobs::job_error::JobError;
+use crate::node::jobs::reporting::{NotStored, ReportStore};
+use crate::store::Outlook;
+
+impl OneJob {
+    /// Writes the report, and puts it into its bucket. False: the process is being ended before it is there.
+    pub(super) async fn report(&mut self, state: &JobState) -> Result<bool, JobError> {
+        let Some(report) = self.written(state).await? else {
+            self.apply(state.status, Event::ReportWritten).await?;
+            return Ok(true);
+        };
+        let tools = self.tools().await?;
+        let Around { clock, random, stop, .. } = &self.around;
+        let store = ReportStore { store: &*tools.store, clock: &**clock, random: &**random, stop };
+        match store.put(report, tools.role.as_ref(), Arc::clone(&self.held.disk)).await {
+            Ok(()) => {}
+            Err(NotStored::Stopped) => return Ok(false),
+            Err(NotStored::Disk(error)) => return Err(JobError::Staged(error)),
+            Err(error @ NotStored::Store { .. }) => {
+                let NotStored::Store { cause, .. } = &error else { return Ok(false) };
+                let class = match cause.outlook() {
+                    Outlook::Passing => FailureClass::Unreachable,
+                    _ => FailureClass::Access,
+                };
+                let failure = Failure::new(class, REPORT_NOT_STORED, &error.to_string());
+                self.why.get_or_insert(format!("{REPORT_NOT_STORED}: {error}"));
+                self.apply(state.status, Event::ReportFailed(failure)).await?;
+                return Ok(true);
+            }
+        }
+        self.apply(state.status, Event::ReportWritten).await?;
+        // They would be removed with the job in any case.
+        if let Err(error) = remove_staged(&*self.held.disk) {
+            tracing::warn!(job = %self.held.id, %error, "files of the report stay in the job's folder");
+        }
+        Ok(true)
+    }
+
+    /// The files of the report; `None`: none is due.
+    async fn written(&self, state: &JobState) -> Result<Option<Report>, JobError> {
+        let (Some(to), Some(_)) = (self.held.spec.report.clone(), state.total) else { return Ok(None) };
+        let (disk, job) = (Arc::clone(&self.held.disk), self.held.id);
+        let date = state.report_date.unwrap_or(state.since);
+        let written = spawn_blocking(move || {
+            let disk: &dyn Disk = &*disk;
+            let mut rows = ReportRows::of(TaskRows::open(disk, ROWS)?);
+            Ok::<_, JobError>(write_report(disk, job, &to, date, &mut rows)?)
+        });
+        let report = written.await??;
+        if let Some(report) = &report
+            && report.left_out > 0
+        {
+            let first = report.left_out_named.first().map_or("", |(_, why)| why.as_str());
+            tracing::warn!(%job, tasks = report.left_out, first, "tasks are left out of the report: their rows are damaged");
+        }
+        Ok(report)
+    }
+}

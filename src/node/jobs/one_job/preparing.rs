@@ -1,0 +1,158 @@
+//! The first step of a job: its manifest is copied into its folder.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::{LOOK_EVERY, OneJob, due};
+use crate::jobs::job::spec::ManifestPlace;
+use crate::jobs::job::status::{Failure, FailureClass, Status};
+use crate::jobs::job::transition::Event;
+use crate::jobs::manifest::ManifestError;
+use crate::jobs::run::past::Past;
+use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
+use crate::node::jobs::job_error::JobError;
+use crate::node::jobs::prepare::ManifestReader;
+use crate::node::jobs::tools::JobTools;
+use crate::words::{grouped, with_causes};
+
+/// How long the end of a reading that was halted is waited for: it may wait for standard input.
+const HALT_WAIT: Duration = Duration::from_secs(2);
+
+/// Ends the reading of a manifest, also when the job fails meanwhile: the next try must not find two.
+struct Halt(Arc<AtomicBool>);
+
+impl Drop for Halt {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl OneJob {
+    /// Copies the manifest when it is the job's turn.
+    pub(super) async fn prepare_in_turn(&mut self) -> Result<(), JobError> {
+        let Some(turns) = &self.around.turns else { return self.prepare().await };
+        let turn = Arc::clone(&turns.preparing).acquire_owned();
+        tokio::pin!(turn);
+        let _turn = loop {
+            tokio::select! {
+                // It is never closed.
+                turn = &mut turn => break turn,
+                () = self.wait() => {}
+            }
+            self.obey().await?;
+            let waits = matches!(self.state().status, Status::New | Status::Preparing);
+            if !waits || self.around.stop.is_cancelled() {
+                return Ok(());
+            }
+        };
+        self.prepare().await
+    }
+
+    /// Copies the manifest. A copy that is there is whole: an earlier process ended right after it was made.
+    async fn prepare(&mut self) -> Result<(), JobError> {
+        if self.state().status == Status::New {
+            self.apply(Status::New, Event::PreparingStarted).await?;
+        }
+        let disk = Arc::clone(&self.held.disk);
+        match TaskRows::open(&*disk, ROWS) {
+            Ok(rows) => return self.prepared(rows).await,
+            Err(TaskRowsError::Missing(_)) => {}
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::warn!(job = %self.held.id, error, "the manifest is copied once more");
+            }
+        }
+        if self.held.spec.manifest.place == ManifestPlace::StandardInput && !self.is_new {
+            let what = "the manifest was on standard input of a command that ended before it was copied; make the job again";
+            return self
+                .fails_by(Failure::new(FailureClass::Manifest, "ManifestUnreadable", what), what)
+                .await;
+        }
+        let JobTools { store, role, .. } = self.tools().await?;
+        let random = Arc::clone(&self.around.random);
+        let reader =
+            ManifestReader::of(&self.held.spec, role.as_ref(), store as _, Handle::current(), random);
+        let reader = match reader {
+            Ok(reader) => reader,
+            Err(error) => {
+                let text = with_causes(&error);
+                let failure = Failure::new(FailureClass::Manifest, "InvalidManifest", &text);
+                return self.fails_by(failure, &text).await;
+            }
+        };
+        let halt = Halt(Arc::clone(&reader.halt));
+        self.shown.send_modify(|shown| {
+            (shown.status, shown.reading) = (Status::Preparing, reader.progress.clone());
+        });
+        let mut copying = spawn_blocking(move || {
+            let copied = reader.copy(&*disk);
+            (reader, copied)
+        });
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let copied = loop {
+            tokio::select! {
+                copied = &mut copying => break copied?,
+                () = due(&mut look, &self.handle) => self.obey().await?,
+                () = self.around.stop.cancelled() => {}
+            }
+            if self.around.stop.is_cancelled() || self.state().status != Status::Preparing {
+                halt.0.store(true, Ordering::Relaxed);
+                match timeout(HALT_WAIT, &mut copying).await {
+                    Ok(copied) => break copied?,
+                    // The thread finds `halt` when its read ends, and publishes nothing.
+                    Err(_) => return Ok(()),
+                }
+            }
+        };
+        if self.state().status != Status::Preparing {
+            return Ok(());
+        }
+        match copied {
+            (_, Ok(read)) => {
+                let (job, form) = (self.held.id, read.form.as_str());
+                let (tasks, markers) = (read.tasks, read.delete_markers);
+                tracing::info!(%job, form, tasks, markers, "the manifest is copied");
+                if let Some(why) = read.not_compared {
+                    tracing::warn!(%job, why, "the manifest was not compared with its checksum");
+                }
+                self.prepared(TaskRows::open(&*self.held.disk, ROWS)?).await
+            }
+            (_, Err(ManifestError::Taker(_))) if halt.0.load(Ordering::Relaxed) => Ok(()),
+            (reader, Err(error)) => match reader.failure(&error) {
+                Some(failure) => self.fails_by(failure, &with_causes(&error)).await,
+                None => Err(JobError::Copy(error)),
+            },
+        }
+    }
+
+    async fn prepared(&mut self, rows: TaskRows) -> Result<(), JobError> {
+        let total = rows.len();
+        let Some(past) = Past::new(total) else {
+            let what = format!("{} tasks do not fit into the memory of this machine", grouped(total));
+            return self
+                .fails_by(Failure::new(FailureClass::Manifest, "InvalidManifestContent", &what), &what)
+                .await;
+        };
+        let needs_confirmation = self.held.spec.confirmation_required;
+        self.apply(Status::Preparing, Event::Prepared { total, needs_confirmation }).await?;
+        (self.rows, self.past) = (Some(Arc::new(rows)), Some(past));
+        self.shown.send_modify(|shown| shown.tasks.total = total);
+        Ok(())
+    }
+
+    async fn fails_by(&mut self, failure: Failure, why: &str) -> Result<(), JobError> {
+        self.why = Some(format!("{}: {}", failure.code, bare(why, &failure.code)));
+        self.apply(Status::Preparing, Event::ManifestFailed(failure)).await
+    }
+}
+
+/// A text without the code at its beginning.
+fn bare<'a>(text: &'a str, code: &str) -> &'a str {
+    text.strip_prefix(code).map_or(text, |rest| rest.trim_start_matches([':', ' ']))
+}

@@ -1,0 +1,12 @@
+//! What a request is told when something fails here.
+
+use std::error::Error;
+
+use crate::jobs::api::api_error::{ApiError, ApiErrorCode};
+use crate::words::{outside_text, with_causes};
+
+/// Something failed here: `InternalServiceException` with the cause.
+pub(super) fn internal(error: impl Error + 'static) -> ApiError {
+    let text = with_causes(&error);
+    ApiError::new(ApiErrorCode::Internal, outside_text(&text).to_string())
+}
