@@ -126,8 +126,8 @@ async fn what_is_not_offered_is_refused_by_its_name() {
     boto.refused("create_job", account, "BadRequestException", "12 digits").await;
     let large = with(request.clone(), json!({ "Description": "x".repeat(300_000) }));
     boto.refused("create_job", large, "MaxMessageLengthExceeded", "262144 bytes").await;
-    let wrong = with(request, json!({ "Priority": -1 }));
-    boto.refused("create_job", wrong, "BadRequestException", "Priority").await;
+    let wrong = with(request, json!({ "RoleArn": "a-role" }));
+    boto.refused("create_job", wrong, "BadRequestException", "RoleArn").await;
     assert_eq!(boto.well("list_jobs", json!({})).await["Jobs"], json!([]));
 
     // It has no objects.
@@ -150,6 +150,9 @@ async fn only_who_has_the_keys_is_served() {
             boto.refused("create_job", request.clone(), code, "").await;
             boto.refused("list_jobs", json!({}), code, "").await;
         }
+        // It covers neither the query nor the body.
+        let mut older = Boto::signing(url, "forebay", "forebay-secret", "s3");
+        older.refused("list_jobs", json!({}), "AccessDenied", "Signature Version 4").await;
         let cli = Cli { url, keys: ("forebay", "wrong") };
         cli.run(&["list-jobs"]).await.says("SignatureDoesNotMatch");
         assert_eq!(Boto::of(url).well("list_jobs", json!({})).await["Jobs"], json!([]));
@@ -158,9 +161,8 @@ async fn only_who_has_the_keys_is_served() {
     let mut command = stand.batch(&["serve", "--listen", "0.0.0.0:0", "--state", "other"]);
     command.env("FOREBAY_BATCH_ACCESS_KEY_ID", "ours").env("FOREBAY_BATCH_SECRET_ACCESS_KEY", "our-secret");
     let other = Served::spawn(command, &stand).await;
-    let url = other.url.replace("0.0.0.0", "127.0.0.1");
-    Boto::of(&url).refused("list_jobs", json!({}), "InvalidAccessKeyId", "does not know").await;
-    let mut boto = Boto::with(&url, "ours", "our-secret");
+    Boto::of(&other.url).refused("list_jobs", json!({}), "InvalidAccessKeyId", "does not know").await;
+    let mut boto = Boto::with(&other.url, "ours", "our-secret");
     let listed = boto.well("list_jobs", json!({})).await;
     assert_eq!(listed["Jobs"], json!([]));
     assert!(listed["ResponseMetadata"]["RequestId"].is_string(), "{listed:#}");

@@ -151,6 +151,11 @@ async fn a_job_goes_on_after_its_server_is_killed_or_stopped() {
     served.child.kill().await.unwrap();
     let seen = stand.described(&id).await;
     assert_eq!((&seen["status"], &seen["is_held"]), (&"Active".into(), &false.into()), "{seen}");
+    let said = stand.run(&["describe", &id]).await.code(0).out;
+    assert!(
+        said.split_whitespace().collect::<Vec<_>>().join(" ").contains("a `forebay batch serve` or"),
+        "{said}"
+    );
 
     let mut served = Served::start(&stand, &["--function", &function]).await;
     let mut boto = Boto::of(&served.url);

@@ -1,6 +1,6 @@
 """Calls of the jobs API with boto3, through a proxy.
 
-    python3 control.py URL ACCESS_KEY_ID SECRET_ACCESS_KEY
+    python3 control.py URL ACCESS_KEY_ID SECRET_ACCESS_KEY SIGNATURE_VERSION
 
 Each line of standard input is an operation and its parameters, as JSON; each line of standard output is its answer. Without a
 secret the requests are not signed.
@@ -14,9 +14,12 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-url, key, secret = sys.argv[1:]
-signed = {} if secret else {"signature_version": UNSIGNED}
-config = Config(proxies={"http": url}, retries={"total_max_attempts": 1}, **signed)
+url, key, secret, signature = sys.argv[1:]
+config = Config(
+    proxies={"http": url},
+    retries={"total_max_attempts": 1},
+    signature_version=signature if secret else UNSIGNED,
+)
 client = boto3.client(
     "s3control",
     region_name="us-east-1",

@@ -45,8 +45,10 @@ impl Served {
         let Some((url, how)) = url else {
             panic!("{line:?}: {}", std::fs::read_to_string(stand.path("serve.log")).unwrap())
         };
+        // How this machine reaches an address of all networks.
+        let url = url.replace("0.0.0.0", "127.0.0.1");
         assert!(how.contains(&format!("HTTP_PROXY={url} aws s3control list-jobs")), "{line}");
-        Self { child, url: url.to_owned() }
+        Self { child, url }
     }
 }
 
@@ -107,8 +109,13 @@ impl Boto {
 
     /// With these keys; an empty secret signs nothing.
     pub(super) fn with(url: &str, key: &str, secret: &str) -> Self {
+        Self::signing(url, key, secret, "s3v4")
+    }
+
+    /// With another signature: `s3` is the older one.
+    pub(super) fn signing(url: &str, key: &str, secret: &str, signature: &str) -> Self {
         let mut command = Command::new(in_venv("python").unwrap());
-        command.arg(script("control.py")).args([url, key, secret]).kill_on_drop(true);
+        command.arg(script("control.py")).args([url, key, secret, signature]).kill_on_drop(true);
         for name in PROXY_VARIABLES {
             command.env_remove(name);
         }
