@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::batch::serve::named;
 use super::failure::Failure;
 use crate::admin::AccessSettings;
 use crate::check::ports::here;
@@ -13,6 +14,7 @@ use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::{UnitError, within};
 use crate::config::{ByteSize, DevFile, Environment, Period};
 use crate::dev_s3;
+use crate::jobs::named_functions::NamedFunction;
 use crate::live::Mode;
 use crate::node::dev::{self, DevSettings};
 use crate::node::running::Node;
@@ -24,11 +26,13 @@ use crate::runtime::say::say_beside;
 #[command(after_help = "\
 Any write key is accepted, and each is its own source. The S3 server has the bucket `forebay`, the region
 us-east-1, the access key `forebay` and the secret key `forebay-secret`. Port 0 selects any free port; the
-addresses in use are printed.
+addresses in use are printed. Jobs of S3 Batch Operations run there, too (`aws s3control create-job`):
+--function says what they invoke.
 
 Examples:
   forebay dev
   forebay dev --demo --reset
+  forebay dev --function 'copy=cmd:python3 f.py'
   forebay dev --listen 127.0.0.1:8081 --data-dir /tmp/forebay --flush-age 1s")]
 pub struct DevArgs {
     /// Address for calls
@@ -71,6 +75,11 @@ pub struct DevArgs {
     /// Send realistic calls from several sources, as sample data
     #[arg(long)]
     pub demo: bool,
+
+    /// What jobs invoke in place of a Lambda function: its name or ARN, =, and cmd:PROGRAM ARGUMENTS or an http:// or
+    /// https:// address; repeatable
+    #[arg(long = "function", value_name = "NAME=HANDLER", value_parser = NamedFunction::parse)]
+    pub functions: Vec<NamedFunction>,
 }
 
 /// A size within the bounds of `flush.max_bytes`. They also apply to dev mode, because an object is always
@@ -97,6 +106,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         file: file(args, &environment)?,
         environment,
         demo: args.demo,
+        functions: named(&args.functions)?,
     };
     let say = |node: &Node, s3: &str| {
         let (public, console) = (node.public, &node.console);

@@ -67,6 +67,14 @@ impl Environment {
             .map_err(|what| ConfigProblem::new(SettingPlace::Nowhere, variable, what))
     }
 
+    /// The value of a variable of Forebay; `None` if it is not set, or empty. Errors: it is not UTF-8.
+    pub fn text(&self, variable: &str) -> Result<Option<&str>, String> {
+        if self.unreadable.iter().any(|name| name == variable) {
+            return Err(format!("{variable} is not UTF-8: set another value"));
+        }
+        Ok(self.variables.get(variable).map(String::as_str).filter(|value| !value.is_empty()))
+    }
+
     /// A destination from the TOML that was kept of it, although the file no longer has it. Its secrets are
     /// resolved now. Errors: what is wrong, in one line.
     pub fn destination(&self, typed: &str) -> Result<DestinationSettings, String> {

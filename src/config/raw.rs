@@ -75,8 +75,15 @@ const LISTS: [(&str, &str, &[&str]); 3] = [
 /// The prefix of Forebay's environment variables.
 pub const VARIABLE_PREFIX: &str = "FOREBAY_";
 /// Variables that the command line reads.
-pub const COMMAND_LINE_VARIABLES: [&str; 5] =
-    ["FOREBAY_CONFIG", "FOREBAY_LOG", "FOREBAY_ADMIN_URL", "FOREBAY_WRITE_KEY", "FOREBAY_STATE"];
+pub const COMMAND_LINE_VARIABLES: [&str; 7] = [
+    "FOREBAY_CONFIG",
+    "FOREBAY_LOG",
+    "FOREBAY_ADMIN_URL",
+    "FOREBAY_WRITE_KEY",
+    "FOREBAY_STATE",
+    "FOREBAY_BATCH_ACCESS_KEY_ID",
+    "FOREBAY_BATCH_SECRET_ACCESS_KEY",
+];
 
 /// A value as typed.
 pub(super) enum Typed {

@@ -124,7 +124,7 @@ pub(super) async fn copy(
 
 /// The error for an incomplete body or one that does not match its signature. The error types of the S3 layer
 /// are private, so only its texts distinguish them.
-fn broken_body(err: Box<dyn std::error::Error + Send + Sync>) -> S3Error {
+pub(super) fn broken_body(err: Box<dyn std::error::Error + Send + Sync>) -> S3Error {
     let text = err.to_string();
     if text.contains("Sha256Mismatch") {
         let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());

@@ -31,6 +31,24 @@ pub struct DevS3Settings {
     pub connections: usize,
 }
 
+/// The key pair of the one user.
+#[derive(Clone)]
+pub struct KeyPair {
+    /// The access key id.
+    pub id: String,
+    /// The secret access key.
+    pub secret: String,
+}
+
+debug_fields!(KeyPair { id });
+
+impl KeyPair {
+    /// That of the dev server, which everybody knows.
+    pub fn of_dev() -> Self {
+        Self { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() }
+    }
+}
+
 /// Why the S3 server of dev mode cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DevS3Error {

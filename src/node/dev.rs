@@ -10,6 +10,9 @@ use super::dev_sources::DevSources;
 use super::engine::Engine;
 use super::equipment::NodeEquipment;
 use super::error::NodeError;
+use super::jobs::jobs_api::JobsApi;
+use super::jobs::served_tools::ServedTools;
+use super::jobs::server::{JobsServer, ServerSettings};
 use super::listeners::{Addresses, Bound, fit_connections};
 use super::outside::Outside;
 use super::recovery::Recovery;
@@ -28,6 +31,8 @@ use crate::config::{ByteSize, DevFile, Environment, ImportSettings, Period};
 use crate::delivery::DeliverySettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::ingest::IngestSettings;
+use crate::jobs::job::folder::JobsFolder;
+use crate::jobs::named_functions::NamedFunctions;
 use crate::live::Mode;
 use crate::object::{BucketString, Encryption, S3Location};
 use crate::runtime::handles::{Fitted, Wanted};
@@ -35,9 +40,15 @@ use crate::runtime::{Background, Shutdown};
 use crate::spool::SpoolOptions;
 use crate::store::PutMode;
 use crate::store::s3::{S3Settings, S3Store};
+use crate::words::with_causes;
 
 /// The end of dev mode: without a drain delay, and with everything delivered.
 const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grace: Duration::from_secs(25) };
+
+/// Jobs whose tasks run at once.
+const ACTIVE_JOBS: usize = 1;
+/// How long the invocations of jobs may take to end. Those that are abandoned are repeated at the next start.
+const JOBS_GRACE: Duration = Duration::from_secs(10);
 
 /// The settings of dev mode.
 #[derive(Clone, Debug)]
@@ -68,6 +79,8 @@ pub struct DevSettings {
     pub environment: Environment,
     /// Whether sample calls are sent.
     pub demo: bool,
+    /// What jobs invoke in place of functions of AWS Lambda.
+    pub functions: NamedFunctions,
 }
 
 /// Runs dev mode until a signal ends it. `started` is called once, when the node accepts calls, with the URL
@@ -108,8 +121,10 @@ pub async fn run(
         random: Arc::clone(&outside.random),
         connections: fitted.dev_s3,
     };
-    let s3 = DevS3::start(listener, settings).await?;
+    let api = Arc::new(JobsApi::new(Arc::clone(&outside.random)));
+    let s3 = DevS3::start_with(listener, settings, Some(Arc::clone(&api) as _)).await?;
     let node = start(&dev, &outside, &s3, (bound, &addresses), fitted, background).await?;
+    api.serve(jobs(&dev, &outside, &s3).await?).await;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
     started(&node, &s3.url());
     let demo = dev.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
@@ -125,10 +140,37 @@ pub async fn run(
         Some(demo) => demo.await,
         None => Ok(()),
     };
+    // The functions may send calls to the node and use its S3.
+    tokio::select! {
+        () = api.stop() => {}
+        () = tokio::time::sleep(JOBS_GRACE) => {
+            tracing::warn!("invocations of jobs did not end in time; they are repeated at the next start");
+        }
+        () = shutdown.immediate.cancelled() => {}
+    }
     let ended = node.end(ENDING, &shutdown).await;
     s3.stop().await?;
     demo_ended?;
     ended
+}
+
+/// The server of jobs, whose store is the S3 of dev mode.
+async fn jobs(dev: &DevSettings, outside: &Outside, s3: &DevS3Running) -> Result<JobsServer, NodeError> {
+    let store = Arc::new(S3Store::new(dev_store_settings(s3.url())).await);
+    let settings = ServerSettings {
+        folder: JobsFolder::open(&dev.data_dir).map_err(jobs_unusable)?,
+        active_jobs: ACTIVE_JOBS,
+        region: dev_s3::REGION.to_owned(),
+        tools: Arc::new(ServedTools::of_dev(dev.functions.clone(), store)),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        metrics: outside.metrics.clone(),
+    };
+    JobsServer::start(settings).await.map_err(jobs_unusable)
+}
+
+fn jobs_unusable(error: impl std::error::Error + 'static) -> NodeError {
+    NodeError::Other(with_causes(&error))
 }
 
 /// Applies changes of the destinations and imports in the file of `--config`, as long as the node runs.

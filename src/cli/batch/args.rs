@@ -1,6 +1,6 @@
 //! The options of `forebay batch`.
 
-use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -13,8 +13,9 @@ use crate::config::units::{UnitError, within};
 use crate::config::{Endpoint, Period};
 use crate::jobs::invocation::Schema;
 use crate::jobs::job::id::JobId;
-use crate::jobs::job::spec_checks::{ATTEMPTS_MAX, CONCURRENCY_MAX};
+use crate::jobs::job::spec_checks::{ATTEMPTS_MAX, CONCURRENCY_MAX, check_region};
 use crate::jobs::job::state::Priority;
+use crate::jobs::named_functions::NamedFunction;
 use crate::object::RoleArn;
 use crate::time::UnixMillis;
 
@@ -58,13 +59,9 @@ Example:
     Priority(PriorityArgs),
     /// Make a manifest by listing a bucket
     Manifest(ManifestArgs),
-    /// Not there yet: the API of S3 Batch Operations
-    #[command(hide = true, after_help = "Example:\n  forebay batch serve")]
-    Serve {
-        /// Whatever is typed.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-        rest: Vec<OsString>,
-    },
+    /// Serve the API of S3 Batch Operations, for `aws s3control` and SDKs
+    #[cfg(feature = "dev")]
+    Serve(Box<ServeJobsArgs>),
 }
 
 /// Where jobs are kept, and how a result is shown.
@@ -281,6 +278,52 @@ pub struct ManifestArgs {
     /// With --to: print the result as JSON
     #[arg(long, requires = "to")]
     pub json: bool,
+}
+
+/// `forebay batch serve`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Clients sign with the keys in FOREBAY_BATCH_ACCESS_KEY_ID and FOREBAY_BATCH_SECRET_ACCESS_KEY. Without them the keys are
+`forebay` and `forebay-secret`, and only clients on this machine are served. Clients reach the address as their proxy
+(HTTP_PROXY), since they put the account id before the host. Jobs go on at the next start, also after kill -9.
+
+Exit codes: 0 ended by a signal, 1 failure, 2 wrong usage.
+
+Examples:
+  forebay batch serve --listen 127.0.0.1:9100
+  forebay batch serve --listen 127.0.0.1:9100 --function 'copy=cmd:python3 f.py' --endpoint-url http://127.0.0.1:9000")]
+pub struct ServeJobsArgs {
+    /// Address of the API; port 0 selects any free port
+    #[arg(long, value_name = "ADDR")]
+    pub listen: SocketAddr,
+
+    /// Folder of jobs and imports; by default forebay in $XDG_STATE_HOME or ~/.local/state
+    #[arg(long, value_name = "DIR", env = "FOREBAY_STATE")]
+    pub state: Option<PathBuf>,
+
+    /// Jobs whose tasks run at once; a job with a higher priority pauses another one
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=ACTIVE_JOBS_MAX))]
+    pub active_jobs: u16,
+
+    /// What is invoked in place of a Lambda function: its name or ARN, =, and cmd:PROGRAM ARGUMENTS or an http:// or
+    /// https:// address; repeatable. Other functions are invoked in AWS
+    #[arg(long = "function", value_name = "NAME=HANDLER", value_parser = NamedFunction::parse)]
+    pub functions: Vec<NamedFunction>,
+
+    /// URL of the store and of the functions, if they are not in AWS; the roles of jobs are then not assumed
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", value_parser = Endpoint::parse)]
+    pub endpoint_url: Option<Endpoint>,
+
+    /// Region of the ARNs of jobs
+    #[arg(long, value_name = "REGION", env = "AWS_REGION", default_value = "us-east-1", value_parser = region)]
+    pub region: String,
+}
+
+/// The most jobs whose tasks run at once: each has connections or programs of its own.
+const ACTIVE_JOBS_MAX: i64 = 100;
+
+fn region(text: &str) -> Result<String, String> {
+    check_region(text).map(|()| text.to_owned())
 }
 
 fn priority(text: &str) -> Result<Priority, String> {

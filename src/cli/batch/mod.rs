@@ -3,6 +3,8 @@
 pub mod args;
 mod folder;
 mod run;
+#[cfg(feature = "dev")]
+pub mod serve;
 mod watch;
 
 use std::io::Write;
@@ -16,7 +18,7 @@ use crate::jobs::job::wish::Wish;
 use crate::node::jobs::asking::{Asked, ask};
 use crate::node::jobs::listing::{Listing, ListingError, PUT_BYTES_MAX, put_manifest};
 use crate::node::jobs::new_job::manifest_place;
-use crate::node::jobs::shown::{JobsShown, ReportShown, look};
+use crate::node::jobs::shown::{JobsShown, ReportShown, goes_on, look};
 use crate::node::jobs::tools::store_at;
 use crate::runtime::{SystemClock, SystemRandom};
 use crate::time::Clock as _;
@@ -48,9 +50,8 @@ pub async fn run(command: &BatchCommand, out: &mut dyn Write) -> Result<(), Fail
             }
         }
         BatchCommand::Manifest(args) => manifest(args, out).await,
-        BatchCommand::Serve { .. } => {
-            Err(Failure::usage("`forebay batch serve` is not there yet: run jobs by `forebay batch run`"))
-        }
+        #[cfg(feature = "dev")]
+        BatchCommand::Serve(args) => serve::run(args).await,
     }
 }
 
@@ -70,11 +71,12 @@ async fn wish(args: &OfJobArgs, wish: Wish, out: &mut dyn Write) -> Result<(), F
         waits: bool,
         status: Option<String>,
     }
-    let asked = ask(&folder(&args.at)?, args.job, &wish, &SystemClock::new(), &SystemRandom).await?;
+    let folder = folder(&args.at)?;
+    let asked = ask(&folder, args.job, &wish, &SystemClock::new(), &SystemRandom).await?;
     let (job, status) =
         (args.job.to_string(), if let Asked::Done(status) = &asked { Some(status.clone()) } else { None });
     let shown = WishShown { job: job.clone(), waits: status.is_none(), status };
-    let goes_on = format!("`forebay batch run --job {job}` goes on with it");
+    let goes_on = goes_on(&folder.look(args.job)?.spec, args.job);
     let text = match asked {
         Asked::Done(status) => format!("job {job} is {status}\n"),
         Asked::Waits => format!("no process holds job {job}: the request waits, and {goes_on}\n"),

@@ -28,7 +28,7 @@ use crate::runtime::{Shutdown, StageWords, SystemClock, SystemRandom};
 use crate::time::Clock as _;
 use crate::words::{grouped, shell_word};
 
-const STAGE_WORDS: StageWords =
+pub(super) const STAGE_WORDS: StageWords =
     StageWords { orderly: "waiting for the invocations in flight", immediate: "stopping at once" };
 
 /// Runs a job to its end. The first signal lets its invocations in flight end. A second one abandons them,

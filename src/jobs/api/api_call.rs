@@ -1,10 +1,10 @@
 //! Which call a request is, by its method, path and query.
 
-use http::Method;
+use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
-use super::PATH_PREFIX;
 use super::api_error::{ApiError, ApiErrorCode};
+use super::{ACCOUNT_HEADER, PATH_PREFIX};
 use crate::words::outside_text;
 
 /// The most jobs on a page of a list.
@@ -69,6 +69,9 @@ pub fn is_of_api(path: &str) -> bool {
 impl ApiCall {
     /// The call of a request. Errors: no such call, a call that is not offered, or a wrong value, named.
     pub fn of(method: &Method, path: &str, query: Option<&str>) -> Result<Self, ApiError> {
+        if !is_of_api(path) {
+            return Err(not_offered(method, path));
+        }
         let query = Query::read(query.unwrap_or_default());
         let rest = path.strip_prefix(PATH_PREFIX).unwrap_or_default();
         let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
@@ -87,13 +90,28 @@ impl ApiCall {
             (&Method::PUT | &Method::DELETE, [_, "tagging"]) => Err(ApiError::bad(
                 "put-job-tagging and delete-job-tagging are not offered here: give the tags to create-job",
             )),
-            _ => Err(ApiError::new(
-                ApiErrorCode::MethodNotAllowed,
-                "no such call; there are create-job, describe-job, list-jobs, update-job-status, update-job-priority \
-                 and get-job-tagging",
-            )),
+            _ => Err(not_offered(method, path)),
         }
     }
+}
+
+fn not_offered(method: &Method, path: &str) -> ApiError {
+    let (method, path) = (outside_text(method.as_str()), outside_text(path));
+    let what = format!(
+        "{method} {path} is not offered here; of S3 Control there are create-job, describe-job, list-jobs, \
+         update-job-status, update-job-priority and get-job-tagging"
+    );
+    ApiError::new(ApiErrorCode::MethodNotAllowed, what)
+}
+
+/// The account of a request. Errors: it has none, or not 12 digits.
+pub fn account(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let typed = headers.get(ACCOUNT_HEADER).and_then(|account| account.to_str().ok());
+    let is_account =
+        |account: &&str| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    typed.filter(is_account).ok_or_else(|| {
+        ApiError::bad("x-amz-account-id must have 12 digits; any will do, such as 111122223333")
+    })
 }
 
 /// The parameters of a request's query.
@@ -220,6 +238,22 @@ mod tests {
     }
 
     #[test]
+    fn an_account_has_12_digits() {
+        let of = |typed: &'static str| {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static(ACCOUNT_HEADER),
+                http::HeaderValue::from_static(typed),
+            )]);
+            account(&headers).map(str::to_owned)
+        };
+        assert_eq!(of("012345678901").as_deref(), Ok("012345678901"));
+        for wrong in ["", "12345678901", "1234567890123", "12345678901a"] {
+            assert!(of(wrong).unwrap_err().message.contains("12 digits"), "{wrong}");
+        }
+        assert!(account(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
     fn wrong_requests_name_the_value() {
         for (method, target, code, words) in [
             ("POST", "/v20180820/jobs/abcdef/status", 400, "requestedJobStatus is missing"),
@@ -233,8 +267,12 @@ mod tests {
             ("GET", "/v20180820/jobs/%FF%FF%FF%FF%FF", 404, "No such job"),
             ("PUT", "/v20180820/jobs/abcdef/tagging", 400, "put-job-tagging"),
             ("DELETE", "/v20180820/jobs/abcdef/tagging", 400, "delete-job-tagging"),
-            ("DELETE", "/v20180820/jobs/abcdef", 405, "no such call"),
-            ("POST", "/v20180820/jobs/abcdef/status/x", 405, "no such call"),
+            ("DELETE", "/v20180820/jobs/abcdef", 405, "DELETE /v20180820/jobs/abcdef is not offered here"),
+            ("POST", "/v20180820/jobs/abcdef/status/x", 405, "is not offered here"),
+            // None of the API, so never a create-job or a list-jobs.
+            ("POST", "/v20180820/accesspoint", 405, "POST /v20180820/accesspoint is not offered here"),
+            ("GET", "/v20180820/configuration/publicAccessBlock", 405, "is not offered here"),
+            ("GET", "/v20180820/jobsx", 405, "is not offered here"),
         ] {
             let error = of(method, target).unwrap_err();
             assert_eq!(error.code.status(), code, "{target}: {error}");

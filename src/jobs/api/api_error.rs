@@ -22,6 +22,8 @@ closed_list! {
         TooManyRequests = "TooManyRequestsException",
         /// Something failed here.
         Internal = "InternalServiceException",
+        /// The server is starting or stopping. Clients try again.
+        Unavailable = "ServiceUnavailable",
         /// The path has no such call.
         MethodNotAllowed = "MethodNotAllowed",
     }
@@ -37,6 +39,7 @@ impl ApiErrorCode {
             Self::JobStatus => 409,
             Self::TooManyRequests => 429,
             Self::Internal => 500,
+            Self::Unavailable => 503,
         }
     }
 }

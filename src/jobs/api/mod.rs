@@ -12,6 +12,10 @@ mod xml_writer;
 
 /// The namespace of requests and answers.
 pub const NAMESPACE: &str = "http://awss3control.amazonaws.com/doc/2018-08-20/";
+/// What paths of S3 Control begin with.
+pub const CONTROL_PREFIX: &str = "/v20180820/";
+/// The header that has the account of a request.
+pub const ACCOUNT_HEADER: &str = "x-amz-account-id";
 /// What paths of the API begin with.
 pub const PATH_PREFIX: &str = "/v20180820/jobs";
 /// The longest body of a request, in bytes: a create-job request with each part at its limit has less.

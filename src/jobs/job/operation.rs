@@ -50,7 +50,7 @@ impl Operation {
             |text: &str, max: usize| !text.trim().is_empty() && text.chars().count() <= max && plain(text);
         let (sound, expected) = match self {
             Self::Function(arn) => (
-                is_function(arn),
+                function_name(arn).is_some(),
                 "expected the ARN or the name of a Lambda function, such as \
                  arn:aws:lambda:us-east-1:111122223333:function:name"
                     .to_owned(),
@@ -94,9 +94,9 @@ fn is_address(url: &str) -> bool {
     })
 }
 
-/// Whether a text has the form of `FunctionArnString`:
-/// `[arn:PARTITION:lambda:][REGION:][ACCOUNT:][function:]NAME[:QUALIFIER]`.
-fn is_function(text: &str) -> bool {
+/// The name of a function in a text of the form `FunctionArnString`:
+/// `[arn:PARTITION:lambda:][REGION:][ACCOUNT:][function:]NAME[:QUALIFIER]`. `None`: it has another form.
+pub fn function_name(text: &str) -> Option<&str> {
     let word = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
@@ -104,7 +104,7 @@ fn is_function(text: &str) -> bool {
     if let ["arn", partition, "lambda", ..] = parts.as_slice() {
         let letters = partition.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-');
         if !(partition.is_empty() || partition.starts_with("aws") && letters) {
-            return false;
+            return None;
         }
         parts.drain(..3);
     }
@@ -117,12 +117,12 @@ fn is_function(text: &str) -> bool {
     skip(&is_region);
     skip(&|part| part.len() == 12 && part.bytes().all(|b| b.is_ascii_digit()));
     skip(&|part| part == "function");
-    let sound = match parts.as_slice() {
-        [name] => word(name),
-        [name, qualifier] => word(name) && (*qualifier == "$LATEST" || word(qualifier)),
-        _ => false,
+    let name = match parts.as_slice() {
+        [name] => *name,
+        [name, qualifier] if *qualifier == "$LATEST" || word(qualifier) => *name,
+        _ => return None,
     };
-    sound && text.len() <= FUNCTION_MAX
+    (word(name) && text.len() <= FUNCTION_MAX).then_some(name)
 }
 
 fn is_region(part: &str) -> bool {

@@ -114,6 +114,15 @@ impl Checks {
     }
 }
 
+/// Checks the form of a region's name. Errors: the expected form.
+pub fn check_region(region: &str) -> Result<(), String> {
+    let plain = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    match region.is_empty() || region.len() > REGION_MAX || !plain {
+        true => Err(format!("expected a region such as us-east-1, not \"{}\"", outside_text(region))),
+        false => Ok(()),
+    }
+}
+
 impl JobSpec {
     /// Checks all values. Errors: all that are wrong, each with its field and the form expected.
     pub fn check(&self) -> Result<(), SpecError> {
@@ -131,14 +140,10 @@ impl JobSpec {
             checks.text("ClientRequestToken", token, TOKEN_MAX, false);
         }
         checks.pairs("Tags", &self.tags, (TAGS_MAX, TAG_NAME_MAX, TAG_VALUE_MAX));
-        if let MadeBy::Api { region, .. } = &self.made_by {
-            let plain = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-            if region.is_empty() || region.len() > REGION_MAX || !plain {
-                checks.problem(
-                    "region",
-                    format!("expected a region such as us-east-1, not \"{}\"", outside_text(region)),
-                );
-            }
+        if let MadeBy::Api { region, .. } = &self.made_by
+            && let Err(expected) = check_region(region)
+        {
+            checks.problem("region", expected);
         }
         if checks.0.is_empty() { Ok(()) } else { Err(SpecError(checks.0)) }
     }

@@ -9,12 +9,18 @@ pub mod asking;
 pub mod job_error;
 pub mod job_handle;
 pub mod job_progress;
+#[cfg(feature = "dev")]
+pub mod jobs_api;
 pub mod listing;
 pub mod new_job;
 pub mod one_job;
 pub mod outcome;
 mod prepare;
 mod reporting;
+#[cfg(feature = "dev")]
+pub mod serve;
+#[cfg(feature = "dev")]
+pub mod served_tools;
 pub mod server;
 pub mod shown;
 pub mod tools;

@@ -11,7 +11,7 @@ use crate::jobs::attempts::replay::read;
 use crate::jobs::job::folder::{JobsFolder, Listed, SeenJob};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::operation::Operation;
-use crate::jobs::job::spec::{JobSpec, ManifestPlace};
+use crate::jobs::job::spec::{JobSpec, MadeBy, ManifestPlace};
 use crate::jobs::job::status::{PausedBy, SUSPENDED_CAUSE, Status};
 use crate::jobs::report::write::manifest_key;
 use crate::runtime::progress::Progress;
@@ -64,6 +64,9 @@ pub struct JobShown {
     pub is_held: bool,
     /// That process, where its id is known.
     pub process: Option<u32>,
+    /// What goes on with it while no process holds it.
+    #[serde(skip)]
+    goes_on: String,
 }
 
 /// Why a job failed.
@@ -89,6 +92,16 @@ pub fn handler_text(operation: &Operation) -> String {
         _ => text,
     };
     outside_text(&shown).to_string()
+}
+
+/// What goes on with a job that no process holds.
+pub fn goes_on(spec: &JobSpec, job: JobId) -> String {
+    match spec.made_by {
+        MadeBy::Run => format!("`forebay batch run --job {job}` goes on with it"),
+        MadeBy::Api { .. } => {
+            "a `forebay batch serve` or `forebay dev` with this folder goes on with it".to_owned()
+        }
+    }
 }
 
 fn manifest_text(place: &ManifestPlace) -> String {
@@ -139,6 +152,7 @@ impl JobShown {
                 .collect(),
             is_held: holder.is_some(),
             process: holder.flatten(),
+            goes_on: goes_on(spec, *id),
         }
     }
 
@@ -167,9 +181,7 @@ impl JobShown {
             (true, Some(id)) => format!(" (held by process {id})"),
             (true, None) => " (held by a process)".to_owned(),
             (false, _) if self.ended_at.is_some() => String::new(),
-            (false, _) => {
-                format!(" (no process holds it: `forebay batch run --job {}` goes on with it)", self.job)
-            }
+            (false, _) => format!(" (no process holds it: {})", self.goes_on),
         };
         let waits = match (self.suspended_cause, self.paused_by_person) {
             (Some(cause), _) => format!(", {cause}: `forebay batch confirm {}`", self.job),
@@ -416,7 +428,7 @@ pub fn waits_for(seen: &SeenJob) -> Option<String> {
     let job = seen.id;
     match seen.now.state.status {
         _ if seen.holder.is_none() => {
-            Some(format!("no process holds job {job}: `forebay batch run --job {job}` goes on with it"))
+            Some(format!("no process holds job {job}: {}", goes_on(&seen.spec, job)))
         }
         Status::Suspended => Some(format!("job {job} waits to be confirmed: `forebay batch confirm {job}`")),
         Status::Paused(PausedBy::Person) => {

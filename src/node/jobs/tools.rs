@@ -81,6 +81,9 @@ pub enum ToolsError {
     /// The addresses cannot be reached by HTTPS.
     #[error("read the certificates that this system trusts")]
     Certificates(#[source] io::Error),
+    /// The server that runs the job may not invoke its function.
+    #[error("{0}")]
+    NotNamed(String),
     /// It is not there yet.
     #[error("--handler {0} is not there yet; import the files by `forebay import csv` or an [[import]]")]
     NotYet(String),
@@ -128,7 +131,12 @@ fn with_external_id(role: &RoleArn) -> Result<Role, String> {
     Ok(Role { arn: role.clone(), external_id: ExternalId::parse(SESSION)? })
 }
 
-fn handler(spec: &JobSpec, job: JobId, store: &Arc<S3Store>) -> Result<Arc<dyn Handler>, ToolsError> {
+/// What invokes the function of a job.
+pub(super) fn handler(
+    spec: &JobSpec,
+    job: JobId,
+    store: &Arc<S3Store>,
+) -> Result<Arc<dyn Handler>, ToolsError> {
     let timeout = Duration::from_millis(spec.task_timeout_ms);
     Ok(match &spec.operation {
         Operation::Command(line) => {

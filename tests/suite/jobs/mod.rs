@@ -1,6 +1,9 @@
 //! `forebay batch`: whole jobs by the real program, with handlers in Python.
 
+mod api_calls;
+mod api_lives;
 mod asked;
+mod control;
 mod functions;
 mod kills;
 mod life;

@@ -60,11 +60,23 @@ async fn wrong_usage_makes_no_job() {
         stand.run(&[&m[..], words].concat()).await.code(2).says(says);
     }
     stand.run(&["run", "--handler", "cmd:cat"]).await.code(2).says("--manifest");
-    stand
-        .run(&["serve", "--listen", "127.0.0.1:0"])
-        .await
-        .code(2)
-        .says("`forebay batch serve` is not there yet");
+    for (words, says) in [
+        (
+            &["--listen", "0.0.0.0:0"][..],
+            "set FOREBAY_BATCH_ACCESS_KEY_ID and FOREBAY_BATCH_SECRET_ACCESS_KEY",
+        ),
+        (&[], "--listen"),
+        (&["--listen", "127.0.0.1:0", "--function", "copy"], "expected NAME=cmd:PROGRAM"),
+        (&["--listen", "127.0.0.1:0", "--function", "a=cmd:x", "--function", "a=cmd:y"], "a is given twice"),
+        (
+            &["--listen", "127.0.0.1:0", "--function", "a=cmd:/no/such/program"],
+            "cannot start /no/such/program",
+        ),
+        (&["--listen", "127.0.0.1:0", "--active-jobs", "0"], "0 is not in 1..=100"),
+        (&["--listen", "127.0.0.1:0", "--region", "x y"], "expected a region"),
+    ] {
+        stand.run(&[&["serve"], words].concat()).await.code(2).says(says);
+    }
     let none = "f3cc4f60-61f6-4a2b-8a21-d07600c373ce";
     stand.run(&["describe", none]).await.code(1).says("there is no job f3cc4f60");
     stand.run(&["run", "--job", none]).await.code(1).says("there is no job f3cc4f60");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::support::forebay::{Flush, Forebay, command};
+use crate::support::forebay::{Flush, Forebay, Starting, command};
 use crate::support::tools::stdout_of;
 use crate::support::wait;
 
@@ -26,6 +26,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) struct Stand {
     pub(super) folder: TempDir,
     pub(super) node: Forebay,
+    /// The folder whose jobs the commands see.
+    state: &'static str,
 }
 
 /// The result of one run of a command.
@@ -74,7 +76,25 @@ impl Stand {
     pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = Forebay::dev(&folder.path().join("dev"), Flush::LATE).await;
-        Self { folder, node }
+        Self { folder, node, state: "state" }
+    }
+
+    /// The same with more arguments of `dev`, whose jobs the commands see.
+    pub(super) async fn with_jobs_of_dev(arguments: impl Fn(&Path) -> Vec<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let node = dev(&folder, arguments).await;
+        Self { folder, node, state: "dev" }
+    }
+
+    /// Ends `dev` in order, or as `kill -9` does, and starts it again with these arguments.
+    pub(super) async fn restart_dev(self, in_order: bool, arguments: impl Fn(&Path) -> Vec<String>) -> Self {
+        let Self { folder, node, state } = self;
+        match in_order {
+            true => assert!(node.terminate().await.success()),
+            false => node.kill().await,
+        }
+        let node = dev(&folder, arguments).await;
+        Self { folder, node, state }
     }
 
     /// Writes a file of the test.
@@ -89,17 +109,18 @@ impl Stand {
         self.folder.path().join(name)
     }
 
-    /// Puts an object into the bucket.
-    pub(super) async fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
-        let body = bytes.as_ref().to_vec().into();
-        self.node.bucket().client.put_object().bucket("forebay").key(key).body(body).send().await.unwrap();
+    /// Puts an object into the bucket. Its ETag.
+    pub(super) async fn put(&self, key: &str, bytes: impl AsRef<[u8]>) -> String {
+        let (body, client) = (bytes.as_ref().to_vec().into(), self.node.bucket().client);
+        let put = client.put_object().bucket("forebay").key(key).body(body).send().await.unwrap();
+        put.e_tag.unwrap().trim_matches('"').to_owned()
     }
 
     /// `forebay batch …` with the store of `dev`.
     pub(super) fn batch(&self, words: &[impl AsRef<OsStr>]) -> Command {
         let mut command = command();
         command.arg("batch").args(words).current_dir(self.folder.path()).envs(environment());
-        command.env("FOREBAY_STATE", self.path("state")).env("AWS_ENDPOINT_URL_S3", &self.node.s3);
+        command.env("FOREBAY_STATE", self.path(self.state)).env("AWS_ENDPOINT_URL_S3", &self.node.s3);
         command.env("FOREBAY_LOG", "warn").env("S3", &self.node.s3);
         command
     }
@@ -155,6 +176,12 @@ impl Stand {
         assert_eq!(by_key.len(), count, "a task is there twice");
         by_key
     }
+}
+
+async fn dev(folder: &TempDir, arguments: impl Fn(&Path) -> Vec<String>) -> Forebay {
+    let arguments = arguments(folder.path());
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Starting::dev_with(&folder.path().join("dev"), Flush::LATE, &words).dev_ready().await
 }
 
 /// A script of these tests.

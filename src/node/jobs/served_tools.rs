@@ -1,0 +1,144 @@
+//! What the jobs of a server work with. Which programs and addresses are invoked is said at its start alone, by
+//! `--function`, and never by a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::tools::{JobTools, MakeTools, ToolsError, handler, store_at};
+use crate::boxed_future::BoxFuture;
+use crate::jobs::handlers::command::{CommandError, CommandHandler};
+use crate::jobs::job::id::JobId;
+use crate::jobs::job::operation::{Operation, function_name};
+use crate::jobs::job::spec::{Endpoints, JobSpec};
+use crate::jobs::named_functions::NamedFunctions;
+use crate::store::s3::S3Store;
+use crate::words::outside_text;
+
+/// Makes the tools of the jobs of `batch serve` and `dev`.
+#[derive(Debug)]
+pub struct ServedTools {
+    functions: NamedFunctions,
+    others: Others,
+    store: Arc<S3Store>,
+}
+
+/// Where functions are invoked that `--function` does not name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Others {
+    /// In AWS, with the role of the job.
+    InAws,
+    /// At the service that has this address, without the role: it is a stand-in for AWS.
+    At(String),
+    /// Nowhere: such a job is refused.
+    Nowhere,
+}
+
+impl ServedTools {
+    /// Those of `batch serve`: with AWS, or with the services at `endpoint`.
+    pub async fn of_serve(functions: NamedFunctions, endpoint: Option<String>) -> Self {
+        let store = store_at(endpoint.as_deref()).await;
+        Self { functions, others: endpoint.map_or(Others::InAws, Others::At), store }
+    }
+
+    /// Those of `dev`, whose store is this one.
+    pub fn of_dev(functions: NamedFunctions, store: Arc<S3Store>) -> Self {
+        Self { functions, others: Others::Nowhere, store }
+    }
+}
+
+/// Tries the programs of functions: each is started and ended, so that a wrong one is known before a job needs it.
+/// Errors: the first one that cannot be used.
+pub fn try_programs(functions: &NamedFunctions) -> Result<(), CommandError> {
+    functions.operations().try_for_each(|operation| match operation {
+        Operation::Command(line) => {
+            CommandHandler::start(line, None, 1, Duration::ZERO, Arc::new(|_| {})).map(drop)
+        }
+        _ => Ok(()),
+    })
+}
+
+impl MakeTools for ServedTools {
+    fn check(&self, spec: &JobSpec) -> Result<Operation, String> {
+        operation(&self.functions, &self.others, &spec.operation)
+    }
+
+    fn tools<'a>(&'a self, spec: &'a JobSpec, job: JobId) -> BoxFuture<'a, Result<JobTools, ToolsError>> {
+        Box::pin(async move {
+            let operation = self.check(spec).map_err(ToolsError::NotNamed)?;
+            let role = spec.role.clone().filter(|_| self.others == Others::InAws);
+            let store = match &self.others {
+                Others::At(url) => Some(url.clone()),
+                Others::InAws | Others::Nowhere => None,
+            };
+            let endpoints = Endpoints { store, functions: None };
+            // Programs run in the folder of this process.
+            let used = JobSpec { operation, role: role.clone(), endpoints, folder: None, ..spec.clone() };
+            let handler = handler(&used, job, &self.store)?;
+            Ok(JobTools { store: Arc::clone(&self.store) as _, handler, role })
+        })
+    }
+}
+
+/// What is invoked for the operation of a job.
+fn operation(functions: &NamedFunctions, others: &Others, of_job: &Operation) -> Result<Operation, String> {
+    let Operation::Function(function) = of_job else { return Ok(of_job.clone()) };
+    if let Some(named) = functions.in_place_of(function) {
+        return Ok(named.clone());
+    }
+    match others {
+        Others::Nowhere => {
+            let name = function_name(function).unwrap_or("NAME");
+            Err(format!(
+                "no --function names {}, and `forebay dev` invokes nothing in AWS: start it with \
+                 --function '{name}=cmd:PROGRAM ARGUMENTS' or --function {name}=http://ADDRESS",
+                outside_text(function)
+            ))
+        }
+        Others::InAws | Others::At(_) if cfg!(feature = "lambda") => Ok(of_job.clone()),
+        Others::InAws | Others::At(_) => Err(format!(
+            "no --function names {}, and this program is built without the feature `lambda`",
+            outside_text(function)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::named_functions::NamedFunction;
+
+    const ARN: &str = "arn:aws:lambda:us-east-1:111122223333:function:copy:live";
+
+    #[tokio::test]
+    async fn a_program_that_cannot_be_started_is_known_at_once() {
+        let named = |handler: &str| {
+            NamedFunctions::new([NamedFunction::parse(&format!("copy={handler}")).unwrap()]).unwrap()
+        };
+        try_programs(&named("cmd:cat")).unwrap();
+        try_programs(&named("http://127.0.0.1:1")).unwrap();
+        for (handler, says) in
+            [("cmd:/no/such/program a", "cannot start /no/such/program"), ("cmd:cat 'a", "quote")]
+        {
+            let error = try_programs(&named(handler)).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_goes_first_and_only_aws_has_the_others() {
+        let named = NamedFunctions::new([NamedFunction::parse("copy=cmd:cat").unwrap()]).unwrap();
+        let none = NamedFunctions::default();
+        let function = Operation::Function(ARN.to_owned());
+        let command = Operation::Command("cat".to_owned());
+        for others in [Others::InAws, Others::At("http://127.0.0.1:1".to_owned()), Others::Nowhere] {
+            assert_eq!(operation(&named, &others, &function), Ok(command.clone()), "{others:?}");
+        }
+        let refused = operation(&none, &Others::Nowhere, &function).unwrap_err();
+        for says in [ARN, "--function 'copy=cmd:PROGRAM", "--function copy=http://"] {
+            assert!(refused.contains(says), "{refused}");
+        }
+        if cfg!(feature = "lambda") {
+            assert_eq!(operation(&none, &Others::InAws, &function), Ok(function));
+        }
+    }
+}
