@@ -116,6 +116,8 @@ pub struct JobEnd {
     pub state: JobState,
     /// Why it failed, in full: the state keeps the beginning.
     pub why: Option<String>,
+    /// What the handler left when it was closed.
+    pub left: Option<String>,
 }
 
 /// One job that this process holds.
@@ -184,7 +186,14 @@ impl OneJob {
     /// Runs it until it has ended or is stopped. Not cancel-safe: dropped half-way, it ends the invocations
     /// in flight, as a crash would.
     /// Errors: [`JobError`].
-    pub async fn run(mut self) -> Result<JobEnd, JobError> {
+    pub async fn run(self) -> Result<JobEnd, JobError> {
+        let handler = Arc::clone(&self.tools.handler);
+        let ended = self.work().await;
+        let left = handler.close().await.err();
+        ended.map(|end| JobEnd { left, ..end })
+    }
+
+    async fn work(mut self) -> Result<JobEnd, JobError> {
         let mut told = None;
         loop {
             self.obey().await?;
@@ -226,7 +235,7 @@ impl OneJob {
             let mut live = lock(&self.live);
             (live.state().clone(), live.log().synced().failed)
         };
-        JobEnd { outcome: Outcome::of(&state, failed), state, why: self.why }
+        JobEnd { outcome: Outcome::of(&state, failed), state, why: self.why, left: None }
     }
 
     fn state(&self) -> JobState {

@@ -2,6 +2,7 @@
 
 mod asked;
 mod functions;
+mod imports;
 mod kills;
 mod life;
 mod page;
