@@ -136,7 +136,7 @@ pub(super) enum OfInvocation {
     /// Into objects; how far each file is stands elsewhere.
     Objects {
         /// Where the objects go.
-        output: Output,
+        output: Box<Output>,
         /// See [`crate::import::Job::part_bytes`].
         part_bytes: usize,
         /// How far each file is.
@@ -191,9 +191,15 @@ impl CsvFunction {
         Self { stop, ..self }
     }
 
+    /// Whether rows go where those of a command go. A job's report then says what became of each file, and no log
+    /// need do so.
+    pub(super) fn is_command(&self) -> bool {
+        matches!(self.rows_go_to, RowsGoTo::Target { .. })
+    }
+
     /// Whether a file that is not finished goes on where it stopped.
     pub(super) fn goes_on(&self) -> bool {
-        self.journal.is_some() || matches!(self.rows_go_to, RowsGoTo::Target { .. })
+        self.journal.is_some() || self.is_command()
     }
 
     /// Where the rows of one invocation go.
@@ -209,7 +215,7 @@ impl CsvFunction {
             }
             RowsGoTo::Objects { output, part_bytes } => {
                 let progress = self.progress(deadline, request)?;
-                OfInvocation::Objects { output: output.clone(), part_bytes: *part_bytes, progress }
+                OfInvocation::Objects { output: Box::new(output.clone()), part_bytes: *part_bytes, progress }
             }
         })
     }

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use super::csv_function::OfInvocation;
 use super::invocation::Invocation;
-use super::output_target::OutputTarget;
+use super::output_target::{Output, OutputTarget};
 use super::timed_target::TimedTarget;
 use crate::import::discovery::files::unread;
 use crate::import::discovery::inputs::{Input, location_of};
 use crate::import::file_result::FileResult as Imported;
 use crate::import::files_import::{FilesImport, one};
 use crate::import::{Counters, FileEnd, FileError, FileFault, Target, TargetError, Waits};
-use crate::lambda::function::To;
 use crate::lambda::{Ended, FileResult, Record};
 use crate::object::{ObjectKey, S3Location};
 use crate::store::{Head, Outlook, StoreError};
@@ -40,7 +39,7 @@ impl Invocation {
                     return unopened(Ended::Failed(why.to_owned()));
                 };
                 let target = OutputTarget {
-                    output: output.clone(),
+                    output: Output::clone(output),
                     progress: Arc::clone(progress),
                     received_at,
                     files: Mutex::default(),
@@ -76,7 +75,7 @@ impl Invocation {
             head: Some(Box::new(head)),
         };
         let results = one(&import, &input).await;
-        let is_command = matches!(settings.to, To::Target { .. });
+        let is_command = function.is_command();
         results.into_iter().map(|result| outcome(&result, &timed, is_command)).collect()
     }
 

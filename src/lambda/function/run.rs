@@ -128,8 +128,8 @@ impl Invocation {
             self.import(record).await
         };
         let took = self.function.clock.monotonic().saturating_sub(began);
-        for outcome in &outcomes {
-            log(outcome, took);
+        if !self.function.is_command() {
+            outcomes.iter().for_each(|outcome| log(outcome, took));
         }
         outcomes
     }

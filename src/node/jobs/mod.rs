@@ -8,7 +8,7 @@
 pub mod asking;
 pub mod for_imports;
 #[cfg(feature = "lambda")]
-pub mod imports;
+mod imports;
 pub mod listing;
 pub mod new_job;
 pub mod one_job;

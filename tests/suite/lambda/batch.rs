@@ -56,12 +56,12 @@ fn check(results: &[(String, String)], expected: &[(&str, &str)]) {
 async fn every_task_of_an_event_is_answered() {
     let stand = Stand::start().await;
     let _instance = stand.instance(&[JOURNAL]);
-    stand.put("in/track a+b.csv", "userId,event\nu1,e\nu2,e\nu3\n").await;
+    stand.put("in/track_a b+.csv", "userId,event\nu1,e\nu2,e\nu3\n").await;
     stand.put("in/track_bad.csv", "userId,userId,event\nu4,u4,e\n").await;
     stand.put("in/", "").await;
     let keys = [
-        "in/track+a%2Bb.csv", "in/track_bad.csv", "in/track_missing.csv", "50%.csv", "in/",
-        "in/track%20a%2Bb.csv",
+        "in/track_a+b%2B.csv", "in/track_bad.csv", "in/track_missing.csv", "50%.csv", "in/",
+        "in/track_a%20b%2B.csv",
     ];
     let mut event = tasks(&keys);
     let answered = stand.api.invoke(&event, LONG).await.unwrap();
@@ -163,7 +163,7 @@ async fn throttling_and_the_network_are_temporary_and_missing_rights_are_permane
 async fn a_job_imports_a_bucket_by_the_function() {
     let Some(emulator) = Emulator::start(&["bootstrap"]).await else { return };
     let stand = Stand::start().await;
-    let objects: Vec<String> = (0..5).map(|n| format!("in/track {n}+.csv")).collect();
+    let objects: Vec<String> = (0..5).map(|n| format!("in/track_ {n}+.csv")).collect();
     for (n, key) in objects.iter().enumerate() {
         stand.put(key, format!("userId,event\nu{n}a,e\nu{n}b,e\n")).await;
     }

@@ -1,4 +1,4 @@
-//! Jobs that import the objects of their tasks: [`files`] as `import csv` does, [`named`] by the rules of an `[[import]]`
+//! Jobs that import the objects of their tasks: `files` as `import csv` does, `named` by the rules of an `[[import]]`
 //! and with its history. Both read the events and answer as `forebay lambda` does in a job of AWS.
 
 mod answering;
