@@ -1,6 +1,6 @@
 //! Imports of buckets: what their passes found, and what an operator can ask of them. They are part of the
-//! status; `POST /api/imports/{name}/run`, `/reset`, `/retry-rejects`, `/pause`, `/resume`, `/rename` and `/release`
-//! change something.
+//! status; `POST /api/imports/{name}/run`, `/object`, `/reset`, `/retry-rejects`, `/pause`, `/resume`, `/rename` and
+//! `/release` change something.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::after_status::AfterStatus;
+use super::asked_object::{AskedObject, ObjectImported};
 use super::claims::{ClaimsReleased, ClaimsStatus};
 use super::file_not_done::FileNotDone;
 use super::notifications::NotificationsStatus;
@@ -199,6 +200,9 @@ pub trait BucketImportsView: Send + Sync + fmt::Debug {
     /// Makes one pass now, after the one under way, and waits for its end. The pass goes on if the future is
     /// dropped.
     fn run(&self, asked: AskedPass) -> BoxFuture<'_, Result<PassStatus, BucketImportError>>;
+
+    /// Imports the object with a key, as a pass would, within a time. It goes on if the future is dropped.
+    fn object(&self, asked: AskedObject) -> BoxFuture<'_, Result<ObjectImported, BucketImportError>>;
 
     /// Lets files begin again that are given up, or accepts the rejected rows of files that are done.
     fn reset(

@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::asked_object::{AskedObject, WITHIN_MS_MAX};
 use super::bucket_imports::{AskedPass, AskedReset};
 use super::no_route::NoRoute;
 use super::query_parameters::QueryParameters;
@@ -10,12 +11,16 @@ use crate::sources::SourceId;
 
 /// The longest key of S3, in bytes.
 const KEY_MAX: usize = 1_024;
+/// The longest version of an object, in bytes.
+const VERSION_MAX: usize = 2_000;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BucketImportsRoute {
     /// `POST /api/imports/{name}/run`
     Run(AskedPass),
+    /// `POST /api/imports/{name}/object`
+    Object(AskedObject),
     /// `POST /api/imports/{name}/reset`; without a key all files that are meant
     Reset(SourceId, AskedReset),
     /// `POST /api/imports/{name}/retry-rejects`; without a key those of all files. The flag: a dry run
@@ -34,6 +39,7 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<B
     let name = SourceId::new(name).ok()?;
     let asked: fn(SourceId, &str) -> Result<BucketImportsRoute, String> = match what {
         "run" => run,
+        "object" => object,
         "reset" => reset,
         "retry-rejects" => retry_rejects,
         "pause" => |name, query| pause(name, query, true),
@@ -54,6 +60,19 @@ fn run(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
     let again = parameters.may("again", yes)?.is_some();
     let dry_run = parameters.may("dry_run", yes)?.is_some();
     Ok(BucketImportsRoute::Run(AskedPass { name, from, to, again, dry_run }))
+}
+
+fn object(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
+    let mut parameters = QueryParameters::of(query, &["bucket", "key", "version", "within_ms"])?;
+    let (bucket, key) = (parameters.must("bucket", key)?, parameters.must("key", key)?);
+    let version = parameters.may("version", version)?;
+    let within = |text: &str| text.parse().ok().filter(|within| (1..=WITHIN_MS_MAX).contains(within));
+    let within_ms = parameters.must("within_ms", within)?;
+    Ok(BucketImportsRoute::Object(AskedObject { name, bucket, key, version, within_ms }))
+}
+
+fn version(text: &str) -> Option<String> {
+    (1..=VERSION_MAX).contains(&text.len()).then(|| text.to_owned())
 }
 
 fn key(text: &str) -> Option<String> {
@@ -152,6 +171,25 @@ mod tests {
             post("/api/imports/orders/retry-rejects", "key=a%2Fb&dry_run=true"),
             retry(Some("a/b"), true)
         );
+        let object = AskedObject {
+            name: id("orders"),
+            bucket: "lake".to_owned(),
+            key: "in/a b".to_owned(),
+            version: Some("v1".to_owned()),
+            within_ms: 5_000,
+        };
+        assert_eq!(
+            post("/api/imports/orders/object", "bucket=lake&key=in/a+b&version=v1&within_ms=5000"),
+            Some(Ok(BucketImportsRoute::Object(object.clone())))
+        );
+        assert_eq!(
+            post("/api/imports/orders/object", &object.query()),
+            Some(Ok(BucketImportsRoute::Object(object)))
+        );
+        for wrong in ["", "bucket=lake&key=a", "bucket=lake&key=a&within_ms=0", "key=a&within_ms=5"] {
+            let route = post("/api/imports/orders/object", wrong);
+            assert!(matches!(route, Some(Err(NoRoute::Query(_)))), "{wrong}");
+        }
         assert_eq!(
             post("/api/imports/orders/rename", "to=sales"),
             Some(Ok(BucketImportsRoute::Rename(id("orders"), id("sales"))))

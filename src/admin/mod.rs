@@ -13,6 +13,7 @@ mod answer;
 pub mod archive;
 mod archive_route;
 pub mod archive_view;
+pub mod asked_object;
 pub mod bucket_imports;
 mod bucket_imports_route;
 mod claims;
@@ -52,6 +53,7 @@ pub use admin_view::{AdminError, AdminView, FlushOutcome};
 pub use after_status::{AfterStatus, FileWaits};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
 pub use archive_view::{ArchiveView, AskedImports, AskedObjects, ImportStateName, NotShown};
+pub use asked_object::{AskedObject, ObjectImported, WITHIN_MS_MAX};
 pub use bucket_imports::{
     AskedPass, AskedReset, BucketImportError, BucketImportStatus, BucketImportsView, FilePlanned, FileReset,
     FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, RejectsRetried, Renamed,

@@ -228,6 +228,7 @@ impl AdminServer {
                 let imports = self.bucket_imports.as_ref().ok_or_else(unknown)?;
                 match route {
                     BucketImportsRoute::Run(asked) => answer::of(imports.run(asked).await),
+                    BucketImportsRoute::Object(asked) => answer::of(imports.object(asked).await),
                     BucketImportsRoute::Reset(name, asked) => answer::of(imports.reset(name, asked).await),
                     BucketImportsRoute::RetryRejects(name, key, dry_run) => {
                         answer::of(imports.retry_rejects(name, key, dry_run).await)

@@ -107,7 +107,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Import(command) => import::run(&command, &background, &mut results).await,
             #[cfg(feature = "lambda")]
             Command::Lambda => lambda::run().await,
-            Command::Batch(command) => batch::run(&command, &mut results).await,
+            Command::Batch(command) => batch::run(&command, &background, &mut results).await,
             Command::Verify(args) => verify::run(&args, &mut results).await,
             Command::Completions(args) => Ok(completions::run(&args, &mut results)?),
             Command::Man(args) => man::run(&args, &mut results),

@@ -62,6 +62,12 @@ impl FileResult {
         self.since(|of| of.stored + of.repeats + of.refused + of.rejected)
     }
 
+    /// All rows of the file that are settled, also by earlier runs.
+    pub fn all_rows(&self) -> u64 {
+        let ImportProgress { stored, repeats, refused, rejected, .. } = self.report.progress;
+        stored + repeats + refused + rejected
+    }
+
     /// How much a count grew in this run.
     pub fn since(&self, of: fn(&ImportProgress) -> u64) -> u64 {
         of(&self.report.progress).saturating_sub(of(&self.report.before))

@@ -128,7 +128,9 @@ pub async fn one(import: &FilesImport, input: &Input) -> Vec<FileResult> {
             Some(Err(error)) if error.fault == FileFault::Transient => {
                 let why = format!("{}: {}", input.name(), error.message.masked());
                 if waits.wait(Duration::ZERO, &why, &import.stop).await.is_none() {
-                    return ended(FileEnd::Stopped);
+                    let mut stopped = ended(FileEnd::Stopped);
+                    stopped.iter_mut().for_each(|result| result.report.waited_for = Some(why.clone()));
+                    return stopped;
                 }
             }
             Some(Err(error)) => return ended(FileEnd::Failed(error)),

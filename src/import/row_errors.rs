@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::options_hash::short_hash;
+
 /// Rows that are read before a share of rejected ones is judged.
 const JUDGED_FROM: u64 = 1_000;
 
@@ -28,6 +30,18 @@ impl Default for OnRowError {
 }
 
 impl OnRowError {
+    /// A hash of the options that decide whether a file fails, and nothing else. With other options, a file that
+    /// failed too often is retried.
+    pub fn limits_hash(self, allow_expansion: bool) -> String {
+        let stops = match self {
+            Self::Reject => "Reject".to_owned(),
+            Self::Fail => "Fail".to_owned(),
+            Self::Max(most) => format!("Max({most})"),
+            Self::MaxPercent(percent) => format!("MaxPercent({percent})"),
+        };
+        short_hash(format!("1 {stops} {allow_expansion}").as_bytes())
+    }
+
     /// Whether a file with so many rejected among its first `rows` rows stops here.
     pub fn stops(self, rejected: u64, rows: u64) -> bool {
         match self {
@@ -88,6 +102,15 @@ mod tests {
         assert!(OnRowError::Fail.stops(1, 1) && !OnRowError::Fail.stops(0, 1));
         assert!(OnRowError::Max(3).stops(4, 4) && !OnRowError::Max(3).stops(3, 4));
         assert!(!OnRowError::Reject.stops(u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn limits_have_a_written_form() {
+        let of = |text: &str| short_hash(text.as_bytes());
+        assert_eq!(OnRowError::Reject.limits_hash(false), of("1 Reject false"));
+        assert_eq!(OnRowError::Fail.limits_hash(true), of("1 Fail true"));
+        assert_eq!(OnRowError::Max(9).limits_hash(true), of("1 Max(9) true"));
+        assert_eq!(OnRowError::MaxPercent(50).limits_hash(false), of("1 MaxPercent(50) false"));
     }
 
     #[test]

@@ -123,6 +123,8 @@ pub struct FileReport {
     pub equal_rows: u64,
     /// Rows of this run that are to be left out.
     pub skipped_rows: u64,
+    /// What the import waited for after its last step, masked; `None`: for nothing.
+    pub waited_for: Option<String>,
     /// The rejected rows of this run by their code.
     pub by_code: RejectCounts,
 }
@@ -424,7 +426,7 @@ impl Run<'_> {
             match self.target.rows(rows, calls.clone()).await {
                 Ok(RowsTaken { progress }) => {
                     self.took(progress);
-                    self.waited = Waits::default();
+                    (self.waited, self.report.waited_for) = (Waits::default(), None);
                     return Ok(true);
                 }
                 Err(TargetError::Later { after, why }) => self.wait(after, why.masked()).await?,
@@ -503,6 +505,7 @@ impl Run<'_> {
 
     /// Waits before a retry.
     async fn wait(&mut self, at_least: Duration, why: &str) -> Result<(), FileEnd> {
+        self.report.waited_for = Some(why.to_owned());
         self.waited.wait(at_least, why, self.stop).await.ok_or(FileEnd::Stopped)
     }
 }

@@ -35,6 +35,8 @@ pub struct FileResult {
     pub ended: Ended,
     /// Rows taken by this invocation.
     pub rows: u64,
+    /// All rows of the file so far, also those of earlier invocations.
+    pub all_rows: u64,
     /// Rows that are no calls, among all rows of the file so far.
     pub rejected: u64,
 }
@@ -51,7 +53,7 @@ pub struct Unit {
 impl FileResult {
     /// The result of a file or record without rows.
     pub fn unopened(name: String, ended: Ended) -> Self {
-        Self { name, ended, rows: 0, rejected: 0 }
+        Self { name, ended, rows: 0, all_rows: 0, rejected: 0 }
     }
 }
 
@@ -104,7 +106,7 @@ mod tests {
 
     fn file(name: &str, ended: Result<&'static str, &str>) -> FileResult {
         let ended = ended.map_or_else(|why| Ended::Failed(why.to_owned()), Ended::Done);
-        FileResult { name: name.to_owned(), ended, rows: 2, rejected: 1 }
+        FileResult { name: name.to_owned(), ended, rows: 2, all_rows: 2, rejected: 1 }
     }
 
     fn unit(message: Option<&str>, files: Vec<FileResult>) -> Unit {

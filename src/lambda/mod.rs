@@ -5,9 +5,13 @@
 //! or writes.
 
 mod answer;
+mod batch_answer;
 mod deadline;
 pub mod function;
 
-pub use crate::import::notifications::{Event, Message, Notified, Record, continuation};
+pub use crate::import::notifications::{
+    BatchEvent, BatchTask, Event, Message, Notified, Record, continuation,
+};
 pub use answer::{Ended, FileResult, Unit, answer};
+pub use batch_answer::{TaskEnd, batch_answer, task_end};
 pub use deadline::{Plan, deadline_of};

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use regex::Regex;
 
 use crate::cli::destinations::args::time;
-use crate::cli::import::args::ShowArgs;
+use crate::cli::import::args::{ShowArgs, TargetArgs};
 use crate::config::units::{UnitError, within};
 use crate::config::{Endpoint, Period};
 use crate::jobs::invocation::Schema;
@@ -17,6 +17,7 @@ use crate::jobs::job::spec_checks::{ATTEMPTS_MAX, CONCURRENCY_MAX, check_region}
 use crate::jobs::job::state::Priority;
 use crate::jobs::named_functions::NamedFunction;
 use crate::object::RoleArn;
+use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
 /// `forebay batch …`
@@ -126,6 +127,7 @@ Examples:
   forebay batch run --manifest s3://lake/m.csv --handler 'cmd:python3 f.py' --report s3://lake/reports
   forebay batch run --manifest m.csv --function-arn arn:aws:lambda:us-east-1:111122223333:function:copy:live
   forebay batch run --manifest s3://lake/reports/job-1/manifest.json --handler http://127.0.0.1:9000/f
+  forebay batch run --manifest m.csv --handler import --config forebay.toml --source shop
   forebay batch run --job f3cc4f60-61f6-4a2b-8a21-d07600c373ce")]
 pub struct RunJobArgs {
     /// The list of objects: s3://bucket/key, a file, or - for standard input. CSV, JSON lines, the manifest.json of an
@@ -145,7 +147,8 @@ pub struct RunJobArgs {
     #[arg(long, value_name = "ARN", required_unless_present_any = ["job", "handler"])]
     pub function_arn: Option<String>,
 
-    /// What is invoked in place of a Lambda function: cmd:PROGRAM ARGUMENTS, or an http:// or https:// address
+    /// What is invoked in place of a Lambda function: cmd:PROGRAM ARGUMENTS, an http:// or https:// address, import, or
+    /// import:NAME
     #[arg(long, value_name = "HANDLER", conflicts_with = "function_arn")]
     pub handler: Option<String>,
 
@@ -177,7 +180,7 @@ pub struct RunJobArgs {
     #[arg(long, value_enum, value_name = "SCOPE", default_value = "AllTasks")]
     pub report_scope: ScopeOfReport,
 
-    /// Invocations at once; by default 100, and for a program one a core
+    /// Invocations at once; by default 100, for a program one a core, and for an import 4 of at most 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CONCURRENCY_MAX)))]
     pub concurrency: Option<u32>,
 
@@ -186,9 +189,9 @@ pub struct RunJobArgs {
         value_parser = clap::value_parser!(u32).range(1..=i64::from(ATTEMPTS_MAX)))]
     pub max_attempts: u32,
 
-    /// How long an invocation may take
-    #[arg(long, value_name = "DURATION", default_value = "60 s", value_parser = task_timeout)]
-    pub task_timeout: Period,
+    /// How long an invocation may take; by default 60 s, and for an import 15 min
+    #[arg(long, value_name = "DURATION", value_parser = task_timeout)]
+    pub task_timeout: Option<Period>,
 
     /// The job fails if more of its executed tasks failed than this, in per cent
     #[arg(long, value_name = "PERCENT", default_value = "50", value_parser = clap::value_parser!(u32).range(0..=100))]
@@ -209,6 +212,7 @@ pub struct RunJobArgs {
     /// Go on with this job; no other option is needed
     #[arg(long, value_name = "ID", value_parser = JobId::parse, conflicts_with_all = [
         "manifest", "function_arn", "handler", "user_arg", "role_arn", "description", "report", "confirm", "dry_run",
+        "source", "token_file", "collector", "journal",
     ])]
     pub job: Option<JobId>,
 
@@ -223,6 +227,19 @@ pub struct RunJobArgs {
     /// URL of the service that invokes functions; by default AWS, or the endpoint of --endpoint-url
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_LAMBDA", value_parser = Endpoint::parse)]
     pub lambda_endpoint_url: Option<Endpoint>,
+
+    /// With --handler import: source of the calls; by default the only one, or csv in dev mode
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// With --handler import: write key of the source of the calls, if --source does not name it. It is not kept: give it
+    /// also with --job
+    #[arg(long, value_name = "KEY", env = "FOREBAY_WRITE_KEY", hide_env_values = true)]
+    pub write_key: Option<String>,
+
+    /// With --handler import: the target of the calls.
+    #[command(flatten)]
+    pub target: TargetArgs,
 
     /// How the result is shown.
     #[command(flatten)]

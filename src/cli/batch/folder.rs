@@ -10,8 +10,12 @@ use crate::jobs::job::folder::JobsFolder;
 /// The folder below the one that was named, or below that of the environment.
 /// Errors: [`Failure`]: it cannot be made.
 pub(super) fn below(named: Option<&PathBuf>) -> Result<JobsFolder, Failure> {
-    let state = state_folder(named, |name| std::env::var_os(name).map(PathBuf::from));
-    Ok(JobsFolder::open(&state)?)
+    Ok(JobsFolder::open(&state_of(named))?)
+}
+
+/// The folder that was named, or that of the environment.
+pub(super) fn state_of(named: Option<&PathBuf>) -> PathBuf {
+    state_folder(named, |name| std::env::var_os(name).map(PathBuf::from))
 }
 
 /// The folder of these arguments. Errors: as [`below`].

@@ -20,15 +20,19 @@ use crate::node::jobs::listing::{Listing, ListingError, PUT_BYTES_MAX, put_manif
 use crate::node::jobs::new_job::manifest_place;
 use crate::node::jobs::shown::{JobsShown, ReportShown, goes_on, look};
 use crate::node::jobs::tools::store_at;
-use crate::runtime::{SystemClock, SystemRandom};
+use crate::runtime::{Background, SystemClock, SystemRandom};
 use crate::time::Clock as _;
 use crate::words::{counted, outside_key};
 
 /// Runs one command on jobs.
 /// Errors: [`Failure`], also if a job or a task failed: see the exit codes.
-pub async fn run(command: &BatchCommand, out: &mut dyn Write) -> Result<(), Failure> {
+pub async fn run(
+    command: &BatchCommand,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     match command {
-        BatchCommand::Run(args) => run::run(args, out).await,
+        BatchCommand::Run(args) => run::run(args, background, out).await,
         BatchCommand::List(at) => list(at, out),
         BatchCommand::Describe(args) => {
             let (_, shown) = look(&folder(&args.at)?, args.job, &SystemClock::new())?;

@@ -4,28 +4,30 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::args::{RunJobArgs, ScopeOfReport};
-use super::folder::below;
+use super::folder::{below, state_of};
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
 use crate::jobs::job::folder::{HeldJob, JobsFolder};
 use crate::jobs::job::id::JobId;
+use crate::jobs::job::import_way::ImportWay;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{Endpoints, JobSpec, MadeBy, ManifestSpec, ReportScope};
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::FailureClass;
 use crate::jobs::manifest::fields::Fields;
-use crate::node::jobs::new_job::{dry_run, manifest_place, report_place, usual_concurrency};
+use crate::node::jobs::for_imports::ForImports;
+use crate::node::jobs::new_job::{
+    absolute, dry_run, known_write_key, manifest_place, report_place, usual_concurrency, usual_timeout,
+};
 use crate::node::jobs::one_job::{Around, OneJob};
 use crate::node::jobs::outcome::Outcome;
 use crate::node::jobs::shown::{ProgressShown, look};
 use crate::node::jobs::tools::{JobTools, ToolsError, store_at};
 use crate::runtime::progress::while_shown;
 use crate::runtime::say::say;
-use crate::runtime::{Shutdown, StageWords, SystemClock, SystemRandom};
-use crate::time::Clock as _;
+use crate::runtime::{Background, Shutdown, StageWords, SystemClock, SystemRandom};
+use crate::time::{Clock as _, whole_millis};
 use crate::words::{grouped, shell_word};
 
 pub(super) const STAGE_WORDS: StageWords =
@@ -34,7 +36,11 @@ pub(super) const STAGE_WORDS: StageWords =
 /// Runs a job to its end. The first signal lets its invocations in flight end. A second one abandons them,
 /// which is as safe as a kill.
 /// Errors: [`Failure`], also if the job or a task failed.
-pub(super) async fn run(args: &RunJobArgs, out: &mut dyn Write) -> Result<(), Failure> {
+pub(super) async fn run(
+    args: &RunJobArgs,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     if args.dry_run {
         return only_look(args, out).await;
     }
@@ -42,7 +48,9 @@ pub(super) async fn run(args: &RunJobArgs, out: &mut dyn Write) -> Result<(), Fa
     let _signals = shutdown.listen_saying(STAGE_WORDS)?;
     let folder = below(args.state.as_ref())?;
     tidy(&folder)?;
-    let job = opened(args, &folder, shutdown.orderly.clone()).await?;
+    let write_key = args.write_key.as_deref();
+    let process = ForImports { background, write_key, stop: shutdown.orderly.clone() };
+    let job = opened(args, &folder, &process).await?;
     let (id, progress) = (job.id(), job.progress());
     match args.show.json {
         true => tracing::info!("job {id}"),
@@ -55,9 +63,13 @@ pub(super) async fn run(args: &RunJobArgs, out: &mut dyn Write) -> Result<(), Fa
     };
     let (_, shown) = look(&folder, id, &SystemClock::new())?;
     print_either(out, args.show.json, &shown, || shown.text()).and_then(|()| out.flush())?;
-    match end.outcome {
-        Outcome::Interrupted => Err(interrupted(args, id)),
-        outcome => ended(id, outcome, shown.failed, &end.state, end.why).map_or(Ok(()), Err),
+    match (end.outcome, end.left) {
+        (Outcome::Interrupted, _) => Err(interrupted(args, id)),
+        (Outcome::Complete, Some(left)) => Err(Failure::failed(left)),
+        (outcome, left) => {
+            left.iter().for_each(|left| tracing::warn!("{left}"));
+            ended(id, outcome, shown.failed, &end.state, end.why).map_or(Ok(()), Err)
+        }
     }
 }
 
@@ -74,26 +86,62 @@ fn tidy(folder: &JobsFolder) -> Result<(), Failure> {
 }
 
 /// The job of `--job`, or a new one. What it works with is tried before a job is made.
-async fn opened(args: &RunJobArgs, folder: &JobsFolder, stop: CancellationToken) -> Result<OneJob, Failure> {
+async fn opened(args: &RunJobArgs, folder: &JobsFolder, process: &ForImports<'_>) -> Result<OneJob, Failure> {
     let (held, tools, is_new): (HeldJob, JobTools, bool) = match args.job {
         Some(id) => {
             let held = folder.hold(id)?;
-            let tools = JobTools::of(&held.spec, id).await.map_err(wrong_tools)?;
+            let tools = JobTools::with_imports(&held.spec, id, process).await.map_err(wrong_tools)?;
             (held, tools, false)
         }
         None => {
             let (id, spec) = (JobId::random(&SystemRandom), spec(args)?);
-            let tools = JobTools::of(&spec, id).await.map_err(wrong_tools)?;
+            let tools = JobTools::with_imports(&spec, id, process).await.map_err(wrong_tools)?;
             (folder.make(id, &spec)?, tools, true)
         }
     };
-    let around =
-        Around { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom), stop, turns: None };
+    let around = Around {
+        clock: Arc::new(SystemClock::new()),
+        random: Arc::new(SystemRandom),
+        stop: process.stop.clone(),
+        turns: None,
+    };
     Ok(OneJob::open(held, is_new, tools, around).await?)
 }
 
 fn wrong_tools(error: ToolsError) -> Failure {
-    Failure::usage(Failure::from(error).to_string())
+    match error {
+        ToolsError::Import(error) => Failure::from(*error),
+        other => Failure::usage(Failure::from(other).to_string()),
+    }
+}
+
+/// Where the rows of imported objects go. A write key may stand in the environment and have no meaning here.
+fn way(args: &RunJobArgs, operation: &Operation) -> Result<Option<ImportWay>, Failure> {
+    let Operation::Import(name) = operation else {
+        return match args.source.is_some()
+            || args.target.collector.is_some()
+            || args.target.token_file.is_some()
+        {
+            true => Err(Failure::usage("--source, --collector and --token-file are for --handler import")),
+            false => Ok(None),
+        };
+    };
+    let path = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose().map_err(Failure::usage);
+    let state = state_of(args.state.as_ref());
+    let names_source = |_: &&str| args.source.is_none() || args.target.collector.is_some();
+    let write_key = args.write_key.as_deref().filter(names_source).filter(|_| name.is_none());
+    let keeps_key =
+        |key: &str| known_write_key(key).map_err(|what| Failure::usage(format!("--write-key: {what}")));
+    Ok(Some(ImportWay {
+        source: args.source.as_ref().map(ToString::to_string),
+        write_key: write_key.map(keeps_key).transpose()?,
+        admin: args.target.admin.as_ref().map(ToString::to_string),
+        token_file: path(&args.target.token_file)?,
+        config: path(&args.target.config)?,
+        collector: args.target.collector.as_ref().map(|url| url.as_str().to_owned()),
+        journal: args.target.journal.clone(),
+        state: absolute(&state).map_err(Failure::usage)?,
+    }))
 }
 
 /// What the options ask for. Errors: [`Failure`], with all wrong values.
@@ -103,7 +151,7 @@ fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
         (Some(arn), _) => Operation::Function(arn.clone()),
         (None, typed) => Operation::handler(typed.unwrap_or_default()).map_err(usage("--handler"))?,
     };
-    let usual = usual_concurrency(&operation);
+    let (usual, timeout) = (usual_concurrency(&operation), usual_timeout(&operation));
     let fields = (!args.fields.is_empty()).then(|| args.fields.clone());
     if let Some(fields) = &fields {
         Fields::new(fields.iter().map(String::as_str))
@@ -118,6 +166,7 @@ fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
     let folder = std::env::current_dir().ok().and_then(|folder| folder.into_os_string().into_string().ok());
     let spec = JobSpec {
         folder: folder.filter(|_| matches!(operation, Operation::Command(_))),
+        import: way(args, &operation)?,
         operation,
         schema: args.schema,
         user_arguments: args.user_arg.clone(),
@@ -137,7 +186,7 @@ fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
         tags: Vec::new(),
         concurrency: args.concurrency.unwrap_or(usual),
         max_attempts: args.max_attempts,
-        task_timeout_ms: crate::time::whole_millis(args.task_timeout.get()),
+        task_timeout_ms: whole_millis(args.task_timeout.map_or(timeout, |period| period.get())),
         failure_percent: args.failure_percent,
         failure_min_tasks: args.failure_min_tasks,
         endpoints: Endpoints {
@@ -153,7 +202,10 @@ fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
 
 async fn only_look(args: &RunJobArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let spec = spec(args)?;
-    JobTools::of(&spec, JobId::random(&SystemRandom)).await.map_err(wrong_tools)?;
+    if spec.import.is_none() {
+        // To open the way of rows would change something.
+        JobTools::of(&spec, JobId::random(&SystemRandom)).await.map_err(wrong_tools)?;
+    }
     let store = store_at(spec.endpoints.store.as_deref()).await;
     let looked = dry_run(&spec, store, Arc::new(SystemRandom)).await;
     let looked = looked.map_err(|(outcome, why)| Failure::with_code(exit_code(outcome), why))?;

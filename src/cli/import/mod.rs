@@ -118,7 +118,7 @@ async fn csv(
     let import = FilesImport {
         target: Arc::clone(&chosen.target),
         options: options::options_hash(&args.format, &opening),
-        limits_hash: options::limits_hash(args.on_row_error, args.format.allow_expansion),
+        limits_hash: args.on_row_error.limits_hash(args.format.allow_expansion),
         opening,
         source: wanted(&args.to),
         force: args.force,

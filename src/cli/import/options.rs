@@ -13,7 +13,7 @@ use crate::import::discovery::row_type::{NamedKind, NamedType};
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::text::encoding;
-use crate::import::{OnRowError, OptionsHash, short_hash};
+use crate::import::{OptionsHash, short_hash};
 use crate::runtime::SystemRandom;
 
 /// How inputs are opened. `quotes`: whether the log may quote them. Errors: [`Failure`]: exit code 2.
@@ -128,18 +128,6 @@ fn text_before(format: &FormatArgs) -> String {
     )
 }
 
-/// A hash of the options that decide whether a file fails, and nothing else. With other options, a file that
-/// failed too often is retried.
-pub(in crate::cli) fn limits_hash(on_row_error: OnRowError, allow_expansion: bool) -> String {
-    let stops = match on_row_error {
-        OnRowError::Reject => "Reject".to_owned(),
-        OnRowError::Fail => "Fail".to_owned(),
-        OnRowError::Max(most) => format!("Max({most})"),
-        OnRowError::MaxPercent(percent) => format!("MaxPercent({percent})"),
-    };
-    short_hash(format!("1 {stops} {allow_expansion}").as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -185,14 +173,5 @@ mod tests {
             let Typed { format } = Typed::parse_from([&["forebay"], words].concat());
             assert_eq!(text_before(&format), text);
         }
-    }
-
-    #[test]
-    fn limits_have_a_written_form() {
-        let of = |text: &str| short_hash(text.as_bytes());
-        assert_eq!(limits_hash(OnRowError::Reject, false), of("1 Reject false"));
-        assert_eq!(limits_hash(OnRowError::Fail, true), of("1 Fail true"));
-        assert_eq!(limits_hash(OnRowError::Max(9), true), of("1 Max(9) true"));
-        assert_eq!(limits_hash(OnRowError::MaxPercent(50), false), of("1 MaxPercent(50) false"));
     }
 }

@@ -6,7 +6,6 @@ use std::io::Write;
 use tokio_util::sync::CancellationToken;
 
 use super::args::RetryRejectsArgs;
-use super::options::limits_hash;
 use super::retry_import;
 use super::show::{Shown, while_shown};
 use super::to::{announce, chosen_target, finish, state_of, upload, wanted};
@@ -52,7 +51,7 @@ pub(super) async fn run(
         place: &place,
         source: &source,
         remembers: args.to.target.journal.is_none(),
-        limits_hash: limits_hash(args.on_row_error, false),
+        limits_hash: args.on_row_error.limits_hash(false),
         on_row_error: args.on_row_error,
         rate: args.to.rate.map(std::num::NonZeroU32::get),
     };

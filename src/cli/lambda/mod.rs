@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use self::settings::FromEnvironment;
 use super::failure::Failure;
-use super::import::options::{limits_hash, opening, options_hash};
+use super::import::options::{opening, options_hash};
 use crate::import::RowLimits;
 use crate::import::discovery::files::temporary;
 use crate::lambda::function::{CsvFunction, FileImport};
@@ -39,7 +39,7 @@ async fn open(environment: &BTreeMap<String, String>) -> Result<CsvFunction, Fai
     let import = FileImport {
         options: options_hash(&csv.format, &opening),
         opening: Arc::new(opening),
-        limits_hash: limits_hash(csv.on_row_error, csv.format.allow_expansion),
+        limits_hash: csv.on_row_error.limits_hash(csv.format.allow_expansion),
         limits: RowLimits { rows: csv.rows.unwrap_or(0..u64::MAX), on_row_error: csv.on_row_error },
         rate: csv.to.rate.map(std::num::NonZeroU32::get),
         parallel: usize::from(csv.parallel),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::after::AfterDone;
 use super::after::sweep::after_import;
@@ -19,6 +20,8 @@ use super::scan::Scan;
 use super::settings::BucketImport;
 use crate::import::import_id::ImportId;
 use crate::import::run::FileReport;
+use crate::object::ObjectKey;
+use crate::store::StoreError;
 use crate::store::reader::Listed;
 use crate::words::Told;
 
@@ -89,12 +92,30 @@ impl NotifiedObjects {
         Ok(self.object_import().skip_of(why, key, None).await?)
     }
 
+    /// The version of the object that is there now; `null` in a bucket without versions.
+    /// Errors: [`StoreError`]: it cannot be found out, or there is no object.
+    pub async fn version_now(&self, key: &str) -> Result<String, StoreError> {
+        let key = ObjectKey::listed(key.to_owned());
+        let head = self.deps.store.head_of(&self.import.location, &key, None).await?;
+        Ok(head.version.and_then(|version| version.id).unwrap_or_else(|| "null".to_owned()))
+    }
+
     /// Imports the object that is there now. Not cancel-safe: stop it with [`PassDeps::stop`].
     /// Errors: [`PassError`]: nothing was read.
     pub async fn import(&self, key: &str) -> Result<NotifiedEnd, PassError> {
+        self.imported(key, self.object_import()).await
+    }
+
+    /// Imports the object that is there now, until `stop`. Not cancel-safe.
+    /// Errors: [`PassError`]: nothing was read.
+    pub async fn import_until(&self, key: &str, stop: CancellationToken) -> Result<NotifiedEnd, PassError> {
+        let deps = PassDeps { stop, ..self.deps.clone() };
+        self.imported(key, ObjectImport::new(Arc::clone(&self.import), deps, self.id)).await
+    }
+
+    async fn imported(&self, key: &str, objects: ObjectImport) -> Result<NotifiedEnd, PassError> {
         self.begun.get_or_try_init(|| self.begin()).await?;
         let listed = Listed::of_key(key.to_owned());
-        let objects = self.object_import();
         Ok(match objects.run(listed).await {
             ObjectEnd::Skipped(why) => NotifiedEnd::Skipped(why),
             ObjectEnd::Files(files) => {

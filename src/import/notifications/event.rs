@@ -6,7 +6,9 @@
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::batch_event::BatchEvent;
 use super::key::{BadKey, decoded, encoded};
+use super::record::Record;
 use crate::words::{outside_text, outside_text_within};
 
 /// How deep an event may stand in others: S3 in SNS in SQS.
@@ -21,6 +23,8 @@ pub enum Event {
     Together(Vec<Notified>),
     /// Messages of an SQS queue. Each succeeds or fails by itself.
     Queue(Vec<Message>),
+    /// Tasks of a job of S3 Batch Operations. Each has its own result.
+    Batch(BatchEvent),
 }
 
 /// A message of a queue.
@@ -48,31 +52,6 @@ pub enum Notified {
     },
 }
 
-/// An object that was made, as its notification describes it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Record {
-    /// The bucket.
-    pub bucket: String,
-    /// The key, decoded.
-    pub key: String,
-    /// The version, in buckets with versions.
-    pub version: Option<String>,
-    /// The entity tag, without quotes.
-    pub etag: Option<String>,
-}
-
-impl Record {
-    /// Whether both name one object, whatever they say of its content.
-    pub fn is_same_object(&self, other: &Self) -> bool {
-        (&self.bucket, &self.key, &self.version) == (&other.bucket, &other.key, &other.version)
-    }
-
-    /// The place, for people: `s3://bucket/key`.
-    pub fn name(&self) -> String {
-        format!("s3://{}/{}", self.bucket, self.key)
-    }
-}
-
 /// Why an event cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
@@ -81,8 +60,8 @@ pub enum EventError {
     Unreadable(String),
     /// The payload has no known shape.
     #[error(
-        "unknown event: expected a notification of S3, the same in SQS or SNS, or `Object Created` of EventBridge; it \
-         begins with {0}"
+        "unknown event: expected a notification of S3, the same in SQS or SNS, `Object Created` of EventBridge, or tasks of \
+         S3 Batch Operations; it begins with {0}"
     )]
     Unknown(String),
     /// Events stand in events too deeply.
@@ -103,6 +82,8 @@ struct Members<'a> {
     detail_type: Option<String>,
     #[serde(borrow, rename = "detail")]
     detail: Option<&'a RawValue>,
+    #[serde(borrow, rename = "invocationSchemaVersion")]
+    schema: Option<&'a RawValue>,
 }
 
 /// A record of S3, SQS or SNS.
@@ -151,6 +132,9 @@ impl Event {
     /// processed.
     pub fn parse(payload: &str) -> Result<Self, EventError> {
         let members = members(payload)?;
+        if members.schema.is_some() {
+            return BatchEvent::parse(payload).map(Self::Batch).map_err(EventError::Unreadable);
+        }
         let Some(records) = &members.records else {
             return notified(payload, &members, DEPTH_MAX).map(Self::Together);
         };

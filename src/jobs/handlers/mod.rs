@@ -114,4 +114,9 @@ pub enum FailureKind {
 pub trait Handler: Send + Sync + fmt::Debug {
     /// Sends a request and waits for its end, not longer than the time that the handler was made for.
     fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended>;
+
+    /// Ends what the handler has opened, once no invocation is in flight. Errors: what is left, for people.
+    fn close(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

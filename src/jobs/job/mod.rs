@@ -18,6 +18,7 @@ pub mod folder;
 pub mod folder_disk;
 pub mod holder;
 pub mod id;
+pub mod import_way;
 pub mod live_state;
 pub mod operation;
 pub mod sealed;

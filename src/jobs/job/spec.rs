@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::import_way::ImportWay;
 use super::operation::Operation;
 use super::state::Priority;
 use crate::jobs::invocation::Schema;
@@ -48,6 +49,9 @@ pub struct JobSpec {
     /// The folder in which a program runs; `None`: that of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
+    /// Where the rows of imported objects go; `None`: it imports nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportWay>,
     /// Services that are not AWS's own.
     #[serde(default, skip_serializing_if = "Endpoints::are_of_aws")]
     pub endpoints: Endpoints,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::operation::Operation;
 use super::spec::{JobSpec, MadeBy, ManifestPlace};
 use crate::jobs::invocation::Schema;
 use crate::jobs::task::{ARGUMENT_NAME_MAX, ARGUMENT_VALUE_MAX, ARGUMENTS_MAX};
@@ -35,6 +36,10 @@ pub const TAG_VALUE_MAX: usize = 256;
 pub const REGION_MAX: usize = 64;
 /// Invocations in flight at once.
 pub const CONCURRENCY_MAX: u32 = 10_000;
+/// Objects that are imported at once: each file that is read takes up to 48 MiB.
+pub const IMPORTS_MAX: u32 = 8;
+/// The longest text of the way of imported rows, in characters.
+pub const WAY_MAX: usize = 4_096;
 /// Attempts of a task.
 pub const ATTEMPTS_MAX: u32 = 1_000;
 /// The longest time of an invocation, in milliseconds: a day.
@@ -157,7 +162,23 @@ impl JobSpec {
         if !self.user_arguments.is_empty() && self.schema == Schema::V1 {
             checks.problem("UserArguments", "need InvocationSchemaVersion 2.0; give that, or leave them out");
         }
-        checks.number("concurrency", self.concurrency.into(), 1, CONCURRENCY_MAX.into());
+        let imports = matches!(self.operation, Operation::Import(_));
+        let concurrency_max = if imports { IMPORTS_MAX } else { CONCURRENCY_MAX };
+        checks.number("concurrency", self.concurrency.into(), 1, concurrency_max.into());
+        match &self.import {
+            Some(way) if imports => {
+                way.texts().for_each(|(name, text)| checks.text(name, text, WAY_MAX, false));
+                // An `[[import]]` has its own source, and its history stands in the node.
+                let of_files = ["source", "write-key", "collector", "journal"];
+                let is_named = matches!(self.operation, Operation::Import(Some(_)));
+                for (name, _) in way.texts().filter(|(name, _)| is_named && of_files.contains(name)) {
+                    checks.problem(name, "is for --handler import without a name");
+                }
+            }
+            Some(_) => checks.problem("import", "only --handler import has a way of its rows"),
+            None if imports => checks.problem("import", "it is not said where the rows go"),
+            None => {}
+        }
         checks.number("max-attempts", self.max_attempts.into(), 1, ATTEMPTS_MAX.into());
         checks.number("task-timeout", self.task_timeout_ms, 1, TASK_TIMEOUT_MS_MAX);
         checks.number("failure-percent", self.failure_percent.into(), 0, 100);
@@ -194,7 +215,7 @@ impl JobSpec {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::jobs::job::operation::Operation;
+    use crate::jobs::job::import_way::ImportWay;
     use crate::jobs::job::spec::{Endpoints, ManifestFormat, ManifestSpec, ReportScope, ReportSpec};
     use crate::jobs::job::state::Priority;
     use crate::object::{AccountId, RoleArn};
@@ -235,6 +256,7 @@ pub(crate) mod tests {
             failure_percent: 50,
             failure_min_tasks: 1_000,
             folder: None,
+            import: None,
             endpoints: Endpoints::default(),
             made_by: MadeBy::Api {
                 account: AccountId::parse("123456789012").unwrap(),
@@ -301,6 +323,22 @@ pub(crate) mod tests {
         });
         check("concurrency", &|s| s.concurrency = 10_000, &|s| s.concurrency = 10_001);
         check("concurrency", &|s| s.concurrency = 1, &|s| s.concurrency = 0);
+        let import = |s: &mut JobSpec, concurrency| {
+            (s.operation, s.concurrency) = (Operation::Import(None), concurrency);
+            s.import = Some(ImportWay { state: "/var/lib/forebay".to_owned(), ..ImportWay::default() });
+        };
+        check("concurrency", &|s| import(s, 8), &|s| import(s, 9));
+        check("import", &|s| import(s, 1), &|s| (s.operation, s.concurrency) = (Operation::Import(None), 1));
+        check("import", &|s| s.import = None, &|s| s.import = Some(ImportWay::default()));
+        check("collector", &|s| import(s, 1), &|s| {
+            import(s, 1);
+            s.operation = Operation::Import(Some("orders".to_owned()));
+            s.import.iter_mut().for_each(|way| way.collector = chars(1));
+        });
+        check("source", &|s| import(s, 1), &|s| {
+            import(s, 1);
+            s.import.iter_mut().for_each(|way| way.source = chars(4_097));
+        });
         check("max-attempts", &|s| s.max_attempts = 1_000, &|s| s.max_attempts = 1_001);
         check("max-attempts", &|s| s.max_attempts = 1, &|s| s.max_attempts = 0);
         check("task-timeout", &|s| s.task_timeout_ms = 86_400_000, &|s| s.task_timeout_ms = 86_400_001);

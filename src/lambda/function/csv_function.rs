@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::output_target::Output;
 use super::rejects::{RejectsInLog, RejectsInS3};
 use super::self_invoke::SelfInvoke;
@@ -10,9 +12,11 @@ use crate::import::collector_target::CollectorTarget;
 use crate::import::discovery::files::Opening;
 use crate::import::discovery::inputs::s3_url;
 use crate::import::journal::JournalError;
+use crate::import::rejects_output::RejectsOutput;
 use crate::import::s3_records::S3Records;
 use crate::import::{
-    OptionsHash, ProgressJournal, ProgressKeeper, RejectSink, RowLimits, SharedProgress, Unusable, short_hash,
+    OptionsHash, ProgressJournal, ProgressKeeper, RejectSink, RowLimits, SharedProgress, Target, Unusable,
+    WantedSource, short_hash,
 };
 use crate::lambda::Record;
 use crate::object::{ParsedPartKey, S3Location};
@@ -74,6 +78,15 @@ pub enum To {
         /// Bytes of calls of one object.
         part_bytes: usize,
     },
+    /// Rows go where the rows of a command go, which also keeps the progress of each file.
+    Target {
+        /// Takes the rows.
+        target: Arc<dyn Target>,
+        /// The source of the calls.
+        source: WantedSource,
+        /// Where rejected rows go, on the disk of this machine.
+        rejects: RejectsOutput,
+    },
 }
 
 /// A function, ready for invocations.
@@ -86,6 +99,8 @@ pub struct CsvFunction {
     pub(super) journal: Option<Arc<S3Records>>,
     rejects: Option<RejectsInS3>,
     pub(super) self_invoke: Option<SelfInvoke>,
+    /// Stops all invocations at their next step.
+    pub(super) stop: CancellationToken,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
 }
@@ -101,6 +116,31 @@ pub(super) enum RowsGoTo {
         output: Output,
         /// See [`crate::import::Job::part_bytes`].
         part_bytes: usize,
+    },
+    /// Rows go where those of a command go.
+    Target {
+        /// Takes the rows.
+        target: Arc<dyn Target>,
+        /// The source of the calls.
+        source: WantedSource,
+        /// Where rejected rows go.
+        rejects: RejectsOutput,
+    },
+}
+
+/// Where the rows of one invocation go.
+#[derive(Debug)]
+pub(super) enum OfInvocation {
+    /// To a target that knows how far each file is.
+    Target(Arc<dyn Target>),
+    /// Into objects; how far each file is stands elsewhere.
+    Objects {
+        /// Where the objects go.
+        output: Box<Output>,
+        /// See [`crate::import::Job::part_bytes`].
+        part_bytes: usize,
+        /// How far each file is.
+        progress: Arc<dyn ProgressKeeper>,
     },
 }
 
@@ -131,6 +171,10 @@ impl CsvFunction {
                 let output = Output { store: Arc::clone(&store) as _, location, source };
                 (RowsGoTo::Objects { output, part_bytes: *part_bytes }, id)
             }
+            To::Target { target, source, rejects } => {
+                let (target, source, rejects) = (Arc::clone(target), source.clone(), rejects.clone());
+                (RowsGoTo::Target { target, source, rejects }, String::new())
+            }
         };
         let journal = match &settings.journal {
             Some(place) => {
@@ -138,17 +182,48 @@ impl CsvFunction {
             }
             None => None,
         };
-        Ok(Self { settings, store, rows_go_to, journal, rejects, self_invoke, clock, random })
+        let stop = CancellationToken::new();
+        Ok(Self { settings, store, rows_go_to, journal, rejects, self_invoke, stop, clock, random })
+    }
+
+    /// The same function; `stop` stops its invocations at their next step.
+    pub fn stopped_by(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Whether rows go where those of a command go. A job's report then says what became of each file, and no log
+    /// need do so.
+    pub(super) fn is_command(&self) -> bool {
+        matches!(self.rows_go_to, RowsGoTo::Target { .. })
+    }
+
+    /// Whether a file that is not finished goes on where it stopped.
+    pub(super) fn goes_on(&self) -> bool {
+        self.journal.is_some() || self.is_command()
+    }
+
+    /// Where the rows of one invocation go.
+    pub(super) fn of_invocation(
+        &self,
+        deadline: UnixMillis,
+        request: &str,
+    ) -> Result<OfInvocation, JournalError> {
+        Ok(match &self.rows_go_to {
+            RowsGoTo::Target { target, .. } => OfInvocation::Target(Arc::clone(target)),
+            RowsGoTo::Collector(collector) => {
+                OfInvocation::Target(Arc::new(collector.with_progress(self.progress(deadline, request)?)))
+            }
+            RowsGoTo::Objects { output, part_bytes } => {
+                let progress = self.progress(deadline, request)?;
+                OfInvocation::Objects { output: Box::new(output.clone()), part_bytes: *part_bytes, progress }
+            }
+        })
     }
 
     /// The progress of imports for one invocation: another invocation, even of this process, is another
     /// importer. Without a journal, the progress ends with the invocation, so each retry of a file begins at
     /// its first row.
-    pub(super) fn progress(
-        &self,
-        deadline: UnixMillis,
-        request: &str,
-    ) -> Result<Arc<dyn ProgressKeeper>, JournalError> {
+    fn progress(&self, deadline: UnixMillis, request: &str) -> Result<Arc<dyn ProgressKeeper>, JournalError> {
         let Some(records) = &self.journal else {
             return Ok(Arc::new(ProgressJournal::in_memory(Arc::clone(&self.clock))?));
         };
@@ -160,11 +235,21 @@ impl CsvFunction {
         Ok(SharedProgress::start(records, clock, importer, Some(deadline)))
     }
 
-    /// Where the rejected rows of one file go.
-    pub(super) fn rejects(&self) -> Arc<dyn RejectSink> {
-        match &self.rejects {
-            Some(in_s3) => Arc::new(in_s3.clone()),
-            None => Arc::new(RejectsInLog::default()),
+    /// Where the rejected rows of one file go: to files, or to what takes them in their place.
+    pub(super) fn rejects(&self) -> (RejectsOutput, Option<Arc<dyn RejectSink>>) {
+        let unused = || RejectsOutput::Folder(std::path::PathBuf::new());
+        match (&self.rows_go_to, &self.rejects) {
+            (RowsGoTo::Target { rejects, .. }, _) => (rejects.clone(), None),
+            (_, Some(in_s3)) => (unused(), Some(Arc::new(in_s3.clone()))),
+            (_, None) => (unused(), Some(Arc::new(RejectsInLog::default()))),
+        }
+    }
+
+    /// The source of the calls.
+    pub(super) fn source(&self) -> WantedSource {
+        match &self.rows_go_to {
+            RowsGoTo::Target { source, .. } => source.clone(),
+            RowsGoTo::Collector(_) | RowsGoTo::Objects { .. } => WantedSource::Default,
         }
     }
 
@@ -183,7 +268,7 @@ impl CsvFunction {
                 let bucket = &output.location.bucket;
                 record.bucket == bucket.bucket() && ParsedPartKey::of(bucket, &record.key).is_some()
             }
-            RowsGoTo::Collector(_) => false,
+            RowsGoTo::Collector(_) | RowsGoTo::Target { .. } => false,
         };
         is_part
             || below(&self.settings.journal, 1, ".json")

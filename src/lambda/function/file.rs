@@ -3,19 +3,22 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::csv_function::RowsGoTo;
+use super::csv_function::OfInvocation;
 use super::invocation::Invocation;
-use super::output_target::OutputTarget;
+use super::output_target::{Output, OutputTarget};
 use super::timed_target::TimedTarget;
 use crate::import::discovery::files::unread;
 use crate::import::discovery::inputs::{Input, location_of};
 use crate::import::file_result::FileResult as Imported;
 use crate::import::files_import::{FilesImport, one};
-use crate::import::rejects_output::RejectsOutput;
-use crate::import::{Counters, FileEnd, FileError, FileFault, Target, TargetError, Waits, WantedSource};
+use crate::import::{Counters, FileEnd, FileError, FileFault, Target, TargetError, Waits};
 use crate::lambda::{Ended, FileResult, Record};
 use crate::object::{ObjectKey, S3Location};
 use crate::store::{Head, Outlook, StoreError};
+use crate::words::outside_text_within;
+
+/// How much of a version is shown, in bytes.
+const SHOWN_MAX: usize = 200;
 
 impl Invocation {
     /// Imports the object of a notification. An archive is several files.
@@ -28,18 +31,16 @@ impl Invocation {
             Ok(head) => head,
             Err(ended) => return unopened(ended),
         };
-        let (target, part_bytes): (Arc<dyn Target>, _) = match &self.function.rows_go_to {
-            RowsGoTo::Collector(collector) => {
-                (Arc::new(collector.with_progress(Arc::clone(&self.progress))), None)
-            }
-            RowsGoTo::Objects { output, part_bytes } => {
+        let (target, part_bytes): (Arc<dyn Target>, _) = match &self.rows_go_to {
+            OfInvocation::Target(target) => (Arc::clone(target), None),
+            OfInvocation::Objects { output, part_bytes, progress } => {
                 let Some(received_at) = head.last_modified else {
                     let why = "E-S3: the store does not say when the object was stored";
                     return unopened(Ended::Failed(why.to_owned()));
                 };
                 let target = OutputTarget {
-                    output: output.clone(),
-                    progress: Arc::clone(&self.progress),
+                    output: Output::clone(output),
+                    progress: Arc::clone(progress),
                     received_at,
                     files: Mutex::default(),
                     random: Arc::clone(&self.function.random),
@@ -50,17 +51,18 @@ impl Invocation {
         let timed = Arc::new(TimedTarget::new(target, self.limits.clone()));
         let function = &self.function;
         let settings = &function.settings;
+        let (rejects, reject_sink) = function.rejects();
         let import = FilesImport {
             target: Arc::clone(&timed) as _,
             opening: Arc::clone(&settings.import.opening),
             options: settings.import.options.clone(),
             limits_hash: settings.import.limits_hash.clone(),
-            source: WantedSource::Default,
+            source: function.source(),
             force: false,
             limits: settings.import.limits.clone(),
             rate: settings.import.rate,
-            rejects: RejectsOutput::Folder(std::path::PathBuf::new()),
-            reject_sink: Some(function.rejects()),
+            rejects,
+            reject_sink,
             part_bytes,
             counters: Counters::default(),
             stop: self.stop.clone(),
@@ -73,7 +75,8 @@ impl Invocation {
             head: Some(Box::new(head)),
         };
         let results = one(&import, &input).await;
-        results.into_iter().map(|result| outcome(&result, &timed)).collect()
+        let is_command = function.is_command();
+        results.into_iter().map(|result| outcome(&result, &timed, is_command)).collect()
     }
 
     /// The version of an object that a notification means: the one that it names, or else the one that is
@@ -85,8 +88,18 @@ impl Invocation {
         let key = ObjectKey::listed(record.key.clone());
         let mut waits = Waits::default();
         loop {
-            let error = match self.find_once(record, &location, &key).await {
-                Ok(head) => return Ok(head),
+            let found = match record.version.as_deref().filter(|_| self.is_exact) {
+                Some(version) => self.find_version(version, &location, &key).await,
+                None => self.find_once(record, &location, &key).await.map(Some),
+            };
+            let error = match found {
+                Ok(Some(head)) => return Ok(head),
+                Ok(None) => {
+                    let version = record.version.as_deref().unwrap_or_default();
+                    let what =
+                        format!("the object has no version {}", outside_text_within(version, SHOWN_MAX));
+                    return Err(failed(&FileError::new(FileFault::Missing, "E-MISSING", what)));
+                }
                 Err(error) => unread(error),
             };
             match error.fault {
@@ -101,6 +114,29 @@ impl Invocation {
                 }
                 _ => return Err(failed(&error)),
             }
+        }
+    }
+
+    /// The version of an object, whatever is there now; `None`: there is no such version.
+    async fn find_version(
+        &self,
+        version: &str,
+        location: &S3Location,
+        key: &ObjectKey,
+    ) -> Result<Option<Head>, StoreError> {
+        let store = &self.function.store;
+        match store.head_of(location, key, Some(version)).await {
+            Ok(head) => {
+                let found = head.version.as_ref().and_then(|found| found.id.as_deref());
+                // An object without versions has the version `null`.
+                let is_it = found.unwrap_or("null") == version;
+                Ok(is_it.then_some(head))
+            }
+            // A version that is made up is answered with 400, which is also the answer to expired credentials: then
+            // this request fails too.
+            Err(error) if error.status == Some(400) => store.head_of(location, key, None).await.map(|_| None),
+            Err(error) if error.outlook() == Outlook::Missing => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -147,20 +183,33 @@ impl Invocation {
     }
 }
 
-fn outcome(result: &Imported, target: &TimedTarget) -> FileResult {
+fn outcome(result: &Imported, target: &TimedTarget, is_command: bool) -> FileResult {
     let report = &result.report;
     let ended = match &report.end {
         FileEnd::Done | FileEnd::DoneBefore | FileEnd::RangeDone => Ended::Done(result.ended()),
         FileEnd::Failed(error) => Ended::Failed(error.masked()),
-        FileEnd::Refused(error) => Ended::Failed(refused(error)),
-        FileEnd::Stopped => Ended::Unfinished { row: Some(report.progress.next_row), why: target.why() },
+        FileEnd::Refused(error) => Ended::Failed(refused(error, is_command)),
+        FileEnd::Stopped => {
+            let why = target.why().or_else(|| report.waited_for.clone());
+            Ended::Unfinished { row: Some(report.progress.next_row), why }
+        }
     };
-    FileResult { name: report.name.clone(), ended, rows: result.rows(), rejected: result.rejected() }
+    let (rows, all_rows, rejected) = (result.rows(), result.all_rows(), result.rejected());
+    FileResult { name: report.name.clone(), ended, rows, all_rows, rejected }
 }
 
 /// The texts of errors name options that a function does not have. They are logged, so they are masked.
-fn refused(error: &TargetError) -> String {
+fn refused(error: &TargetError, is_command: bool) -> String {
     match error {
+        TargetError::OtherOptions if is_command => {
+            "E-OPTIONS: rows of this file were imported with other options; `forebay import csv` with the same options \
+             imports the rest of it"
+                .to_owned()
+        }
+        TargetError::GivenUp { attempts, code, message } if is_command => format!(
+            "{code}: {} (it failed {attempts} times; change the file, or import it by `forebay import csv --force`)",
+            message.masked()
+        ),
         TargetError::OtherOptions => {
             "E-OPTIONS: rows of this file were imported with other options; set the same \
              FOREBAY_CSV_ variables again, or import it anew with another FOREBAY_JOURNAL"

@@ -10,9 +10,10 @@ use tokio::sync::Semaphore;
 use super::csv_function::CsvFunction;
 use super::invocation::Invocation;
 use crate::lambda::{
-    Ended, Event, FileResult, Message, Notified, Record, Unit, answer, continuation, deadline_of,
+    BatchEvent, Ended, Event, FileResult, Message, Notified, Record, TaskEnd, Unit, answer, batch_answer,
+    continuation, deadline_of, task_end,
 };
-use crate::time::whole_millis;
+use crate::time::{UnixMillis, whole_millis};
 use crate::words::grouped;
 
 /// What became of an object: of its one file, or of each file in an archive.
@@ -28,22 +29,71 @@ impl CsvFunction {
         request: &str,
     ) -> Result<Value, String> {
         let deadline = deadline_of(deadline_ms, self.clock.wall());
-        let progress = self.progress(deadline, request).map_err(|error| error.to_string())?;
-        Arc::new(Invocation::new(self, progress, deadline)).run(payload).await
-    }
-}
-
-impl Invocation {
-    /// Does what the event asks for. Errors: the text says what failed, and why, after every file was tried.
-    async fn run(self: Arc<Self>, payload: &Value) -> Result<Value, String> {
         let event = Event::parse(&payload.to_string()).map_err(|error| {
             tracing::error!(%error, "the event is not processed");
             error.to_string()
         })?;
-        let records = records(&event);
+        match event {
+            Event::Batch(batch) => {
+                let ends = self.tasks(&batch, deadline, request).await?;
+                Ok(batch_answer(&batch, &ends))
+            }
+            Event::Together(all) => {
+                let records = records(&all);
+                let outcomes = self.invocation(deadline, request, false)?.files(records).await;
+                let files = all.into_iter().flat_map(|notified| results(notified, &outcomes)).collect();
+                answer(&[Unit { message: None, files }])
+            }
+            Event::Queue(messages) => {
+                let notified = messages.iter().filter_map(|message| message.says.as_ref().ok()).flatten();
+                let records = records(notified);
+                let outcomes = self.invocation(deadline, request, false)?.files(records).await;
+                let units: Vec<Unit> = messages.into_iter().map(|message| unit(message, &outcomes)).collect();
+                answer(&units)
+            }
+        }
+    }
+
+    /// Imports the objects of a job's tasks. Returns how each task ended, in their order.
+    /// Errors: the text says why nothing was tried.
+    pub async fn tasks(
+        self: &Arc<Self>,
+        batch: &BatchEvent,
+        deadline: UnixMillis,
+        request: &str,
+    ) -> Result<Vec<TaskEnd>, String> {
+        let mut records: Vec<Record> = Vec::new();
+        for record in batch.tasks.iter().filter_map(|task| task.object.as_ref().ok()) {
+            if !records.iter().any(|known| known.is_same_object(record)) {
+                records.push(record.clone());
+            }
+        }
+        let invocation = self.invocation(deadline, request, true)?;
+        let outcomes = Invocation::all(&invocation, records).await;
+        let end = |object: &Result<Record, String>| match object {
+            Err(why) => TaskEnd::Permanent(format!("E-EVENT: {why}")),
+            Ok(record) => task_end(&files_of(record, &outcomes), self.goes_on()),
+        };
+        Ok(batch.tasks.iter().map(|task| end(&task.object)).collect())
+    }
+
+    fn invocation(
+        self: &Arc<Self>,
+        deadline: UnixMillis,
+        request: &str,
+        is_exact: bool,
+    ) -> Result<Arc<Invocation>, String> {
+        let rows_go_to = self.of_invocation(deadline, request).map_err(|error| error.to_string())?;
+        Ok(Arc::new(Invocation::new(Arc::clone(self), rows_go_to, (deadline, is_exact))))
+    }
+}
+
+impl Invocation {
+    /// Imports all objects, and lets others continue those that are not finished.
+    async fn files(self: Arc<Self>, records: Vec<Record>) -> BTreeMap<Record, Outcomes> {
         let mut outcomes = Self::all(&self, records).await;
         self.go_on(&mut outcomes).await;
-        answer(&self.units(event, &outcomes))
+        outcomes
     }
 
     /// Imports all objects, several at once.
@@ -78,8 +128,8 @@ impl Invocation {
             self.import(record).await
         };
         let took = self.function.clock.monotonic().saturating_sub(began);
-        for outcome in &outcomes {
-            log(outcome, took);
+        if !self.function.is_command() {
+            outcomes.iter().for_each(|outcome| log(outcome, took));
         }
         outcomes
     }
@@ -123,7 +173,7 @@ impl Invocation {
     fn unfinished(&self, row: Option<u64>, why: Option<&str>, progressed: bool) -> String {
         let row = row.map_or_else(|| "not begun".to_owned(), |row| format!("row {}", grouped(row)));
         let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-        match (self.function.journal.is_some(), progressed) {
+        match (self.function.goes_on(), progressed) {
             (true, true) => {
                 format!("E-UNFINISHED: not finished: {row}{why}; will continue there when it is retried")
             }
@@ -137,34 +187,22 @@ impl Invocation {
             ),
         }
     }
-
-    fn units(&self, event: Event, outcomes: &BTreeMap<Record, Outcomes>) -> Vec<Unit> {
-        let files = |notified: Vec<Notified>| {
-            notified.into_iter().flat_map(|notified| results(notified, outcomes)).collect()
-        };
-        let unit = |Message { id, says }| {
-            let files = says.map(&files).unwrap_or_else(|error| {
-                tracing::error!(message = id, %error, "the message is not processed");
-                let ended = Ended::Failed(error.to_string());
-                vec![FileResult::unopened("the message".to_owned(), ended)]
-            });
-            Unit { message: Some(id), files }
-        };
-        match event {
-            Event::Together(all) => vec![Unit { message: None, files: files(all) }],
-            Event::Queue(messages) => messages.into_iter().map(unit).collect(),
-        }
-    }
 }
 
-/// The objects of an event, each once: a notification may come twice.
-fn records(event: &Event) -> Vec<Record> {
-    let notified: Vec<&Notified> = match event {
-        Event::Together(all) => all.iter().collect(),
-        Event::Queue(messages) => {
-            messages.iter().filter_map(|message| message.says.as_ref().ok()).flatten().collect()
+fn unit(message: Message, outcomes: &BTreeMap<Record, Outcomes>) -> Unit {
+    let Message { id, says } = message;
+    let files = match says {
+        Ok(notified) => notified.into_iter().flat_map(|notified| results(notified, outcomes)).collect(),
+        Err(error) => {
+            tracing::error!(message = id, %error, "the message is not processed");
+            vec![FileResult::unopened("the message".to_owned(), Ended::Failed(error.to_string()))]
         }
     };
+    Unit { message: Some(id), files }
+}
+
+/// The objects of notifications, each once: a notification may come twice.
+fn records<'n>(notified: impl IntoIterator<Item = &'n Notified>) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     for notified in notified {
         if let Notified::Created(record) = notified
@@ -187,20 +225,25 @@ fn results(notified: Notified, outcomes: &BTreeMap<Record, Outcomes>) -> Vec<Fil
             tracing::error!(key = name, error = %why, "a file is not imported");
             single(name, Ended::Failed(format!("E-EVENT: {why}")))
         }
-        Notified::Created(record) => match outcomes.iter().find(|(of, _)| of.is_same_object(&record)) {
-            Some((_, files)) => files.clone(),
-            None => {
-                let why = "E-BUG: it was not tried; this is a bug in Forebay";
-                single(record.name(), Ended::Failed(why.to_owned()))
-            }
-        },
+        Notified::Created(record) => files_of(&record, outcomes),
+    }
+}
+
+/// What became of the files of an object.
+fn files_of(record: &Record, outcomes: &BTreeMap<Record, Outcomes>) -> Outcomes {
+    match outcomes.iter().find(|(of, _)| of.is_same_object(record)) {
+        Some((_, files)) => files.clone(),
+        None => {
+            let why = "E-BUG: it was not tried; this is a bug in Forebay";
+            vec![FileResult::unopened(record.name(), Ended::Failed(why.to_owned()))]
+        }
     }
 }
 
 /// Logs one line for a file.
 fn log(file: &FileResult, took: Duration) {
     let duration_ms = whole_millis(took);
-    let FileResult { name, rows, rejected, ended } = file;
+    let FileResult { name, rows, rejected, ended, .. } = file;
     match ended {
         Ended::Done(how) => {
             tracing::info!(key = name, rows, rejected, duration_ms, ended = how, "a file is imported");

@@ -11,7 +11,9 @@ mod deps;
 mod journal_outage;
 mod key_range;
 mod notifications;
+mod objects_at;
 mod one_import;
+mod one_object;
 mod operator;
 mod pass_status;
 mod pausing;
@@ -27,6 +29,7 @@ mod setting_up;
 mod sharing;
 
 pub use deps::ImportsDeps;
+pub use objects_at::ObjectsAt;
 pub use plan::{ImportPlan, ImportStores, OfNode, Puts, plans};
 pub use previewing::{converter_path, infer_import, preview_import};
 pub use reached::{ImportsAt, known_import};

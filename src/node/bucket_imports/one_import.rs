@@ -21,7 +21,7 @@ use crate::admin::{
 };
 use crate::alarms::AlarmKind;
 use crate::import::bucket_import::{
-    BucketImport, PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass,
+    BucketImport, NotifiedObjects, PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass,
 };
 use crate::import::claims::SharedImport;
 use crate::import::{Counters, NameError, watched_rows};
@@ -91,6 +91,8 @@ pub(super) struct OneImport {
     pub(super) notifications: Option<Arc<Notifications>>,
     /// Held while rejected rows are read again.
     pub(super) retrying: tokio::sync::Mutex<()>,
+    /// The objects that somebody names, once one was named.
+    pub(super) asked_objects: tokio::sync::OnceCell<NotifiedObjects>,
     /// What instances share of it, or why that cannot be used.
     pub(super) claims: OnceLock<Result<Option<Arc<SharedImport>>, String>>,
     pub(super) journal_outage: JournalOutage,
@@ -107,6 +109,7 @@ impl OneImport {
             pausing: Pausing::default(),
             notifications,
             retrying: Default::default(),
+            asked_objects: Default::default(),
             claims: OnceLock::new(),
             journal_outage: JournalOutage::default(),
             seen: Mutex::default(),

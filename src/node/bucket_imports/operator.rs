@@ -1,8 +1,8 @@
 //! What an operator can ask of the imports of a running node.
 
 use crate::admin::{
-    AskedPass, AskedReset, BucketImportError, BucketImportsView, ClaimsReleased, FilesReset, PassStatus,
-    Paused, RejectsRetried, Renamed,
+    AskedObject, AskedPass, AskedReset, BucketImportError, BucketImportsView, ClaimsReleased, FilesReset,
+    ObjectImported, PassStatus, Paused, RejectsRetried, Renamed,
 };
 use crate::boxed_future::BoxFuture;
 use crate::node::view::NodeView;
@@ -13,6 +13,16 @@ impl BucketImportsView for NodeView {
         Box::pin(async move {
             let imports = self.bucket_imports.get();
             imports.ok_or_else(|| BucketImportError::Stopped(asked.name.to_string()))?.run(asked).await
+        })
+    }
+
+    fn object(&self, asked: AskedObject) -> BoxFuture<'_, Result<ObjectImported, BucketImportError>> {
+        Box::pin(async move {
+            let stopped = || BucketImportError::Stopped(asked.name.to_string());
+            let import = self.bucket_imports.get().ok_or_else(stopped)?.named(&asked.name)?;
+            // Who asked may end first. The work is then stopped in time, never dropped in the middle.
+            let imported = tokio::spawn(async move { import.object(&asked).await });
+            imported.await.unwrap_or_else(|error| Err(BucketImportError::Failed(error.to_string())))
         })
     }
 

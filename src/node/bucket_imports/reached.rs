@@ -36,10 +36,10 @@ const RENAME_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where a command works with imports of buckets.
 #[derive(Debug)]
-pub struct ImportsAt(At);
+pub struct ImportsAt(pub(super) At);
 
 #[derive(Debug)]
-enum At {
+pub(super) enum At {
     Node(Box<AdminClient>),
     Spool(Box<OwnSpool>, Box<Config>),
 }
@@ -269,7 +269,7 @@ pub async fn known_import(client: &AdminClient, name: &SourceId) -> Result<(), N
 }
 
 /// An import of the configuration, in a spool that no node uses.
-fn one_import(
+pub(super) fn one_import(
     spool: &OwnSpool,
     config: &Config,
     name: &SourceId,
@@ -291,7 +291,7 @@ fn deps_of(spool: &OwnSpool, config: &Config) -> ImportsDeps {
     ImportsDeps { live: None, ..spool.engine.imports_deps(&spool.importer, stores) }
 }
 
-fn refused(error: BucketImportError) -> NodeError {
+pub(super) fn refused(error: BucketImportError) -> NodeError {
     let what = error.to_string();
     let unusable = match error {
         BucketImportError::Failed(_) | BucketImportError::Stopped(_) => Unusable::Failed(what),
@@ -309,7 +309,7 @@ struct Imports {
     imports: Vec<BucketImportStatus>,
 }
 
-async fn post<T: DeserializeOwned>(
+pub(super) async fn post<T: DeserializeOwned>(
     client: &AdminClient,
     path: &str,
     patience: Duration,

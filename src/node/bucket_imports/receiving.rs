@@ -57,8 +57,8 @@ impl OneImport {
         stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.unwrap_or_default();
     }
 
-    /// The objects of the import. Errors: why they cannot be imported, and whether that may pass by itself.
-    async fn objects(&self, stop: &CancellationToken) -> Result<NotifiedObjects, (String, bool)> {
+    /// The objects of the import, one by one. Errors: why they cannot be imported, and whether that may pass by itself.
+    pub(super) async fn objects(&self, stop: &CancellationToken) -> Result<NotifiedObjects, (String, bool)> {
         let import = Arc::new(self.bucket_import().map_err(|what| (what, false))?);
         let deps = self.pass_deps(&self.store().await, None, Counters::default());
         let deps = PassDeps { stop: stop.clone(), ..deps };

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -15,11 +16,17 @@ use crate::jobs::job::spec::{JobSpec, ManifestPlace, ReportScope, ReportSpec};
 use crate::jobs::job::spec_checks::CONCURRENCY_MAX;
 use crate::jobs::job::status::FailureClass;
 use crate::random::Random;
+use crate::sources::WriteKeyHash;
 use crate::store::reader::StoreReader;
 use crate::words::{counted, outside_key, outside_text, with_causes};
 
 /// Invocations in flight at once of a handler that is no program on this machine.
 const CONCURRENCY: u32 = 100;
+/// Objects that are imported at once.
+const IMPORTS: u32 = 4;
+/// The time of an invocation, and that of the import of an object: as much as AWS Lambda gives.
+const TASK_TIMEOUT: Duration = Duration::from_secs(60);
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Tasks that are named by a dry run.
 const NAMED_MAX: usize = 3;
 
@@ -38,10 +45,20 @@ pub fn manifest_place(typed: &str) -> Result<ManifestPlace, String> {
         })?;
         return Ok(ManifestPlace::Object { bucket: bucket.to_owned(), key: key.to_owned(), version: None });
     }
-    // The job may be gone on with in another folder.
-    let whole = std::path::absolute(Path::new(typed)).map_err(|error| format!("the manifest: {error}"))?;
+    absolute(Path::new(typed)).map(ManifestPlace::File)
+}
+
+/// A path as a job keeps it: the job may be gone on with in another folder. Errors: it cannot be kept, and why.
+pub fn absolute(path: &Path) -> Result<String, String> {
+    let whole = std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let text = whole.into_os_string().into_string();
-    text.map(ManifestPlace::File).map_err(|_| "the path of the manifest is not UTF-8".to_owned())
+    text.map_err(|_| format!("the path {} is not UTF-8", path.display()))
+}
+
+/// What a job keeps of a write key: the beginning of its hash. Errors: it is no write key.
+pub fn known_write_key(key: &str) -> Result<String, String> {
+    let hash = WriteKeyHash::of(key).ok_or("expected a write key")?;
+    Ok(hash.hex16())
 }
 
 /// Where a report goes: `s3://bucket/prefix` or `s3://bucket`. Errors: the expected form.
@@ -55,12 +72,22 @@ pub fn report_place(typed: &str, scope: ReportScope) -> Result<ReportSpec, Strin
     Ok(ReportSpec { bucket: bucket.to_owned(), prefix: prefix.to_owned(), scope })
 }
 
-/// Invocations in flight at once unless somebody says how many: one a core for programs.
+/// Invocations in flight at once unless somebody says how many: one a core for programs, and few for imports, since
+/// each reads a file.
 pub fn usual_concurrency(operation: &Operation) -> u32 {
     let cores = || available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
     match operation {
         Operation::Command(_) => cores().unwrap_or(1).min(CONCURRENCY_MAX),
+        Operation::Import(_) => IMPORTS,
         _ => CONCURRENCY,
+    }
+}
+
+/// How long an invocation may take unless somebody says how long: an import reads a whole file.
+pub fn usual_timeout(operation: &Operation) -> Duration {
+    match operation {
+        Operation::Import(_) => IMPORT_TIMEOUT,
+        _ => TASK_TIMEOUT,
     }
 }
 

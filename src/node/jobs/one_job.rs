@@ -74,6 +74,8 @@ pub struct JobEnd {
     pub state: JobState,
     /// Why it failed, in full: the state keeps the beginning.
     pub why: Option<String>,
+    /// What the handler left when it was closed.
+    pub left: Option<String>,
 }
 
 /// One job that this process holds.
@@ -177,7 +179,17 @@ impl OneJob {
     /// Runs it until it has ended or is stopped. Not cancel-safe: dropped half-way, it ends the invocations
     /// in flight, as a crash would.
     /// Errors: [`JobError`].
-    pub async fn run(mut self) -> Result<JobEnd, JobError> {
+    pub async fn run(self) -> Result<JobEnd, JobError> {
+        let given = self.from.given().map(|tools| Arc::clone(&tools.handler));
+        let ended = self.work().await;
+        let left = match given {
+            Some(handler) => handler.close().await.err(),
+            None => None,
+        };
+        ended.map(|end| JobEnd { left, ..end })
+    }
+
+    async fn work(mut self) -> Result<JobEnd, JobError> {
         let mut told = None;
         loop {
             self.obey().await?;
@@ -238,7 +250,7 @@ impl OneJob {
             let mut live = lock(&self.live);
             (live.state().clone(), live.log().synced().failed)
         };
-        JobEnd { outcome: Outcome::of(&state, failed), state, why: self.why.take() }
+        JobEnd { outcome: Outcome::of(&state, failed), state, why: self.why.take(), left: None }
     }
 
     fn state(&self) -> JobState {

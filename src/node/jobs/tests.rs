@@ -117,6 +117,7 @@ impl Stand {
             failure_percent: 50,
             failure_min_tasks: 1_000,
             folder: None,
+            import: None,
             endpoints: Endpoints::default(),
             made_by: MadeBy::Run,
             made_at: SystemClock::new().wall(),

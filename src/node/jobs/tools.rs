@@ -1,16 +1,18 @@
 //! What a job works with: its store, and the handler that invokes its function.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::for_imports::ForImports;
+pub use super::tools_error::ToolsError;
 use crate::boxed_future::BoxFuture;
 use crate::jobs::handlers::Handler;
-use crate::jobs::handlers::command::{CommandError, CommandHandler, to_log};
+use crate::jobs::handlers::command::{CommandHandler, to_log};
 use crate::jobs::handlers::web::WebHandler;
 use crate::jobs::job::id::JobId;
+use crate::jobs::job::import_way::ImportWay;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::JobSpec;
 use crate::object::bucket_string::BucketStringError;
@@ -57,6 +59,14 @@ pub enum ToolsFrom {
 }
 
 impl ToolsFrom {
+    /// The tools that were made before the job: it closes their handler at its end.
+    pub fn given(&self) -> Option<&JobTools> {
+        match self {
+            Self::Given(tools) => Some(tools),
+            Self::Made(_) => None,
+        }
+    }
+
     /// The tools of a job. Errors: [`ToolsError`].
     pub async fn tools(&self, spec: &JobSpec, job: JobId) -> Result<JobTools, ToolsError> {
         match self {
@@ -72,38 +82,27 @@ impl From<JobTools> for ToolsFrom {
     }
 }
 
-/// Why a job has nothing to work with. All of it is wrong usage.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolsError {
-    /// The command cannot be used.
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    /// The addresses cannot be reached by HTTPS.
-    #[error("read the certificates that this system trusts")]
-    Certificates(#[source] io::Error),
-    /// The server that runs the job may not invoke its function.
-    #[error("{0}")]
-    NotNamed(String),
-    /// It is not there yet.
-    #[error("--handler {0} is not there yet; import the files by `forebay import csv` or an [[import]]")]
-    NotYet(String),
-    /// The program lacks a part.
-    #[error("this program is built without the feature `lambda`: use --handler, or a program that has it")]
-    NoLambda,
-    /// No region is known.
-    #[error("{0} names no region: give the ARN of the function, or set AWS_REGION")]
-    NoRegion(String),
-    /// The role has no external id.
-    #[error("use the role: {0}")]
-    Role(String),
-}
-
 impl JobTools {
-    /// The tools of a job. A command is started, so that a wrong one is known before the first task.
-    /// Errors: [`ToolsError`].
+    /// The tools of a job that does not import. A command is started, so that a wrong one is known before the first
+    /// task. Errors: [`ToolsError`].
     pub async fn of(spec: &JobSpec, job: JobId) -> Result<Self, ToolsError> {
         let store = store_at(spec.endpoints.store.as_deref()).await;
         let handler = handler(spec, job, &store)?;
+        Ok(Self { store, handler, role: spec.role.clone() })
+    }
+
+    /// The same, also of a job that imports. The way of its rows is opened; close the handler at the end.
+    /// Errors: [`ToolsError`].
+    pub async fn with_imports(
+        spec: &JobSpec,
+        job: JobId,
+        process: &ForImports<'_>,
+    ) -> Result<Self, ToolsError> {
+        let (Operation::Import(name), Some(way)) = (&spec.operation, &spec.import) else {
+            return Self::of(spec, job).await;
+        };
+        let handler = import_handler(name.as_deref(), spec, way, process).await?;
+        let store = store_at(spec.endpoints.store.as_deref()).await;
         Ok(Self { store, handler, role: spec.role.clone() })
     }
 }
@@ -147,8 +146,34 @@ pub(super) fn handler(
         Operation::Web(url) => {
             Arc::new(WebHandler::new(url.clone(), timeout).map_err(ToolsError::Certificates)?)
         }
-        Operation::Import(_) => return Err(ToolsError::NotYet(spec.operation.text())),
+        Operation::Import(_) => return Err(ToolsError::NoImports),
         Operation::Function(function) => function_handler(spec, function, store, timeout)?,
+    })
+}
+
+#[cfg(not(feature = "lambda"))]
+async fn import_handler(
+    _: Option<&str>,
+    _: &JobSpec,
+    _: &ImportWay,
+    _: &ForImports<'_>,
+) -> Result<Arc<dyn Handler>, ToolsError> {
+    std::future::ready(Err(ToolsError::NoLambda)).await
+}
+
+#[cfg(feature = "lambda")]
+async fn import_handler(
+    name: Option<&str>,
+    spec: &JobSpec,
+    way: &ImportWay,
+    process: &ForImports<'_>,
+) -> Result<Arc<dyn Handler>, ToolsError> {
+    use super::imports::files::FileImports;
+    use super::imports::named::NamedImports;
+
+    Ok(match name {
+        None => Arc::new(FileImports::open(spec, way, process).await?),
+        Some(name) => Arc::new(NamedImports::open(name, spec, way, process).await?),
     })
 }
 

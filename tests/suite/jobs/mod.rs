@@ -5,6 +5,7 @@ mod api_lives;
 mod asked;
 mod control;
 mod functions;
+mod imports;
 mod kills;
 mod life;
 mod page;

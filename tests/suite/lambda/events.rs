@@ -90,7 +90,7 @@ fn all(notified: &[Notified]) -> Vec<String> {
 fn check(event: &Value, means: &[&str]) {
     match Event::parse(&event.to_string()).unwrap() {
         Event::Together(notified) => assert_eq!(all(&notified), means),
-        Event::Queue(messages) => panic!("{messages:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -184,8 +184,8 @@ fn an_unknown_event_is_an_error_and_in_a_queue_it_is_that_of_its_message() {
             (
                 "1",
                 &[
-                    "error unknown event: expected a notification of S3, the same in SQS or SNS, or `Object Created` of \
-                   EventBridge; it begins with {\"hello\":\"world\"}",
+                    "error unknown event: expected a notification of S3, the same in SQS or SNS, `Object Created` of \
+                   EventBridge, or tasks of S3 Batch Operations; it begins with {\"hello\":\"world\"}",
                 ],
             ),
             ("2", &["inbox track_1.csv - -"]),

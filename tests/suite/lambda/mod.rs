@@ -1,6 +1,7 @@
 //! The program as a function of AWS Lambda: what events mean, and real processes under two runtime APIs, that
 //! of cargo-lambda and one of our own.
 
+mod batch;
 mod emulator;
 mod events;
 mod failures;
