@@ -6,7 +6,6 @@
 //! several jobs decides on their slots by `jobs::job::slots`, and each job waits for its own.
 
 pub mod asking;
-pub mod asking;
 pub mod for_imports;
 #[cfg(feature = "lambda")]
 mod imports;

@@ -47,6 +47,7 @@ pub(super) fn spec_of(
         failure_percent: percent.into(),
         failure_min_tasks: min_tasks,
         folder: None,
+        import: None,
         endpoints: Endpoints::default(),
         made_by: MadeBy::Api { account, region: region.to_owned() },
         made_at: at,
