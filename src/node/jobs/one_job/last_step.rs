@@ -11,17 +11,28 @@ use crate::jobs::job::status::{Failure, FailureClass};
 use crate::jobs::job::transition::Event;
 use crate::jobs::joined::ReportRows;
 use crate::jobs::report::write::{Report, remove_staged, write_report};
-use crate::jobs::task_rows::{ROWS, TaskRows};
+use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
 use crate::node::jobs::job_error::JobError;
 use crate::node::jobs::reporting::{NotStored, ReportStore};
 use crate::store::Outlook;
+use crate::words::with_causes;
 
 impl OneJob {
     /// Writes the report, and puts it into its bucket. False: the process is being ended before it is there.
     pub(super) async fn report(&mut self, state: &JobState) -> Result<bool, JobError> {
-        let Some(report) = self.written(state).await? else {
-            self.apply(state.status, Event::ReportWritten).await?;
-            return Ok(true);
+        let report = match self.written(state).await {
+            Ok(Some(report)) => report,
+            Ok(None) => {
+                self.apply(state.status, Event::ReportWritten).await?;
+                return Ok(true);
+            }
+            // Tried again it would fail again, and the job would never end.
+            Err(JobError::Rows(error @ (TaskRowsError::Missing(_) | TaskRowsError::Damaged { .. }))) => {
+                let why = with_causes(&error);
+                self.report_failed(state, FailureClass::Other, &why).await?;
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
         };
         let tools = self.tools().await?;
         let Around { clock, random, stop, .. } = &self.around;
@@ -36,9 +47,7 @@ impl OneJob {
                     Outlook::Passing => FailureClass::Unreachable,
                     _ => FailureClass::Access,
                 };
-                let failure = Failure::new(class, REPORT_NOT_STORED, &error.to_string());
-                self.why.get_or_insert(format!("{REPORT_NOT_STORED}: {error}"));
-                self.apply(state.status, Event::ReportFailed(failure)).await?;
+                self.report_failed(state, class, &error.to_string()).await?;
                 return Ok(true);
             }
         }
@@ -48,6 +57,17 @@ impl OneJob {
             tracing::warn!(job = %self.held.id, %error, "files of the report stay in the job's folder");
         }
         Ok(true)
+    }
+
+    async fn report_failed(
+        &mut self,
+        state: &JobState,
+        class: FailureClass,
+        why: &str,
+    ) -> Result<(), JobError> {
+        self.why.get_or_insert(format!("{REPORT_NOT_STORED}: {why}"));
+        let failure = Failure::new(class, REPORT_NOT_STORED, why);
+        self.apply(state.status, Event::ReportFailed(failure)).await
     }
 
     /// The files of the report; `None`: none is due.

@@ -279,7 +279,10 @@ async fn a_damaged_job_is_named_and_stops_no_other() {
     assert!(stuck.failures[0].1.contains("the copy rows of the job's manifest is missing"), "{stuck:?}");
     update(&server, &jobs[3], Ready).await.unwrap();
     until(&server, &jobs[3], "Complete").await;
+    // A cancel is its way out: without the copy there is no report.
     assert_eq!(update(&server, &jobs[2], Cancelled).await, Ok("Cancelling".to_owned()));
+    let ended = until(&server, &jobs[2], "Failed").await;
+    assert_eq!((ended.failures.len(), ended.failures[0].0.as_str()), (1, "ReportNotStored"));
     server.stop().await;
 }
 
