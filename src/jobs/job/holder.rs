@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::disk::own_files;
 
@@ -11,6 +13,10 @@ use crate::disk::own_files;
 pub const LOCK: &str = "LOCK";
 /// The longest process id, in digits.
 const PID_MAX: u64 = 20;
+/// How often the lock is tried again because others look at it.
+const LOOKS_MAX: u32 = 200;
+/// About how long a look takes at most.
+const LOOK_TAKES: Duration = Duration::from_millis(1);
 
 /// A job that this process holds, while this value exists.
 #[derive(Debug)]
@@ -33,15 +39,31 @@ pub fn take(folder: &Path) -> io::Result<Taken> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let file = own_files::open(&folder.join(LOCK), &mut options)?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => return Ok(Taken::By(holder(&file)?)),
-        Err(TryLockError::Error(error)) => return Err(error),
-        Ok(()) => {}
+    let mut looks = 0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if looks < LOOKS_MAX && is_only_looked_at(&file)? => {
+                looks += 1;
+                sleep(LOOK_TAKES);
+            }
+            Err(TryLockError::WouldBlock) => return Ok(Taken::By(holder(&file)?)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
     // The id of an earlier holder goes first, so that nobody reads parts of both.
     file.set_len(0)?;
     file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)?;
     Ok(Taken::Ours(Holder { _lock: file }))
+}
+
+/// Whether nobody holds the lock but processes that see in this moment whether one does.
+fn is_only_looked_at(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// The process that holds the job, if one does; `Some(None)` if it has not written its id yet.
@@ -88,5 +110,25 @@ mod tests {
         assert!(matches!(take(dir.path()).unwrap(), Taken::Ours(_)));
         let missing = take(&dir.path().join("none")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+    #[test]
+    fn a_look_at_the_lock_keeps_nobody_from_taking_it() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(take(dir.path()).unwrap());
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let looks = scope.spawn(|| {
+                let mut looks = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    holder_of(dir.path()).unwrap();
+                    looks += 1;
+                }
+                looks
+            });
+            let all_ours = (0..300).all(|_| matches!(take(dir.path()), Ok(Taken::Ours(_))));
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(all_ours);
+            assert!(looks.join().unwrap() > 0);
+        });
     }
 }

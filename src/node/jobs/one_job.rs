@@ -41,7 +41,7 @@ use crate::time::{Clock, UnixMillis};
 use crate::words::{counted, grouped, with_causes};
 
 /// How often the requests beside a job are looked at.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a job gets from its process.
 #[derive(Clone, Debug)]

@@ -263,7 +263,7 @@ async fn a_damaged_job_is_named_and_stops_no_other() {
     std::fs::remove_file(file(&jobs[1], "log")).unwrap();
     std::fs::remove_file(file(&jobs[2], "rows")).unwrap();
     let server = stand.serve(1).await;
-    for (job, words) in [(&jobs[0], "its checksum is wrong"), (&jobs[1], "the log of job")] {
+    for (job, words) in [(&jobs[0], "is damaged"), (&jobs[1], "the log of job")] {
         let error = try_describe(&server, job).await.unwrap_err();
         assert_eq!(error.code, ApiErrorCode::Internal);
         assert!(error.message.contains(words), "{error}");
