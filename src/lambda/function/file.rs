@@ -15,7 +15,7 @@ use crate::import::{Counters, FileEnd, FileError, FileFault, Target, TargetError
 use crate::lambda::{Ended, FileResult, Record};
 use crate::object::{ObjectKey, S3Location};
 use crate::store::{Head, Outlook, StoreError};
-use crate::words::outside_text_within;
+use crate::words::{Told, outside_text_within};
 
 /// How much of a version is shown, in bytes.
 const SHOWN_MAX: usize = 200;
@@ -98,7 +98,7 @@ impl Invocation {
                     let version = record.version.as_deref().unwrap_or_default();
                     let what =
                         format!("the object has no version {}", outside_text_within(version, SHOWN_MAX));
-                    return Err(failed(&FileError::new(FileFault::Missing, "E-MISSING", what)));
+                    return Err(failed(&FileError::new(FileFault::Missing, "E-MISSING", Told::plain(what))));
                 }
                 Err(error) => unread(error),
             };
