@@ -90,7 +90,7 @@ impl MakeTools for InProcess {
             if fails > 0 {
                 self.fails.store(fails - 1, Ordering::Relaxed);
                 assert!(fails.is_multiple_of(2), "the tools cannot be made");
-                return Err(ToolsError::NotYet("never".to_owned()));
+                return Err(ToolsError::NotNamed("nothing to work with".to_owned()));
             }
             self.made.fetch_add(1, Ordering::Relaxed);
             let handler = Arc::new(Function(Arc::clone(&self.seen)));

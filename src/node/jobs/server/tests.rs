@@ -292,7 +292,7 @@ async fn what_fails_or_panics_is_tried_again_and_shown_meanwhile() {
     let server = stand.serve(1).await;
     stand.tools.fails.store(4, Ordering::Relaxed);
     let job = stand.make(&server, "t", 1).await;
-    for words in ["--handler never is not there yet", "a fault of this program"] {
+    for words in ["nothing to work with", "a fault of this program"] {
         let shown = until_so(&server, &job, words, |now| {
             now.failures.iter().any(|(code, why)| code == "JobDoesNotGoOn" && why.contains(words))
         });
