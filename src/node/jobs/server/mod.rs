@@ -1,10 +1,10 @@
 //! The server of many jobs, which `batch serve` and `dev` hold. It answers the calls of the jobs API, gives
 //! the slots, and goes on at its start with the jobs that were made through the API.
 //!
-//! [`keeper`] runs one job, and tries again what fails; a job that waits has its folder locked and its state
-//! in memory, and no more. [`slot_giver`] decides who is Active. [`rounds`] finds jobs that other processes
-//! let go of, and removes old ones. A call of the API is one function: [`creating`], [`changing`] and
-//! [`looking`].
+//! `keeper` runs one job, and tries again what fails; a job that waits has its folder locked and its state
+//! in memory, and no more. `slot_giver` decides who is Active. `rounds` finds jobs that other processes
+//! let go of, and removes old ones. A call of the API is one function: `creating`, `changing` and
+//! `looking`.
 
 mod changing;
 mod counting;
