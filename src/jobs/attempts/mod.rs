@@ -37,6 +37,7 @@ pub const LOG_BYTES_MAX: u64 = 1 << 40;
 
 use std::io;
 
+use crate::disk::is_no_space;
 use crate::jobs::job::id::JobId;
 
 /// Why a log cannot be read or written.
@@ -84,4 +85,11 @@ pub enum LogError {
         "the log of job {0} stopped at a failed sync; end this process, and go on with the job by another"
     )]
     Stopped(JobId),
+}
+
+impl LogError {
+    /// Whether a write found no space. What was appended is kept, and a later sync writes it.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Disk("write", _, error) if is_no_space(error))
+    }
 }

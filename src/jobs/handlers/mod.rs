@@ -41,6 +41,8 @@ pub enum Ended {
         /// How long the other side asks to wait.
         pause: Option<Duration>,
     },
+    /// This machine has no file handle or process left for it. The task was not run.
+    Starved,
     /// No request of this job can succeed: the function may not be invoked or does not exist.
     Refused(Refusal),
     /// This invocation failed, and another may succeed.
@@ -114,4 +116,7 @@ pub enum FailureKind {
 pub trait Handler: Send + Sync + fmt::Debug {
     /// Sends a request and waits for its end, not longer than the time that the handler was made for.
     fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended>;
+
+    /// No invocation runs, and none follows soon: lets go of the file handles that it keeps for the next one.
+    fn rest(&self) {}
 }

@@ -1,6 +1,7 @@
 //! One job, from its specification to its report. A job that an earlier process left goes on where it
 //! stopped.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::outcome::Outcome;
 use super::prepare::ManifestReader;
 use super::reporting::{NotStored, ReportStore};
 use super::tools::JobTools;
-use crate::disk::Disk;
+use crate::disk::{Disk, is_no_handle, is_no_space};
 use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::peek::peek;
 use crate::jobs::attempts::replay::Replayed;
@@ -27,7 +28,8 @@ use crate::jobs::job::spec::{JobSpec, ManifestPlace};
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::{Failure, FailureClass, PausedBy, Status};
 use crate::jobs::job::transition::{Event, Refusal, is_unconfirmed};
-use crate::jobs::joined::{LoggedResults, ReportRows, StoredRows, open_with_past};
+use crate::jobs::job::troubles::{TroubleOf, Troubles};
+use crate::jobs::joined::{LoggedResults, ReportRows, SettleError, StoredRows, open_with_past};
 use crate::jobs::manifest::{self, ManifestError};
 use crate::jobs::report::write::{Report, ReportError, remove_staged, write_report};
 use crate::jobs::run::decide::{End, Limits, Progress};
@@ -39,6 +41,7 @@ use crate::lock::lock;
 use crate::random::Random;
 use crate::store::Outlook;
 use crate::time::Clock;
+use crate::words::causes::chain;
 use crate::words::{counted, grouped, with_causes};
 
 /// How often the requests beside a job are looked at.
@@ -67,13 +70,22 @@ pub enum JobError {
     Report(#[from] ReportError),
     /// The files of its report cannot be read.
     #[error("read the files of the report")]
-    Staged(#[source] std::io::Error),
+    Staged(#[source] io::Error),
     /// A fault of the program.
     #[error("{0}: a fault of this program")]
     Refused(#[from] Refusal),
     /// A thread panicked, or the process ends.
     #[error("a thread of the job ended early")]
     Thread(#[from] JoinError),
+}
+
+impl From<SettleError> for JobError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Log(error) => Self::Log(error),
+            SettleError::Thread(error) => Self::Thread(error),
+        }
+    }
 }
 
 impl From<EventError> for JobError {
@@ -125,6 +137,9 @@ pub struct OneJob {
     tools: JobTools,
     around: Around,
     live: Arc<Mutex<LiveState>>,
+    /// The same state, where results are recorded.
+    results: LoggedResults,
+    troubles: Arc<Troubles>,
     /// The copy of the manifest, once there is one.
     rows: Option<Arc<TaskRows>>,
     /// What was done before, until the tasks start.
@@ -163,7 +178,15 @@ impl OneJob {
         let shown = watch::Sender::new(JobProgress { status, reading: manifest::Progress::default(), tasks });
         let (live, past) = (Arc::new(Mutex::new(live)), rows.is_some().then_some(past));
         let rows = rows.map(Arc::new);
-        Ok(Self { held, tools, around, live, rows, past, runner: None, is_new, why: None, shown })
+        let troubles = Arc::new(Troubles::new(id, Arc::clone(&held.disk), Arc::clone(&around.clock)));
+        let results = LoggedResults {
+            live: Arc::clone(&live),
+            clock: Arc::clone(&around.clock),
+            troubles: Arc::clone(&troubles),
+            stop: around.stop.clone(),
+        };
+        let (runner, why) = (None, None);
+        Ok(Self { held, tools, around, live, results, troubles, rows, past, runner, is_new, why, shown })
     }
 
     /// How far it is, now and after each change.
@@ -237,7 +260,13 @@ impl OneJob {
     async fn apply(&self, event: Event) -> Result<(), JobError> {
         let (live, at, id) = (Arc::clone(&self.live), self.around.clock.wall(), self.held.id);
         let applied = spawn_blocking(move || lock(&live).apply(&event, at).map(|state| state.status));
-        let status = applied.await??;
+        let status = match applied.await? {
+            Err(EventError::Log(error)) if error.is_no_space() => {
+                self.results.settle().await?;
+                self.state().status
+            }
+            applied => applied?,
+        };
         tracing::info!(job = %id, %status, "the job has changed");
         Ok(())
     }
@@ -248,12 +277,14 @@ impl OneJob {
         let (at, job) = (self.around.clock.wall(), self.held.id);
         let obeyed = match spawn_blocking(move || lock(&live).obey(&*disk, at)).await? {
             Ok(obeyed) => obeyed,
+            Err(ObeyError::Log(error)) if error.is_no_space() => return Ok(self.results.settle().await?),
             Err(ObeyError::Log(error)) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(%job, error = with_causes(&error), "requests beside the job wait");
+                self.troubles.waits(TroubleOf::Requests, &format!("requests wait: {}", with_causes(&error)));
                 return Ok(());
             }
         };
+        self.troubles.is_over(TroubleOf::Requests);
         for (wish, answer) in obeyed.wishes {
             tracing::info!(%job, request = ?wish, ?answer, "a request beside the job is answered");
         }
@@ -375,7 +406,6 @@ impl OneJob {
             },
             ..Limits::default()
         };
-        let results = LoggedResults { live: Arc::clone(&self.live), clock: Arc::clone(&self.around.clock) };
         let parts = Parts {
             call: JobCall {
                 job: self.held.id.to_string(),
@@ -384,7 +414,7 @@ impl OneJob {
             },
             handler: Arc::clone(&self.tools.handler),
             rows: Arc::new(StoredRows(rows)),
-            results: Arc::new(results),
+            results: Arc::new(self.results.clone()),
             clock: Arc::clone(&self.around.clock),
             random: Arc::clone(&self.around.random),
         };
@@ -413,19 +443,22 @@ impl OneJob {
                         self.shown.send_modify(|shown| shown.status = status);
                         let is_over = status != Status::Active;
                         halt.send_if_modified(|halt| is_over && !std::mem::replace(halt, true));
+                        self.tell_of_want(progress.borrow().starved);
                     }
                     () = self.around.stop.cancelled(), if !*halt.borrow() => {
                         halt.send_replace(true);
                     }
                     Ok(()) = progress.changed() => {
                         let tasks = *progress.borrow_and_update();
-                        self.shown.send_modify(|shown| shown.tasks = tasks);
+                        self.show(tasks);
                     }
                 }
             }
         };
         let tasks = *progress.borrow_and_update();
-        self.shown.send_modify(|shown| shown.tasks = tasks);
+        self.show(tasks);
+        self.troubles.is_over(TroubleOf::Handles);
+        self.tools.handler.rest();
         self.runner = Some(runner);
         let status = self.state().status;
         // A cancelled job stays cancelled, however its last tasks ended.
@@ -436,6 +469,12 @@ impl OneJob {
                 self.why = Some(failure.to_string());
                 self.apply(Event::ThresholdPassed(failure)).await
             }
+            (End::RowsLost(lost), Status::Active | Status::Pausing(_)) => {
+                let reason = format!("{lost}; make a job of these rows");
+                let failure = Failure::new(FailureClass::Other, "ManifestCopyDamaged", &reason);
+                self.why = Some(failure.to_string());
+                self.apply(Event::RowsLost(failure)).await
+            }
             (End::Refused(refusal), Status::Active | Status::Pausing(_)) => {
                 self.why = Some(refusal.to_string());
                 let reason = format!("{}; {}", refusal.what, refusal.remedy);
@@ -444,6 +483,21 @@ impl OneJob {
             }
             (End::Stopped, Status::Pausing(_)) => self.apply(Event::TasksAtRest).await,
             _ => Ok(()),
+        }
+    }
+
+    fn show(&self, tasks: Progress) {
+        let was_starved = self.shown.borrow().tasks.starved;
+        self.shown.send_modify(|shown| shown.tasks = tasks);
+        if was_starved != tasks.starved {
+            self.tell_of_want(tasks.starved);
+        }
+    }
+
+    fn tell_of_want(&self, is_starved: bool) {
+        match is_starved {
+            true => _ = self.troubles.waits(TroubleOf::Handles, NO_HANDLES),
+            false => self.troubles.is_over(TroubleOf::Handles),
         }
     }
 
@@ -457,14 +511,32 @@ impl OneJob {
         Failure::new(FailureClass::Other, "TooManyTasksFailed", &reason)
     }
 
-    /// Writes the report, and puts it into its bucket. False: the process is being ended before it is there.
+    /// Writes the report, and puts it into its bucket. What this machine lacks for it is waited for. False: the process
+    /// is being ended before it is there.
     async fn report(&mut self, state: &JobState) -> Result<bool, JobError> {
+        loop {
+            let (of, what) = match self.report_once(state).await {
+                Err(error) if lacks(&error, is_no_space) => (TroubleOf::Disk, NO_SPACE_FOR_REPORT),
+                Err(error) if lacks(&error, is_no_handle) => (TroubleOf::Handles, NO_HANDLES),
+                reported => return reported,
+            };
+            self.troubles.waits(of, what);
+            if self.around.stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn report_once(&mut self, state: &JobState) -> Result<bool, JobError> {
         let Some(report) = self.written(state).await? else {
             self.apply(Event::ReportWritten).await?;
             return Ok(true);
         };
         let Around { clock, random, stop } = &self.around;
-        let store = ReportStore { store: &*self.tools.store, clock: &**clock, random: &**random, stop };
+        self.troubles.is_over(TroubleOf::Disk);
+        self.troubles.is_over(TroubleOf::Handles);
+        let (store, troubles) = (&*self.tools.store, &*self.troubles);
+        let store = ReportStore { store, clock: &**clock, random: &**random, stop, troubles };
         match store.put(report, &self.held.spec, Arc::clone(&self.held.disk)).await {
             Ok(()) => {}
             Err(NotStored::Stopped) => return Ok(false),
@@ -508,6 +580,16 @@ impl OneJob {
         }
         Ok(report)
     }
+}
+
+const NO_SPACE_FOR_REPORT: &str =
+    "the disk of the job's folder is full: its report waits; free space, and the job goes on by itself";
+const NO_HANDLES: &str = "this process gets no more file handles, processes or memory: tasks wait, and no try is counted; raise \
+                          the limits (ulimit -n, ulimit -u), or run the job with a lower --concurrency";
+
+/// Whether a cause of an error is one that this machine lacks.
+fn lacks(error: &JobError, is_it: impl Fn(&io::Error) -> bool) -> bool {
+    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(is_it)
 }
 
 /// The code of a job that failed because its report is not in its bucket.

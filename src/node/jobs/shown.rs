@@ -63,6 +63,8 @@ pub struct JobShown {
     pub is_held: bool,
     /// That process, where its id is known.
     pub process: Option<u32>,
+    /// What it waits for, and what to do.
+    pub troubles: Vec<String>,
 }
 
 /// Why a job failed.
@@ -106,7 +108,7 @@ fn report_text(spec: &JobSpec, job: JobId) -> Option<String> {
 impl JobShown {
     /// A job as it is seen.
     pub fn of(seen: &SeenJob, now: UnixMillis) -> Self {
-        let SeenJob { id, spec, now: peeked, holder } = seen;
+        let SeenJob { id, spec, now: peeked, holder, troubles } = seen;
         let state = &peeked.state;
         let clean = |text: &String| outside_text(text).to_string();
         // Without a holder the time is that of the last entry of its log.
@@ -138,6 +140,10 @@ impl JobShown {
                 .collect(),
             is_held: holder.is_some(),
             process: holder.flatten(),
+            troubles: troubles
+                .iter()
+                .map(|trouble| format!("{} (since {})", trouble.what, rfc3339(trouble.since)))
+                .collect(),
         }
     }
 
@@ -154,6 +160,7 @@ impl JobShown {
         let active = about_duration(Duration::from_secs(self.active_seconds));
         fact("made:", &format!("{}{ended}, active for {active}, priority {}", self.made_at, self.priority));
         self.update_reason.iter().for_each(|text| fact("reason:", text));
+        self.troubles.iter().for_each(|text| fact("waits:", text));
         for failure in &self.failures {
             fact("failed:", &format!("{}: {}", failure.code, failure.reason));
         }
@@ -413,6 +420,9 @@ impl Progress for ProgressShown {
 /// What a person has to do for a job that waits, if it does.
 pub fn waits_for(seen: &SeenJob) -> Option<String> {
     let job = seen.id;
+    if let Some(trouble) = seen.troubles.first() {
+        return Some(format!("job {job} waits: {}", trouble.what));
+    }
     match seen.now.state.status {
         _ if seen.holder.is_none() => {
             Some(format!("no process holds job {job}: `forebay batch run --job {job}` goes on with it"))

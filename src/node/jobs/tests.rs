@@ -1,5 +1,7 @@
 //! Whole jobs with a store in memory and a handler of this process.
 
+mod troubles;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,5 +5,7 @@ mod functions;
 mod kills;
 mod life;
 mod page;
+mod proof;
 mod refused;
 mod support;
+mod troubles;

@@ -26,6 +26,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) struct Stand {
     pub(super) folder: TempDir,
     pub(super) node: Forebay,
+    /// The state folder of the jobs.
+    pub(super) state: PathBuf,
 }
 
 /// The result of one run of a command.
@@ -74,7 +76,8 @@ impl Stand {
     pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = Forebay::dev(&folder.path().join("dev"), Flush::LATE).await;
-        Self { folder, node }
+        let state = folder.path().join("state");
+        Self { folder, node, state }
     }
 
     /// Writes a file of the test.
@@ -97,9 +100,13 @@ impl Stand {
 
     /// `forebay batch …` with the store of `dev`.
     pub(super) fn batch(&self, words: &[impl AsRef<OsStr>]) -> Command {
-        let mut command = command();
+        self.batch_of(command(), words)
+    }
+
+    /// The same with this command of the program.
+    pub(super) fn batch_of(&self, mut command: Command, words: &[impl AsRef<OsStr>]) -> Command {
         command.arg("batch").args(words).current_dir(self.folder.path()).envs(environment());
-        command.env("FOREBAY_STATE", self.path("state")).env("AWS_ENDPOINT_URL_S3", &self.node.s3);
+        command.env("FOREBAY_STATE", &self.state).env("AWS_ENDPOINT_URL_S3", &self.node.s3);
         command.env("FOREBAY_LOG", "warn").env("S3", &self.node.s3);
         command
     }
