@@ -60,7 +60,8 @@ struct Lost {
 }
 
 fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: no number")))
+    let value = std::env::var_os(name)?.into_string().ok()?;
+    Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
 }
 
 fn now_ms() -> i64 {
