@@ -50,7 +50,7 @@ pub(crate) fn manifest(dir: &Path, rows: u64) -> PathBuf {
 struct Nowhere;
 
 fn missing<T: Send + 'static>() -> Attempted<'static, T> {
-    Box::pin(async { Err(StoreError::local(Fault::Missing, "nothing is kept here")) })
+    Box::pin(async { Err(StoreError::local(Fault::NotFound, "nothing is kept here")) })
 }
 
 impl ObjectStore for Nowhere {
@@ -172,13 +172,10 @@ pub(crate) async fn run(held: HeldJob, is_new: bool, handler: Arc<dyn Handler>) 
     let clock = SystemClock::new();
     let began = clock.monotonic();
     let first = Arc::new(OnceLock::new());
-    let handler = Arc::new(Noting { handler, clock: clock.clone(), first: Arc::clone(&first) });
+    let handler = Arc::new(Noting { handler, clock, first: Arc::clone(&first) });
     let tools = JobTools { store: Arc::new(Nowhere), handler };
-    let around = Around {
-        clock: Arc::new(clock.clone()),
-        random: Arc::new(SystemRandom),
-        stop: CancellationToken::new(),
-    };
+    let around =
+        Around { clock: Arc::new(clock), random: Arc::new(SystemRandom), stop: CancellationToken::new() };
     let job = OneJob::open(held, is_new, tools, around).await.expect("a job");
     let mut progress = job.progress();
     let watching = async {
