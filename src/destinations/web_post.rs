@@ -1,6 +1,7 @@
 //! Posting JSON to a web address, and what the answer means.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,9 @@ use super::invoke::{Invoked, connect_timeout};
 use super::outcome::{Answer, Ending, outcome};
 use super::runtime_emulator::{self, Said};
 use super::secrets::Secrets;
+use crate::disk::is_no_handle;
 use crate::reach::client::{self, Names, WebClient};
+use crate::words::causes::chain;
 use crate::words::{Told, outside_text, with_causes};
 
 /// The most bytes of an answer that are read if only its beginning matters.
@@ -33,11 +36,13 @@ pub struct Posted {
     pub status: Option<u16>,
     /// The answer's body; `None` without one, or if it is longer than was asked for.
     pub body: Option<Bytes>,
+    /// Nothing was sent: this process has no file handle left for a connection.
+    pub lacks_handle: bool,
 }
 
 impl Posted {
     fn unanswered(invoked: Invoked) -> Self {
-        Self { invoked, status: None, body: None }
+        Self { invoked, status: None, body: None, lacks_handle: false }
     }
 }
 
@@ -107,21 +112,25 @@ impl WebPost {
         };
         let exchange = async {
             let answer = self.client.request(request).await;
-            let (head, body) =
-                answer.map_err(|error| (class_of_broken(&error), with_causes(&error)))?.into_parts();
-            let (body, is_whole) = read(body, answer_max).await.map_err(|why| (Class::Unanswered, why))?;
-            Ok::<_, (Class, String)>((Response::from_parts(head, body), is_whole))
+            let (head, body) = answer
+                .map_err(|error| (class_of_broken(&error), with_causes(&error), lacks_handle(&error)))?
+                .into_parts();
+            let (body, is_whole) =
+                read(body, answer_max).await.map_err(|why| (Class::Unanswered, why, false))?;
+            Ok::<_, (Class, String, bool)>((Response::from_parts(head, body), is_whole))
         };
         match tokio::time::timeout(self.timeout, exchange).await {
             Err(_) => Posted::unanswered(Invoked::timed_out(self.timeout)),
-            Ok(Err((class, why))) => {
+            Ok(Err((class, why, lacks_handle))) => {
                 // Errors of this machine's libraries: they quote no answer.
-                Posted::unanswered(Invoked::failed(class, Told::plain(self.shown(&why))))
+                let invoked = Invoked::failed(class, Told::plain(self.shown(&why)));
+                Posted { lacks_handle, ..Posted::unanswered(invoked) }
             }
             Ok(Ok((answer, is_whole))) => Posted {
                 invoked: answered(to, &answer, &self.secrets),
                 status: Some(answer.status().as_u16()),
                 body: is_whole.then(|| answer.into_body()),
+                lacks_handle: false,
             },
         }
     }
@@ -135,6 +144,10 @@ pub(super) fn class_of_broken(error: &(dyn Error + 'static)) -> Class {
             || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
     });
     if was_not_sent { Class::Network } else { Class::Unanswered }
+}
+
+fn lacks_handle(error: &(dyn Error + 'static)) -> bool {
+    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(is_no_handle)
 }
 
 /// The beginning of an answer, and whether that is all: a longer one is no error, because the status says

@@ -1,6 +1,7 @@
 //! What a function's answer means for its task. Pure: bytes in, an outcome out.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -47,15 +48,28 @@ pub struct Expected<'a> {
     pub task_id: &'a str,
 }
 
+/// A text that is copied only if it has escapes. `Option<Cow>` by itself is always copied.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer<'a> {
     #[serde(borrow)]
-    invocation_schema_version: Option<Cow<'a, str>>,
+    invocation_schema_version: Option<Text<'a>>,
     #[serde(borrow)]
-    invocation_id: Option<Cow<'a, str>>,
+    invocation_id: Option<Text<'a>>,
     #[serde(borrow)]
-    treat_missing_keys_as: Option<Cow<'a, str>>,
+    treat_missing_keys_as: Option<Text<'a>>,
     #[serde(borrow)]
     results: Option<Vec<Result<'a>>>,
 }
@@ -64,9 +78,9 @@ struct Answer<'a> {
 #[serde(rename_all = "camelCase")]
 struct Result<'a> {
     #[serde(borrow)]
-    task_id: Option<Cow<'a, str>>,
+    task_id: Option<Text<'a>>,
     #[serde(borrow)]
-    result_code: Option<Cow<'a, str>>,
+    result_code: Option<Text<'a>>,
     /// Read only if it is the result of the task.
     #[serde(borrow)]
     result_string: Option<&'a RawValue>,

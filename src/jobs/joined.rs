@@ -1,18 +1,23 @@
 //! The files of a job as its runner and its report use them: rows from the copy of its manifest, results into
-//! its log.
+//! its log. A full disk is waited for.
 
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
+use std::iter::repeat_n;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::attempts::LogError;
 use super::attempts::log::AttemptsLog;
 use super::attempts::replay::{Replayed, Visit, read};
 use super::job::id::JobId;
 use super::job::live_state::LiveState;
+use super::job::troubles::{TroubleOf, Troubles};
 use super::report::write::TaskByRow;
 use super::run::decide::Entry;
 use super::run::past::Past;
@@ -33,13 +38,25 @@ const BLOCKS_KEPT: usize = 16;
 pub struct StoredRows(pub Arc<TaskRows>);
 
 impl Rows for StoredRows {
-    fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Vec<Task>>> {
+    fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Vec<Option<Task>>>> {
         let rows = Arc::clone(&self.0);
-        let read = move || {
-            let rows = rows.from(first).take(most);
-            rows.map(|row| row.map(|(_, task)| task).map_err(io::Error::other)).collect()
-        };
+        let read = move || rest_of_block(&rows, first);
         Box::pin(async move { spawn_blocking(read).await.map_err(io::Error::other)? })
+    }
+}
+
+/// The tasks of a block, which is decoded as a whole, from a row on. Those of a damaged one are `None`.
+fn rest_of_block(rows: &TaskRows, first: u64) -> io::Result<Vec<Option<Task>>> {
+    let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+    match rows.block_of(first) {
+        Ok((begin, tasks)) => {
+            Ok(tasks.into_iter().skip(count(first.saturating_sub(begin))).map(Some).collect())
+        }
+        Err(TaskRowsError::DamagedRows { rows, .. }) => {
+            Ok(repeat_n(None, count(rows.end.saturating_sub(first))).collect())
+        }
+        Err(TaskRowsError::NoRow { .. }) => Ok(Vec::new()),
+        Err(error) => Err(io::Error::other(error)),
     }
 }
 
@@ -80,6 +97,11 @@ impl TaskByRow for ReportRows {
     }
 }
 
+/// How often a full disk is tried again.
+const FULL_RETRY_EVERY: Duration = Duration::from_secs(1);
+const FULL: &str = "the disk of the job's folder is full: no more tasks start until their results can be recorded; free \
+                    space, and the job goes on by itself";
+
 /// Results and spent tries, kept in the log of the job.
 #[derive(Clone, Debug)]
 pub struct LoggedResults {
@@ -87,6 +109,43 @@ pub struct LoggedResults {
     pub live: Arc<Mutex<LiveState>>,
     /// Says when.
     pub clock: Arc<dyn Clock>,
+    /// What the job waits for.
+    pub troubles: Arc<Troubles>,
+    /// Ends the wait for a full disk.
+    pub stop: CancellationToken,
+}
+
+/// Why the log is not settled.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// It cannot be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The process ends.
+    #[error("a thread of the job ended early")]
+    Thread(#[from] JoinError),
+}
+
+impl LoggedResults {
+    /// Makes durable what was appended to the log, and puts in force what a full disk did not take. A full disk is
+    /// waited for, until the job has to stop.
+    /// Errors: [`SettleError`].
+    pub async fn settle(&self) -> Result<(), SettleError> {
+        loop {
+            let (live, at) = (Arc::clone(&self.live), self.clock.wall());
+            match spawn_blocking(move || lock(&live).settle(at)).await? {
+                Ok(()) => {
+                    self.troubles.is_over(TroubleOf::Disk);
+                    return Ok(());
+                }
+                Err(error) if error.is_no_space() && !self.stop.is_cancelled() => {
+                    self.troubles.waits(TroubleOf::Disk, FULL);
+                    self.stop.run_until_cancelled(sleep(FULL_RETRY_EVERY)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 impl Results for LoggedResults {
@@ -96,9 +155,7 @@ impl Results for LoggedResults {
             loop {
                 let appended = append(lock(&self.live).log(), left).map_err(io::Error::other)?;
                 left = left.get(appended..).unwrap_or_default();
-                let (live, at) = (Arc::clone(&self.live), self.clock.wall());
-                let synced = spawn_blocking(move || lock(&live).log().sync(at).map(drop));
-                synced.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+                self.settle().await.map_err(io::Error::other)?;
                 if left.is_empty() {
                     return Ok(());
                 }
@@ -164,7 +221,11 @@ mod tests {
     use crate::jobs::attempts::entry::Change;
     use crate::jobs::attempts::log::create;
     use crate::jobs::job::crash_disk::{CrashDisk, Dice};
+    use crate::jobs::job::live_state::EventError;
     use crate::jobs::job::state::{JobState, Priority};
+    use crate::jobs::job::status::{PausedBy, Status};
+    use crate::jobs::job::transition::Event;
+    use crate::jobs::job::troubles::read;
     use crate::jobs::run::decide::{Decisions, Limits, Next, Try};
     use crate::jobs::task::TaskResult;
     use crate::jobs::task_rows::TaskRowsWriter;
@@ -185,15 +246,78 @@ mod tests {
     async fn rows_are_read_for_the_runner_and_the_report() {
         let disk = CrashDisk::new(1);
         let rows = StoredRows(Arc::new(rows_of(&disk, 3_000)));
-        assert_eq!(rows.read(1_020, 8).await.unwrap(), (1_020..1_028).map(task).collect::<Vec<_>>());
-        assert_eq!(rows.read(2_999, 8).await.unwrap(), [task(2_999)]);
-        assert!(rows.read(3_000, 8).await.unwrap().is_empty());
+        let some = |rows: std::ops::Range<u64>| rows.map(|row| Some(task(row))).collect::<Vec<_>>();
+        assert_eq!(rows.read(1_020).await.unwrap(), some(1_020..1_024));
+        assert_eq!(rows.read(1_024).await.unwrap(), some(1_024..2_048));
+        assert_eq!(rows.read(2_999).await.unwrap(), some(2_999..3_000));
+        assert!(rows.read(3_000).await.unwrap().is_empty());
         let mut of_report = ReportRows::of(rows_of(&disk, 20_000));
         for row in [0, 19_999, 1, 10_000, 0, 19_998].into_iter().chain((0..20_000).rev().step_by(777)) {
             assert_eq!(of_report.task(row).unwrap(), task(row));
         }
         assert!(of_report.blocks.len() <= BLOCKS_KEPT);
         assert!(of_report.task(20_000).unwrap_err().to_string().contains("row 20,001"));
+    }
+
+    fn result(row: u64) -> TaskResult {
+        let (http_status, error_code) = (Some(200), String::new());
+        TaskResult { row, succeeded: true, http_status, error_code, message: "m".to_owned() }
+    }
+
+    fn results_of(disk: &CrashDisk, job: JobId, live: LiveState) -> LoggedResults {
+        let clock = Arc::new(SystemClock::new());
+        let troubles = Troubles::new(job, Arc::new(disk.clone()), Arc::<SystemClock>::clone(&clock) as _);
+        let (live, troubles) = (Arc::new(Mutex::new(live)), Arc::new(troubles));
+        LoggedResults { live, clock, troubles, stop: CancellationToken::new() }
+    }
+
+    /// The log of a job of three rows that is Active.
+    fn active(disk: &CrashDisk, job: JobId) -> LiveState {
+        let at = UnixMillis(5);
+        let status = Status::Active;
+        let state = JobState { status, total: Some(3), ..JobState::new(Priority::default(), at) };
+        create(disk, job, &Change { at, state, wish: None }).unwrap();
+        open_with_past(disk, job, 3, at).unwrap().0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_there_twice() {
+        for seed in 0..20 {
+            let (disk, job) = (CrashDisk::new(seed), JobId::random(&Dice::new(2)));
+            let results = results_of(&disk, job, active(&disk, job));
+            disk.fill(true);
+            let entries = [Entry::Result(result(0)), Entry::Result(result(2))];
+            let mut recording = results.record(&entries);
+            tokio::select! {
+                biased;
+                ended = &mut recording => panic!("{ended:?}"),
+                () = sleep(Duration::from_secs(100)) => {}
+            }
+            let told = read(&disk).unwrap();
+            assert!(told.len() == 1 && told[0].what.contains("free space"), "{told:?}");
+            // A change is not in force while it is not in the log.
+            let at = UnixMillis(6);
+            let refused = lock(&results.live).apply(&Event::PauseAsked, at).unwrap_err();
+            assert!(matches!(&refused, EventError::Log(error) if error.is_no_space()), "{refused}");
+            assert_eq!(lock(&results.live).state().status, Status::Active);
+            disk.fill(false);
+            recording.await.unwrap();
+            assert_eq!(lock(&results.live).state().status, Status::Pausing(PausedBy::Person));
+            assert_eq!(read(&disk).unwrap(), []);
+            drop(results);
+            let (live, replayed, past) = open_with_past(&disk, job, 3, at).unwrap();
+            assert_eq!((past.results(), replayed.succeeded, replayed.damage.ranges), ((2, 0), 2, 0));
+            assert_eq!(live.state().status, Status::Paused(PausedBy::Person));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_the_wait_for_a_full_disk() {
+        let (disk, job) = (CrashDisk::new(7), JobId::random(&Dice::new(2)));
+        let results = results_of(&disk, job, active(&disk, job));
+        disk.fill(true);
+        results.stop.cancel();
+        assert!(results.record(&[Entry::Result(result(0))]).await.is_err());
     }
 
     #[tokio::test]
@@ -203,14 +327,7 @@ mod tests {
         let first = Change { at, state: JobState::new(Priority::default(), at), wish: None };
         create(&disk, job, &first).unwrap();
         let (live, ..) = open_with_past(&disk, job, 3, at).unwrap();
-        let results = LoggedResults { live: Arc::new(Mutex::new(live)), clock: Arc::new(SystemClock::new()) };
-        let result = |row| TaskResult {
-            row,
-            succeeded: true,
-            http_status: Some(200),
-            error_code: String::new(),
-            message: "m".to_owned(),
-        };
+        let results = results_of(&disk, job, live);
         let tried = |tries| Entry::Tried { row: 2, tries, cause: "why".to_owned() };
         let entries = [Entry::Result(result(0)), tried(1), tried(2), Entry::Result(result(7))];
         results.record(&entries).await.unwrap();

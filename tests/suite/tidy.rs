@@ -66,8 +66,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "jobs",
         &[
-            "arn", "boxed_future", "destinations", "disk", "import", "lock", "object", "random", "retry",
-            "store", "tasks", "time", "words",
+            "arn", "boxed_future", "destinations", "disk", "import", "lock", "object", "once_a_minute",
+            "random", "retry", "store", "tasks", "time", "words",
         ],
     ),
     (

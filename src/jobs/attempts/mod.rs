@@ -37,6 +37,7 @@ pub const LOG_BYTES_MAX: u64 = 1 << 40;
 
 use std::io;
 
+use crate::disk::is_no_space;
 use crate::jobs::job::id::JobId;
 
 /// Why a log cannot be read or written.
@@ -87,4 +88,11 @@ pub enum LogError {
     /// It is not open any longer.
     #[error("the log of job {0} is not open in this process any longer; ask for the same again")]
     Ended(JobId),
+}
+
+impl LogError {
+    /// Whether a write found no space. What was appended is kept, and a later sync writes it.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Disk("write", _, error) if is_no_space(error))
+    }
 }

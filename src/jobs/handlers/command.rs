@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub use super::process::Said;
 use super::process::{NoLine, Process};
 use super::{Ended, Failure, FailureKind, Handler};
 use crate::boxed_future::BoxFuture;
+use crate::disk::is_no_handle;
 use crate::jobs::answer::ANSWER_MAX;
 use crate::jobs::invocation::Invocation;
 use crate::lock::lock;
@@ -57,9 +59,16 @@ pub struct CommandHandler {
     places: Semaphore,
     /// Programs that wait for a request; the one used last is last.
     idle: Mutex<Vec<Idle>>,
+    /// This machine had nothing left for another program: the next one that has answered is ended.
+    lacks: AtomicBool,
 }
 
 debug_fields!(CommandHandler { program, timeout, places });
+
+/// Whether a program does not start because this machine has no file handle, process or memory left for it.
+fn is_lack(error: &io::Error) -> bool {
+    is_no_handle(error) || matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory)
+}
 
 /// A program between two requests.
 struct Idle {
@@ -96,6 +105,7 @@ impl CommandHandler {
             said,
             places: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             idle: Mutex::new(vec![Idle { process, last: None }]),
+            lacks: AtomicBool::new(false),
         })
     }
 
@@ -110,6 +120,10 @@ impl CommandHandler {
             None => {
                 match Process::start(&self.program, &self.arguments, self.folder.as_deref(), &self.said) {
                     Ok(process) => (process, None),
+                    Err(error) if is_lack(&error) => {
+                        self.lacks.store(true, Ordering::Relaxed);
+                        return Ended::Starved;
+                    }
                     Err(error) => {
                         let program = outside_text(&self.program);
                         return failed(FailureKind::Unavailable, format!("cannot start {program}: {error}"));
@@ -125,7 +139,10 @@ impl CommandHandler {
         };
         match answered {
             Ok(body) => {
-                lock(&self.idle).push(Idle { process, last: Some(invocation.id.clone()) });
+                // The job itself needs file handles, too.
+                if !self.lacks.swap(false, Ordering::Relaxed) {
+                    lock(&self.idle).push(Idle { process, last: Some(invocation.id.clone()) });
+                }
                 Ended::Answered { status: 200, body }
             }
             Err(NoLine::TooLong) => Ended::TooLarge { status: 200 },
@@ -160,6 +177,10 @@ impl CommandHandler {
 impl Handler for CommandHandler {
     fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended> {
         Box::pin(self.send(invocation))
+    }
+
+    fn rest(&self) {
+        lock(&self.idle).clear();
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Ended {
         /// How long the other side asks to wait.
         pause: Option<Duration>,
     },
+    /// This machine has no file handle or process left for it. The task was not run.
+    Starved,
     /// No request of this job can succeed: the function may not be invoked or does not exist.
     Refused(Refusal),
     /// This invocation failed, and another may succeed.
@@ -119,4 +121,7 @@ pub trait Handler: Send + Sync + fmt::Debug {
     fn close(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(std::future::ready(Ok(())))
     }
+
+    /// No invocation runs, and none follows soon: lets go of the file handles that it keeps for the next one.
+    fn rest(&self) {}
 }

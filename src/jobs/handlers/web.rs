@@ -1,23 +1,28 @@
 //! A function behind a web address: the request is posted, and the answer is that of the function.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
 
 use super::{Ended, Failure, FailureKind, Handler};
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
 use crate::destinations::web_post::{Posted, WebPost};
+use crate::disk::is_no_handle;
 use crate::jobs::answer::ANSWER_MAX;
 use crate::jobs::invocation::Invocation;
 
 /// A web address that requests are posted to. It may hold a secret, so it is never shown.
-#[derive(Clone)]
 pub struct WebHandler {
     to: String,
-    post: WebPost,
+    timeout: Duration,
+    /// `None` after [`Handler::rest`], until the next invocation.
+    post: ArcSwapOption<WebPost>,
 }
 
-debug_fields!(WebHandler { post });
+debug_fields!(WebHandler { timeout });
 
 impl WebHandler {
     /// Certificates are checked against those that the system trusts. Answers are waited for as long as
@@ -25,22 +30,48 @@ impl WebHandler {
     /// Errors: the system's trusted certificates cannot be read.
     pub fn new(to: String, timeout: Duration) -> io::Result<Self> {
         let post = WebPost::to_address(&to, timeout)?;
-        Ok(Self { to, post })
+        Ok(Self { to, timeout, post: ArcSwapOption::from_pointee(post) })
+    }
+}
+
+impl WebHandler {
+    fn post(&self) -> io::Result<Arc<WebPost>> {
+        if let Some(post) = self.post.load_full() {
+            return Ok(post);
+        }
+        let post = Arc::new(WebPost::to_address(&self.to, self.timeout)?);
+        self.post.store(Some(Arc::clone(&post)));
+        Ok(post)
     }
 }
 
 impl Handler for WebHandler {
     fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended> {
-        Box::pin(
-            async move { ended(self.post.post(&self.to, None, invocation.body.clone(), ANSWER_MAX).await) },
-        )
+        Box::pin(async move {
+            match self.post() {
+                Ok(post) => ended(post.post(&self.to, None, invocation.body.clone(), ANSWER_MAX).await),
+                Err(error) if is_no_handle(&error) => Ended::Starved,
+                Err(error) => {
+                    let what = format!("read the certificates that this system trusts: {error}");
+                    Ended::Failed(Failure::new(FailureKind::Unavailable, what))
+                }
+            }
+        })
+    }
+
+    fn rest(&self) {
+        // The connections end with their client. Another one needs file handles, so it is made when it is used.
+        self.post.store(None);
     }
 }
 
 /// What a post means for a task. A status says something about the task, not about the job: an endpoint may
 /// not know one object and take the next.
 fn ended(posted: Posted) -> Ended {
-    let Posted { invoked, status, body } = posted;
+    let Posted { invoked, status, body, lacks_handle } = posted;
+    if lacks_handle {
+        return Ended::Starved;
+    }
     let failure = match (invoked.result, status, body) {
         (Ok(()), Some(status), Some(body)) => return Ended::Answered { status, body },
         (Ok(()), status, _) => return Ended::TooLarge { status: status.unwrap_or(200) },

@@ -80,6 +80,8 @@ struct State {
     /// This sync fails.
     failing_sync: Option<u64>,
     syncs: u64,
+    /// There is no space.
+    is_full: bool,
 }
 
 /// The disk. Clones are the same disk.
@@ -137,6 +139,11 @@ impl CrashDisk {
     pub(crate) fn fail_sync_after(&self, after: u64) {
         let mut state = self.lock();
         state.failing_sync = Some(state.syncs + after + 1);
+    }
+
+    /// Takes all space, or gives it back.
+    pub(crate) fn fill(&self, is_full: bool) {
+        self.lock().is_full = is_full;
     }
 
     /// Starts the machine again. After a power cut unsynced data is kept by chance; after the end of a
@@ -251,6 +258,11 @@ impl DiskFile for CrashFile {
         let at = usize::try_from(at).unwrap();
         let was_down = self.disk.stopped();
         let (written, outcome) = match self.disk.change() {
+            // What is written over bytes of the file needs no space.
+            Ok(state) if state.is_full && at + bytes.len() > state.files[self.id].seen.len() => {
+                let written = self.disk.dice.below(bytes.len() as u64);
+                (usize::try_from(written).unwrap(), Err(io::ErrorKind::StorageFull.into()))
+            }
             Ok(_) => (bytes.len(), Ok(())),
             Err(error) if was_down => (0, Err(error)),
             // The machine stops in the middle of the write.

@@ -16,6 +16,7 @@ use super::spec::JobSpec;
 use super::spec_checks::SpecError;
 use super::state::JobState;
 use super::transition::is_expired;
+use super::troubles::{TROUBLE, Trouble, read};
 use super::wishes::is_unfinished_wish;
 use crate::disk::{Disk, if_there, own_files, write_durably};
 use crate::jobs::attempts::LogError;
@@ -23,6 +24,7 @@ use crate::jobs::attempts::entry::Change;
 use crate::jobs::attempts::log::create;
 use crate::jobs::attempts::peek::{Peeked, peek};
 use crate::time::UnixMillis;
+use crate::words::with_causes;
 
 /// The folder of all jobs, in the state folder.
 pub const BATCH: &str = "batch";
@@ -111,6 +113,8 @@ pub struct SeenJob {
     pub now: Peeked,
     /// Whether a process holds it, and its id if that is written already.
     pub holder: Option<Option<u32>>,
+    /// What it waits for, if a process holds it.
+    pub troubles: Vec<Trouble>,
 }
 
 /// All jobs.
@@ -211,7 +215,8 @@ impl JobsFolder {
         let spec = read_spec(&disk, id)?;
         let now = peek(&disk, id)?;
         let holder = holder_of(&path).map_err(|error| FolderError::Disk("read the lock in", path, error))?;
-        Ok(SeenJob { id, spec, now, holder })
+        let troubles = holder.map_or_else(Vec::new, |_| troubles_in(&disk, &now));
+        Ok(SeenJob { id, spec, now, holder, troubles })
     }
 
     /// What a job was asked to do, also if its log is damaged.
@@ -300,6 +305,15 @@ impl JobsFolder {
 fn read_spec(disk: &dyn Disk, id: JobId) -> Result<JobSpec, FolderError> {
     let file: JobFile = read_sealed(disk, JOB_FILE, JOB).map_err(|error| FolderError::JobFile(id, error))?;
     if file.id == id { Ok(file.spec) } else { Err(FolderError::OtherJob(id, file.id)) }
+}
+
+/// What a job waits for. A file that cannot be read is a trouble itself.
+fn troubles_in(disk: &FolderDisk, now: &Peeked) -> Vec<Trouble> {
+    read(disk).unwrap_or_else(|error| {
+        let what =
+            format!("what the job waits for cannot be read: {TROUBLE} {}; see its log", with_causes(&error));
+        vec![Trouble { since: now.last_seen, what }]
+    })
 }
 
 #[cfg(test)]

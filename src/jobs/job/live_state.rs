@@ -5,6 +5,7 @@ use std::io;
 use super::id::JobId;
 use super::sealed::SealError;
 use super::state::JobState;
+use super::status::Status;
 use super::transition::{Event, Refusal, next};
 use super::wish::{Answer, Wish, WishId};
 use super::wishes::{answer_wish, waiting};
@@ -21,6 +22,8 @@ pub struct LiveState {
     state: JobState,
     log: AttemptsLog,
     last_wish: Option<(WishId, Answer)>,
+    /// A change that a full disk did not take. It is in the log with the next sync, and then in force.
+    unwritten: Option<Change>,
 }
 
 /// Why an event has no effect.
@@ -66,7 +69,7 @@ impl LiveState {
     ) -> Result<(Self, Replayed), LogError> {
         let (log, replayed) = AttemptsLog::open(disk, job, visit)?;
         let (state, last_wish) = (replayed.state.clone(), replayed.last_wish.clone());
-        let mut live = Self { state, log, last_wish };
+        let mut live = Self { state, log, last_wish, unwritten: None };
         // A finished job refuses to start again, and needs no change.
         if let Ok(state) = next(&live.state, &Event::Restarted { last_seen: replayed.last_seen }, now)
             && state != live.state
@@ -81,14 +84,23 @@ impl LiveState {
         &self.state
     }
 
+    /// Whether a change that a full disk did not take gives the job its slot.
+    pub fn is_to_start(&self) -> bool {
+        self.unwritten.as_ref().is_some_and(|change| change.state.status == Status::Active)
+    }
+
     /// The log, for results.
     pub fn log(&mut self) -> &mut AttemptsLog {
         &mut self.log
     }
 
     /// Applies an event. The new state is durable when it returns.
-    /// Errors: [`EventError`]; the state in force is then as before.
+    /// Errors: [`EventError`]; the state in force is then as before. After [`LogError::is_no_space`] the change is in
+    /// force once [`LiveState::settle`] has returned `Ok`.
     pub fn apply(&mut self, event: &Event, at: UnixMillis) -> Result<&JobState, EventError> {
+        if self.unwritten.is_some() {
+            self.settle(at)?;
+        }
         let state = next(&self.state, event, at)?;
         self.change(state, None, at)?;
         Ok(&self.state)
@@ -97,6 +109,9 @@ impl LiveState {
     /// Obeys the wishes that wait, in their order, each once: also if an earlier process crashed while it did so.
     /// Errors: [`ObeyError`].
     pub fn obey(&mut self, disk: &dyn Disk, at: UnixMillis) -> Result<Obeyed, ObeyError> {
+        if self.unwritten.is_some() {
+            self.settle(at)?;
+        }
         let found = waiting(disk, at).map_err(ObeyError::Disk)?;
         let mut obeyed = Obeyed { broken: found.broken, ..Obeyed::default() };
         for (id, wish) in found.wishes {
@@ -117,6 +132,16 @@ impl LiveState {
         Ok(obeyed)
     }
 
+    /// Writes what is appended, and puts a change in force that an earlier write found no space for.
+    /// Errors: [`LogError`].
+    pub fn settle(&mut self, at: UnixMillis) -> Result<(), LogError> {
+        self.log.sync(at)?;
+        if let Some(change) = self.unwritten.take() {
+            self.adopt(change);
+        }
+        Ok(())
+    }
+
     fn change(
         &mut self,
         state: JobState,
@@ -124,9 +149,16 @@ impl LiveState {
         at: UnixMillis,
     ) -> Result<(), LogError> {
         let change = Change { at, state, wish };
-        self.log.change(&change)?;
+        if let Err(error) = self.log.change(&change) {
+            self.unwritten = error.is_no_space().then_some(change);
+            return Err(error);
+        }
+        self.adopt(change);
+        Ok(())
+    }
+
+    fn adopt(&mut self, change: Change) {
         self.state = change.state;
         self.last_wish = change.wish.or(self.last_wish.take());
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@
 //!   wish-*      requests of other processes, in the order of their names
 //!   answer-*    what became of them
 //!   report-*    files of the completion report until they are stored
+//!   trouble     what the job waits for, while a process holds it
 //! ```
 //!
 //! Beside the jobs stand `new-<job id>`, a job that is being made, and `old-<job id>`, one that is being
@@ -28,6 +29,7 @@ pub mod spec_checks;
 pub mod state;
 pub mod status;
 pub mod transition;
+pub mod troubles;
 pub mod wish;
 pub mod wishes;
 

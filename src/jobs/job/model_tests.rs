@@ -49,6 +49,7 @@ impl Model {
             Event::AllTasksEnded => self.all_ended = true,
             Event::ManifestFailed(_)
             | Event::ThresholdPassed(_)
+            | Event::RowsLost(_)
             | Event::AccessFailed(_)
             | Event::Unconfirmed => {
                 self.failed = true;
@@ -267,6 +268,7 @@ impl World {
                         event,
                         Event::ManifestFailed(_)
                             | Event::ThresholdPassed(_)
+                            | Event::RowsLost(_)
                             | Event::AccessFailed(_)
                             | Event::CancelAsked(_)
                             | Event::AllTasksEnded

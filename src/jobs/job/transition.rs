@@ -47,6 +47,8 @@ pub enum Event {
     AllTasksEnded,
     /// Too many tasks failed.
     ThresholdPassed(Failure),
+    /// Every task has its final result, but those whose rows cannot be read.
+    RowsLost(Failure),
     /// The function may not be invoked, or does not exist.
     AccessFailed(Failure),
     /// The report is stored, or none is due.
@@ -78,6 +80,7 @@ impl Event {
             Self::TasksAtRest => "come to rest",
             Self::AllTasksEnded => "complete",
             Self::ThresholdPassed(_) => "fail by its tasks",
+            Self::RowsLost(_) => "fail by its rows",
             Self::AccessFailed(_) => "fail by its function",
             Self::ReportWritten | Self::ReportFailed(_) => "end its report",
             Self::Restarted { .. } => "start again",
@@ -98,7 +101,9 @@ impl Event {
             Self::CancelAsked(_) => "neither at their end nor beyond it",
             Self::PriorityAsked(_) | Self::Restarted { .. } => "not finished",
             Self::TasksAtRest => "Pausing",
-            Self::AllTasksEnded | Self::ThresholdPassed(_) | Self::AccessFailed(_) => "Active or Pausing",
+            Self::AllTasksEnded | Self::ThresholdPassed(_) | Self::RowsLost(_) | Self::AccessFailed(_) => {
+                "Active or Pausing"
+            }
             Self::ReportWritten | Self::ReportFailed(_) => "Completing, Cancelling or Failing",
         }
     }
@@ -147,7 +152,9 @@ fn next_status(status: Status, event: &Event) -> Option<Status> {
         }
         (Event::TasksAtRest, Pausing(by)) => Paused(by),
         (Event::AllTasksEnded, Active | Pausing(_)) => Completing,
-        (Event::ThresholdPassed(_) | Event::AccessFailed(_), Active | Pausing(_)) => Failing,
+        (Event::ThresholdPassed(_) | Event::RowsLost(_) | Event::AccessFailed(_), Active | Pausing(_)) => {
+            Failing
+        }
         (Event::ReportWritten, Completing) => Complete,
         (Event::ReportWritten, Cancelling) => Cancelled,
         (Event::ReportWritten, Failing) => Failed,
@@ -194,6 +201,7 @@ fn noted(mut state: JobState, event: &Event, at: UnixMillis) -> JobState {
         }
         Event::ManifestFailed(failure)
         | Event::ThresholdPassed(failure)
+        | Event::RowsLost(failure)
         | Event::AccessFailed(failure)
         | Event::ReportFailed(failure) => state.failures.push(failure.clone()),
         // The time while no process held the job is not time in which it was Active.
@@ -264,6 +272,7 @@ pub(crate) mod tests {
             Event::TasksAtRest,
             Event::AllTasksEnded,
             Event::ThresholdPassed(failure()),
+            Event::RowsLost(failure()),
             Event::AccessFailed(failure()),
             Event::ReportWritten,
             Event::ReportFailed(failure()),
@@ -298,6 +307,7 @@ pub(crate) mod tests {
             ".....QW........", // tasks at rest
             "....CCC........", // all tasks ended
             "....FFF........", // threshold passed
+            "....FFF........", // rows lost
             "....FFF........", // access failed
             ".........c.x.f.", // report written
             ".........f.f.f.", // report failed

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::lost_rows::LostRows;
 use super::past::Past;
 use super::throttle::Throttle;
 use super::verdict::{Told, Verdict};
@@ -64,6 +65,8 @@ pub enum Next {
 pub enum End {
     /// Every task has a final result.
     Complete,
+    /// Every task has a final result but these.
+    RowsLost(LostRows),
     /// Somebody asked for it.
     Stopped,
     /// Too many tasks failed.
@@ -94,6 +97,8 @@ pub struct Progress {
     pub throttled: u64,
     /// Answers so far that the function takes no more requests.
     pub throttles: u64,
+    /// Whether this machine had nothing left to run a task with, the last time that one was to start.
+    pub starved: bool,
     /// Results so far for tasks that were not asked for, and second ones.
     pub ignored: u64,
 }
@@ -128,6 +133,9 @@ pub struct Decisions {
     throttled: Vec<Due>,
     throttle: Throttle,
     end: Option<End>,
+    /// Rows that cannot be read. Their tasks stand among those that failed, so that none of them starts, and are neither
+    /// recorded nor counted.
+    lost: LostRows,
     /// Entries that are not durable yet.
     unrecorded: usize,
     progress: Progress,
@@ -155,6 +163,7 @@ impl Decisions {
             throttled: Vec::new(),
             throttle: Throttle::new(limits.concurrency),
             end: has_failed.then_some(End::TooManyFailed { executed, failed }),
+            lost: LostRows::default(),
             unrecorded: 0,
             progress,
         }
@@ -174,7 +183,10 @@ impl Decisions {
     /// What to do now. The clock is monotonic.
     pub fn next(&mut self, now: Duration) -> Next {
         if self.end.is_none() && self.states.executed() == self.states.rows() {
-            self.end = Some(End::Complete);
+            self.end = Some(match self.lost.rows {
+                0 => End::Complete,
+                _ => End::RowsLost(self.lost.clone()),
+            });
         }
         if let Some(end) = &self.end {
             let is_over = self.states.in_flight() == 0 && self.unrecorded == 0;
@@ -221,8 +233,10 @@ impl Decisions {
             return None;
         }
         self.progress.ignored = self.progress.ignored.saturating_add(ignored);
-        if !matches!(verdict, Verdict::Throttled { .. } | Verdict::Refused(_)) {
-            self.throttle.taken(at);
+        let was_taken =
+            !matches!(verdict, Verdict::Throttled { .. } | Verdict::Starved | Verdict::Refused(_));
+        if was_taken && self.throttle.taken(at) {
+            self.progress.starved = false;
         }
         match verdict {
             Verdict::Temporary(Told { message, .. }) if attempt < self.limits.max_attempts => {
@@ -234,14 +248,18 @@ impl Decisions {
             Verdict::Final(told) | Verdict::Temporary(told) => Some(Entry::Result(self.finish(row, told))),
             Verdict::Throttled { pause } => {
                 self.progress.throttles = self.progress.throttles.saturating_add(1);
-                self.states.set(row, TaskState::Waiting);
-                self.throttled.push(Due { row, tries: attempt.saturating_sub(1) });
+                self.not_taken(row, attempt);
                 self.throttle.refused(at, pause, now, random);
                 None
             }
+            Verdict::Starved => {
+                self.progress.starved = true;
+                self.not_taken(row, attempt);
+                self.throttle.starved(at, self.states.in_flight(), now);
+                None
+            }
             Verdict::Refused(refusal) => {
-                self.states.set(row, TaskState::Waiting);
-                self.throttled.push(Due { row, tries: attempt.saturating_sub(1) });
+                self.not_taken(row, attempt);
                 if matches!(self.end, None | Some(End::Stopped)) {
                     self.end = Some(End::Refused(refusal));
                 }
@@ -250,17 +268,33 @@ impl Decisions {
         }
     }
 
+    /// The task waits, and this try does not count.
+    fn not_taken(&mut self, row: u64, attempt: u32) {
+        self.states.set(row, TaskState::Waiting);
+        self.throttled.push(Due { row, tries: attempt.saturating_sub(1) });
+    }
+
     fn finish(&mut self, row: u64, told: Told) -> TaskResult {
         let Told { succeeded, http_status, error_code, message } = told;
         self.states.set(row, if succeeded { TaskState::Succeeded } else { TaskState::Failed });
         self.unrecorded += 1;
-        let (executed, failed) = (self.states.executed(), self.states.failed());
+        let lost = self.lost.rows;
+        let executed = self.states.executed().saturating_sub(lost);
+        let failed = self.states.failed().saturating_sub(lost);
         // A job that is being stopped still fails: its running tasks have shown that it must.
         if matches!(self.end, None | Some(End::Stopped)) && self.limits.threshold.is_crossed(executed, failed)
         {
             self.end = Some(End::TooManyFailed { executed, failed });
         }
         TaskResult { row, succeeded, http_status, error_code: error_code.to_owned(), message }
+    }
+
+    /// The row of a task that was to start cannot be read. It never runs, and the others go on.
+    pub fn lost(&mut self, row: u64) {
+        if self.states.get(row) == Some(TaskState::InFlight) {
+            self.states.set(row, TaskState::Failed);
+            self.lost.add(row);
+        }
     }
 
     /// Entries are durable.

@@ -5,6 +5,7 @@
 //! one sync covers.
 
 pub mod decide;
+pub mod lost_rows;
 pub mod past;
 mod rows_ahead;
 mod throttle;
@@ -24,7 +25,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use self::decide::{Decisions, End, Entry, Limits, Next, Progress, Try};
 use self::past::Past;
-use self::rows_ahead::{ROWS_AT_ONCE, RowsAhead};
+use self::rows_ahead::RowsAhead;
 use self::verdict::{Told, Verdict, verdict};
 use crate::boxed_future::BoxFuture;
 use crate::jobs::answer::Expected;
@@ -45,10 +46,10 @@ const PANICKED: &str = "the handler failed by a fault of this program: see its l
 
 /// The rows of a job's manifest.
 pub trait Rows: Send + Sync + fmt::Debug {
-    /// The tasks of the rows from `first` (counted from 0) on, in order: at most `most`, and fewer only at
-    /// the end.
-    /// Errors: the copy of the manifest cannot be read or is damaged.
-    fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Vec<Task>>>;
+    /// The tasks of the rows from `first` (counted from 0) on, in order: as many as are read at once; none only if there
+    /// is no such row. `None`: the copy of the manifest is damaged there.
+    /// Errors: the copy cannot be read.
+    fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Vec<Option<Task>>>>;
 }
 
 /// Where results and spent tries are kept.
@@ -212,7 +213,7 @@ impl Runner {
         loop {
             let wanted = lock(&self.shared.core).ahead.wanted();
             if let Some(first) = wanted {
-                let tasks = self.read(first, ROWS_AT_ONCE).await?;
+                let tasks = self.read(first).await?;
                 lock(&self.shared.core).ahead.add(first, tasks);
             }
             let (of, task) = {
@@ -230,14 +231,17 @@ impl Runner {
                 Some(task) => task,
                 None => self.task(of.row).await?,
             };
-            workers.spawn(work(Arc::clone(&self.shared), of, task));
+            match task {
+                Some(task) => _ = workers.spawn(work(Arc::clone(&self.shared), of, task)),
+                None => lock(&self.shared.core).decisions.lost(of.row),
+            }
         }
     }
 
-    /// The task on a row that was not read ahead.
-    async fn task(&self, row: u64) -> Result<Task, RunError> {
+    /// The task on a row that was not read ahead; `None`: the row is lost.
+    async fn task(&self, row: u64) -> Result<Option<Task>, RunError> {
         let is_new = lock(&self.shared.core).ahead.is_new(row);
-        let tasks = self.read(row, if is_new { ROWS_AT_ONCE } else { 1 }).await?;
+        let tasks = self.read(row).await?;
         if !is_new {
             return tasks.into_iter().next().ok_or(RunError::NoRow { row });
         }
@@ -246,8 +250,8 @@ impl Runner {
         core.ahead.take(row).ok_or(RunError::NoRow { row })
     }
 
-    async fn read(&self, row: u64, most: usize) -> Result<Vec<Task>, RunError> {
-        self.rows.read(row, most).await.map_err(|cause| RunError::Rows { row, cause })
+    async fn read(&self, row: u64) -> Result<Vec<Option<Task>>, RunError> {
+        self.rows.read(row).await.map_err(|cause| RunError::Rows { row, cause })
     }
 
     fn record(&self, entries: Vec<Entry>) -> Recording {
@@ -295,15 +299,21 @@ impl Shared {
         {
             self.woken.notify_one();
         }
-        let Next::Start(of) = core.decisions.next(now) else { return None };
-        let task = core.ahead.take(of.row);
+        let next = loop {
+            let Next::Start(of) = core.decisions.next(now) else { break None };
+            match core.ahead.take(of.row) {
+                Some(Some(task)) => break Some((of, task)),
+                Some(None) => core.decisions.lost(of.row),
+                None => {
+                    core.unread.push(of);
+                    break None;
+                }
+            }
+        };
         if core.ahead.wanted().is_some() {
             self.woken.notify_one();
         }
-        if task.is_none() {
-            core.unread.push(of);
-        }
-        task.map(|task| (of, task))
+        next
     }
 }
 

@@ -1,6 +1,7 @@
 //! The runner with handlers, rows and a ledger in memory, in simulated time.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,16 +32,17 @@ impl Clock for Simulated {
     }
 }
 
-/// A manifest of so many rows.
+/// A manifest of so many rows, of which these are lost.
 #[derive(Debug)]
-struct Manifest(u64);
+struct Manifest(u64, Range<u64>);
 
 impl Rows for Manifest {
-    fn read(&self, first: u64, most: usize) -> BoxFuture<'_, io::Result<Vec<Task>>> {
-        let last = self.0.min(first.saturating_add(u64::try_from(most).unwrap()));
+    fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Vec<Option<Task>>>> {
+        let last = self.0.min(first.saturating_add(512));
         let task =
             |row: u64| Task { bucket: "b".into(), key: format!("k{row}"), version: None, args: vec![] };
-        Box::pin(async move { Ok((first..last).map(task).collect()) })
+        let read = (first..last).map(|row| (!self.1.contains(&row)).then(|| task(row))).collect();
+        Box::pin(async move { Ok(read) })
     }
 }
 
@@ -151,7 +153,7 @@ impl Bench {
         let parts = Parts {
             call: JobCall { job: "job".into(), schema: Schema::V1, arguments: vec![] },
             handler: Arc::<Scripted>::clone(&handler),
-            rows: Arc::new(Manifest(rows)),
+            rows: Arc::new(Manifest(rows, 0..0)),
             results: Arc::<Ledger>::clone(&ledger),
             clock: Arc::new(Simulated(Instant::now())),
             random: Arc::new(SystemRandom),
@@ -311,7 +313,7 @@ async fn a_failed_sync_ends_the_run() {
 #[tokio::test(start_paused = true)]
 async fn rows_that_are_missing_end_the_run() {
     let mut bench = Bench::new(10, some(3), |_, _| Act::Answer("Succeeded"));
-    bench.runner.rows = Arc::new(Manifest(9));
+    bench.runner.rows = Arc::new(Manifest(9, 0..0));
     assert_eq!(
         bench.run().await.unwrap_err().to_string(),
         "the manifest's copy has no row 10: it is damaged, so make a new job"
@@ -328,4 +330,32 @@ async fn only_rows_without_a_recorded_result_run() {
     lock(&bench.runner.shared.core).decisions = Decisions::new(past, some(3));
     assert_eq!(bench.run().await.unwrap(), End::Complete);
     assert!(bench.results().keys().copied().eq((0..100).filter(|row| row % 7 == 3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_rows_cost_their_tasks_alone() {
+    // One range in the middle, all of what is read at once, the first row and the last; and nothing else.
+    for lost in [700..1_800, 0..1, 2_999..3_000, 0..2_000, 0..3_000] {
+        let mut bench = Bench::new(3_000, some(10), |row, attempt| match (row % 500, attempt) {
+            (7, 1) => fault(FailureKind::Network),
+            _ => Act::Answer("Succeeded"),
+        });
+        bench.runner.rows = Arc::new(Manifest(3_000, lost.clone()));
+        let End::RowsLost(told) = bench.run().await.unwrap() else { panic!("{lost:?}") };
+        assert_eq!((told.rows, told.ranges.as_slice()), (lost.end - lost.start, &[lost.clone()][..]));
+        let progress = *bench.runner.progress().borrow();
+        assert_eq!((progress.succeeded, progress.failed), (3_000 - told.rows, 0));
+        assert!(bench.results().keys().copied().eq((0..3_000).filter(|row| !lost.contains(row))), "{lost:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_rows_are_no_failed_tasks_for_the_threshold() {
+    let limits = Limits { concurrency: 10, ..Limits::default() };
+    let mut bench = Bench::new(5_000, limits, |row, _| match row < 1_500 {
+        true => Act::Answer("PermanentFailure"),
+        false => Act::Answer("Succeeded"),
+    });
+    bench.runner.rows = Arc::new(Manifest(5_000, 0..1_000));
+    assert!(matches!(bench.run().await.unwrap(), End::RowsLost(lost) if lost.rows == 1_000));
 }

@@ -9,6 +9,11 @@ use crate::retry::Backoff;
 /// Pauses without a Retry-After: 1 s, doubling while the function goes on to refuse, at most a minute.
 const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
+/// The pause after this machine had nothing left to start an invocation with.
+const STARVED_PAUSE: Duration = Duration::from_secs(1);
+/// No more invocations than it then had room for run at once for so long. Then more are tried again.
+const ROOM_FOR: Duration = Duration::from_secs(60);
+
 /// When invocations may start, and how many may run at once.
 #[derive(Debug)]
 pub(super) struct Throttle {
@@ -18,11 +23,13 @@ pub(super) struct Throttle {
     until: Duration,
     /// Pauses in a row, with no request taken between two of them.
     pauses: u32,
+    /// How many invocations this machine had room for, and when.
+    room: Option<(usize, Duration)>,
 }
 
 impl Throttle {
     pub(super) fn new(concurrency: usize) -> Self {
-        Self { concurrency: Concurrency::new(concurrency), until: Duration::ZERO, pauses: 0 }
+        Self { concurrency: Concurrency::new(concurrency), until: Duration::ZERO, pauses: 0, room: None }
     }
 
     /// The function refused a request that was sent at this time. Requests that were under way when a pause
@@ -44,12 +51,28 @@ impl Throttle {
         }
     }
 
-    /// The function took a request that was sent at this time.
-    pub(super) fn taken(&mut self, sent: Duration) {
-        // One that was sent before the pause says nothing about the time after it.
+    /// This machine had nothing left for an invocation that was to start at this time, with so many others in flight.
+    pub(super) fn starved(&mut self, sent: Duration, in_flight: u64, now: Duration) {
+        let room = usize::try_from(in_flight).unwrap_or(usize::MAX).max(1);
+        self.room = Some((room.min(self.room_at(now)), now));
         if sent >= self.until {
+            self.until = now.saturating_add(STARVED_PAUSE);
+        }
+    }
+
+    fn room_at(&self, now: Duration) -> usize {
+        let known = self.room.filter(|(_, since)| now.saturating_sub(*since) < ROOM_FOR);
+        known.map_or(usize::MAX, |(room, _)| room)
+    }
+
+    /// The function took a request that was sent at this time. True: it was sent after the last pause.
+    pub(super) fn taken(&mut self, sent: Duration) -> bool {
+        // One that was sent before the pause says nothing about the time after it.
+        let is_new = sent >= self.until;
+        if is_new {
             self.pauses = 0;
         }
+        is_new
     }
 
     /// Until when no invocation may start; `None` if one may now.
@@ -59,7 +82,7 @@ impl Throttle {
 
     /// How many invocations may run at once now, at least one.
     pub(super) fn limit(&mut self, now: Duration) -> usize {
-        self.concurrency.limit(now)
+        self.concurrency.limit(now).min(self.room_at(now))
     }
 }
 
@@ -109,6 +132,21 @@ mod tests {
         throttle.taken(now);
         throttle.refused(now, None, now, &Most);
         assert!(throttle.paused_until(now).unwrap() - now <= at(1_000));
+    }
+
+    #[test]
+    fn a_machine_without_room_is_given_what_it_took() {
+        let mut throttle = Throttle::new(60);
+        // Fifty of sixty find none.
+        for failed in 1..=50 {
+            throttle.starved(at(0), 60 - failed, at(10 + failed));
+        }
+        assert_eq!((throttle.paused_until(at(60)), throttle.limit(at(60))), (Some(at(1_011)), 10));
+        assert!(throttle.taken(at(1_011)) && !throttle.taken(at(500)));
+        assert_eq!(throttle.limit(at(60_059)), 10);
+        assert_eq!(throttle.limit(at(60_060)), 60, "more are tried again");
+        throttle.starved(at(70_000), 0, at(70_001));
+        assert_eq!(throttle.limit(at(70_001)), 1);
     }
 
     #[test]

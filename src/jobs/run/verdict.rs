@@ -22,6 +22,8 @@ pub enum Verdict {
         /// How long the other side asks to wait.
         pause: Option<Duration>,
     },
+    /// This machine has nothing left to run it with: the task waits, and no try is counted.
+    Starved,
     /// The job fails: no task of it can succeed.
     Refused(Refusal),
 }
@@ -55,6 +57,7 @@ pub fn verdict(ended: Ended, expected: Expected<'_>) -> (Verdict, u64) {
         }
         Ended::TooLarge { status } => Verdict::Final(Told::failed(Some(status), answer::too_large(None))),
         Ended::Throttled { pause } => Verdict::Throttled { pause },
+        Ended::Starved => Verdict::Starved,
         Ended::Refused(refusal) => Verdict::Refused(refusal),
         Ended::NotTaken(failure) => Verdict::Final(of_failure(failure)),
         Ended::Failed(failure) => Verdict::Temporary(of_failure(failure)),
@@ -137,6 +140,7 @@ mod tests {
         );
         let pause = Some(Duration::from_secs(3));
         check(Ended::Throttled { pause }, (Verdict::Throttled { pause }, 0));
+        check(Ended::Starved, (Verdict::Starved, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::tools::ToolsError;
 use crate::jobs::attempts::LogError;
 use crate::jobs::job::live_state::EventError;
 use crate::jobs::job::transition::Refusal;
+use crate::jobs::joined::SettleError;
 use crate::jobs::manifest::ManifestError;
 use crate::jobs::report::write::ReportError;
 use crate::jobs::run::RunError;
@@ -45,6 +46,15 @@ pub enum JobError {
     /// A thread panicked, or the process ends.
     #[error("a thread of the job ended early")]
     Thread(#[from] JoinError),
+}
+
+impl From<SettleError> for JobError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Log(error) => Self::Log(error),
+            SettleError::Thread(error) => Self::Thread(error),
+        }
+    }
 }
 
 impl From<EventError> for JobError {

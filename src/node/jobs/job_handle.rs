@@ -11,6 +11,7 @@ use crate::jobs::job::id::JobId;
 use crate::jobs::job::live_state::{EventError, LiveState};
 use crate::jobs::job::slots::Candidate;
 use crate::jobs::job::state::JobState;
+use crate::jobs::job::status::Status;
 use crate::jobs::job::transition::Event;
 use crate::lock::lock;
 use crate::time::UnixMillis;
@@ -48,10 +49,12 @@ impl JobHandle {
         Self { id, made_at, live, progress, shared: Arc::default() }
     }
 
-    /// What decides on its slot. Blocks while its log is synced.
+    /// What decides on its slot. A slot that was given counts also while a full disk does not take it. Blocks while
+    /// its log is synced.
     pub fn candidate(&self) -> Candidate {
-        let state = self.state();
-        Candidate { id: self.id, priority: state.priority, made_at: self.made_at, status: state.status }
+        let live = lock(&self.live);
+        let status = if live.is_to_start() { Status::Active } else { live.state().status };
+        Candidate { id: self.id, priority: live.state().priority, made_at: self.made_at, status }
     }
 
     /// Whether it wants no slot now, because it failed a moment ago.
@@ -70,11 +73,13 @@ impl JobHandle {
     }
 
     /// Applies an event: it is durable when this returns, and whoever runs the job acts on it at once. Blocks.
-    /// Errors: [`EventError`]. If it cannot be logged, the job is opened again.
+    /// Errors: [`EventError`]. If it cannot be logged, the job is opened again; but if its disk is full, the change is
+    /// in force once there is space, and whoever runs the job waits for that.
     pub fn apply(&self, event: &Event, at: UnixMillis) -> Result<JobState, EventError> {
         let applied = lock(&self.live).apply(event, at).cloned();
         match &applied {
             Ok(_) | Err(EventError::Log(LogError::Ended(_)) | EventError::Refused(_)) => {}
+            Err(EventError::Log(error)) if error.is_no_space() => {}
             // The log may have the change or not, and only its bytes say so.
             Err(error) => *lock(&self.shared.broken) = Some(with_causes(error).to_string()),
         }

@@ -28,6 +28,7 @@ use crate::jobs::job::spec::JobSpec;
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::{Failure, FailureClass, PausedBy, Status};
 use crate::jobs::job::transition::{Event, is_unconfirmed};
+use crate::jobs::job::troubles::{TroubleOf, Troubles};
 use crate::jobs::joined::{LoggedResults, StoredRows, open_with_past, past_of};
 use crate::jobs::manifest;
 use crate::jobs::run::decide::{End, Limits, Progress};
@@ -81,13 +82,15 @@ pub struct JobEnd {
 /// One job that this process holds.
 #[derive(Debug)]
 pub struct OneJob {
-    held: HeldJob,
     from: ToolsFrom,
     /// What it works with, if that was needed already.
     tools: Option<JobTools>,
     around: Around,
     handle: JobHandle,
     live: Arc<Mutex<LiveState>>,
+    /// The same state, where results are recorded.
+    results: LoggedResults,
+    troubles: Arc<Troubles>,
     /// The copy of the manifest, once there is one and it is needed.
     rows: Option<Arc<TaskRows>>,
     /// What was done before, until the tasks start.
@@ -97,6 +100,8 @@ pub struct OneJob {
     is_new: bool,
     why: Option<String>,
     shown: watch::Sender<JobProgress>,
+    /// The last one: whoever holds the job next finds nothing that is still removed.
+    held: HeldJob,
 }
 
 /// Nothing that still runs on another thread writes into the job's log once the job may be held by others.
@@ -131,9 +136,29 @@ impl OneJob {
         let shown = watch::Sender::new(JobProgress { status, reading: manifest::Progress::default(), tasks });
         let live = Arc::new(Mutex::new(live));
         let handle = JobHandle::new(id, held.spec.made_at, Arc::clone(&live), shown.subscribe());
-        let (from, rows) = (tools.into(), rows.map(Arc::new));
-        let (tools, runner, why) = (None, None, None);
-        Ok(Self { held, from, tools, around, handle, live, rows, past, runner, is_new, why, shown })
+        let troubles = Arc::new(Troubles::new(id, Arc::clone(&held.disk), Arc::clone(&around.clock)));
+        let results = LoggedResults {
+            live: Arc::clone(&live),
+            clock: Arc::clone(&around.clock),
+            troubles: Arc::clone(&troubles),
+            stop: around.stop.clone(),
+        };
+        Ok(Self {
+            from: tools.into(),
+            tools: None,
+            around,
+            handle,
+            live,
+            results,
+            troubles,
+            rows: rows.map(Arc::new),
+            past,
+            runner: None,
+            is_new,
+            why: None,
+            shown,
+            held,
+        })
     }
 
     /// How far it is, now and after each change.
@@ -275,9 +300,20 @@ impl OneJob {
         let applied = spawn_blocking(move || lock(&live).apply(&event, at).map(|state| state.status));
         match applied.await? {
             Err(EventError::Refused(refusal)) if refusal.status != decided_in => return Ok(()),
+            Err(EventError::Log(error)) if error.is_no_space() => return self.settle().await,
             Err(error) => return Err(error.into()),
             Ok(status) => tracing::info!(job = %id, %status, "the job has changed"),
         }
+        self.tell_of_change();
+        Ok(())
+    }
+
+    /// Waits for a full disk, until the job has to stop. Then what was appended to the log is durable, and in force;
+    /// whoever runs the job looks again.
+    async fn settle(&self) -> Result<(), JobError> {
+        self.results.settle().await?;
+        let (id, status) = (self.held.id, self.state().status);
+        tracing::info!(job = %id, %status, "the job has changed, now that its disk has space");
         self.tell_of_change();
         Ok(())
     }
@@ -299,12 +335,14 @@ impl OneJob {
         let (at, job) = (self.around.clock.wall(), self.held.id);
         let obeyed = match spawn_blocking(move || lock(&live).obey(&*disk, at)).await? {
             Ok(obeyed) => obeyed,
+            Err(ObeyError::Log(error)) if error.is_no_space() => return self.settle().await,
             Err(ObeyError::Log(error)) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(%job, error = with_causes(&error), "requests beside the job wait");
+                self.troubles.waits(TroubleOf::Requests, &format!("requests wait: {}", with_causes(&error)));
                 return Ok(());
             }
         };
+        self.troubles.is_over(TroubleOf::Requests);
         if !obeyed.wishes.is_empty() {
             self.tell_of_change();
         }
@@ -334,7 +372,6 @@ impl OneJob {
             },
             ..Limits::default()
         };
-        let results = LoggedResults { live: Arc::clone(&self.live), clock: Arc::clone(&self.around.clock) };
         let parts = Parts {
             call: JobCall {
                 job: self.held.id.to_string(),
@@ -343,7 +380,7 @@ impl OneJob {
             },
             handler: tools.handler,
             rows: Arc::new(StoredRows(rows)),
-            results: Arc::new(results),
+            results: Arc::new(self.results.clone()),
             clock: Arc::clone(&self.around.clock),
             random: Arc::clone(&self.around.random),
         };
@@ -383,19 +420,24 @@ impl OneJob {
                         self.shown.send_modify(|shown| shown.status = status);
                         let is_over = status != Status::Active;
                         halt.send_if_modified(|halt| is_over && !std::mem::replace(halt, true));
+                        self.tell_of_want(progress.borrow().starved);
                     }
                     () = self.around.stop.cancelled(), if !*halt.borrow() => {
                         halt.send_replace(true);
                     }
                     Ok(()) = progress.changed() => {
                         let tasks = *progress.borrow_and_update();
-                        self.shown.send_modify(|shown| shown.tasks = tasks);
+                        self.show(tasks);
                     }
                 }
             }
         };
         let tasks = *progress.borrow_and_update();
-        self.shown.send_modify(|shown| shown.tasks = tasks);
+        self.show(tasks);
+        self.troubles.is_over(TroubleOf::Handles);
+        if let Some(tools) = &self.tools {
+            tools.handler.rest();
+        }
         self.runner = Some(runner);
         let status = self.state().status;
         // A cancelled job stays cancelled, however its last tasks ended.
@@ -405,6 +447,12 @@ impl OneJob {
                 let failure = self.too_many_failed(executed, failed);
                 self.why = Some(failure.to_string());
                 Event::ThresholdPassed(failure)
+            }
+            (End::RowsLost(lost), Status::Active | Status::Pausing(_)) => {
+                let reason = format!("{lost}; make a job of these rows");
+                let failure = Failure::new(FailureClass::Other, "ManifestCopyDamaged", &reason);
+                self.why = Some(failure.to_string());
+                Event::RowsLost(failure)
             }
             (End::Refused(refusal), Status::Active | Status::Pausing(_)) => {
                 self.why = Some(refusal.to_string());
@@ -417,6 +465,21 @@ impl OneJob {
         self.apply(status, event).await
     }
 
+    fn show(&self, tasks: Progress) {
+        let was_starved = self.shown.borrow().tasks.starved;
+        self.shown.send_modify(|shown| shown.tasks = tasks);
+        if was_starved != tasks.starved {
+            self.tell_of_want(tasks.starved);
+        }
+    }
+
+    fn tell_of_want(&self, is_starved: bool) {
+        match is_starved {
+            true => _ = self.troubles.waits(TroubleOf::Handles, NO_HANDLES),
+            false => self.troubles.is_over(TroubleOf::Handles),
+        }
+    }
+
     fn too_many_failed(&self, executed: u64, failed: u64) -> Failure {
         let reason = format!(
             "{} of {} failed, more than {} %; no more were started",
@@ -427,6 +490,11 @@ impl OneJob {
         Failure::new(FailureClass::Other, "TooManyTasksFailed", &reason)
     }
 }
+
+/// What a job says while this machine has nothing left to run a task or to store a report with.
+const NO_HANDLES: &str = "this process gets no more file handles, processes or memory: tasks wait, and no try is counted; raise \
+                          the limits (ulimit -n, ulimit -u), or let fewer run at once (--concurrency of `batch run`, \
+                          --active-jobs of a server)";
 
 /// The code of a job that failed because its report is not in its bucket.
 pub const REPORT_NOT_STORED: &str = "ReportNotStored";

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 
 use super::tools::location;
-use crate::disk::Disk;
+use crate::disk::{Disk, temporary_name};
 use crate::import::FileFault;
 use crate::import::reading::ReadingError;
 use crate::jobs::invocation::Schema;
@@ -111,8 +111,19 @@ impl ManifestReader {
     }
 
     /// Copies the manifest to `disk`. `Ok`: the copy is durable, and whole. Blocks.
-    /// Errors: [`ManifestError`].
+    /// Errors: [`ManifestError`]; nothing of the copy is left.
     pub(super) fn copy(&self, disk: &dyn Disk) -> Result<ManifestRead, ManifestError> {
+        self.written(disk).inspect_err(|_| {
+            // It would keep a full disk full. A reading that was halted may end when another one has begun.
+            if !self.halt.load(Ordering::Relaxed)
+                && let Err(error) = disk.remove(&temporary_name(ROWS))
+            {
+                tracing::warn!(%error, "a part of the manifest's copy stays in the folder of the job");
+            }
+        })
+    }
+
+    fn written(&self, disk: &dyn Disk) -> Result<ManifestRead, ManifestError> {
         let mut writer = TaskRowsWriter::create(disk, ROWS).map_err(ManifestError::Taker)?;
         let read = self.read(&mut |task| writer.push(task))?;
         if self.halt.load(Ordering::Relaxed) {

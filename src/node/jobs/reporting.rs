@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tools::location;
 use crate::disk::Disk;
+use crate::jobs::job::troubles::{TroubleOf, Troubles};
 use crate::jobs::report::report_file::ReportFile;
 use crate::jobs::report::write::{Report, ReportObject};
 use crate::object::{ObjectKey, RoleArn, S3Location};
@@ -50,6 +51,7 @@ pub(super) struct ReportStore<'a> {
     pub(super) clock: &'a dyn Clock,
     pub(super) random: &'a dyn Random,
     pub(super) stop: &'a CancellationToken,
+    pub(super) troubles: &'a Troubles,
 }
 
 impl ReportStore<'_> {
@@ -95,7 +97,10 @@ impl ReportStore<'_> {
         let mut tries = 0;
         loop {
             let cause = match self.store.put(&put).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.troubles.is_over(TroubleOf::Report);
+                    return Ok(());
+                }
                 Err(error) => Box::new(error),
             };
             tries += 1;
@@ -103,12 +108,21 @@ impl ReportStore<'_> {
                 let bucket = location.bucket.bucket().to_owned();
                 return Err(NotStored::Store { key: key.to_owned(), bucket, cause });
             }
-            tracing::warn!(%cause, key, tries, "an object of the report is not stored yet; trying again");
+            self.troubles.waits(TroubleOf::Report, &Self::why_it_waits(location, &cause));
             let wait = tokio::time::sleep(Backoff::DELIVERY.wait(tries, self.random));
             if self.stop.run_until_cancelled(wait).await.is_none() {
                 return Err(NotStored::Stopped);
             }
         }
+    }
+
+    fn why_it_waits(location: &S3Location, cause: &StoreError) -> String {
+        let (bucket, cause) = (location.bucket.bucket(), cause.with_remedy());
+        let minutes = TRIED_FOR.as_secs() / 60;
+        format!(
+            "bucket {bucket} takes no report now, and each object is tried for {minutes} minutes: {}",
+            cause.masked()
+        )
     }
 }
 

@@ -67,6 +67,8 @@ pub struct JobShown {
     /// What goes on with it while no process holds it.
     #[serde(skip)]
     goes_on: String,
+    /// What it waits for, and what to do.
+    pub troubles: Vec<String>,
 }
 
 /// Why a job failed.
@@ -120,7 +122,7 @@ fn report_text(spec: &JobSpec, job: JobId) -> Option<String> {
 impl JobShown {
     /// A job as it is seen.
     pub fn of(seen: &SeenJob, now: UnixMillis) -> Self {
-        let SeenJob { id, spec, now: peeked, holder } = seen;
+        let SeenJob { id, spec, now: peeked, holder, troubles } = seen;
         let state = &peeked.state;
         let clean = |text: &String| outside_text(text).to_string();
         // Without a holder the time is that of the last entry of its log.
@@ -153,6 +155,10 @@ impl JobShown {
             is_held: holder.is_some(),
             process: holder.flatten(),
             goes_on: goes_on(spec, *id),
+            troubles: troubles
+                .iter()
+                .map(|trouble| format!("{} (since {})", trouble.what, rfc3339(trouble.since)))
+                .collect(),
         }
     }
 
@@ -169,6 +175,7 @@ impl JobShown {
         let active = about_duration(Duration::from_secs(self.active_seconds));
         fact("made:", &format!("{}{ended}, active for {active}, priority {}", self.made_at, self.priority));
         self.update_reason.iter().for_each(|text| fact("reason:", text));
+        self.troubles.iter().for_each(|text| fact("waits:", text));
         for failure in &self.failures {
             fact("failed:", &format!("{}: {}", failure.code, failure.reason));
         }
@@ -426,6 +433,9 @@ impl Progress for ProgressShown {
 /// What a person has to do for a job that waits, if it does.
 pub fn waits_for(seen: &SeenJob) -> Option<String> {
     let job = seen.id;
+    if let Some(trouble) = seen.troubles.first() {
+        return Some(format!("job {job} waits: {}", trouble.what));
+    }
     match seen.now.state.status {
         _ if seen.holder.is_none() => {
             Some(format!("no process holds job {job}: {}", goes_on(&seen.spec, job)))

@@ -1,5 +1,7 @@
 //! Whole jobs with a store in memory and a handler of this process.
 
+mod troubles;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::asking::{Asked, ask};
-use super::one_job::{Around, JobEnd, OneJob};
+use super::one_job::{Around, JobEnd, OneJob, Turns};
 use super::outcome::Outcome;
 use super::tools::JobTools;
 use crate::boxed_future::BoxFuture;
@@ -134,11 +136,22 @@ impl Stand {
         is_new: bool,
         answers: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static,
     ) -> OneJob {
+        self.opened_among(None, held, is_new, answers).await
+    }
+
+    /// Opens one of the jobs that have these turns.
+    async fn opened_among(
+        &self,
+        turns: Option<Turns>,
+        held: HeldJob,
+        is_new: bool,
+        answers: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static,
+    ) -> OneJob {
         let handler =
             InProcess { answers: Box::new(answers), asked: Arc::clone(&self.asked), takes: self.takes };
         let tools = JobTools { store: Arc::new(self.store.clone()), handler: Arc::new(handler), role: None };
         let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
-        let around = Around { clock, random, stop: self.stop.clone(), turns: None };
+        let around = Around { clock, random, stop: self.stop.clone(), turns };
         OneJob::open(held, is_new, tools, around).await.unwrap()
     }
 

@@ -4,10 +4,13 @@
 
 answers: the key says what kind of answer the task gets.
 slow:    each task takes 20 ms, and its key is added to FILE when it begins.
+random:  tasks fail, hang and kill the program at random; FILE is a folder with a file of each program, in which it
+         notes when each task began ("b") and ended ("e"). See proof.rs.
 """
 
 import json
 import os
+import random
 import sys
 import time
 
@@ -63,6 +66,39 @@ def slow(event, begun):
     return answer(event, "Succeeded", "done")
 
 
-mode, where = {"answers": answers, "slow": slow}[sys.argv[1]], sys.argv[2]
+notes = None
+
+
+def note(what, key):
+    # One write, which a kill of this process cannot take back.
+    os.write(notes, f"{what} {key} {time.time_ns() // 1_000_000}\n".encode())
+
+
+def at_random(event, folder):
+    global notes
+    if notes is None:
+        name = f"{os.getpid()}-{time.time_ns()}"
+        notes = os.open(os.path.join(folder, name), os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    key = event["tasks"][0]["s3Key"]
+    number = int(key[1:])
+    note("b", key)
+    chance = random.random()
+    if chance < 0.001:
+        # A program that lost its parent has nobody who ends it.
+        parent = os.getppid()
+        while os.getppid() == parent:
+            time.sleep(0.02)
+        sys.exit(4)
+    note("e", key)
+    if chance < 0.004:
+        os._exit(3)
+    if number % 100 == 3 or chance < 0.02:
+        return answer(event, "TemporaryFailure", "not now")
+    if number % 50 == 7:
+        return answer(event, "PermanentFailure", "it is bad")
+    return answer(event, "Succeeded", key)
+
+
+mode, where = {"answers": answers, "slow": slow, "random": at_random}[sys.argv[1]], sys.argv[2]
 for line in sys.stdin:
     print(mode(json.loads(line), where), flush=True)

@@ -9,5 +9,7 @@ mod imports;
 mod kills;
 mod life;
 mod page;
+mod proof;
 mod refused;
 mod support;
+mod troubles;

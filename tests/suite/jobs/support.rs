@@ -26,8 +26,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) struct Stand {
     pub(super) folder: TempDir,
     pub(super) node: Forebay,
-    /// The folder whose jobs the commands see.
-    state: &'static str,
+    /// The state folder whose jobs the commands see.
+    pub(super) state: PathBuf,
 }
 
 /// The result of one run of a command.
@@ -76,14 +76,16 @@ impl Stand {
     pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = Forebay::dev(&folder.path().join("dev"), Flush::LATE).await;
-        Self { folder, node, state: "state" }
+        let state = folder.path().join("state");
+        Self { folder, node, state }
     }
 
     /// The same with more arguments of `dev`, whose jobs the commands see.
     pub(super) async fn with_jobs_of_dev(arguments: impl Fn(&Path) -> Vec<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = dev(&folder, arguments).await;
-        Self { folder, node, state: "dev" }
+        let state = folder.path().join("dev");
+        Self { folder, node, state }
     }
 
     /// Ends `dev` in order, or as `kill -9` does, and starts it again with these arguments.
@@ -118,9 +120,13 @@ impl Stand {
 
     /// `forebay batch …` with the store of `dev`.
     pub(super) fn batch(&self, words: &[impl AsRef<OsStr>]) -> Command {
-        let mut command = command();
+        self.batch_of(command(), words)
+    }
+
+    /// The same with this command of the program.
+    pub(super) fn batch_of(&self, mut command: Command, words: &[impl AsRef<OsStr>]) -> Command {
         command.arg("batch").args(words).current_dir(self.folder.path()).envs(environment());
-        command.env("FOREBAY_STATE", self.path(self.state)).env("AWS_ENDPOINT_URL_S3", &self.node.s3);
+        command.env("FOREBAY_STATE", &self.state).env("AWS_ENDPOINT_URL_S3", &self.node.s3);
         command.env("FOREBAY_LOG", "warn").env("S3", &self.node.s3);
         command
     }

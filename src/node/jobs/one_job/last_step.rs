@@ -1,25 +1,52 @@
 //! The last step of a job: its report.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
-use super::{Around, OneJob, REPORT_NOT_STORED};
-use crate::disk::Disk;
+use super::{Around, LOOK_EVERY, NO_HANDLES, OneJob, REPORT_NOT_STORED};
+use crate::disk::{Disk, is_no_handle, is_no_space};
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::{Failure, FailureClass};
 use crate::jobs::job::transition::Event;
+use crate::jobs::job::troubles::TroubleOf;
 use crate::jobs::joined::ReportRows;
 use crate::jobs::report::write::{Report, remove_staged, write_report};
 use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
 use crate::node::jobs::job_error::JobError;
 use crate::node::jobs::reporting::{NotStored, ReportStore};
 use crate::store::Outlook;
+use crate::words::causes::chain;
 use crate::words::with_causes;
 
+const NO_SPACE_FOR_REPORT: &str =
+    "the disk of the job's folder is full: its report waits; free space, and the job goes on by itself";
+
+/// Whether a cause of an error is one that this machine lacks.
+fn lacks(error: &JobError, is_it: impl Fn(&io::Error) -> bool) -> bool {
+    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(is_it)
+}
+
 impl OneJob {
-    /// Writes the report, and puts it into its bucket. False: the process is being ended before it is there.
+    /// Writes the report, and puts it into its bucket. What this machine lacks for it is waited for. False: the process
+    /// is being ended before it is there.
     pub(super) async fn report(&mut self, state: &JobState) -> Result<bool, JobError> {
+        loop {
+            let (of, what) = match self.report_once(state).await {
+                Err(error) if lacks(&error, is_no_space) => (TroubleOf::Disk, NO_SPACE_FOR_REPORT),
+                Err(error) if lacks(&error, is_no_handle) => (TroubleOf::Handles, NO_HANDLES),
+                reported => return reported,
+            };
+            self.troubles.waits(of, what);
+            if self.around.stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn report_once(&mut self, state: &JobState) -> Result<bool, JobError> {
         let report = match self.written(state).await {
             Ok(Some(report)) => report,
             Ok(None) => {
@@ -35,8 +62,11 @@ impl OneJob {
             Err(error) => return Err(error),
         };
         let tools = self.tools().await?;
+        self.troubles.is_over(TroubleOf::Disk);
+        self.troubles.is_over(TroubleOf::Handles);
         let Around { clock, random, stop, .. } = &self.around;
-        let store = ReportStore { store: &*tools.store, clock: &**clock, random: &**random, stop };
+        let (store, troubles) = (&*tools.store, &*self.troubles);
+        let store = ReportStore { store, clock: &**clock, random: &**random, stop, troubles };
         match store.put(report, tools.role.as_ref(), Arc::clone(&self.held.disk)).await {
             Ok(()) => {}
             Err(NotStored::Stopped) => return Ok(false),

@@ -33,6 +33,11 @@ pub(super) async fn change(shared: &Arc<Shared>, id: JobId, wish: Wish) -> Resul
             Err(EventError::Refused(refusal)) => return Err(refused(refusal.to_string())),
             // It was closed meanwhile.
             Err(EventError::Log(LogError::Ended(_))) => {}
+            Err(EventError::Log(error)) if error.is_no_space() => {
+                let what = "the disk of the job's folder is full, and the job changes once there is space; free space, \
+                            and ask for the same again";
+                return Err(ApiError::new(ApiErrorCode::Internal, what.to_owned()));
+            }
             Err(EventError::Log(error)) => return Err(internal(error)),
         }
     }

@@ -28,9 +28,9 @@ pub(super) struct Asking<'a> {
     pub(super) now: UnixMillis,
 }
 
-/// The description of a job. `trouble`: why it does not go on.
+/// The description of a job. `trouble`: why it does not go on; what it waits for is seen in its folder.
 pub(super) fn description_of(seen: &SeenJob, trouble: Option<&str>, asking: Asking<'_>) -> JobDescription {
-    let SeenJob { id, spec, now: peeked, holder } = seen;
+    let SeenJob { id, spec, now: peeked, holder, troubles } = seen;
     let state = &peeked.state;
     // Without a holder the time is that of the last entry of its log.
     let until = if holder.is_some() { asking.now } else { peeked.last_seen };
@@ -39,7 +39,9 @@ pub(super) fn description_of(seen: &SeenJob, trouble: Option<&str>, asking: Aski
         MadeBy::Run => (asking.account, asking.region),
     };
     let failures = state.failures.iter().map(|failure| (failure.code.clone(), failure.reason.clone()));
-    let trouble = trouble
+    let troubles = trouble
+        .into_iter()
+        .chain(troubles.iter().map(|trouble| trouble.what.as_str()))
         .map(|why| (first_chars(DOES_NOT_GO_ON, FAILURE_CODE_MAX), first_chars(why, FAILURE_REASON_MAX)));
     JobDescription {
         id: id.to_string(),
@@ -61,7 +63,7 @@ pub(super) fn description_of(seen: &SeenJob, trouble: Option<&str>, asking: Aski
         ended_at: state.ended_at,
         suspended: state.suspended_at.map(|at| (at, SUSPENDED_CAUSE.to_owned())),
         status_reason: state.update_reason.clone(),
-        failures: failures.chain(trouble).collect(),
+        failures: failures.chain(troubles).collect(),
         progress: ProgressDescription {
             total: state.total.unwrap_or(0),
             succeeded: peeked.succeeded,

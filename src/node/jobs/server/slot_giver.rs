@@ -50,6 +50,8 @@ fn decide(shared: &Shared) {
             Ok(state) => tracing::info!(job = %id, status = %state.status, "the job has changed"),
             // It has changed meanwhile, and told of it.
             Err(EventError::Refused(_)) => {}
+            // It is in force once the disk has space. The job waits for that, and says so.
+            Err(EventError::Log(error)) if error.is_no_space() => {}
             Err(EventError::Log(error)) => {
                 tracing::error!(job = %id, error = with_causes(&error), "a slot could not be given or taken");
             }

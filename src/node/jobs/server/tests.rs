@@ -310,6 +310,23 @@ async fn what_fails_or_panics_is_tried_again_and_shown_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_job_waits_for_is_among_its_failure_reasons_until_it_goes_on() {
+    let stand = Stand::with(10).await;
+    let server = stand.serve(1).await;
+    let job = stand.make(&server, "t", 1).await;
+    until(&server, &job, "Active").await;
+    stand.store.script(std::iter::repeat_n(Step::SLOW_DOWN, 1_000));
+    let waits = until_so(&server, &job, "somebody is told", |now| !now.failures.is_empty()).await;
+    let (code, why) = &waits.failures[0];
+    assert_eq!((code.as_str(), waits.failures.len(), waits.status), ("JobDoesNotGoOn", 1, "Completing"));
+    assert!(why.starts_with("bucket reports takes no report now"), "{why}");
+    stand.store.clear_script();
+    let ended = until(&server, &job, "Complete").await;
+    assert_eq!((ended.failures.len(), stand.report(&job)), (0, 3));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_another_process_holds_is_shown_and_taken_over_once_it_is_free() {
     let stand = Stand::new().await;
     let server = stand.serve(1).await;
