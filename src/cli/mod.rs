@@ -27,6 +27,7 @@ pub mod wait;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use args::{Cli, Command};
 use failure::Failure;
@@ -38,6 +39,8 @@ use crate::words::counted;
 /// Threads for blocking work: reading and writing files, and name lookups. Each has its own heap, and more
 /// threads would only wait for each other to release the spool's manifest (decision 0075).
 const BLOCKING_THREADS_MAX: usize = 16;
+/// How long the end of a command waits until its programs are killed.
+const PROGRAMS_END: Duration = Duration::from_secs(1);
 
 /// Runs one command. Results go to standard output, logs and errors to standard error.
 pub fn main(cli: Cli) -> ExitCode {
@@ -69,6 +72,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "lambda")]
         Command::Lambda => (false, true),
         _ => (false, false),
+    };
+    let starts_programs = match cli.command {
+        #[cfg(feature = "dev")]
+        Command::Dev(_) => true,
+        Command::Batch(_) => true,
+        _ => false,
     };
     if holds_calls {
         memory::enough()?;
@@ -115,6 +124,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
     });
     // Blocked threads can be abandoned: a restart recovers whatever they were doing.
     background.end();
-    runtime.shutdown_background();
+    match starts_programs {
+        // Programs are killed when the tasks are dropped that wait for their answers.
+        true => runtime.shutdown_timeout(PROGRAMS_END),
+        false => runtime.shutdown_background(),
+    }
     done
 }

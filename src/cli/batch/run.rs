@@ -22,7 +22,7 @@ use crate::node::jobs::new_job::{
 };
 use crate::node::jobs::one_job::{Around, OneJob};
 use crate::node::jobs::outcome::Outcome;
-use crate::node::jobs::shown::{ProgressShown, look};
+use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look};
 use crate::node::jobs::tools::{JobTools, ToolsError, store_at};
 use crate::runtime::progress::while_shown;
 use crate::runtime::say::say;
@@ -68,7 +68,7 @@ pub(super) async fn run(
         (Outcome::Complete, Some(left)) => Err(Failure::failed(left)),
         (outcome, left) => {
             left.iter().for_each(|left| tracing::warn!("{left}"));
-            ended(id, outcome, shown.failed, &end.state, end.why).map_or(Ok(()), Err)
+            ended(id, outcome, &shown, &end.state, end.why).map_or(Ok(()), Err)
         }
     }
 }
@@ -90,6 +90,10 @@ async fn opened(args: &RunJobArgs, folder: &JobsFolder, process: &ForImports<'_>
     let (held, tools, is_new): (HeldJob, JobTools, bool) = match args.job {
         Some(id) => {
             let held = folder.hold(id)?;
+            if let MadeBy::Api { .. } = held.spec.made_by {
+                let what = goes_on(&held.spec, id);
+                return Err(Failure::usage(format!("job {id} was made through the API: {what}")));
+            }
             let tools = JobTools::with_imports(&held.spec, id, process).await.map_err(wrong_tools)?;
             (held, tools, false)
         }
@@ -229,14 +233,19 @@ pub(super) fn exit_code(outcome: Outcome) -> u8 {
 pub(super) fn ended(
     id: JobId,
     outcome: Outcome,
-    failed: u64,
+    shown: &JobShown,
     state: &JobState,
     why: Option<String>,
 ) -> Option<Failure> {
     let text = match outcome {
         Outcome::Complete | Outcome::Interrupted => return None,
         Outcome::SomeFailed => {
-            format!("some tasks of job {id} failed: {}; its report names them", grouped(failed))
+            let (failed, has_report) = (shown.failed, shown.report.is_some());
+            let which = match has_report {
+                true => "its report names them",
+                false => "make the job with --report to see which, and why",
+            };
+            format!("some tasks of job {id} failed: {}; {which}", grouped(failed))
         }
         Outcome::Cancelled => format!("job {id} is cancelled"),
         Outcome::Failed(_) => {

@@ -8,6 +8,7 @@
 use std::io;
 
 use super::sealed::{Kind, SealError, read_sealed, seal};
+use super::state::JobState;
 use super::wish::{Answer, Wish, WishId};
 use crate::disk::{Disk, write_durably};
 use crate::random::Random;
@@ -102,6 +103,23 @@ pub fn waiting(disk: &dyn Disk, now: UnixMillis) -> io::Result<Waiting> {
     Ok(waiting)
 }
 
+/// The state once the wishes that wait are obeyed, as far as they can be read. Nothing is changed.
+/// Errors: the disk's error.
+pub fn state_after(disk: &dyn Disk, state: &JobState, now: UnixMillis) -> io::Result<JobState> {
+    let mut wishes: Vec<(WishId, Wish)> = Vec::new();
+    for (name, _) in disk.list("")? {
+        let id = name.strip_prefix(WISH_PREFIX).and_then(|id| WishId::parse(id).ok());
+        let wish = id.map(|id| (id, read_sealed(disk, &name, WISH)));
+        // The holder of the job reports one that is broken.
+        if let Some((id, Ok(wish))) = wish {
+            wishes.push((id, wish));
+        }
+    }
+    wishes.sort_unstable_by_key(|(id, _)| *id);
+    let obeyed = |state: JobState, (_, wish): &(WishId, Wish)| wish.obey(&state, now).unwrap_or(state);
+    Ok(wishes.iter().fold(state.clone(), obeyed))
+}
+
 /// Writes the answer to a wish, and removes the wish. Call it once the log has the change durably.
 /// Errors: the disk's error. The wish may then still wait.
 pub fn answer_wish(disk: &dyn Disk, id: WishId, answer: &Answer) -> io::Result<()> {
@@ -164,7 +182,7 @@ mod tests {
     use super::*;
     use crate::jobs::job::crash_disk::{CrashDisk, Dice};
     use crate::jobs::job::state::{JobState, Priority};
-    use crate::jobs::job::status::Status;
+    use crate::jobs::job::status::{PausedBy, Status};
 
     #[derive(Debug)]
     struct At(i64);
@@ -199,6 +217,21 @@ mod tests {
             make_wish(&disk, &At(at), &dice, wish).unwrap();
         }
         assert_eq!(wishes_of(&disk), made);
+    }
+
+    #[test]
+    fn the_wishes_that_wait_count_for_the_next_one() {
+        let (disk, dice) = (CrashDisk::new(3), Dice::new(3));
+        let state = JobState { status: Status::Active, ..JobState::new(Priority::default(), UnixMillis(0)) };
+        assert_eq!(state_after(&disk, &state, UnixMillis(9)).unwrap(), state);
+        let mut statuses = Vec::new();
+        for wish in [Wish::Pause, Wish::Pause, Wish::Resume] {
+            make_wish(&disk, &At(1), &dice, &wish).unwrap();
+            statuses.push(state_after(&disk, &state, UnixMillis(9)).unwrap().status);
+        }
+        let (by_person, by_slots) = (PausedBy::Person, PausedBy::Preemption);
+        assert_eq!(statuses, [by_person, by_person, by_slots].map(Status::Pausing));
+        assert_eq!(wishes_of(&disk).len(), 3, "nothing is removed");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Asks the process that holds a job for something: a wish beside the job, and its answer.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -9,7 +10,7 @@ use crate::jobs::job::id::JobId;
 use crate::jobs::job::sealed::SealError;
 use crate::jobs::job::transition::Refusal;
 use crate::jobs::job::wish::{Answer, Wish};
-use crate::jobs::job::wishes::{WishError, make_wish, take_answer};
+use crate::jobs::job::wishes::{WishError, make_wish, state_after, take_answer};
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -37,6 +38,9 @@ pub enum AskError {
     /// The state of the job does not allow it.
     #[error("job {0}: {1}")]
     Refused(JobId, String),
+    /// The wishes that wait beside the job cannot be looked at.
+    #[error("the requests beside job {0}")]
+    Wishes(JobId, #[source] io::Error),
     /// It cannot be made.
     #[error(transparent)]
     Wish(#[from] WishError),
@@ -55,10 +59,13 @@ pub async fn ask(
     random: &dyn Random,
 ) -> Result<Asked, AskError> {
     let seen = folder.look(job)?;
-    // Refused at once, without a process that holds the job. Its holder decides on the state as it is then.
-    wish.obey(&seen.now.state, clock.wall())
-        .map_err(|refusal: Refusal| AskError::Refused(job, refusal.to_string()))?;
     let disk = folder.disk(job);
+    // Refused at once, without a process that holds the job. Its holder decides on the state as it is then: after the
+    // wishes that wait already.
+    let state =
+        state_after(&disk, &seen.now.state, clock.wall()).map_err(|error| AskError::Wishes(job, error))?;
+    wish.obey(&state, clock.wall())
+        .map_err(|refusal: Refusal| AskError::Refused(job, refusal.to_string()))?;
     let id = make_wish(&disk, clock, random, wish)?;
     let until = clock.monotonic() + ANSWER_WITHIN;
     loop {

@@ -157,6 +157,17 @@ async fn a_job_goes_on_after_its_server_is_killed_or_stopped() {
         "{said}"
     );
 
+    // Its function and store are those of a server.
+    stand
+        .run(&["run", "--job", &id])
+        .await
+        .code(2)
+        .says("was made through the API: a `forebay batch serve` or");
+    // What waits counts for what is asked next.
+    stand.run(&["pause", &id]).await.code(0);
+    stand.run(&["resume", &id]).await.code(0);
+    stand.run(&["resume", &id]).await.code(1);
+
     let mut served = Served::start(&stand, &["--function", &function]).await;
     let mut boto = Boto::of(&served.url);
     assert_eq!(boto.make(request).await, id, "the token is known after a kill");

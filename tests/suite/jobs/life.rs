@@ -1,9 +1,14 @@
 //! Jobs from their manifest to their report.
 
 use std::fs;
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::support::{Stand, manifest, ran, script};
+use crate::serve::support::PATIENCE;
 use crate::support::tools::on_path;
+use crate::support::wait;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_answer_of_a_program_has_its_row_in_the_report() {
@@ -164,8 +169,7 @@ async fn a_signal_lets_invocations_end_and_the_job_goes_on_by_its_id() {
     let id = running.id.clone();
     stand.until(&id, "the first results", |job| job["succeeded"].as_u64() > Some(0)).await;
     let pid = i32::try_from(running.child.id().unwrap()).unwrap();
-    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::INT)
-        .unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
     let stopped = running.ended().await.code(130);
     let stopped = stopped.says(&format!("forebay batch run --job {id}"));
     drop(stopped);
@@ -181,4 +185,32 @@ async fn a_signal_lets_invocations_end_and_the_job_goes_on_by_its_id() {
     assert_eq!(stand.report(&id).await.len(), keys.len());
     // A job that has ended says so again.
     stand.run(&["run", "--job", &id]).await.code(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_second_signal_ends_the_programs_too() {
+    let stand = Stand::start().await;
+    let (pid_file, keys) = (stand.path("pid"), stand.file("hung.csv", manifest(["k"])));
+    let handler = format!("cmd:sh -c 'echo $$ > {}; exec sleep 1000'", pid_file.display());
+    let mut running = stand.started(&["--handler", &handler, "--manifest", &keys]).await;
+    stand.until(&running.id, "its task", |job| job["status"] == "Active").await;
+    let program = wait::until("the program", PATIENCE, async || {
+        fs::read_to_string(&pid_file).ok()?.trim().parse::<i32>().ok()
+    })
+    .await;
+    let command = Pid::from_raw(i32::try_from(running.child.id().unwrap()).unwrap()).unwrap();
+    // Two signals at once may be one.
+    wait::until("the end of the command", PATIENCE, async || {
+        let ended = running.child.try_wait().unwrap();
+        if ended.is_none() {
+            kill_process(command, Signal::INT).unwrap();
+        }
+        ended
+    })
+    .await;
+    running.ended().await.code(130);
+    wait::until("the end of the program", PATIENCE, async || {
+        (!Path::new(&format!("/proc/{program}")).exists()).then_some(())
+    })
+    .await;
 }
