@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::refusals::Refusals;
 use super::settings::DevS3Error;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::tasks::{Supervised, keep};
@@ -89,7 +90,7 @@ impl Drop for DevS3Running {
 }
 
 async fn accept(listener: Arc<TcpListener>, service: S3Service, bounds: Bounds, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
+    let (mut connections, refusals) = (JoinSet::new(), Arc::new(Refusals::new()));
     loop {
         panic_if_planted(PlantedPanic::DevS3);
         tokio::select! {
@@ -97,7 +98,8 @@ async fn accept(listener: Arc<TcpListener>, service: S3Service, bounds: Bounds, 
             _ = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < bounds.connections => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, service.clone(), bounds.lifetime, stop.clone()));
+                    let refusals = Arc::clone(&refusals);
+                    connections.spawn(serve(stream, service.clone(), refusals, bounds.lifetime, stop.clone()));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
@@ -113,11 +115,13 @@ async fn accept(listener: Arc<TcpListener>, service: S3Service, bounds: Bounds, 
 async fn serve(
     stream: tokio::net::TcpStream,
     service: S3Service,
+    refusals: Arc<Refusals>,
     lifetime: Option<(Duration, Duration)>,
     stop: CancellationToken,
 ) {
     // Without nodelay, each of many small answers waits for the acknowledgement of the previous one.
     let nodelay = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok().map(|peer| peer.ip());
     let builder = auto::Builder::new(TokioExecutor::new());
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         join_content_encodings(&mut request);
@@ -125,8 +129,10 @@ async fn serve(
         let is_empty = request.body().is_end_stream();
         // Not the method of the same name: its future would borrow the service.
         let answer = hyper::service::Service::call(&service, request);
+        let refusals = Arc::clone(&refusals);
         async move {
             let mut answer = answer.await?;
+            refusals.note(&mut answer, peer);
             // Boto takes a final answer sent instead of "100 Continue" also for the answer to the next
             // request on the connection, and then waits forever for the rest of that answer.
             if expects && (is_empty || !answer.status().is_success()) {
