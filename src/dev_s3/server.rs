@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use s3s::service::S3Service;
 use tokio::net::TcpListener;
@@ -27,6 +28,9 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// The pause after a failed accept (no file descriptors left), to avoid a tight loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the head of a request may take, on a connection that has a lifetime.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// The bounds of connections.
 #[derive(Clone, Copy, Debug)]
@@ -122,8 +126,15 @@ async fn serve(
     // Without nodelay, each of many small answers waits for the acknowledgement of the previous one.
     let nodelay = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    if lifetime.is_some() {
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    }
+    // Before its first bytes a connection has no protocol, and the bound above does not hold.
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&has_asked);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
+        asks.store(true, Ordering::Relaxed);
         join_content_encodings(&mut request);
         let expects = request.headers().get(EXPECT).is_some_and(|expect| expect == "100-continue");
         let is_empty = request.body().is_end_stream();
@@ -148,6 +159,7 @@ async fn serve(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = asked_nothing(&has_asked), if lifetime.is_some() => return,
         () = lived(lifetime.map(|(takes, _)| takes)) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
@@ -158,6 +170,14 @@ async fn serve(
     };
     if let Err(err) = ended {
         tracing::debug!(%err, ?nodelay, "a connection to the S3 server failed");
+    }
+}
+
+/// Returns if no request has begun in time, else never.
+async fn asked_nothing(has_asked: &AtomicBool) {
+    sleep(HEAD_WITHIN).await;
+    if has_asked.load(Ordering::Relaxed) {
+        std::future::pending().await
     }
 }
 
@@ -199,7 +219,11 @@ mod tests {
         let server = DevS3Running::start(listener, S3ServiceBuilder::new(NoObjects).build(), bounds).unwrap();
         // The last one is answered before its body is there, so it need not last that long.
         let unfinished = "PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n123";
-        for (sent, least) in [("", lifetime.0), ("GET / HT", lifetime.0), (unfinished, Duration::ZERO)] {
+        for (sent, least, most) in [
+            ("", HEAD_WITHIN, HEAD_WITHIN * 2),
+            ("GET / HT", HEAD_WITHIN, HEAD_WITHIN * 2),
+            (unfinished, Duration::ZERO, lifetime.0 + lifetime.1 * 2),
+        ] {
             let began = Instant::now();
             let mut client = TcpStream::connect(server.addr()).await.unwrap();
             client.write_all(sent.as_bytes()).await.unwrap();
@@ -207,7 +231,7 @@ mod tests {
             // Ended or reset, either way it is over.
             drop(client.read_to_end(&mut answer).await);
             let took = began.elapsed();
-            assert!(took >= least && took <= lifetime.0 + lifetime.1 * 2, "{sent}: {took:?}");
+            assert!(took >= least && took <= most, "{sent}: {took:?}");
         }
         server.stop().await.unwrap();
     }
