@@ -53,6 +53,13 @@ impl S3Route for BesideRoute {
                 "the request must be signed by Signature Version 4 for the service s3"
             ));
         }
+        if !is_signed_with_body(&request.uri, &request.headers) {
+            return Err(s3_error!(
+                AccessDenied,
+                "the signature must cover the body: sign by the header Authorization, with the SHA-256 of the body in \
+                 x-amz-content-sha256; presigned URLs and UNSIGNED-PAYLOAD are not taken"
+            ));
+        }
         Ok(())
     }
 
@@ -79,6 +86,17 @@ impl S3Route for BesideRoute {
     }
 }
 
+/// Whether a signature of Version 4 covers the body, which is compared with its hash while it is read. That of a
+/// presigned URL never does. Names are read from the query as the check of the signature reads them.
+fn is_signed_with_body(uri: &Uri, headers: &HeaderMap) -> bool {
+    let query = uri.query().unwrap_or_default().as_bytes();
+    let is_presigned =
+        form_urlencoded::parse(query).any(|(name, _)| name.eq_ignore_ascii_case("x-amz-signature"));
+    let is_hash =
+        |value: &HeaderValue| value.len() == 64 && value.as_bytes().iter().all(u8::is_ascii_hexdigit);
+    !is_presigned && headers.get("x-amz-content-sha256").is_some_and(is_hash)
+}
+
 /// The S3 operations of a server that has no objects: each is refused by its name.
 #[derive(Debug)]
 pub(super) struct NoObjects;
@@ -101,4 +119,28 @@ impl S3Access for NoObjects {
 
 fn not_signed() -> S3Error {
     s3_error!(AccessDenied, "the request is not signed; give the client the keys of this server")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_taken_only_if_its_signature_covers_its_body() {
+        let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for (uri, sum, expected) in [
+            ("/v20180820/jobs", Some(hash), true),
+            ("/v20180820/jobs?jobStatuses=X-Amz-Signature", Some(hash), true),
+            ("/v20180820/jobs", None, false),
+            ("/v20180820/jobs", Some("UNSIGNED-PAYLOAD"), false),
+            ("/v20180820/jobs", Some("STREAMING-UNSIGNED-PAYLOAD-TRAILER"), false),
+            ("/v20180820/jobs?X-Amz-Signature=00", Some(hash), false),
+            ("/v20180820/jobs?a=b&X%2DAmz-Signature=00", Some(hash), false),
+        ] {
+            let sum = sum.map(|sum| ("x-amz-content-sha256".parse().unwrap(), sum.parse().unwrap()));
+            let headers: HeaderMap = sum.into_iter().collect();
+            let signed = is_signed_with_body(&uri.parse().unwrap(), &headers);
+            assert_eq!(signed, expected, "{uri} {headers:?}");
+        }
+    }
 }

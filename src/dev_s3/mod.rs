@@ -23,7 +23,7 @@
 //! is encrypted; encryption headers are checked, kept and answered as S3 would.
 //!
 //! The protocol layer logs requests with their headers at debug level, and every refused request as an error,
-//! under the target `s3s`: exclude that target from logs.
+//! under the target `s3s`: exclude that target from logs. `refusals` logs them once a minute.
 
 mod beside;
 mod disk;
@@ -32,6 +32,7 @@ mod meta;
 mod multipart;
 mod objects;
 mod receive;
+mod refusals;
 mod server;
 mod service;
 mod settings;
@@ -118,10 +119,7 @@ impl S3Auth for OneUser {
             return Ok(SecretKey::from(self.0.secret.as_str()));
         }
         if self.0.id == ACCESS_KEY_ID {
-            return Err(s3_error!(
-                InvalidAccessKeyId,
-                "the access key id of the dev server is {ACCESS_KEY_ID}"
-            ));
+            return Err(s3_error!(InvalidAccessKeyId, "the access key id of this server is {ACCESS_KEY_ID}"));
         }
         Err(s3_error!(InvalidAccessKeyId, "this server does not know the access key id"))
     }

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use s3s::service::S3Service;
 use tokio::net::TcpListener;
@@ -16,6 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::refusals::Refusals;
 use super::settings::DevS3Error;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::tasks::{Supervised, keep};
@@ -26,6 +28,9 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// The pause after a failed accept (no file descriptors left), to avoid a tight loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the head of a request may take, on a connection that has a lifetime.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// The bounds of connections.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +94,7 @@ impl Drop for DevS3Running {
 }
 
 async fn accept(listener: Arc<TcpListener>, service: S3Service, bounds: Bounds, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
+    let (mut connections, refusals) = (JoinSet::new(), Arc::new(Refusals::new()));
     loop {
         panic_if_planted(PlantedPanic::DevS3);
         tokio::select! {
@@ -97,7 +102,8 @@ async fn accept(listener: Arc<TcpListener>, service: S3Service, bounds: Bounds, 
             _ = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < bounds.connections => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, service.clone(), bounds.lifetime, stop.clone()));
+                    let refusals = Arc::clone(&refusals);
+                    connections.spawn(serve(stream, service.clone(), refusals, bounds.lifetime, stop.clone()));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
@@ -113,20 +119,31 @@ async fn accept(listener: Arc<TcpListener>, service: S3Service, bounds: Bounds, 
 async fn serve(
     stream: tokio::net::TcpStream,
     service: S3Service,
+    refusals: Arc<Refusals>,
     lifetime: Option<(Duration, Duration)>,
     stop: CancellationToken,
 ) {
     // Without nodelay, each of many small answers waits for the acknowledgement of the previous one.
     let nodelay = stream.set_nodelay(true);
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let peer = stream.peer_addr().ok().map(|peer| peer.ip());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    if lifetime.is_some() {
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    }
+    // Before its first bytes a connection has no protocol, and the bound above does not hold.
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&has_asked);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
+        asks.store(true, Ordering::Relaxed);
         join_content_encodings(&mut request);
         let expects = request.headers().get(EXPECT).is_some_and(|expect| expect == "100-continue");
         let is_empty = request.body().is_end_stream();
         // Not the method of the same name: its future would borrow the service.
         let answer = hyper::service::Service::call(&service, request);
+        let refusals = Arc::clone(&refusals);
         async move {
             let mut answer = answer.await?;
+            refusals.note(&mut answer, peer);
             // Boto takes a final answer sent instead of "100 Continue" also for the answer to the next
             // request on the connection, and then waits forever for the rest of that answer.
             if expects && (is_empty || !answer.status().is_success()) {
@@ -142,6 +159,7 @@ async fn serve(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = asked_nothing(&has_asked), if lifetime.is_some() => return,
         () = lived(lifetime.map(|(takes, _)| takes)) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
@@ -152,6 +170,14 @@ async fn serve(
     };
     if let Err(err) = ended {
         tracing::debug!(%err, ?nodelay, "a connection to the S3 server failed");
+    }
+}
+
+/// Returns if no request has begun in time, else never.
+async fn asked_nothing(has_asked: &AtomicBool) {
+    sleep(HEAD_WITHIN).await;
+    if has_asked.load(Ordering::Relaxed) {
+        std::future::pending().await
     }
 }
 
@@ -193,7 +219,11 @@ mod tests {
         let server = DevS3Running::start(listener, S3ServiceBuilder::new(NoObjects).build(), bounds).unwrap();
         // The last one is answered before its body is there, so it need not last that long.
         let unfinished = "PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n123";
-        for (sent, least) in [("", lifetime.0), ("GET / HT", lifetime.0), (unfinished, Duration::ZERO)] {
+        for (sent, least, most) in [
+            ("", HEAD_WITHIN, HEAD_WITHIN * 2),
+            ("GET / HT", HEAD_WITHIN, HEAD_WITHIN * 2),
+            (unfinished, Duration::ZERO, lifetime.0 + lifetime.1 * 2),
+        ] {
             let began = Instant::now();
             let mut client = TcpStream::connect(server.addr()).await.unwrap();
             client.write_all(sent.as_bytes()).await.unwrap();
@@ -201,7 +231,7 @@ mod tests {
             // Ended or reset, either way it is over.
             drop(client.read_to_end(&mut answer).await);
             let took = began.elapsed();
-            assert!(took >= least && took <= lifetime.0 + lifetime.1 * 2, "{sent}: {took:?}");
+            assert!(took >= least && took <= most, "{sent}: {took:?}");
         }
         server.stop().await.unwrap();
     }

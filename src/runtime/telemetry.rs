@@ -19,10 +19,10 @@ use crate::words::{outside_text, rfc3339};
 
 /// The prefixes of crates whose finer levels log headers, bodies or credentials from the wire. They stay at
 /// `warn`, whatever level is configured.
-const WIRE_CRATES: [&str; 5] = ["aws_", "h2", "hyper", "rustls", "s3s"];
+const WIRE_CRATES: [&str; 4] = ["aws_", "h2", "hyper", "rustls"];
 
 /// How much Forebay logs about itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum LogLevel {
     /// Errors only.
     Error,
@@ -167,6 +167,13 @@ fn filter(level: LogLevel) -> EnvFilter {
         Ok(directive) => quiet.add_directive(directive),
         Err(_) => quiet,
     };
+    // It logs each refused request as an error, so that a client without keys would fill the log. The S3 server
+    // logs refused requests once a minute.
+    let refusals = if level < LogLevel::Debug { LevelFilter::OFF } else { capped };
+    let quiet = match format!("s3s={refusals}").parse() {
+        Ok(directive) => quiet.add_directive(directive),
+        Err(_) => quiet,
+    };
     // Without an instance metadata service the SDK logs a dump of the answer; Forebay discovers regions
     // itself.
     match format!("aws_config::imds={}", LevelFilter::from(level).min(LevelFilter::ERROR)).parse() {
@@ -193,20 +200,23 @@ mod tests {
                 tracing::debug!(target: "hyper_util::client", "wire-2");
                 tracing::trace!(target: "rustls::conn", "wire-3");
                 tracing::trace!(target: "h2::codec", "wire-4");
+                tracing::debug!(target: "s3s::service", "wire-5");
+                tracing::error!(target: "s3s::ops", "said-refusal");
                 tracing::warn!(target: "aws_config::profile", "said-warn");
                 tracing::info!(target: "forebay::spool", "said-info");
                 tracing::trace!(target: "forebay::spool", "said-trace");
             });
             let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
             assert!(!text.contains("wire-"), "{level:?}: {text}");
-            let said =
-                ["said-warn", "said-info", "said-trace"].into_iter().filter(|word| text.contains(word));
+            let said = ["said-refusal", "said-warn", "said-info", "said-trace"]
+                .into_iter()
+                .filter(|word| text.contains(word));
             assert_eq!(said.collect::<Vec<_>>().join(" "), expected, "{level:?}");
         };
         check(LogLevel::Error, "");
         check(LogLevel::Warn, "said-warn");
         check(LogLevel::Info, "said-warn said-info");
-        check(LogLevel::Trace, "said-warn said-info said-trace");
+        check(LogLevel::Trace, "said-refusal said-warn said-info said-trace");
     }
 
     #[derive(Clone, Default)]

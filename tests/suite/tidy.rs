@@ -115,7 +115,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin_client", &["admin", "boxed_future", "import", "reach", "words"]),
-    ("dev_s3", &["boxed_future", "disk", "lock", "planted_bugs", "random", "tasks", "time"]),
+    ("dev_s3", &["boxed_future", "disk", "lock", "once_a_minute", "planted_bugs", "random", "tasks", "time"]),
     (
         "check",
         &[

@@ -162,23 +162,33 @@ impl JobsFolder {
     /// Errors: [`FolderError`].
     pub fn make(&self, id: JobId, spec: &JobSpec) -> Result<HeldJob, FolderError> {
         spec.check()?;
-        if self.names()?.len() >= JOBS_MAX {
+        if self.ids()?.len() >= JOBS_MAX {
             return Err(FolderError::TooMany(self.root.clone()));
         }
         let new = self.root.join(format!("{NEW}{id}"));
         let failed = |error| FolderError::Disk("make the folder", new.clone(), error);
         DirBuilder::new().mode(0o700).create(&new).map_err(failed)?;
-        let holder = match take(&new).map_err(failed)? {
+        let holder = self.fill(&new, id, spec).inspect_err(|_| {
+            // If this fails as well, it is removed when old jobs are.
+            drop(fs::remove_dir_all(&new));
+        })?;
+        Ok(HeldJob { id, spec: spec.clone(), disk: Arc::new(self.disk(id)), _holder: holder })
+    }
+
+    /// Writes the files of a new job, and gives its folder the name under which it is found.
+    fn fill(&self, new: &Path, id: JobId, spec: &JobSpec) -> Result<Holder, FolderError> {
+        let failed = |error| FolderError::Disk("make the folder", new.to_owned(), error);
+        let holder = match take(new).map_err(failed)? {
             Taken::Ours(holder) => holder,
             Taken::By(by) => return Err(FolderError::Held(id, by)),
         };
-        let disk = FolderDisk::of(&new);
+        let disk = FolderDisk::of(new);
         let at = spec.made_at;
         create(&disk, id, &Change { at, state: JobState::new(spec.priority, at), wish: None })?;
         let file = seal(JOB, &JobFile { id, spec: spec.clone() }).map_err(failed)?;
         write_durably(&disk, JOB_FILE, &file).map_err(failed)?;
-        own_files::rename_durably(&new, &self.path(id)).map_err(failed)?;
-        Ok(HeldJob { id, spec: spec.clone(), disk: Arc::new(self.disk(id)), _holder: holder })
+        own_files::rename_durably(new, &self.path(id)).map_err(failed)?;
+        Ok(holder)
     }
 
     /// Holds a job. Files that an earlier holder did not finish are removed.
@@ -374,6 +384,7 @@ mod tests {
             matches!(jobs.make(id(1), &described()), Err(FolderError::Disk(..))),
             "a second job of this id"
         );
+        assert_eq!(jobs.names().unwrap(), [id(1).to_string()], "nothing is left of it");
         let wrong = JobSpec { concurrency: 0, ..described() };
         assert!(matches!(jobs.make(id(3), &wrong), Err(FolderError::Spec(_))));
     }

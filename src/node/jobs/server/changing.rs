@@ -23,7 +23,10 @@ pub(super) async fn change(shared: &Arc<Shared>, id: JobId, wish: Wish) -> Resul
     let handle = lock(&shared.known).get(id).and_then(|job| job.handle().cloned());
     if let Some(handle) = handle {
         let (event, at) = (wish.event(), shared.settings.clock.wall());
-        let applied = spawn_blocking(move || handle.apply(&event, at)).await.map_err(internal)?;
+        let folder = shared.settings.folder.path(id);
+        // The files of a removed folder are still open, and would take the change.
+        let applied = spawn_blocking(move || folder.is_dir().then(|| handle.apply(&event, at)));
+        let Some(applied) = applied.await.map_err(internal)? else { return Err(ApiError::no_such_job()) };
         match applied {
             Ok(state) => {
                 tracing::info!(job = %id, request = ?wish, status = %state.status, "a request of the API is obeyed");

@@ -137,8 +137,8 @@ async fn run_once(shared: &Arc<Shared>, id: JobId, held: Option<HeldJob>, rest: 
         if let Err(error) = job.rest(rest).await {
             return failed(error, Over::NotOpened);
         }
-        lock(&shared.known).set_trouble(id, None);
     }
+    lock(&shared.known).set_trouble(id, None);
     let mut counting = Counting::new(shared.settings.metrics.clone(), handle.clone());
     let running = job.run();
     tokio::pin!(running);

@@ -38,6 +38,8 @@ pub(super) struct KnownJob {
     pub(super) is_of_api: bool,
     /// Where it stands.
     pub(super) standing: Standing,
+    /// Why it could not be looked at the last time. The log has it.
+    pub(super) unseen: Option<String>,
 }
 
 /// All jobs.
@@ -58,7 +60,7 @@ impl KnownJobs {
                 self.tokens.entry((account.clone(), token.clone())).or_insert(id);
             }
         }
-        self.jobs.insert(id, KnownJob { made_at, is_of_api, standing });
+        self.jobs.insert(id, KnownJob { made_at, is_of_api, standing, unseen: None });
     }
 
     /// Takes over jobs that were found.
@@ -94,6 +96,13 @@ impl KnownJobs {
     pub(super) fn stand(&mut self, id: JobId, standing: Standing) {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.standing = standing;
+        }
+    }
+
+    /// A job cannot be looked at now: why.
+    pub(super) fn set_unseen(&mut self, id: JobId, why: String) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.unseen = Some(why);
         }
     }
 

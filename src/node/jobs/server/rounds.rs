@@ -64,7 +64,7 @@ pub(super) fn keep_on(shared: &Arc<Shared>, id: JobId) {
 pub(super) fn find_all(folder: &JobsFolder) -> Result<(KnownJobs, Vec<JobId>), FolderError> {
     let (mut known, mut free) = (KnownJobs::default(), Vec::new());
     for id in folder.ids()? {
-        free.extend(add(folder, &mut known, id).then_some(id));
+        free.extend(add(folder, &mut known, id, None).then_some(id));
     }
     Ok((known, free))
 }
@@ -75,11 +75,15 @@ fn find_new(shared: &Shared) -> Result<Vec<JobId>, FolderError> {
     let mut free = Vec::new();
     for id in folder.ids()? {
         // A job that is being made here is known before its folder is let go of.
-        if !is_elsewhere(&lock(&shared.known), id) {
-            continue;
-        }
+        let unseen = {
+            let known = lock(&shared.known);
+            if !is_elsewhere(&known, id) {
+                continue;
+            }
+            known.get(id).and_then(|job| job.unseen.clone())
+        };
         let mut found = KnownJobs::default();
-        let is_free = add(folder, &mut found, id);
+        let is_free = add(folder, &mut found, id, unseen.as_deref());
         let mut known = lock(&shared.known);
         if is_elsewhere(&known, id) {
             known.take(found);
@@ -93,8 +97,9 @@ fn is_elsewhere(known: &KnownJobs, id: JobId) -> bool {
     known.get(id).is_none_or(|job| matches!(job.standing, Standing::Elsewhere))
 }
 
-/// Adds a job as it stands. True: a server goes on with it.
-fn add(folder: &JobsFolder, known: &mut KnownJobs, id: JobId) -> bool {
+/// Adds a job as it stands. True: a server goes on with it. `unseen`: why it could not be looked at before, which
+/// is not logged again.
+fn add(folder: &JobsFolder, known: &mut KnownJobs, id: JobId, unseen: Option<&str>) -> bool {
     match folder.look(id) {
         Ok(SeenJob { spec, now, holder, .. }) => {
             let status = now.state.status;
@@ -114,8 +119,11 @@ fn add(folder: &JobsFolder, known: &mut KnownJobs, id: JobId) -> bool {
                 known.add(id, spec.as_ref(), Standing::Damaged(why));
                 return false;
             }
-            tracing::error!(job = %id, error = why, "the job cannot be looked at now");
+            if unseen != Some(why.as_str()) {
+                tracing::error!(job = %id, error = why, "the job cannot be looked at now; this is tried again and again");
+            }
             known.add(id, spec.as_ref(), Standing::Elsewhere);
+            known.set_unseen(id, why);
             false
         }
     }
