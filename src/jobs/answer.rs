@@ -209,6 +209,13 @@ fn no_object(body: &[u8]) -> String {
     if body.trim_ascii().is_empty() {
         return format!("{INVALID}: the answer is empty; {BATCH}");
     }
+    let text = || {
+        let what = "the function returned text, as one for S3 events does";
+        format!("{INVALID}: {what}; {BATCH}; {}", beginning(body))
+    };
+    // Nothing of JSON begins with it, so where the parser stopped says nothing.
+    let of_json = |first: &u8| first.is_ascii_digit() || b"[\"-".contains(first);
+    let is_bare_text = !body.trim_ascii_start().first().is_some_and(of_json);
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Null) => {
             format!("{INVALID}: the function returned null, as one for S3 events does; {BATCH}")
@@ -218,10 +225,8 @@ fn no_object(body: &[u8]) -> String {
              RequestHandler; elsewhere, return the object itself; {}",
             beginning(body)
         ),
-        Ok(Value::String(_)) => format!(
-            "{INVALID}: the function returned text, as one for S3 events does; {BATCH}; {}",
-            beginning(body)
-        ),
+        Ok(Value::String(_)) => text(),
+        Err(_) if is_bare_text => text(),
         Ok(other) => {
             let kind = match other {
                 Value::Array(_) => "a list",
@@ -296,7 +301,8 @@ mod tests {
         check("null", &[INVALID, "null, as one for S3 events", "S3 Batch Operations"]);
         check(r#""ok""#, &[INVALID, "text, as one for S3 events", "begins: \"ok\""]);
         check(r#""{\"results\":[]}""#, &[INVALID, "RequestStreamHandler"]);
-        check("Hello\u{1b}", &[INVALID, "begins: Hello\\u{1b}"]);
+        check("Hello\u{1b}", &[INVALID, "text, as one for S3 events", "begins: Hello\\u{1b}"]);
+        check("[1", &[INVALID, "EOF", "begins: [1"]);
         check("", &[INVALID, "empty"]);
         check(" \n", &[INVALID, "empty"]);
         check("[]", &[INVALID, "a list"]);

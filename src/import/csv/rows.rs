@@ -327,7 +327,10 @@ pub fn of_io(error: &io::Error) -> FileError {
         let text = error.to_string();
         return FileError::content("E-BOMB", text.strip_prefix("E-BOMB: ").unwrap_or(&text).to_owned());
     }
-    if typed::<DecompressError>(error).is_some() || typed::<ZipError>(error).is_some() {
+    if let Some(error) = typed::<DecompressError>(error) {
+        return FileError::content("E-COMPRESSION", error.told());
+    }
+    if typed::<ZipError>(error).is_some() {
         return FileError::content("E-COMPRESSION", error.to_string());
     }
     if typed::<NoCopy>(error).is_some() {
@@ -350,6 +353,18 @@ mod tests {
         let error = of_io(&Copied::to_folder(&mut io::empty(), &file.path().join("folder")).unwrap_err());
         assert_eq!((error.fault, error.code.as_str()), (FileFault::Local, "E-READ"));
         assert!(error.to_string().contains("cannot make the folder"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_compressed_file_says_so_where_private_values_are_hidden() {
+        use super::super::super::reading::compression::Compression::{Gzip, Zstd};
+        let masked = |error: DecompressError| of_io(&error.into()).masked();
+        assert_eq!(
+            masked(DecompressError::Truncated(Gzip)),
+            "E-COMPRESSION: the gzip file is cut off: it was not written or copied to its end"
+        );
+        let damaged = masked(DecompressError::Corrupt(Zstd, "said elsewhere".to_owned()));
+        assert_eq!(damaged, "E-COMPRESSION: the zstd file is damaged: write or copy it again");
     }
 
     fn opened(text: impl Into<Vec<u8>>) -> Result<OpenedCsv, FileError> {

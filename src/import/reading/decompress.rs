@@ -9,6 +9,7 @@ use zstd::stream::raw::{DParameter, Decoder, Operation};
 use super::Limits;
 use super::compression::Compression;
 use super::counted::Counted;
+use crate::words::Told;
 
 /// The raw bytes that are read at a time.
 const RAW_BUFFER_BYTES: usize = 64 * 1024;
@@ -43,6 +44,19 @@ pub enum DecompressError {
     /// The file needs a dictionary.
     #[error("the zstd file needs a dictionary; write it again without one")]
     Dictionary,
+}
+
+impl DecompressError {
+    /// The error as a text. What a library says may be hidden, and is replaced by our own words then.
+    pub fn told(&self) -> Told {
+        match self {
+            Self::Corrupt(compression, _) => Told::masked_as(
+                self.to_string(),
+                format!("the {compression} file is damaged: write or copy it again"),
+            ),
+            _ => Told::plain(self.to_string()),
+        }
+    }
 }
 
 impl From<DecompressError> for io::Error {

@@ -183,6 +183,10 @@ fn reason(query: &Query) -> Result<Option<String>, ApiError> {
         Some(reason) if reason.chars().count() > REASON_MAX => {
             Err(ApiError::bad("statusUpdateReason has more than 256 characters"))
         }
+        Some(reason) if reason.chars().any(char::is_control) => {
+            let reason = outside_text(reason);
+            Err(ApiError::bad(format!("statusUpdateReason has a control character: \"{reason}\"")))
+        }
         reason => Ok(reason.map(str::to_owned)),
     }
 }
@@ -258,6 +262,12 @@ mod tests {
         for (method, target, code, words) in [
             ("POST", "/v20180820/jobs/abcdef/status", 400, "requestedJobStatus is missing"),
             ("POST", "/v20180820/jobs/abcdef/status?requestedJobStatus=Paused", 400, "\"Paused\""),
+            (
+                "POST",
+                "/v20180820/jobs/abcdef/status?requestedJobStatus=Ready&statusUpdateReason=a%1Bb",
+                400,
+                "statusUpdateReason has a control character: \"a\\u{1b}b\"",
+            ),
             ("POST", "/v20180820/jobs/abcdef/priority", 400, "priority is missing"),
             ("POST", "/v20180820/jobs/abcdef/priority?priority=-1", 400, "\"-1\""),
             ("POST", "/v20180820/jobs/abcdef/priority?priority=2147483648", 400, "2147483647"),

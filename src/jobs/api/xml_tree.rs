@@ -20,6 +20,8 @@ pub(super) struct Element {
 impl Element {
     /// The one element of a document. Errors: what is wrong with the XML.
     pub(super) fn parse(document: &str) -> Result<Self, String> {
+        let document = document.strip_prefix('\u{feff}').unwrap_or(document);
+        check_characters(document)?;
         let mut reader = Reader::from_str(document);
         let mut open: Vec<Self> = vec![Self::default()];
         loop {
@@ -33,21 +35,24 @@ impl Element {
                 Event::Empty(start) => put(&mut open, Self::named(start.local_name().as_ref())),
                 Event::End(_) => {
                     let Some(ended) = open.pop() else { break };
+                    if !ended.elements.is_empty() && !is_blank(&ended.text) {
+                        return Err("an element has both text and elements".to_owned());
+                    }
                     put(&mut open, ended);
                 }
                 Event::Text(text) => {
                     let text = text.decode().map_err(|error| error.to_string())?;
-                    add_text(&mut open, &text);
+                    add_text(&mut open, &text)?;
                 }
                 Event::CData(text) => {
                     let text = text.decode().map_err(|error| error.to_string())?;
-                    add_text(&mut open, &text);
+                    add_text(&mut open, &text)?;
                 }
                 Event::GeneralRef(reference) => {
                     let name = reference.decode().map_err(|error| error.to_string())?;
                     let reference = format!("&{name};");
                     let text = quick_xml::escape::unescape(&reference).map_err(|error| error.to_string())?;
-                    add_text(&mut open, &text);
+                    add_text(&mut open, &text)?;
                 }
                 Event::DocType(_) => return Err("a document type is not accepted".to_owned()),
                 Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
@@ -74,9 +79,28 @@ fn put(open: &mut [Element], ended: Element) {
     }
 }
 
-fn add_text(open: &mut [Element], text: &str) {
-    if let Some(element) = open.last_mut() {
-        element.text.push_str(text);
+fn add_text(open: &mut [Element], text: &str) -> Result<(), String> {
+    check_characters(text)?;
+    match open {
+        [_] if is_blank(text) => {}
+        [_] => return Err("there is text outside of the element".to_owned()),
+        [.., element] => element.text.push_str(text),
+        [] => {}
+    }
+    Ok(())
+}
+
+/// What stands between elements to make them readable.
+fn is_blank(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+/// Errors: a character that XML 1.0 has not, written as itself or as a reference.
+fn check_characters(text: &str) -> Result<(), String> {
+    let is_outside = |char: &char| matches!(char, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    match text.chars().find(is_outside) {
+        Some(char) => Err(format!("it has the character U+{:04X}, which XML has not", u32::from(char))),
+        None => Ok(()),
     }
 }
 
@@ -92,6 +116,8 @@ mod tests {
         assert_eq!(names, ["b", "c", "d"]);
         assert_eq!(root.elements[0].text, "1 & 2!");
         assert_eq!(root.elements[2].elements[0].text, "<");
+        let blank = Element::parse("\u{feff}<?xml version=\"1.0\"?>\n<a>\r\n\t<b>\u{85}</b> </a>\n").unwrap();
+        assert_eq!(blank.elements[0].text, "\u{85}");
     }
 
     #[test]
@@ -106,6 +132,14 @@ mod tests {
             "<a>&nosuch;</a>",
             "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
             "<a",
+            "x<a/>",
+            "<a/>x",
+            "<a/>&amp;",
+            "<a>x<b/></a>",
+            "<a><b/><![CDATA[x]]></a>",
+            "<a>\u{1}</a>",
+            "<a>&#1;</a>",
+            "<a>\u{ffff}</a>",
             &deep,
         ];
         for text in bad {

@@ -169,7 +169,7 @@ fn the_longest_state_fits_into_a_frame() {
     let disk = new_log(8);
     let (mut log, _) = open(&disk).unwrap();
     let mut longest = change(Status::Failed, i64::MIN);
-    let (long, failure) = ("\u{1}".repeat(300), Failure::new(FailureClass::Unreachable, "", ""));
+    let (long, failure) = ("\u{1}".repeat(3_000), Failure::new(FailureClass::Unreachable, "", ""));
     longest.state.update_reason = Some(first_chars(&long, UPDATE_REASON_MAX));
     longest.state.failures = vec![Failure::new(failure.class, &long, &long); FAILURES_MAX];
     longest.wish = Some((

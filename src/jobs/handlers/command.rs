@@ -312,6 +312,19 @@ mod tests {
         assert!(body(&handler, "2").await.contains('2'));
         let (kind, what) = failure(&handler, "3").await;
         assert_eq!((kind, what.contains("exit status: 0")), (FailureKind::Died, true), "{what}");
+        assert!(what.contains("the program sh: it has ended") && what.contains("must read lines"), "{what}");
+    }
+
+    #[tokio::test]
+    async fn a_program_has_ended_even_if_what_it_started_keeps_its_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = dir.path().join("id");
+        let script = format!("read l; sleep 3111 & echo $! > {}; exit 3", id.display());
+        let (handler, _) = pool(&sh(&script), 1, LONG);
+        let (kind, what) = failure(&handler, "1").await;
+        assert_eq!((kind, what.contains("exit status: 3")), (FailureKind::Died, true), "{what}");
+        let id = std::fs::read_to_string(id).unwrap();
+        until("what it started is killed", || !runs(id.trim())).await;
     }
 
     #[tokio::test]

@@ -64,7 +64,7 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.class, self.what, self.remedy)
+        write!(f, "{}: {}; {}", self.class.slug(), self.what, self.remedy)
     }
 }
 

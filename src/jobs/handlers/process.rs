@@ -1,7 +1,9 @@
 //! One running program: a line in, a line out.
 
 use std::io;
+use std::mem;
 use std::path::Path;
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,21 +86,38 @@ impl Process {
         // A program that has ended closes its input: how it ended says more than the broken pipe.
         let written = self.input.write_all(&whole).await;
         if written.is_err() {
-            return Err(self.died("it takes no more lines").await);
+            return Err(self.died("it must read lines until the end of its input").await);
         }
         self.line(most).await
     }
 
-    /// Reads the next line.
+    /// Reads the next line. The end of the program is the end of its output, even if what it has started keeps that
+    /// open.
     pub(super) async fn line(&mut self, most: usize) -> Result<Bytes, NoLine> {
-        match read_line(&mut self.output, most).await {
+        let read = {
+            let Self { group, child, output, .. } = self;
+            let mut reading = pin!(read_line(output, most));
+            tokio::select! {
+                biased;
+                read = &mut reading => read,
+                _ = child.wait() => {
+                    // Its id has just become free, and belongs to nobody else yet.
+                    drop(mem::replace(group, Group(None)));
+                    // What it wrote before its end is read.
+                    timeout(END_WAIT, reading).await.unwrap_or(Ok(Line::End { is_begun: false }))
+                }
+            }
+        };
+        match read {
             Ok(Line::Whole(line)) => Ok(line.into()),
             Ok(Line::TooLong) => Err(NoLine::TooLong),
             Ok(Line::End { is_begun: true }) => {
                 Err(self.died("it ended its output within a line: end each answer with a newline").await)
             }
             Ok(Line::End { is_begun: false }) => {
-                Err(self.died("it closed its output before it answered").await)
+                let what =
+                    "it gave no answer: it must read lines until the end of its input, and answer each";
+                Err(self.died(what).await)
             }
             Err(error) => Err(self.died(&format!("its output cannot be read: {error}")).await),
         }
@@ -111,10 +130,10 @@ impl Process {
         NoLine::Died(match status {
             Ok(Ok(status)) => {
                 self.group.leave_alone();
-                format!("{how} ({status})")
+                format!("it has ended ({status}); {how}")
             }
-            Ok(Err(error)) => format!("{how} ({error})"),
-            Err(_) => format!("{how}, and still runs"),
+            Ok(Err(error)) => format!("it cannot be waited for ({error}); {how}"),
+            Err(_) => format!("it still runs, but takes or gives no more lines; {how}"),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use http::Uri;
 
 use super::{Ended, Failure, FailureKind, Handler};
 use crate::boxed_future::BoxFuture;
@@ -13,6 +14,7 @@ use crate::destinations::web_post::{Posted, WebPost};
 use crate::disk::is_no_handle;
 use crate::jobs::answer::ANSWER_MAX;
 use crate::jobs::invocation::Invocation;
+use crate::words::outside_text;
 
 /// A web address that requests are posted to. It may hold a secret, so it is never shown.
 pub struct WebHandler {
@@ -49,7 +51,9 @@ impl Handler for WebHandler {
     fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended> {
         Box::pin(async move {
             match self.post() {
-                Ok(post) => ended(post.post(&self.to, None, invocation.body.clone(), ANSWER_MAX).await),
+                Ok(post) => {
+                    ended(post.post(&self.to, None, invocation.body.clone(), ANSWER_MAX).await, &self.to)
+                }
                 Err(error) if is_no_handle(&error) => Ended::Starved,
                 Err(error) => {
                     let what = format!("read the certificates that this system trusts: {error}");
@@ -66,8 +70,8 @@ impl Handler for WebHandler {
 }
 
 /// What a post means for a task. A status says something about the task, not about the job: an endpoint may
-/// not know one object and take the next.
-fn ended(posted: Posted) -> Ended {
+/// not know one object and take the next. `to`: the address.
+fn ended(posted: Posted, to: &str) -> Ended {
     let Posted { invoked, status, body, lacks_handle } = posted;
     if lacks_handle {
         return Ended::Starved;
@@ -78,23 +82,54 @@ fn ended(posted: Posted) -> Ended {
         (Err(failure), ..) => failure,
     };
     let what = || failure.what.full().to_owned();
-    let failed = |kind| Ended::Failed(Failure { kind, status, what: what() });
+    let failed = |kind, what| Ended::Failed(Failure { kind, status, what });
     match failure.class {
         Class::Throttled => Ended::Throttled { pause: failure.pause() },
-        Class::ExecutionError => failed(FailureKind::Function),
+        Class::ExecutionError => failed(FailureKind::Function, what()),
         Class::Timeout => Ended::Failed(Failure {
             kind: FailureKind::Timeout,
             status,
             what: format!("{}: make the function faster, or raise --task-timeout", what()),
         }),
-        Class::Network | Class::Unanswered => failed(FailureKind::Network),
-        _ if status.is_some_and(|status| (500..600).contains(&status)) => failed(FailureKind::Unavailable),
+        Class::Network => failed(FailureKind::Network, no_connection(to, &what())),
+        Class::Unanswered => failed(
+            FailureKind::Network,
+            format!("{}; see in the log of {} why it ended the connection", what(), server(to)),
+        ),
+        _ if status.is_some_and(|status| (500..600).contains(&status)) => {
+            failed(FailureKind::Unavailable, of_server_error(status.unwrap_or_default(), &what()))
+        }
         class => Ended::NotTaken(Failure {
             kind: FailureKind::Refused,
             status,
             what: format!("{}; {}", what(), remedy(class)),
         }),
     }
+}
+
+/// Nothing was sent. What the client says of itself before the cause says nothing to people.
+fn no_connection(to: &str, what: &str) -> String {
+    let what = what.strip_prefix("client error (Connect): ").unwrap_or(what);
+    format!("cannot connect to {}: {what}; is it running?", server(to))
+}
+
+/// The advice stands before what the server says, which may be long.
+fn of_server_error(status: u16, what: &str) -> String {
+    let said =
+        what.strip_prefix(&format!("{status}")).map_or(what, |said| said.trim_start_matches([':', ' ']));
+    let advice =
+        format!("the address answered {status}; see in its log what failed, or raise --max-attempts");
+    if said.is_empty() { advice } else { format!("{advice}; it said: {said}") }
+}
+
+/// The host and port of an address. The rest of it may be secret.
+fn server(to: &str) -> String {
+    let uri: Option<Uri> = to.parse().ok();
+    let Some((uri, host)) = uri.as_ref().and_then(|uri| Some((uri, uri.host()?))) else {
+        return "the address".to_owned();
+    };
+    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    format!("{}:{}", outside_text(host), uri.port_u16().unwrap_or(usual))
 }
 
 fn remedy(class: Class) -> &'static str {
@@ -166,7 +201,9 @@ mod tests {
             match post(Step::reply(status, "oh")).await {
                 Ended::Failed(failure) => {
                     assert_eq!((failure.kind, failure.status), (FailureKind::Unavailable, Some(status)));
-                    assert!(failure.what.contains("oh"), "{}", failure.what);
+                    let begins = format!("the address answered {status}; see in its log");
+                    assert!(failure.what.starts_with(&begins), "{}", failure.what);
+                    assert!(failure.what.ends_with("; it said: oh"), "{}", failure.what);
                 }
                 other => panic!("{status}: {other:?}"),
             }
@@ -184,6 +221,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_address_is_named_by_its_server_alone() {
+        assert_eq!(server("https://u:p@a.example/x?key=secret"), "a.example:443");
+        assert_eq!(server("http://a.example"), "a.example:80");
+        assert_eq!(server("http://[::1]:9000/x"), "[::1]:9000");
+        assert_eq!(server(" "), "the address");
+    }
+
     #[tokio::test]
     async fn hanging_and_broken_connections_are_named() {
         let kind = async |step| match post(step).await {
@@ -192,10 +237,13 @@ mod tests {
         };
         assert_eq!(kind(Step::Hang).await, FailureKind::Timeout);
         assert_eq!(kind(Step::Reset).await, FailureKind::Network);
-        let nobody = WebHandler::new("http://127.0.0.1:9/".into(), TIMEOUT).unwrap();
+        let nobody = WebHandler::new("http://127.0.0.1:9/run?key=secret".into(), TIMEOUT).unwrap();
         match nobody.invoke(&invocation()).await {
             Ended::Failed(failure) => {
-                assert_eq!((failure.kind, failure.status), (FailureKind::Network, None))
+                assert_eq!((failure.kind, failure.status), (FailureKind::Network, None));
+                let what = failure.what;
+                assert!(what.starts_with("cannot connect to 127.0.0.1:9: "), "{what}");
+                assert!(what.ends_with("; is it running?") && !what.contains("secret"), "{what}");
             }
             other => panic!("{other:?}"),
         }

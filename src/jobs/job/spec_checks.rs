@@ -48,7 +48,7 @@ pub const TASK_TIMEOUT_MS_MAX: u64 = 86_400_000;
 /// One wrong value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecProblem {
-    /// The field, by its name in the API where it has one.
+    /// The field, by its name in the API where it has one, or the option.
     pub field: &'static str,
     /// The expected form, and what was found.
     pub says: String,
@@ -160,11 +160,12 @@ impl JobSpec {
         let bounds = (ARGUMENTS_MAX, ARGUMENT_NAME_MAX, ARGUMENT_VALUE_MAX);
         checks.pairs("UserArguments", &self.user_arguments, bounds);
         if !self.user_arguments.is_empty() && self.schema == Schema::V1 {
-            checks.problem("UserArguments", "need InvocationSchemaVersion 2.0; give that, or leave them out");
+            let says = "need InvocationSchemaVersion 2.0 (--user-arg needs --schema 2.0); give that, or leave them out";
+            checks.problem("UserArguments", says);
         }
         let imports = matches!(self.operation, Operation::Import(_));
         let concurrency_max = if imports { IMPORTS_MAX } else { CONCURRENCY_MAX };
-        checks.number("concurrency", self.concurrency.into(), 1, concurrency_max.into());
+        checks.number("--concurrency", self.concurrency.into(), 1, concurrency_max.into());
         match &self.import {
             Some(way) if imports => {
                 way.texts().for_each(|(name, text)| checks.text(name, text, WAY_MAX, false));
@@ -179,10 +180,10 @@ impl JobSpec {
             None if imports => checks.problem("import", "it is not said where the rows go"),
             None => {}
         }
-        checks.number("max-attempts", self.max_attempts.into(), 1, ATTEMPTS_MAX.into());
-        checks.number("task-timeout", self.task_timeout_ms, 1, TASK_TIMEOUT_MS_MAX);
-        checks.number("failure-percent", self.failure_percent.into(), 0, 100);
-        checks.number("failure-min-tasks", self.failure_min_tasks, 1, u64::MAX);
+        checks.number("--max-attempts", self.max_attempts.into(), 1, ATTEMPTS_MAX.into());
+        checks.number("--task-timeout", self.task_timeout_ms, 1, TASK_TIMEOUT_MS_MAX);
+        checks.number("--failure-percent", self.failure_percent.into(), 0, 100);
+        checks.number("--failure-min-tasks", self.failure_min_tasks, 1, u64::MAX);
     }
 
     fn check_manifest(&self, checks: &mut Checks) {
@@ -193,12 +194,15 @@ impl JobSpec {
                 if key.is_empty() || key.len() > MANIFEST_KEY_MAX {
                     let says = format!("expected a key of 1 to {MANIFEST_KEY_MAX} bytes, not {}", key.len());
                     checks.problem("Manifest.Location", says);
+                } else if key.chars().any(char::is_control) {
+                    let says = format!("the key has a control character: \"{}\"", outside_text(key));
+                    checks.problem("Manifest.Location", says);
                 }
                 if let Some(version) = version {
                     checks.text("Manifest.Location.ObjectVersionId", version, VERSION_MAX, false);
                 }
             }
-            ManifestPlace::File(path) => checks.text("manifest", path, MANIFEST_PATH_MAX, false),
+            ManifestPlace::File(path) => checks.text("--manifest", path, MANIFEST_PATH_MAX, false),
             ManifestPlace::StandardInput => {}
         }
         if let Some(etag) = &manifest.etag {
@@ -321,13 +325,13 @@ pub(crate) mod tests {
         check("Manifest.Location.ETag", &|s| s.manifest.etag = chars(1_024), &|s| {
             s.manifest.etag = chars(1_025)
         });
-        check("concurrency", &|s| s.concurrency = 10_000, &|s| s.concurrency = 10_001);
-        check("concurrency", &|s| s.concurrency = 1, &|s| s.concurrency = 0);
+        check("--concurrency", &|s| s.concurrency = 10_000, &|s| s.concurrency = 10_001);
+        check("--concurrency", &|s| s.concurrency = 1, &|s| s.concurrency = 0);
         let import = |s: &mut JobSpec, concurrency| {
             (s.operation, s.concurrency) = (Operation::Import(None), concurrency);
             s.import = Some(ImportWay { state: "/var/lib/forebay".to_owned(), ..ImportWay::default() });
         };
-        check("concurrency", &|s| import(s, 8), &|s| import(s, 9));
+        check("--concurrency", &|s| import(s, 8), &|s| import(s, 9));
         check("import", &|s| import(s, 1), &|s| (s.operation, s.concurrency) = (Operation::Import(None), 1));
         check("import", &|s| s.import = None, &|s| s.import = Some(ImportWay::default()));
         check("collector", &|s| import(s, 1), &|s| {
@@ -339,12 +343,12 @@ pub(crate) mod tests {
             import(s, 1);
             s.import.iter_mut().for_each(|way| way.source = chars(4_097));
         });
-        check("max-attempts", &|s| s.max_attempts = 1_000, &|s| s.max_attempts = 1_001);
-        check("max-attempts", &|s| s.max_attempts = 1, &|s| s.max_attempts = 0);
-        check("task-timeout", &|s| s.task_timeout_ms = 86_400_000, &|s| s.task_timeout_ms = 86_400_001);
-        check("task-timeout", &|s| s.task_timeout_ms = 1, &|s| s.task_timeout_ms = 0);
-        check("failure-percent", &|s| s.failure_percent = 100, &|s| s.failure_percent = 101);
-        check("failure-min-tasks", &|s| s.failure_min_tasks = 1, &|s| s.failure_min_tasks = 0);
+        check("--max-attempts", &|s| s.max_attempts = 1_000, &|s| s.max_attempts = 1_001);
+        check("--max-attempts", &|s| s.max_attempts = 1, &|s| s.max_attempts = 0);
+        check("--task-timeout", &|s| s.task_timeout_ms = 86_400_000, &|s| s.task_timeout_ms = 86_400_001);
+        check("--task-timeout", &|s| s.task_timeout_ms = 1, &|s| s.task_timeout_ms = 0);
+        check("--failure-percent", &|s| s.failure_percent = 100, &|s| s.failure_percent = 101);
+        check("--failure-min-tasks", &|s| s.failure_min_tasks = 1, &|s| s.failure_min_tasks = 0);
         let prefix = |n: usize| move |s: &mut JobSpec| s.report.as_mut().unwrap().prefix = "p".repeat(n);
         check("Report.Prefix", &prefix(512), &prefix(513));
         check("Report.Prefix", &prefix(0), &|s| s.report.as_mut().unwrap().prefix = "a\nb".to_owned());
@@ -363,8 +367,12 @@ pub(crate) mod tests {
         };
         check("Manifest.Location", &key(1_024), &key(1_025));
         check("Manifest.Location", &key(1), &key(0));
+        check("Manifest.Location", &key(1), &|s| {
+            let (bucket, version) = ("manifests".to_owned(), None);
+            s.manifest.place = ManifestPlace::Object { bucket, key: "a\nb".to_owned(), version };
+        });
         let path = |n: usize| move |s: &mut JobSpec| s.manifest.place = ManifestPlace::File("p".repeat(n));
-        check("manifest", &path(4_096), &path(4_097));
+        check("--manifest", &path(4_096), &path(4_097));
         let region = |text: &'static str| {
             move |s: &mut JobSpec| {
                 let account = AccountId::parse("123456789012").unwrap();
@@ -401,7 +409,7 @@ pub(crate) mod tests {
         spec.operation = Operation::Command(String::new());
         assert_eq!(
             spec.check().unwrap_err().to_string(),
-            "Operation: expected a program after cmd:, in at most 4096 bytes on one line; concurrency: expected 1 to \
+            "Operation: expected a program after cmd:, in at most 4096 bytes on one line; --concurrency: expected 1 to \
              10000, not 0"
         );
     }

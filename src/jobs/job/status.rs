@@ -98,8 +98,9 @@ pub const SUSPENDED_CAUSE: &str = "AwaitingConfirmation";
 
 /// The longest code of a failure, in characters (`JobFailureCode`).
 pub const FAILURE_CODE_MAX: usize = 64;
-/// The longest reason of a failure, in characters (`JobFailureReason`).
-pub const FAILURE_REASON_MAX: usize = 256;
+/// The longest reason of a failure (`JobFailureReason`), in bytes of JSON: it has room for a statement of a
+/// policy, and two of them fit into a frame of the log.
+pub const FAILURE_REASON_MAX: usize = 2_048;
 /// The longest reason of a person's request, in characters (`JobStatusUpdateReason`).
 pub const UPDATE_REASON_MAX: usize = 256;
 
@@ -123,14 +124,14 @@ pub struct Failure {
     pub class: FailureClass,
     /// The code, such as `InvalidManifestContent`: at most [`FAILURE_CODE_MAX`] characters.
     pub code: String,
-    /// What happened, in words: at most [`FAILURE_REASON_MAX`] characters.
+    /// What happened and what to do, in words: at most [`FAILURE_REASON_MAX`] bytes of JSON.
     pub reason: String,
 }
 
 impl Failure {
-    /// A failure. Texts that are longer than the API allows are cut at a character.
+    /// A failure. Texts that are too long are cut at a character.
     pub fn new(class: FailureClass, code: &str, reason: &str) -> Self {
-        let (code, reason) = (first_chars(code, FAILURE_CODE_MAX), first_chars(reason, FAILURE_REASON_MAX));
+        let (code, reason) = (first_chars(code, FAILURE_CODE_MAX), first_of_json(reason, FAILURE_REASON_MAX));
         Self { class, code, reason }
     }
 }
@@ -149,6 +150,27 @@ pub fn first_chars(text: &str, max: usize) -> String {
     text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// The beginning of a text that has at most `max` bytes as a string of JSON; a cut shows as `…`, which counts.
+fn first_of_json(text: &str, max: usize) -> String {
+    let bytes = |char: char| match char {
+        '"' | '\\' => 2,
+        char if char.is_ascii_control() => 6,
+        char => char.len_utf8(),
+    };
+    if text.chars().map(bytes).sum::<usize>() <= max {
+        return text.to_owned();
+    }
+    let mut left = max.saturating_sub('…'.len_utf8());
+    let fits = |char: &char| match left.checked_sub(bytes(*char)) {
+        Some(less) => {
+            left = less;
+            true
+        }
+        None => false,
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,7 +181,23 @@ mod tests {
         check("", 4, "");
         check("üüüü", 4, "üüüü");
         check("üüüüü", 4, "üüü…");
-        let failure = Failure::new(FailureClass::Other, &"c".repeat(65), &"ü".repeat(257));
-        assert_eq!((failure.code.chars().count(), failure.reason.chars().count()), (64, 256));
+        let failure = Failure::new(FailureClass::Other, &"c".repeat(65), "");
+        assert_eq!(failure.code.chars().count(), 64);
+    }
+
+    #[test]
+    fn a_reason_has_room_for_the_statement_of_a_policy() {
+        let reason = |text: &str| Failure::new(FailureClass::Access, "", text).reason;
+        let statement = r#"{"Effect":"Allow","Action":"lambda:InvokeFunction","Resource":"arn"}"#;
+        let long = format!("{}; add {statement}", "w".repeat(1_000));
+        assert_eq!(reason(&long), long);
+        for text in ["x", "ü", "\"", "\\", "\u{1}", "\n"] {
+            let json = |text: &str| serde_json::to_string(text).unwrap().len() - 2;
+            let cut = reason(&text.repeat(2_100));
+            assert!(cut.ends_with('…') && cut.starts_with(text), "{cut}");
+            assert!(json(&cut) <= FAILURE_REASON_MAX, "{text:?}");
+            let whole = text.repeat(FAILURE_REASON_MAX / 6);
+            assert_eq!(reason(&whole), whole);
+        }
     }
 }

@@ -87,37 +87,37 @@ impl Event {
         }
     }
 
-    /// The jobs that it may happen to.
+    /// The jobs that it may happen to, after "jobs that".
     pub const fn only(&self) -> &'static str {
         match self {
-            Self::PreparingStarted => "New",
-            Self::Prepared { .. } => "Preparing",
-            Self::ManifestFailed(_) => "New or Preparing",
-            Self::Confirmed(_) | Self::Unconfirmed => "Suspended",
-            Self::SlotGiven => "Ready, or Paused by a job of higher priority",
-            Self::Preempted => "Active",
-            Self::PauseAsked => "Ready or Active, or preempted by another job",
-            Self::ResumeAsked => "paused by a person; a preempted job goes on as soon as a slot is free",
-            Self::CancelAsked(_) => "neither at their end nor beyond it",
-            Self::PriorityAsked(_) | Self::Restarted { .. } => "not finished",
-            Self::TasksAtRest => "Pausing",
+            Self::PreparingStarted => "are New",
+            Self::Prepared { .. } => "are Preparing",
+            Self::ManifestFailed(_) => "are New or Preparing",
+            Self::Confirmed(_) | Self::Unconfirmed => "are Suspended",
+            Self::SlotGiven => "are Ready, or Paused by a job of higher priority",
+            Self::Preempted => "are Active",
+            Self::PauseAsked => "are Ready or Active, or preempted by another job",
+            Self::ResumeAsked => "are paused by a person; a preempted job goes on as soon as a slot is free",
+            Self::CancelAsked(_) => "have not ended and are not ending",
+            Self::PriorityAsked(_) | Self::Restarted { .. } => "have not ended",
+            Self::TasksAtRest => "are Pausing",
             Self::AllTasksEnded | Self::ThresholdPassed(_) | Self::RowsLost(_) | Self::AccessFailed(_) => {
-                "Active or Pausing"
+                "are Active or Pausing"
             }
-            Self::ReportWritten | Self::ReportFailed(_) => "Completing, Cancelling or Failing",
+            Self::ReportWritten | Self::ReportFailed(_) => "are Completing, Cancelling or Failing",
         }
     }
 }
 
 /// An event that the state does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the job is {status} and cannot {what}: this is for jobs that are {only}")]
+#[error("the job is {status} and cannot {what}: this is for jobs that {only}")]
 pub struct Refusal {
     /// Where the job stands.
     pub status: Status,
     /// What it cannot do.
     pub what: &'static str,
-    /// The jobs that can.
+    /// The jobs that can, after "jobs that".
     pub only: &'static str,
 }
 

@@ -16,7 +16,7 @@ use super::listing::encoded_key;
 use super::outlet::Outlet;
 use super::row_checks::{ENCODED_KEY_CHARS_MAX, PLAIN_KEY_BYTES_MAX, shown};
 use crate::jobs::task::{ARGUMENT_NAME_MAX, ARGUMENT_VALUE_MAX, ARGUMENTS_MAX};
-use crate::words::{grouped, outside_text};
+use crate::words::{grouped, outside_text, outside_text_within};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,7 +94,11 @@ impl<'de> Visitor<'de> for ArgsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Args, A::Error> {
         let mut args: Vec<(String, String)> = Vec::new();
-        while let Some((name, value)) = map.next_entry::<String, String>()? {
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value::<String>();
+            let value = value.map_err(|error| {
+                A::Error::custom(format!("args.{}: {error}", outside_text_within(&name, ARGUMENT_NAME_MAX)))
+            })?;
             if args.iter().any(|(known, _)| *known == name) {
                 return Err(A::Error::custom(format!("the argument {} is there twice", shown(&name))));
             }

@@ -7,7 +7,6 @@ use super::csv_function::OfInvocation;
 use super::invocation::Invocation;
 use super::output_target::{Output, OutputTarget};
 use super::timed_target::TimedTarget;
-use crate::import::discovery::files::unread;
 use crate::import::discovery::inputs::{Input, location_of};
 use crate::import::file_result::FileResult as Imported;
 use crate::import::files_import::{FilesImport, one};
@@ -100,7 +99,8 @@ impl Invocation {
                         format!("the object has no version {}", outside_text_within(version, SHOWN_MAX));
                     return Err(failed(&FileError::new(FileFault::Missing, "E-MISSING", Told::plain(what))));
                 }
-                Err(error) => unread(error),
+                // A notification names an object, so nothing is said of prefixes.
+                Err(error) => FileError::unread(&error.into()),
             };
             match error.fault {
                 FileFault::Transient => {

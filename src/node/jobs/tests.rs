@@ -252,7 +252,7 @@ async fn a_function_that_may_not_be_invoked_fails_the_job_without_a_try() {
     let stand = Stand::with(&keys(500)).await;
     let ended = stand.run(stand.make(&stand.spec()), true, |_| None).await;
     assert_eq!(ended.outcome, Outcome::Failed(FailureClass::Access));
-    assert_eq!(ended.why.as_deref(), Some("Accessdenied: it may not be invoked; allow it"));
+    assert_eq!(ended.why.as_deref(), Some("access-denied: it may not be invoked; allow it"));
     assert!(stand.asked.load(Ordering::Relaxed) <= 4);
     // No task has a result, so there is no report.
     assert_eq!(stand.report().len(), 0);

@@ -34,7 +34,10 @@ fn malformed_rows() {
     check(&row(",\"version\":\"v\""), "line 1: unknown field `version`");
     check(&row(",\"key\":\"b\""), "line 1: duplicate field `key`");
     check(&row(",\"args\":{\"a\":\"1\",\"a\":\"2\"}"), "line 1: the argument \"a\" is there twice");
-    check(&row(",\"args\":{\"a\":1}"), "line 1: invalid type: integer `1`");
+    check(
+        &row(",\"args\":{\"a\":1}"),
+        "line 1: args.a: invalid type: integer `1`, expected a string; a row is",
+    );
     check(&row(",\"args\":[\"a\"]"), "args as an object whose values are texts");
     check(
         &row(",\"versionId\":\"v\"}\n{\"bucket\":\"my-bucket\",\"key\":\"a\""),
