@@ -176,10 +176,16 @@ async fn three_instances(store: &str) {
     link.set(Link::Up);
 
     // Tables are heard of by notifications alone: each arrives without a pass over the bucket.
+    let mut left = String::new();
     wait::until("all tables by their notifications", GIVEN_BACK, async || {
         let mut open = script(&python, "store.py");
         open.args([store, "open"]).arg(&made);
-        (stdout_within(open, limit).await.trim() == "0").then_some(())
+        let open = stdout_within(open, limit).await;
+        if open != left {
+            eprintln!("tables that are not delivered: {}", open.trim());
+            left = open;
+        }
+        (left.trim() == "0").then_some(())
     })
     .await;
     let mut not_done = Vec::new();
