@@ -133,10 +133,10 @@ async fn run_once(shared: &Arc<Shared>, id: JobId, held: Option<HeldJob>, rest: 
     // Before it can get a slot.
     handle.set_resting(!rest.is_zero());
     let _open = Open::new(shared, id, handle.clone());
-    if !rest.is_zero() {
-        if let Err(error) = job.rest(rest).await {
-            return failed(error, Over::NotOpened);
-        }
+    if !rest.is_zero()
+        && let Err(error) = job.rest(rest).await
+    {
+        return failed(error, Over::NotOpened);
     }
     lock(&shared.known).set_trouble(id, None);
     let mut counting = Counting::new(shared.settings.metrics.clone(), handle.clone());
