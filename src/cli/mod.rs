@@ -63,21 +63,16 @@ pub fn main(cli: Cli) -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let (holds_calls, is_long) = match cli.command {
+    let (holds_calls, is_long, starts_programs) = match cli.command {
         #[cfg(feature = "dev")]
-        Command::Dev(_) => (true, true),
-        Command::Serve(_) => (true, true),
-        Command::Check(_) => (true, false),
-        Command::Import(_) | Command::Batch(_) => (false, true),
+        Command::Dev(_) => (true, true, true),
+        Command::Serve(_) => (true, true, false),
+        Command::Check(_) => (true, false, false),
+        Command::Import(_) => (false, true, false),
+        Command::Batch(_) => (false, true, true),
         #[cfg(feature = "lambda")]
-        Command::Lambda => (false, true),
-        _ => (false, false),
-    };
-    let starts_programs = match cli.command {
-        #[cfg(feature = "dev")]
-        Command::Dev(_) => true,
-        Command::Batch(_) => true,
-        _ => false,
+        Command::Lambda => (false, true, false),
+        _ => (false, false, false),
     };
     if holds_calls {
         memory::enough()?;

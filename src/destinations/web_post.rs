@@ -1,7 +1,6 @@
 //! Posting JSON to a web address, and what the answer means.
 
 use std::error::Error;
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use super::runtime_emulator::{self, Said};
 use super::secrets::Secrets;
 use crate::disk::is_no_handle;
 use crate::reach::client::{self, Names, WebClient};
-use crate::words::causes::chain;
+use crate::words::causes::io_causes;
 use crate::words::{Told, outside_text, with_causes};
 
 /// The most bytes of an answer that are read if only its beginning matters.
@@ -113,7 +112,9 @@ impl WebPost {
         let exchange = async {
             let answer = self.client.request(request).await;
             let (head, body) = answer
-                .map_err(|error| (class_of_broken(&error), with_causes(&error), lacks_handle(&error)))?
+                .map_err(|error| {
+                    (class_of_broken(&error), with_causes(&error), io_causes(&error).any(is_no_handle))
+                })?
                 .into_parts();
             let (body, is_whole) =
                 read(body, answer_max).await.map_err(|why| (Class::Unanswered, why, false))?;
@@ -144,10 +145,6 @@ pub(super) fn class_of_broken(error: &(dyn Error + 'static)) -> Class {
             || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
     });
     if was_not_sent { Class::Network } else { Class::Unanswered }
-}
-
-fn lacks_handle(error: &(dyn Error + 'static)) -> bool {
-    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(is_no_handle)
 }
 
 /// The beginning of an answer, and whether that is all: a longer one is no error, because the status says

@@ -1,6 +1,5 @@
 //! Opens and recovers a spool, before delivery starts.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::destinations::positions::Positions;
 use crate::disk::real_disk::RealDisk;
 use crate::disk::{Disk, is_no_handle};
 use crate::spool::{Recovered, Spool, SpoolOptions};
-use crate::words::causes::chain;
+use crate::words::causes::io_causes;
 
 /// The time that a start waits for a free file handle.
 const HANDLES_WAIT: Duration = Duration::from_secs(30);
@@ -81,7 +80,7 @@ impl Recovery {
 /// Whether the cause of an error is a lack of file handles. The whole machine then has none left, because
 /// this process has opened nothing else yet.
 fn lacks_handle(error: &(dyn std::error::Error + 'static)) -> bool {
-    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(is_no_handle)
+    io_causes(error).any(is_no_handle)
 }
 
 /// Logs what a start found, and raises its alarms.

@@ -15,6 +15,11 @@ pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (
     })
 }
 
+/// The errors of the operating system among an error and its causes, in order.
+pub fn io_causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a io::Error> {
+    chain(error).filter_map(|error| error.downcast_ref())
+}
+
 /// An error and its causes in one line, because the outermost often shows no more than "dispatch failure". A
 /// cause that the text already ends with is not repeated.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {

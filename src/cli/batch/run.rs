@@ -23,6 +23,7 @@ use crate::node::jobs::new_job::{
 use crate::node::jobs::one_job::{Around, OneJob};
 use crate::node::jobs::outcome::Outcome;
 use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look};
+use crate::node::jobs::tidying::tidy;
 use crate::node::jobs::tools::{JobTools, ToolsError, store_at};
 use crate::runtime::progress::while_shown;
 use crate::runtime::say::say;
@@ -47,7 +48,7 @@ pub(super) async fn run(
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen_saying(STAGE_WORDS)?;
     let folder = below(args.state.as_ref())?;
-    tidy(&folder)?;
+    tidy(&folder, SystemClock::new().wall())?;
     let write_key = args.write_key.as_deref();
     let process = ForImports { background, write_key, stop: shutdown.orderly.clone() };
     let job = opened(args, &folder, &process).await?;
@@ -71,18 +72,6 @@ pub(super) async fn run(
             ended(id, outcome, &shown, &end.state, end.why).map_or(Ok(()), Err)
         }
     }
-}
-
-/// Removes jobs that ended long ago.
-fn tidy(folder: &JobsFolder) -> Result<(), Failure> {
-    let tidied = folder.tidy(SystemClock::new().wall())?;
-    for job in tidied.removed {
-        tracing::info!(%job, "removed a job that ended 90 days ago");
-    }
-    for (name, error) in tidied.failed {
-        tracing::warn!(name, %error, "cannot remove what is left of a job");
-    }
-    Ok(())
 }
 
 /// The job of `--job`, or a new one. What it works with is tried before a job is made.

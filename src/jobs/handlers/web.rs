@@ -34,9 +34,7 @@ impl WebHandler {
         let post = WebPost::to_address(&to, timeout)?;
         Ok(Self { to, timeout, post: ArcSwapOption::from_pointee(post) })
     }
-}
 
-impl WebHandler {
     fn post(&self) -> io::Result<Arc<WebPost>> {
         if let Some(post) = self.post.load_full() {
             return Ok(post);

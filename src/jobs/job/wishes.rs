@@ -83,8 +83,7 @@ pub fn waiting(disk: &dyn Disk, now: UnixMillis) -> io::Result<Waiting> {
             }
             continue;
         }
-        let id = WishId::parse(rest).map_err(SealError::Damaged);
-        match id.and_then(|id| Ok((id, read_sealed(disk, &name, WISH)?))) {
+        match read_wish(disk, &name, rest) {
             Ok(wish) => waiting.wishes.push(wish),
             // Another process may have removed it: a job has one holder, and a person a shell.
             Err(SealError::Missing) => {}
@@ -106,18 +105,23 @@ pub fn waiting(disk: &dyn Disk, now: UnixMillis) -> io::Result<Waiting> {
 /// The state once the wishes that wait are obeyed, as far as they can be read. Nothing is changed.
 /// Errors: the disk's error.
 pub fn state_after(disk: &dyn Disk, state: &JobState, now: UnixMillis) -> io::Result<JobState> {
-    let mut wishes: Vec<(WishId, Wish)> = Vec::new();
+    let mut state = state.clone();
     for (name, _) in disk.list("")? {
-        let id = name.strip_prefix(WISH_PREFIX).and_then(|id| WishId::parse(id).ok());
-        let wish = id.map(|id| (id, read_sealed(disk, &name, WISH)));
+        let Some(rest) = name.strip_prefix(WISH_PREFIX) else { continue };
         // The holder of the job reports one that is broken.
-        if let Some((id, Ok(wish))) = wish {
-            wishes.push((id, wish));
+        if let Ok((_, wish)) = read_wish(disk, &name, rest)
+            && let Ok(obeyed) = wish.obey(&state, now)
+        {
+            state = obeyed;
         }
     }
-    wishes.sort_unstable_by_key(|(id, _)| *id);
-    let obeyed = |state: JobState, (_, wish): &(WishId, Wish)| wish.obey(&state, now).unwrap_or(state);
-    Ok(wishes.iter().fold(state.clone(), obeyed))
+    Ok(state)
+}
+
+/// The wish in a file, with the id that `rest` of its name has. The names are in the order of the wishes.
+fn read_wish(disk: &dyn Disk, name: &str, rest: &str) -> Result<(WishId, Wish), SealError> {
+    let id = WishId::parse(rest).map_err(SealError::Damaged)?;
+    Ok((id, read_sealed(disk, name, WISH)?))
 }
 
 /// Writes the answer to a wish, and removes the wish. Call it once the log has the change durably.

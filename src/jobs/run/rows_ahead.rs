@@ -18,8 +18,8 @@ pub(super) struct RowsAhead {
 }
 
 impl RowsAhead {
-    /// The task on this row, if it was read ahead; `Some(None)`: its row is lost. Tasks on rows before it are left out: they are done, or
-    /// are read again by themselves.
+    /// The task on this row, if it was read ahead; `Some(None)`: its row is lost. Tasks on rows before it are left
+    /// out: they are done, or are read again by themselves.
     pub(super) fn take(&mut self, row: u64) -> Option<Option<Task>> {
         let skipped = usize::try_from(row.checked_sub(self.first)?).unwrap_or(usize::MAX);
         if skipped >= self.ahead.len() {

@@ -26,6 +26,7 @@ pub mod serve;
 pub mod served_tools;
 pub mod server;
 pub mod shown;
+pub mod tidying;
 pub mod tools;
 mod tools_error;
 

@@ -14,7 +14,7 @@ use crate::store::fault::{Asked, Ending, classify};
 use crate::store::reason::{CREDENTIALS_TRIED, NoAnswer, NoCredentials};
 use crate::store::region::{region_in_error_body, region_name};
 use crate::store::{Fault, Reason, StoreError};
-use crate::words::causes::{chain, with_causes};
+use crate::words::causes::{chain, io_causes, with_causes};
 use crate::words::{Told, outside_text};
 
 /// Stands for the message of an answer without one.
@@ -117,7 +117,7 @@ pub fn no_credentials(error: &CredentialsError) -> Reason {
 fn no_answer(err: &(dyn Error + 'static)) -> NoAnswer {
     use io::ErrorKind as Io;
     let any = |is: fn(&(dyn Error + 'static)) -> bool| chain(err).any(is);
-    let io = chain(err).filter_map(|err| err.downcast_ref::<io::Error>()).last().map(io::Error::kind);
+    let io = io_causes(err).last().map(io::Error::kind);
     let connecting = any(|err| err.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect));
     if any(is_of_resolver) {
         NoAnswer::Name

@@ -1,6 +1,5 @@
 //! The last step of a job: its report.
 
-use std::io;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -18,16 +17,11 @@ use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
 use crate::node::jobs::job_error::JobError;
 use crate::node::jobs::reporting::{NotStored, ReportStore};
 use crate::store::Outlook;
-use crate::words::causes::chain;
+use crate::words::causes::io_causes;
 use crate::words::with_causes;
 
 const NO_SPACE_FOR_REPORT: &str =
     "the disk of the job's folder is full: its report waits; free space, and the job goes on by itself";
-
-/// Whether a cause of an error is one that this machine lacks.
-fn lacks(error: &JobError, is_it: impl Fn(&io::Error) -> bool) -> bool {
-    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(is_it)
-}
 
 impl OneJob {
     /// Writes the report, and puts it into its bucket. What this machine lacks for it is waited for. False: the process
@@ -35,8 +29,8 @@ impl OneJob {
     pub(super) async fn report(&mut self, state: &JobState) -> Result<bool, JobError> {
         loop {
             let (of, what) = match self.report_once(state).await {
-                Err(error) if lacks(&error, is_no_space) => (TroubleOf::Disk, NO_SPACE_FOR_REPORT),
-                Err(error) if lacks(&error, is_no_handle) => (TroubleOf::Handles, NO_HANDLES),
+                Err(error) if io_causes(&error).any(is_no_space) => (TroubleOf::Disk, NO_SPACE_FOR_REPORT),
+                Err(error) if io_causes(&error).any(is_no_handle) => (TroubleOf::Handles, NO_HANDLES),
                 reported => return reported,
             };
             self.troubles.waits(of, what);

@@ -7,7 +7,7 @@ use crate::jobs::api::answers::{
 use crate::jobs::job::folder::SeenJob;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, MadeBy, ManifestFormat, ManifestPlace, ReportSpec};
-use crate::jobs::job::status::{FAILURE_CODE_MAX, FAILURE_REASON_MAX, SUSPENDED_CAUSE, first_chars};
+use crate::jobs::job::status::{FAILURE_REASON_MAX, SUSPENDED_CAUSE, first_chars};
 use crate::node::jobs::shown::handler_text;
 use crate::time::UnixMillis;
 
@@ -42,7 +42,7 @@ pub(super) fn description_of(seen: &SeenJob, trouble: Option<&str>, asking: Aski
     let troubles = trouble
         .into_iter()
         .chain(troubles.iter().map(|trouble| trouble.what.as_str()))
-        .map(|why| (first_chars(DOES_NOT_GO_ON, FAILURE_CODE_MAX), first_chars(why, FAILURE_REASON_MAX)));
+        .map(|why| (DOES_NOT_GO_ON.to_owned(), first_chars(why, FAILURE_REASON_MAX)));
     JobDescription {
         id: id.to_string(),
         arn: id.arn(region, account),

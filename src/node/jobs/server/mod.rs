@@ -33,10 +33,11 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::DropGuard;
 
 use self::internal_error::internal;
-use self::rounds::{find_all, keep_on, make_rounds, tidy};
+use self::rounds::{find_all, keep_on, make_rounds};
 pub use self::settings::ServerSettings;
 use self::shared::Shared;
 use self::slot_giver::give_slots;
+use super::tidying::tidy;
 pub use super::tools::MakeTools;
 use crate::jobs::api::api_answer::ApiAnswer;
 use crate::jobs::api::api_call::{ApiCall, RequestedStatus};

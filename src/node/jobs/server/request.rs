@@ -11,11 +11,9 @@ use crate::jobs::job::state::Priority;
 use crate::jobs::manifest::fields::Fields;
 use crate::jobs::run::decide::Limits;
 use crate::jobs::threshold::Threshold;
+use crate::node::jobs::new_job::usual_timeout;
 use crate::object::{AccountId, RoleArn};
-use crate::time::UnixMillis;
-
-/// How long an invocation may take: the requests of the API cannot say. As of `batch run`.
-const TASK_TIMEOUT_MS: u64 = 60_000;
+use crate::time::{UnixMillis, whole_millis};
 
 /// The specification of a job that a request makes. Errors: a wrong value, named.
 pub(super) fn spec_of(
@@ -31,6 +29,8 @@ pub(super) fn spec_of(
     let spec = JobSpec {
         // Until it is known what invokes the function.
         concurrency: 1,
+        // The requests of the API cannot say.
+        task_timeout_ms: whole_millis(usual_timeout(&operation)),
         operation,
         schema: schema.map_err(wrong("Operation.LambdaInvoke.InvocationSchemaVersion"))?,
         user_arguments: request.user_arguments,
@@ -43,7 +43,6 @@ pub(super) fn spec_of(
         client_request_token: Some(request.client_request_token),
         tags: request.tags,
         max_attempts,
-        task_timeout_ms: TASK_TIMEOUT_MS,
         failure_percent: percent.into(),
         failure_min_tasks: min_tasks,
         folder: None,

@@ -14,7 +14,7 @@ use crate::jobs::job::folder::{FolderError, JobsFolder, SeenJob};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::spec::MadeBy;
 use crate::lock::lock;
-use crate::time::UnixMillis;
+use crate::node::jobs::tidying::tidy;
 use crate::words::with_causes;
 
 /// How often jobs that another process held are looked at.
@@ -127,16 +127,4 @@ fn add(folder: &JobsFolder, known: &mut KnownJobs, id: JobId, unseen: Option<&st
             false
         }
     }
-}
-
-/// Removes jobs that ended 90 days ago, and gives their ids. Blocks. Errors: the folder cannot be read.
-pub(super) fn tidy(folder: &JobsFolder, now: UnixMillis) -> Result<Vec<JobId>, FolderError> {
-    let tidied = folder.tidy(now)?;
-    for job in &tidied.removed {
-        tracing::info!(%job, "removed a job that ended 90 days ago");
-    }
-    for (name, error) in tidied.failed {
-        tracing::warn!(name, %error, "cannot remove what is left of a job");
-    }
-    Ok(tidied.removed)
 }
