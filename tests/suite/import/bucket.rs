@@ -16,7 +16,7 @@ use forebay::import::bucket_import::{
     Became, BucketImport, OnChange, OnMissing, PassDeps, PassError, PassReport, RejectsPlace, Scan, Skip,
     pass,
 };
-use forebay::import::journal::{Change, EachKept, Journal, JournalError, LocalJournal};
+use forebay::import::journal::{Change, EachKept, Journal, JournalError};
 use forebay::import::watched_rows::WatchedRows;
 use forebay::import::{
     Begin, Begun, Counters, End, ImportRecord, KeptOf, NameError, OnRowError, RowCount, Rows, RowsTaken,
@@ -29,13 +29,13 @@ use forebay::object::{BucketString, Encryption, ObjectKey, S3Location};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::store::fake::{FakeStore, Step};
-use forebay::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
-use forebay::store::{Attempted, Fault, Head, ObjectStore as _, ObjectVersion, Put, PutMode};
+use forebay::store::{Fault, ObjectStore as _, Put, PutMode};
 use forebay::time::UnixMillis;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::importer::{Node, node};
+use super::on_listing::OnListing;
 use super::support::rejects;
 use crate::support::stored::stored;
 use crate::support::wait;
@@ -552,42 +552,6 @@ async fn two_imports_read_one_file_and_a_name_keeps_its_history() {
     assert!(refused.to_string().contains("prefix was \"in/\" and is \"other/\""), "{refused}");
 }
 
-/// A store in whose listing the import `old` is renamed to `events`.
-#[derive(Debug)]
-struct Renames(FakeStore, Arc<LocalJournal>);
-
-impl StoreReader for Renames {
-    fn list<'a>(&'a self, location: &'a S3Location, from: ListFrom<'a>) -> Attempted<'a, ListPage> {
-        Box::pin(async move {
-            rename(&*self.1, "old", "events").unwrap();
-            self.0.list(location, from).await
-        })
-    }
-
-    fn head_of<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-        version: Option<&'a str>,
-    ) -> Attempted<'a, Head> {
-        self.0.head_of(location, key, version)
-    }
-
-    fn get<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, ObjectBody> {
-        self.0.get(location, key)
-    }
-
-    fn range<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-        version: Option<&'a ObjectVersion>,
-        wanted: ByteRange,
-    ) -> Attempted<'a, RangeBytes> {
-        self.0.range(location, key, version, wanted)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pass_whose_name_gets_another_history_imports_nothing() {
     let (node, store) = (node(), FakeStore::new());
@@ -595,7 +559,8 @@ async fn a_pass_whose_name_gets_another_history_imports_nothing() {
     let text = converter_text(r#""fileType":"json""#, "");
     let named = |name: &str| import_as(&node, name, "in/", &text);
     passed(&node, &store, named("old")).await;
-    let renames = Arc::new(Renames(store.clone(), Arc::clone(&node.journal)));
+    let journal = Arc::clone(&node.journal);
+    let renames = Arc::new(OnListing::new(&store, move |_| _ = rename(&*journal, "old", "events").unwrap()));
     let report = pass(Arc::new(named("events")), PassDeps { store: renames, ..deps(&node, &store) }).await;
     let report = report.unwrap();
     assert_eq!((report.not_begun, report.files.len(), report.stored), (1, 0, 0), "{report:?}");

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use forebay::import::bucket_import::{After, BucketImport, PassDeps, PassReport, Would, pass, plan_pass};
-use forebay::object::{ObjectKey, S3Location};
 use forebay::store::fake::FakeStore;
-use forebay::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
-use forebay::store::{Attempted, Head, ObjectVersion};
 use forebay::time::UnixMillis;
 
 use super::bucket::{
@@ -14,42 +11,13 @@ use super::bucket::{
     passed, put, skipped,
 };
 use super::importer::{Node, node};
+use super::on_listing::OnListing;
 
 /// A store that says of each object that it was stored at the first second.
-#[derive(Debug)]
-struct Dated(FakeStore);
-
-impl StoreReader for Dated {
-    fn list<'a>(&'a self, location: &'a S3Location, from: ListFrom<'a>) -> Attempted<'a, ListPage> {
-        Box::pin(async move {
-            let mut page = self.0.list(location, from).await?;
-            page.objects.iter_mut().for_each(|listed| listed.last_modified = Some(UnixMillis(1_000)));
-            Ok(page)
-        })
-    }
-
-    fn head_of<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-        version: Option<&'a str>,
-    ) -> Attempted<'a, Head> {
-        self.0.head_of(location, key, version)
-    }
-
-    fn get<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, ObjectBody> {
-        self.0.get(location, key)
-    }
-
-    fn range<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-        version: Option<&'a ObjectVersion>,
-        wanted: ByteRange,
-    ) -> Attempted<'a, RangeBytes> {
-        self.0.range(location, key, version, wanted)
-    }
+fn dated(store: &FakeStore) -> Arc<OnListing> {
+    Arc::new(OnListing::new(store, |page| {
+        page.objects.iter_mut().for_each(|listed| listed.last_modified = Some(UnixMillis(1_000)));
+    }))
 }
 
 /// The import with a pattern that no file matches, and with other events.
@@ -61,7 +29,7 @@ pub(super) fn with_no_key(node: &Node) -> BucketImport {
 }
 
 async fn passed_dated(node: &Node, store: &FakeStore, import: BucketImport) -> PassReport {
-    let deps = PassDeps { store: Arc::new(Dated(store.clone())), ..deps(node, store) };
+    let deps = PassDeps { store: dated(store), ..deps(node, store) };
     pass(Arc::new(import), deps).await.unwrap()
 }
 
@@ -91,7 +59,7 @@ async fn a_half_read_file_goes_on_although_the_settings_of_now_skip_it() {
         for is_archive in [false, true] {
             let (node, store) = half_read(is_archive).await;
             let what = format!("{reason} {is_archive}");
-            let dated = PassDeps { store: Arc::new(Dated(store.clone())), ..deps(&node, &store) };
+            let dated = PassDeps { store: dated(&store), ..deps(&node, &store) };
             let plan = plan_pass(Arc::new(changed(&node)), dated).await.unwrap();
             assert_eq!(plan.would.get(&Would::GoOn), Some(&1), "{what}: {plan:?}");
             let report = passed_dated(&node, &store, changed(&node)).await;

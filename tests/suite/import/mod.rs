@@ -27,6 +27,7 @@ mod kills;
 mod node;
 mod notified;
 mod object_sets;
+mod on_listing;
 mod parquet;
 mod places_access;
 mod proof;
