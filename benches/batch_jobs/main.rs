@@ -14,6 +14,8 @@
 mod client;
 mod job;
 mod large;
+#[path = "../own_process/mod.rs"]
+mod own_process;
 mod rates;
 mod server;
 

@@ -10,7 +10,8 @@ use forebay::time::Clock as _;
 
 use crate::client::{bare, bare_client, same_client};
 use crate::job::{AtOnce, make, manifest, run};
-use crate::server::Server;
+use crate::own_process::OwnProcess;
+use crate::server::SERVE;
 use crate::{dir, number, runtime};
 
 /// The median, the least and the most.
@@ -37,7 +38,7 @@ pub(crate) fn measure() {
     let (manifest, at_once_manifest) =
         (manifest(folder.path(), tasks), manifest(folder.path(), at_once_tasks));
     let runtime = runtime();
-    let server = Server::start();
+    let server = OwnProcess::start([SERVE, "yes"]);
     let timeout = Duration::from_secs(60);
     let web = {
         let _entered = runtime.enter();

@@ -1,9 +1,7 @@
 //! A function behind HTTP that answers at once, in a process of its own.
 
 use std::convert::Infallible;
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -14,34 +12,6 @@ use hyper_util::rt::TokioIo;
 
 /// The argument with which this program is the server.
 pub(crate) const SERVE: &str = "--serve-answers";
-
-/// The server, until it is dropped.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) url: String,
-}
-
-impl Server {
-    pub(crate) fn start() -> Self {
-        let program = std::env::current_exe().expect("this program");
-        let mut child = Command::new(program)
-            .args([SERVE, "yes"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this program once more");
-        let mut url = String::new();
-        let out = child.stdout.take().expect("a pipe");
-        BufReader::new(out).read_line(&mut url).expect("an address");
-        Self { child, url: url.trim().to_owned() }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().expect("a child");
-        self.child.wait().expect("a child");
-    }
-}
 
 /// The text of a member of an event, as our events are written.
 fn text_of<'a>(event: &'a str, member: &str) -> &'a str {

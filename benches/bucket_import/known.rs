@@ -12,8 +12,9 @@ use forebay::store::reader::{ListFrom, StoreReader as _};
 use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use tokio::runtime::Runtime;
 
-use crate::listing::{SIZE, Store, etag, key};
+use crate::listing::{SERVE, SIZE, etag, key};
 use crate::number;
+use crate::own_process::OwnProcess;
 use crate::turns::compare;
 use crate::whole::{Node, import, location};
 
@@ -74,7 +75,7 @@ fn pass_over(runtime: &Runtime, node: &Node, store: &Arc<S3Store>, keys: u64) {
 
 pub(crate) fn measure() {
     let (keys, rounds) = (number("--keys", 1_000_000), number("--rounds", 9).min(5));
-    let served = Store::start(keys);
+    let served = OwnProcess::start([SERVE, &keys.to_string()]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let settings = S3Settings {
         endpoint_url: Some(served.url.clone()),

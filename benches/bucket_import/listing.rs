@@ -2,9 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -28,34 +26,6 @@ pub(crate) fn etag(number: u64) -> String {
 }
 
 pub(crate) const SIZE: u64 = 1_234_567;
-
-/// The store, until it is dropped.
-pub(crate) struct Store {
-    child: Child,
-    pub(crate) url: String,
-}
-
-impl Store {
-    pub(crate) fn start(keys: u64) -> Self {
-        let program = std::env::current_exe().expect("this program");
-        let mut child = Command::new(program)
-            .args([SERVE, &keys.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this program once more");
-        let mut url = String::new();
-        let out = child.stdout.take().expect("a pipe");
-        BufReader::new(out).read_line(&mut url).expect("an address");
-        Self { child, url: url.trim().to_owned() }
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.child.kill().expect("a child");
-        self.child.wait().expect("a child");
-    }
-}
 
 fn page(keys: u64, uri: &hyper::Uri) -> String {
     let query = uri.query().unwrap_or_default();

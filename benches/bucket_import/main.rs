@@ -17,6 +17,8 @@ mod duckdb;
 mod known;
 mod listing;
 mod live;
+#[path = "../own_process/mod.rs"]
+mod own_process;
 mod parquet;
 mod rows;
 #[path = "../spooled/mod.rs"]

@@ -5,6 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use super::api_error::{ApiError, ApiErrorCode};
 use super::{ACCOUNT_HEADER, PATH_PREFIX};
+use crate::object::AccountId;
 use crate::words::outside_text;
 
 /// The most jobs on a page of a list.
@@ -107,9 +108,7 @@ fn not_offered(method: &Method, path: &str) -> ApiError {
 /// The account of a request. Errors: it has none, or not 12 digits.
 pub fn account(headers: &HeaderMap) -> Result<&str, ApiError> {
     let typed = headers.get(ACCOUNT_HEADER).and_then(|account| account.to_str().ok());
-    let is_account =
-        |account: &&str| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-    typed.filter(is_account).ok_or_else(|| {
+    typed.filter(|account| AccountId::parse(account).is_ok()).ok_or_else(|| {
         ApiError::bad("x-amz-account-id must have 12 digits; any will do, such as 111122223333")
     })
 }

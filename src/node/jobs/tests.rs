@@ -155,6 +155,19 @@ impl Stand {
         OneJob::open(held, is_new, tools, around).await.unwrap()
     }
 
+    /// A job whose process ended while it was Suspended.
+    async fn left_suspended(&self) -> JobId {
+        let held = self.make(&JobSpec { confirmation_required: true, ..self.spec() });
+        let id = held.id;
+        let job = self.opened(held, true, succeeds).await;
+        let mut progress = job.progress();
+        let running = tokio::spawn(job.run());
+        timeout(LONG, progress.wait_for(|now| now.status == Status::Suspended)).await.unwrap().unwrap();
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+        id
+    }
+
     async fn run(
         &self,
         held: HeldJob,
@@ -261,15 +274,8 @@ async fn a_function_that_may_not_be_invoked_fails_the_job_without_a_try() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_manifest_that_was_copied_is_not_read_again() {
     let stand = Stand::with(&keys(3)).await;
-    let held = stand.make(&JobSpec { confirmation_required: true, ..stand.spec() });
-    let id = held.id;
-    let job = stand.opened(held, true, succeeds).await;
-    let mut progress = job.progress();
-    let running = tokio::spawn(job.run());
-    timeout(LONG, progress.wait_for(|now| now.status == Status::Suspended)).await.unwrap().unwrap();
-    // As after a crash: the process lets go of the job, and the manifest is gone.
-    running.abort();
-    assert!(running.await.unwrap_err().is_cancelled());
+    let id = stand.left_suspended().await;
+    // As after a crash, and the manifest is gone.
     stand.store.delete("lake", "m.csv");
     let (clock, random) = (SystemClock::new(), SystemRandom);
     let asked = ask(&stand.jobs(), id, &Wish::Confirm(None), &clock, &random).await.unwrap();

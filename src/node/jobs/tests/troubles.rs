@@ -59,14 +59,7 @@ const KEYS: u64 = 5_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_block_of_the_copy_costs_its_rows_alone() {
     let stand = Stand::with(&keys(usize::try_from(KEYS).unwrap())).await;
-    let held = stand.make(&JobSpec { confirmation_required: true, ..stand.spec() });
-    let id = held.id;
-    let job = stand.opened(held, true, succeeds).await;
-    let mut progress = job.progress();
-    let running = tokio::spawn(job.run());
-    timeout(LONG, progress.wait_for(|now| now.status == Status::Suspended)).await.unwrap().unwrap();
-    running.abort();
-    assert!(running.await.unwrap_err().is_cancelled());
+    let id = stand.left_suspended().await;
     damage(&stand, id, 2);
     let (clock, random) = (SystemClock::new(), SystemRandom);
     ask(&stand.jobs(), id, &Wish::Confirm(None), &clock, &random).await.unwrap();
