@@ -1,4 +1,4 @@
-//! What the log and the client are told of refused requests.
+//! Refused requests: one log line a minute, and an explanation for the client.
 
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::lock::lock;
 use crate::once_a_minute::OnceAMinute;
 
-/// What a client is told whose secret is wrong; the S3 layer says the code alone.
+/// The message for a client with a wrong secret; the S3 layer gives the code alone.
 const WRONG_SECRET: &str = "<Message>the signature does not fit: the client needs the secret access key of this \
                             server</Message>";
 

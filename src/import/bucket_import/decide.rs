@@ -52,8 +52,8 @@ pub struct Wanted<'w> {
 }
 
 impl Skip {
-    /// Whether an object of which rows are stored, and others are not read yet, is skipped, too. What the settings say
-    /// about it does not count any more, or its rows would be left out in silence; what cannot be read waits.
+    /// Whether a half-read object is skipped, too. Settings no longer stop it, or its other rows would be left out in
+    /// silence; an object that cannot be read waits.
     pub(super) fn is_for_half_read(self) -> bool {
         matches!(self, Self::Archived | Self::Missing | Self::Changed)
     }

@@ -295,8 +295,8 @@ impl ObjectImport {
         self.on_disk(skip).await
     }
 
-    /// Whether an object is skipped because it was one of the import before it was moved, by an instance of which this
-    /// one knows nothing: another one, or one whose spool is gone. The mark counts for this object alone.
+    /// Whether an object is skipped because the import itself has moved it here. This instance may not know: another one
+    /// did, or one whose spool is gone. The mark counts for this object alone.
     fn skips_moved(&self, head: &Head, key: &str) -> Option<Skip> {
         let moved = moved_from(&head.metadata, (self.import.location.bucket.bucket(), key))?;
         Wanted::of(&self.import).was_wanted(&moved).then_some(Skip::Own)

@@ -11,7 +11,7 @@ pub const TASKS_MAX: usize = 1_000;
 /// How much of an invalid value is shown, in bytes.
 const SHOWN_MAX: usize = 200;
 
-/// What is said of a task with so many rows, so many of which are no calls.
+/// The text of a task whose object is imported: its number of rows, and how many of them were rejected.
 pub fn rows_text(rows: u64, rejected: u64) -> String {
     format!("rows={rows} rejected={rejected}")
 }

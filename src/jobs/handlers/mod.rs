@@ -122,6 +122,6 @@ pub trait Handler: Send + Sync + fmt::Debug {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// No invocation runs, and none follows soon: lets go of the file handles that it keeps for the next one.
+    /// Called when no invocation runs and none follows soon: closes the file handles kept for the next one.
     fn rest(&self) {}
 }

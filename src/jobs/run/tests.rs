@@ -32,7 +32,7 @@ impl Clock for Simulated {
     }
 }
 
-/// A manifest of so many rows, of which these are lost.
+/// A manifest with this number of rows, some of which are lost.
 #[derive(Debug)]
 struct Manifest(u64, Range<u64>);
 

@@ -258,7 +258,7 @@ impl OneJob {
     }
 
     /// Waits until the requests beside the job are due to be looked at, or somebody wants the job to look.
-    /// One of several jobs lets go of what it does not need: its programs do not run meanwhile.
+    /// A job of a server drops what it does not need meanwhile, so that its programs do not run.
     async fn wait(&mut self) {
         if self.around.turns.is_some() {
             (self.tools, self.runner, self.rows, self.past) = (None, None, None, None);

@@ -1,4 +1,4 @@
-//! What a request is told when something fails here.
+//! The answer to a request when the server itself fails.
 
 use std::error::Error;
 
