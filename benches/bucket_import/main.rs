@@ -26,6 +26,10 @@ mod spooled;
 mod turns;
 mod whole;
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What follows a name among the arguments.
 pub(crate) fn argument(name: &str) -> Option<String> {
     let mut arguments = std::env::args();

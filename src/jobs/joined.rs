@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
-use std::iter::repeat_n;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,9 +20,9 @@ use super::job::troubles::{TroubleOf, Troubles};
 use super::report::write::TaskByRow;
 use super::run::decide::Entry;
 use super::run::past::Past;
-use super::run::{Results, Rows};
+use super::run::{Results, Rows, RowsRead};
 use super::task::Task;
-use super::task_rows::{TaskRows, TaskRowsError};
+use super::task_rows::{TaskBlock, TaskRows, TaskRowsError};
 use crate::boxed_future::BoxFuture;
 use crate::disk::Disk;
 use crate::lock::lock;
@@ -38,24 +37,19 @@ const BLOCKS_KEPT: usize = 16;
 pub struct StoredRows(pub Arc<TaskRows>);
 
 impl Rows for StoredRows {
-    fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Vec<Option<Task>>>> {
+    fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Option<RowsRead>>> {
         let rows = Arc::clone(&self.0);
-        let read = move || rest_of_block(&rows, first);
+        let read = move || rows_read(&rows, first);
         Box::pin(async move { spawn_blocking(read).await.map_err(io::Error::other)? })
     }
 }
 
-/// The tasks of a block, which is decoded as a whole, from a row on. Those of a damaged one are `None`.
-fn rest_of_block(rows: &TaskRows, first: u64) -> io::Result<Vec<Option<Task>>> {
-    let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+/// The block with this row.
+fn rows_read(rows: &TaskRows, first: u64) -> io::Result<Option<RowsRead>> {
     match rows.block_of(first) {
-        Ok((begin, tasks)) => {
-            Ok(tasks.into_iter().skip(count(first.saturating_sub(begin))).map(Some).collect())
-        }
-        Err(TaskRowsError::DamagedRows { rows, .. }) => {
-            Ok(repeat_n(None, count(rows.end.saturating_sub(first))).collect())
-        }
-        Err(TaskRowsError::NoRow { .. }) => Ok(Vec::new()),
+        Ok(block) => Ok(Some(RowsRead::Tasks(Arc::new(block)))),
+        Err(TaskRowsError::DamagedRows { rows, .. }) => Ok(Some(RowsRead::Lost(first..rows.end))),
+        Err(TaskRowsError::NoRow { .. }) => Ok(None),
         Err(error) => Err(io::Error::other(error)),
     }
 }
@@ -64,8 +58,8 @@ fn rest_of_block(rows: &TaskRows, first: u64) -> io::Result<Vec<Option<Task>>> {
 #[derive(Debug)]
 pub struct ReportRows {
     rows: TaskRows,
-    /// The first row of each block that was read lately, and its tasks; the latest is last.
-    blocks: VecDeque<(u64, Vec<Task>)>,
+    /// The blocks that were read lately; the latest is last.
+    blocks: VecDeque<TaskBlock>,
 }
 
 impl ReportRows {
@@ -74,18 +68,15 @@ impl ReportRows {
         Self { rows, blocks: VecDeque::new() }
     }
 
-    fn kept(&self, row: u64) -> Option<&Task> {
-        self.blocks.iter().rev().find_map(|(first, tasks)| {
-            let at = usize::try_from(row.checked_sub(*first)?).ok()?;
-            tasks.get(at)
-        })
+    fn kept(&self, row: u64) -> Option<Task> {
+        self.blocks.iter().rev().find(|block| block.rows().contains(&row))?.task(row)
     }
 }
 
 impl TaskByRow for ReportRows {
     fn task(&mut self, row: u64) -> Result<Task, Box<dyn Error + Send + Sync>> {
         if let Some(task) = self.kept(row) {
-            return Ok(task.clone());
+            return Ok(task);
         }
         let block = self.rows.block_of(row)?;
         if self.blocks.len() >= BLOCKS_KEPT {
@@ -93,7 +84,7 @@ impl TaskByRow for ReportRows {
         }
         self.blocks.push_back(block);
         let none = TaskRowsError::NoRow { row, rows: self.rows.len() };
-        Ok(self.kept(row).cloned().ok_or(none)?)
+        Ok(self.kept(row).ok_or(none)?)
     }
 }
 
@@ -246,11 +237,12 @@ mod tests {
     async fn rows_are_read_for_the_runner_and_the_report() {
         let disk = CrashDisk::new(1);
         let rows = StoredRows(Arc::new(rows_of(&disk, 3_000)));
-        let some = |rows: std::ops::Range<u64>| rows.map(|row| Some(task(row))).collect::<Vec<_>>();
-        assert_eq!(rows.read(1_020).await.unwrap(), some(1_020..1_024));
-        assert_eq!(rows.read(1_024).await.unwrap(), some(1_024..2_048));
-        assert_eq!(rows.read(2_999).await.unwrap(), some(2_999..3_000));
-        assert!(rows.read(3_000).await.unwrap().is_empty());
+        for (row, block) in [(1_020, 0..1_024), (1_024, 1_024..2_048), (2_999, 2_048..3_000)] {
+            let read = rows.read(row).await.unwrap();
+            let Some(RowsRead::Tasks(read)) = read else { panic!("{read:?}") };
+            assert_eq!((read.rows(), read.task(row)), (block, Some(task(row))));
+        }
+        assert!(rows.read(3_000).await.unwrap().is_none());
         let mut of_report = ReportRows::of(rows_of(&disk, 20_000));
         for row in [0, 19_999, 1, 10_000, 0, 19_998].into_iter().chain((0..20_000).rev().step_by(777)) {
             assert_eq!(of_report.task(row).unwrap(), task(row));

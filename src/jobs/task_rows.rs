@@ -19,11 +19,13 @@
 //! holds the index: 16 bytes for each block of about a thousand rows. A damaged block stops its rows only; a
 //! damaged header, index or trailer stops the job, since its rows cannot be found.
 
+mod block;
 mod format;
 mod reader;
 mod row_code;
 mod writer;
 
+pub use block::TaskBlock;
 pub use format::{BLOCK_BYTES, BLOCK_ROWS};
 pub use reader::{RowsFrom, TaskRows, TaskRowsError};
 pub use row_code::ROW_BYTES_MAX;

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::Change;
+use super::entry::{Change, Mark, attempt_body, change_body, mark_body, result_body};
+use super::frame::{FIRST_VERSION, HEADER, VERSION, header_of, push_frame};
 use super::log::{AttemptsLog, PENDING_BYTES_MAX, ResultNumber, create};
+use super::logged::{LoggedAttempt, LoggedText};
 use super::peek::peek;
 use super::replay::{Replayed, Visit, read};
 use super::{LOG, LogError};
@@ -51,7 +53,7 @@ fn seen(
         match visit {
             Visit::Result(result) => results.push(result.to_result()),
             Visit::Attempt(attempt) => {
-                attempts.push((attempt.row, attempt.attempts, attempt.cause.to_owned()))
+                attempts.push((attempt.row, attempt.attempts, attempt.cause.to_string()))
             }
         }
         Ok(())
@@ -98,6 +100,40 @@ fn what_was_synced_reads_back_in_its_order() {
     log.append_result(&result(8)).unwrap();
     assert_eq!(log.sync(UnixMillis(1_000)).unwrap().succeeded, 2);
     assert_eq!(read_all(&disk).unwrap().0.last_seen, UnixMillis(1_400));
+}
+
+/// A log as releases before groups wrote it.
+fn of_first_version() -> Vec<u8> {
+    let mut bytes = header_of(FIRST_VERSION, job());
+    let change = change_body(&change(Status::Active, 2)).unwrap();
+    let attempt = attempt_body(LoggedAttempt { row: 9, attempts: 2, cause: LoggedText(b"timed out") });
+    let mark = Mark { at: UnixMillis(3), succeeded: 1, failed: 1, change_at: HEADER as u64 };
+    let bodies =
+        [change.clone(), change, result_body(&result(5)), attempt, result_body(&result(3)), mark_body(mark)];
+    for body in &bodies {
+        let at = bytes.len() as u64;
+        push_frame(&mut bytes, job(), at, body);
+    }
+    bytes
+}
+
+#[test]
+fn a_log_of_the_first_version_is_read_and_goes_on_as_one_of_this() {
+    let disk = CrashDisk::new(1);
+    disk.put(LOG, &of_first_version());
+    let expected = (vec![result(5), result(3)], vec![(9, 2, "timed out".to_owned())]);
+    let (replayed, results, attempts) = read_all(&disk).unwrap();
+    assert_eq!(((results, attempts), replayed.damage.ranges), (expected, 0));
+    let peeked = peek(&disk, job()).unwrap();
+    assert_eq!((peeked.succeeded, peeked.failed, peeked.state.status), (1, 1, Status::Active));
+    let version = |disk: &CrashDisk| disk.bytes(LOG)[8];
+    assert_eq!(u32::from(version(&disk)), FIRST_VERSION, "a look changes nothing");
+    let (mut log, _) = open(&disk).unwrap();
+    assert_eq!(u32::from(version(&disk)), VERSION);
+    log.append_result(&result(7)).unwrap();
+    log.sync(UnixMillis(4)).unwrap();
+    let (replayed, results, _) = read_all(&disk).unwrap();
+    assert_eq!((results, replayed.damage.ranges), (vec![result(5), result(3), result(7)], 0));
 }
 
 #[test]

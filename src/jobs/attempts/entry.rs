@@ -2,18 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::group::Group;
+#[cfg(test)]
+use super::logged::{ERROR_CODE_MAX, first_bytes};
+use super::logged::{LoggedAttempt, LoggedResult, LoggedText};
+
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::wish::{Answer, WishId};
+#[cfg(test)]
 use crate::jobs::task::{MESSAGE_MAX, TaskResult};
 use crate::time::UnixMillis;
-
-/// The longest error code of a task, in bytes.
-pub const ERROR_CODE_MAX: usize = 255;
 
 const CHANGE: u8 = 1;
 const RESULT: u8 = 2;
 const ATTEMPT: u8 = 3;
 const MARK: u8 = 4;
+/// Begins the body of a group.
+pub(super) const GROUP: u8 = 5;
 
 /// A change of the job: the whole state after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,32 +30,6 @@ pub struct Change {
     /// The wish that it obeys or refuses, and the answer to it: a crash may come before the answer is
     /// written.
     pub wish: Option<(WishId, Answer)>,
-}
-
-/// How a task ended, as the log has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoggedResult<'a> {
-    /// The row of the manifest, from 0.
-    pub row: u64,
-    /// Whether it succeeded.
-    pub succeeded: bool,
-    /// The HTTP status of the last answer, if there was one.
-    pub http_status: Option<u16>,
-    /// Why it failed. Empty if it succeeded.
-    pub error_code: &'a str,
-    /// The function's result, or what went wrong.
-    pub message: &'a str,
-}
-
-/// An attempt that failed, and after which the task is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoggedAttempt<'a> {
-    /// The row of the manifest, from 0.
-    pub row: u64,
-    /// Attempts of the task so far.
-    pub attempts: u32,
-    /// Why it failed.
-    pub cause: &'a str,
 }
 
 /// The end of what was written at once.
@@ -77,15 +56,13 @@ pub enum Entry<'a> {
     Attempt(LoggedAttempt<'a>),
     /// What was written at once ends.
     Mark(Mark),
+    /// Several results and attempts.
+    Group(Group<'a>),
 }
 
-/// The beginning of a text, at most `max` bytes of whole characters.
-pub fn first_bytes(text: &str, max: usize) -> &str {
-    text.get(..text.floor_char_boundary(max)).unwrap_or_default()
-}
-
-/// The body of a result. Code and message are cut at a character.
-pub fn result_body(result: &TaskResult) -> Vec<u8> {
+/// The body of a result in a log of version 1.
+#[cfg(test)]
+pub(super) fn result_body(result: &TaskResult) -> Vec<u8> {
     let code = first_bytes(&result.error_code, ERROR_CODE_MAX);
     let message = first_bytes(&result.message, MESSAGE_MAX);
     let mut body = Vec::with_capacity(13 + code.len() + message.len());
@@ -99,10 +76,10 @@ pub fn result_body(result: &TaskResult) -> Vec<u8> {
     body
 }
 
-/// The body of a failed attempt. The cause is cut at a character.
-pub fn attempt_body(attempt: LoggedAttempt<'_>) -> Vec<u8> {
-    let cause = first_bytes(attempt.cause, MESSAGE_MAX);
-    [&[ATTEMPT], &attempt.row.to_le_bytes()[..], &attempt.attempts.to_le_bytes(), cause.as_bytes()].concat()
+/// The body of a failed attempt in a log of version 1.
+#[cfg(test)]
+pub(super) fn attempt_body(attempt: LoggedAttempt<'_>) -> Vec<u8> {
+    [&[ATTEMPT], &attempt.row.to_le_bytes()[..], &attempt.attempts.to_le_bytes(), attempt.cause.0].concat()
 }
 
 /// The body of a change. Errors: a state that has no JSON.
@@ -128,10 +105,10 @@ impl<'a> Cursor<'a> {
         Some(*first)
     }
 
-    fn text(&mut self, len: usize) -> Option<&'a str> {
+    fn text(&mut self, len: usize) -> Option<LoggedText<'a>> {
         let (text, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
-        std::str::from_utf8(text).ok()
+        Some(LoggedText(text))
     }
 }
 
@@ -167,20 +144,8 @@ impl<'a> Entry<'a> {
                 let (succeeded, failed, change_at) = (number()?, number()?, number()?);
                 cursor.0.is_empty().then_some(Self::Mark(Mark { at, succeeded, failed, change_at }))
             }
+            GROUP => Some(Self::Group(Group::of(cursor.0))),
             _ => None,
-        }
-    }
-}
-
-impl LoggedResult<'_> {
-    /// The result as a value of its own.
-    pub fn to_result(&self) -> TaskResult {
-        TaskResult {
-            row: self.row,
-            succeeded: self.succeeded,
-            http_status: self.http_status,
-            error_code: self.error_code.to_owned(),
-            message: self.message.to_owned(),
         }
     }
 }
@@ -210,7 +175,7 @@ mod tests {
                 Some(Entry::Result(read)) => prop_assert_eq!(read.to_result(), kept),
                 other => prop_assert!(false, "{:?}", other),
             }
-            let attempt = LoggedAttempt { row, attempts, cause: &cut(&message, MESSAGE_MAX) };
+            let attempt = LoggedAttempt { row, attempts, cause: LoggedText(message.as_bytes()) };
             let body = attempt_body(attempt);
             prop_assert_eq!(Entry::of(&body), Some(Entry::Attempt(attempt)));
         }
@@ -246,6 +211,6 @@ mod tests {
         };
         let body = result_body(&long);
         let Some(Entry::Result(read)) = Entry::of(&body) else { panic!("no result") };
-        assert_eq!((read.error_code.len(), read.message.len()), (255, 1_023));
+        assert_eq!((read.error_code.0.len(), read.message.0.len()), (255, 1_023));
     }
 }

@@ -13,8 +13,10 @@ pub const HEADER: usize = 32;
 pub const FRAME_HEADER: usize = 8;
 /// The longest body, in bytes.
 pub const BODY_MAX: usize = 8 * 1_024;
-/// The version of the form.
-pub const VERSION: u32 = 1;
+/// The version of the form that is written.
+pub const VERSION: u32 = 2;
+/// The first version, which is read.
+pub const FIRST_VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"FBJOBLOG";
 /// Bytes that are read at once.
@@ -22,31 +24,35 @@ const CHUNK: usize = 1_024 * 1_024;
 
 /// The header of a job's log.
 pub fn header(job: JobId) -> Vec<u8> {
+    header_of(VERSION, job)
+}
+
+pub(super) fn header_of(version: u32, job: JobId) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&job.bytes());
     let crc = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
 }
 
-/// Checks a header: `false` if it is damaged, which the frames after it survive.
-/// Errors: [`LogError`] if it is sound, and that of another version or job.
-pub fn check_header(bytes: &[u8], job: JobId) -> Result<bool, LogError> {
+/// Checks a header, and gives its version: `None` if it is damaged, which the frames after it survive.
+/// Errors: [`LogError`] if it is sound, and that of a later version or another job.
+pub fn check_header(bytes: &[u8], job: JobId) -> Result<Option<u32>, LogError> {
     let Some((covered, crc)) = bytes.get(..HEADER).and_then(|header| header.split_at_checked(HEADER - 4))
     else {
-        return Ok(false);
+        return Ok(None);
     };
     let sound = covered.starts_with(MAGIC) && crc == crc32c::crc32c(covered).to_le_bytes();
     if !sound {
-        return Ok(false);
+        return Ok(None);
     }
     let version = covered.get(8..12).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
-    if version != VERSION {
+    if !(FIRST_VERSION..=VERSION).contains(&version) {
         return Err(LogError::OtherVersion(job, version));
     }
     let of = covered.get(12..).and_then(|bytes| bytes.try_into().ok()).map_or(job, JobId::from_bytes);
-    if of == job { Ok(true) } else { Err(LogError::OtherJob(job, of)) }
+    if of == job { Ok(Some(version)) } else { Err(LogError::OtherJob(job, of)) }
 }
 
 /// Appends the frame of a body, which stands at `at` in the file.
@@ -267,18 +273,19 @@ mod tests {
         let (ours, other) = (job(), JobId::random(&Dice::new(2)));
         let bytes = header(ours);
         assert_eq!(bytes.len(), HEADER);
-        assert!(check_header(&bytes, ours).unwrap());
+        assert_eq!(check_header(&bytes, ours).unwrap(), Some(VERSION));
+        assert_eq!(check_header(&header_of(FIRST_VERSION, ours), ours).unwrap(), Some(FIRST_VERSION));
         assert!(matches!(check_header(&bytes, other), Err(LogError::OtherJob(_, of)) if of == ours));
         for at in 0..HEADER {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
-            assert!(!check_header(&flipped, ours).unwrap(), "{at}");
-            assert!(!check_header(&bytes[..at], ours).unwrap(), "{at}");
+            assert_eq!(check_header(&flipped, ours).unwrap(), None, "{at}");
+            assert_eq!(check_header(&bytes[..at], ours).unwrap(), None, "{at}");
         }
         let mut later = bytes[..28].to_vec();
-        later[8] = 2;
+        later[8] = 3;
         let crc = crc32c::crc32c(&later);
         later.extend_from_slice(&crc.to_le_bytes());
-        assert!(matches!(check_header(&later, ours), Err(LogError::OtherVersion(_, 2))));
+        assert!(matches!(check_header(&later, ours), Err(LogError::OtherVersion(_, 3))));
     }
 }

@@ -3,8 +3,9 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::entry::{Change, LoggedAttempt, Mark, attempt_body, change_body, mark_body, result_body};
+use super::entry::{Change, GROUP, Mark, change_body, mark_body};
 use super::frame::{BODY_MAX, FRAME_HEADER, header, push_frame};
+use super::group::{ENTRY_BYTES_MAX, GroupWriter};
 use super::replay::{Replayed, Visit, open_file, replay};
 use super::{LOG, LOG_BYTES_MAX, LogError};
 use crate::disk::{self, Disk, DiskFile, write_durably};
@@ -41,6 +42,8 @@ pub struct AttemptsLog {
     file: Arc<dyn DiskFile>,
     end: u64,
     pending: Vec<u8>,
+    /// Entries that are not in a frame yet.
+    group: GroupWriter,
     appended: ResultNumber,
     /// Counts of the whole log with what is pending, and the place of the last change.
     mark: Mark,
@@ -86,7 +89,7 @@ impl AttemptsLog {
             push_frame(&mut end_mark, job, replayed.end, &mark_body(mark));
         }
         let repair = || {
-            if !replayed.header_is_sound {
+            if !replayed.header_is_current {
                 file.write_at(&[IoSlice::new(&header(job))], 0)?;
             }
             if replayed.torn_bytes > 0 {
@@ -99,16 +102,26 @@ impl AttemptsLog {
         };
         repair().map_err(|error| LogError::Disk("repair", job, error))?;
         let synced = Synced { through: ResultNumber(0), succeeded, failed };
-        let (end, pending, appended) = (replayed.end + end_mark.len() as u64, Vec::new(), ResultNumber(0));
-        let log =
-            Self { job, file, end, pending, appended, mark, synced, is_stopped: false, is_ended: false };
+        let log = Self {
+            job,
+            file,
+            end: replayed.end + end_mark.len() as u64,
+            pending: Vec::new(),
+            group: GroupWriter::default(),
+            appended: ResultNumber(0),
+            mark,
+            synced,
+            is_stopped: false,
+            is_ended: false,
+        };
         Ok((log, replayed))
     }
 
     /// Appends the final result of a task. It counts once a sync covers its number.
     /// Errors: [`LogError`]; the log is then as before.
     pub fn append_result(&mut self, result: &TaskResult) -> Result<ResultNumber, LogError> {
-        self.append(&result_body(result), 1)?;
+        self.make_room()?;
+        self.group.result(result);
         *(if result.succeeded { &mut self.mark.succeeded } else { &mut self.mark.failed }) += 1;
         self.appended.0 += 1;
         Ok(self.appended)
@@ -117,15 +130,21 @@ impl AttemptsLog {
     /// Appends an attempt after which the task is tried again.
     /// Errors: [`LogError`]; the log is then as before.
     pub fn append_attempt(&mut self, row: u64, attempts: u32, cause: &str) -> Result<(), LogError> {
-        self.append(&attempt_body(LoggedAttempt { row, attempts, cause }), 1).map(drop)
+        self.make_room()?;
+        self.group.attempt(row, attempts, cause);
+        Ok(())
     }
 
     /// Appends a change of the job. Act on it only after the next sync.
     /// Errors: [`LogError`]; the log is then as before.
     pub fn append_change(&mut self, change: &Change) -> Result<(), LogError> {
         let body = change_body(change).map_err(|error| LogError::Disk("write", self.job, error.into()))?;
+        self.check_bounds(body.len(), 2)?;
+        self.end_group();
         // Twice: results that are lost run again, but a lost change could let a cancelled job go on.
-        self.mark.change_at = self.append(&body, 2)?;
+        self.mark.change_at = self.end + self.pending.len() as u64;
+        self.push(&body);
+        self.push(&body);
         Ok(())
     }
 
@@ -141,9 +160,10 @@ impl AttemptsLog {
     /// nobody knows what the disk then holds.
     pub fn sync(&mut self, at: UnixMillis) -> Result<Synced, LogError> {
         self.check_open()?;
-        if self.pending.is_empty() {
+        if !self.is_dirty() {
             return Ok(self.synced);
         }
+        self.end_group();
         // A clock that was set back must not make the log end before it began.
         self.mark.at = self.mark.at.max(at);
         let mut mark = Vec::new();
@@ -178,7 +198,7 @@ impl AttemptsLog {
 
     /// Whether something waits for a sync.
     pub fn is_dirty(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || !self.group.bytes().is_empty()
     }
 
     fn check_open(&self) -> Result<(), LogError> {
@@ -189,23 +209,43 @@ impl AttemptsLog {
         }
     }
 
-    /// Appends a frame, once or more. Gives its place.
-    fn append(&mut self, body: &[u8], copies: usize) -> Result<u64, LogError> {
-        let bytes = (FRAME_HEADER + body.len()) * copies;
-        let first = self.end + self.pending.len() as u64;
+    /// Makes room for one more entry of the group. Errors: [`LogError`]; nothing has changed that counts.
+    fn make_room(&mut self) -> Result<(), LogError> {
+        self.check_bounds(ENTRY_BYTES_MAX, 1)?;
+        if 1 + self.group.bytes().len() + ENTRY_BYTES_MAX > BODY_MAX {
+            self.end_group();
+        }
+        Ok(())
+    }
+
+    /// Puts the entries of the group into a frame.
+    fn end_group(&mut self) {
+        if self.group.bytes().is_empty() {
+            return;
+        }
+        let body = [&[GROUP], self.group.bytes()].concat();
+        self.group.clear();
+        self.push(&body);
+    }
+
+    fn push(&mut self, body: &[u8]) {
+        let at = self.end + self.pending.len() as u64;
+        push_frame(&mut self.pending, self.job, at, body);
+    }
+
+    /// Whether so many frames with a body of this length may be appended beside what waits.
+    fn check_bounds(&self, body_len: usize, copies: usize) -> Result<(), LogError> {
+        let waiting = self.pending.len() + FRAME_HEADER + 1 + self.group.bytes().len();
+        let bytes = (FRAME_HEADER + 1 + body_len) * copies;
         self.check_open()?;
-        if body.len() > BODY_MAX {
-            Err(LogError::TooLong(self.job, body.len()))
-        } else if first + (bytes + BODY_MAX) as u64 > LOG_BYTES_MAX {
+        if body_len > BODY_MAX {
+            Err(LogError::TooLong(self.job, body_len))
+        } else if self.end + (waiting + bytes + BODY_MAX) as u64 > LOG_BYTES_MAX {
             Err(LogError::Full(self.job))
-        } else if self.pending.len() + bytes > PENDING_BYTES_MAX {
+        } else if waiting + bytes > PENDING_BYTES_MAX {
             Err(LogError::SyncFirst(self.job))
         } else {
-            for _ in 0..copies {
-                let at = self.end + self.pending.len() as u64;
-                push_frame(&mut self.pending, self.job, at, body);
-            }
-            Ok(first)
+            Ok(())
         }
     }
 }

@@ -5,9 +5,10 @@
 //! header := "FBJOBLOG" | version u32 | job id 16 bytes | crc u32
 //! frame  := body_len u32 | crc u32 | body
 //! body   := 1 | change as JSON                                          a change of the job's state
-//!         | 2 | row u64 | ended u8 | status u16 | code_len u8 | code | message     a final result
-//!         | 3 | row u64 | attempts u32 | cause                          an attempt that failed
+//!         | 2 | row u64 | ended u8 | status u16 | code_len u8 | code | message     a final result (version 1)
+//!         | 3 | row u64 | attempts u32 | cause                          an attempt that failed (version 1)
 //!         | 4 | at i64 | succeeded u64 | failed u64 | change_at u64      a mark
+//!         | 5 | entry*                                                  results and failed attempts: see `group`
 //! ```
 //!
 //! Integers are little-endian. The checksum is CRC-32C; that of the header covers the bytes before it, that
@@ -17,13 +18,18 @@
 //! other. A mark ends what is written at once: it counts the results before it, and names the place of the
 //! last change, so that a process can show a job by the end of its log.
 //!
+//! A log of version 1 has each result in a frame of its own; it becomes one of version 2 when it is opened to be
+//! written to.
+//!
 //! What is appended counts once it is synced. A write goes out only after the one before it is synced, so
 //! only the end of the file can be torn: it is overwritten with zeros when the log is opened. A frame that
 //! cannot be read before the end is damage: it is counted and named, and the frames around it are kept.
 
 pub mod entry;
 pub mod frame;
+pub mod group;
 pub mod log;
+pub mod logged;
 pub mod peek;
 pub mod replay;
 

@@ -60,7 +60,10 @@ fn peek_at_end(file: &dyn DiskFile, job: JobId, tail: u64) -> Result<Option<Peek
                         is_whole |= since.mark.is_some();
                         since = Counted::default();
                     }
-                    since.add(at, entry);
+                    let all = since.add(at, entry, &mut |_| Ok(()));
+                    if !all.map_err(unreadable)? {
+                        return Ok(None);
+                    }
                 }
             }
             // The look may begin within a frame.

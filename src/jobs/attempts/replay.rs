@@ -3,8 +3,9 @@
 use std::io;
 use std::ops::Range;
 
-use super::entry::{Change, Entry, LoggedAttempt, LoggedResult, Mark};
-use super::frame::{Found, HEADER, Scan, check_header};
+use super::entry::{Change, Entry, Mark};
+use super::frame::{Found, HEADER, Scan, VERSION, check_header};
+pub use super::logged::Visit;
 use super::{LOG, LOG_BYTES_MAX, LogError};
 use crate::disk::{Disk, DiskFile};
 use crate::jobs::job::id::JobId;
@@ -14,15 +15,6 @@ use crate::time::UnixMillis;
 
 /// Ranges of damage that are named. The others are counted.
 pub const DAMAGE_NAMED_MAX: usize = 16;
-
-/// What a visitor sees, in the order of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visit<'a> {
-    /// The final result of a task. If a row has two, the first one counts.
-    Result(LoggedResult<'a>),
-    /// An attempt after which the task is tried again.
-    Attempt(LoggedAttempt<'a>),
-}
 
 /// Bytes of a log that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,8 +69,8 @@ pub struct Replayed {
     pub(super) end: u64,
     /// The length of the file.
     pub(super) len: u64,
-    /// Whether the header can be read.
-    pub(super) header_is_sound: bool,
+    /// Whether the header can be read, and is of the version that is written.
+    pub(super) header_is_current: bool,
     /// Whether the log ends with a mark that says the same.
     pub(super) mark_is_right: bool,
 }
@@ -96,8 +88,14 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Counts an entry. Gives what a visitor sees of it.
-    pub(super) fn add<'a>(&mut self, at: u64, entry: Entry<'a>) -> Option<Visit<'a>> {
+    /// Counts an entry, and passes what there is of tasks in it. False: a part of it has no form that is known.
+    /// Errors: that of the visitor.
+    pub(super) fn add(
+        &mut self,
+        at: u64,
+        entry: Entry<'_>,
+        visit: &mut dyn FnMut(Visit<'_>) -> io::Result<()>,
+    ) -> io::Result<bool> {
         match entry {
             Entry::Change(change) => {
                 self.last_seen = self.last_seen.max(change.at);
@@ -105,22 +103,35 @@ impl Counted {
                     self.last_wish = Some(wish.clone());
                 }
                 self.change = Some((at, change));
-                None
             }
             Entry::Result(result) => {
-                *(if result.succeeded { &mut self.succeeded } else { &mut self.failed }) += 1;
-                Some(Visit::Result(result))
+                self.count(result.succeeded);
+                visit(Visit::Result(result))?;
             }
             Entry::Attempt(attempt) => {
                 self.attempts += 1;
-                Some(Visit::Attempt(attempt))
+                visit(Visit::Attempt(attempt))?;
             }
             Entry::Mark(mark) => {
                 self.last_seen = self.last_seen.max(mark.at);
                 self.mark = Some(mark);
-                None
+            }
+            Entry::Group(group) => {
+                for entry in group {
+                    match entry {
+                        Some(Visit::Result(result)) => self.count(result.succeeded),
+                        Some(Visit::Attempt(_)) => self.attempts += 1,
+                        None => return Ok(false),
+                    }
+                    entry.map_or(Ok(()), &mut *visit)?;
+                }
             }
         }
+        Ok(true)
+    }
+
+    fn count(&mut self, succeeded: bool) {
+        *(if succeeded { &mut self.succeeded } else { &mut self.failed }) += 1;
     }
 }
 
@@ -153,9 +164,9 @@ pub(super) fn replay(
     let unreadable = |error| LogError::Disk("read", job, error);
     let mut start = [0; HEADER];
     let read = crate::disk::read_sound(file, &mut start, 0).map_err(unreadable)?;
-    let header_is_sound = check_header(start.get(..read).unwrap_or_default(), job)?;
+    let version = check_header(start.get(..read).unwrap_or_default(), job)?;
     let mut damage = Damage::default();
-    if !header_is_sound {
+    if version.is_none() {
         damage.add(0..HEADER as u64);
     }
     let len = file.len().map_err(unreadable)?;
@@ -165,13 +176,14 @@ pub(super) fn replay(
         match scan.go_on().map_err(unreadable)? {
             Found::Frame { at, body } => {
                 let frame_end = at + (super::frame::FRAME_HEADER + body.len()) as u64;
-                match Entry::of(scan.body(body)) {
+                let is_read = match Entry::of(scan.body(body)) {
                     Some(entry) => {
-                        if let Some(seen) = counted.add(at, entry) {
-                            visit(seen).map_err(|error| LogError::Visitor(job, error))?;
-                        }
+                        counted.add(at, entry, visit).map_err(|error| LogError::Visitor(job, error))?
                     }
-                    None => damage.add(at..frame_end),
+                    None => false,
+                };
+                if !is_read {
+                    damage.add(at..frame_end);
                 }
             }
             Found::Damage(range) => damage.add(range),
@@ -192,7 +204,7 @@ pub(super) fn replay(
         change_at,
         end,
         len,
-        header_is_sound,
+        header_is_current: version == Some(VERSION),
         mark_is_right: marked == Some((counted.succeeded, counted.failed, change_at)),
     })
 }

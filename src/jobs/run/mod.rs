@@ -26,12 +26,14 @@ use tokio::time::{Instant, Sleep, sleep};
 use self::decide::{Decisions, End, Entry, Limits, Next, Progress, Try};
 use self::past::Past;
 use self::rows_ahead::RowsAhead;
+pub use self::rows_ahead::RowsRead;
 use self::verdict::{Told, Verdict, verdict};
 use crate::boxed_future::BoxFuture;
 use crate::jobs::answer::Expected;
 use crate::jobs::handlers::Handler;
 use crate::jobs::invocation::{JobCall, new_invocation_id};
 use crate::jobs::task::Task;
+use crate::jobs::task_rows::TaskBlock;
 use crate::lock::lock;
 use crate::random::Random;
 use crate::tasks::caught;
@@ -46,10 +48,9 @@ const PANICKED: &str = "the handler failed by a fault of this program: see its l
 
 /// The rows of a job's manifest.
 pub trait Rows: Send + Sync + fmt::Debug {
-    /// The tasks of the rows from `first` (counted from 0) on, in order: as many as are read at once; none only if there
-    /// is no such row. `None`: the copy of the manifest is damaged there.
+    /// As many rows as are read at once, among them the row `first`, counted from 0. `None`: there is no such row.
     /// Errors: the copy cannot be read.
-    fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Vec<Option<Task>>>>;
+    fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Option<RowsRead>>>;
 }
 
 /// Where results and spent tries are kept.
@@ -213,10 +214,10 @@ impl Runner {
         loop {
             let wanted = lock(&self.shared.core).ahead.wanted();
             if let Some(first) = wanted {
-                let tasks = self.read(first).await?;
-                lock(&self.shared.core).ahead.add(first, tasks);
+                let read = self.read(first).await?;
+                lock(&self.shared.core).ahead.add(first, read);
             }
-            let (of, task) = {
+            let (of, block) = {
                 let mut core = lock(&self.shared.core);
                 let of = match core.unread.pop() {
                     Some(of) => of,
@@ -227,30 +228,33 @@ impl Runner {
                 };
                 (of, core.ahead.take(of.row))
             };
-            let task = match task {
-                Some(task) => task,
-                None => self.task(of.row).await?,
+            let block = match block {
+                Some(block) => block,
+                None => self.block(of.row).await?,
             };
-            match task {
-                Some(task) => _ = workers.spawn(work(Arc::clone(&self.shared), of, task)),
+            match block {
+                Some(block) => _ = workers.spawn(work(Arc::clone(&self.shared), of, block)),
                 None => lock(&self.shared.core).decisions.lost(of.row),
             }
         }
     }
 
-    /// The task on a row that was not read ahead; `None`: the row is lost.
-    async fn task(&self, row: u64) -> Result<Option<Task>, RunError> {
+    /// The block of the task on a row that was not read ahead; `None`: the row is lost.
+    async fn block(&self, row: u64) -> Result<Option<Arc<TaskBlock>>, RunError> {
         let is_new = lock(&self.shared.core).ahead.is_new(row);
-        let tasks = self.read(row).await?;
+        let read = self.read(row).await?;
         if !is_new {
-            return tasks.into_iter().next().ok_or(RunError::NoRow { row });
+            return match read.ok_or(RunError::NoRow { row })? {
+                RowsRead::Tasks(block) => Ok(Some(block)),
+                RowsRead::Lost(_) => Ok(None),
+            };
         }
         let mut core = lock(&self.shared.core);
-        core.ahead.add(row, tasks);
+        core.ahead.add(row, read);
         core.ahead.take(row).ok_or(RunError::NoRow { row })
     }
 
-    async fn read(&self, row: u64) -> Result<Vec<Option<Task>>, RunError> {
+    async fn read(&self, row: u64) -> Result<Option<RowsRead>, RunError> {
         self.rows.read(row).await.map_err(|cause| RunError::Rows { row, cause })
     }
 
@@ -266,11 +270,18 @@ impl Runner {
 }
 
 /// Runs a try, and then others as long as some may start whose rows were read.
-async fn work(shared: Arc<Shared>, of: Try, task: Task) {
-    let mut next = Some((of, task));
-    while let Some((of, task)) = next {
-        let (verdict, ignored) = shared.try_once(of, &task).await;
-        next = shared.ended(of, verdict, ignored);
+async fn work(shared: Arc<Shared>, of: Try, block: Arc<TaskBlock>) {
+    let mut next = Some((of, block));
+    while let Some((of, block)) = next {
+        // The task is made by the thread that drops it: memory that goes from thread to thread costs more.
+        next = match block.task(of.row) {
+            Some(task) => {
+                drop(block);
+                let (verdict, ignored) = shared.try_once(of, &task).await;
+                shared.ended(of, verdict, ignored)
+            }
+            None => shared.lost(of.row),
+        };
         // A handler may answer without ever waiting: others must have their turn.
         consume_budget().await;
     }
@@ -291,7 +302,7 @@ impl Shared {
     }
 
     /// A try has ended. Gives the next one for the same worker; `None` if the runner has to look.
-    fn ended(&self, of: Try, verdict: Verdict, ignored: u64) -> Option<(Try, Task)> {
+    fn ended(&self, of: Try, verdict: Verdict, ignored: u64) -> Option<(Try, Arc<TaskBlock>)> {
         let now = self.clock.monotonic();
         let mut core = lock(&self.core);
         if let Some(entry) = core.decisions.ended(of, verdict, ignored, now, &*self.random)
@@ -299,10 +310,23 @@ impl Shared {
         {
             self.woken.notify_one();
         }
+        self.next(&mut core, now)
+    }
+
+    /// The row of a task cannot be read after all.
+    fn lost(&self, row: u64) -> Option<(Try, Arc<TaskBlock>)> {
+        let now = self.clock.monotonic();
+        let mut core = lock(&self.core);
+        core.decisions.lost(row);
+        self.next(&mut core, now)
+    }
+
+    /// The next try that may start now and whose row was read.
+    fn next(&self, core: &mut Core, now: Duration) -> Option<(Try, Arc<TaskBlock>)> {
         let next = loop {
             let Next::Start(of) = core.decisions.next(now) else { break None };
             match core.ahead.take(of.row) {
-                Some(Some(task)) => break Some((of, task)),
+                Some(Some(block)) => break Some((of, block)),
                 Some(None) => core.decisions.lost(of.row),
                 None => {
                     core.unread.push(of);

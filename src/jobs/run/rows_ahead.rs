@@ -1,33 +1,59 @@
 //! Rows of a manifest's copy that were read ahead of their tasks. Pure: the runner reads.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
 
-use crate::jobs::task::Task;
+use crate::jobs::task_rows::TaskBlock;
 
 /// More rows are read once no more than so many are there. A block of the copy comes at once.
-const ROWS_LOW: usize = 256;
+const ROWS_LOW: u64 = 256;
+
+/// Rows that were read at once.
+#[derive(Clone, Debug)]
+pub enum RowsRead {
+    /// Their tasks.
+    Tasks(Arc<TaskBlock>),
+    /// The copy of the manifest is damaged there.
+    Lost(Range<u64>),
+}
+
+impl RowsRead {
+    /// Which.
+    pub fn rows(&self) -> Range<u64> {
+        match self {
+            Self::Tasks(block) => block.rows(),
+            Self::Lost(rows) => rows.clone(),
+        }
+    }
+}
 
 /// New rows, which are asked for nearly in their order.
 #[derive(Debug, Default)]
 pub(super) struct RowsAhead {
-    /// The row of the first task of `ahead`.
+    /// Rows before this one are not here any more.
     first: u64,
-    ahead: VecDeque<Option<Task>>,
+    /// Each begins where the one before ends.
+    read: VecDeque<RowsRead>,
     /// The end of the manifest was read.
     is_end: bool,
 }
 
 impl RowsAhead {
-    /// The task on this row, if it was read ahead; `Some(None)`: its row is lost. Tasks on rows before it are left
-    /// out: they are done, or are read again by themselves.
-    pub(super) fn take(&mut self, row: u64) -> Option<Option<Task>> {
-        let skipped = usize::try_from(row.checked_sub(self.first)?).unwrap_or(usize::MAX);
-        if skipped >= self.ahead.len() {
+    /// The block of the task on this row, if it was read ahead; `Some(None)`: its row is lost. Tasks on rows before it
+    /// are left out: they are done, or are read again by themselves.
+    pub(super) fn take(&mut self, row: u64) -> Option<Option<Arc<TaskBlock>>> {
+        if row < self.first || self.is_new(row) {
             return None;
         }
-        self.ahead.drain(..skipped);
+        while self.read.front().is_some_and(|read| read.rows().end <= row) {
+            self.read.pop_front();
+        }
         self.first = row.saturating_add(1);
-        self.ahead.pop_front()
+        self.read.front().map(|read| match read {
+            RowsRead::Tasks(block) => Some(Arc::clone(block)),
+            RowsRead::Lost(_) => None,
+        })
     }
 
     /// Whether this row comes after all that were read ahead.
@@ -37,35 +63,38 @@ impl RowsAhead {
 
     /// The row from which more are to be read now. `None`: enough are there, or there are no more.
     pub(super) fn wanted(&self) -> Option<u64> {
-        (self.ahead.len() <= ROWS_LOW && !self.is_end).then(|| self.end())
+        let end = self.end();
+        (end - self.first <= ROWS_LOW && !self.is_end).then_some(end)
     }
 
-    /// Adds the tasks that were read from this row on.
-    pub(super) fn add(&mut self, first: u64, tasks: Vec<Option<Task>>) {
-        self.is_end = tasks.is_empty();
+    /// Adds what was read from this row on; `None`: there is no such row.
+    pub(super) fn add(&mut self, first: u64, read: Option<RowsRead>) {
+        self.is_end = read.is_none();
         if first != self.end() {
-            self.ahead.clear();
+            self.read.clear();
             self.first = first;
         }
-        self.ahead.extend(tasks);
+        self.read.extend(read);
     }
 
     fn end(&self) -> u64 {
-        self.first.saturating_add(u64::try_from(self.ahead.len()).unwrap_or(u64::MAX))
+        self.read.back().map_or(self.first, |read| read.rows().end.max(self.first))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::task::Task;
 
-    fn tasks(rows: std::ops::Range<u64>) -> Vec<Option<Task>> {
+    fn tasks(rows: Range<u64>) -> Option<RowsRead> {
         let task = |row: u64| Task { bucket: "b".into(), key: row.to_string(), version: None, args: vec![] };
-        rows.map(|row| Some(task(row))).collect()
+        let tasks: Vec<Task> = rows.clone().map(task).collect();
+        Some(RowsRead::Tasks(Arc::new(TaskBlock::of_tasks(rows.start, &tasks).unwrap())))
     }
 
     fn key(rows: &mut RowsAhead, row: u64) -> String {
-        rows.take(row).unwrap().unwrap().key
+        rows.take(row).unwrap().unwrap().task(row).unwrap().key
     }
 
     #[test]
@@ -84,10 +113,13 @@ mod tests {
             assert_eq!(key(&mut rows, row), row.to_string());
         }
         assert_eq!(rows.take(1_024), None);
-        rows.add(1_400, tasks(1_400..1_500));
-        assert_eq!((rows.take(1_010), rows.wanted()), (None, Some(1_500)));
-        rows.add(1_500, Vec::new());
+        // A run that goes on begins within a block.
+        rows.add(1_430, tasks(1_400..1_500));
+        assert_eq!((rows.take(1_010), rows.take(1_420), rows.wanted()), (None, None, Some(1_500)));
+        rows.add(1_500, Some(RowsRead::Lost(1_500..1_510)));
+        rows.add(1_510, None);
         assert_eq!(rows.wanted(), None, "the end was read");
-        assert_eq!(key(&mut rows, 1_401), "1401");
+        assert_eq!(key(&mut rows, 1_431), "1431");
+        assert_eq!((rows.take(1_505), rows.take(1_510)), (Some(None), None));
     }
 }

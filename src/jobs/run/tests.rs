@@ -37,11 +37,19 @@ impl Clock for Simulated {
 struct Manifest(u64, Range<u64>);
 
 impl Rows for Manifest {
-    fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Vec<Option<Task>>>> {
-        let last = self.0.min(first.saturating_add(512));
+    fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Option<RowsRead>>> {
+        let mut last = self.0.min(first.saturating_add(512));
         let task =
             |row: u64| Task { bucket: "b".into(), key: format!("k{row}"), version: None, args: vec![] };
-        let read = (first..last).map(|row| (!self.1.contains(&row)).then(|| task(row))).collect();
+        let read = if self.1.contains(&first) {
+            Some(RowsRead::Lost(first..self.1.end.min(self.0)))
+        } else {
+            if self.1.start >= first && !self.1.is_empty() {
+                last = last.min(self.1.start);
+            }
+            let tasks: Vec<Task> = (first..last).map(task).collect();
+            (first < last).then(|| RowsRead::Tasks(Arc::new(TaskBlock::of_tasks(first, &tasks).unwrap())))
+        };
         Box::pin(async move { Ok(read) })
     }
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::row_code::{self, ROW_BYTES_MAX};
-use crate::jobs::task::Task;
+use super::block::TaskBlock;
+use super::row_code::ROW_BYTES_MAX;
 
 /// A block of rows ends after so many bytes.
 pub const BLOCK_BYTES: usize = 64 * 1_024;
@@ -94,8 +94,8 @@ pub(super) fn is_index(blocks: &[BlockPlace], rows: u64, blocks_end: u64) -> boo
         && blocks.iter().zip(places().skip(1)).all(follows)
 }
 
-/// The tasks of a block of these rows. `None`: it is damaged.
-pub(super) fn parse_block(bytes: &[u8], rows: &Range<u64>) -> Option<Vec<Task>> {
+/// The block of these rows. `None`: it is damaged.
+pub(super) fn parse_block(mut bytes: Vec<u8>, rows: &Range<u64>) -> Option<TaskBlock> {
     let (head, body) = bytes.split_at_checked(BLOCK_HEAD_BYTES)?;
     let (covered, crc) = head.split_last_chunk()?;
     let crc_of = crc32c::crc32c_append(crc32c::crc32c(covered), body);
@@ -103,7 +103,8 @@ pub(super) fn parse_block(bytes: &[u8], rows: &Range<u64>) -> Option<Vec<Task>> 
     if crc_of != u32::from_le_bytes(*crc) || covered != block_head(body.len(), rows.start, count)? {
         return None;
     }
-    row_code::decode(body, count)
+    bytes.drain(..BLOCK_HEAD_BYTES);
+    TaskBlock::of(rows.start, bytes, count)
 }
 
 /// The beginning of a block, without its checksum. `None` if it is longer than a block can be.

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::block::TaskBlock;
 use super::format::{
     BlockPlace, HEADER_BYTES, INDEX_ENTRY_BYTES, TRAILER_BYTES, Trailer, VERSION, header_version, is_index,
     parse_block,
@@ -131,8 +132,8 @@ impl TaskRows {
         self.rows == 0
     }
 
-    /// The rows of the block in which this row is, with the number of the first. Errors: [`TaskRowsError`].
-    pub fn block_of(&self, row: u64) -> Result<(u64, Vec<Task>), TaskRowsError> {
+    /// The block in which this row is. Errors: [`TaskRowsError`].
+    pub fn block_of(&self, row: u64) -> Result<TaskBlock, TaskRowsError> {
         let none = || TaskRowsError::NoRow { row, rows: self.rows };
         if row >= self.rows {
             return Err(none());
@@ -147,23 +148,24 @@ impl TaskRows {
         let read = read_sound(self.file.as_ref(), &mut bytes, place.offset);
         let read = read.map_err(|cause| TaskRowsError::Disk { name: self.name.clone(), cause })?;
         bytes.truncate(read);
-        let tasks = parse_block(&bytes, &rows).ok_or_else(damaged)?;
-        Ok((place.first_row, tasks))
+        parse_block(bytes, &rows).ok_or_else(damaged)
     }
 
     /// The task of a row, from 0. A whole block is read: [`TaskRows::from`] reads many rows faster.
     /// Errors: [`TaskRowsError`].
     pub fn get(&self, row: u64) -> Result<Task, TaskRowsError> {
-        let (first, tasks) = self.block_of(row)?;
-        let at = usize::try_from(row - first).ok();
-        let none = TaskRowsError::NoRow { row, rows: self.rows };
-        at.and_then(|at| tasks.into_iter().nth(at)).ok_or(none)
+        let block = self.block_of(row)?;
+        block.task(row).ok_or_else(|| self.no_text(row))
     }
 
     /// The rows from this one on, with their numbers. A damaged block is one error, and the rows after it
     /// follow. An error of the disk is the end.
     pub fn from(&self, row: u64) -> RowsFrom<'_> {
-        RowsFrom { rows: self, next: row, block: Vec::new().into_iter() }
+        RowsFrom { rows: self, next: row, block: None }
+    }
+
+    fn no_text(&self, row: u64) -> TaskRowsError {
+        TaskRowsError::DamagedRows { name: self.name.clone(), rows: row..row + 1 }
     }
 }
 
@@ -173,24 +175,22 @@ pub struct RowsFrom<'a> {
     rows: &'a TaskRows,
     /// The number of the next row.
     next: u64,
-    /// What is left of the present block.
-    block: std::vec::IntoIter<Task>,
+    /// The block of that row, if it was read.
+    block: Option<TaskBlock>,
 }
 
 impl Iterator for RowsFrom<'_> {
     type Item = Result<(u64, Task), TaskRowsError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.block.as_slice().is_empty() {
-            if self.next >= self.rows.rows {
-                return None;
-            }
-            match self.rows.block_of(self.next) {
-                Ok((first, tasks)) => {
-                    let skipped = usize::try_from(self.next - first).unwrap_or(usize::MAX);
-                    self.block = tasks.into_iter();
-                    self.block.by_ref().take(skipped).for_each(drop);
-                }
+        let row = self.next;
+        if row >= self.rows.rows {
+            return None;
+        }
+        let block = match self.block.take().filter(|block| block.rows().contains(&row)) {
+            Some(block) => block,
+            None => match self.rows.block_of(row) {
+                Ok(block) => block,
                 Err(error) => {
                     self.next = match &error {
                         TaskRowsError::DamagedRows { rows, .. } => rows.end,
@@ -198,11 +198,11 @@ impl Iterator for RowsFrom<'_> {
                     };
                     return Some(Err(error));
                 }
-            }
-        }
-        let row = self.next;
-        let task = self.block.next()?;
+            },
+        };
         self.next += 1;
-        Some(Ok((row, task)))
+        let task = block.task(row);
+        self.block = Some(block);
+        Some(task.map(|task| (row, task)).ok_or_else(|| self.rows.no_text(row)))
     }
 }

@@ -57,40 +57,75 @@ fn push_text(body: &mut Vec<u8>, text: &str) -> Option<()> {
     Some(())
 }
 
-/// The rows of a whole body. `None` if these bytes are not so many rows.
-pub(super) fn decode(mut body: &[u8], rows: u32) -> Option<Vec<Task>> {
-    let mut tasks: Vec<Task> = Vec::new();
+/// Where a row and its bucket are in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RowPlace {
+    row: u32,
+    bucket: u32,
+}
+
+/// Where the rows of a whole body are. `None` if these bytes are not so many rows.
+pub(super) fn places(body: &[u8], rows: u32) -> Option<Vec<RowPlace>> {
+    let mut places = Vec::with_capacity(usize::try_from(rows).ok()?.min(body.len()));
+    let (mut left, mut bucket) = (body, None);
     for _ in 0..rows {
-        let (flags, rest) = body.split_first()?;
-        body = rest;
+        let row = u32::try_from(body.len() - left.len()).ok()?;
+        let (flags, rest) = left.split_first()?;
+        left = rest;
         if flags & !(HAS_BUCKET | HAS_VERSION | HAS_ARGS) != 0 {
             return None;
         }
-        let bucket = match flags & HAS_BUCKET {
-            0 => tasks.last()?.bucket.clone(),
-            _ => take_text(&mut body)?,
-        };
-        let key = take_text(&mut body)?;
-        let version = match flags & HAS_VERSION {
-            0 => None,
-            _ => Some(take_text(&mut body)?),
-        };
-        let mut args = Vec::new();
+        if flags & HAS_BUCKET != 0 {
+            bucket = Some(row + 1);
+            take_bytes(&mut left)?;
+        }
+        take_bytes(&mut left)?;
+        if flags & HAS_VERSION != 0 {
+            take_bytes(&mut left)?;
+        }
         if flags & HAS_ARGS != 0 {
-            let (count, rest) = body.split_first()?;
-            body = rest;
-            for _ in 0..*count {
-                args.push((take_text(&mut body)?, take_text(&mut body)?));
+            let (count, rest) = left.split_first()?;
+            left = rest;
+            for _ in 0..2 * u16::from(*count) {
+                take_bytes(&mut left)?;
             }
         }
-        tasks.push(Task { bucket, key, version, args });
+        places.push(RowPlace { row, bucket: bucket? });
     }
-    body.is_empty().then_some(tasks)
+    left.is_empty().then_some(places)
 }
 
-fn take_text(body: &mut &[u8]) -> Option<String> {
-    let (len, rest) = body.split_first_chunk()?;
-    let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
-    *body = rest;
-    String::from_utf8(text.to_vec()).ok()
+/// The row at this place. `None`: a part of it is no text.
+pub(super) fn decode(body: &[u8], place: RowPlace) -> Option<Task> {
+    let at = |place: u32| body.get(usize::try_from(place).ok()?..);
+    let bucket = take_text(&mut at(place.bucket)?)?;
+    let (flags, mut left) = at(place.row)?.split_first()?;
+    if flags & HAS_BUCKET != 0 {
+        take_bytes(&mut left)?;
+    }
+    let key = take_text(&mut left)?;
+    let version = match flags & HAS_VERSION {
+        0 => None,
+        _ => Some(take_text(&mut left)?),
+    };
+    let mut args = Vec::new();
+    if flags & HAS_ARGS != 0 {
+        let (count, rest) = left.split_first()?;
+        left = rest;
+        for _ in 0..*count {
+            args.push((take_text(&mut left)?, take_text(&mut left)?));
+        }
+    }
+    Some(Task { bucket, key, version, args })
+}
+
+fn take_bytes<'a>(left: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, rest) = left.split_first_chunk()?;
+    let (bytes, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
+    *left = rest;
+    Some(bytes)
+}
+
+fn take_text(left: &mut &[u8]) -> Option<String> {
+    std::str::from_utf8(take_bytes(left)?).ok().map(str::to_owned)
 }

@@ -117,7 +117,7 @@ impl Logged {
                 }
             };
             *logged.tries.entry(format!("k{row}")).or_default() += 1;
-            logged.timeouts += usize::from(said.contains("no answer within"));
+            logged.timeouts += usize::from(said.to_string().contains("no answer within"));
             Ok(())
         });
         assert_eq!(replayed.unwrap().damage.ranges, 0);

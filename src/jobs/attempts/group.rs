@@ -1,0 +1,265 @@
+//! Results and failed attempts, many in one frame: what they have in common with their neighbours is left out.
+//!
+//! ```text
+//! entry   := flags u8 | row | [attempts] | [status u16] | [code_len u8 | code] | text_len | text
+//! flags   := 1 the task succeeded | 2 status 200 | 4 another status | 8 a code | 16 an attempt, no result
+//! row     := the difference to the row after that of the entry before, as a zigzag number; the first to row 0
+//! numbers := 7 bits a byte, the lowest first, with the bit 128 in all but the last (LEB128)
+//! ```
+
+use super::logged::{ERROR_CODE_MAX, LoggedAttempt, LoggedResult, LoggedText, Visit, first_bytes};
+use crate::jobs::task::{MESSAGE_MAX, TaskResult};
+
+const SUCCEEDED: u8 = 1;
+const STATUS_200: u8 = 2;
+const OTHER_STATUS: u8 = 4;
+const HAS_CODE: u8 = 8;
+const ATTEMPT: u8 = 16;
+
+/// The most bytes that one entry takes.
+pub(super) const ENTRY_BYTES_MAX: usize = 1 + 10 + 5 + 2 + 1 + ERROR_CODE_MAX + 2 + MESSAGE_MAX;
+
+/// Entries that are being collected.
+#[derive(Debug, Default)]
+pub(super) struct GroupWriter {
+    bytes: Vec<u8>,
+    /// The row after that of the last entry.
+    next_row: u64,
+}
+
+impl GroupWriter {
+    /// What was collected.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Begins once more, with the memory that there is.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.next_row = 0;
+    }
+
+    /// Adds a result. Code and message are cut at a character.
+    pub(super) fn result(&mut self, result: &TaskResult) {
+        let code = first_bytes(&result.error_code, ERROR_CODE_MAX);
+        let flag = |has: bool, flag: u8| if has { flag } else { 0 };
+        let other = result.http_status.filter(|status| *status != 200);
+        self.bytes.push(
+            flag(result.succeeded, SUCCEEDED)
+                | flag(result.http_status == Some(200), STATUS_200)
+                | flag(other.is_some(), OTHER_STATUS)
+                | flag(!code.is_empty(), HAS_CODE),
+        );
+        self.row(result.row);
+        if let Some(status) = other {
+            self.bytes.extend_from_slice(&status.to_le_bytes());
+        }
+        if !code.is_empty() {
+            self.bytes.push(u8::try_from(code.len()).unwrap_or(u8::MAX));
+            self.bytes.extend_from_slice(code.as_bytes());
+        }
+        self.text(&result.message);
+    }
+
+    /// Adds a failed attempt. The cause is cut at a character.
+    pub(super) fn attempt(&mut self, row: u64, attempts: u32, cause: &str) {
+        self.bytes.push(ATTEMPT);
+        self.row(row);
+        push_number(&mut self.bytes, attempts.into());
+        self.text(cause);
+    }
+
+    fn row(&mut self, row: u64) {
+        push_number(&mut self.bytes, zigzag(row.wrapping_sub(self.next_row).cast_signed()));
+        self.next_row = row.wrapping_add(1);
+    }
+
+    fn text(&mut self, text: &str) {
+        let text = first_bytes(text, MESSAGE_MAX);
+        push_number(&mut self.bytes, text.len() as u64);
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// The entries of a frame, one after the other. `Some(None)`: what follows has no form that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group<'a> {
+    bytes: &'a [u8],
+    next_row: u64,
+}
+
+impl<'a> Group<'a> {
+    /// The entries of these bytes.
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, next_row: 0 }
+    }
+
+    fn read(&mut self) -> Option<Visit<'a>> {
+        let flags = *self.take(1)?.first()?;
+        let row = self.next_row.wrapping_add(unzigzag(self.number()?).cast_unsigned());
+        self.next_row = row.wrapping_add(1);
+        if flags == ATTEMPT {
+            let attempts = u32::try_from(self.number()?).ok()?;
+            return Some(Visit::Attempt(LoggedAttempt { row, attempts, cause: self.text()? }));
+        }
+        if flags & !(SUCCEEDED | STATUS_200 | OTHER_STATUS | HAS_CODE) != 0 {
+            return None;
+        }
+        let http_status = match flags & (STATUS_200 | OTHER_STATUS) {
+            0 => None,
+            STATUS_200 => Some(200),
+            OTHER_STATUS => Some(u16::from_le_bytes(self.take(2)?.try_into().ok()?)),
+            _ => return None,
+        };
+        let error_code = match flags & HAS_CODE {
+            0 => LoggedText::default(),
+            _ => {
+                let len = *self.take(1)?.first()?;
+                LoggedText(self.take(len.into())?)
+            }
+        };
+        let succeeded = flags & SUCCEEDED != 0;
+        Some(Visit::Result(LoggedResult { row, succeeded, http_status, error_code, message: self.text()? }))
+    }
+
+    fn text(&mut self) -> Option<LoggedText<'a>> {
+        let len = usize::try_from(self.number()?).ok()?;
+        self.take(len).map(LoggedText)
+    }
+
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(len)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0_u64;
+        for (at, byte) in (0_u32..10).zip(self.bytes) {
+            number |= u64::from(byte & 0x7f).checked_shl(7 * at)?;
+            if byte & 0x80 == 0 {
+                self.take(at as usize + 1)?;
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+impl<'a> Iterator for Group<'a> {
+    type Item = Option<Visit<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let read = self.read();
+        if read.is_none() {
+            self.bytes = &[];
+        }
+        Some(read)
+    }
+}
+
+fn push_number(to: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        to.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    to.push(number.to_le_bytes()[0]);
+}
+
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An entry as a test has it: a result, or the attempts and the cause of an attempt.
+    type Given = (TaskResult, Option<u32>);
+
+    fn given() -> impl Strategy<Value = Given> {
+        let row = prop_oneof![any::<u64>(), 0_u64..10];
+        let status = prop::option::of(prop_oneof![Just(200_u16), any::<u16>()]);
+        (row, any::<bool>(), status, ".{0,80}", ".{0,400}", prop::option::of(any::<u32>())).prop_map(
+            |(row, succeeded, http_status, error_code, message, attempts)| {
+                (TaskResult { row, succeeded, http_status, error_code, message }, attempts)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn entries_read_back(all in prop::collection::vec(given(), 0..20)) {
+            let mut group = GroupWriter::default();
+            for (result, attempts) in &all {
+                let before = group.bytes().len();
+                match attempts {
+                    None => group.result(result),
+                    Some(attempts) => group.attempt(result.row, *attempts, &result.message),
+                }
+                prop_assert!(group.bytes().len() - before <= ENTRY_BYTES_MAX);
+            }
+            let read: Vec<Given> = Group::of(group.bytes()).map(|entry| match entry.unwrap() {
+                Visit::Result(result) => (result.to_result(), None),
+                Visit::Attempt(LoggedAttempt { row, attempts, cause }) => {
+                    let message = cause.to_string();
+                    (TaskResult { row, succeeded: false, http_status: None, error_code: String::new(), message }, Some(attempts))
+                }
+            }).collect();
+            let kept: Vec<Given> = all.into_iter().map(|(result, attempts)| {
+                let cut = |text: &str, max| first_bytes(text, max).to_owned();
+                let message = cut(&result.message, MESSAGE_MAX);
+                match attempts {
+                    None => (TaskResult { error_code: cut(&result.error_code, ERROR_CODE_MAX), message, ..result }, None),
+                    Some(_) => (
+                        TaskResult {
+                            row: result.row, succeeded: false, http_status: None, error_code: String::new(), message,
+                        },
+                        attempts,
+                    ),
+                }
+            }).collect();
+            prop_assert_eq!(read, kept);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let ended = Group::of(&bytes).count();
+            prop_assert!(ended <= bytes.len());
+        }
+    }
+
+    #[test]
+    fn rows_in_order_take_a_byte() {
+        let mut group = GroupWriter::default();
+        for row in 0..100 {
+            let (http_status, error_code) = (Some(200), String::new());
+            group.result(&TaskResult {
+                row,
+                succeeded: true,
+                http_status,
+                error_code,
+                message: "done".to_owned(),
+            });
+        }
+        assert_eq!(group.bytes().len(), 100 * (1 + 1 + 1 + 4));
+    }
+
+    #[test]
+    fn what_has_no_form_ends_the_group() {
+        let mut group = GroupWriter::default();
+        group.attempt(3, 1, "why");
+        let bytes = [group.bytes(), &[0xff, 0, 0]].concat();
+        let read: Vec<_> = Group::of(&bytes).collect();
+        assert!(matches!(read[..], [Some(Visit::Attempt(_)), None]), "{read:?}");
+    }
+}
