@@ -12,13 +12,12 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::LogError;
-use super::attempts::log::AttemptsLog;
+use super::attempts::group::Entries;
 use super::attempts::replay::{Replayed, Visit, read};
 use super::job::id::JobId;
 use super::job::live_state::LiveState;
 use super::job::troubles::{TroubleOf, Troubles};
 use super::report::write::TaskByRow;
-use super::run::decide::Entry;
 use super::run::past::Past;
 use super::run::{Results, Rows, RowsRead};
 use super::task::Task;
@@ -140,35 +139,16 @@ impl LoggedResults {
 }
 
 impl Results for LoggedResults {
-    fn record<'a>(&'a self, entries: &'a [Entry]) -> BoxFuture<'a, io::Result<()>> {
+    fn record<'a>(&'a self, entries: &'a Entries) -> BoxFuture<'a, io::Result<()>> {
         Box::pin(async move {
-            let mut left = entries;
-            loop {
-                let appended = append(lock(&self.live).log(), left).map_err(io::Error::other)?;
-                left = left.get(appended..).unwrap_or_default();
+            let mut next = Some(0);
+            while let Some(from) = next {
+                next = lock(&self.live).log().append_entries(entries, from).map_err(io::Error::other)?;
                 self.settle().await.map_err(io::Error::other)?;
-                if left.is_empty() {
-                    return Ok(());
-                }
             }
+            Ok(())
         })
     }
-}
-
-/// Appends entries until the log wants a sync first. How many were appended.
-fn append(log: &mut AttemptsLog, entries: &[Entry]) -> Result<usize, LogError> {
-    for (at, entry) in entries.iter().enumerate() {
-        let appended = match entry {
-            Entry::Result(result) => log.append_result(result).map(drop),
-            Entry::Tried { row, tries, cause } => log.append_attempt(*row, *tries, cause),
-        };
-        match appended {
-            Ok(()) => {}
-            Err(LogError::SyncFirst(_)) if at > 0 => return Ok(at),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(entries.len())
 }
 
 /// Opens the log of a job of so many rows: its state, and the results and spent tries that it has.
@@ -278,7 +258,8 @@ mod tests {
             let (disk, job) = (CrashDisk::new(seed), JobId::random(&Dice::new(2)));
             let results = results_of(&disk, job, active(&disk, job));
             disk.fill(true);
-            let entries = [Entry::Result(result(0)), Entry::Result(result(2))];
+            let mut entries = Entries::default();
+            [0, 2].into_iter().for_each(|row| entries.result(&result(row)));
             let mut recording = results.record(&entries);
             tokio::select! {
                 biased;
@@ -309,7 +290,9 @@ mod tests {
         let results = results_of(&disk, job, active(&disk, job));
         disk.fill(true);
         results.stop.cancel();
-        assert!(results.record(&[Entry::Result(result(0))]).await.is_err());
+        let mut entries = Entries::default();
+        entries.result(&result(0));
+        assert!(results.record(&entries).await.is_err());
     }
 
     #[tokio::test]
@@ -320,8 +303,10 @@ mod tests {
         create(&disk, job, &first).unwrap();
         let (live, ..) = open_with_past(&disk, job, 3, at).unwrap();
         let results = results_of(&disk, job, live);
-        let tried = |tries| Entry::Tried { row: 2, tries, cause: "why".to_owned() };
-        let entries = [Entry::Result(result(0)), tried(1), tried(2), Entry::Result(result(7))];
+        let mut entries = Entries::default();
+        entries.result(&result(0));
+        [1, 2].into_iter().for_each(|tries| entries.attempt(2, tries, "why"));
+        entries.result(&result(7));
         results.record(&entries).await.unwrap();
         drop(results);
         let (_, replayed, past) = open_with_past(&disk, job, 3, at).unwrap();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::group::Group;
+use super::group::{GROUP, Group};
 #[cfg(test)]
 use super::logged::{ERROR_CODE_MAX, first_bytes};
 use super::logged::{LoggedAttempt, LoggedResult, LoggedText};
@@ -17,8 +17,6 @@ const CHANGE: u8 = 1;
 const RESULT: u8 = 2;
 const ATTEMPT: u8 = 3;
 const MARK: u8 = 4;
-/// Begins the body of a group.
-pub(super) const GROUP: u8 = 5;
 
 /// A change of the job: the whole state after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 //! numbers := 7 bits a byte, the lowest first, with the bit 128 in all but the last (LEB128)
 //! ```
 
+use super::frame::BODY_MAX;
 use super::logged::{ERROR_CODE_MAX, LoggedAttempt, LoggedResult, LoggedText, Visit, first_bytes};
 use crate::jobs::task::{MESSAGE_MAX, TaskResult};
 
@@ -16,31 +17,55 @@ const OTHER_STATUS: u8 = 4;
 const HAS_CODE: u8 = 8;
 const ATTEMPT: u8 = 16;
 
+/// Begins the body of a group.
+pub(super) const GROUP: u8 = 5;
+
 /// The most bytes that one entry takes.
 pub(super) const ENTRY_BYTES_MAX: usize = 1 + 10 + 5 + 2 + 1 + ERROR_CODE_MAX + 2 + MESSAGE_MAX;
 
-/// Entries that are being collected.
-#[derive(Debug, Default)]
-pub(super) struct GroupWriter {
+/// Entries that are being collected, as the bodies of frames.
+#[derive(Default)]
+pub struct Entries {
+    /// The bodies, one after the other. Each begins with [`GROUP`], and its rows are counted anew.
     bytes: Vec<u8>,
+    bodies: Vec<Body>,
     /// The row after that of the last entry.
     next_row: u64,
 }
 
-impl GroupWriter {
-    /// What was collected.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
+debug_fields!(Entries { bodies });
 
-    /// Begins once more, with the memory that there is.
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.next_row = 0;
-    }
+/// A body of [`Entries`].
+#[derive(Clone, Copy, Debug)]
+struct Body {
+    begin: usize,
+    counts: EntryCounts,
+}
 
+/// How many entries there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EntryCounts {
+    /// Results of tasks that succeeded.
+    pub succeeded: u64,
+    /// Results of tasks that failed.
+    pub failed: u64,
+    /// Attempts that failed.
+    pub tried: u64,
+}
+
+impl EntryCounts {
+    /// All of them.
+    pub fn all(self) -> u64 {
+        self.succeeded.saturating_add(self.failed).saturating_add(self.tried)
+    }
+}
+
+impl Entries {
     /// Adds a result. Code and message are cut at a character.
-    pub(super) fn result(&mut self, result: &TaskResult) {
+    pub fn result(&mut self, result: &TaskResult) {
+        self.count(|counts| {
+            *(if result.succeeded { &mut counts.succeeded } else { &mut counts.failed }) += 1
+        });
         let code = first_bytes(&result.error_code, ERROR_CODE_MAX);
         let flag = |has: bool, flag: u8| if has { flag } else { 0 };
         let other = result.http_status.filter(|status| *status != 200);
@@ -62,11 +87,60 @@ impl GroupWriter {
     }
 
     /// Adds a failed attempt. The cause is cut at a character.
-    pub(super) fn attempt(&mut self, row: u64, attempts: u32, cause: &str) {
+    pub fn attempt(&mut self, row: u64, attempts: u32, cause: &str) {
+        self.count(|counts| counts.tried += 1);
         self.bytes.push(ATTEMPT);
         self.row(row);
         push_number(&mut self.bytes, attempts.into());
         self.text(cause);
+    }
+
+    /// How many there are.
+    pub fn counts(&self) -> EntryCounts {
+        self.bodies.iter().fold(EntryCounts::default(), |all, Body { counts, .. }| EntryCounts {
+            succeeded: all.succeeded + counts.succeeded,
+            failed: all.failed + counts.failed,
+            tried: all.tried + counts.tried,
+        })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.bodies.is_empty()
+    }
+
+    /// Begins once more, with the memory that there is.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bodies.clear();
+        self.next_row = 0;
+    }
+
+    /// Each entry, as a log has it.
+    pub fn iter(&self) -> impl Iterator<Item = Visit<'_>> {
+        self.bodies(0).flat_map(|(body, _)| Group::of(body.get(1..).unwrap_or_default()).flatten())
+    }
+
+    /// The bodies from this one on, and what is in them.
+    pub(super) fn bodies(&self, from: usize) -> impl Iterator<Item = (&[u8], EntryCounts)> {
+        let ends = self.bodies.iter().skip(1).map(|next| next.begin).chain([self.bytes.len()]);
+        let bodies = self.bodies.iter().zip(ends).skip(from);
+        bodies.map(|(body, end)| (self.bytes.get(body.begin..end).unwrap_or_default(), body.counts))
+    }
+
+    /// Counts one more entry, in the body that takes it.
+    fn count(&mut self, count: impl Fn(&mut EntryCounts)) {
+        let begin = self.bytes.len();
+        match self.bodies.last_mut() {
+            Some(last) if begin - last.begin + ENTRY_BYTES_MAX <= BODY_MAX => count(&mut last.counts),
+            _ => {
+                let mut counts = EntryCounts::default();
+                count(&mut counts);
+                self.bodies.push(Body { begin, counts });
+                self.bytes.push(GROUP);
+                self.next_row = 0;
+            }
+        }
     }
 
     fn row(&mut self, row: u64) {
@@ -198,17 +272,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn entries_read_back(all in prop::collection::vec(given(), 0..20)) {
-            let mut group = GroupWriter::default();
+        fn entries_read_back(all in prop::collection::vec(given(), 0..80)) {
+            let mut group = Entries::default();
             for (result, attempts) in &all {
-                let before = group.bytes().len();
+                let before = group.bytes.len();
                 match attempts {
                     None => group.result(result),
                     Some(attempts) => group.attempt(result.row, *attempts, &result.message),
                 }
-                prop_assert!(group.bytes().len() - before <= ENTRY_BYTES_MAX);
+                prop_assert!(group.bytes.len() - before <= 1 + ENTRY_BYTES_MAX);
             }
-            let read: Vec<Given> = Group::of(group.bytes()).map(|entry| match entry.unwrap() {
+            prop_assert_eq!(group.counts().all(), all.len() as u64);
+            prop_assert!(group.bodies(0).all(|(body, _)| body.len() <= BODY_MAX && body[0] == GROUP));
+            let read: Vec<Given> = group.iter().map(|entry| match entry {
                 Visit::Result(result) => (result.to_result(), None),
                 Visit::Attempt(LoggedAttempt { row, attempts, cause }) => {
                     let message = cause.to_string();
@@ -240,7 +316,7 @@ mod tests {
 
     #[test]
     fn rows_in_order_take_a_byte() {
-        let mut group = GroupWriter::default();
+        let mut group = Entries::default();
         for row in 0..100 {
             let (http_status, error_code) = (Some(200), String::new());
             group.result(&TaskResult {
@@ -251,14 +327,14 @@ mod tests {
                 message: "done".to_owned(),
             });
         }
-        assert_eq!(group.bytes().len(), 100 * (1 + 1 + 1 + 4));
+        assert_eq!(group.bytes.len(), 1 + 100 * (1 + 1 + 1 + 4));
     }
 
     #[test]
     fn what_has_no_form_ends_the_group() {
-        let mut group = GroupWriter::default();
+        let mut group = Entries::default();
         group.attempt(3, 1, "why");
-        let bytes = [group.bytes(), &[0xff, 0, 0]].concat();
+        let bytes = [&group.bytes[1..], &[0xff, 0, 0]].concat();
         let read: Vec<_> = Group::of(&bytes).collect();
         assert!(matches!(read[..], [Some(Visit::Attempt(_)), None]), "{read:?}");
     }

@@ -3,9 +3,9 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::entry::{Change, GROUP, Mark, change_body, mark_body};
+use super::entry::{Change, Mark, change_body, mark_body};
 use super::frame::{BODY_MAX, FRAME_HEADER, header, push_frame};
-use super::group::{ENTRY_BYTES_MAX, GroupWriter};
+use super::group::Entries;
 use super::replay::{Replayed, Visit, open_file, replay};
 use super::{LOG, LOG_BYTES_MAX, LogError};
 use crate::disk::{self, Disk, DiskFile, write_durably};
@@ -42,8 +42,6 @@ pub struct AttemptsLog {
     file: Arc<dyn DiskFile>,
     end: u64,
     pending: Vec<u8>,
-    /// Entries that are not in a frame yet.
-    group: GroupWriter,
     appended: ResultNumber,
     /// Counts of the whole log with what is pending, and the place of the last change.
     mark: Mark,
@@ -107,7 +105,6 @@ impl AttemptsLog {
             file,
             end: replayed.end + end_mark.len() as u64,
             pending: Vec::new(),
-            group: GroupWriter::default(),
             appended: ResultNumber(0),
             mark,
             synced,
@@ -120,19 +117,35 @@ impl AttemptsLog {
     /// Appends the final result of a task. It counts once a sync covers its number.
     /// Errors: [`LogError`]; the log is then as before.
     pub fn append_result(&mut self, result: &TaskResult) -> Result<ResultNumber, LogError> {
-        self.make_room()?;
-        self.group.result(result);
-        *(if result.succeeded { &mut self.mark.succeeded } else { &mut self.mark.failed }) += 1;
-        self.appended.0 += 1;
+        let mut one = Entries::default();
+        one.result(result);
+        self.append_entries(&one, 0)?;
         Ok(self.appended)
+    }
+
+    /// Appends entries, the bodies from this one on, until all are there or the log wants a sync first. How many bodies
+    /// were appended, with those before; `None`: all. They count once a sync covers them.
+    /// Errors: [`LogError`]; none of them was appended.
+    pub fn append_entries(&mut self, entries: &Entries, from: usize) -> Result<Option<usize>, LogError> {
+        for (at, (body, counts)) in (from..).zip(entries.bodies(from)) {
+            match self.check_bounds(body.len(), 1) {
+                Err(LogError::SyncFirst(_)) if at > from => return Ok(Some(at)),
+                checked => checked?,
+            }
+            self.push(body);
+            self.mark.succeeded += counts.succeeded;
+            self.mark.failed += counts.failed;
+            self.appended.0 += counts.succeeded + counts.failed;
+        }
+        Ok(None)
     }
 
     /// Appends an attempt after which the task is tried again.
     /// Errors: [`LogError`]; the log is then as before.
     pub fn append_attempt(&mut self, row: u64, attempts: u32, cause: &str) -> Result<(), LogError> {
-        self.make_room()?;
-        self.group.attempt(row, attempts, cause);
-        Ok(())
+        let mut one = Entries::default();
+        one.attempt(row, attempts, cause);
+        self.append_entries(&one, 0).map(drop)
     }
 
     /// Appends a change of the job. Act on it only after the next sync.
@@ -140,7 +153,6 @@ impl AttemptsLog {
     pub fn append_change(&mut self, change: &Change) -> Result<(), LogError> {
         let body = change_body(change).map_err(|error| LogError::Disk("write", self.job, error.into()))?;
         self.check_bounds(body.len(), 2)?;
-        self.end_group();
         // Twice: results that are lost run again, but a lost change could let a cancelled job go on.
         self.mark.change_at = self.end + self.pending.len() as u64;
         self.push(&body);
@@ -163,7 +175,6 @@ impl AttemptsLog {
         if !self.is_dirty() {
             return Ok(self.synced);
         }
-        self.end_group();
         // A clock that was set back must not make the log end before it began.
         self.mark.at = self.mark.at.max(at);
         let mut mark = Vec::new();
@@ -198,7 +209,7 @@ impl AttemptsLog {
 
     /// Whether something waits for a sync.
     pub fn is_dirty(&self) -> bool {
-        !self.pending.is_empty() || !self.group.bytes().is_empty()
+        !self.pending.is_empty()
     }
 
     fn check_open(&self) -> Result<(), LogError> {
@@ -209,25 +220,6 @@ impl AttemptsLog {
         }
     }
 
-    /// Makes room for one more entry of the group. Errors: [`LogError`]; nothing has changed that counts.
-    fn make_room(&mut self) -> Result<(), LogError> {
-        self.check_bounds(ENTRY_BYTES_MAX, 1)?;
-        if 1 + self.group.bytes().len() + ENTRY_BYTES_MAX > BODY_MAX {
-            self.end_group();
-        }
-        Ok(())
-    }
-
-    /// Puts the entries of the group into a frame.
-    fn end_group(&mut self) {
-        if self.group.bytes().is_empty() {
-            return;
-        }
-        let body = [&[GROUP], self.group.bytes()].concat();
-        self.group.clear();
-        self.push(&body);
-    }
-
     fn push(&mut self, body: &[u8]) {
         let at = self.end + self.pending.len() as u64;
         push_frame(&mut self.pending, self.job, at, body);
@@ -235,8 +227,8 @@ impl AttemptsLog {
 
     /// Whether so many frames with a body of this length may be appended beside what waits.
     fn check_bounds(&self, body_len: usize, copies: usize) -> Result<(), LogError> {
-        let waiting = self.pending.len() + FRAME_HEADER + 1 + self.group.bytes().len();
-        let bytes = (FRAME_HEADER + 1 + body_len) * copies;
+        let waiting = self.pending.len();
+        let bytes = (FRAME_HEADER + body_len) * copies;
         self.check_open()?;
         if body_len > BODY_MAX {
             Err(LogError::TooLong(self.job, body_len))

@@ -8,6 +8,7 @@ use super::lost_rows::LostRows;
 use super::past::Past;
 use super::throttle::Throttle;
 use super::verdict::{Told, Verdict};
+use crate::jobs::attempts::group::{Entries, EntryCounts};
 use crate::jobs::handlers::Refusal;
 use crate::jobs::redrives::{Due, Redrives, WAITING_MAX};
 use crate::jobs::task::TaskResult;
@@ -117,6 +118,16 @@ pub enum Entry {
         /// Why the last try failed.
         cause: String,
     },
+}
+
+impl Entry {
+    /// Adds it to those that are made durable together.
+    pub fn add_to(&self, entries: &mut Entries) {
+        match self {
+            Self::Result(result) => entries.result(result),
+            Self::Tried { row, tries, cause } => entries.attempt(*row, *tries, cause),
+        }
+    }
 }
 
 /// The decisions of one job.
@@ -297,16 +308,12 @@ impl Decisions {
         }
     }
 
-    /// Entries are durable.
-    pub fn recorded(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            match entry {
-                Entry::Result(result) if result.succeeded => self.progress.succeeded += 1,
-                Entry::Result(_) => self.progress.failed += 1,
-                Entry::Tried { .. } => {}
-            }
-        }
-        self.unrecorded = self.unrecorded.saturating_sub(entries.len());
+    /// So many entries are durable.
+    pub fn recorded(&mut self, entries: EntryCounts) {
+        self.progress.succeeded += entries.succeeded;
+        self.progress.failed += entries.failed;
+        self.unrecorded =
+            self.unrecorded.saturating_sub(usize::try_from(entries.all()).unwrap_or(usize::MAX));
     }
 
     /// Starts no more tasks: the run ends once those in flight have ended.

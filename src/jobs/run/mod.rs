@@ -30,6 +30,7 @@ pub use self::rows_ahead::RowsRead;
 use self::verdict::{Told, Verdict, verdict};
 use crate::boxed_future::BoxFuture;
 use crate::jobs::answer::Expected;
+use crate::jobs::attempts::group::Entries;
 use crate::jobs::handlers::Handler;
 use crate::jobs::invocation::{JobCall, new_invocation_id};
 use crate::jobs::task::Task;
@@ -58,7 +59,7 @@ pub trait Results: Send + Sync + fmt::Debug {
     /// Makes entries durable, in their order: when this returns, a sync covers them. One call runs at a time,
     /// with at most [`decide::UNRECORDED_MAX`] entries and as many invocations as may run at once.
     /// Errors: they are not durable. The run ends, and nothing more is recorded.
-    fn record<'a>(&'a self, entries: &'a [Entry]) -> BoxFuture<'a, io::Result<()>>;
+    fn record<'a>(&'a self, entries: &'a Entries) -> BoxFuture<'a, io::Result<()>>;
 }
 
 /// Why a run cannot go on. Tasks in flight have no result, and run again when the job is started again.
@@ -136,7 +137,7 @@ struct Core {
 }
 
 /// Entries that are being recorded.
-type Recording = BoxFuture<'static, (io::Result<()>, Vec<Entry>)>;
+type Recording = BoxFuture<'static, (io::Result<()>, Entries)>;
 
 impl Runner {
     /// A runner for the tasks that have no result in `past`.
@@ -201,7 +202,9 @@ impl Runner {
                 (result, recorded) = finished(&mut recording) => {
                     recording = None;
                     result.map_err(RunError::Results)?;
-                    lock(&shared.core).decisions.recorded(&recorded);
+                    let mut core = lock(&shared.core);
+                    core.decisions.recorded(recorded.counts());
+                    core.group.give_back(recorded);
                 }
                 () = alarm.rings() => {}
                 changed = stop.changed(), if is_heard => is_heard = changed.is_ok(),
@@ -258,7 +261,7 @@ impl Runner {
         self.rows.read(row).await.map_err(|cause| RunError::Rows { row, cause })
     }
 
-    fn record(&self, entries: Vec<Entry>) -> Recording {
+    fn record(&self, entries: Entries) -> Recording {
         let results = Arc::clone(&self.results);
         Box::pin(async move { (results.record(&entries).await, entries) })
     }
@@ -306,7 +309,7 @@ impl Shared {
         let now = self.clock.monotonic();
         let mut core = lock(&self.core);
         if let Some(entry) = core.decisions.ended(of, verdict, ignored, now, &*self.random)
-            && core.group.add(entry, now)
+            && core.group.add(&entry, now)
         {
             self.woken.notify_one();
         }
@@ -341,7 +344,7 @@ impl Shared {
     }
 }
 
-async fn finished(recording: &mut Option<Recording>) -> (io::Result<()>, Vec<Entry>) {
+async fn finished(recording: &mut Option<Recording>) -> (io::Result<()>, Entries) {
     match recording {
         Some(recording) => recording.await,
         None => pending().await,
@@ -351,19 +354,29 @@ async fn finished(recording: &mut Option<Recording>) -> (io::Result<()>, Vec<Ent
 /// Entries that the next sync covers.
 #[derive(Debug, Default)]
 struct Group {
-    entries: Vec<Entry>,
+    entries: Entries,
+    count: usize,
     /// When the first of them came.
     since: Duration,
+    /// Memory of a group that was recorded.
+    spare: Entries,
 }
 
 impl Group {
     /// Adds an entry. True: the runner has to know, because the group has begun or is full.
-    fn add(&mut self, entry: Entry, now: Duration) -> bool {
+    /// The entry is written down by the thread that made it: memory that goes from thread to thread costs more.
+    fn add(&mut self, entry: &Entry, now: Duration) -> bool {
         if self.entries.is_empty() {
             self.since = now;
         }
-        self.entries.push(entry);
-        matches!(self.entries.len(), 1 | SYNC_AFTER)
+        entry.add_to(&mut self.entries);
+        self.count += 1;
+        matches!(self.count, 1 | SYNC_AFTER)
+    }
+
+    fn give_back(&mut self, mut recorded: Entries) {
+        recorded.clear();
+        self.spare = recorded;
     }
 
     fn due(&self) -> Option<Duration> {
@@ -372,12 +385,13 @@ impl Group {
 
     /// With nothing in flight, nothing is worth waiting for.
     fn is_due(&self, now: Duration, is_idle: bool) -> bool {
-        let is_full = self.entries.len() >= SYNC_AFTER;
+        let is_full = self.count >= SYNC_AFTER;
         self.due().is_some_and(|due| is_full || is_idle || due <= now)
     }
 
-    fn take(&mut self) -> Vec<Entry> {
-        std::mem::take(&mut self.entries)
+    fn take(&mut self) -> Entries {
+        self.count = 0;
+        std::mem::replace(&mut self.entries, std::mem::take(&mut self.spare))
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::destinations::class::Class;
+use crate::jobs::attempts::logged::{LoggedAttempt, Visit};
 use crate::jobs::handlers::{Ended, Failure, FailureKind, Refusal};
 use crate::jobs::invocation::{Invocation, Schema};
 use crate::jobs::task::TaskResult;
@@ -63,13 +64,18 @@ struct Ledger {
 }
 
 impl Results for Ledger {
-    fn record<'a>(&'a self, entries: &'a [Entry]) -> BoxFuture<'a, io::Result<()>> {
+    fn record<'a>(&'a self, entries: &'a Entries) -> BoxFuture<'a, io::Result<()>> {
         Box::pin(async move {
             self.groups.acquire().await.unwrap().forget();
             if self.breaks {
                 return Err(io::Error::other("the disk is full"));
             }
-            lock(&self.kept).extend_from_slice(entries);
+            lock(&self.kept).extend(entries.iter().map(|entry| match entry {
+                Visit::Result(result) => Entry::Result(result.to_result()),
+                Visit::Attempt(LoggedAttempt { row, attempts: tries, cause }) => {
+                    Entry::Tried { row, tries, cause: cause.to_string() }
+                }
+            }));
             Ok(())
         })
     }

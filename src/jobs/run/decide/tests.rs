@@ -69,9 +69,15 @@ fn start(decisions: &mut Decisions, now: Duration) -> Try {
     }
 }
 
+fn counts(of: &[Entry]) -> EntryCounts {
+    let mut entries = Entries::default();
+    of.iter().for_each(|entry| entry.add_to(&mut entries));
+    entries.counts()
+}
+
 fn end(decisions: &mut Decisions, of: Try, verdict: Verdict, now: Duration) -> Option<TaskResult> {
     let entry = decisions.ended(of, verdict, 0, now, &Seeded::new(1));
-    decisions.recorded(entry.as_slice());
+    decisions.recorded(counts(entry.as_slice()));
     match entry {
         Some(Entry::Result(result)) => Some(result),
         Some(Entry::Tried { .. }) | None => None,
@@ -209,7 +215,7 @@ fn no_task_starts_while_too_many_results_are_not_durable() {
     }
     assert_eq!(decisions.next(at(0)), Next::Wait(None));
     assert_eq!(decisions.progress().succeeded, 0, "a task is counted after its sync");
-    decisions.recorded(&entries[..1]);
+    decisions.recorded(counts(&entries[..1]));
     assert_eq!((start(&mut decisions, at(0)).attempt, decisions.progress().succeeded), (1, 1));
 }
 
@@ -339,7 +345,7 @@ fn model(seed: u64) {
                     };
                     written.extend(decisions.ended(of, verdict, 0, now, &random));
                 } else if !written.is_empty() {
-                    decisions.recorded(&written);
+                    decisions.recorded(counts(&written));
                     for entry in written.drain(..) {
                         match entry {
                             Entry::Result(TaskResult { row, succeeded, .. }) => {
