@@ -16,6 +16,7 @@ pub mod example_call;
 pub mod finding;
 pub mod fix;
 pub mod folders;
+pub mod holder;
 pub mod import;
 mod import_journal;
 mod import_notifications;
