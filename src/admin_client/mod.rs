@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::reach::client::{self, Names, PlainClient, WebClient};
-use crate::words::{about_seconds, causes, outside_text};
+use crate::words::{about_seconds, causes, outside_text_within};
 
 pub use import_target::{NoNode, NodeTarget};
 pub use token::{AdminToken, TokenError, TokenFrom, VARIABLE};
@@ -29,6 +29,8 @@ pub use url::AdminUrl;
 
 /// The most bytes of an answer that are read: several times the status of ten thousand sources.
 const ANSWER_MAX: usize = 64 << 20;
+/// The most bytes of a refusal's message that are shown: what to do comes last, after the names of sources.
+const MESSAGE_SHOWN_MAX: usize = 4_096;
 /// The most bytes of a refusal that are read.
 const REFUSAL_MAX: usize = 64 << 10;
 
@@ -60,7 +62,7 @@ pub enum AskError {
     )]
     ReadOnly(AdminUrl),
     /// The request was refused.
-    #[error("{url} refused: {}", outside_text(.message))]
+    #[error("{url} refused: {}", outside_text_within(.message, MESSAGE_SHOWN_MAX))]
     Refused {
         /// The URL.
         url: AdminUrl,

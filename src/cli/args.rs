@@ -206,6 +206,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "DURATION", default_value = "10 s", value_parser = patience)]
     pub timeout: Period,
 
+    /// Judge the file alone, without the network and without secrets, on any machine
+    #[arg(long)]
+    pub offline: bool,
+
     /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,

@@ -15,6 +15,7 @@ use crate::object::{ExternalId, RoleArn};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
 use crate::store::s3::{Checksums, S3Settings, S3Store, Timeouts};
+use crate::words::counted;
 
 /// Why nothing can be checked.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,23 @@ pub async fn check(
     Ok(check::run(settings, store, Arc::new(SystemClock::new()), progress).await?)
 }
 
+/// What a configuration alone says, on any machine: nothing is asked, opened or bound.
+/// Errors: [`CheckError`]: there is no such source.
+pub fn check_offline(
+    config: &Config,
+    source: Option<&SourceId>,
+    load: Load,
+) -> Result<CheckReport, CheckError> {
+    let settings = settings(config, node_name(config), source, (Duration::ZERO, load))?;
+    let counts = [
+        (config.sources.len(), "source", "sources"),
+        (config.destinations.len(), "destination", "destinations"),
+        (config.imports.len(), "import", "imports"),
+    ];
+    let counts = counts.map(|(count, one, many)| counted(count as u64, one, many));
+    Ok(check::offline(&settings, &counts.join(", ")))
+}
+
 fn settings(
     config: &Config,
     node: String,
@@ -61,6 +79,7 @@ fn settings(
     let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
     let reach = Reach {
         endpoint_url: url(&config.s3.endpoint),
+        is_forebay: false,
         sts_endpoint_url: url(&config.s3.sts_endpoint),
         kms_endpoint_url: url(&config.s3.kms_endpoint),
         checksums: config.s3.checksums == Checksums::Auto,

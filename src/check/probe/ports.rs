@@ -30,6 +30,19 @@ pub(crate) async fn look(addr: SocketAddr) -> PortUse {
     }
 }
 
+/// Whether a listener of Forebay that is no store answers at this URL of plain HTTP.
+pub(crate) async fn is_forebay_at(url: &str) -> bool {
+    let host = url.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
+    let Some(host) = host.filter(|host| host.contains(':')) else { return false };
+    match tokio::time::timeout(ANSWER, tokio::net::lookup_host(host)).await {
+        Ok(Ok(mut found)) => match found.next() {
+            Some(addr) => is_forebay(addr).await,
+            None => false,
+        },
+        _ => false,
+    }
+}
+
 /// Binds without listening, so that no connection is accepted and dropped.
 fn bind(addr: SocketAddr) -> io::Result<()> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
