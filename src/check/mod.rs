@@ -7,6 +7,7 @@
 
 pub mod access;
 mod after_rights;
+mod alarm_test;
 pub mod bucket;
 pub mod clock;
 pub mod destination;
@@ -39,6 +40,7 @@ pub mod subject;
 pub mod surroundings;
 pub mod tls;
 
+pub use alarm_test::alarm_test;
 pub use destination_run::{DestinationTest, TestedFunction, test_destination};
 pub use estimate::{Load, Shape};
 pub use import_journal::{JournalRefusal, TriedJournal, is_worth_more, test_journal};

@@ -210,6 +210,10 @@ pub struct CheckArgs {
     #[arg(long)]
     pub offline: bool,
 
+    /// Send a test to the webhook that is told of alarms, and check nothing else
+    #[arg(long, conflicts_with = "offline")]
+    pub alarm_test: bool,
+
     /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,

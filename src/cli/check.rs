@@ -6,7 +6,7 @@ use super::args::CheckArgs;
 use super::failure::Failure;
 use super::serve::{self, load_for_ci};
 use crate::check::{CheckReport, Load};
-use crate::node::check::{CheckError, check, check_offline};
+use crate::node::check::{CheckError, check, check_offline, test_alarms};
 use crate::runtime::colour;
 use crate::runtime::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 
@@ -25,7 +25,9 @@ pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), F
         outage_seconds: args.outage.get().as_secs(),
     };
     let source = args.source.as_ref();
-    let checked = if args.offline {
+    let checked = if args.alarm_test {
+        test_alarms(&serve::load(&args.config)?.1.config).await
+    } else if args.offline {
         check_offline(&load_for_ci(&args.config)?, source, load)
     } else {
         check(&serve::load(&args.config)?.1.config, source, args.timeout.get(), load, progress).await
@@ -35,6 +37,7 @@ pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), F
             Failure::usage(format!("{} has no source {source}", args.config.display()))
         }
         CheckError::Task(error) => error.into(),
+        CheckError::Webhook(error) => (*error).into(),
     })?;
     print(&report, args.json, out)?;
     match report.summary().failed {

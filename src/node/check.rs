@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use tokio::task::JoinError;
 
-use super::settings::{node_name, store_settings};
+use super::error::NodeError;
+use super::settings::{alarm_webhook, node_name, store_settings};
 use crate::check::{
     self, CheckReport, Load, LocationUnderCheck, Port, Reach, Settings, Shape, SpoolSettings, TlsSettings,
 };
 use crate::config::{Config, Endpoint};
+use crate::hook::Notice;
 use crate::object::{ExternalId, RoleArn};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
 use crate::store::s3::{Checksums, S3Settings, S3Store, Timeouts};
+use crate::time::Clock as _;
 use crate::words::counted;
 
 /// Why nothing can be checked.
@@ -26,6 +29,9 @@ pub enum CheckError {
     /// A check panicked.
     #[error(transparent)]
     Task(#[from] JoinError),
+    /// The webhook of alarms cannot be used.
+    #[error(transparent)]
+    Webhook(Box<NodeError>),
 }
 
 /// Checks a configuration; of the buckets only that of `source`, if one is named. `timeout` is the time
@@ -45,6 +51,17 @@ pub async fn check(
     let store = S3Store::new(S3Settings { timeouts, ..store_settings(config, &node) }).await;
     let settings = settings(config, node, source, (timeout, load))?;
     Ok(check::run(settings, store, Arc::new(SystemClock::new()), progress).await?)
+}
+
+/// Sends a test to the web address that is told of alarms. Errors: [`CheckError`]: it cannot be sent at all.
+pub async fn test_alarms(config: &Config) -> Result<CheckReport, CheckError> {
+    let webhook = alarm_webhook(&config.alarm).map_err(|error| CheckError::Webhook(Box::new(error)))?;
+    let to = webhook.as_ref().map_or_else(String::new, |to| to.webhook.to_string());
+    let sent = match &webhook {
+        Some(to) => Some(to.post(&Notice::test(&node_name(config), SystemClock::new().wall())).await),
+        None => None,
+    };
+    Ok(check::alarm_test(&to, config.alarm.form.name(), sent))
 }
 
 /// What a configuration alone says, on any machine: nothing is asked, opened or bound.
