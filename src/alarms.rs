@@ -71,6 +71,8 @@ pub struct Alarms {
     metrics: Arc<Metrics>,
     standing: Mutex<Standing>,
     ending: watch::Sender<Option<String>>,
+    /// Grows with each alarm that is raised or cleared.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +107,13 @@ impl Alarms {
         for kind in AlarmKind::ALL {
             metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(0);
         }
-        Self { clock, metrics, standing: Mutex::default(), ending: watch::Sender::new(None) }
+        Self {
+            clock,
+            metrics,
+            standing: Mutex::default(),
+            ending: watch::Sender::new(None),
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// Raises an alarm, or updates the text of a standing one.
@@ -132,6 +140,7 @@ impl Alarms {
         let new = Alarm { kind, subject: subject.to_owned(), what, since };
         standing.alarms.insert(key, new);
         self.count(kind, &standing);
+        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 
     /// Raises an alarm for a task that cannot continue, and asks the process to end: only a restart may help.
@@ -162,6 +171,7 @@ impl Alarms {
             log.cleared += 1;
         }
         self.count(kind, &standing);
+        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 
     /// Logs alarms again that have stood for a minute. `now` is monotonic.
@@ -183,6 +193,11 @@ impl Alarms {
     fn count(&self, kind: AlarmKind, standing: &Standing) {
         let stands = standing.alarms.keys().any(|(of, _)| *of == kind);
         self.metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(i64::from(stands));
+    }
+
+    /// Changes with each alarm that is raised or cleared.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Every standing alarm.

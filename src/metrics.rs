@@ -274,6 +274,7 @@ metrics! {
     /// Set when metrics are rendered.
     ready: Gauge = "ready", "1 while calls can be taken, else 0: /ready has the reasons";
     alarm: Family<KindLabel, Gauge> = "alarm", "1 while an alarm of this kind is active";
+    alarm_notices: Family<KindLabel, Counter> = "alarm_notices", "Posts of alarms to alarm.webhook that were sent or failed";
 }
 
 impl Metrics {

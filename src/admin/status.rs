@@ -44,6 +44,9 @@ pub struct Status {
     pub refusals: Vec<RefusedKind>,
     /// The proxy for S3, as set in the environment.
     pub s3_proxy: Option<String>,
+    /// The address of the S3 server of dev mode, which readers of its bucket use; `None` for other nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dev_s3: Option<String>,
     /// The ledger, since the spool was created; `None` from a process that keeps none.
     pub ledger: Option<LedgerStatus>,
     /// Sealed objects that are not known to be in the store.

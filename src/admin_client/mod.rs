@@ -20,8 +20,8 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::reach::client::{self, PlainClient};
-use crate::words::{about_seconds, causes, outside_text};
+use crate::reach::client::{self, Names, PlainClient, WebClient};
+use crate::words::{about_seconds, causes, outside_text_within};
 
 pub use import_target::{NoNode, NodeTarget};
 pub use token::{AdminToken, TokenError, TokenFrom, VARIABLE};
@@ -29,6 +29,8 @@ pub use url::AdminUrl;
 
 /// The most bytes of an answer that are read: several times the status of ten thousand sources.
 const ANSWER_MAX: usize = 64 << 20;
+/// The most bytes of a refusal's message that are shown: what to do comes last, after the names of sources.
+const MESSAGE_SHOWN_MAX: usize = 4_096;
 /// The most bytes of a refusal that are read.
 const REFUSAL_MAX: usize = 64 << 10;
 
@@ -38,6 +40,12 @@ pub enum AskError {
     /// Nothing listens there.
     #[error("no collector answers at {0}")]
     Unreachable(AdminUrl, #[source] io::Error),
+    /// Something listens there, and no TLS connection can be made.
+    #[error("no TLS connection can be made with {0}")]
+    Tls(AdminUrl, #[source] io::Error),
+    /// The certificates that the system trusts cannot be read, so no TLS connection can be made.
+    #[error("cannot read the certificates that this system trusts, which {0} needs: {1}")]
+    Certificates(AdminUrl, String),
     /// No answer came within this time.
     #[error("{} did not answer within {}", .0, about_seconds(.1.as_secs()))]
     TimedOut(AdminUrl, Duration),
@@ -54,7 +62,7 @@ pub enum AskError {
     )]
     ReadOnly(AdminUrl),
     /// The request was refused.
-    #[error("{url} refused: {}", outside_text(.message))]
+    #[error("{url} refused: {}", outside_text_within(.message, MESSAGE_SHOWN_MAX))]
     Refused {
         /// The URL.
         url: AdminUrl,
@@ -92,9 +100,13 @@ impl AskError {
     /// Whether the same request would fail again until a person does something.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Unreachable(..) | Self::TimedOut(..) | Self::Broken(..) => false,
+            Self::Unreachable(..) | Self::Tls(..) | Self::TimedOut(..) | Self::Broken(..) => false,
             Self::Refused { status, .. } => !status.is_server_error(),
-            Self::Unauthorized(..) | Self::ReadOnly(_) | Self::Token(_) | Self::Print(_) => true,
+            Self::Certificates(..)
+            | Self::Unauthorized(..)
+            | Self::ReadOnly(_)
+            | Self::Token(_)
+            | Self::Print(_) => true,
         }
     }
 }
@@ -114,13 +126,31 @@ struct RefusedBody {
 pub struct AdminClient {
     url: AdminUrl,
     token: Option<AdminToken>,
-    client: PlainClient,
+    connections: Connections,
+}
+
+/// Those to the scheme of the URL.
+#[derive(Clone, Debug)]
+enum Connections {
+    Plain(PlainClient),
+    Tls(WebClient),
+    /// Why there can be none.
+    None(String),
+}
+
+impl Connections {
+    fn to(url: &AdminUrl) -> Self {
+        if !url.is_https() {
+            return Self::Plain(client::plain());
+        }
+        client::web(Names::Any, None).map_or_else(|error| Self::None(error.to_string()), Self::Tls)
+    }
 }
 
 impl AdminClient {
     /// A client that sends this token, if there is one.
     pub fn new(url: AdminUrl, token: Option<AdminToken>) -> Self {
-        Self { url, token, client: client::plain() }
+        Self { connections: Connections::to(&url), url, token }
     }
 
     /// Where it asks.
@@ -186,8 +216,15 @@ impl AdminClient {
         }
         let request =
             request.body(Full::new(json.unwrap_or_default())).map_err(|error| self.broken(error))?;
-        self.client.request(request).await.map_err(|error| {
-            if error.is_connect() {
+        let answer = match &self.connections {
+            Connections::Plain(client) => client.request(request).await,
+            Connections::Tls(client) => client.request(request).await,
+            Connections::None(why) => return Err(AskError::Certificates(self.url.clone(), why.clone())),
+        };
+        answer.map_err(|error| {
+            if causes::chain(&error).any(|cause| cause.is::<rustls::Error>()) {
+                AskError::Tls(self.url.clone(), io_cause(&error))
+            } else if error.is_connect() {
                 AskError::Unreachable(self.url.clone(), io_cause(&error))
             } else {
                 self.broken(error)

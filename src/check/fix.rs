@@ -54,8 +54,9 @@ pub fn common(service: Service, refusal: &Refusal) -> Option<Vec<Remedy>> {
              (security group, firewall, route, VPC endpoint)"
         )),
         Reason::NoAnswer(NoAnswer::Tls) => say(format!(
-            "the TLS connection to {name} failed: its certificate must be for its host name and trusted by this machine; \
-             add its CA to the system's certificates, or name the CA's file in SSL_CERT_FILE"
+            "the TLS connection to {name} failed. If it speaks plain HTTP (as the error \"corrupt message\" suggests), begin \
+             {setting} with http://. Else its certificate must be for its host name and trusted by this machine: add its CA to \
+             the system's certificates, or name the CA's file in SSL_CERT_FILE"
         )),
         Reason::NoAnswer(NoAnswer::Timeout) => say(format!(
             "{name} did not answer in time: allow outbound access to it (security group, firewall, route, VPC endpoint), \
@@ -63,7 +64,8 @@ pub fn common(service: Service, refusal: &Refusal) -> Option<Vec<Remedy>> {
         )),
         Reason::NoAnswer(NoAnswer::Broke) => {
             say(format!(
-                "the connection to {name} broke: run the check again, and check proxies and firewalls in between"
+                "the connection to {name} broke: if it speaks TLS, begin {setting} with https://; else run the check again, and \
+                 check proxies and firewalls in between"
             ))
         }
         Reason::NoCredentials(_) => Some(give_credentials()),
@@ -184,6 +186,9 @@ fn not_implemented(subject: &Subject<'_>, unconditional: bool) -> Vec<Remedy> {
         ),
     };
     let mut remedies = vec![remedy];
+    if subject.reach.is_in_clear() {
+        remedies.push(Remedy::say("if the store speaks TLS there, begin s3.endpoint_url with https://"));
+    }
     if subject.location.encryption != Encryption::None && subject.reach.endpoint_url.is_some() {
         let none = subject.setting("encryption = \"none\"");
         remedies.push(Remedy::paste("if it does not support the requested encryption", none));
@@ -193,6 +198,12 @@ fn not_implemented(subject: &Subject<'_>, unconditional: bool) -> Vec<Remedy> {
 
 /// Remedies for a missing bucket.
 pub fn no_such_bucket(subject: &Subject<'_>) -> Vec<Remedy> {
+    if subject.reach.is_forebay {
+        return vec![Remedy::say(
+            "s3.endpoint_url is an address of Forebay itself, not of a store: set the store's address (`forebay dev` prints that of \
+             its S3 as s3)",
+        )];
+    }
     let bucket = subject.bucket();
     let region = subject.region.or(subject.location.region.as_deref()).unwrap_or("us-east-1");
     let mut command = format!("aws s3api create-bucket --bucket {bucket} --region {region}");

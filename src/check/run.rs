@@ -10,6 +10,7 @@ use super::access::{self, Identity};
 use super::clock::{self, Reading};
 use super::estimate::{self, Load, Shape};
 use super::finding::CheckFinding;
+use super::holder::Held;
 use super::location::{self, Common};
 use super::ports::{self, Port, PortUse};
 use super::probe;
@@ -59,7 +60,7 @@ pub struct Settings {
 /// Runs every check. `progress` is called with the number of finished buckets and the total number.
 /// Errors: a check panicked.
 pub async fn run(
-    settings: Settings,
+    mut settings: Settings,
     store: S3Store,
     clock: Arc<dyn Clock>,
     progress: impl Fn(usize, usize),
@@ -71,6 +72,9 @@ pub async fn run(
         kms_endpoint_url: settings.reach.kms_endpoint_url.clone(),
         request_payer: settings.request_payer,
     };
+    if let Some(url) = &settings.reach.endpoint_url {
+        settings.reach.is_forebay = probe::ports::is_forebay_at(url).await;
+    }
     let has_role = settings.locations.iter().any(|under_check| under_check.location.role.is_some());
     let found = aws.credentials().await;
     let identity = match &found {
@@ -99,8 +103,7 @@ pub async fn run(
     let (checked, reading) = locations(common, settings.locations, clock.wall(), progress).await?;
     groups.extend(checked);
     let listening = listening(&settings.ports).await;
-    let (mut findings, disk_bytes) = machine(settings.spool, settings.tls, clock, reading).await?;
-    findings.extend(listening);
+    let (findings, disk_bytes) = machine(settings.spool, settings.tls, clock, reading, listening).await?;
     groups.push(Group::new("this machine", findings));
     let estimate = estimate::estimate(settings.load, &Shape { disk_bytes, ..settings.shape });
     groups.push(Group::new("load", vec![estimate::judge(&estimate)]));
@@ -140,21 +143,24 @@ async fn locations(
     Ok((groups, readings.into_iter().flatten().next()))
 }
 
-/// The findings about the clock and the files of this machine, and how many bytes of spool its disk can hold,
-/// if known.
+/// The findings about the clock, the files and the addresses of this machine, and how many bytes of spool its
+/// disk can hold, if known.
 async fn machine(
     spool: SpoolSettings,
     tls: Option<TlsSettings>,
     clock: Arc<dyn Clock>,
     reading: Option<Reading>,
+    listening: Vec<(Port, PortUse)>,
 ) -> Result<(Vec<CheckFinding>, Option<u64>), JoinError> {
     let mut findings = vec![clock::difference(reading.as_ref())];
     let files = move || {
         let facts = probe::spool::look(&spool.dir, &*clock);
-        let mut findings = super::spool::judge(&spool, &facts);
+        let held = facts.held();
+        let mut findings = super::spool::judge(&spool, &facts, listens(&held, &listening));
         if let Some(tls) = &tls {
             findings.extend(super::tls::judge(tls, &probe::tls::look(tls), clock.wall()));
         }
+        findings.extend(listening.iter().map(|(port, found)| ports::judge(port, found, &held)));
         (findings, facts.room())
     };
     let (of_files, disk_bytes) = tokio::task::spawn_blocking(files).await?;
@@ -162,18 +168,27 @@ async fn machine(
     Ok((findings, disk_bytes))
 }
 
+/// Whether the process that holds the spool listens at one of the addresses. `None`: this cannot be seen.
+fn listens(spool: &Held, listening: &[(Port, PortUse)]) -> Option<bool> {
+    let each = || listening.iter().map(|(_, found)| found.held().with(spool));
+    if each().any(|same| same == Some(true)) {
+        return Some(true);
+    }
+    if each().any(|same| same.is_none()) { None } else { Some(false) }
+}
+
 /// A TLS listener cannot be identified directly: it counts as Forebay's if the plain listener before it is
 /// Forebay's.
-async fn listening(ports: &[Port]) -> Vec<CheckFinding> {
-    let mut findings = Vec::new();
+async fn listening(ports: &[Port]) -> Vec<(Port, PortUse)> {
+    let mut all = Vec::new();
     let mut collector_runs = false;
     for port in ports {
         let found = match (probe::ports::look(port.addr).await, port.tls) {
-            (PortUse::Taken { .. }, true) => PortUse::Taken { by_forebay: collector_runs },
+            (PortUse::Taken { by, .. }, true) => PortUse::Taken { by_forebay: collector_runs, by },
             (found, _) => found,
         };
-        collector_runs |= found == PortUse::Taken { by_forebay: true };
-        findings.push(ports::judge(port, &found));
+        collector_runs |= matches!(found, PortUse::Taken { by_forebay: true, .. });
+        all.push((*port, found));
     }
-    findings
+    all
 }

@@ -8,6 +8,7 @@ use crate::runtime::filesystem::Trust;
 use crate::spool::beside_calls;
 
 use super::finding::{CheckFinding, Remedy, Trial};
+use super::holder::{Held, told};
 use crate::words::{about_bytes, about_duration};
 
 /// A faster sync of 4 KiB cannot have reached durable storage: the fastest drives take longer for the command
@@ -45,6 +46,14 @@ pub struct SpoolFacts {
 }
 
 impl SpoolFacts {
+    /// Who holds the directory.
+    pub fn held(&self) -> Held {
+        match &self.directory {
+            Directory::Writable { held } => held.clone(),
+            Directory::CanBeMade(_) | Directory::Unusable { .. } => Held::No,
+        }
+    }
+
     /// Bytes of the spool that the disk can hold, if known.
     pub fn room(&self) -> Option<u64> {
         self.free.as_ref().ok().map(|free| free.saturating_add(self.used))
@@ -56,8 +65,8 @@ impl SpoolFacts {
 pub enum Directory {
     /// It exists, and files can be created in it.
     Writable {
-        /// Whether a running process uses it.
-        in_use: bool,
+        /// Who holds its lock.
+        held: Held,
     },
     /// It does not exist, but can be created in this directory, the nearest that exists.
     CanBeMade(PathBuf),
@@ -70,9 +79,10 @@ pub enum Directory {
     },
 }
 
-/// The findings about the spool.
-pub fn judge(settings: &SpoolSettings, facts: &SpoolFacts) -> Vec<CheckFinding> {
-    let mut all = vec![directory(settings, &facts.directory)];
+/// The findings about the spool. `listens`: whether the process that holds it listens at an address of the
+/// configuration; `None`: this cannot be seen.
+pub fn judge(settings: &SpoolSettings, facts: &SpoolFacts, listens: Option<bool>) -> Vec<CheckFinding> {
+    let mut all = vec![directory(settings, &facts.directory, listens)];
     if matches!(facts.directory, Directory::Unusable { .. }) {
         return all;
     }
@@ -80,14 +90,27 @@ pub fn judge(settings: &SpoolSettings, facts: &SpoolFacts) -> Vec<CheckFinding> 
     all
 }
 
-fn directory(settings: &SpoolSettings, directory: &Directory) -> CheckFinding {
+fn directory(settings: &SpoolSettings, directory: &Directory, listens: Option<bool>) -> CheckFinding {
     let dir = settings.dir.display();
     let trial = Trial::new("spool", format!("create a file in {dir}"));
     match directory {
-        Directory::Writable { in_use: false } => trial.passed(format!("{dir} is writable")),
-        Directory::Writable { in_use: true } => {
-            trial.passed(format!("{dir} is writable; a running collector uses it"))
-        }
+        Directory::Writable { held: Held::No } => trial.passed(format!("{dir} is writable")),
+        Directory::Writable { held: Held::By(holder) } if listens != Some(false) => trial.passed(format!(
+            "{dir} is writable; {} uses it, which is fine if that is the node of this configuration: a second one \
+             does not start",
+            told(holder.as_ref())
+        )),
+        Directory::Writable { held: Held::By(holder) } => trial.warning(
+            format!(
+                "{} uses {dir} and listens at none of this configuration's addresses: `forebay serve` does not start \
+                 beside it",
+                told(holder.as_ref())
+            ),
+            vec![Remedy::say(
+                "stop that process first if it is the node of this configuration under its old addresses; else set another \
+                 spool.dir",
+            )],
+        ),
         Directory::CanBeMade(below) => {
             trial.passed(format!("{dir} does not exist yet, but can be created in {}", below.display()))
         }
@@ -211,7 +234,7 @@ mod tests {
 
     fn facts() -> SpoolFacts {
         SpoolFacts {
-            directory: Directory::Writable { in_use: false },
+            directory: Directory::Writable { held: Held::No },
             filesystem: Ok(("ext4", Trust::Tested)),
             free: Ok(30_000_000_000),
             used: 0,
@@ -220,7 +243,7 @@ mod tests {
     }
 
     fn check(what: &str, settings: &SpoolSettings, facts: &SpoolFacts, name: &str, outcome: Outcome) {
-        let all = judge(settings, facts);
+        let all = judge(settings, facts, None);
         let finding = all.iter().find(|finding| finding.check == name).unwrap();
         assert_eq!(finding.outcome, outcome, "{what}: {finding:?}");
         let fixed = !matches!(outcome, Outcome::Failed | Outcome::Warning) || !finding.remedies.is_empty();
@@ -235,11 +258,14 @@ mod tests {
             check("sound", &set, &good, name, Passed);
         }
         let at = |directory| SpoolFacts { directory, ..facts() };
-        check("in use", &set, &at(Directory::Writable { in_use: true }), "spool", Passed);
+        let held = at(Directory::Writable { held: Held::By(None) });
+        check("held", &set, &held, "spool", Passed);
+        let of_other = judge(&set, &held, Some(false));
+        assert_eq!(of_other.first().unwrap().outcome, Warning, "{of_other:?}");
         check("missing", &set, &at(Directory::CanBeMade("/".into())), "spool", Passed);
         let denied = at(Directory::Unusable { at: "/".into(), why: "Permission denied".into() });
         check("denied", &set, &denied, "spool", Failed);
-        assert_eq!(judge(&set, &denied).len(), 1, "nothing else is checked");
+        assert_eq!(judge(&set, &denied, None).len(), 1, "nothing else is checked");
 
         let on = |name, trust| SpoolFacts { filesystem: Ok((name, trust)), ..facts() };
         check("btrfs", &set, &on("btrfs", Trust::Unknown), "spool_filesystem", Warning);

@@ -19,6 +19,8 @@ const SOURCES_SHOWN: usize = 3;
 pub struct Reach {
     /// The endpoint of a store other than AWS.
     pub endpoint_url: Option<String>,
+    /// Whether that endpoint answers like a listener of Forebay that is no store.
+    pub is_forebay: bool,
     /// An STS endpoint other than AWS's own.
     pub sts_endpoint_url: Option<String>,
     /// A KMS endpoint other than AWS's own.
@@ -142,11 +144,15 @@ impl Subject<'_> {
         self.location.bucket.bucket()
     }
 
-    /// Lines of the configuration, with the heading where they apply to this bucket: the table of its
-    /// only source, which takes precedence over `[s3]`, or `[s3]` for several sources.
+    /// Lines of the configuration, with the heading where they apply to this bucket. The configuration already has
+    /// the tables of its sources, so a further one would be a second source.
     pub fn setting(&self, lines: &str) -> String {
         match self.sources {
-            [source] => format!("[[source]]\nid = \"{source}\"\n{lines}"),
+            [source] => {
+                format!(
+                    "[s3]  # or in the table of source {source} if it overrides that or has its own bucket\n{lines}"
+                )
+            }
             _ => format!(
                 "[s3]  # or in the table of each source that overrides it or has its own bucket\n{lines}"
             ),

@@ -37,6 +37,7 @@ impl Reach {
     pub(super) fn of_test(endpoint_url: Option<&str>) -> Self {
         Self {
             endpoint_url: endpoint_url.map(str::to_owned),
+            is_forebay: false,
             sts_endpoint_url: None,
             kms_endpoint_url: None,
             checksums: true,

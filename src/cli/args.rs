@@ -206,6 +206,14 @@ pub struct CheckArgs {
     #[arg(long, value_name = "DURATION", default_value = "10 s", value_parser = patience)]
     pub timeout: Period,
 
+    /// Judge the file alone, without the network and without secrets, on any machine
+    #[arg(long)]
+    pub offline: bool,
+
+    /// Send a test to the webhook that is told of alarms, and check nothing else
+    #[arg(long, conflicts_with = "offline")]
+    pub alarm_test: bool,
+
     /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,
@@ -360,7 +368,7 @@ pub struct PolicyArgs {
     pub config: Option<PathBuf>,
 
     /// Bucket with its prefix: selects a configured bucket, or names another one
-    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
+    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::of_argument)]
     pub bucket: Option<BucketString>,
 
     /// ARN of the role or user that the collector runs as; repeatable. If the collector assumes a role, the
@@ -420,15 +428,15 @@ pub struct PolicyArgs {
     pub function: Option<String>,
 
     /// Where the function keeps its progress: FOREBAY_JOURNAL (csv-lambda-execution)
-    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
+    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::of_argument)]
     pub journal: Option<BucketString>,
 
     /// Where the function writes objects itself: FOREBAY_OUTPUT (csv-lambda-execution)
-    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
+    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::of_argument)]
     pub output: Option<BucketString>,
 
     /// Where the function puts rejected rows: FOREBAY_CSV_REJECTS (csv-lambda-execution)
-    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
+    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::of_argument)]
     pub rejects: Option<BucketString>,
 
     /// Queue that hands the bucket's events to the function (csv-lambda-execution) or to the import (import-*)
@@ -647,7 +655,7 @@ Examples:
   forebay wait lake/raw --source checkout-web --day 2026-11-20 --admin http://node-1:9180 --timeout 2h")]
 pub struct WaitArgs {
     /// Bucket and prefix, in the form of `s3.bucket`; by default those of the source in the configuration
-    #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
+    #[arg(value_name = "BUCKET", value_parser = BucketString::of_argument)]
     pub bucket: Option<BucketString>,
 
     /// How to connect to the bucket.
@@ -706,7 +714,7 @@ Examples:
   forebay verify forebay --endpoint-url http://127.0.0.1:9000 --path-style")]
 pub struct VerifyArgs {
     /// Bucket and prefix, in the form of `s3.bucket`: mytestbucket/path/prefix
-    #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
+    #[arg(value_name = "BUCKET", value_parser = BucketString::of_argument)]
     pub bucket: BucketString,
 
     /// How to connect to the bucket.
@@ -763,7 +771,7 @@ pub struct ReceiptArgs {
 
     /// Bucket and prefix, in the form of `s3.bucket`; by default those of the source in the configuration, or
     /// else those that the collector reports
-    #[arg(long, value_name = "BUCKET", value_parser = BucketString::parse)]
+    #[arg(long, value_name = "BUCKET", value_parser = BucketString::of_argument)]
     pub bucket: Option<BucketString>,
 
     /// How to connect to the bucket.

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::args::CheckArgs;
 use super::failure::Failure;
-use super::serve::load;
+use super::serve::{self, load_for_ci};
 use crate::check::{CheckReport, Load};
-use crate::node::check::{CheckError, check};
+use crate::node::check::{CheckError, check, check_offline, test_alarms};
 use crate::runtime::colour;
 use crate::runtime::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 
@@ -19,19 +19,25 @@ const MARKS: [Mark; 4] = [("  ✓", GOOD), ("  ✗", BAD), ("  !", WARNING), (" 
 /// Runs every check and prints the findings.
 /// Errors: [`Failure`]: exit code 1 if a check failed, 2 if the configuration cannot be used.
 pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
-    let (_, loaded) = load(&args.config)?;
-    let config = &loaded.config;
     let load = Load {
         calls_per_second: args.rate,
         call_bytes: args.call_bytes.0,
         outage_seconds: args.outage.get().as_secs(),
     };
-    let checked = check(config, args.source.as_ref(), args.timeout.get(), load, progress).await;
+    let source = args.source.as_ref();
+    let checked = if args.alarm_test {
+        test_alarms(&serve::load(&args.config)?.1.config).await
+    } else if args.offline {
+        check_offline(&load_for_ci(&args.config)?, source, load)
+    } else {
+        check(&serve::load(&args.config)?.1.config, source, args.timeout.get(), load, progress).await
+    };
     let report = checked.map_err(|error| match error {
         CheckError::NoSource(source) => {
             Failure::usage(format!("{} has no source {source}", args.config.display()))
         }
         CheckError::Task(error) => error.into(),
+        CheckError::Webhook(error) => (*error).into(),
     })?;
     print(&report, args.json, out)?;
     match report.summary().failed {

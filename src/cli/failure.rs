@@ -113,6 +113,9 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         (_, Some(AskError::Unreachable(..))) => {
             "start one with `forebay dev` or `forebay serve`, or give its admin address with --admin"
         }
+        (_, Some(AskError::Tls(..))) => {
+            "use http:// if it speaks no TLS; add the CA of its certificate to the system's, or name the CA's file in SSL_CERT_FILE"
+        }
         // The collector's own port answers with JSON, too, and is easily mistaken for the admin listener.
         (_, Some(error)) if is_wrong_port(error) => {
             "give the address of `admin.listen`, which `dev` prints as console, with --admin"

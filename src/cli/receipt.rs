@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::print_json::print_either;
 use super::verify::reader;
 use crate::admin::{PositionsStatus, ReceiptStatus};
-use crate::admin_client::AskError;
+use crate::admin_client::{AdminToken, AskError};
 use crate::node::bucket_reader::BucketReader;
 use crate::node::receipt_report::ReceiptReport;
 use crate::object::BucketString;
@@ -32,7 +32,8 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
     let (answer, reported) = judged(args, client.ask(Method::GET, &path, PATIENCE).await);
     let mut report = ReceiptReport::new(args.receipt.clone(), answer);
     if let Some(unanswered) = report.unanswered() {
-        let reader = reader(&args.reach, SESSION)?;
+        let token = AdminToken::of_command(args.admin.token_file.as_deref())?;
+        let reader = reader(&args.reach, SESSION)?.or_dev(args.admin.url.clone(), token).await;
         let bucket = bucket(args, &reader, reported.as_deref(), report.collector_unknown.as_deref())?;
         let archive = Arc::new(reader.open(&bucket, Some(&args.receipt.source)).await);
         report.take_in(&bucket, archive.lookup(&unanswered).await?);

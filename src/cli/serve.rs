@@ -45,6 +45,12 @@ pub(super) fn load_for_setup(path: &Path) -> Result<Config, Failure> {
     config_of(&loader.without_secrets().without_converters())
 }
 
+/// The same for a machine that has none of the secrets. Errors: [`Failure`] with all problems: exit code 2.
+pub(super) fn load_for_ci(path: &Path) -> Result<Config, Failure> {
+    let loader = Loader::new(path, Environment::of_process()).without_secrets();
+    config_of(&loader).map_err(|failure| with_hint(failure, path))
+}
+
 fn config_of(loader: &Loader) -> Result<Config, Failure> {
     let loaded = loader.load()?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

@@ -2,6 +2,7 @@
 
 mod collector;
 pub mod render;
+pub mod steering;
 mod watch;
 
 use std::io::{self, Write};

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use super::args::{ReachArgs, VerifyArgs};
 use super::failure::Failure;
+use crate::admin_client::AdminToken;
 use crate::archive::{DayReport, Options, Progress, Span, Verify};
 use crate::config::{Environment, Loader};
 use crate::node::bucket_reader::BucketReader;
+use crate::node::chosen_target::dev_admin;
 use crate::runtime::meter::Meter;
 use crate::runtime::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use crate::runtime::{SystemClock, colour};
@@ -31,7 +33,7 @@ pub(super) const SESSION: &str = "verify";
 
 /// Verifies, and prints the result. Errors: [`Failure`] if there is a finding, or the bucket cannot be read.
 pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let reader = reader(&args.reach, SESSION)?;
+    let reader = reader(&args.reach, SESSION)?.or_dev(dev_admin()?, AdminToken::of_command(None)?).await;
     let archive = Arc::new(reader.open(&args.bucket, args.source.as_ref()).await);
     let options = Options {
         source: args.source.clone(),
@@ -114,6 +116,7 @@ pub(super) fn reader(args: &ReachArgs, session: &'static str) -> Result<BucketRe
         endpoint_url: args.endpoint_url.clone(),
         region: args.region.clone(),
         path_style: args.path_style,
+        dev_s3: None,
         requests: args.concurrency,
         session,
     })

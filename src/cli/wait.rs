@@ -34,10 +34,10 @@ struct WaitReport<'a> {
 /// Waits, and prints the state of the day.
 /// Errors: [`Failure`] if the timeout is reached, the day can never be closed, or the bucket cannot be read.
 pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let reader = reader(&args.reach, SESSION)?;
+    let token = AdminToken::of_command(args.token_file.as_deref())?;
+    let reader = reader(&args.reach, SESSION)?.or_dev(dev_admin()?, token.clone()).await;
     let bucket = bucket(args, &reader)?;
     let archive = reader.open(&bucket, Some(&args.source)).await;
-    let token = AdminToken::of_command(args.token_file.as_deref())?;
     let nodes = args.admin.iter().map(|url| AdminClient::new(url.clone(), token.clone()));
     let nodes: Vec<AdminClient> = nodes.collect();
     let (every, until) = (args.every.get(), Instant::now() + args.timeout.get());
@@ -75,7 +75,7 @@ fn failure(error: DayWaitError) -> Failure {
 
 /// The given bucket, or that of the source in the configuration.
 fn bucket(args: &WaitArgs, reader: &BucketReader) -> Result<BucketString, Failure> {
-    let known = args.bucket.clone().or_else(|| reader.bucket_of(&args.source));
+    let known = args.bucket.clone().or_else(|| reader.bucket_of(&args.source)).or_else(|| reader.bucket_of_dev());
     known.ok_or_else(|| match config_file(&args.reach) {
         Some(file) => {
             Failure::usage(format!("{} has no source {}: give the bucket", file.display(), args.source))

@@ -12,6 +12,7 @@ use crate::destinations::settings::DestinationSettings;
 use crate::live::Mode;
 use crate::sources::ConfiguredSources;
 
+use super::alarm::AlarmSettings;
 use super::closed_days::ClosedDays;
 use super::import_settings::ImportSettings;
 use super::s3::S3;
@@ -38,6 +39,8 @@ pub struct Config {
     pub flush: Flush,
     /// How the operator is notified of closed days.
     pub closed_days: ClosedDays,
+    /// Who is told of alarms.
+    pub alarm: AlarmSettings,
     /// Where calls come from; at least one, but in dev mode. Ids and write keys are unique.
     pub sources: Vec<Source>,
     /// Where calls go beside the archive: those that are enabled. Names are unique.

@@ -7,6 +7,7 @@ use crate::call::Limits;
 use crate::destinations::settings::DestinationSettings;
 use crate::object::Encryption;
 
+use super::alarm::AlarmSettings;
 use super::checked::{Admin, Collector, Config, Flush, Spool};
 use super::closed_days::ClosedDays;
 use super::destinations::{self, Around};
@@ -83,6 +84,7 @@ pub(super) fn config(mut raw: Raw, outside: &Outside<'_>) -> Result<(Config, Str
         s3: S3 { encryption: Encryption::None, ..S3::default() },
         flush: Flush::default(),
         closed_days: ClosedDays::default(),
+        alarm: AlarmSettings::default(),
         sources: Vec::new(),
         destinations,
         imports,

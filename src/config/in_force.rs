@@ -7,6 +7,8 @@ use crate::destinations::settings::{AtLambda, DestinationSettings, ExternalIds, 
 use crate::time::whole_millis;
 use crate::words::rfc3339;
 
+use crate::hook::NoticeForm;
+
 use super::checked::Config;
 use super::import_settings::ImportSettings;
 use super::imports::{ON_CHANGE, ON_MISSING};
@@ -121,7 +123,7 @@ pub(super) fn origins_after_reload(
 /// The name and the value of each setting of the sections. The address and the arguments of hooks may hold
 /// tokens.
 fn of_sections(config: &Config) -> Vec<(&'static str, Option<String>)> {
-    let Config { collector, admin, spool, s3, flush, closed_days, .. } = config;
+    let Config { collector, admin, spool, s3, flush, closed_days, alarm, .. } = config;
     let tls = collector.tls.as_ref();
     let tags = [("source", s3.object_tags.source), ("day", s3.object_tags.day)];
     let tags: Vec<&str> = tags.into_iter().filter(|(_, on)| *on).map(|(tag, _)| tag).collect();
@@ -189,6 +191,9 @@ fn of_sections(config: &Config) -> Vec<(&'static str, Option<String>)> {
         ("closed_days.webhook", closed_days.webhook.as_ref().and_then(|_| word(HIDDEN))),
         ("closed_days.command", command),
         ("closed_days.timeout", period(closed_days.timeout)),
+        ("alarm.webhook", alarm.webhook.as_ref().and_then(|_| word(HIDDEN))),
+        ("alarm.form", word(alarm.form.name())),
+        ("alarm.routing_key", matches!(alarm.form, NoticeForm::PagerDuty { .. }).then(|| HIDDEN.to_owned())),
     ]
 }
 

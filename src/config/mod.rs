@@ -23,6 +23,7 @@ macro_rules! section {
 }
 
 pub mod admin;
+mod alarm;
 pub mod checked;
 mod closed_days;
 mod destinations;
@@ -48,6 +49,7 @@ pub mod values;
 pub mod watch;
 mod web_address;
 
+pub use alarm::AlarmSettings;
 pub use checked::{Admin, Collector, Config, Flush, Spool};
 pub use closed_days::ClosedDays;
 pub use destinations::function_arn;

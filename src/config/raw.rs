@@ -38,6 +38,7 @@ pub const SECTIONS: [(&str, &[&str]); 6] = [
     ),
     ("flush", &["max_bytes", "max_age", "align", "on_shutdown", "shutdown_grace"]),
     ("closed_days", &["webhook", "command", "timeout"]),
+    ("alarm", &["webhook", "form", "routing_key"]),
 ];
 
 /// The keys of a `[[source]]`.
@@ -63,7 +64,7 @@ pub const IMPORT_KEYS: &[&str] = &[
 ];
 
 /// Keys whose values are secrets, in any section.
-pub const SECRET_KEYS: [&str; 4] = ["token", "read_token", "write_keys", "write_key"];
+pub const SECRET_KEYS: [&str; 5] = ["token", "read_token", "write_keys", "write_key", "routing_key"];
 
 /// The lists: the name of each, the key that names an entry, and the keys.
 const LISTS: [(&str, &str, &[&str]); 3] = [

@@ -212,6 +212,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             content_encoding, checksums, put;
         flush: max_bytes, max_age, align, on_shutdown, shutdown_grace;
         closed_days: webhook, command, timeout;
+        alarm: webhook, form as "form or routing_key";
     }
     names
 }

@@ -98,7 +98,15 @@ pub(super) fn read_text(path: &Path, len_max: u64) -> Result<String, String> {
         }
         File::open(path)?.take(len_max + 1).read_to_end(bytes)
     };
-    read(&mut bytes).map_err(|error| error.to_string())?;
+    read(&mut bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "{error}: its mode must let user {} read it, and each folder above it must let that user in (`namei -l {}` shows \
+             them)",
+            rustix::process::geteuid(),
+            path.display()
+        ),
+        _ => error.to_string(),
+    })?;
     if bytes.len() as u64 > len_max {
         return Err(format!("it is longer than {len_max} bytes"));
     }

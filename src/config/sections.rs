@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::object::{ExternalId, ObjectTags, RoleArn, StorageClass};
 
 use super::admin::{self, same_address};
+use super::alarm;
 use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, Spool};
 use super::closed_days;
 use super::destinations::{self, Around};
@@ -29,9 +30,10 @@ const SEGMENTS_MIN: u64 = 4;
 /// Validates the configuration. All problems are reported at once, in the order of the file.
 pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<ConfigProblem>> {
     let mut problems = std::mem::take(&mut raw.problems);
-    let tables =
-        ["collector", "admin", "spool", "s3", "flush", "closed_days"].map(|name| raw.take_section(name));
-    let [collector_table, admin_table, spool_table, s3_table, flush_table, closed_days_table] = &tables;
+    let tables = ["collector", "admin", "spool", "s3", "flush", "closed_days", "alarm"]
+        .map(|name| raw.take_section(name));
+    let [collector_table, admin_table, spool_table, s3_table, flush_table, closed_days_table, alarm_table] =
+        &tables;
 
     let collector = collector(collector_table, &mut problems);
     let admin = admin::check(admin_table, &collector, outside, &mut problems);
@@ -39,6 +41,7 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
     let s3 = s3(s3_table, &mut problems);
     let flush = flush(flush_table, &collector, &mut problems);
     let closed_days = closed_days::check(closed_days_table, &mut problems);
+    let alarm = alarm::check(alarm_table, outside, &mut problems);
     let bucket_wrong = s3_table.entries.contains_key("bucket") && s3.bucket.is_none();
     let sources = sources::check(&raw.sources, &s3, bucket_wrong, outside, &mut problems);
     if s3.external_id.is_some() && sources.iter().all(|source| source.location.role.is_none()) {
@@ -59,6 +62,7 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
             s3,
             flush,
             closed_days,
+            alarm,
             sources,
             destinations,
             imports,

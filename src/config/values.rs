@@ -32,6 +32,21 @@ pub(super) const CHECKSUMS: Words<Checksums> =
     &[("auto", Checksums::Auto), ("when-required", Checksums::WhenRequired)];
 pub(super) const PUT: Words<PutMode> =
     &[("create-only", PutMode::CreateOnly), ("overwrite", PutMode::Overwrite)];
+/// The name of a form of notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoticeFormName {
+    Json,
+    Slack,
+    Teams,
+    PagerDuty,
+}
+
+pub(super) const NOTICE_FORM: Words<NoticeFormName> = &[
+    ("json", NoticeFormName::Json),
+    ("slack", NoticeFormName::Slack),
+    ("teams", NoticeFormName::Teams),
+    ("pagerduty", NoticeFormName::PagerDuty),
+];
 pub(super) const LIVE_VIEW: Words<Mode> =
     &[("full", Mode::Full), ("masked", Mode::Masked), ("off", Mode::Off)];
 pub(super) const INVOCATION: Words<Invocation> =

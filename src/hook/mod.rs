@@ -1,15 +1,20 @@
-//! Reports closed days: to a web address, a command, or both.
+//! Reports closed days to a web address, a command, or both; and alarms to a web address.
 //!
 //! Each day is reported at least once to each, in no particular order of days, and only after the marker is
 //! in the store. The message is one JSON object with the marker, its bucket and its key.
 
+mod alarm_notice;
+mod alarm_teller;
 mod command;
+mod told_alarms;
 mod webhook;
 
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+pub use alarm_notice::{Notice, NoticeEvent, NoticeForm, PAGERDUTY, RoutingKey};
+pub use alarm_teller::{AlarmTellerDeps, AlarmWebhook, PATIENCE, tell_alarms};
 pub use command::Command;
 pub use webhook::Webhook;
 

@@ -1,4 +1,4 @@
-//! Reports a closed day to a web address by POST.
+//! Reports a closed day or an alarm to a web address by POST.
 
 use std::fmt;
 

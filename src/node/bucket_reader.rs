@@ -1,14 +1,30 @@
 //! Reads buckets outside of a node, with the connection of a configuration. Options override parts of it.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
 
 use super::settings::store_settings;
+use crate::admin::Status;
+use crate::admin_client::{AdminClient, AdminToken, AdminUrl};
 use crate::archive::Archive;
 use crate::config::{Config, Endpoint};
 use crate::object::{BucketString, Encryption, S3Location};
 use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
 use crate::store::s3::{S3Settings, S3Store};
+
+/// How long a `forebay dev` of this machine may take to answer.
+const DEV_PATIENCE: Duration = Duration::from_secs(2);
+/// What of the environment says that a store of AWS is meant.
+const CREDENTIALS: [&str; 5] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+];
 
 /// How buckets are read.
 #[derive(Clone, Debug)]
@@ -21,6 +37,8 @@ pub struct BucketReader {
     pub region: Option<String>,
     /// Whether URLs have the form endpoint/bucket/key, whatever the configuration says.
     pub path_style: bool,
+    /// The address of the S3 server of dev mode, with whose keys buckets are read, if that was found.
+    pub dev_s3: Option<String>,
     /// The most requests to a bucket at a time.
     pub requests: u16,
     /// The reader's name in the role's session.
@@ -28,6 +46,34 @@ pub struct BucketReader {
 }
 
 impl BucketReader {
+    /// Looks for a `forebay dev` that answers at this address, if neither the configuration, nor an option, nor the
+    /// environment says which store is meant: its S3 server is then used.
+    pub async fn or_dev(self, admin: AdminUrl, token: Option<AdminToken>) -> Self {
+        let is_configured = self.config.as_ref().is_some_and(|config| !config.sources.is_empty());
+        let is_said = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        if is_configured || self.endpoint_url.is_some() || CREDENTIALS.iter().any(|name| is_said(name)) {
+            return self;
+        }
+        let client = AdminClient::new(admin, token);
+        let status: Result<Status, _> = client.ask(Method::GET, "/api/status", DEV_PATIENCE).await;
+        let dev_s3 = match status {
+            Ok(status) => status.dev_s3,
+            Err(error) => {
+                tracing::debug!(%error, "no forebay dev answers");
+                None
+            }
+        };
+        Self { dev_s3, ..self }
+    }
+
+    /// The bucket of a `forebay dev` that was found.
+    pub fn bucket_of_dev(&self) -> Option<BucketString> {
+        #[cfg(feature = "dev")]
+        return self.dev_s3.as_ref().and_then(|_| BucketString::parse(crate::dev_s3::BUCKET).ok());
+        #[cfg(not(feature = "dev"))]
+        None
+    }
+
     /// The bucket, as an archive. `source`: the source whose configuration counts, if several write to the
     /// bucket.
     pub async fn open(&self, bucket: &BucketString, source: Option<&SourceId>) -> Archive {
@@ -37,9 +83,13 @@ impl BucketReader {
 
     /// The store of all buckets.
     pub async fn store(&self) -> Arc<S3Store> {
-        let mut settings = match &self.config {
-            Some(config) => store_settings(config, self.session),
-            None => S3Settings { session_name: format!("forebay-{}", self.session), ..S3Settings::default() },
+        let mut settings = match (&self.config, &self.dev_s3) {
+            #[cfg(feature = "dev")]
+            (_, Some(url)) => super::settings::dev_store_settings(url.clone()),
+            (Some(config), _) => store_settings(config, self.session),
+            (None, _) => {
+                S3Settings { session_name: format!("forebay-{}", self.session), ..S3Settings::default() }
+            }
         };
         if let Some(endpoint) = &self.endpoint_url {
             settings.endpoint_url = Some(endpoint.as_str().to_owned());

@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use tokio::task::JoinError;
 
-use super::settings::{node_name, store_settings};
+use super::error::NodeError;
+use super::settings::{alarm_webhook, node_name, store_settings};
 use crate::check::{
     self, CheckReport, Load, LocationUnderCheck, Port, Reach, Settings, Shape, SpoolSettings, TlsSettings,
 };
 use crate::config::{Config, Endpoint};
+use crate::hook::Notice;
 use crate::object::{ExternalId, RoleArn};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
 use crate::store::s3::{Checksums, S3Settings, S3Store, Timeouts};
+use crate::time::Clock as _;
+use crate::words::counted;
 
 /// Why nothing can be checked.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +29,9 @@ pub enum CheckError {
     /// A check panicked.
     #[error(transparent)]
     Task(#[from] JoinError),
+    /// The webhook of alarms cannot be used.
+    #[error(transparent)]
+    Webhook(Box<NodeError>),
 }
 
 /// Checks a configuration; of the buckets only that of `source`, if one is named. `timeout` is the time
@@ -46,6 +53,34 @@ pub async fn check(
     Ok(check::run(settings, store, Arc::new(SystemClock::new()), progress).await?)
 }
 
+/// Sends a test to the web address that is told of alarms. Errors: [`CheckError`]: it cannot be sent at all.
+pub async fn test_alarms(config: &Config) -> Result<CheckReport, CheckError> {
+    let webhook = alarm_webhook(&config.alarm).map_err(|error| CheckError::Webhook(Box::new(error)))?;
+    let to = webhook.as_ref().map_or_else(String::new, |to| to.webhook.to_string());
+    let sent = match &webhook {
+        Some(to) => Some(to.post(&Notice::test(&node_name(config), SystemClock::new().wall())).await),
+        None => None,
+    };
+    Ok(check::alarm_test(&to, config.alarm.form.name(), sent))
+}
+
+/// What a configuration alone says, on any machine: nothing is asked, opened or bound.
+/// Errors: [`CheckError`]: there is no such source.
+pub fn check_offline(
+    config: &Config,
+    source: Option<&SourceId>,
+    load: Load,
+) -> Result<CheckReport, CheckError> {
+    let settings = settings(config, node_name(config), source, (Duration::ZERO, load))?;
+    let counts = [
+        (config.sources.len(), "source", "sources"),
+        (config.destinations.len(), "destination", "destinations"),
+        (config.imports.len(), "import", "imports"),
+    ];
+    let counts = counts.map(|(count, one, many)| counted(count as u64, one, many));
+    Ok(check::offline(&settings, &counts.join(", ")))
+}
+
 fn settings(
     config: &Config,
     node: String,
@@ -61,6 +96,7 @@ fn settings(
     let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
     let reach = Reach {
         endpoint_url: url(&config.s3.endpoint),
+        is_forebay: false,
         sts_endpoint_url: url(&config.s3.sts_endpoint),
         kms_endpoint_url: url(&config.s3.kms_endpoint),
         checksums: config.s3.checksums == Checksums::Auto,

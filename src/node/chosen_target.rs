@@ -184,6 +184,13 @@ impl OwnSpool {
     }
 }
 
+/// Where a `forebay dev` of this machine is looked for: `FOREBAY_ADMIN_URL`, or the usual address.
+/// Errors: [`NodeError`]: the variable is no URL.
+pub fn dev_admin() -> Result<AdminUrl, NodeError> {
+    let said = std::env::var_os("FOREBAY_ADMIN_URL");
+    admin_url(said.as_ref().and_then(|said| said.to_str()).unwrap_or(ADMIN_URL))
+}
+
 fn admin_url(text: &str) -> Result<AdminUrl, NodeError> {
     text.parse().map_err(|what: &str| NodeError::Other(what.to_owned()))
 }

@@ -45,6 +45,8 @@ use crate::words::with_causes;
 /// The end of dev mode: without a drain delay, and with everything delivered.
 const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grace: Duration::from_secs(25) };
 
+/// Nobody chose how many connections dev mode has; if it has fewer than this, the log says so.
+const CONNECTIONS_EXPECTED: usize = 500;
 /// Jobs whose tasks run at once.
 const ACTIVE_JOBS: usize = 1;
 /// How long the invocations of jobs may take to end. Those that are abandoned are repeated at the next start.
@@ -125,7 +127,9 @@ pub async fn run(
     let s3 = DevS3::start_with(listener, settings, Some(Arc::clone(&api) as _)).await?;
     let node = start(&dev, &outside, &s3, (bound, &addresses), fitted, background).await?;
     api.serve(jobs(&dev, &outside, &s3).await?).await;
-    fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if fitted.connections < CONNECTIONS_EXPECTED {
+        fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
     started(&node, &s3.url());
     let demo = dev.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
     tokio::select! {
@@ -273,6 +277,7 @@ async fn start(
     settings.bounds.connections = fitted.connections;
     let importer = engine.importer(&ingest, &dir, Arc::clone(&sources) as _).await?;
     let node = engine.listen((ingest, &importer), settings, Policy::new(sources), bound, addresses)?;
+    _ = node.engine.view.dev_s3.set(s3.url());
     node.set_setup(Setup {
         spool_dir: Some(dir.display().to_string()),
         config: vec![

@@ -16,14 +16,15 @@ use super::recovery::Recovery;
 use super::reload::{note_locations, setup, supervised_reload, take_over_caught};
 use super::running::{Ending, Node};
 use super::settings::{
-    access, collector_settings, delivery_settings, hooks, ingest_settings, policy, spool_options,
-    store_settings,
+    access, alarm_webhook, collector_settings, delivery_settings, hooks, ingest_settings, policy,
+    spool_options, store_settings,
 };
 use super::spool_dir::open_disk;
 use crate::admin;
 use crate::config::{Config, ConfigError, Environment, Loaded, Loader, Watcher};
 use crate::delivery;
 use crate::disk::real_disk::RealDisk;
+use crate::hook::{AlarmTellerDeps, tell_alarms};
 use crate::import::Importer;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::runtime::handles::Wanted;
@@ -47,6 +48,7 @@ pub async fn run(
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "accepting calls over TLS");
     }
+    let _telling = telling(&loaded.config, &node)?;
     let (new, mut changed) = mpsc::channel(1);
     let _watching = {
         let watcher = Arc::new(Mutex::new(Watcher::new(loader, &loaded, hangups.clone())));
@@ -88,6 +90,24 @@ pub async fn run(
         grace: current.config.flush.shutdown_grace,
     };
     node.end(ending, &shutdown).await
+}
+
+/// Tells of alarms if somebody is to be told, until it is dropped.
+/// Errors: [`NodeError`]: the system's certificates cannot be read.
+fn telling(config: &Config, node: &Node) -> Result<Option<AbortOnDropHandle<()>>, NodeError> {
+    let Some(webhook) = alarm_webhook(&config.alarm)? else { return Ok(None) };
+    let engine = &node.engine;
+    let deps = AlarmTellerDeps {
+        alarms: Arc::clone(&engine.view.alarms),
+        disk: Arc::clone(engine.spool.disk()),
+        clock: Arc::clone(&engine.outside.clock),
+        random: Arc::clone(&engine.outside.random),
+        metrics: engine.outside.metrics.clone(),
+        node: engine.view.log.node(),
+    };
+    let start = move || tell_alarms(Arc::clone(&webhook), deps.clone());
+    let supervised = Supervised::new(&engine.view.alarms, "notices of alarms");
+    Ok(Some(AbortOnDropHandle::new(tokio::spawn(keep(supervised, start)))))
 }
 
 /// Sends each change of the configuration.

@@ -9,12 +9,12 @@ use crate::admin::AccessSettings;
 use crate::batch::DueRule;
 use crate::call::{ClientLibraries, Limits};
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
-use crate::config::{ClosedDays, Config};
+use crate::config::{AlarmSettings, ClosedDays, Config, WebAddress};
 use crate::delivery::settings::encoders_for;
 use crate::delivery::{DayHook, DeliverySettings};
 #[cfg(feature = "dev")]
 use crate::dev_s3;
-use crate::hook::{Command, Hooks, Webhook};
+use crate::hook::{AlarmWebhook, Command, Hooks, Webhook};
 use crate::ingest::IngestSettings;
 use crate::object::BucketString;
 use crate::spool::{SEEN_MAX, SpoolOptions};
@@ -30,17 +30,25 @@ const IDENT_MAX: usize = 4_096;
 /// The hooks that are notified of closed days.
 /// Errors: [`NodeError`] if the system's certificates cannot be read.
 pub fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, NodeError> {
-    let webhook = config.webhook.as_ref().map(|to| Webhook::new(to.uri().clone())).transpose();
-    let webhook = webhook.map_err(|error| {
-        NodeError::Other(format!(
-            "closed_days.webhook: the system's trusted certificates cannot be read: {error}"
-        ))
-    })?;
+    let webhook = webhook_of("closed_days.webhook", config.webhook.as_ref())?;
     let command = Command::new(&config.command);
     if webhook.is_none() && command.is_none() {
         return Ok(None);
     }
     Ok(Some(Arc::new(Hooks::new(webhook, command, config.timeout))))
+}
+
+/// The web address that is told of alarms, if there is one.
+/// Errors: [`NodeError`] if the system's certificates cannot be read.
+pub fn alarm_webhook(config: &AlarmSettings) -> Result<Option<Arc<AlarmWebhook>>, NodeError> {
+    let webhook = webhook_of("alarm.webhook", config.webhook.as_ref())?;
+    Ok(webhook.map(|webhook| Arc::new(AlarmWebhook { webhook, form: config.form.clone() })))
+}
+
+fn webhook_of(setting: &str, to: Option<&WebAddress>) -> Result<Option<Webhook>, NodeError> {
+    to.map(|to| Webhook::new(to.uri().clone())).transpose().map_err(|error| {
+        NodeError::Other(format!("{setting}: the system's trusted certificates cannot be read: {error}"))
+    })
 }
 
 /// The settings of this node's connection to the store.

@@ -73,6 +73,8 @@ pub(super) struct NodeView {
     pub(super) rate: Mutex<Vec<(Duration, u64)>>,
     /// The proxy for the store, from the environment.
     pub(super) proxy: OnceLock<String>,
+    /// The address of the S3 server of dev mode.
+    pub(super) dev_s3: OnceLock<String>,
     pub(super) live: Arc<LiveView>,
     pub(super) history: Mutex<HistoryRing>,
     pub(super) destinations: OnceLock<Destinations>,
@@ -429,6 +431,7 @@ impl AdminView for NodeView {
             },
             refusals: self.live.refusals(),
             s3_proxy: self.proxy.get().cloned(),
+            dev_s3: self.dev_s3.get().cloned(),
             ledger: Some(ledger),
             sources,
             imports: self.bucket_imports.get().map(BucketImports::shown).unwrap_or_default(),

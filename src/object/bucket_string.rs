@@ -54,6 +54,12 @@ impl BucketString {
         Ok(Self { bucket: bucket.to_owned(), prefix })
     }
 
+    /// Parses an argument of a command, which may also be the URL of a prefix: `s3://bucket/prefix`.
+    /// Errors: [`BucketStringError`] with the reason.
+    pub fn of_argument(text: &str) -> Result<Self, BucketStringError> {
+        Self::parse(text.strip_prefix("s3://").unwrap_or(text))
+    }
+
     /// The bucket's name.
     pub fn bucket(&self) -> &str {
         &self.bucket

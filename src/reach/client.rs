@@ -62,7 +62,10 @@ pub enum Names {
 impl Names {
     /// The addresses of a name, with port 0. Errors: the name is not known, or has refused addresses alone.
     pub async fn addresses(self, name: &str) -> io::Result<Vec<SocketAddr>> {
-        let found: Vec<SocketAddr> = tokio::net::lookup_host((name, 0)).await?.collect();
+        let found = tokio::net::lookup_host((name, 0)).await;
+        // The system's error does not have the name, which may come of a setting and a region.
+        let found = found.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+        let found: Vec<SocketAddr> = found.collect();
         let is_refused = |at: &SocketAddr| matches!(self, Self::NotLinkLocal) && is_link_local(at.ip());
         let reached: Vec<SocketAddr> = found.iter().copied().filter(|at| !is_refused(at)).collect();
         if reached.is_empty() && !found.is_empty() {
@@ -98,5 +101,7 @@ mod tests {
         assert_eq!(refused.to_string(), "it leads to a link-local address, which is refused");
         assert!(!addresses("localhost").await.unwrap().is_empty());
         assert_eq!(Names::Any.addresses("169.254.169.254").await.unwrap().len(), 1);
+        let unknown = addresses("s3.nowhere.invalid").await.unwrap_err();
+        assert!(unknown.to_string().starts_with("s3.nowhere.invalid: "), "{unknown}");
     }
 }

@@ -18,6 +18,7 @@ mod delivery;
 mod deploy;
 mod destinations;
 mod durability;
+mod finds_dev;
 mod flush;
 mod fuzz;
 mod import;

@@ -96,7 +96,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "deliveries",
         &["delivery", "disk", "lock", "object", "once_a_minute", "sources", "tasks", "time", "words"],
     ),
-    ("hook", &["boxed_future", "delivery", "object", "reach", "words"]),
+    (
+        "hook",
+        &[
+            "alarms", "boxed_future", "delivery", "disk", "metrics", "object", "random", "reach", "retry",
+            "tasks", "time", "words",
+        ],
+    ),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time", "words"]),
     ("connections", &["lock"]),
     (
@@ -127,8 +133,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "admin_token", "arn", "call", "convert", "destinations", "import", "live", "object", "queue",
-            "reach", "sources", "store", "time", "words",
+            "admin_token", "arn", "call", "convert", "destinations", "hook", "import", "live", "object",
+            "queue", "reach", "sources", "store", "time", "words",
         ],
     ),
     ("lib", &[]),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::holders;
 use crate::check::ports::{PortUse, here};
 
 /// How long an answer to `/health` may take.
@@ -19,11 +20,26 @@ pub(crate) async fn look(addr: SocketAddr) -> PortUse {
     match bind(addr) {
         Ok(()) => PortUse::Free,
         Err(error) => match error.kind() {
-            io::ErrorKind::AddrInUse => PortUse::Taken { by_forebay: is_forebay(addr).await },
+            io::ErrorKind::AddrInUse => {
+                PortUse::Taken { by_forebay: is_forebay(addr).await, by: holders::of_listener(addr) }
+            }
             io::ErrorKind::PermissionDenied => PortUse::Denied,
             io::ErrorKind::AddrNotAvailable => PortUse::NotHere,
             _ => PortUse::Other(error.to_string()),
         },
+    }
+}
+
+/// Whether a listener of Forebay that is no store answers at this URL of plain HTTP.
+pub(crate) async fn is_forebay_at(url: &str) -> bool {
+    let host = url.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
+    let Some(host) = host.filter(|host| host.contains(':')) else { return false };
+    match tokio::time::timeout(ANSWER, tokio::net::lookup_host(host)).await {
+        Ok(Ok(mut found)) => match found.next() {
+            Some(addr) => is_forebay(addr).await,
+            None => false,
+        },
+        _ => false,
     }
 }
 
@@ -77,7 +93,9 @@ mod tests {
             let (mut stream, _) = other.accept().await.unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello").await.unwrap();
         });
-        assert_eq!(look(addr).await, PortUse::Taken { by_forebay: false });
+        let found = look(addr).await;
+        let PortUse::Taken { by_forebay: false, by: Some(holder) } = found else { panic!("{found:?}") };
+        assert_eq!(holder.pid, std::process::id());
         accepting.await.unwrap();
         assert_eq!(look(addr).await, PortUse::Free);
         assert_eq!(look("203.0.113.7:0".parse().unwrap()).await, PortUse::NotHere);

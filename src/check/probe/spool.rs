@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
+use super::holders;
+use crate::check::holder::Held;
 use crate::check::spool::{Directory, SpoolFacts};
 use crate::runtime::filesystem;
 use crate::time::Clock;
@@ -34,10 +36,11 @@ pub(crate) fn look(dir: &Path, clock: &dyn Clock) -> SpoolFacts {
 type Failed = (PathBuf, io::Error);
 
 fn examined(dir: &Path, clock: &dyn Clock) -> Result<SpoolFacts, Failed> {
-    let (there, in_use) = nearest(dir)?;
+    let (there, held) = nearest(dir)?;
     let file = nameless_file(&there, clock).map_err(|error| (there.clone(), error))?;
-    let directory = match in_use {
-        Some(in_use) => Directory::Writable { in_use },
+    let used = if held.is_some() { bytes_in(&there, DEPTH) } else { 0 };
+    let directory = match held {
+        Some(held) => Directory::Writable { held },
         None => Directory::CanBeMade(there.clone()),
     };
     let free = rustix::fs::statvfs(&there).map(|about| about.f_bavail.saturating_mul(about.f_frsize));
@@ -45,20 +48,20 @@ fn examined(dir: &Path, clock: &dyn Clock) -> Result<SpoolFacts, Failed> {
         directory,
         filesystem: filesystem::of(&there).map_err(|error| error.to_string()),
         free: free.map_err(|error| error.to_string()),
-        used: if in_use.is_some() { bytes_in(&there, DEPTH) } else { 0 },
+        used,
         syncs: time_syncs(&file, clock)
             .map_err(|error| format!("write and sync in {}: {error}", there.display())),
     })
 }
 
-/// The directory and whether it is in use, or its nearest existing parent.
-fn nearest(dir: &Path) -> Result<(PathBuf, Option<bool>), Failed> {
+/// The directory and who holds it, or its nearest existing parent.
+fn nearest(dir: &Path) -> Result<(PathBuf, Option<Held>), Failed> {
     for (steps, at) in dir.ancestors().enumerate() {
         let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
         match fs::metadata(at) {
             Ok(about) if about.is_dir() => {
-                let used = (steps == 0).then(|| in_use(at)).transpose();
-                return used.map(|used| (at.to_owned(), used)).map_err(|error| (at.to_owned(), error));
+                let held = (steps == 0).then(|| held(at)).transpose();
+                return held.map(|held| (at.to_owned(), held)).map_err(|error| (at.to_owned(), error));
             }
             Ok(_) => return Err((at.to_owned(), io::Error::from(io::ErrorKind::NotADirectory))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -68,17 +71,17 @@ fn nearest(dir: &Path) -> Result<(PathBuf, Option<bool>), Failed> {
     Err((dir.to_owned(), io::Error::from(io::ErrorKind::NotFound)))
 }
 
-/// Whether a process holds the spool's lock. The lock is released at once: a collector that starts at that
+/// Who holds the spool's lock. The lock is released at once: a collector that starts at that
 /// very moment would report that the spool is in use, and start at its next attempt.
-fn in_use(dir: &Path) -> io::Result<bool> {
+fn held(dir: &Path) -> io::Result<Held> {
     let lock = match File::open(dir.join("LOCK")) {
         Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Held::No),
         Err(error) => return Err(error),
     };
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Ok(()) => Ok(Held::No),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Held::By(holders::of_lock(&lock))),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -131,14 +134,16 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no file is left behind");
 
         let held = RealDisk::open(&spool).unwrap();
-        assert_eq!(look(&spool, &clock).directory, Directory::Writable { in_use: true });
+        let found = look(&spool, &clock).directory;
+        let Directory::Writable { held: Held::By(Some(holder)) } = found else { panic!("{found:?}") };
+        assert_eq!(holder.pid, std::process::id());
         drop(held);
         fs::write(spool.join("staging/x"), [0; 1_000]).unwrap();
         let names =
             || fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
         let there = names();
         let found = look(&spool, &clock);
-        assert_eq!(found.directory, Directory::Writable { in_use: false });
+        assert_eq!(found.directory, Directory::Writable { held: Held::No });
         assert_eq!(found.used, 1_000);
         assert_eq!(found.syncs.unwrap().len(), SYNCS);
         assert!(found.free.unwrap() > 0 && found.filesystem.is_ok());

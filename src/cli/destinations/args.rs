@@ -112,7 +112,7 @@ pub struct ReplayArgs {
     pub config: PathBuf,
 
     /// Read this bucket, in the form of `s3.bucket`, and not those of the configuration's sources
-    #[arg(long, value_name = "BUCKET", value_parser = BucketString::parse)]
+    #[arg(long, value_name = "BUCKET", value_parser = BucketString::of_argument)]
     pub bucket: Option<BucketString>,
 
     /// Endpoint of a store other than AWS

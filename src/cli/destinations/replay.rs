@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::args::{FROM_FORM, ReplayArgs};
 use super::configured::{configured, named};
 use super::sent;
+use crate::admin_client::AdminToken;
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::print_json::print_either;
 use crate::destinations::replay::{ReplayError, ReplayFrom, ReplayOrder, Standing, Watch};
 use crate::node::bucket_reader::BucketReader;
+use crate::node::chosen_target::dev_admin;
 use crate::node::replay;
 use crate::runtime::SystemClock;
 use crate::runtime::meter::Meter;
@@ -59,13 +61,16 @@ async fn replay(
         endpoint_url: args.endpoint_url.clone(),
         region: None,
         path_style: args.path_style,
+        dev_s3: None,
         requests: REQUESTS,
         session: SESSION,
     };
+    let reader = reader.or_dev(dev_admin()?, AdminToken::of_command(None)?).await;
     let failed = |error| failure(args, error);
     let order = order(args);
-    let bucket = args.bucket.as_ref();
-    let (replay, shelves) = replay::open(settings, &reader, bucket, order, stop).await.map_err(failed)?;
+    let bucket = args.bucket.clone().or_else(|| reader.bucket_of_dev());
+    let (replay, shelves) =
+        replay::open(settings, &reader, bucket.as_ref(), order, stop).await.map_err(failed)?;
     if let Some(path) = args.failed.as_deref().filter(|path| path.exists()) {
         return Err(Failure::usage(format!("--failed {}: the file exists already", path.display())));
     }

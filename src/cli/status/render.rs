@@ -12,6 +12,7 @@ use crate::words::{
     within_columns,
 };
 
+use super::steering::{Order, has};
 use crate::cli::import::run::lines as found;
 use crate::runtime::paint::{BAD, FAINT, GOOD, Mark, WARNING};
 
@@ -57,6 +58,12 @@ pub struct View<'a> {
     pub columns: Option<usize>,
     /// The lines that there is space for.
     pub rows: Option<usize>,
+    /// The order of the sources.
+    pub order: Order,
+    /// What the ids of the sources shown have in them.
+    pub filter: &'a str,
+    /// Sources above the first one shown.
+    pub skip: usize,
 }
 
 /// A line before it is wrapped.
@@ -101,7 +108,9 @@ pub fn lines(status: &Status, view: &View<'_>) -> Vec<String> {
             .flat_map(|line| line.wrapped(view.columns)),
     );
     let wanted = |source: &&SourceStatus| view.source.is_none_or(|id| id.as_str() == source.id);
-    let wanted: Vec<&SourceStatus> = status.sources.iter().filter(wanted).collect();
+    let wanted = status.sources.iter().filter(wanted).filter(|source| has(source, view.filter));
+    let mut wanted: Vec<&SourceStatus> = wanted.collect();
+    view.order.sort(&mut wanted, view.activity);
     if !wanted.is_empty() {
         // Three more lines: an empty one, the names of the columns, and the one about further sources.
         let space = view.rows.map(|rows| rows.saturating_sub(lines.len() + 3));
@@ -287,14 +296,16 @@ fn of_import(import: &BucketImportStatus, now_ms: i64) -> Vec<Line> {
 /// come first, then the most active ones.
 fn sources(status: &Status, wanted: &[&SourceStatus], view: &View<'_>, space: Option<usize>) -> Vec<String> {
     let mut shown: Vec<(&SourceStatus, Vec<String>)> =
-        wanted.iter().map(|source| (*source, details(source, status, view))).collect();
+        wanted.iter().skip(view.skip).map(|source| (*source, details(source, status, view))).collect();
     if let Some(space) = space {
         let height = |shown: &[(_, Vec<String>)]| {
             shown.len() + shown.iter().map(|(_, lines)| lines.len()).sum::<usize>()
         };
         // Without the line about further sources there is space for one more.
         if height(&shown) > space + 1 {
-            shown.sort_by(|(a, _), (b, _)| by_interest(a, b, view.activity));
+            if view.order == Order::Interest && view.skip == 0 {
+                shown.sort_by(|(a, _), (b, _)| by_interest(a, b, view.activity));
+            }
             while shown.len() > SOURCES_MIN && height(&shown) > space {
                 shown.pop();
             }
@@ -315,7 +326,7 @@ fn sources(status: &Status, wanted: &[&SourceStatus], view: &View<'_>, space: Op
         lines.push(row);
         lines.extend_from_slice(details);
     }
-    let more = wanted.len() - shown.len();
+    let more = wanted.len().saturating_sub(view.skip + shown.len());
     if more > 0 {
         lines.push(format!("and {} more: --source ID, --all or --json", grouped(more as u64)));
     }

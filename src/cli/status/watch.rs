@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::collector::{Collector, view};
 use super::render::{MARKS, View, lines};
+use super::steering::{KEYS, Steering};
 use crate::admin::Status;
 use crate::cli::args::StatusArgs;
 use crate::cli::failure::Failure;
@@ -58,11 +59,15 @@ pub(super) async fn run(
     let mut keys = screen.keys()?;
     let mut resized = signal(SignalKind::window_change())?;
     let mut suspended = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
+    let mut steering = Steering::default();
+    let mut again_at = collector.clock.monotonic() + args.interval.get();
     loop {
-        screen.draw(&picture(args, collector, &seen))?;
+        screen.draw(&picture(args, collector, &seen, &mut steering))?;
         tokio::select! {
             () = interrupts.next() => return Ok(()),
-            () = quit(&mut keys) => return Ok(()),
+            byte = pressed(&mut keys) => if steering.press(byte) {
+                return Ok(());
+            },
             _ = resized.recv() => {}
             _ = suspended.recv() => {
                 // The shell needs its terminal back. `kill_process` returns when the process is continued.
@@ -71,25 +76,35 @@ pub(super) async fn run(
                 let Some(again) = Screen::open()? else { return Ok(()) };
                 screen = again;
             }
-            () = next(args, collector, &mut seen) => {}
+            // A key does not put the next query off.
+            () = tokio::time::sleep(again_at.saturating_sub(collector.clock.monotonic())) => {
+                let mut asking = std::pin::pin!(ask(args, collector, &mut seen));
+                loop {
+                    tokio::select! {
+                        () = &mut asking => break,
+                        () = interrupts.next() => return Ok(()),
+                        byte = pressed(&mut keys) => if steering.press(byte) {
+                            return Ok(());
+                        },
+                    }
+                }
+                again_at = collector.clock.monotonic() + args.interval.get();
+            }
         }
     }
 }
 
-/// Waits for `q` or `Q`.
-async fn quit(keys: &mut mpsc::Receiver<u8>) {
-    while let Some(key) = keys.recv().await {
-        if matches!(key, b'q' | b'Q') {
-            return;
-        }
+/// Waits for a byte of a key.
+async fn pressed(keys: &mut mpsc::Receiver<u8>) -> u8 {
+    match keys.recv().await {
+        Some(byte) => byte,
+        // Standard input is no terminal, or has ended: only a signal ends the command.
+        None => std::future::pending().await,
     }
-    // Standard input is no terminal, or has ended: only a signal ends the command.
-    std::future::pending().await
 }
 
-/// Waits for the interval, and queries again. A collector that does not answer is kept: it may be restarting.
-async fn next(args: &StatusArgs, collector: &mut Collector, seen: &mut Seen) {
-    tokio::time::sleep(args.interval.get()).await;
+/// Queries again. A collector that does not answer is kept: it may be restarting.
+async fn ask(args: &StatusArgs, collector: &mut Collector, seen: &mut Seen) {
     match collector.status(args.source.as_ref()).await {
         Ok(status) => *seen = Seen { status: Some(status), failed: None },
         Err(error) => {
@@ -101,7 +116,7 @@ async fn next(args: &StatusArgs, collector: &mut Collector, seen: &mut Seen) {
 }
 
 /// The lines of the whole screen.
-fn picture(args: &StatusArgs, collector: &Collector, seen: &Seen) -> Vec<String> {
+fn picture(args: &StatusArgs, collector: &Collector, seen: &Seen, steering: &mut Steering) -> Vec<String> {
     let (columns, rows) = terminal::size(&io::stdout()).unwrap_or((80, 24));
     let colours = colour::wanted(&io::stdout());
     let mut above = Vec::new();
@@ -110,7 +125,13 @@ fn picture(args: &StatusArgs, collector: &Collector, seen: &Seen) -> Vec<String>
     }
     let every = about_duration(args.interval.get());
     let space = rows.saturating_sub(above.len() + 1);
+    if let Some(status) = &seen.status {
+        steering.stay_within(status);
+    }
     let view = View {
+        order: steering.order,
+        filter: &steering.filter,
+        skip: steering.skip,
         columns: Some(columns),
         rows: Some(space).filter(|_| !args.all),
         // On a narrow screen the age of what waits matters more.
@@ -121,7 +142,7 @@ fn picture(args: &StatusArgs, collector: &Collector, seen: &Seen) -> Vec<String>
     let space = rows.saturating_sub(1);
     let hidden = (above.len() + below.len()).saturating_sub(space) as u64;
     let more = if_any(hidden, |hidden| format!("; {} below", counted(hidden, "more line", "more lines")));
-    let footer = within_columns(&format!("every {every}; q quits{more}"), columns);
+    let footer = within_columns(&format!("{}every {every}; {KEYS}{more}", steering.told()), columns);
     let shown = above.into_iter().chain(below).take(space);
     let marks: Vec<Mark> = [(NO_ANSWER, BAD)].into_iter().chain(MARKS).collect();
     let mut shown: Vec<String> =
@@ -154,7 +175,8 @@ async fn snapshots(
         if !written(writeln!(out, "{text}").and_then(|()| out.flush()))? {
             return Ok(());
         }
-        next(args, collector, &mut seen).await;
+        tokio::time::sleep(args.interval.get()).await;
+        ask(args, collector, &mut seen).await;
     }
 }
 

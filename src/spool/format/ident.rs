@@ -32,7 +32,8 @@ pub struct Ident {
     pub spool_id: [u8; 16],
     /// Key of the dedupe fingerprints.
     pub fingerprint_key: [u8; 16],
-    format: u32,
+    /// The format of the whole spool.
+    pub(crate) format: u32,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -10,7 +10,7 @@ use crate::object::Stream;
 use crate::spool::format::key_run::run_number;
 use crate::spool::format::runs::{ScannedRuns, Stretch};
 use crate::spool::format::scan;
-use crate::spool::format::segment::{FORMAT, index_name, number_in, segment_name};
+use crate::spool::format::segment::{index_name, number_in, segment_name};
 use crate::spool::format::segment_index::read_directory;
 use crate::spool::offline::view::{SegmentFile, View, ViewError};
 use crate::words::rfc3339;
@@ -22,7 +22,7 @@ pub(crate) struct Inspection {
     pub spool_id: String,
     /// The node id, as in object names.
     pub node: String,
-    /// The format that this release reads and writes.
+    /// The format of the spool, as in its identity file.
     pub format: String,
     /// The manifest.
     pub manifest: ManifestAbout,
@@ -186,7 +186,7 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
     Ok(Inspection {
         spool_id: view.ident.spool_id_hex(),
         node: view.node(),
-        format: format!("{}.{}", FORMAT.0, FORMAT.1),
+        format: view.ident.format.to_string(),
         manifest,
         segments,
         batches: batches.into_values().collect(),

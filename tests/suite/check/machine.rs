@@ -111,6 +111,33 @@ async fn a_port_in_use_by_another_program_is_found() {
 }
 
 #[tokio::test]
+async fn a_file_is_judged_without_network_secrets_and_machine() {
+    let mut setup = setup().s3("bucket = \"lake\"\nstorage_class = \"GLACIER\"");
+    setup = setup.source("ios", "bucket = \"phones\"");
+    let file = setup.file();
+    let text = fs::read_to_string(&file).unwrap().replace("\"ios-key\"", "\"env:NOT_IN_CI\"");
+    fs::write(&file, text).unwrap();
+    let run = async |arguments: &[&str]| {
+        let file = file.to_str().unwrap();
+        let output = crate::support::forebay::run(&[&["check", "--config", file], arguments].concat()).await;
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, said) = run(&["--offline"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    for part in ["it is valid: 2 sources, 0 destinations, 0 imports", "GLACIER", "not tested: credentials"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!setup.spool_dir().exists(), "nothing is made");
+    let (code, said) = run(&["--offline", "--source", "web", "--json"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("\"check\": \"configuration\"") && !said.contains("phones"), "{said}");
+    let (code, said) = run(&["--offline", "--source", "tv"]).await;
+    assert_eq!((code, said.contains("has no source tv")), (Some(2), true), "{said}");
+    let (code, said) = run(&[]).await;
+    assert_eq!((code, said.contains("NOT_IN_CI")), (Some(2), true), "{said}");
+}
+
+#[tokio::test]
 async fn the_estimate_uses_the_given_rate() {
     let ran = setup().run_with(&["--rate", "1000", "--call-bytes", "2 KB", "--outage", "2 h"]).await;
     let estimate = &ran.json["estimate"];

@@ -35,7 +35,20 @@ async fn a_store_other_than_aws_is_checked_as_far_as_possible() {
 }
 
 #[tokio::test]
-async fn a_running_collector_does_not_fail_the_check() {
+async fn an_endpoint_that_is_forebay_itself_is_named() {
+    let (_folder, dev) = dev().await;
+    for url in [&dev.collector, &dev.console] {
+        let mut setup = setup(&dev);
+        setup.endpoint.clone_from(url);
+        let ran = setup.run().await;
+        assert_eq!(ran.code, 1, "{}", ran.text);
+        expect(ran.of("bucket"), "failed", &["is an address of Forebay itself", "set the store's address"]);
+        assert!(!ran.text.contains("create-bucket"), "{}", ran.text);
+    }
+}
+
+#[tokio::test]
+async fn what_holds_spool_and_addresses_is_named_and_does_not_fail_the_check() {
     let (_folder, dev) = dev().await;
     let mut setup = setup(&dev);
     setup.s3 = format!("{}\npath_style = true", setup.s3);
@@ -46,13 +59,27 @@ async fn a_running_collector_does_not_fail_the_check() {
     setup.admin = at(&serving.console);
     let ran = setup.run().await;
     assert_eq!(ran.code, 0, "{}", ran.text);
-    expect(ran.of("listen"), "passed", &["used by a running collector"]);
-    expect(ran.of("admin_listen"), "passed", &["used by a running collector"]);
-    expect(ran.of("spool"), "passed", &["a running collector uses it"]);
+    expect(ran.of("listen"), "passed", &["used by a running Forebay, process ", "which holds its spool"]);
+    expect(
+        ran.of("admin_listen"),
+        "passed",
+        &["used by a running Forebay, process ", "which holds its spool"],
+    );
+    expect(ran.of("spool"), "passed", &["uses it, which is fine if that is the node of this configuration"]);
     let ident = std::fs::read_to_string(setup.spool_dir().join("IDENT")).unwrap();
     let ident: serde_json::Value = serde_json::from_str(&ident).unwrap();
     let node = ident["spool_id"].as_str().unwrap().get(..8).unwrap().to_owned();
     expect(ran.of("put"), "passed", &[&format!("segment-logs/_check/{node}-")]);
+    // Another node's addresses, with the spool that this one holds.
+    let id = |forebay: &Forebay| format!("process {} (forebay ", forebay.pid().as_raw_nonzero());
+    setup.collector = at(&dev.collector);
+    setup.admin = at(&dev.console);
+    let ran = setup.run().await;
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    for check in ["listen", "admin_listen"] {
+        expect(ran.of(check), "warning", &["with another spool", &id(&dev), "set another port in "]);
+    }
+    expect(ran.of("spool"), "warning", &[&id(&serving), "listens at none", "spool.dir"]);
     serving.flush().await;
     assert!(serving.terminate().await.success());
 }

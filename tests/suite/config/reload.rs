@@ -144,6 +144,9 @@ fn every_setting_changes_at_run_time_or_is_reported_to_need_a_restart() {
         ("closed_days", "webhook") => "https://example.com/x",
         ("closed_days", "command") => "true",
         ("closed_days", "timeout") => "9 s",
+        ("alarm", "webhook") => "https://example.com/x",
+        ("alarm", "form") => "pagerduty",
+        ("alarm", "routing_key") => "00000000000000000000000000000000",
         other => panic!("add a value for {other:?} here"),
     };
     let tls = ["tls_listen", "tls_cert", "tls_key"];
@@ -155,6 +158,7 @@ fn every_setting_changes_at_run_time_or_is_reported_to_need_a_restart() {
                 key if tls.contains(&key) => tls.to_vec(),
                 "external_id" => vec!["external_id", "role_arn"],
                 "read_token" => vec!["read_token", "token"],
+                "form" | "routing_key" => vec!["form", "routing_key"],
                 key => vec![key],
             };
             let variables: Vec<_> =

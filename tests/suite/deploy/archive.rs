@@ -154,7 +154,7 @@ async fn a_program_that_is_too_large_is_not_packed() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = program(&folder).await else { return };
     let (padding, large) = (folder.path().join("padding"), folder.path().join("large"));
-    fs::write(&padding, vec![1; 42_000_000]).unwrap();
+    fs::write(&padding, vec![1; 60_000_000]).unwrap();
     let mut enlarge = Command::new("objcopy");
     let section = format!(".padding={}", padding.display());
     enlarge.args(["--add-section", &section, "--set-section-flags", ".padding=alloc,readonly"]);
@@ -170,7 +170,7 @@ async fn a_program_that_is_too_large_is_not_packed() {
     let stderr = String::from_utf8_lossy(&ran.stderr);
     assert!(!ran.status.success(), "{stderr}");
     assert!(
-        stderr.contains("bytes without its debug information; it must have fewer than 42000000"),
+        stderr.contains("bytes without its debug information; it must have fewer than 60000000"),
         "{stderr}"
     );
     assert!(!out.exists(), "nothing is packed");

@@ -75,6 +75,7 @@ fn with_every_label() -> Metrics {
     metrics.batch_tasks.get_or_create(&TasksLabel { outcome: "succeeded" }).inc();
     metrics.upload_failures.get_or_create(&KindLabel { kind: "busy" }).inc();
     metrics.alarm.get_or_create(&KindLabel { kind: "task" }).inc();
+    metrics.alarm_notices.get_or_create(&KindLabel { kind: "sent" }).inc();
     metrics.ledger_calls.get_or_create(&AccountLabel { source: source(), account: "stored" }).inc();
     let stream = "objects/rooms".to_owned();
     let dest = || "crm".to_owned();

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod archive;
+mod athena;
 mod chart;
 mod container;
 mod dashboard;

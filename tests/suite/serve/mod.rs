@@ -1,6 +1,7 @@
 //! The program from outside, as its operators see it: `forebay serve` with a configuration, a bucket and
 //! signals, and `forebay dev`.
 
+mod alarm_webhook;
 mod closed_days;
 mod credentials;
 mod deliveries;

@@ -1,0 +1,46 @@
+//! What a configuration alone says, without the network and without the machine that it is for.
+
+use super::estimate;
+use super::finding::{CheckFinding, Trial};
+use super::report::{CheckReport, Group};
+use super::run::Settings;
+use super::subject::{LocationUnderCheck, Subject};
+use super::surroundings;
+
+/// The findings about a configuration that was loaded, which has `counts`.
+pub fn offline(settings: &Settings, counts: &str) -> CheckReport {
+    let valid = Trial::new("configuration", "read and check every setting")
+        .passed(format!("it is valid: {counts} (secrets were not looked up)"));
+    let mut of_file = vec![valid];
+    of_file.extend(surroundings::transport(&settings.reach));
+    let mut groups = vec![Group::new("the file", of_file)];
+    groups.extend(settings.locations.iter().filter_map(|under_check| of_bucket(settings, under_check)));
+    let estimate = estimate::estimate(settings.load, &settings.shape);
+    groups.push(Group::new("load", vec![estimate::judge(&estimate)]));
+    let asked = Trial::new("online", "nothing").not_tested(
+        "not tested: credentials, buckets, keys, this machine; run `forebay check` without --offline where Forebay runs",
+    );
+    groups.push(Group::new("the rest", vec![asked]));
+    CheckReport { groups, estimate: Some(estimate) }
+}
+
+/// What the settings of a bucket say; `None` if nothing.
+fn of_bucket(settings: &Settings, under_check: &LocationUnderCheck) -> Option<Group> {
+    let subject = Subject {
+        reach: &settings.reach,
+        location: &under_check.location,
+        process: None,
+        region: None,
+        sources: &under_check.sources,
+        external_ids: None,
+    };
+    let findings: Vec<CheckFinding> =
+        surroundings::endpoint(&subject).into_iter().chain(surroundings::storage_class(&subject)).collect();
+    let bucket = under_check.location.to_string();
+    (!findings.is_empty()).then(|| Group {
+        title: format!("to {bucket}, for {}", under_check.sources_in_words()),
+        subject: Some(bucket),
+        sources: under_check.sources.iter().map(ToString::to_string).collect(),
+        findings,
+    })
+}
