@@ -12,6 +12,7 @@ use super::verify::{SESSION, config_file, reader};
 use crate::admin_client::{AdminClient, AdminToken};
 use crate::archive::closed_day::{Closed, SpoolDays};
 use crate::node::bucket_reader::BucketReader;
+use crate::node::chosen_target::dev_admin;
 use crate::node::day_wait::{DayWait, DayWaitError, WaitStanding};
 use crate::object::BucketString;
 use crate::runtime::SystemClock;

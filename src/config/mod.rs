@@ -64,3 +64,4 @@ pub use sources::Source;
 pub use units::{ByteSize, Period};
 pub use values::{Endpoint, Tls};
 pub use watch::Watcher;
+pub use web_address::WebAddress;

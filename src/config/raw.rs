@@ -13,7 +13,7 @@ use crate::words::url::without_userinfo;
 
 /// Every section and its keys. The reader uses all of these and no others, and the example file mentions
 /// each.
-pub const SECTIONS: [(&str, &[&str]); 6] = [
+pub const SECTIONS: [(&str, &[&str]); 7] = [
     (
         "collector",
         &[

@@ -631,6 +631,7 @@ web       2,000     4,010          0        0       -  none yet\n"
                 },
             ],
             s3_proxy: Some("http://proxy:3128".to_owned()),
+            dev_s3: None,
             ledger: Some(LedgerStatus {
                 balanced: false,
                 differences: vec!["web, earlier: 3 stored, but 4 of them delivered + 0 lost".into()],

@@ -78,14 +78,16 @@ pub(super) async fn run(
             }
             // A key does not put the next query off.
             () = tokio::time::sleep(again_at.saturating_sub(collector.clock.monotonic())) => {
-                let mut asking = std::pin::pin!(ask(args, collector, &mut seen));
-                loop {
-                    tokio::select! {
-                        () = &mut asking => break,
-                        () = interrupts.next() => return Ok(()),
-                        byte = pressed(&mut keys) => if steering.press(byte) {
-                            return Ok(());
-                        },
+                {
+                    let mut asking = std::pin::pin!(ask(args, collector, &mut seen));
+                    loop {
+                        tokio::select! {
+                            () = &mut asking => break,
+                            () = interrupts.next() => return Ok(()),
+                            byte = pressed(&mut keys) => if steering.press(byte) {
+                                return Ok(());
+                            },
+                        }
                     }
                 }
                 again_at = collector.clock.monotonic() + args.interval.get();

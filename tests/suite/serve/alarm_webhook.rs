@@ -19,7 +19,8 @@ fn posted(webhook: &ScriptedHttp) -> Vec<Value> {
 }
 
 async fn told(webhook: &ScriptedHttp, posts: usize) -> Vec<Value> {
-    wait::until("the webhook to be told", PATIENCE, async || posted(webhook).len() >= posts).await;
+    wait::until("the webhook to be told", PATIENCE, async || (posted(webhook).len() >= posts).then_some(()))
+        .await;
     posted(webhook)
 }
 
@@ -70,12 +71,12 @@ async fn an_alarm_that_stands_after_a_restart_is_not_told_again() {
     caller.send(&node, "web", 3, 10).await;
     told(&webhook, 1).await;
     let file = settings.spool_dir().join("told-alarms");
-    wait::until("the notice to be noted", PATIENCE, async || file.exists()).await;
+    wait::until("the notice to be noted", PATIENCE, async || file.exists().then_some(())).await;
     node.kill().await;
     let node = settings.serve().await;
     let stands = async || {
         let status = super::support::status(&node).await;
-        status["alarms"].as_array().is_some_and(|alarms| !alarms.is_empty())
+        status["alarms"].as_array().filter(|alarms| !alarms.is_empty()).map(drop)
     };
     wait::until("the alarm to stand again", PATIENCE, stands).await;
     // What is told of another alarm would come after the first one.
@@ -113,7 +114,7 @@ async fn a_test_is_sent_in_the_form_of_each_receiver() {
     assert_eq!(posts[0]["attachments"][0]["contentType"], "application/vnd.microsoft.card.adaptive");
     let key = "routing_key = \"0123456789abcdef0123456789abcdef\"";
     let (code, said, posts) = check(&format!("webhook = \"URL\"\nform = \"pagerduty\"\n{key}"), 202).await;
-    let actions: Vec<&Value> = posts.iter().map(|post| &post["event_action"]).collect();
+    let actions: Vec<&str> = posts.iter().map(|post| post["event_action"].as_str().unwrap()).collect();
     assert_eq!((code, actions), (Some(0), vec!["trigger", "resolve"]), "{said}");
 
     let (code, said, _) = check("webhook = \"URL\"", 404).await;
