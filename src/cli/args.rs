@@ -941,7 +941,7 @@ mod tests {
         check("check --timeout 0s", "a duration from 100 ms to 10 min");
         check("check --call-bytes 1000", "a size with its unit, such as");
         check("flush --source ../x", "must be 1 to 64 characters of");
-        check("status --admin https://localhost", "speaks plain HTTP");
+        check("status --admin ftp://localhost", "expected a URL such as");
         check("policy nothing", "[possible values: collector, role, role-trust,");
         check("policy bucket --principal forebay", "expected an ARN such as");
         check("policy bucket --bucket s3://x", "write the bucket's name alone");

@@ -9,7 +9,9 @@ use crate::words::date::rfc3339;
 use crate::words::outside_text_within;
 
 /// The most bytes of an alarm's text in a notice. PagerDuty takes 1,024 characters of a summary.
-const TEXT_BYTES_MAX: usize = 960;
+const TEXT_BYTES_MAX: usize = 640;
+/// The most bytes of an alarm's subject in a sentence.
+const SUBJECT_BYTES_MAX: usize = 160;
 /// The most characters of a key of PagerDuty.
 const KEY_LEN_MAX: usize = 255;
 /// Where PagerDuty takes events (Events API v2).
@@ -152,7 +154,7 @@ impl Notice {
     /// The notice in one sentence.
     fn text(&self) -> String {
         let Self { node, kind, subject, .. } = self;
-        let about = outside_text_within(subject, TEXT_BYTES_MAX);
+        let about = outside_text_within(subject, SUBJECT_BYTES_MAX);
         let others = match self.others {
             0 => String::new(),
             1 => " One other alarm stands.".to_owned(),
@@ -318,7 +320,7 @@ mod tests {
         let form = NoticeForm::PagerDuty { routing_key: RoutingKey::of(&"k".repeat(32)).unwrap() };
         let said: Value = serde_json::from_slice(&long.bodies(&form)[0]).unwrap();
         assert_eq!(said["dedup_key"].as_str().unwrap().len(), 64);
-        long.subject = "lake".to_owned();
+        long.subject = "s".repeat(100);
         let said: Value = serde_json::from_slice(&long.bodies(&form)[0]).unwrap();
         assert!(said["payload"]["summary"].as_str().unwrap().chars().count() <= 1_024, "{said}");
     }

@@ -21,7 +21,9 @@ pub(crate) async fn look(addr: SocketAddr) -> PortUse {
         Ok(()) => PortUse::Free,
         Err(error) => match error.kind() {
             io::ErrorKind::AddrInUse => {
-                PortUse::Taken { by_forebay: is_forebay(addr).await, by: holders::of_listener(addr) }
+                // Before it is asked: it may end then.
+                let by = holders::of_listener(addr);
+                PortUse::Taken { by_forebay: is_forebay(addr).await, by }
             }
             io::ErrorKind::PermissionDenied => PortUse::Denied,
             io::ErrorKind::AddrNotAvailable => PortUse::NotHere,
