@@ -198,7 +198,7 @@ fn not_implemented(subject: &Subject<'_>, unconditional: bool) -> Vec<Remedy> {
 
 /// Remedies for a missing bucket.
 pub fn no_such_bucket(subject: &Subject<'_>) -> Vec<Remedy> {
-    if subject.reach.is_forebay {
+    if subject.is_forebay {
         return vec![Remedy::say(
             "s3.endpoint_url is an address of Forebay itself, not of a store: set the store's address (`forebay dev` prints that of \
              its S3 as s3)",

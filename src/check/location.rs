@@ -11,6 +11,7 @@ use super::finding::{CheckFinding, Trial};
 use super::folders::{self, Answers};
 use super::key;
 use super::object::{self, PutAnswer};
+use super::probe;
 use super::probe::aws::Aws;
 use super::refusal::Refusal;
 use super::report::Group;
@@ -48,6 +49,8 @@ struct Visit<'a> {
     under_check: &'a LocationUnderCheck,
     findings: Vec<CheckFinding>,
     reading: Option<Reading>,
+    /// Whether the endpoint answers like a listener of Forebay that is no store.
+    is_forebay: bool,
 }
 
 /// Checks a bucket. Also returns the time in its first answer. `probe_role`: whether its role is also tried
@@ -58,7 +61,7 @@ pub(super) async fn check(
     at: UnixMillis,
     probe_role: bool,
 ) -> (Group, Option<Reading>) {
-    let mut visit = Visit { common, under_check, findings: Vec::new(), reading: None };
+    let mut visit = Visit { common, under_check, findings: Vec::new(), reading: None, is_forebay: false };
     visit.all(at, probe_role).await;
     let bucket = under_check.location.to_string();
     let group = Group {
@@ -85,6 +88,7 @@ impl<'a> Visit<'a> {
             location: &self.under_check.location,
             process,
             region,
+            is_forebay: self.is_forebay,
             sources: &self.under_check.sources,
             external_ids: role.and_then(|role| self.common.external_ids.get(&role.arn)),
         }
@@ -161,6 +165,10 @@ impl<'a> Visit<'a> {
             None => (first.clone(), None),
         };
         self.reading = reading.or(last_reading);
+        let is_missing = last.answer.as_ref().err().is_some_and(|refusal| refusal.status == Some(404));
+        if let (true, Some(url)) = (is_missing, &self.common.reach.endpoint_url) {
+            self.is_forebay = probe::ports::is_forebay_at(url).await;
+        }
         let found = last.region.clone().or_else(|| first.region.clone());
         let subject = self.subject(found.as_deref());
         self.findings.extend([bucket::exists(&subject, &last), bucket::region(&subject, &first, &last)]);

@@ -31,6 +31,7 @@ fn of_bucket(settings: &Settings, under_check: &LocationUnderCheck) -> Option<Gr
         location: &under_check.location,
         process: None,
         region: None,
+        is_forebay: false,
         sources: &under_check.sources,
         external_ids: None,
     };

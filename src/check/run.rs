@@ -60,7 +60,7 @@ pub struct Settings {
 /// Runs every check. `progress` is called with the number of finished buckets and the total number.
 /// Errors: a check panicked.
 pub async fn run(
-    mut settings: Settings,
+    settings: Settings,
     store: S3Store,
     clock: Arc<dyn Clock>,
     progress: impl Fn(usize, usize),
@@ -72,9 +72,6 @@ pub async fn run(
         kms_endpoint_url: settings.reach.kms_endpoint_url.clone(),
         request_payer: settings.request_payer,
     };
-    if let Some(url) = &settings.reach.endpoint_url {
-        settings.reach.is_forebay = probe::ports::is_forebay_at(url).await;
-    }
     let has_role = settings.locations.iter().any(|under_check| under_check.location.role.is_some());
     let found = aws.credentials().await;
     let identity = match &found {

@@ -19,8 +19,6 @@ const SOURCES_SHOWN: usize = 3;
 pub struct Reach {
     /// The endpoint of a store other than AWS.
     pub endpoint_url: Option<String>,
-    /// Whether that endpoint answers like a listener of Forebay that is no store.
-    pub is_forebay: bool,
     /// An STS endpoint other than AWS's own.
     pub sts_endpoint_url: Option<String>,
     /// A KMS endpoint other than AWS's own.
@@ -132,6 +130,8 @@ pub struct Subject<'a> {
     pub process: Option<&'a str>,
     /// The bucket's region, if known.
     pub region: Option<&'a str>,
+    /// Whether the endpoint answers like a listener of Forebay that is no store.
+    pub is_forebay: bool,
     /// The sources of the bucket.
     pub sources: &'a [SourceId],
     /// All external ids for its role, also of other sources: a trust policy names them all.

@@ -37,7 +37,6 @@ impl Reach {
     pub(super) fn of_test(endpoint_url: Option<&str>) -> Self {
         Self {
             endpoint_url: endpoint_url.map(str::to_owned),
-            is_forebay: false,
             sts_endpoint_url: None,
             kms_endpoint_url: None,
             checksums: true,
@@ -74,6 +73,7 @@ impl Rig {
             location: &self.to,
             process: Some("arn:aws:iam::111122223333:user/collector"),
             region: Some("eu-west-1"),
+            is_forebay: false,
             sources: &[],
             external_ids: None,
         }

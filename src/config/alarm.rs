@@ -51,16 +51,8 @@ pub(super) fn check(
             "is not set: PagerDuty needs the integration key of a service (Events API v2)",
         );
     }
-    for key in ["form", "routing_key"] {
-        let is_needless = if key == "form" { !is_pagerduty && !reader.has("webhook") } else { !is_pagerduty };
-        if reader.has(key) && is_needless {
-            let what = if key == "form" {
-                "has no use without a webhook: set alarm.webhook"
-            } else {
-                "is only for form = \"pagerduty\""
-            };
-            reader.refuse(key, what);
-        }
+    if !is_pagerduty && reader.has("routing_key") {
+        reader.refuse("routing_key", "is only for form = \"pagerduty\"");
     }
     let pagerduty = || web_address(PAGERDUTY)(&Typed::Text(PAGERDUTY.to_owned())).ok();
     AlarmSettings {

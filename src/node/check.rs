@@ -96,7 +96,6 @@ fn settings(
     let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
     let reach = Reach {
         endpoint_url: url(&config.s3.endpoint),
-        is_forebay: false,
         sts_endpoint_url: url(&config.s3.sts_endpoint),
         kms_endpoint_url: url(&config.s3.kms_endpoint),
         checksums: config.s3.checksums == Checksums::Auto,

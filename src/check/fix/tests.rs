@@ -28,6 +28,7 @@ fn fixed_where(reach: &Reach, to: &S3Location, unconditional: bool, refusal: &Re
         location: to,
         process: Some("arn:aws:sts::111122223333:assumed-role/forebay/i-1"),
         region: Some("eu-west-1"),
+        is_forebay: false,
         sources: &[],
         external_ids: None,
     };
@@ -144,6 +145,7 @@ fn a_setting_is_printed_in_the_table_where_it_takes_effect() {
             location: &location,
             process: None,
             region: None,
+            is_forebay: false,
             sources,
             external_ids: None,
         };

@@ -112,7 +112,7 @@ async fn a_port_in_use_by_another_program_is_found() {
 
 #[tokio::test]
 async fn a_file_is_judged_without_network_secrets_and_machine() {
-    let mut setup = setup().s3("bucket = \"lake\"\nstorage_class = \"GLACIER\"");
+    let mut setup = setup().s3("storage_class = \"GLACIER\"");
     setup = setup.source("ios", "bucket = \"phones\"");
     let file = setup.file();
     let text = fs::read_to_string(&file).unwrap().replace("\"ios-key\"", "\"env:NOT_IN_CI\"");

@@ -2,6 +2,8 @@
 
 use std::process::Output;
 
+use tokio::io::AsyncWriteExt as _;
+
 use crate::support::forebay::{command, finished};
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 use crate::support::tls_front::TlsFront;
@@ -34,7 +36,16 @@ async fn a_command_reaches_a_node_through_tls_or_says_what_prevents_it() {
     for part in ["no TLS connection can be made with https://localhost:", "UnknownIssuer", "SSL_CERT_FILE"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let (code, said) = status(&plain.replace("http://", "https://"), authority).await;
+    // A server of plain HTTP answers a handshake with an error, or hangs up.
+    let no_tls = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", no_tls.local_addr().unwrap());
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = no_tls.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        stream
+    });
+    let (code, said) = status(&url, authority).await;
+    drop(answering.await.unwrap());
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("no TLS connection") && said.contains("use http://"), "{said}");
 }
