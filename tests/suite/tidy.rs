@@ -19,6 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("admin_token", &[]),
     ("planted_bugs", &[]),
     ("boxed_future", &[]),
+    ("process_group", &[]),
     ("disk", &["lock", "planted_bugs"]),
     ("sources", &["words"]),
     ("json", &[]),
@@ -67,7 +68,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "jobs",
         &[
             "arn", "boxed_future", "destinations", "disk", "import", "lock", "object", "once_a_minute",
-            "random", "retry", "store", "tasks", "time", "words",
+            "process_group", "random", "retry", "store", "tasks", "time", "words",
         ],
     ),
     (
@@ -96,7 +97,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "deliveries",
         &["delivery", "disk", "lock", "object", "once_a_minute", "sources", "tasks", "time", "words"],
     ),
-    ("hook", &["boxed_future", "delivery", "object", "reach", "words"]),
+    ("hook", &["boxed_future", "delivery", "object", "process_group", "reach", "words"]),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time", "words"]),
     ("connections", &["lock"]),
     (
