@@ -331,6 +331,10 @@ pub struct ServeJobsArgs {
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 
+    /// Address of /metrics, such as 127.0.0.1:9464; other machines read it if the address is not of loopback
+    #[arg(long, value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
+
     /// Region of the ARNs of jobs
     #[arg(long, value_name = "REGION", env = "AWS_REGION", default_value = "us-east-1", value_parser = region)]
     pub region: String,
