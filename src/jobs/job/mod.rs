@@ -22,6 +22,7 @@ pub mod id;
 pub mod import_way;
 pub mod live_state;
 pub mod operation;
+pub mod patient_disk;
 pub mod sealed;
 pub mod slots;
 pub mod spec;

@@ -355,11 +355,6 @@ impl OneJob {
     }
 }
 
-/// What a job says while this machine has nothing left to run a task or to store a report with.
-const NO_HANDLES: &str = "this process gets no more file handles, processes or memory: tasks wait, and no try is counted; raise \
-                          the limits (ulimit -n, ulimit -u), or let fewer run at once (--concurrency of `batch run`, \
-                          --active-jobs of a server)";
-
 /// The code of a job that failed because its report is not in its bucket.
 pub const REPORT_NOT_STORED: &str = "ReportNotStored";
 

@@ -1,14 +1,17 @@
 //! Jobs on a machine that lacks something: they wait, say so, and go on by themselves.
 
 use std::fs;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
-use super::support::{Stand, manifest, ran, script};
+use super::support::{PATIENCE, Stand, ended, manifest, ran, script};
 use crate::support::forebay::with_files;
 use crate::support::loop_disk::{Filler, Kind, LoopDisk};
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 use crate::support::tools::on_path;
+use crate::support::wait;
 
 const DISK_BYTES: u64 = 16_000_000;
 const TASKS: usize = 600;
@@ -54,6 +57,40 @@ async fn a_job_outlasts_a_full_disk() {
     // Nothing ran twice: what had ended was kept in memory.
     let begun = fs::read_to_string(stand.path("begun")).unwrap();
     assert_eq!(begun.lines().count(), TASKS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_outlasts_a_full_disk_while_it_is_copied() {
+    let mut stand = Stand::start().await;
+    let Some(disk) = LoopDisk::mount(Kind::Ext4, DISK_BYTES, stand.folder.path()) else { return };
+    stand.state = disk.path().join("state");
+    // Standard input cannot be read again: the copy must go on where it was.
+    let run = ["run", "--manifest", "-", "--handler", "cmd:cat", "--max-attempts", "1", "--json"];
+    let mut command = stand.batch(&run);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let id = wait::until("the job to read its manifest", PATIENCE, async || {
+        let listed = stand.run(&["list", "--json"]).await.json();
+        let job = listed["jobs"].as_array()?.first().filter(|job| job["status"] == "Preparing")?;
+        job["job"].as_str().map(str::to_owned)
+    })
+    .await;
+    let filler = Filler::fill(disk.path()).keep_growing();
+    let mut input = child.stdin.take().unwrap();
+    let rows = manifest((0..TASKS).map(|n| format!("{n:0900}")));
+    let writing = tokio::spawn(async move { input.write_all(rows.as_bytes()).await });
+    let waiting = stand.until(&id, "the job to wait for its disk", |job| !texts(job).is_empty()).await;
+    let told = texts(&waiting);
+    assert!(told[0].contains("the manifest is not copied to its end; free space"), "{told:?}");
+    assert_eq!(waiting["status"], "Preparing", "{waiting}");
+    filler.stop().remove();
+    writing.await.unwrap().unwrap();
+    // What `cat` answers is no answer.
+    let ended = ended(child).await.code(3);
+    let job = ended.json();
+    assert_eq!((&job["status"], &job["failed"]), (&"Complete".into(), &TASKS.into()), "{job}");
+    let lines = ended.err.lines().filter(|line| line.contains("is not copied to its end")).count();
+    assert!((1..=3).contains(&lines), "one line a minute: {ended:#?}");
 }
 
 /// A job of ninety tasks whose process may have no more than so many file handles, each task with one try.

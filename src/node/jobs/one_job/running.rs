@@ -6,12 +6,12 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{LOOK_EVERY, NO_HANDLES, OneJob, due};
+use super::{LOOK_EVERY, OneJob, due};
 use crate::jobs::invocation::JobCall;
 use crate::jobs::job::spec::JobSpec;
 use crate::jobs::job::status::{Failure, FailureClass, Status};
 use crate::jobs::job::transition::Event;
-use crate::jobs::job::troubles::TroubleOf;
+use crate::jobs::job::troubles::{NO_HANDLES, TroubleOf};
 use crate::jobs::joined::{StoredRows, past_of};
 use crate::jobs::run::decide::{End, Limits, Progress};
 use crate::jobs::run::past::Past;
