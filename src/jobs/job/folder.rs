@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::creation_lock::{CREATING, CreationLock, take as take_creation};
 use super::folder_disk::FolderDisk;
 use super::holder::{Holder, Taken, holder_of, take};
 use super::id::JobId;
@@ -156,6 +157,12 @@ impl JobsFolder {
     /// The files of a job, for a process that does not hold it: it makes wishes, and reads their answers.
     pub fn disk(&self, id: JobId) -> FolderDisk {
         FolderDisk::of(&self.path(id))
+    }
+
+    /// Waits until no other server makes a job here, and keeps others from it while the lock exists. Blocks.
+    /// Errors: [`FolderError`]; another server may not end.
+    pub fn lock_creation(&self) -> Result<CreationLock, FolderError> {
+        take_creation(&self.root).map_err(|error| FolderError::Disk("lock", self.root.join(CREATING), error))
     }
 
     /// Makes a job and holds it. It is there as a whole, or not at all.

@@ -112,6 +112,25 @@ async fn a_higher_priority_takes_the_slot_and_gives_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_servers_of_one_folder_make_one_job_of_a_token() {
+    let stand = Stand::new().await;
+    let (one, other) = (stand.serve(1).await, stand.serve(1).await);
+    // Neither has looked at the folder since it started.
+    let first = create(&one, &stand.request("t", 1, "")).await.unwrap();
+    assert_eq!(create(&other, &stand.request("t", 1, "")).await.unwrap(), first);
+    let refused = create(&other, &stand.request("t", 2, "")).await.unwrap_err();
+    assert_eq!(refused.code, ApiErrorCode::Idempotency);
+    for n in 0..20 {
+        let request = stand.request(&format!("at-once-{n}"), 1, "");
+        let (here, there) = tokio::join!(create(&one, &request), create(&other, &request));
+        assert_eq!(here.unwrap(), there.unwrap());
+    }
+    assert_eq!(stand.folder().ids().unwrap().len(), 21);
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_slots_run_the_two_oldest_jobs() {
     let stand = Stand::new().await;
     let server = stand.serve(2).await;
