@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Shows the progress of a job until it has ended.
 /// Errors: [`Failure`]: as `batch run` ends.
 pub(super) async fn run(args: &OfJobArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (folder, clock) = (folder(&args.at)?, SystemClock::new());
+    let (folder, clock) = (folder(&args.at), SystemClock::new());
     let mut view = View::new(ProgressArg::Auto);
     let mut told = None;
     loop {

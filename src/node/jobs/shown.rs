@@ -292,7 +292,7 @@ impl ReportShown {
         let not_stored = state.failures.iter().find(|failure| failure.code == REPORT_NOT_STORED);
         let was_invoked = || -> Result<bool, LogError> {
             let known = seen.now.succeeded > 0 || seen.now.failed > 0;
-            Ok(known || read(&folder.disk(id), id, &mut |_| Ok(()))?.attempts > 0)
+            Ok(known || read(&folder.disk_to_look(id), id, &mut |_| Ok(()))?.attempts > 0)
         };
         let why_none = if !state.status.is_final() {
             Some("the job has not ended".to_owned())
