@@ -144,7 +144,7 @@ pub struct RunJobArgs {
     pub fields: Vec<String>,
 
     /// The Lambda function: its ARN or name, with a version or an alias or without
-    #[arg(long, value_name = "ARN", required_unless_present_any = ["job", "handler"])]
+    #[arg(long, value_name = "ARN")]
     pub function_arn: Option<String>,
 
     /// What is invoked in place of a Lambda function: cmd:PROGRAM ARGUMENTS, an http:// or https:// address, import, or

@@ -11,7 +11,7 @@ use super::run::ended;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
 use crate::node::jobs::outcome::Outcome;
-use crate::node::jobs::shown::{ProgressShown, look, waits_for};
+use crate::node::jobs::shown::{look, waits_for};
 use crate::runtime::SystemClock;
 use crate::runtime::progress::{ProgressArg, View};
 
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &OfJobArgs, out: &mut dyn Write) -> Result<(), Fai
             told = waits;
             told.iter().for_each(|text| view.say(text));
         }
-        view.show(&ProgressShown::of_seen(&shown));
+        view.show(&shown.progress());
         sleep(view.every().max(LOOK_EVERY)).await;
     }
 }

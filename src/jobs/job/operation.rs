@@ -34,9 +34,10 @@ impl Operation {
             Some(("http" | "https", _)) => Self::Web(text.to_owned()),
             _ => {
                 let shown = crate::words::outside_text(text);
+                let found = if text.is_empty() { String::new() } else { format!(", not \"{shown}\"") };
                 return Err(format!(
-                    "expected import, import:NAME, cmd:PROGRAM or an http:// or https:// address, not \"{shown}\"; a \
-                     Lambda function is given by --function-arn"
+                    "expected import, import:NAME, cmd:PROGRAM or an http:// or https:// address{found}; a Lambda \
+                     function is given by --function-arn"
                 ));
             }
         };

@@ -94,12 +94,12 @@ async fn a_manifest_outlasts_a_full_disk_while_it_is_copied() {
 }
 
 /// A job of ninety tasks whose process may have no more than so many file handles, each task with one try.
-async fn with_few_handles(handles: u64, handler: &str) {
+async fn with_few_handles(handles: u64, handler: &[&str]) {
     let stand = Stand::start().await;
     let path = stand.file("m.csv", manifest((0..90).map(|n| format!("k{n}"))));
-    let run = ["run", "--manifest", &path, "--handler", handler, "--report", "s3://forebay/r", "--json"];
+    let run = ["run", "--manifest", &path, "--report", "s3://forebay/r", "--json"];
     let limits = ["--concurrency", "60", "--max-attempts", "1"];
-    let command = stand.batch_of(with_files(handles), &[&run[..], &limits].concat());
+    let command = stand.batch_of(with_files(handles), &[&run[..], handler, &limits].concat());
     let ended = ran(command, b"").await.code(0);
     let job = ended.json();
     assert_eq!((&job["status"], &job["succeeded"]), (&"Complete".into(), &90.into()), "{job}");
@@ -109,23 +109,37 @@ async fn with_few_handles(handles: u64, handler: &str) {
     assert_eq!(stand.report(job["job"].as_str().unwrap()).await.len(), 90);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn programs_that_get_no_file_handles_cost_no_try() {
-    if on_path("python3").is_none() {
-        return;
-    }
-    with_few_handles(64, &format!("cmd:python3 {} slow begun", script("handlers.py"))).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_get_no_file_handles_cost_no_try() {
-    let function = ScriptedHttp::elsewhere(|request| {
+/// A function whose tasks succeed, as an address and as the service of Lambda.
+async fn succeeding() -> ScriptedHttp {
+    ScriptedHttp::elsewhere(|request| {
         let event: Value = serde_json::from_slice(&request.body).unwrap();
         let result = json!({"taskId": event["tasks"][0]["taskId"], "resultCode": "Succeeded"});
         let (version, id) = (&event["invocationSchemaVersion"], &event["invocationId"]);
         let answer = json!({"invocationSchemaVersion": version, "invocationId": id, "results": [result]});
         Reply::Answer { status: 200, headers: Vec::new(), body: answer.to_string() }
     })
-    .await;
-    with_few_handles(40, &function.url()).await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_that_get_no_file_handles_cost_no_try() {
+    if on_path("python3").is_none() {
+        return;
+    }
+    let handler = format!("cmd:python3 {} slow begun", script("handlers.py"));
+    with_few_handles(64, &["--handler", &handler]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_get_no_file_handles_cost_no_try() {
+    let function = succeeding().await;
+    with_few_handles(40, &["--handler", &function.url()]).await;
+}
+
+#[cfg(feature = "lambda")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invocations_of_lambda_that_get_no_file_handles_cost_no_try() {
+    let function = "arn:aws:lambda:us-east-1:111122223333:function:f";
+    let service = succeeding().await;
+    with_few_handles(40, &["--function-arn", function, "--lambda-endpoint-url", &service.url()]).await;
 }

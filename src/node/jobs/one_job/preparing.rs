@@ -10,8 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{LOOK_EVERY, OneJob, due};
-use crate::disk::{is_no_handle, is_no_space};
-use crate::jobs::job::folder::JOB_FILE;
+use crate::disk::{has_no_handle, is_no_handle, is_no_space};
 use crate::jobs::job::patient_disk::PatientDisk;
 use crate::jobs::job::spec::ManifestPlace;
 use crate::jobs::job::status::{Failure, FailureClass, Status};
@@ -155,16 +154,12 @@ impl OneJob {
             return None;
         }
         let any = |is: fn(&io::Error) -> bool| io_causes(error).any(is);
-        // A store and a file say no more than that they cannot be read. Whether that is for want of a handle shows at
-        // another file.
-        let has_no_handle = || match error {
-            ManifestError::Unread { .. } => self.held.disk.open(JOB_FILE).is_err_and(|e| is_no_handle(&e)),
-            _ => false,
-        };
+        // A store and a file say no more than that they cannot be read.
+        let is_unread = matches!(error, ManifestError::Unread { .. });
         if any(is_no_space) {
             Some(TroubleOf::Disk)
         } else {
-            (any(is_no_handle) || has_no_handle()).then_some(TroubleOf::Handles)
+            (any(is_no_handle) || is_unread && has_no_handle()).then_some(TroubleOf::Handles)
         }
     }
 

@@ -23,6 +23,7 @@ use crate::jobs::job::transition::Event;
 use crate::jobs::job::wish::Wish;
 use crate::lock::lock;
 use crate::node::jobs::asking::{Asked, ask};
+use crate::node::jobs::shown::look;
 use crate::runtime::SystemRandom;
 use crate::store::fake::Step;
 use crate::time::{Clock as _, UnixMillis};
@@ -95,6 +96,9 @@ async fn a_higher_priority_takes_the_slot_and_gives_it_back() {
     let high = stand.make(&server, "high", 2).await;
     until(&server, &high, "Active").await;
     assert_eq!(describe(&server, &low).await.status, "Paused");
+    let (_, shown) = look(&stand.folder(), JobId::parse(&low).unwrap(), &*stand.clock).unwrap();
+    let says = format!(": Paused, by job {high} with priority 2, until a slot is free (held by process");
+    assert!(shown.text().contains(&says), "{says}: {}", shown.text());
     let (before, _) = stand.invoked(&low);
     // Only the priority decides, so a change of it moves the slot.
     set_priority(&server, &same, 3).await.unwrap();
