@@ -228,6 +228,10 @@ pub struct RunJobArgs {
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_LAMBDA", value_parser = Endpoint::parse)]
     pub lambda_endpoint_url: Option<Endpoint>,
 
+    /// URL of the token service that gives the session of --role-arn, if it is not AWS's own
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_STS", value_parser = Endpoint::parse)]
+    pub sts_endpoint_url: Option<Endpoint>,
+
     /// With --handler import: source of the calls; by default the only one, or csv in dev mode
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,

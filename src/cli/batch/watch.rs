@@ -31,7 +31,7 @@ pub(super) async fn run(args: &OfJobArgs, out: &mut dyn Write) -> Result<(), Fai
             drop(view);
             print_either(out, args.at.json, &shown, || shown.text()).and_then(|()| out.flush())?;
             let outcome = Outcome::of(state, shown.failed);
-            return ended(args.job, outcome, &shown, state, None).map_or(Ok(()), Err);
+            return ended(outcome, &shown, state, None).map_or(Ok(()), Err);
         }
         let waits = waits_for(&seen);
         if told != waits {

@@ -70,7 +70,7 @@ impl MakeTools for ServedTools {
                 Others::At(url) => Some(url.clone()),
                 Others::InAws | Others::Nowhere => None,
             };
-            let endpoints = Endpoints { store, functions: None };
+            let endpoints = Endpoints { store, ..Endpoints::default() };
             // Programs run in the folder of this process.
             let used = JobSpec { operation, role: role.clone(), endpoints, folder: None, ..spec.clone() };
             let handler = handler(&used, job, &self.store)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::one_job::REPORT_NOT_STORED;
+use super::outcome::Outcome;
 pub use super::progress_shown::ProgressShown;
 use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::replay::read;
@@ -12,6 +13,7 @@ use crate::jobs::job::folder::{JobsFolder, Listed, SeenJob};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, MadeBy, ManifestPlace};
+use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::{FAILURE_REASON_MAX, PausedBy, SUSPENDED_CAUSE, Status};
 use crate::jobs::report::write::manifest_key;
 use crate::time::{Clock, UnixMillis};
@@ -193,6 +195,27 @@ impl JobShown {
             fact("failed:", &format!("{}: {}", failure.code, failure.reason));
         }
         lines.join("\n") + "\n"
+    }
+
+    /// What a person has to know of the job that ended like this; `None`: every task succeeded, or it has not ended.
+    /// `why` it failed, in full where that is known.
+    pub fn complaint(&self, outcome: Outcome, state: &JobState, why: Option<String>) -> Option<String> {
+        let id = &self.job;
+        Some(match outcome {
+            Outcome::Complete | Outcome::Interrupted => return None,
+            Outcome::SomeFailed => {
+                let which = match self.report {
+                    Some(_) => "its report names them",
+                    None => "make the job with --report to see which, and why",
+                };
+                format!("some tasks of job {id} failed: {}; {which}", grouped(self.failed))
+            }
+            Outcome::Cancelled => format!("job {id} is cancelled"),
+            Outcome::Failed(_) => {
+                let known = || state.failures.first().map(ToString::to_string);
+                format!("job {id} failed: {}", why.or_else(known).unwrap_or_default())
+            }
+        })
     }
 
     /// How far it is, whoever runs it.
