@@ -44,7 +44,7 @@ impl MetricsServer {
         connections: usize,
         stop: CancellationToken,
     ) {
-        let answer = move |request: Request<Incoming>, (local, _)| {
+        let answer = move |request: Request<Incoming>, (local, _): (IpAddr, IpAddr)| {
             let answer = self.answer(request.method(), request.uri().path(), request.headers(), local);
             std::future::ready(answer)
         };
