@@ -58,7 +58,7 @@ impl ZipError {
             Self::SameName(_) => Self::SameName(name()),
             Self::Encrypted(_) => Self::Encrypted(name()),
             Self::Method(_, method) => Self::Method(name(), *method),
-            Self::DamagedEntry(_, what) => Self::DamagedEntry(name(), *what),
+            Self::DamagedEntry(_, what) => Self::DamagedEntry(name(), what),
             Self::NoDirectory
             | Self::Damaged(_)
             | Self::Split
