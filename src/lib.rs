@@ -124,6 +124,7 @@ pub mod object;
 pub mod once_a_minute;
 pub mod planted_bugs;
 pub mod policy;
+pub mod process_group;
 pub mod queue;
 pub mod random;
 pub mod reach;

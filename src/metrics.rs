@@ -287,6 +287,17 @@ impl Metrics {
         text::encode(&mut out, &self.registry)?;
         Ok(out)
     }
+
+    /// As [`Metrics::render`], but only those whose names begin with `prefix`, such as `forebay_batch_`.
+    /// Errors: as [`Metrics::render`].
+    pub fn render_of(&self, prefix: &str) -> Result<String, fmt::Error> {
+        let about = ["# HELP ", "# TYPE ", "# UNIT "];
+        let is_of = |line: &&str| {
+            let name = about.iter().find_map(|about| line.strip_prefix(about)).unwrap_or(line);
+            name.starts_with(prefix) || name.starts_with("# EOF")
+        };
+        Ok(self.render()?.split_inclusive('\n').filter(is_of).collect())
+    }
 }
 
 /// The value of a counter with this label; 0 if nothing was counted.

@@ -251,6 +251,11 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
     }
 }
 
+/// The answer of a listener that has metrics alone.
+pub(super) fn only_metrics() -> Answer {
+    refused(StatusCode::NOT_FOUND, "not_found", "unknown path: this listener has /metrics alone")
+}
+
 pub(super) fn no_imports() -> Answer {
     refused(StatusCode::NOT_FOUND, "no_imports", "this process takes no imports")
 }

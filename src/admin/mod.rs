@@ -6,6 +6,7 @@
 //! and no other site can make a browser use the listener. This room knows neither the log nor delivery:
 //! everything it shows and does comes through an [`AdminView`].
 
+mod accepting;
 pub mod access;
 pub mod admin_view;
 mod after_status;
@@ -36,6 +37,7 @@ pub mod imports;
 pub mod ledger;
 mod live;
 pub mod logins;
+pub mod metrics_server;
 mod no_route;
 pub mod node_status;
 pub mod notifications;

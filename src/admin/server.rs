@@ -12,17 +12,14 @@ use hyper::body::Incoming;
 use serde_json::{from_slice, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::connections::seats::Seats;
 use crate::import::Target;
 use crate::live::{Filter, LiveView, Mode};
 use crate::metrics::Metrics;
-use crate::once_a_minute::OnceAMinute;
-use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 
+use super::accepting;
+pub use super::accepting::DRAIN_MAX;
 use super::access::{Need, Refusal};
 use super::admin_view::AdminView;
 use super::answer::{self, Answer};
@@ -30,7 +27,6 @@ use super::archive_route::ArchiveRoute;
 use super::archive_view::ArchiveView;
 use super::bucket_imports::BucketImportsView;
 use super::bucket_imports_route::BucketImportsRoute;
-use super::connection;
 use super::console;
 use super::destinations::{DestinationError, DestinationsView};
 use super::destinations_route::DestinationsRoute;
@@ -61,10 +57,6 @@ pub const IMPORT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const LOGIN_BODY_MAX: usize = 1 << 10;
 /// How long the body of a login may take.
 pub const LOGIN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long requests in flight may still take after the listener stops.
-pub const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// How long accepting pauses after it failed (too many open files).
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 const ROOT_TEXT: &str = "Forebay: the console in a browser, metrics at /metrics, readiness at /ready, status at /api/status, \
      ledger at /api/ledger, a receipt at /api/receipt, flush by POST /api/flush, \
@@ -117,58 +109,15 @@ impl AdminServer {
     ///
     /// Not cancel-safe: dropping it closes every connection at once. Stop it with the token, then await it.
     pub async fn serve(self: Arc<Self>, listener: Arc<TcpListener>, stop: CancellationToken) {
-        let server = self;
-        let seats = Seats::new(server.connections, server.connections);
-        let (epoch, mut failures) = (Instant::now(), OnceAMinute::default());
-        let mut connections = JoinSet::new();
-        loop {
-            panic_if_planted(PlantedPanic::Admin);
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                Some(ended) = connections.join_next() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "an admin connection panicked; this is a bug in Forebay");
-                    }
-                    continue;
-                }
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((socket, peer)) => {
-                    let seat = tokio::select! {
-                        () = stop.cancelled() => break,
-                        seat = seats.take_in_time(|| epoch.elapsed()) => seat,
-                    };
-                    let (server, stop) = (Arc::clone(&server), stop.clone());
-                    connections.spawn(async move {
-                        let answer = async |request: Request<Incoming>, local| {
-                            let (Ok(mut answer) | Err(mut answer)) =
-                                server.answer(request, (local, peer.ip()), &stop).await;
-                            answer::guard(answer.headers_mut());
-                            answer
-                        };
-                        let standing = Arc::clone(seat.standing());
-                        connection::serve(socket, standing, epoch, stop.clone(), answer).await;
-                        drop(seat);
-                    });
-                }
-                Err(error) => {
-                    if let Some(line) = failures.happened((), epoch.elapsed()) {
-                        tracing::warn!(
-                            %error,
-                            times = line.times,
-                            "the admin listener cannot accept connections; retrying"
-                        );
-                    }
-                    tokio::time::sleep(ACCEPT_BACKOFF).await;
-                }
+        let (server, connections, stopped) = (Arc::clone(&self), self.connections, stop.clone());
+        let answer = move |request: Request<Incoming>, ends: (IpAddr, IpAddr)| {
+            let (server, stop) = (Arc::clone(&server), stopped.clone());
+            async move {
+                let (Ok(answer) | Err(answer)) = server.answer(request, ends, &stop).await;
+                answer
             }
-        }
-        drop(listener);
-        let drained = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
-            connections.shutdown().await;
-        }
+        };
+        accepting::serve(listener, connections, stop, answer).await;
     }
 
     /// Answers a request. `local` and `peer` are the ends of the connection.

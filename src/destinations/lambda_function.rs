@@ -30,11 +30,13 @@ use super::outcome::{Answer, Ending, Failure, outcome};
 use super::request::{Invocation, check_size, client_context};
 use super::web_post::class_of_broken;
 use crate::boxed_future::BoxFuture;
+use crate::disk::{has_no_handle, is_no_handle};
 use crate::sources::SourceId;
 use crate::store::Fault;
 use crate::store::fault::Asked;
 use crate::store::reason::{NoAnswer, Reason, is_throttling};
 use crate::store::s3::{failure, not_assumed};
+use crate::words::causes::io_causes;
 use crate::words::{Told, about_duration, outside_text};
 
 /// The most bytes of an answer that are read: more than AWS sends.
@@ -116,7 +118,7 @@ impl Lambda {
                     log_tail: tail.map(|tail| String::from_utf8_lossy(tail).into_owned()),
                 }
             }
-            Err(Unanswered { failure, request_id }) => {
+            Err(Unanswered { failure, request_id, .. }) => {
                 if failure.class == Class::InvalidCredentials {
                     self.clients.refused(&call.source);
                 }
@@ -148,6 +150,8 @@ pub struct Unanswered {
     pub failure: Failure,
     /// The service's id of the request, if it gave one.
     pub request_id: Option<Told>,
+    /// Nothing was sent: this process has no file handle left for a connection.
+    pub lacks_handle: bool,
 }
 
 impl Asking<'_> {
@@ -169,17 +173,22 @@ impl Asking<'_> {
         let within = about_duration(self.timeout);
         let late = |class, what| Failure { class, what: Told::plain(what), retry_after: None };
         match tokio::time::timeout(self.timeout, request.send()).await {
-            Ok(answer) => answer.map_err(|error| Unanswered {
-                failure: failed(&error),
-                request_id: error.request_id().map(told_id),
+            Ok(answer) => answer.map_err(|error| {
+                let failure = failed(&error);
+                // Neither a name that could not be looked up nor a token service that was not reached says so.
+                let lacks_handle = failure.class == Class::Network
+                    && (io_causes(&error).any(is_no_handle) || has_no_handle());
+                Unanswered { failure, request_id: error.request_id().map(told_id), lacks_handle }
             }),
             Err(_) if was_sent.load(Ordering::Relaxed) => Err(Unanswered {
                 failure: late(Class::Timeout, format!("no answer within {within}")),
                 request_id: None,
+                lacks_handle: false,
             }),
             Err(_) => Err(Unanswered {
                 failure: late(Class::Network, format!("no credentials came within {within}")),
                 request_id: None,
+                lacks_handle: false,
             }),
         }
     }

@@ -169,6 +169,11 @@ pub fn is_no_handle(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+/// Whether this process gets no file handle in this moment: for failures of libraries that do not say what they lacked.
+pub fn has_no_handle() -> bool {
+    std::fs::File::open("/dev/null").is_err_and(|error| is_no_handle(&error))
+}
+
 /// Reads like [`DiskFile::read_at`], but reads bytes that the disk can no longer return (`EIO`) as zeros.
 /// Checksums then show which frames are damaged, and their neighbours are kept.
 /// Errors: any other error of the file system.

@@ -4,12 +4,12 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStderr};
+use tokio::process::ChildStderr;
 use tokio::time::timeout;
 
 use crate::delivery::ClosedDay;
+use crate::process_group::ProcessGroup;
 use crate::words::{date, outside_text};
 
 /// Bytes of the command's standard error to keep.
@@ -50,7 +50,7 @@ impl Command {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("cannot start: {error}"))?;
-        let mut group = Group::of(&child);
+        let mut group = ProcessGroup::of(&child);
         let (input, complaint) = (child.stdin.take(), child.stderr.take());
         let write = async {
             // A command that does not want the message may close its standard input.
@@ -92,36 +92,6 @@ impl Command {
             (true, _) => Ok(()),
             (false, "") => Err(format!("failed with {status}")),
             (false, said) => Err(format!("failed with {status}: {}", outside_text(said))),
-        }
-    }
-}
-
-/// The process group of a command. Dropping this before the command has ended kills the group.
-struct Group(Option<Pid>);
-
-impl Group {
-    /// The group of a command that was started as the leader of a group.
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-
-    /// The command has ended by itself. Processes that it left running may continue, and its id may soon
-    /// belong to another process.
-    fn leave_alone(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0
-            && let Err(error) = kill_process_group(group, Signal::KILL)
-        {
-            tracing::warn!(
-                %error,
-                group = group.as_raw_nonzero(),
-                "cannot kill a command that took too long"
-            );
         }
     }
 }

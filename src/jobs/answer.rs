@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Deref;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::invocation::Schema;
@@ -14,6 +15,8 @@ use crate::words::{about_bytes, outside_text, outside_text_within};
 pub const ANSWER_MAX: usize = 6 * 1_024 * 1_024;
 /// How much of a bad answer its message quotes, in bytes.
 const EXCERPT_MAX: usize = 256;
+/// The longest answer whose wrong member is looked for, in bytes: as a tree it takes several times as many.
+const NAMED_MAX: usize = 256 * 1_024;
 /// How a message about an answer that is no object of JSON begins, as that of S3 Batch Operations.
 const INVALID: &str = "Invalid JSON returned in Lambda payload";
 
@@ -99,8 +102,9 @@ pub fn read(body: &[u8], expected: Expected<'_>) -> Read {
     let answer: Answer<'_> = match serde_json::from_slice(body) {
         Ok(answer) => answer,
         Err(error) if error.is_data() => {
+            let which = wrong_member(body).unwrap_or_else(|| error.to_string());
             return failed(format!(
-                "{INVALID}: the answer has another shape than it must have: {error}; {}",
+                "{INVALID}: the answer has another shape than it must have: {which}; {}",
                 beginning(body)
             ));
         }
@@ -123,6 +127,45 @@ pub fn read(body: &[u8], expected: Expected<'_>) -> Read {
         None => missing(answer.treat_missing_keys_as.as_deref()),
     };
     Read { outcome, ignored: u64::try_from(others).unwrap_or(u64::MAX) }
+}
+
+/// Which member of an answer has another kind of value than it must have, and which. The parser knows only where it is.
+fn wrong_member(body: &[u8]) -> Option<String> {
+    if body.len() > NAMED_MAX {
+        return None;
+    }
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let no_text = |of: &str, value: &Value, member: &str| {
+        let wrong = value.get(member).filter(|value| !value.is_string() && !value.is_null())?;
+        Some(format!("{of}{member} is {}, and must be a text", kind_of(wrong)))
+    };
+    let of_answer = ["invocationSchemaVersion", "invocationId", "treatMissingKeysAs"];
+    if let Some(wrong) = of_answer.iter().find_map(|member| no_text("", &answer, member)) {
+        return Some(wrong);
+    }
+    let results = match answer.get("results")? {
+        Value::Array(results) => results,
+        other => return Some(format!("results is {}, and must be a list", kind_of(other))),
+    };
+    results.iter().enumerate().find_map(|(at, result)| match result {
+        Value::Object(_) => {
+            let of = format!("results[{at}].");
+            ["taskId", "resultCode"].iter().find_map(|member| no_text(&of, result, member))
+        }
+        other => Some(format!("results[{at}] is {}, and must be an object", kind_of(other))),
+    })
+}
+
+/// The kind of a value, in words.
+pub(super) fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// What is said about an answer that is too large, of so many bytes if they are known.
@@ -204,7 +247,6 @@ fn missing(treat_as: Option<&str>) -> Outcome {
 
 /// What an answer is that is no object.
 fn no_object(body: &[u8]) -> String {
-    use serde_json::Value;
     const BATCH: &str = "write a function for S3 Batch Operations, which answers one object with results";
     if body.trim_ascii().is_empty() {
         return format!("{INVALID}: the answer is empty; {BATCH}");
@@ -228,11 +270,7 @@ fn no_object(body: &[u8]) -> String {
         Ok(Value::String(_)) => text(),
         Err(_) if is_bare_text => text(),
         Ok(other) => {
-            let kind = match other {
-                Value::Array(_) => "a list",
-                Value::Bool(_) => "true or false",
-                _ => "a number",
-            };
+            let kind = kind_of(&other);
             format!("{INVALID}: the answer is {kind}, not an object; {BATCH}; {}", beginning(body))
         }
         Err(error) => {
@@ -310,8 +348,22 @@ mod tests {
         check("true", &[INVALID, "true or false"]);
         check("{", &[INVALID, "EOF"]);
         check(&format!("{}{{}}", result(r#","resultCode":"Succeeded""#)), &[INVALID, "trailing characters"]);
-        check(&answer(r#","results":{}"#), &[INVALID, "another shape", "expected a sequence"]);
-        check(&answer(r#","results":[1]"#), &[INVALID, "another shape"]);
+        check(
+            &answer(r#","results":{}"#),
+            &[INVALID, "another shape", "results is an object, and must be a list"],
+        );
+        check(&answer(r#","results":[{},1]"#), &[INVALID, "results[1] is a number, and must be an object"]);
+        check(
+            &answer(r#","results":[{"taskId":7}]"#),
+            &["results[0].taskId is a number, and must be a text"],
+        );
+        check(
+            &result(r#","resultCode":true"#),
+            &["results[0].resultCode is true or false, and must be a text"],
+        );
+        check(r#"{"invocationId":["i"]}"#, &["have: invocationId is a list, and must be a text"]);
+        let long = format!(r#"{{"invocationId":1,"x":"{}"}}"#, "x".repeat(NAMED_MAX));
+        check(&long, &[INVALID, "invalid type: integer `1`"]);
         check(&answer(""), &["no results"]);
         check(&answer(r#","results":null"#), &["no results"]);
         check("{}", &["no invocationId", EXPECTED.invocation_id]);

@@ -15,6 +15,7 @@ pub mod named_functions;
 pub mod redrives;
 pub mod report;
 pub mod run;
+pub mod store_advice;
 pub mod task;
 pub mod task_id;
 pub mod task_rows;

@@ -19,6 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("admin_token", &[]),
     ("planted_bugs", &[]),
     ("boxed_future", &[]),
+    ("process_group", &[]),
     ("disk", &["lock", "planted_bugs"]),
     ("sources", &["words"]),
     ("json", &[]),
@@ -67,7 +68,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "jobs",
         &[
             "arn", "boxed_future", "destinations", "disk", "import", "lock", "object", "once_a_minute",
-            "random", "retry", "store", "tasks", "time", "words",
+            "process_group", "random", "retry", "store", "tasks", "time", "words",
         ],
     ),
     (
@@ -99,8 +100,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "hook",
         &[
-            "alarms", "boxed_future", "delivery", "disk", "metrics", "object", "random", "reach", "retry",
-            "tasks", "time", "words",
+            "alarms", "boxed_future", "delivery", "disk", "metrics", "object", "process_group", "random",
+            "reach", "retry", "tasks", "time", "words",
         ],
     ),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time", "words"]),

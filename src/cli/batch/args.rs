@@ -144,7 +144,7 @@ pub struct RunJobArgs {
     pub fields: Vec<String>,
 
     /// The Lambda function: its ARN or name, with a version or an alias or without
-    #[arg(long, value_name = "ARN", required_unless_present_any = ["job", "handler"])]
+    #[arg(long, value_name = "ARN")]
     pub function_arn: Option<String>,
 
     /// What is invoked in place of a Lambda function: cmd:PROGRAM ARGUMENTS, an http:// or https:// address, import, or
@@ -227,6 +227,10 @@ pub struct RunJobArgs {
     /// URL of the service that invokes functions; by default AWS, or the endpoint of --endpoint-url
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_LAMBDA", value_parser = Endpoint::parse)]
     pub lambda_endpoint_url: Option<Endpoint>,
+
+    /// URL of the token service that gives the session of --role-arn, if it is not AWS's own
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_STS", value_parser = Endpoint::parse)]
+    pub sts_endpoint_url: Option<Endpoint>,
 
     /// With --handler import: source of the calls; by default the only one, or csv in dev mode
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
@@ -330,6 +334,10 @@ pub struct ServeJobsArgs {
     /// URL of the store and of the functions, if they are not in AWS; the roles of jobs are then not assumed
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
+
+    /// Address of /metrics, such as 127.0.0.1:9464; other machines read it if the address is not of loopback
+    #[arg(long, value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
 
     /// Region of the ARNs of jobs
     #[arg(long, value_name = "REGION", env = "AWS_REGION", default_value = "us-east-1", value_parser = region)]

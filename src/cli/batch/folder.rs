@@ -18,7 +18,7 @@ pub(super) fn state_of(named: Option<&PathBuf>) -> PathBuf {
     state_folder(named, |name| std::env::var_os(name).map(PathBuf::from))
 }
 
-/// The folder of these arguments. Errors: as [`below`].
-pub(super) fn folder(at: &StateArgs) -> Result<JobsFolder, Failure> {
-    below(at.state.as_ref())
+/// The folder of these arguments, to look at.
+pub(super) fn folder(at: &StateArgs) -> JobsFolder {
+    JobsFolder::to_look(&state_of(at.state.as_ref()))
 }

@@ -10,7 +10,7 @@ mod watch;
 use std::io::Write;
 
 use self::args::{BatchCommand, ManifestArgs, OfJobArgs, StateArgs};
-use self::folder::folder;
+use self::folder::{below, folder};
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
 use crate::jobs::job::spec::ManifestPlace;
@@ -35,7 +35,7 @@ pub async fn run(
         BatchCommand::Run(args) => run::run(args, background, out).await,
         BatchCommand::List(at) => list(at, out),
         BatchCommand::Describe(args) => {
-            let (_, shown) = look(&folder(&args.at)?, args.job, &SystemClock::new())?;
+            let (_, shown) = look(&folder(&args.at), args.job, &SystemClock::new())?;
             Ok(print_either(out, args.at.json, &shown, || shown.text())?)
         }
         BatchCommand::Watch(args) => watch::run(args, out).await,
@@ -45,7 +45,7 @@ pub async fn run(
         BatchCommand::Resume(args) => wish(args, Wish::Resume, out).await,
         BatchCommand::Priority(args) => wish(&args.of, Wish::Priority(args.priority), out).await,
         BatchCommand::Report(args) => {
-            let folder = folder(&args.at)?;
+            let folder = folder(&args.at);
             let report = ReportShown::of(&folder, &folder.look(args.job)?)?;
             print_either(out, args.at.json, &report, || report.text())?;
             match report.why_none {
@@ -60,7 +60,7 @@ pub async fn run(
 }
 
 fn list(at: &StateArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let shown = JobsShown::of(&folder(at)?.list()?, SystemClock::new().wall());
+    let shown = JobsShown::of(&folder(at).list()?, SystemClock::new().wall());
     print_either(out, at.json, &shown, || shown.text())?;
     match shown.damaged.len() {
         0 => Ok(()),
@@ -75,7 +75,7 @@ async fn wish(args: &OfJobArgs, wish: Wish, out: &mut dyn Write) -> Result<(), F
         waits: bool,
         status: Option<String>,
     }
-    let folder = folder(&args.at)?;
+    let folder = below(args.at.state.as_ref())?;
     let asked = ask(&folder, args.job, &wish, &SystemClock::new(), &SystemRandom).await?;
     let (job, status) =
         (args.job.to_string(), if let Asked::Done(status) = &asked { Some(status.clone()) } else { None });

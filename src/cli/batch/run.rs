@@ -24,12 +24,12 @@ use crate::node::jobs::one_job::{Around, OneJob};
 use crate::node::jobs::outcome::Outcome;
 use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look};
 use crate::node::jobs::tidying::tidy;
-use crate::node::jobs::tools::{JobTools, ToolsError, store_at};
+use crate::node::jobs::tools::{JobTools, ToolsError, store_of};
 use crate::runtime::progress::while_shown;
 use crate::runtime::say::say;
 use crate::runtime::{Background, Shutdown, StageWords, SystemClock, SystemRandom};
 use crate::time::{Clock as _, whole_millis};
-use crate::words::{grouped, shell_word};
+use crate::words::shell_word;
 
 pub(super) const STAGE_WORDS: StageWords =
     StageWords { orderly: "waiting for the invocations in flight", immediate: "stopping at once" };
@@ -69,7 +69,7 @@ pub(super) async fn run(
         (Outcome::Complete, Some(left)) => Err(Failure::failed(left)),
         (outcome, left) => {
             left.iter().for_each(|left| tracing::warn!("{left}"));
-            ended(id, outcome, &shown, &end.state, end.why).map_or(Ok(()), Err)
+            ended(outcome, &shown, &end.state, end.why).map_or(Ok(()), Err)
         }
     }
 }
@@ -185,6 +185,7 @@ fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
         endpoints: Endpoints {
             store: args.endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
             functions: args.lambda_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
+            tokens: args.sts_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
         },
         made_by: MadeBy::Run,
         made_at: SystemClock::new().wall(),
@@ -199,7 +200,7 @@ async fn only_look(args: &RunJobArgs, out: &mut dyn Write) -> Result<(), Failure
         // To open the way of rows would change something.
         JobTools::of(&spec, JobId::random(&SystemRandom)).await.map_err(wrong_tools)?;
     }
-    let store = store_at(spec.endpoints.store.as_deref()).await;
+    let store = store_of(&spec.endpoints).await;
     let looked = dry_run(&spec, store, Arc::new(SystemRandom)).await;
     let looked = looked.map_err(|(outcome, why)| Failure::with_code(exit_code(outcome), why))?;
     Ok(print_either(out, args.show.json, &looked, || looked.text())?)
@@ -220,29 +221,13 @@ pub(super) fn exit_code(outcome: Outcome) -> u8 {
 
 /// The failure of a command whose job has ended, if any.
 pub(super) fn ended(
-    id: JobId,
     outcome: Outcome,
     shown: &JobShown,
     state: &JobState,
     why: Option<String>,
 ) -> Option<Failure> {
-    let text = match outcome {
-        Outcome::Complete | Outcome::Interrupted => return None,
-        Outcome::SomeFailed => {
-            let (failed, has_report) = (shown.failed, shown.report.is_some());
-            let which = match has_report {
-                true => "its report names them",
-                false => "make the job with --report to see which, and why",
-            };
-            format!("some tasks of job {id} failed: {}; {which}", grouped(failed))
-        }
-        Outcome::Cancelled => format!("job {id} is cancelled"),
-        Outcome::Failed(_) => {
-            let known = || state.failures.first().map(ToString::to_string);
-            format!("job {id} failed: {}", why.or_else(known).unwrap_or_default())
-        }
-    };
-    Some(Failure::with_code(exit_code(outcome), text))
+    let complaint = shown.complaint(outcome, state, why)?;
+    Some(Failure::with_code(exit_code(outcome), complaint))
 }
 
 fn interrupted(args: &RunJobArgs, id: JobId) -> Failure {

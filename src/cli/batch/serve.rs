@@ -31,6 +31,7 @@ pub(super) async fn run(args: &ServeJobsArgs) -> Result<(), Failure> {
     let _signals = shutdown.listen_saying(STAGE_WORDS)?;
     let settings = ServeSettings {
         listen: args.listen,
+        metrics_listen: args.metrics_listen,
         keys,
         folder: below(args.state.as_ref())?,
         active_jobs: args.active_jobs.into(),
@@ -39,11 +40,12 @@ pub(super) async fn run(args: &ServeJobsArgs) -> Result<(), Failure> {
         region: args.region.clone(),
     };
     let region = &args.region;
-    let started = |addr| {
+    let started = |addr, metrics: Option<_>| {
         let url = format!("http://{}", here(addr));
+        let metrics = metrics.map_or_else(String::new, |addr| format!("\nmetrics http://{addr}/metrics"));
         say_beside(format!(
             "batch http://{addr}: HTTP_PROXY={url} aws s3control list-jobs --account-id 111122223333 --region {region} \
-             --endpoint-url {url}"
+             --endpoint-url {url}{metrics}"
         ));
     };
     Ok(serve(settings, &shutdown, started).await?)

@@ -11,7 +11,7 @@ use super::run::ended;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
 use crate::node::jobs::outcome::Outcome;
-use crate::node::jobs::shown::{ProgressShown, look, waits_for};
+use crate::node::jobs::shown::{look, waits_for};
 use crate::runtime::SystemClock;
 use crate::runtime::progress::{ProgressArg, View};
 
@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Shows the progress of a job until it has ended.
 /// Errors: [`Failure`]: as `batch run` ends.
 pub(super) async fn run(args: &OfJobArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (folder, clock) = (folder(&args.at)?, SystemClock::new());
+    let (folder, clock) = (folder(&args.at), SystemClock::new());
     let mut view = View::new(ProgressArg::Auto);
     let mut told = None;
     loop {
@@ -31,14 +31,14 @@ pub(super) async fn run(args: &OfJobArgs, out: &mut dyn Write) -> Result<(), Fai
             drop(view);
             print_either(out, args.at.json, &shown, || shown.text()).and_then(|()| out.flush())?;
             let outcome = Outcome::of(state, shown.failed);
-            return ended(args.job, outcome, &shown, state, None).map_or(Ok(()), Err);
+            return ended(outcome, &shown, state, None).map_or(Ok(()), Err);
         }
         let waits = waits_for(&seen);
         if told != waits {
             told = waits;
             told.iter().for_each(|text| view.say(text));
         }
-        view.show(&ProgressShown::of_seen(&shown));
+        view.show(&shown.progress());
         sleep(view.every().max(LOOK_EVERY)).await;
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::args::{EmptyArg, FormatArgs, ScopeArg};
 use crate::call::CallKind;
 use crate::cli::failure::Failure;
-use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
+use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, TypeSaid, Types, parse_schema};
 use crate::import::discovery::files::Opening;
 use crate::import::discovery::row_type::{NamedKind, NamedType};
 use crate::import::reading::Limits;
@@ -61,7 +61,8 @@ pub(in crate::cli) fn opening(
         temporary,
     };
     let named_type = NamedType { kind: format.kind, collection: format.collection.clone() };
-    Ok(Opening { named_type, csv, reading, quotes, random: Arc::new(SystemRandom) })
+    let said = if quotes { TypeSaid::ByOption } else { TypeSaid::ByVariable };
+    Ok(Opening { named_type, said, csv, reading, quotes, random: Arc::new(SystemRandom) })
 }
 
 fn types(text: &str) -> Result<Types, Failure> {

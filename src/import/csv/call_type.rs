@@ -42,17 +42,47 @@ fn file_type(text: &str) -> Result<FileType, String> {
     }
 }
 
+/// How a person says what the rows of a file become whose name does not: for the advice of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeSaid {
+    /// By an option of the command.
+    ByOption,
+    /// By a variable of the function.
+    ByVariable,
+    /// Not at all: a job takes it from the name.
+    ByNameAlone,
+}
+
+impl TypeSaid {
+    fn advice(self, option: &str) -> String {
+        match self {
+            Self::ByOption => format!("or pass --{option}"),
+            Self::ByVariable => format!("or set FOREBAY_CSV_{}", option.to_ascii_uppercase()),
+            Self::ByNameAlone => {
+                "a job takes it from the name alone: store the object under such a name, or import it by an \
+                                  [[import]] with a converter"
+                    .to_owned()
+            }
+        }
+    }
+}
+
 /// The type of a file. `path_or_key` may have folders, or be an entry of an archive:
 /// `events.zip!track_1.csv`. The extension does not matter. `collection` is the collection of object files
 /// whose names do not show it. Errors: [`FileError`]: the name begins with no type.
-pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<FileType, FileError> {
+pub fn of_name(
+    path_or_key: &str,
+    collection: Option<&Collection>,
+    said: TypeSaid,
+) -> Result<FileType, FileError> {
     let name = basename(path_or_key);
     let wrong = |what: String| FileError::new(FileFault::Local, "E-CSV-TYPE", Told::plain(what));
     let shown = outside_text_within(name, usize::MAX);
     let no_type = || {
         wrong(format!(
             "no call type in \"{shown}\": the name must start with identify_, track_, page_, screen_, group_, alias_ or \
-             object_<collection>_ (or pass --type)"
+             object_<collection>_ ({})",
+            said.advice("type")
         ))
     };
     let (kind, rest) = name.split_once('_').ok_or_else(no_type)?;
@@ -64,7 +94,7 @@ pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<Fil
     }
     let collection = rest.split(['_', '.']).next().filter(|name| !name.is_empty()).ok_or_else(no_type)?;
     let of_name = Collection::new(collection).map(FileType::Objects);
-    of_name.map_err(|error| wrong(format!("\"{shown}\": {error} (or pass --collection)")))
+    of_name.map_err(|error| wrong(format!("\"{shown}\": {error} ({})", said.advice("collection"))))
 }
 
 /// The name without folders; the entry's name if the path leads into an archive.
@@ -82,8 +112,9 @@ mod tests {
 
     #[test]
     fn the_name_begins_with_the_type() {
-        let check =
-            |path: &str, kind: CallKind| assert_eq!(of_name(path, None), Ok(FileType::Calls(kind)), "{path}");
+        let check = |path: &str, kind: CallKind| {
+            assert_eq!(of_name(path, None, TypeSaid::ByOption), Ok(FileType::Calls(kind)), "{path}")
+        };
         check("identify_1.csv", CallKind::Identify);
         check("track_1.csv", CallKind::Track);
         check("page_YYYY.csv", CallKind::Page);
@@ -99,9 +130,13 @@ mod tests {
     fn an_object_file_names_its_collection() {
         let check = |path: &str, collection: &str| {
             let collection = Collection::new(collection).unwrap();
-            assert_eq!(of_name(path, None), Ok(FileType::Objects(collection)), "{path}");
+            assert_eq!(of_name(path, None, TypeSaid::ByOption), Ok(FileType::Objects(collection)), "{path}");
             let given = Collection::new("hotel_rooms").unwrap();
-            assert_eq!(of_name(path, Some(&given)), Ok(FileType::Objects(given.clone())), "{path}");
+            assert_eq!(
+                of_name(path, Some(&given), TypeSaid::ByOption),
+                Ok(FileType::Objects(given.clone())),
+                "{path}"
+            );
         };
         check("object_rooms_1.csv", "rooms");
         check("object_rooms_in_hotels.csv", "rooms");
@@ -120,7 +155,7 @@ mod tests {
             assert!(FileType::try_from(text.to_owned()).is_err(), "{text}");
         }
         assert_eq!(
-            of_name("in/object_Rooms_1.csv", None).unwrap_err().to_string(),
+            of_name("in/object_Rooms_1.csv", None, TypeSaid::ByOption).unwrap_err().to_string(),
             "E-CSV-TYPE: \"object_Rooms_1.csv\": the collection \"Rooms\" must be 1 to 100 of a-z and _, beginning and \
              ending with a letter (or pass --collection)"
         );
@@ -132,12 +167,19 @@ mod tests {
             "x.csv", "in/x.csv", "track.csv", "Track_1.csv", "tracks_1.csv", "track_/x.csv", "object_.csv",
             "object__1.csv", "",
         ] {
-            assert!(of_name(path, None).is_err(), "{path}");
+            assert!(of_name(path, None, TypeSaid::ByOption).is_err(), "{path}");
         }
         assert_eq!(
-            of_name("in/x.csv", None).unwrap_err().to_string(),
+            of_name("in/x.csv", None, TypeSaid::ByOption).unwrap_err().to_string(),
             "E-CSV-TYPE: no call type in \"x.csv\": the name must start with identify_, track_, page_, screen_, \
              group_, alias_ or object_<collection>_ (or pass --type)"
         );
+        for (said, advice) in [
+            (TypeSaid::ByVariable, "object_<collection>_ (or set FOREBAY_CSV_TYPE)"),
+            (TypeSaid::ByNameAlone, "object_<collection>_ (a job takes it from the name alone: "),
+        ] {
+            let error = of_name("in/x.csv", None, said).unwrap_err().to_string();
+            assert!(error.contains(advice) && !error.contains("--type"), "{error}");
+        }
     }
 }

@@ -29,7 +29,7 @@ pub(in crate::import) use delimiter::detect_delimiter as delimiter_of;
 pub(in crate::import) use find_line_end::detect as line_end_of;
 pub(in crate::import) use rows::{format_of, sample_of};
 
-pub use call_type::{FileType, of_name};
+pub use call_type::{FileType, TypeSaid, of_name};
 pub use dialect::{BadDialect, Dialect, MAX_FIELD};
 pub use options::{CsvOptions, Empty, IdFrom, MessageIds, Types};
 pub use plan::Plan;

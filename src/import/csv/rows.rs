@@ -330,8 +330,8 @@ pub fn of_io(error: &io::Error) -> FileError {
     if let Some(error) = typed::<DecompressError>(error) {
         return FileError::content("E-COMPRESSION", error.told());
     }
-    if typed::<ZipError>(error).is_some() {
-        return FileError::content("E-COMPRESSION", error.to_string());
+    if let Some(error) = typed::<ZipError>(error) {
+        return FileError::content("E-COMPRESSION", error.told());
     }
     if typed::<NoCopy>(error).is_some() {
         return FileError::new(FileFault::Local, "E-READ", Told::private(error.to_string()));
@@ -362,6 +362,15 @@ mod tests {
         assert_eq!(
             masked(DecompressError::Truncated(Gzip)),
             "E-COMPRESSION: the gzip file is cut off: it was not written or copied to its end"
+        );
+        let of_zip = |error: ZipError| of_io(&error.into()).masked();
+        assert_eq!(
+            of_zip(ZipError::Encrypted("jane.csv".to_owned())),
+            "E-COMPRESSION: the entry \"[hidden]\" is encrypted; decrypt the zip file first"
+        );
+        assert_eq!(
+            of_zip(ZipError::Nested),
+            "E-COMPRESSION: a zip file within a zip file is not read; unpack the outer one"
         );
         let damaged = masked(DecompressError::Corrupt(Zstd, "said elsewhere".to_owned()));
         assert_eq!(damaged, "E-COMPRESSION: the zstd file is damaged: write or copy it again");

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::inputs::{Input, location_of};
 use super::row_type::{NamedType, type_of};
 use crate::import::FileError;
-use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
+use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv, TypeSaid};
 use crate::import::file_id::FileId;
 use crate::import::identity;
 use crate::import::own_thread::on_own_thread;
@@ -33,6 +33,8 @@ use crate::words::{Told, outside_text};
 pub struct Opening {
     /// What rows become, if it is not taken from the names.
     pub named_type: NamedType,
+    /// How a person can say what rows become.
+    pub said: TypeSaid,
     /// How texts are read.
     pub csv: CsvOptions,
     /// How bytes are read.
@@ -196,7 +198,7 @@ fn made(
     let csv_file =
         |(name, place): (String, String), (id, place_id), bytes_of: BytesOf| -> Result<_, FileError> {
             Ok(CsvFile {
-                kind: type_of(&name, &opening.named_type)?,
+                kind: type_of(&name, &opening.named_type, opening.said)?,
                 name,
                 place,
                 id,
@@ -226,7 +228,9 @@ fn made(
             // A `readme.txt` beside tables is not a table, unless its own name or the person says so.
             let is_note = |entry: &Entry| {
                 let is_text = entry.name.to_ascii_lowercase().ends_with(".txt");
-                is_text && opening.named_type.kind.is_none() && csv::of_name(&entry.name, None).is_err()
+                is_text
+                    && opening.named_type.kind.is_none()
+                    && csv::of_name(&entry.name, None, opening.said).is_err()
             };
             if !entries.iter().all(is_note) {
                 entries.retain(|entry| {

@@ -1,7 +1,7 @@
 //! Finds what the rows of a file become.
 
 use crate::call::CallKind;
-use crate::import::csv::{self, FileType};
+use crate::import::csv::{self, FileType, TypeSaid};
 use crate::import::{FileError, FileFault};
 use crate::object::Collection;
 
@@ -25,12 +25,12 @@ pub enum NamedKind {
 
 /// What the rows of a file with this name become.
 /// Errors: [`FileError`]: neither the name nor the person says what rows become.
-pub(super) fn type_of(name: &str, named_type: &NamedType) -> Result<FileType, FileError> {
+pub(super) fn type_of(name: &str, named_type: &NamedType, said: TypeSaid) -> Result<FileType, FileError> {
     let NamedType { kind, collection } = named_type;
     // An entry whose own name has no type is of the type of its archive.
     let archive = name.rsplit_once('!').map(|(archive, _)| archive);
-    let of_archive = || archive.and_then(|archive| csv::of_name(archive, collection.as_ref()).ok());
-    let named = csv::of_name(name, collection.as_ref()).or_else(|none| of_archive().ok_or(none));
+    let of_archive = || archive.and_then(|archive| csv::of_name(archive, collection.as_ref(), said).ok());
+    let named = csv::of_name(name, collection.as_ref(), said).or_else(|none| of_archive().ok_or(none));
     match (kind, named) {
         (Some(NamedKind::Calls(kind)), _) => Ok(FileType::Calls(*kind)),
         (Some(NamedKind::Objects), named) => match (collection, named) {

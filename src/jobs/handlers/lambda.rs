@@ -52,6 +52,7 @@ impl LambdaHandler {
                     (false, false) => Ended::Answered { status, body },
                 }
             }
+            Err(Unanswered { lacks_handle: true, .. }) => Ended::Starved,
             Err(Unanswered { failure, .. }) => ended(&failure, &self.function),
         }
     }

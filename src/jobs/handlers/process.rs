@@ -1,7 +1,6 @@
 //! One running program: a line in, a line out.
 
 use std::io;
-use std::mem;
 use std::path::Path;
 use std::pin::pin;
 use std::process::Stdio;
@@ -9,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::process_group::ProcessGroup;
 use crate::words::outside_text_within;
 
 /// The longest line of standard error that is passed on, in bytes. The rest of a longer line is left out.
@@ -38,7 +37,7 @@ pub(super) enum NoLine {
 pub(super) struct Process {
     // It is dropped first: as long as the program is not waited for, the id of its group belongs to nobody
     // else.
-    group: Group,
+    group: ProcessGroup,
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -66,7 +65,7 @@ impl Process {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        let group = Group::of(&child);
+        let group = ProcessGroup::of(&child);
         let (Some(input), Some(output), Some(errors)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -102,7 +101,7 @@ impl Process {
                 read = &mut reading => read,
                 _ = child.wait() => {
                     // Its id has just become free, and belongs to nobody else yet.
-                    drop(mem::replace(group, Group(None)));
+                    group.kill();
                     // What it wrote before its end is read.
                     timeout(END_WAIT, reading).await.unwrap_or(Ok(Line::End { is_begun: false }))
                 }
@@ -135,31 +134,6 @@ impl Process {
             Ok(Err(error)) => format!("it cannot be waited for ({error}); {how}"),
             Err(_) => format!("it still runs, but takes or gives no more lines; {how}"),
         })
-    }
-}
-
-/// The process group of a program. Dropping this kills it.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-
-    /// The program has ended by itself. Its id may soon belong to another process.
-    fn leave_alone(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0
-            && let Err(error) = kill_process_group(group, Signal::KILL)
-            && error != rustix::io::Errno::SRCH
-        {
-            tracing::warn!(%error, group = group.as_raw_nonzero(), "cannot kill a program of a job");
-        }
     }
 }
 

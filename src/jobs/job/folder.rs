@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::creation_lock::{CREATING, CreationLock, take as take_creation};
 use super::folder_disk::FolderDisk;
 use super::holder::{Holder, Taken, holder_of, take};
 use super::id::JobId;
@@ -88,6 +89,8 @@ struct JobFile {
 #[derive(Clone, Debug)]
 pub struct JobsFolder {
     root: PathBuf,
+    /// Nobody has made it so far, perhaps: then it has no jobs.
+    may_be_missing: bool,
 }
 
 /// A job that this process holds, while this value exists.
@@ -145,7 +148,13 @@ impl JobsFolder {
         let failed = |error| FolderError::Disk("make the folder", root.clone(), error);
         own_files::make_folders(&root).map_err(failed)?;
         own_files::sync_folder_of(&root).map_err(failed)?;
-        Ok(Self { root })
+        Ok(Self { root, may_be_missing: false })
+    }
+
+    /// The folder of all jobs for those who only look. Nothing is made or changed, so it may be on a file system that
+    /// is mounted read-only.
+    pub fn to_look(state: &Path) -> Self {
+        Self { root: state.join(BATCH), may_be_missing: true }
     }
 
     /// The folder of a job.
@@ -156,6 +165,17 @@ impl JobsFolder {
     /// The files of a job, for a process that does not hold it: it makes wishes, and reads their answers.
     pub fn disk(&self, id: JobId) -> FolderDisk {
         FolderDisk::of(&self.path(id))
+    }
+
+    /// The files of a job, for a process that only reads them.
+    pub fn disk_to_look(&self, id: JobId) -> FolderDisk {
+        FolderDisk::to_look(&self.path(id))
+    }
+
+    /// Waits until no other server makes a job here, and keeps others from it while the lock exists. Blocks.
+    /// Errors: [`FolderError`]; another server may not end.
+    pub fn lock_creation(&self) -> Result<CreationLock, FolderError> {
+        take_creation(&self.root).map_err(|error| FolderError::Disk("lock", self.root.join(CREATING), error))
     }
 
     /// Makes a job and holds it. It is there as a whole, or not at all.
@@ -218,7 +238,7 @@ impl JobsFolder {
     /// Looks at a job, whoever holds it.
     /// Errors: [`FolderError`].
     pub fn look(&self, id: JobId) -> Result<SeenJob, FolderError> {
-        let (path, disk) = (self.path(id), self.disk(id));
+        let (path, disk) = (self.path(id), self.disk_to_look(id));
         if !path.is_dir() {
             return Err(FolderError::NoSuchJob(id, self.root.clone()));
         }
@@ -235,7 +255,7 @@ impl JobsFolder {
         if !self.path(id).is_dir() {
             return Err(FolderError::NoSuchJob(id, self.root.clone()));
         }
-        read_spec(&self.disk(id), id)
+        read_spec(&self.disk_to_look(id), id)
     }
 
     /// The ids of all jobs, damaged ones among them.
@@ -268,7 +288,7 @@ impl JobsFolder {
         for name in self.names()? {
             let path = self.root.join(&name);
             let removed = if let Ok(id) = JobId::parse(&name) {
-                let expired = peek(&self.disk(id), id).is_ok_and(|job| is_expired(&job.state, now));
+                let expired = peek(&self.disk_to_look(id), id).is_ok_and(|job| is_expired(&job.state, now));
                 if !expired {
                     continue;
                 }
@@ -299,7 +319,11 @@ impl JobsFolder {
     fn names(&self) -> Result<Vec<String>, FolderError> {
         let failed = |error| FolderError::Disk("read the folder", self.root.clone(), error);
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.root).map_err(failed)? {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if self.may_be_missing && error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
             let entry = entry.map_err(failed)?;
             let kind = if_there(entry.file_type()).map_err(failed)?;
             if let (Some(true), Ok(name)) = (kind.map(|kind| kind.is_dir()), entry.file_name().into_string())

@@ -15,22 +15,38 @@ use crate::disk::{Disk, DiskFile, if_there};
 #[derive(Clone, Debug)]
 pub struct FolderDisk {
     root: PathBuf,
+    /// Files are opened for reading alone, and nothing is changed.
+    is_read_only: bool,
 }
 
 impl FolderDisk {
     /// The files of the folder at `root`.
     pub fn of(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), is_read_only: false }
+    }
+
+    /// The same for reading alone: the folder may be on a file system that is mounted read-only.
+    pub fn to_look(root: &Path) -> Self {
+        Self { root: root.to_owned(), is_read_only: true }
+    }
+
+    /// Errors: the folder is opened for reading alone.
+    fn writable(&self) -> io::Result<()> {
+        match self.is_read_only {
+            true => Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it is opened for reading only")),
+            false => Ok(()),
+        }
     }
 }
 
 impl Disk for FolderDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.root.join(name))?;
+        let file = OpenOptions::new().read(true).write(!self.is_read_only).open(self.root.join(name))?;
         Ok(Arc::new(FolderFile(file)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.writable()?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
         Ok(Arc::new(FolderFile(options.open(self.root.join(name))?)))
@@ -38,10 +54,12 @@ impl Disk for FolderDisk {
 
     #[expect(clippy::disallowed_methods, reason = "callers sync the directory, as the trait says")]
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.writable()?;
         fs::rename(self.root.join(from), self.root.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.writable()?;
         if_there(fs::remove_file(self.root.join(name))).map(drop)
     }
 
@@ -123,5 +141,11 @@ mod tests {
         disk.remove("a").unwrap();
         assert_eq!(disk.open("a").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(disk.path("b"), Some(dir.path().join("b")));
+        let looking = FolderDisk::to_look(dir.path());
+        let file = looking.open("b").unwrap();
+        assert_eq!(read_all(&*file).unwrap(), b"bytes");
+        assert!(file.write_at(&[IoSlice::new(b"x")], 0).is_err() && looking.create("c").is_err());
+        assert!(looking.remove("b").is_err() && looking.rename("b", "c").is_err());
+        assert_eq!(looking.list("").unwrap(), [("b".to_owned(), 5)]);
     }
 }

@@ -29,15 +29,15 @@ impl ImportWay {
     /// All texts, each with the option that gives it.
     pub fn texts(&self) -> impl Iterator<Item = (&'static str, &String)> {
         let named = [
-            ("source", &self.source),
-            ("write-key", &self.write_key),
-            ("admin", &self.admin),
-            ("token-file", &self.token_file),
-            ("config", &self.config),
-            ("collector", &self.collector),
-            ("journal", &self.journal),
+            ("--source", &self.source),
+            ("--write-key", &self.write_key),
+            ("--admin", &self.admin),
+            ("--token-file", &self.token_file),
+            ("--config", &self.config),
+            ("--collector", &self.collector),
+            ("--journal", &self.journal),
         ];
-        let state = std::iter::once(("state", &self.state));
+        let state = std::iter::once(("--state", &self.state));
         named.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))).chain(state)
     }
 }

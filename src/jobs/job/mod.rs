@@ -12,9 +12,10 @@
 //!   trouble     what the job waits for, while a process holds it
 //! ```
 //!
-//! Beside the jobs stand `new-<job id>`, a job that is being made, and `old-<job id>`, one that is being
-//! removed.
+//! Beside the jobs stand `new-<job id>`, a job that is being made, `old-<job id>`, one that is being removed, and
+//! `CREATING`, which a server locks while it makes a job.
 
+pub mod creation_lock;
 pub mod folder;
 pub mod folder_disk;
 pub mod holder;
@@ -22,6 +23,7 @@ pub mod id;
 pub mod import_way;
 pub mod live_state;
 pub mod operation;
+pub mod patient_disk;
 pub mod sealed;
 pub mod slots;
 pub mod spec;

@@ -34,9 +34,10 @@ impl Operation {
             Some(("http" | "https", _)) => Self::Web(text.to_owned()),
             _ => {
                 let shown = crate::words::outside_text(text);
+                let found = if text.is_empty() { String::new() } else { format!(", not \"{shown}\"") };
                 return Err(format!(
-                    "expected import, import:NAME, cmd:PROGRAM or an http:// or https:// address, not \"{shown}\"; a \
-                     Lambda function is given by --function-arn"
+                    "expected import, import:NAME, cmd:PROGRAM or an http:// or https:// address{found}; a Lambda \
+                     function is given by --function-arn"
                 ));
             }
         };
@@ -115,7 +116,7 @@ pub fn function_name(text: &str) -> Option<&str> {
         }
     };
     skip(&is_region);
-    skip(&|part| part.len() == 12 && part.bytes().all(|b| b.is_ascii_digit()));
+    skip(&is_account);
     skip(&|part| part == "function");
     let name = match parts.as_slice() {
         [name] => *name,
@@ -123,6 +124,19 @@ pub fn function_name(text: &str) -> Option<&str> {
         _ => return None,
     };
     (word(name) && text.len() <= FUNCTION_MAX).then_some(name)
+}
+
+/// Whether a text names a function by its whole ARN: `arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]`.
+pub fn is_function_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    let ["arn", partition, "lambda", region, account, "function", _, ..] = parts.as_slice() else {
+        return false;
+    };
+    !partition.is_empty() && is_region(region) && is_account(account) && function_name(text).is_some()
+}
+
+fn is_account(part: &str) -> bool {
+    part.len() == 12 && part.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn is_region(part: &str) -> bool {
@@ -180,6 +194,25 @@ mod tests {
         ] {
             // `cmd:rm` has the form of a function `cmd` with the alias `rm`: the ARN decides, never the text.
             check(text, text == "cmd:rm");
+        }
+    }
+
+    #[test]
+    fn a_whole_arn_has_region_and_account() {
+        for (text, expected) in [
+            ("arn:aws:lambda:us-east-1:123456789012:function:name", true),
+            ("arn:aws-cn:lambda:cn-north-1:123456789012:function:name:$LATEST", true),
+            ("arn:aws:lambda:us-east-1:123456789012:function:name:7", true),
+            ("name", false),
+            ("name:7", false),
+            ("123456789012:function:name", false),
+            ("arn:aws:lambda:us-east-1:function:name:7", false),
+            ("arn:aws:lambda::123456789012:function:name", false),
+            ("arn::lambda:us-east-1:123456789012:function:name", false),
+            ("arn:aws:lambda:us-east-1:123456789012:layer:name", false),
+            ("arn:aws:lambda:us-east-1:123456789012:function:a b", false),
+        ] {
+            assert_eq!(is_function_arn(text), expected, "{text}");
         }
     }
 

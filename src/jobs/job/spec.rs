@@ -83,6 +83,9 @@ pub struct Endpoints {
     pub store: Option<String>,
     /// That of the service which invokes functions.
     pub functions: Option<String>,
+    /// That of the token service, which gives the session of a role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<String>,
 }
 
 impl Endpoints {

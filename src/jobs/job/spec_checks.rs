@@ -170,7 +170,7 @@ impl JobSpec {
             Some(way) if imports => {
                 way.texts().for_each(|(name, text)| checks.text(name, text, WAY_MAX, false));
                 // An `[[import]]` has its own source, and its history stands in the node.
-                let of_files = ["source", "write-key", "collector", "journal"];
+                let of_files = ["--source", "--write-key", "--collector", "--journal"];
                 let is_named = matches!(self.operation, Operation::Import(Some(_)));
                 for (name, _) in way.texts().filter(|(name, _)| is_named && of_files.contains(name)) {
                     checks.problem(name, "is for --handler import without a name");
@@ -334,12 +334,12 @@ pub(crate) mod tests {
         check("--concurrency", &|s| import(s, 8), &|s| import(s, 9));
         check("import", &|s| import(s, 1), &|s| (s.operation, s.concurrency) = (Operation::Import(None), 1));
         check("import", &|s| s.import = None, &|s| s.import = Some(ImportWay::default()));
-        check("collector", &|s| import(s, 1), &|s| {
+        check("--collector", &|s| import(s, 1), &|s| {
             import(s, 1);
             s.operation = Operation::Import(Some("orders".to_owned()));
             s.import.iter_mut().for_each(|way| way.collector = chars(1));
         });
-        check("source", &|s| import(s, 1), &|s| {
+        check("--source", &|s| import(s, 1), &|s| {
             import(s, 1);
             s.import.iter_mut().for_each(|way| way.source = chars(4_097));
         });

@@ -28,6 +28,11 @@ const KIND: Kind = Kind { name: "trouble", version: 1 };
 /// How often a file is read that is being overwritten.
 const READS_MAX: u32 = 5;
 
+/// What a job says while this machine has nothing left to read a manifest, run a task or store a report with.
+pub const NO_HANDLES: &str = "this process gets no more file handles, processes or memory: tasks wait, and no try is counted; raise \
+                              the limits (ulimit -n, ulimit -u), or let fewer run at once (--concurrency of `batch run`, \
+                              --active-jobs of a server)";
+
 /// What is in the way. There is one text of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TroubleOf {

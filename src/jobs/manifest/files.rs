@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use crate::import::reading::ReadingError;
 use crate::import::reading::s3::{BACKOFF, RangeReader, RangeSettings, TRIES_MAX};
 use crate::import::reading::s3_object::S3Object;
+use crate::jobs::store_advice::{Use, advised};
 use crate::object::{BucketString, ObjectKey, S3Location};
 use crate::random::Random;
 use crate::store::reader::StoreReader;
@@ -73,7 +74,7 @@ impl StoredFiles {
         let location = S3Location { bucket, ..location };
         let key = ObjectKey::listed(key);
         let found = self.runtime.block_on(self.find(&location, &key, version));
-        let object = found.map_err(ReadingError::from)?;
+        let object = found.map_err(|error| unread(error, &location, &key, version.is_some()))?;
         let (len, etag) = (object.len, object.version.etag.clone());
         let content_encoding = object.content_encoding.clone();
         let settings = RangeSettings::new(Arc::clone(&self.random));
@@ -103,6 +104,18 @@ impl StoredFiles {
             }
             tokio::time::sleep(BACKOFF.wait(tries, self.random.as_ref())).await;
         }
+    }
+}
+
+/// Why an object cannot be read, with what fixes it.
+fn unread(error: StoreError, location: &S3Location, key: &ObjectKey, is_version: bool) -> ReadingError {
+    let used = Use::Manifest { bucket: location.bucket.bucket(), key: key.as_str(), is_version };
+    let advised = advised(&error, used, location.role.as_ref());
+    match ReadingError::from(error) {
+        ReadingError::Denied(_) => ReadingError::Denied(advised),
+        ReadingError::Refused(_) => ReadingError::Refused(advised),
+        ReadingError::Unanswered(_) => ReadingError::Unanswered(advised),
+        other => other,
     }
 }
 

@@ -9,12 +9,14 @@ use std::io::BufRead;
 
 use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::csv_reader::Lines;
 use super::error::ManifestError;
 use super::listing::encoded_key;
 use super::outlet::Outlet;
 use super::row_checks::{ENCODED_KEY_CHARS_MAX, PLAIN_KEY_BYTES_MAX, shown};
+use crate::jobs::answer::kind_of;
 use crate::jobs::task::{ARGUMENT_NAME_MAX, ARGUMENT_VALUE_MAX, ARGUMENTS_MAX};
 use crate::words::{grouped, outside_text, outside_text_within};
 
@@ -39,7 +41,7 @@ pub(super) fn read(name: &str, input: impl BufRead, outlet: &mut Outlet<'_>) -> 
     while let Some(line) = lines.next()? {
         let row: JsonRow<'_> = serde_json::from_slice(lines.line()).map_err(|error| {
             let form = r#"a row is {"bucket":"…","key":"…"}, with "versionId" and "args" if needed"#;
-            let error = error.to_string();
+            let error = wrong_member(lines.line()).unwrap_or_else(|| error.to_string());
             // Each row is a line of its own, so the position within it would mislead.
             let what = error.split_once(" at line 1 column").map_or(error.as_str(), |(what, _)| what);
             ManifestError::line(line, format!("{}; {form}", outside_text(what)))
@@ -55,6 +57,16 @@ pub(super) fn read(name: &str, input: impl BufRead, outlet: &mut Outlet<'_>) -> 
         outlet.give_with(line, &row.bucket, &key, ENCODED_KEY_CHARS_MAX, row.version.as_deref(), args)?;
     }
     Ok(())
+}
+
+/// Which member of a row has another kind of value than it must have. The parser knows only where it is.
+fn wrong_member(line: &[u8]) -> Option<String> {
+    let row: Value = serde_json::from_slice(line).ok()?;
+    ["bucket", "key", "versionId"].iter().find_map(|member| {
+        let value = row.get(member)?;
+        let is_right = value.is_string() || (*member == "versionId" && value.is_null());
+        (!is_right).then(|| format!("{member} is {}, and must be a text", kind_of(value)))
+    })
 }
 
 /// Errors: which bound the arguments pass.

@@ -19,6 +19,7 @@ pub mod new_job;
 pub mod one_job;
 pub mod outcome;
 mod prepare;
+mod progress_shown;
 mod reporting;
 #[cfg(feature = "dev")]
 pub mod serve;

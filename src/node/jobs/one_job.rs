@@ -2,44 +2,43 @@
 //! stopped.
 
 mod last_step;
+mod opening;
 mod preparing;
+mod running;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use self::opening::{Opened, open_to_run, open_to_wait, tell_of_damage};
 use super::job_error::JobError;
 use super::job_handle::JobHandle;
 use super::job_progress::JobProgress;
 use super::outcome::Outcome;
 use super::tools::{JobTools, ToolsFrom};
-use crate::disk::Disk;
-use crate::jobs::attempts::peek::peek;
 use crate::jobs::attempts::replay::Replayed;
-use crate::jobs::invocation::JobCall;
 use crate::jobs::job::folder::HeldJob;
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::live_state::{EventError, LiveState, ObeyError};
 use crate::jobs::job::spec::JobSpec;
 use crate::jobs::job::state::JobState;
-use crate::jobs::job::status::{Failure, FailureClass, PausedBy, Status};
+use crate::jobs::job::status::{PausedBy, Status};
 use crate::jobs::job::transition::{Event, is_unconfirmed};
 use crate::jobs::job::troubles::{TroubleOf, Troubles};
-use crate::jobs::joined::{LoggedResults, StoredRows, open_with_past, past_of};
+use crate::jobs::joined::LoggedResults;
 use crate::jobs::manifest;
-use crate::jobs::run::decide::{End, Limits, Progress};
+use crate::jobs::run::Runner;
+use crate::jobs::run::decide::Progress;
 use crate::jobs::run::past::Past;
-use crate::jobs::run::{Parts, Runner};
-use crate::jobs::task_rows::{ROWS, TaskRows};
-use crate::jobs::threshold::Threshold;
+use crate::jobs::task_rows::TaskRows;
 use crate::lock::lock;
 use crate::random::Random;
-use crate::time::{Clock, UnixMillis};
-use crate::words::{counted, grouped, with_causes};
+use crate::time::Clock;
+use crate::words::with_causes;
 
 /// How often the requests beside a job are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -354,147 +353,7 @@ impl OneJob {
         }
         Ok(())
     }
-
-    async fn new_runner(&mut self) -> Result<Runner, JobError> {
-        let tools = self.tools().await?;
-        let (rows, past) = match (self.rows.take(), self.past.take()) {
-            (Some(rows), Some(past)) => (rows, past),
-            _ => self.rows_and_past().await?,
-        };
-        self.rows = Some(Arc::clone(&rows));
-        let JobSpec { schema, user_arguments, concurrency, max_attempts, .. } = &self.held.spec;
-        let limits = Limits {
-            concurrency: usize::try_from(*concurrency).unwrap_or(usize::MAX),
-            max_attempts: *max_attempts,
-            threshold: Threshold {
-                min_tasks: self.held.spec.failure_min_tasks,
-                percent: u8::try_from(self.held.spec.failure_percent).unwrap_or(100),
-            },
-            ..Limits::default()
-        };
-        let parts = Parts {
-            call: JobCall {
-                job: self.held.id.to_string(),
-                schema: *schema,
-                arguments: user_arguments.clone(),
-            },
-            handler: tools.handler,
-            rows: Arc::new(StoredRows(rows)),
-            results: Arc::new(self.results.clone()),
-            clock: Arc::clone(&self.around.clock),
-            random: Arc::clone(&self.around.random),
-        };
-        Ok(Runner::new(parts, past, limits))
-    }
-
-    /// The copy of the manifest, and what the log has of its tasks.
-    async fn rows_and_past(&self) -> Result<(Arc<TaskRows>, Past), JobError> {
-        let (disk, id) = (Arc::clone(&self.held.disk), self.held.id);
-        let read = spawn_blocking(move || {
-            let rows = TaskRows::open(&*disk, ROWS)?;
-            let past = past_of(&*disk, id, rows.len())?;
-            Ok::<_, JobError>((Arc::new(rows), past))
-        });
-        read.await?
-    }
-
-    /// Runs tasks until all have ended, the job has to stop, or a person wants it to.
-    async fn run_tasks(&mut self) -> Result<(), JobError> {
-        let mut runner = match self.runner.take() {
-            Some(runner) => runner,
-            None => self.new_runner().await?,
-        };
-        let mut progress = runner.progress();
-        let end = {
-            let (halt, halted) = watch::channel(self.state().status != Status::Active);
-            let running = runner.run(halted);
-            tokio::pin!(running);
-            let mut look = interval(LOOK_EVERY);
-            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                tokio::select! {
-                    end = &mut running => break end?,
-                    () = due(&mut look, &self.handle) => {
-                        self.obey().await?;
-                        let status = self.state().status;
-                        self.shown.send_modify(|shown| shown.status = status);
-                        let is_over = status != Status::Active;
-                        halt.send_if_modified(|halt| is_over && !std::mem::replace(halt, true));
-                        self.tell_of_want(progress.borrow().starved);
-                    }
-                    () = self.around.stop.cancelled(), if !*halt.borrow() => {
-                        halt.send_replace(true);
-                    }
-                    Ok(()) = progress.changed() => {
-                        let tasks = *progress.borrow_and_update();
-                        self.show(tasks);
-                    }
-                }
-            }
-        };
-        let tasks = *progress.borrow_and_update();
-        self.show(tasks);
-        self.troubles.is_over(TroubleOf::Handles);
-        if let Some(tools) = &self.tools {
-            tools.handler.rest();
-        }
-        self.runner = Some(runner);
-        let status = self.state().status;
-        // A cancelled job stays cancelled, however its last tasks ended.
-        let event = match (end, status) {
-            (End::Complete, Status::Active | Status::Pausing(_)) => Event::AllTasksEnded,
-            (End::TooManyFailed { executed, failed }, Status::Active | Status::Pausing(_)) => {
-                let failure = self.too_many_failed(executed, failed);
-                self.why = Some(failure.to_string());
-                Event::ThresholdPassed(failure)
-            }
-            (End::RowsLost(lost), Status::Active | Status::Pausing(_)) => {
-                let reason = format!("{lost}; make a job of these rows");
-                let failure = Failure::new(FailureClass::Other, "ManifestCopyDamaged", &reason);
-                self.why = Some(failure.to_string());
-                Event::RowsLost(failure)
-            }
-            (End::Refused(refusal), Status::Active | Status::Pausing(_)) => {
-                self.why = Some(refusal.to_string());
-                let reason = format!("{}; {}", refusal.what, refusal.remedy);
-                Event::AccessFailed(Failure::new(FailureClass::Access, refusal.class.slug(), &reason))
-            }
-            (End::Stopped, Status::Pausing(_)) => Event::TasksAtRest,
-            _ => return Ok(()),
-        };
-        self.apply(status, event).await
-    }
-
-    fn show(&self, tasks: Progress) {
-        let was_starved = self.shown.borrow().tasks.starved;
-        self.shown.send_modify(|shown| shown.tasks = tasks);
-        if was_starved != tasks.starved {
-            self.tell_of_want(tasks.starved);
-        }
-    }
-
-    fn tell_of_want(&self, is_starved: bool) {
-        match is_starved {
-            true => _ = self.troubles.waits(TroubleOf::Handles, NO_HANDLES),
-            false => self.troubles.is_over(TroubleOf::Handles),
-        }
-    }
-
-    fn too_many_failed(&self, executed: u64, failed: u64) -> Failure {
-        let reason = format!(
-            "{} of {} failed, more than {} %; no more were started",
-            grouped(failed),
-            counted(executed, "task", "tasks"),
-            self.held.spec.failure_percent
-        );
-        Failure::new(FailureClass::Other, "TooManyTasksFailed", &reason)
-    }
 }
-
-/// What a job says while this machine has nothing left to run a task or to store a report with.
-const NO_HANDLES: &str = "this process gets no more file handles, processes or memory: tasks wait, and no try is counted; raise \
-                          the limits (ulimit -n, ulimit -u), or let fewer run at once (--concurrency of `batch run`, \
-                          --active-jobs of a server)";
 
 /// The code of a job that failed because its report is not in its bucket.
 pub const REPORT_NOT_STORED: &str = "ReportNotStored";
@@ -504,49 +363,5 @@ async fn due(look: &mut Interval, handle: &JobHandle) {
     tokio::select! {
         _ = look.tick() => {}
         () = handle.nudged() => {}
-    }
-}
-
-/// A job that is open.
-struct Opened {
-    live: LiveState,
-    replayed: Replayed,
-    rows: Option<TaskRows>,
-    past: Option<Past>,
-}
-
-/// Opens a job whose tasks may start at once.
-fn open_to_run(disk: &dyn Disk, id: JobId, now: UnixMillis) -> Result<Opened, JobError> {
-    let state = peek(disk, id)?.state;
-    let is_copied = state.total.is_some() && !state.status.is_final();
-    let rows = if is_copied { Some(TaskRows::open(disk, ROWS)?) } else { None };
-    let (live, mut replayed, past) = open_with_past(disk, id, rows.as_ref().map_or(0, TaskRows::len), now)?;
-    // Second results of a row, and results of rows that there are not, do not count.
-    (replayed.succeeded, replayed.failed) = past.results();
-    let past = rows.is_some().then_some(past);
-    Ok(Opened { live, replayed, rows, past })
-}
-
-/// Opens one of several jobs. The slot that it had when its process ended may be another one's now.
-fn open_to_wait(disk: &dyn Disk, id: JobId, now: UnixMillis) -> Result<Opened, JobError> {
-    let (mut live, replayed) = LiveState::open(disk, id, now, &mut |_| Ok(()))?;
-    if live.state().status == Status::Active {
-        live.apply(&Event::Preempted, now)?;
-        live.apply(&Event::TasksAtRest, now)?;
-    }
-    Ok(Opened { live, replayed, rows: None, past: None })
-}
-
-fn tell_of_damage(job: JobId, replayed: &Replayed) {
-    let damage = &replayed.damage;
-    if damage.ranges > 0 {
-        let (ranges, bytes, first) = (damage.ranges, damage.bytes, damage.named.first());
-        tracing::error!(
-            %job, ranges, bytes, ?first,
-            "the log of the job is damaged; results in these bytes are lost, and their tasks run again"
-        );
-    }
-    if replayed.torn_bytes > 0 {
-        tracing::info!(%job, bytes = replayed.torn_bytes, "what a crash left at the end of the log is cut off");
     }
 }

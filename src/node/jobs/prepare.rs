@@ -111,14 +111,12 @@ impl ManifestReader {
     }
 
     /// Copies the manifest to `disk`. `Ok`: the copy is durable, and whole. Blocks.
-    /// Errors: [`ManifestError`]; nothing of the copy is left.
+    /// Errors: [`ManifestError`]; nothing of the copy is left, unless the reading was halted: see [`remove_part`].
     pub(super) fn copy(&self, disk: &dyn Disk) -> Result<ManifestRead, ManifestError> {
         self.written(disk).inspect_err(|_| {
-            // It would keep a full disk full. A reading that was halted may end when another one has begun.
-            if !self.halt.load(Ordering::Relaxed)
-                && let Err(error) = disk.remove(&temporary_name(ROWS))
-            {
-                tracing::warn!(%error, "a part of the manifest's copy stays in the folder of the job");
+            // A reading that was halted may end when another one has begun.
+            if !self.halt.load(Ordering::Relaxed) {
+                remove_part(disk);
             }
         })
     }
@@ -153,5 +151,12 @@ impl ManifestReader {
         let reason =
             text.strip_prefix(error.code()).map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
         Some(Failure::new(class, error.code(), reason))
+    }
+}
+
+/// Removes what was copied of a manifest before the reading ended early: it would keep a full disk full.
+pub(super) fn remove_part(disk: &dyn Disk) {
+    if let Err(error) = disk.remove(&temporary_name(ROWS)) {
+        tracing::warn!(%error, "a part of the manifest's copy stays in the folder of the job");
     }
 }

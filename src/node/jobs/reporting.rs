@@ -12,11 +12,13 @@ use crate::disk::Disk;
 use crate::jobs::job::troubles::{TroubleOf, Troubles};
 use crate::jobs::report::report_file::ReportFile;
 use crate::jobs::report::write::{Report, ReportObject};
+use crate::jobs::store_advice::{Use, advised};
 use crate::object::{ObjectKey, RoleArn, S3Location};
 use crate::random::Random;
 use crate::retry::Backoff;
 use crate::store::{Body, ObjectStore, Outlook, Put, PutMode, StoreError};
 use crate::time::Clock;
+use crate::words::Told;
 
 /// How long a store that cannot be reached is tried again for each object, before the job fails without its
 /// report.
@@ -28,13 +30,15 @@ const READ_BYTES: usize = 256 * 1_024;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotStored {
     /// The store refuses an object, or could not be reached for [`TRIED_FOR`].
-    #[error("put {key} to {bucket}: {}", cause.with_remedy().full())]
+    #[error("put {key} to {bucket}: {}", said.full())]
     Store {
         /// The object.
         key: String,
         /// The bucket.
         bucket: String,
-        /// Why not.
+        /// Why not, and what to do.
+        said: Told,
+        /// The same for programs.
         cause: Box<StoreError>,
     },
     /// A staged file cannot be read.
@@ -104,26 +108,26 @@ impl ReportStore<'_> {
                 Err(error) => Box::new(error),
             };
             tries += 1;
+            let bucket = location.bucket.bucket();
+            let said = advised(&cause, Use::Report { bucket, key }, location.role.as_ref());
             if cause.outlook() != Outlook::Passing || self.clock.monotonic() >= until {
-                let bucket = location.bucket.bucket().to_owned();
-                return Err(NotStored::Store { key: key.to_owned(), bucket, cause });
+                return Err(NotStored::Store { key: key.to_owned(), bucket: bucket.to_owned(), said, cause });
             }
-            self.troubles.waits(TroubleOf::Report, &Self::why_it_waits(location, &cause));
+            self.troubles.waits(TroubleOf::Report, &why_it_waits(bucket, &said));
             let wait = tokio::time::sleep(Backoff::DELIVERY.wait(tries, self.random));
             if self.stop.run_until_cancelled(wait).await.is_none() {
                 return Err(NotStored::Stopped);
             }
         }
     }
+}
 
-    fn why_it_waits(location: &S3Location, cause: &StoreError) -> String {
-        let (bucket, cause) = (location.bucket.bucket(), cause.with_remedy());
-        let minutes = TRIED_FOR.as_secs() / 60;
-        format!(
-            "bucket {bucket} takes no report now, and each object is tried for {minutes} minutes: {}",
-            cause.masked()
-        )
-    }
+fn why_it_waits(bucket: &str, said: &Told) -> String {
+    let minutes = TRIED_FOR.as_secs() / 60;
+    format!(
+        "bucket {bucket} takes no report now, and each object is tried for {minutes} minutes: {}",
+        said.masked()
+    )
 }
 
 /// The path of a staged file, and its CRC-32.

@@ -3,9 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
 use super::jobs_api::JobsApi;
 use super::served_tools::ServedTools;
 use super::server::{JobsServer, ServerSettings};
+use crate::admin::metrics_server::{METRICS_CONNECTIONS_MAX, MetricsServer};
 use crate::config::Environment;
 use crate::config::admin::is_loopback;
 use crate::dev_s3::{CONNECTIONS_MAX, DevS3, KeyPair};
@@ -16,6 +21,7 @@ use crate::node::error::NodeError;
 use crate::node::listeners::fit_connections;
 use crate::runtime::handles::Wanted;
 use crate::runtime::{Shutdown, SystemClock, SystemRandom};
+use crate::tasks::{Supervised, keep};
 use crate::words::with_causes;
 
 /// The variable with the access key id of the one client.
@@ -23,6 +29,8 @@ pub const ACCESS_KEY_ID: &str = "FOREBAY_BATCH_ACCESS_KEY_ID";
 /// The variable with its secret access key.
 pub const SECRET_ACCESS_KEY: &str = "FOREBAY_BATCH_SECRET_ACCESS_KEY";
 
+/// How the names of the metrics of jobs begin.
+const OF_JOBS: &str = "forebay_batch_";
 /// The longest access key id and secret access key, in bytes (the bound of IAM for ids).
 const KEY_MAX: usize = 128;
 
@@ -31,6 +39,8 @@ const KEY_MAX: usize = 128;
 pub struct ServeSettings {
     /// Where the API is served.
     pub listen: SocketAddr,
+    /// Where metrics of jobs are served; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// The keys with which requests are signed.
     pub keys: KeyPair,
     /// The folder of all jobs.
@@ -43,6 +53,28 @@ pub struct ServeSettings {
     pub endpoint: Option<String>,
     /// The region of the jobs' ARNs.
     pub region: String,
+}
+
+/// The listener for metrics of jobs. Dropping this ends it.
+struct ShownMetrics {
+    addr: SocketAddr,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl ShownMetrics {
+    /// Errors: [`NodeError`]: the address cannot be listened on.
+    async fn start(listen: SocketAddr, metrics: Metrics, connections: usize) -> Result<Self, NodeError> {
+        let failed = |cause| NodeError::Listen(listen, "serve metrics", cause);
+        let listener = Arc::new(TcpListener::bind(listen).await.map_err(failed)?);
+        let addr = listener.local_addr().map_err(failed)?;
+        let server = Arc::new(MetricsServer::new(metrics, OF_JOBS, addr));
+        let start = move || {
+            let (server, listener) = (Arc::clone(&server), Arc::clone(&listener));
+            server.serve(listener, connections, CancellationToken::new())
+        };
+        let _serving = AbortOnDropHandle::new(tokio::spawn(keep(Supervised::unalarmed(), start)));
+        Ok(Self { addr, _serving })
+    }
 }
 
 /// The keys that the environment names. Without them those of `dev`, which everybody knows: only for clients on
@@ -78,20 +110,27 @@ pub fn keys(listen: SocketAddr, environment: &Environment) -> Result<KeyPair, St
     }
 }
 
-/// Serves the jobs API until a signal ends it. `started` is called once, when requests are answered. The first signal lets
-/// the invocations in flight end. A second one abandons them, which is as safe as a kill.
-/// Errors: [`NodeError`]: the address cannot be listened on, or the folder of the jobs cannot be used.
+/// Serves the jobs API until a signal ends it. `started` is called once, when requests are answered, with the address of
+/// the API, and that of the metrics if they have one. The first signal lets the invocations in flight end. A second one
+/// abandons them, which is as safe as a kill.
+/// Errors: [`NodeError`]: an address cannot be listened on, or the folder of the jobs cannot be used.
 pub async fn run(
     settings: ServeSettings,
     shutdown: &Shutdown,
-    started: impl FnOnce(SocketAddr),
+    started: impl FnOnce(SocketAddr, Option<SocketAddr>),
 ) -> Result<(), NodeError> {
-    let ServeSettings { listen, keys, folder, active_jobs, functions, endpoint, region } = settings;
-    let wanted = Wanted { connections: 0, admin: 0, dev_s3: CONNECTIONS_MAX, put_locations: 1 };
+    let ServeSettings { listen, metrics_listen, keys, folder, active_jobs, functions, endpoint, region } =
+        settings;
+    let for_metrics = metrics_listen.map_or(0, |_| METRICS_CONNECTIONS_MAX);
+    let wanted = Wanted { connections: 0, admin: for_metrics, dev_s3: CONNECTIONS_MAX, put_locations: 1 };
     let (fitted, _) = fit_connections(wanted)?;
     let listener = std::net::TcpListener::bind(listen)
         .map_err(|cause| NodeError::Listen(listen, "serve the jobs API", cause))?;
-    let random = Arc::new(SystemRandom);
+    let (random, metrics) = (Arc::new(SystemRandom), Metrics::new());
+    let shown = match metrics_listen {
+        Some(listen) => Some(ShownMetrics::start(listen, metrics.clone(), fitted.admin).await?),
+        None => None,
+    };
     let jobs = JobsServer::start(ServerSettings {
         folder,
         active_jobs,
@@ -99,13 +138,13 @@ pub async fn run(
         tools: Arc::new(ServedTools::of_serve(functions, endpoint).await),
         clock: Arc::new(SystemClock::new()),
         random: Arc::clone(&random) as _,
-        metrics: Metrics::new(),
+        metrics,
     });
     let jobs = jobs.await.map_err(|error| NodeError::Other(with_causes(&error)))?;
     let api = Arc::new(JobsApi::new(random));
     api.serve(jobs).await;
     let server = DevS3::start_without_objects(listener, keys, Arc::clone(&api) as _, fitted.dev_s3)?;
-    started(server.addr());
+    started(server.addr(), shown.as_ref().map(|shown| shown.addr));
     shutdown.orderly.cancelled().await;
     tokio::select! {
         () = api.stop() => {}

@@ -8,7 +8,7 @@ use super::tools::{JobTools, MakeTools, ToolsError, handler, store_at};
 use crate::boxed_future::BoxFuture;
 use crate::jobs::handlers::command::{CommandError, CommandHandler};
 use crate::jobs::job::id::JobId;
-use crate::jobs::job::operation::{Operation, function_name};
+use crate::jobs::job::operation::{Operation, function_name, is_function_arn};
 use crate::jobs::job::spec::{Endpoints, JobSpec};
 use crate::jobs::named_functions::NamedFunctions;
 use crate::store::s3::S3Store;
@@ -70,7 +70,7 @@ impl MakeTools for ServedTools {
                 Others::At(url) => Some(url.clone()),
                 Others::InAws | Others::Nowhere => None,
             };
-            let endpoints = Endpoints { store, functions: None };
+            let endpoints = Endpoints { store, ..Endpoints::default() };
             // Programs run in the folder of this process.
             let used = JobSpec { operation, role: role.clone(), endpoints, folder: None, ..spec.clone() };
             let handler = handler(&used, job, &self.store)?;
@@ -84,6 +84,15 @@ fn operation(functions: &NamedFunctions, others: &Others, of_job: &Operation) ->
     let Operation::Function(function) = of_job else { return Ok(of_job.clone()) };
     if let Some(named) = functions.in_place_of(function) {
         return Ok(named.clone());
+    }
+    // AWS refuses it, too: a job that is tried here must be taken there.
+    if !is_function_arn(function) {
+        let (shown, name) = (outside_text(function), function_name(function).unwrap_or("NAME"));
+        return Err(format!(
+            "Operation.LambdaInvoke.FunctionArn is \"{shown}\": it must be the whole ARN of a function, such as \
+             arn:aws:lambda:us-east-1:111122223333:function:{name}; a name alone is taken where --function {name}=… names \
+             what is invoked"
+        ));
     }
     match others {
         Others::Nowhere => {
@@ -139,6 +148,15 @@ mod tests {
         }
         if cfg!(feature = "lambda") {
             assert_eq!(operation(&none, &Others::InAws, &function), Ok(function));
+        }
+        let bare = Operation::Function("copy".to_owned());
+        for others in [Others::InAws, Others::At("http://127.0.0.1:1".to_owned()), Others::Nowhere] {
+            assert_eq!(operation(&named, &others, &bare), Ok(command.clone()), "{others:?}");
+            let refused = operation(&none, &others, &bare).unwrap_err();
+            assert!(
+                refused.contains("FunctionArn is \"copy\"") && refused.contains("--function copy="),
+                "{refused}"
+            );
         }
     }
 }

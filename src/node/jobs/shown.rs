@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::job_progress::JobProgress;
 use super::one_job::REPORT_NOT_STORED;
+use super::outcome::Outcome;
+pub use super::progress_shown::ProgressShown;
 use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::replay::read;
 use crate::jobs::job::folder::{JobsFolder, Listed, SeenJob};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, MadeBy, ManifestPlace};
-use crate::jobs::job::status::{PausedBy, SUSPENDED_CAUSE, Status};
+use crate::jobs::job::state::JobState;
+use crate::jobs::job::status::{FAILURE_REASON_MAX, PausedBy, SUSPENDED_CAUSE, Status};
 use crate::jobs::report::write::manifest_key;
-use crate::runtime::progress::Progress;
 use crate::time::{Clock, UnixMillis};
-use crate::words::count::percent;
 use crate::words::table::{table, wrapped};
 use crate::words::url::without_userinfo;
 use crate::words::{
-    about_bytes, about_duration, counted, grouped, if_any, outside_key, outside_text, rfc3339,
+    about_duration, grouped, outside_key, outside_message, outside_text, outside_text_within, rfc3339,
 };
 
 /// One job.
@@ -34,6 +34,8 @@ pub struct JobShown {
     pub suspended_cause: Option<&'static str>,
     /// Whether a job that is paused was paused by a person.
     pub paused_by_person: Option<bool>,
+    /// The job that has the slot of one that is paused without a person. Only of a job that is looked at alone.
+    pub preempted_by: Option<SlotHolder>,
     /// Its priority now.
     pub priority: u32,
     /// Its description.
@@ -69,6 +71,15 @@ pub struct JobShown {
     goes_on: String,
     /// What it waits for, and what to do.
     pub troubles: Vec<String>,
+}
+
+/// A job that has a slot.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlotHolder {
+    /// Its id.
+    pub job: String,
+    /// Its priority.
+    pub priority: u32,
 }
 
 /// Why a job failed.
@@ -135,6 +146,7 @@ impl JobShown {
                 Status::Paused(by) | Status::Pausing(by) => Some(by == PausedBy::Person),
                 _ => None,
             },
+            preempted_by: None,
             priority: state.priority.number(),
             description: spec.description.as_ref().map(clean),
             handler: handler_text(&spec.operation),
@@ -150,7 +162,10 @@ impl JobShown {
             failures: state
                 .failures
                 .iter()
-                .map(|failure| FailureShown { code: clean(&failure.code), reason: clean(&failure.reason) })
+                .map(|failure| FailureShown {
+                    code: clean(&failure.code),
+                    reason: outside_text_within(&failure.reason, FAILURE_REASON_MAX).to_string(),
+                })
                 .collect(),
             is_held: holder.is_some(),
             process: holder.flatten(),
@@ -182,6 +197,34 @@ impl JobShown {
         lines.join("\n") + "\n"
     }
 
+    /// What a person has to know of the job that ended like this; `None`: every task succeeded, or it has not ended.
+    /// `why` it failed, in full where that is known.
+    pub fn complaint(&self, outcome: Outcome, state: &JobState, why: Option<String>) -> Option<String> {
+        let id = &self.job;
+        Some(match outcome {
+            Outcome::Complete | Outcome::Interrupted => return None,
+            Outcome::SomeFailed => {
+                let which = match self.report {
+                    Some(_) => "its report names them",
+                    None => "make the job with --report to see which, and why",
+                };
+                format!("some tasks of job {id} failed: {}; {which}", grouped(self.failed))
+            }
+            Outcome::Cancelled => format!("job {id} is cancelled"),
+            Outcome::Failed(_) => {
+                let known = || state.failures.first().map(ToString::to_string);
+                format!("job {id} failed: {}", why.or_else(known).unwrap_or_default())
+            }
+        })
+    }
+
+    /// How far it is, whoever runs it.
+    pub fn progress(&self) -> ProgressShown {
+        let (status, total) = (self.status, self.total.unwrap_or(0));
+        let (succeeded, failed) = (self.succeeded, self.failed);
+        ProgressShown { status, total, succeeded, failed, ..ProgressShown::default() }
+    }
+
     /// What the status alone does not say.
     fn status_note(&self) -> String {
         let held = match (self.is_held, self.process) {
@@ -193,7 +236,14 @@ impl JobShown {
         let waits = match (self.suspended_cause, self.paused_by_person) {
             (Some(cause), _) => format!(", {cause}: `forebay batch confirm {}`", self.job),
             (None, Some(true)) => format!(", by a person: `forebay batch resume {}`", self.job),
-            _ => String::new(),
+            (None, Some(false)) => {
+                let by = self.preempted_by.as_ref();
+                let by = by.map_or_else(String::new, |by| {
+                    format!(", by job {} with priority {}", by.job, by.priority)
+                });
+                format!("{by}, until a slot is free")
+            }
+            (None, None) => String::new(),
         };
         format!("{waits}{held}")
     }
@@ -292,7 +342,7 @@ impl ReportShown {
         let not_stored = state.failures.iter().find(|failure| failure.code == REPORT_NOT_STORED);
         let was_invoked = || -> Result<bool, LogError> {
             let known = seen.now.succeeded > 0 || seen.now.failed > 0;
-            Ok(known || read(&folder.disk(id), id, &mut |_| Ok(()))?.attempts > 0)
+            Ok(known || read(&folder.disk_to_look(id), id, &mut |_| Ok(()))?.attempts > 0)
         };
         let why_none = if !state.status.is_final() {
             Some("the job has not ended".to_owned())
@@ -322,7 +372,7 @@ impl ReportShown {
     pub fn text(&self) -> String {
         let place = match (&self.report, &self.why_none) {
             (Some(report), _) => report.clone(),
-            (None, why) => format!("none: {}", outside_text(why.as_deref().unwrap_or_default())),
+            (None, why) => format!("none: {}", outside_message(why.as_deref().unwrap_or_default())),
         };
         let total = self.total.map_or_else(|| "?".to_owned(), grouped);
         format!(
@@ -331,102 +381,6 @@ impl ReportShown {
             grouped(self.succeeded),
             grouped(self.failed)
         )
-    }
-}
-
-/// The progress of a job, for a line or a program.
-#[derive(Clone, Debug, Serialize)]
-pub struct ProgressShown {
-    /// The status of the job.
-    pub status: &'static str,
-    /// Rows of the manifest that were read.
-    pub rows_read: u64,
-    /// Bytes of the manifest that were read.
-    pub bytes_read: u64,
-    /// All bytes of the manifest, as far as known.
-    pub bytes_total: u64,
-    /// The number of tasks.
-    pub total: u64,
-    /// Tasks that succeeded.
-    pub succeeded: u64,
-    /// Tasks that failed.
-    pub failed: u64,
-    /// Invocations that run.
-    pub in_flight: u64,
-    /// Tasks that wait for another try.
-    pub waiting: u64,
-    /// Tasks that wait because the function takes no more.
-    pub throttled: u64,
-}
-
-impl ProgressShown {
-    /// What a running job says.
-    pub fn of(now: &JobProgress) -> Self {
-        let JobProgress { status, reading, tasks } = now;
-        Self {
-            status: status.as_str(),
-            rows_read: reading.rows(),
-            bytes_read: reading.bytes(),
-            bytes_total: reading.bytes_expected(),
-            total: tasks.total,
-            succeeded: tasks.succeeded,
-            failed: tasks.failed,
-            in_flight: tasks.in_flight,
-            waiting: tasks.waiting,
-            throttled: tasks.throttled,
-        }
-    }
-
-    /// What the folder of a job says, whoever runs it.
-    pub fn of_seen(seen: &JobShown) -> Self {
-        let (status, total) = (seen.status, seen.total.unwrap_or(0));
-        let none =
-            JobProgress { status: Status::New, reading: Default::default(), tasks: Default::default() };
-        Self { status, total, succeeded: seen.succeeded, failed: seen.failed, ..Self::of(&none) }
-    }
-}
-
-impl Progress for ProgressShown {
-    fn done_of(&self) -> (u64, u64) {
-        match self.total {
-            0 => (self.bytes_read, self.bytes_total),
-            total => (self.succeeded.saturating_add(self.failed), total),
-        }
-    }
-
-    fn place(&self) -> String {
-        match self.done_of() {
-            (done, total) if self.total > 0 => {
-                format!("{}, {} of {} tasks", self.status, grouped(done), grouped(total))
-            }
-            (done, 0) => format!("{}, {} read", self.status, about_bytes(done)),
-            (done, total) => {
-                format!(
-                    "{}, {} of {} ({} %)",
-                    self.status,
-                    about_bytes(done),
-                    about_bytes(total),
-                    percent(done, total)
-                )
-            }
-        }
-    }
-
-    fn below(&self) -> String {
-        if self.total == 0 {
-            return counted(self.rows_read, "row", "rows");
-        }
-        format!(
-            "{} failed, {} in flight{}{}",
-            grouped(self.failed),
-            grouped(self.in_flight),
-            if_any(self.waiting, |tasks| format!(", {} wait for another try", grouped(tasks))),
-            if_any(self.throttled, |tasks| format!(", {} are throttled", grouped(tasks)))
-        )
-    }
-
-    fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -455,8 +409,25 @@ pub fn look(
     clock: &dyn Clock,
 ) -> Result<(SeenJob, JobShown), crate::jobs::job::folder::FolderError> {
     let seen = folder.look(job)?;
-    let shown = JobShown::of(&seen, clock.wall());
+    let mut shown = JobShown::of(&seen, clock.wall());
+    if shown.paused_by_person == Some(false) {
+        shown.preempted_by = slot_holder(folder, &seen)?;
+    }
     Ok((seen, shown))
+}
+
+/// The job with the highest priority that has a slot of the server which holds this job.
+fn slot_holder(
+    folder: &JobsFolder,
+    of: &SeenJob,
+) -> Result<Option<SlotHolder>, crate::jobs::job::folder::FolderError> {
+    let has_slot = |job: &&SeenJob| {
+        let is_of_server = matches!(job.spec.made_by, MadeBy::Api { .. }) && job.holder == of.holder;
+        is_of_server && of.holder.is_some() && job.id != of.id && job.now.state.status.holds_slot()
+    };
+    let listed = folder.list()?;
+    let first = listed.jobs.iter().filter(has_slot).max_by_key(|job| job.now.state.priority);
+    Ok(first.map(|job| SlotHolder { job: job.id.to_string(), priority: job.now.state.priority.number() }))
 }
 
 #[cfg(test)]
@@ -469,19 +440,5 @@ mod tests {
         assert_eq!(shown("http://me:pw@host:1/f?sig=1"), "http://…@host:1/f?…");
         assert_eq!(shown("https://host/f"), "https://host/f");
         assert_eq!(shown("cmd:python3 f.py"), "cmd:python3 f.py");
-    }
-
-    #[test]
-    fn progress_is_that_of_the_manifest_and_then_of_the_tasks() {
-        let mut now = ProgressShown::of(&JobProgress {
-            status: Status::Preparing,
-            reading: Default::default(),
-            tasks: Default::default(),
-        });
-        assert_eq!((now.place().as_str(), now.below().as_str()), ("Preparing, 0 B read", "0 rows"));
-        (now.status, now.total, now.succeeded, now.failed) = ("Active", 1_000, 500, 1);
-        (now.in_flight, now.waiting) = (8, 2);
-        assert_eq!(now.place(), "Active, 501 of 1,000 tasks");
-        assert_eq!(now.below(), "1 failed, 8 in flight, 2 wait for another try");
     }
 }

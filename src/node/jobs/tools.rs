@@ -14,7 +14,7 @@ use crate::jobs::handlers::web::WebHandler;
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::import_way::ImportWay;
 use crate::jobs::job::operation::Operation;
-use crate::jobs::job::spec::JobSpec;
+use crate::jobs::job::spec::{Endpoints, JobSpec};
 use crate::object::bucket_string::BucketStringError;
 use crate::object::{BucketString, Encryption, ExternalId, Role, RoleArn, S3Location};
 use crate::store::reader::Store;
@@ -86,7 +86,7 @@ impl JobTools {
     /// The tools of a job that does not import. A command is started, so that a wrong one is known before the first
     /// task. Errors: [`ToolsError`].
     pub async fn of(spec: &JobSpec, job: JobId) -> Result<Self, ToolsError> {
-        let store = store_at(spec.endpoints.store.as_deref()).await;
+        let store = store_of(&spec.endpoints).await;
         let handler = handler(spec, job, &store)?;
         Ok(Self { store, handler, role: spec.role.clone() })
     }
@@ -102,16 +102,23 @@ impl JobTools {
             return Self::of(spec, job).await;
         };
         let handler = import_handler(name.as_deref(), spec, way, process).await?;
-        let store = store_at(spec.endpoints.store.as_deref()).await;
+        let store = store_of(&spec.endpoints).await;
         Ok(Self { store, handler, role: spec.role.clone() })
     }
 }
 
 /// The store of the environment, or the one at this endpoint.
 pub async fn store_at(endpoint: Option<&str>) -> Arc<S3Store> {
+    let store = endpoint.map(str::to_owned);
+    store_of(&Endpoints { store, ..Endpoints::default() }).await
+}
+
+/// The store of a job, whose roles are assumed at its token service.
+pub async fn store_of(endpoints: &Endpoints) -> Arc<S3Store> {
     let settings = S3Settings {
-        endpoint_url: endpoint.map(str::to_owned),
-        path_style: endpoint.is_some(),
+        endpoint_url: endpoints.store.clone(),
+        sts_endpoint_url: endpoints.tokens.clone(),
+        path_style: endpoints.store.is_some(),
         session_name: SESSION.to_owned(),
         ..S3Settings::default()
     };

@@ -122,13 +122,25 @@ async fn what_is_not_offered_is_refused_by_its_name() {
     generated.as_object_mut().unwrap().remove("Manifest");
     boto.refused("create_job", generated, "BadRequestException", "ManifestGenerator is not offered here")
         .await;
+    // As AWS takes neither; the name of `--function` is another thing.
+    let function = |function: &str| json!({ "Operation": { "LambdaInvoke": { "FunctionArn": function } } });
+    let said = "Operation.LambdaInvoke.FunctionArn is \"other\"";
+    boto.refused("create_job", with(request.clone(), function("other")), "BadRequestException", said).await;
+    let waits = with(with(request.clone(), function("copy")), json!({ "ConfirmationRequired": true }));
+    let named = boto.make(with(waits, json!({ "ClientRequestToken": "named" }))).await;
+    let mut without_fields = request.clone();
+    without_fields["Manifest"]["Spec"].as_object_mut().unwrap().remove("Fields");
+    let said = "Manifest.Spec.Fields is missing";
+    boto.refused("create_job", without_fields, "BadRequestException", said).await;
     let account = with(request.clone(), json!({ "AccountId": "12345" }));
     boto.refused("create_job", account, "BadRequestException", "12 digits").await;
     let large = with(request.clone(), json!({ "Description": "x".repeat(300_000) }));
     boto.refused("create_job", large, "MaxMessageLengthExceeded", "262144 bytes").await;
     let wrong = with(request, json!({ "RoleArn": "a-role" }));
     boto.refused("create_job", wrong, "BadRequestException", "RoleArn").await;
-    assert_eq!(boto.well("list_jobs", json!({})).await["Jobs"], json!([]));
+    let listed = boto.well("list_jobs", json!({})).await;
+    let [job] = listed["Jobs"].as_array().unwrap().as_slice() else { panic!("{listed:#}") };
+    assert_eq!(job["JobId"], *named);
 
     // It has no objects.
     let cli = Cli::of(&served.url);

@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use http::Request;
+use http_body_util::Full;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::control::{ACCOUNT, Boto, Cli, Served, arn, create, with};
 use super::support::{PATIENCE, Stand, manifest, script};
+use crate::support::http::Http;
 use crate::support::tools::in_venv;
+use crate::support::wait;
 
 /// The name of the function in the described command.
 const DESCRIBED: &str = "LambdaFunctionName";
@@ -133,6 +137,36 @@ async fn a_job_with_a_higher_priority_pauses_the_one_that_runs() {
         "each task once, and none beside the other job"
     );
     assert_eq!(begun.iter().collect::<BTreeSet<_>>().len(), 550);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve_counts_its_jobs_in_metrics() {
+    if in_venv("python").is_none() {
+        return;
+    }
+    let stand = Stand::start().await;
+    let (served, url) =
+        Served::with_metrics(&stand, &["--function", &slow("copy", stand.folder.path())]).await;
+    let etag = stand.put("m.csv", manifest(["a", "b", "c"])).await;
+    let mut boto = Boto::of(&served.url);
+    let id = boto.make(create("copy", "m.csv", &etag, "t")).await;
+    boto.until(&id, "the end", |job| job["Status"] == "Complete").await;
+    let http = Http::new();
+    let text = wait::until("the metrics of its end", PATIENCE, async || {
+        let answer = http.send(Request::get(&url).body(Full::default()).unwrap()).await.unwrap();
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let ended = "forebay_batch_jobs{status=\"Complete\"} 1";
+        (answer.status == 200 && text.lines().any(|line| line == ended)).then_some(text)
+    })
+    .await;
+    for line in [
+        "forebay_batch_tasks_total{outcome=\"succeeded\"} 3",
+        "forebay_batch_invocations 0",
+        "forebay_batch_throttles_total 0",
+        "forebay_batch_jobs{status=\"Active\"} 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

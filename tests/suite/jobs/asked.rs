@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::support::{Stand, manifest, script};
+use crate::support::loop_disk::{Kind, LoopDisk};
 use crate::support::tools::on_path;
 
 fn handler() -> String {
@@ -82,4 +83,25 @@ async fn a_request_waits_for_a_process_that_goes_on_with_the_job() {
     assert_eq!(fs::read_to_string(stand.path("begun")).unwrap(), begun, "no task began");
     let report = stand.run(&["report", &id]).await.code(1);
     assert!(report.out.contains("the job was made without a report"), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_on_a_file_system_that_is_mounted_read_only_are_looked_at() {
+    let mut stand = Stand::start().await;
+    let none = stand.run(&["list"]).await.code(0).out;
+    assert!(none.contains("there are no jobs") && !stand.state.exists(), "a look makes nothing: {none}");
+    let Some(disk) = LoopDisk::mount(Kind::Ext4, 16_000_000, stand.folder.path()) else { return };
+    stand.state = disk.path().join("state");
+    let path = stand.file("m.csv", keys(3));
+    let run = ["run", "--manifest", &path, "--handler", "cmd:cat", "--report", "s3://forebay/r", "--json"];
+    // What `cat` answers is no answer.
+    let job = stand.run(&run).await.code(3).json();
+    let id = job["job"].as_str().unwrap();
+    disk.make_read_only();
+    let seen = stand.described(id).await;
+    assert_eq!((&seen["status"], &seen["failed"]), (&"Complete".into(), &3.into()), "{seen}");
+    assert!(stand.run(&["list"]).await.code(0).out.contains(id));
+    assert_eq!(stand.report(id).await.len(), 3);
+    stand.run(&["watch", id]).await.code(3).says("some tasks of job");
+    stand.run(&["run", "--job", id]).await.code(1).says("Read-only file system");
 }

@@ -34,8 +34,21 @@ impl Served {
         Self::spawn(stand.batch(&serve), stand).await
     }
 
+    /// The same with a listener for metrics. Their URL, too.
+    pub(super) async fn with_metrics(stand: &Stand, words: &[&str]) -> (Self, String) {
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+        let (served, mut lines) = Self::spawned(stand.batch(&[&serve, words].concat()), stand).await;
+        let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap_or_default();
+        let url = line.strip_prefix("metrics ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        (served, url)
+    }
+
     /// Waits for the first line of a command that serves.
-    pub(super) async fn spawn(mut command: Command, stand: &Stand) -> Self {
+    pub(super) async fn spawn(command: Command, stand: &Stand) -> Self {
+        Self::spawned(command, stand).await.0
+    }
+
+    async fn spawned(mut command: Command, stand: &Stand) -> (Self, Lines<BufReader<ChildStdout>>) {
         let log = File::options().create(true).append(true).open(stand.path("serve.log")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
@@ -48,7 +61,7 @@ impl Served {
         // How this machine reaches an address of all networks.
         let url = url.replace("0.0.0.0", "127.0.0.1");
         assert!(how.contains(&format!("HTTP_PROXY={url} aws s3control list-jobs")), "{line}");
-        Self { child, url }
+        (Self { child, url }, lines)
     }
 }
 

@@ -3,6 +3,8 @@
 mod api_calls;
 mod api_lives;
 mod asked;
+#[cfg(feature = "lambda")]
+mod assumed_role;
 mod control;
 mod functions;
 mod imports;

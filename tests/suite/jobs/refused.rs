@@ -54,7 +54,11 @@ async fn wrong_usage_makes_no_job() {
         (&["--handler", "cmd:cat", "--report", "reports"], "--report: expected s3://bucket/prefix"),
         (&["--handler", "cmd:cat", "--concurrency", "0"], "0 is not in 1..=10000"),
         (&["--function-arn", "not an arn"], "expected the ARN or the name of a Lambda function"),
-        (&[], "--function-arn"),
+        (
+            &[],
+            "--handler: expected import, import:NAME, cmd:PROGRAM or an http:// or https:// address; a Lambda function is \
+             given by --function-arn",
+        ),
     ] {
         stand.run(&[&m[..], words].concat()).await.code(2).says(says);
     }
@@ -92,6 +96,7 @@ async fn a_store_that_is_not_there_and_a_report_that_may_not_be_put_have_their_e
     let path = stand.file("m.csv", "forebay,a\n");
     let nowhere = ["--manifest", path.as_str(), "--report", "s3://no-such-bucket/r", "--json"];
     let failed = run(&stand, &nowhere).await.code(5).says("ReportNotStored");
+    let failed = failed.says("create the bucket, or name another one in --report");
     let job = failed.json();
     let id = job["job"].as_str().unwrap();
     let report = stand.run(&["report", id]).await.code(1);
@@ -112,7 +117,7 @@ async fn a_function_that_does_not_exist_or_may_not_be_invoked_fails_the_job_at_o
     let arn = "arn:aws:lambda:us-east-1:111122223333:function:copy:live";
     for (status, error, says) in [
         (404, "ResourceNotFoundException", "give the ARN of a function that exists"),
-        (403, "AccessDeniedException", "\"Action\":\"lambda:InvokeFunction\""),
+        (403, "AccessDeniedException", "\"Action\":\"lambda:InvokeFunction\",\"Resource\":\"arn:"),
     ] {
         let service = ScriptedHttp::elsewhere(move |_| Reply::Answer {
             status,
@@ -125,5 +130,8 @@ async fn a_function_that_does_not_exist_or_may_not_be_invoked_fails_the_job_at_o
         let failed = stand.run(&[&run[..], &at].concat()).await.code(5).says(says);
         let job = failed.json();
         assert_eq!((&job["status"], &job["failed"]), (&"Failed".into(), &0.into()), "{job}");
+        // Also for those who look at it later, to its end.
+        let reason = job["failures"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains(says) && !reason.contains('…'), "{reason}");
     }
 }

@@ -221,7 +221,8 @@ pub(super) async fn ran(mut command: Command, input: &[u8]) -> Ran {
     ended(child).await
 }
 
-async fn ended(child: Child) -> Ran {
+/// Waits for the end of a command.
+pub(super) async fn ended(child: Child) -> Ran {
     let output = timeout(PATIENCE, child.wait_with_output()).await;
     let output = output.unwrap_or_else(|_| panic!("still running after {PATIENCE:?}")).unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

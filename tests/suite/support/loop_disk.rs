@@ -255,6 +255,12 @@ impl LoopDisk {
         assert!(cut.status.success(), "{cut:?}");
     }
 
+    /// From now on nothing can be changed on it. No file may be open for writing.
+    pub(crate) fn make_read_only(&self) {
+        let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.at).output().unwrap();
+        assert!(remounted.status.success(), "{remounted:?}");
+    }
+
     /// Unmounts the file system as soon as it is unused, and mounts it again.
     pub(crate) async fn restart(&self) {
         wait::until("the file system to be unmounted", UNMOUNT_TIMEOUT, async || {

@@ -2,6 +2,11 @@
 
 use std::io;
 
+use crate::words::Told;
+
+/// Stands for the name of an entry where it is private.
+const HIDDEN: &str = "[hidden]";
+
 /// Why an archive or an entry of it cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ZipError {
@@ -43,6 +48,26 @@ pub enum ZipError {
     /// The entry is an archive itself.
     #[error("a zip file within a zip file is not read; unpack the outer one")]
     Nested,
+}
+
+impl ZipError {
+    /// The error as a text in which the names of entries are private.
+    pub fn told(&self) -> Told {
+        let name = || HIDDEN.to_owned();
+        let masked = match self {
+            Self::SameName(_) => Self::SameName(name()),
+            Self::Encrypted(_) => Self::Encrypted(name()),
+            Self::Method(_, method) => Self::Method(name(), *method),
+            Self::DamagedEntry(_, what) => Self::DamagedEntry(name(), what),
+            Self::NoDirectory
+            | Self::Damaged(_)
+            | Self::Split
+            | Self::TooManyEntries(_)
+            | Self::LongName { .. }
+            | Self::Nested => return Told::plain(self.to_string()),
+        };
+        Told::masked_as(self.to_string(), masked.to_string())
+    }
 }
 
 impl From<ZipError> for io::Error {

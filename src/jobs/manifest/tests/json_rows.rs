@@ -29,7 +29,12 @@ fn malformed_rows() {
     check(&second("{\"bucket\":\"my-bucket\",\"key\":\"a\"} x"), "line 2: trailing characters");
     check(&second("{\"bucket\":\"my-bucket\",\"key\":\"\"}"), "line 2: the key is empty");
     check(&second("{\"bucket\":\"B\",\"key\":\"a\"}"), "line 2: \"B\" is no bucket");
-    check(&second("{\"bucket\":\"my-bucket\",\"key\":1}"), "line 2: invalid type: integer `1`");
+    check(
+        &second("{\"bucket\":\"my-bucket\",\"key\":1}"),
+        "line 2: key is a number, and must be a text; a row is",
+    );
+    check(&second("{\"bucket\":[],\"key\":\"a\"}"), "line 2: bucket is a list, and must be a text");
+    check(&row(",\"versionId\":7"), "line 1: versionId is a number, and must be a text");
     check(&Files::of("{\"bucket\":\"my-bucket\",\"key\":\"a\"\n"), "line 1: EOF");
     check(&row(",\"version\":\"v\""), "line 1: unknown field `version`");
     check(&row(",\"key\":\"b\""), "line 1: duplicate field `key`");

@@ -12,7 +12,7 @@ use super::NodeOf;
 use super::answering::{answered, closed, event_of};
 use crate::boxed_future::BoxFuture;
 use crate::config::Endpoint;
-use crate::import::csv::CsvOptions;
+use crate::import::csv::{CsvOptions, TypeSaid};
 use crate::import::discovery::files::{Opening, temporary};
 use crate::import::discovery::row_type::NamedType;
 use crate::import::reading::Limits;
@@ -109,7 +109,14 @@ fn as_import_csv(state: &Path) -> FileImport {
     let on_row_error = OnRowError::default();
     FileImport {
         options: OptionsHash::of_csv(&named_type, &csv, reading.encoding),
-        opening: Arc::new(Opening { named_type, csv, reading, quotes: true, random: Arc::new(SystemRandom) }),
+        opening: Arc::new(Opening {
+            named_type,
+            said: TypeSaid::ByNameAlone,
+            csv,
+            reading,
+            quotes: true,
+            random: Arc::new(SystemRandom),
+        }),
         limits_hash: on_row_error.limits_hash(false),
         limits: RowLimits { on_row_error, ..RowLimits::default() },
         rate: None,

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{Around, LOOK_EVERY, NO_HANDLES, OneJob, REPORT_NOT_STORED};
+use super::{Around, LOOK_EVERY, OneJob, REPORT_NOT_STORED};
 use crate::disk::{Disk, is_no_handle, is_no_space};
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::{Failure, FailureClass};
 use crate::jobs::job::transition::Event;
-use crate::jobs::job::troubles::TroubleOf;
+use crate::jobs::job::troubles::{NO_HANDLES, TroubleOf};
 use crate::jobs::joined::ReportRows;
 use crate::jobs::report::write::{Report, remove_staged, write_report};
 use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};

@@ -1,5 +1,6 @@
 //! The first step of a job: its manifest is copied into its folder.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,19 +10,26 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{LOOK_EVERY, OneJob, due};
+use crate::disk::{has_no_handle, is_no_handle, is_no_space};
+use crate::jobs::job::patient_disk::PatientDisk;
 use crate::jobs::job::spec::ManifestPlace;
 use crate::jobs::job::status::{Failure, FailureClass, Status};
 use crate::jobs::job::transition::Event;
+use crate::jobs::job::troubles::{NO_HANDLES, TroubleOf};
 use crate::jobs::manifest::ManifestError;
 use crate::jobs::run::past::Past;
 use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
 use crate::node::jobs::job_error::JobError;
-use crate::node::jobs::prepare::ManifestReader;
+use crate::node::jobs::prepare::{ManifestReader, remove_part};
 use crate::node::jobs::tools::JobTools;
+use crate::words::causes::io_causes;
 use crate::words::{grouped, with_causes};
 
 /// How long the end of a reading that was halted is waited for: it may wait for standard input.
 const HALT_WAIT: Duration = Duration::from_secs(2);
+
+const NO_SPACE_FOR_COPY: &str = "the disk of the job's folder is full: the manifest is not copied to its end; free space, and \
+                                 the job goes on by itself";
 
 /// Ends the reading of a manifest, also when the job fails meanwhile: the next try must not find two.
 struct Halt(Arc<AtomicBool>);
@@ -58,10 +66,10 @@ impl OneJob {
         if self.state().status == Status::New {
             self.apply(Status::New, Event::PreparingStarted).await?;
         }
-        let disk = Arc::clone(&self.held.disk);
-        match TaskRows::open(&*disk, ROWS) {
+        match TaskRows::open(&*self.held.disk, ROWS) {
             Ok(rows) => return self.prepared(rows).await,
             Err(TaskRowsError::Missing(_)) => {}
+            Err(error) if io_causes(&error).any(is_no_handle) => return self.lacks(TroubleOf::Handles).await,
             Err(error) => {
                 let error = with_causes(&error);
                 tracing::warn!(job = %self.held.id, error, "the manifest is copied once more");
@@ -89,8 +97,14 @@ impl OneJob {
         self.shown.send_modify(|shown| {
             (shown.status, shown.reading) = (Status::Preparing, reader.progress.clone());
         });
+        let patient = PatientDisk::new(
+            Arc::clone(&self.held.disk),
+            &self.troubles,
+            Arc::clone(&reader.halt),
+            NO_SPACE_FOR_COPY,
+        );
         let mut copying = spawn_blocking(move || {
-            let copied = reader.copy(&*disk);
+            let copied = reader.copy(&patient).map(|read| (read, TaskRows::open(&patient, ROWS)));
             (reader, copied)
         });
         let mut look = interval(LOOK_EVERY);
@@ -111,27 +125,55 @@ impl OneJob {
             }
         };
         if self.state().status != Status::Preparing {
+            // Nobody reads it any more: the thread has ended, and the job is to end.
+            remove_part(&*self.held.disk);
             return Ok(());
         }
         match copied {
-            (_, Ok(read)) => {
+            (_, Ok((read, rows))) => {
                 let (job, form) = (self.held.id, read.form.as_str());
                 let (tasks, markers) = (read.tasks, read.delete_markers);
                 tracing::info!(%job, form, tasks, markers, "the manifest is copied");
                 if let Some(why) = read.not_compared {
                     tracing::warn!(%job, why, "the manifest was not compared with its checksum");
                 }
-                self.prepared(TaskRows::open(&*self.held.disk, ROWS)?).await
+                self.prepared(rows?).await
             }
             (_, Err(ManifestError::Taker(_))) if halt.0.load(Ordering::Relaxed) => Ok(()),
-            (reader, Err(error)) => match reader.failure(&error) {
-                Some(failure) => self.fails_by(failure, &with_causes(&error)).await,
-                None => Err(JobError::Copy(error)),
+            (reader, Err(error)) => match (self.lack_behind(&error), reader.failure(&error)) {
+                (Some(lack), _) => self.lacks(lack).await,
+                (None, Some(failure)) => self.fails_by(failure, &with_causes(&error)).await,
+                (None, None) => Err(JobError::Copy(error)),
             },
         }
     }
 
+    /// What this machine lacked for a reading that has failed, if the manifest can be read again.
+    fn lack_behind(&self, error: &ManifestError) -> Option<TroubleOf> {
+        if self.held.spec.manifest.place == ManifestPlace::StandardInput {
+            return None;
+        }
+        let any = |is: fn(&io::Error) -> bool| io_causes(error).any(is);
+        // A store and a file say no more than that they cannot be read.
+        let is_unread = matches!(error, ManifestError::Unread { .. });
+        if any(is_no_space) {
+            Some(TroubleOf::Disk)
+        } else {
+            (any(is_no_handle) || is_unread && has_no_handle()).then_some(TroubleOf::Handles)
+        }
+    }
+
+    /// Waits a while for what this machine lacks. Whoever runs the job then begins to read again.
+    async fn lacks(&mut self, of: TroubleOf) -> Result<(), JobError> {
+        let what = if of == TroubleOf::Disk { NO_SPACE_FOR_COPY } else { NO_HANDLES };
+        self.troubles.waits(of, what);
+        self.wait().await;
+        Ok(())
+    }
+
     async fn prepared(&mut self, rows: TaskRows) -> Result<(), JobError> {
+        self.troubles.is_over(TroubleOf::Disk);
+        self.troubles.is_over(TroubleOf::Handles);
         let total = rows.len();
         let Some(past) = Past::new(total) else {
             let what = format!("{} tasks do not fit into the memory of this machine", grouped(total));

@@ -8,9 +8,11 @@ use super::internal_error::internal;
 use super::keeper::keep;
 use super::known::Standing;
 use super::request::{asks_the_same, spec_of};
+use super::rounds::learn;
 use super::shared::Shared;
 use crate::jobs::api::api_error::{ApiError, ApiErrorCode};
 use crate::jobs::api::create_job::CreateJob;
+use crate::jobs::job::creation_lock::CreationLock;
 use crate::jobs::job::folder::FolderError;
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::spec::JobSpec;
@@ -35,6 +37,7 @@ pub(super) async fn create(
     let at = shared.settings.clock.wall();
     let token = request.client_request_token.clone();
     let mut spec = spec_of(request, account.clone(), &shared.settings.region, at)?;
+    let _alone_in_folder = alone_in_folder(shared).await?;
     let known = lock(&shared.known).of_token(&account, &token);
     if let Some(id) = known
         && let Some(earlier) = earlier_of(shared, id).await?
@@ -57,6 +60,16 @@ pub(super) async fn create(
     let operation = shared.settings.tools.check(&spec).map_err(ApiError::bad)?;
     spec.concurrency = usual_concurrency(&operation);
     make(shared, spec).await
+}
+
+/// Keeps other servers of the folder from making a job, and learns of those that they have made.
+async fn alone_in_folder(shared: &Arc<Shared>) -> Result<CreationLock, ApiError> {
+    let shared = Arc::clone(shared);
+    let held = spawn_blocking(move || {
+        let held = shared.settings.folder.lock_creation()?;
+        learn(&shared).map(|()| held)
+    });
+    held.await.map_err(internal)?.map_err(internal)
 }
 
 /// What an earlier job with the token was asked to do; `None`: it is not kept any longer.

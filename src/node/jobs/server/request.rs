@@ -60,7 +60,13 @@ fn manifest(request: CreateJobManifest) -> Result<ManifestSpec, ApiError> {
     let format = ManifestFormat::parse(&format)
         .map_err(|what| ApiError::bad(format!("Manifest.Spec.Format: {what}")))?;
     let fields = match (format, fields.is_empty()) {
-        (_, true) => None,
+        (ManifestFormat::Inventory, true) => None,
+        // AWS refuses it, too: a job that is tried here must be taken there.
+        (ManifestFormat::Csv, true) => {
+            return Err(ApiError::bad(
+                "Manifest.Spec.Fields is missing: a CSV manifest needs the names of its columns, such as Bucket and Key",
+            ));
+        }
         (ManifestFormat::Inventory, false) => {
             return Err(ApiError::bad(
                 "Manifest.Spec.Fields: an inventory names its columns itself; leave them out",
@@ -140,11 +146,12 @@ mod tests {
     #[test]
     fn wrong_values_are_named() {
         type Change = fn(&mut CreateJob);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 9] = [
             (|r| r.role_arn = "role".to_owned(), "RoleArn: expected the ARN of a role"),
             (|r| r.schema = Some("3.0".to_owned()), "InvocationSchemaVersion: expected 1.0 or 2.0"),
             (|r| r.manifest.format = "x".to_owned(), "Manifest.Spec.Format: expected S3Batch"),
             (|r| r.manifest.fields = vec!["Buckets".to_owned()], "Manifest.Spec.Fields: "),
+            (|r| r.manifest.fields.clear(), "Manifest.Spec.Fields is missing"),
             (
                 |r| r.manifest.format = "S3InventoryReport_CSV_20161130".to_owned(),
                 "an inventory names its columns itself",

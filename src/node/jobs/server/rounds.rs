@@ -93,6 +93,28 @@ fn find_new(shared: &Shared) -> Result<Vec<JobId>, FolderError> {
     Ok(free)
 }
 
+/// Learns of the jobs that other processes have made meanwhile, and so of the tokens of their requests. Blocks.
+/// Errors: [`FolderError`]: a job cannot be read now. Perhaps it has the token that is asked for.
+pub(super) fn learn(shared: &Shared) -> Result<(), FolderError> {
+    let folder = &shared.settings.folder;
+    let is_new = |id| lock(&shared.known).get(id).is_none_or(|job| job.unseen.is_some());
+    for id in folder.ids()?.into_iter().filter(|id| is_new(*id)) {
+        let mut found = KnownJobs::default();
+        match folder.spec(id) {
+            Ok(spec) => found.add(id, Some(&spec), Standing::Elsewhere),
+            // The next round names it. A job whose specification is damaged does not keep its token.
+            Err(FolderError::NoSuchJob(..)) => continue,
+            Err(error) if is_damaged(&error) => continue,
+            Err(error) => return Err(error),
+        }
+        let mut known = lock(&shared.known);
+        if is_elsewhere(&known, id) {
+            known.take(found);
+        }
+    }
+    Ok(())
+}
+
 fn is_elsewhere(known: &KnownJobs, id: JobId) -> bool {
     known.get(id).is_none_or(|job| matches!(job.standing, Standing::Elsewhere))
 }

@@ -26,7 +26,8 @@ pub(super) struct Shared {
     pub(super) turns: Turns,
     /// One permit for each log that may be read at once.
     pub(super) opening: Semaphore,
-    /// Held while a job is made: of two requests with one token the second finds the job of the first.
+    /// Held while a job is made: of two requests with one token the second finds the job of the first. Other
+    /// servers of the folder are kept out by its lock.
     pub(super) creating: tokio::sync::Mutex<()>,
     /// Ends everything in order.
     pub(super) stop: CancellationToken,

@@ -23,6 +23,7 @@ use crate::jobs::job::transition::Event;
 use crate::jobs::job::wish::Wish;
 use crate::lock::lock;
 use crate::node::jobs::asking::{Asked, ask};
+use crate::node::jobs::shown::look;
 use crate::runtime::SystemRandom;
 use crate::store::fake::Step;
 use crate::time::{Clock as _, UnixMillis};
@@ -95,6 +96,9 @@ async fn a_higher_priority_takes_the_slot_and_gives_it_back() {
     let high = stand.make(&server, "high", 2).await;
     until(&server, &high, "Active").await;
     assert_eq!(describe(&server, &low).await.status, "Paused");
+    let (_, shown) = look(&stand.folder(), JobId::parse(&low).unwrap(), &*stand.clock).unwrap();
+    let says = format!(": Paused, by job {high} with priority 2, until a slot is free (held by process");
+    assert!(shown.text().contains(&says), "{says}: {}", shown.text());
     let (before, _) = stand.invoked(&low);
     // Only the priority decides, so a change of it moves the slot.
     set_priority(&server, &same, 3).await.unwrap();
@@ -109,6 +113,25 @@ async fn a_higher_priority_takes_the_slot_and_gives_it_back() {
         assert_eq!(stand.invoked(&job), (TASKS, 1), "each task once, whoever had the slot");
     }
     server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_servers_of_one_folder_make_one_job_of_a_token() {
+    let stand = Stand::new().await;
+    let (one, other) = (stand.serve(1).await, stand.serve(1).await);
+    // Neither has looked at the folder since it started.
+    let first = create(&one, &stand.request("t", 1, "")).await.unwrap();
+    assert_eq!(create(&other, &stand.request("t", 1, "")).await.unwrap(), first);
+    let refused = create(&other, &stand.request("t", 2, "")).await.unwrap_err();
+    assert_eq!(refused.code, ApiErrorCode::Idempotency);
+    for n in 0..20 {
+        let request = stand.request(&format!("at-once-{n}"), 1, "");
+        let (here, there) = tokio::join!(create(&one, &request), create(&other, &request));
+        assert_eq!(here.unwrap(), there.unwrap());
+    }
+    assert_eq!(stand.folder().ids().unwrap().len(), 21);
+    one.stop().await;
+    other.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

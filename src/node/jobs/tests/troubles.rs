@@ -124,3 +124,33 @@ async fn a_job_that_gives_its_slot_back_on_a_full_disk_keeps_its_results() {
     let ended = timeout(LONG, running).await.unwrap().unwrap().unwrap();
     assert_eq!((ended.outcome, stand.asked.load(Ordering::Relaxed)), (Outcome::Complete, tasks));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_that_finds_the_disk_full_is_copied_once_there_is_space() {
+    for turns in [None, Some(Turns { preparing: Arc::new(Semaphore::new(1)), changed: Arc::default() })] {
+        let is_one_of_many = turns.is_some();
+        let stand = Stand::with(&keys(3_000)).await;
+        let mut held = stand.make(&JobSpec { report: None, ..stand.spec() });
+        let (id, disk, at) = (held.id, CrashDisk::new(5), SystemClock::new().wall());
+        let first = Change { at, state: JobState::new(Priority::default(), at), wish: None };
+        create(&disk, id, &first).unwrap();
+        held.disk = Arc::new(disk.clone());
+        let job = stand.opened_among(turns, held, true, succeeds).await;
+        let (handle, mut progress) = (job.handle(), job.progress());
+        handle.apply(&Event::PreparingStarted, at).unwrap();
+        disk.fill(true);
+        let running = tokio::spawn(job.run());
+        let told = |says: &str| read(&disk).unwrap().iter().any(|trouble| trouble.what.contains(says));
+        until("somebody is told", || told("the manifest is not copied to its end; free space")).await;
+        assert_eq!(handle.state().status, Status::Preparing);
+        disk.fill(false);
+        if is_one_of_many {
+            timeout(LONG, progress.wait_for(|now| now.status == Status::Ready)).await.unwrap().unwrap();
+            handle.apply(&Event::SlotGiven, SystemClock::new().wall()).unwrap();
+        }
+        let ended = timeout(LONG, running).await.unwrap().unwrap().unwrap();
+        assert_eq!((ended.outcome, ended.state.total), (Outcome::Complete, Some(3_000)));
+        assert_eq!(stand.asked.load(Ordering::Relaxed), 3_000);
+        assert!(!disk.names().iter().any(|name| name.ends_with(".tmp")), "{:?}", disk.names());
+    }
+}

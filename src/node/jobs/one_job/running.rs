@@ -1,0 +1,159 @@
+//! The middle step of a job: its tasks run.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{LOOK_EVERY, OneJob, due};
+use crate::jobs::invocation::JobCall;
+use crate::jobs::job::spec::JobSpec;
+use crate::jobs::job::status::{Failure, FailureClass, Status};
+use crate::jobs::job::transition::Event;
+use crate::jobs::job::troubles::{NO_HANDLES, TroubleOf};
+use crate::jobs::joined::{StoredRows, past_of};
+use crate::jobs::run::decide::{End, Limits, Progress};
+use crate::jobs::run::past::Past;
+use crate::jobs::run::{Parts, Runner};
+use crate::jobs::task_rows::{ROWS, TaskRows};
+use crate::jobs::threshold::Threshold;
+use crate::node::jobs::job_error::JobError;
+use crate::words::{counted, grouped};
+
+impl OneJob {
+    /// Runs tasks until all have ended, the job has to stop, or a person wants it to.
+    pub(super) async fn run_tasks(&mut self) -> Result<(), JobError> {
+        let mut runner = match self.runner.take() {
+            Some(runner) => runner,
+            None => self.new_runner().await?,
+        };
+        let mut progress = runner.progress();
+        let end = {
+            let (halt, halted) = watch::channel(self.state().status != Status::Active);
+            let running = runner.run(halted);
+            tokio::pin!(running);
+            let mut look = interval(LOOK_EVERY);
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    end = &mut running => break end?,
+                    () = due(&mut look, &self.handle) => {
+                        self.obey().await?;
+                        let status = self.state().status;
+                        self.shown.send_modify(|shown| shown.status = status);
+                        let is_over = status != Status::Active;
+                        halt.send_if_modified(|halt| is_over && !std::mem::replace(halt, true));
+                        self.tell_of_want(progress.borrow().starved);
+                    }
+                    () = self.around.stop.cancelled(), if !*halt.borrow() => {
+                        halt.send_replace(true);
+                    }
+                    Ok(()) = progress.changed() => {
+                        let tasks = *progress.borrow_and_update();
+                        self.show(tasks);
+                    }
+                }
+            }
+        };
+        let tasks = *progress.borrow_and_update();
+        self.show(tasks);
+        self.troubles.is_over(TroubleOf::Handles);
+        if let Some(tools) = &self.tools {
+            tools.handler.rest();
+        }
+        self.runner = Some(runner);
+        let status = self.state().status;
+        // A cancelled job stays cancelled, however its last tasks ended.
+        let event = match (end, status) {
+            (End::Complete, Status::Active | Status::Pausing(_)) => Event::AllTasksEnded,
+            (End::TooManyFailed { executed, failed }, Status::Active | Status::Pausing(_)) => {
+                let failure = self.too_many_failed(executed, failed);
+                self.why = Some(failure.to_string());
+                Event::ThresholdPassed(failure)
+            }
+            (End::RowsLost(lost), Status::Active | Status::Pausing(_)) => {
+                let reason = format!("{lost}; make a job of these rows");
+                let failure = Failure::new(FailureClass::Other, "ManifestCopyDamaged", &reason);
+                self.why = Some(failure.to_string());
+                Event::RowsLost(failure)
+            }
+            (End::Refused(refusal), Status::Active | Status::Pausing(_)) => {
+                self.why = Some(refusal.to_string());
+                let reason = format!("{}; {}", refusal.what, refusal.remedy);
+                Event::AccessFailed(Failure::new(FailureClass::Access, refusal.class.slug(), &reason))
+            }
+            (End::Stopped, Status::Pausing(_)) => Event::TasksAtRest,
+            _ => return Ok(()),
+        };
+        self.apply(status, event).await
+    }
+
+    async fn new_runner(&mut self) -> Result<Runner, JobError> {
+        let tools = self.tools().await?;
+        let (rows, past) = match (self.rows.take(), self.past.take()) {
+            (Some(rows), Some(past)) => (rows, past),
+            _ => self.rows_and_past().await?,
+        };
+        self.rows = Some(Arc::clone(&rows));
+        let JobSpec { schema, user_arguments, concurrency, max_attempts, .. } = &self.held.spec;
+        let limits = Limits {
+            concurrency: usize::try_from(*concurrency).unwrap_or(usize::MAX),
+            max_attempts: *max_attempts,
+            threshold: Threshold {
+                min_tasks: self.held.spec.failure_min_tasks,
+                percent: u8::try_from(self.held.spec.failure_percent).unwrap_or(100),
+            },
+            ..Limits::default()
+        };
+        let parts = Parts {
+            call: JobCall {
+                job: self.held.id.to_string(),
+                schema: *schema,
+                arguments: user_arguments.clone(),
+            },
+            handler: tools.handler,
+            rows: Arc::new(StoredRows(rows)),
+            results: Arc::new(self.results.clone()),
+            clock: Arc::clone(&self.around.clock),
+            random: Arc::clone(&self.around.random),
+        };
+        Ok(Runner::new(parts, past, limits))
+    }
+
+    /// The copy of the manifest, and what the log has of its tasks.
+    async fn rows_and_past(&self) -> Result<(Arc<TaskRows>, Past), JobError> {
+        let (disk, id) = (Arc::clone(&self.held.disk), self.held.id);
+        let read = spawn_blocking(move || {
+            let rows = TaskRows::open(&*disk, ROWS)?;
+            let past = past_of(&*disk, id, rows.len())?;
+            Ok::<_, JobError>((Arc::new(rows), past))
+        });
+        read.await?
+    }
+
+    fn show(&self, tasks: Progress) {
+        let was_starved = self.shown.borrow().tasks.starved;
+        self.shown.send_modify(|shown| shown.tasks = tasks);
+        if was_starved != tasks.starved {
+            self.tell_of_want(tasks.starved);
+        }
+    }
+
+    fn tell_of_want(&self, is_starved: bool) {
+        match is_starved {
+            true => _ = self.troubles.waits(TroubleOf::Handles, NO_HANDLES),
+            false => self.troubles.is_over(TroubleOf::Handles),
+        }
+    }
+
+    fn too_many_failed(&self, executed: u64, failed: u64) -> Failure {
+        let reason = format!(
+            "{} of {} failed, more than {} %; no more were started",
+            grouped(failed),
+            counted(executed, "task", "tasks"),
+            self.held.spec.failure_percent
+        );
+        Failure::new(FailureClass::Other, "TooManyTasksFailed", &reason)
+    }
+}

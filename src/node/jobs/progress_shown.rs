@@ -1,0 +1,116 @@
+//! How far a job is, as people and programs see it.
+
+use serde::Serialize;
+
+use super::job_progress::JobProgress;
+use crate::runtime::progress::Progress;
+use crate::words::count::percent;
+use crate::words::{about_bytes, counted, grouped, if_any};
+
+/// The progress of a job, for a line or a program.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ProgressShown {
+    /// The status of the job.
+    pub status: &'static str,
+    /// Rows of the manifest that were read.
+    pub rows_read: u64,
+    /// Bytes of the manifest that were read.
+    pub bytes_read: u64,
+    /// All bytes of the manifest, as far as known.
+    pub bytes_total: u64,
+    /// The number of tasks.
+    pub total: u64,
+    /// Tasks that succeeded.
+    pub succeeded: u64,
+    /// Tasks that failed.
+    pub failed: u64,
+    /// Invocations that run.
+    pub in_flight: u64,
+    /// Tasks that wait for another try.
+    pub waiting: u64,
+    /// Tasks that wait because the function takes no more.
+    pub throttled: u64,
+}
+
+impl ProgressShown {
+    /// What a running job says.
+    pub fn of(now: &JobProgress) -> Self {
+        let JobProgress { status, reading, tasks } = now;
+        Self {
+            status: status.as_str(),
+            rows_read: reading.rows(),
+            bytes_read: reading.bytes(),
+            bytes_total: reading.bytes_expected(),
+            total: tasks.total,
+            succeeded: tasks.succeeded,
+            failed: tasks.failed,
+            in_flight: tasks.in_flight,
+            waiting: tasks.waiting,
+            throttled: tasks.throttled,
+        }
+    }
+}
+
+impl Progress for ProgressShown {
+    fn done_of(&self) -> (u64, u64) {
+        match self.total {
+            0 => (self.bytes_read, self.bytes_total),
+            total => (self.succeeded.saturating_add(self.failed), total),
+        }
+    }
+
+    fn place(&self) -> String {
+        match self.done_of() {
+            (done, total) if self.total > 0 => {
+                format!("{}, {} of {} tasks", self.status, grouped(done), grouped(total))
+            }
+            (done, 0) => format!("{}, {} read", self.status, about_bytes(done)),
+            (done, total) => {
+                format!(
+                    "{}, {} of {} ({} %)",
+                    self.status,
+                    about_bytes(done),
+                    about_bytes(total),
+                    percent(done, total)
+                )
+            }
+        }
+    }
+
+    fn below(&self) -> String {
+        if self.total == 0 {
+            return counted(self.rows_read, "row", "rows");
+        }
+        format!(
+            "{} failed, {} in flight{}{}",
+            grouped(self.failed),
+            grouped(self.in_flight),
+            if_any(self.waiting, |tasks| format!(", {} wait for another try", grouped(tasks))),
+            if_any(self.throttled, |tasks| format!(", {} are throttled", grouped(tasks)))
+        )
+    }
+
+    fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::job::status::Status;
+
+    #[test]
+    fn progress_is_that_of_the_manifest_and_then_of_the_tasks() {
+        let mut now = ProgressShown::of(&JobProgress {
+            status: Status::Preparing,
+            reading: Default::default(),
+            tasks: Default::default(),
+        });
+        assert_eq!((now.place().as_str(), now.below().as_str()), ("Preparing, 0 B read", "0 rows"));
+        (now.status, now.total, now.succeeded, now.failed) = ("Active", 1_000, 500, 1);
+        (now.in_flight, now.waiting) = (8, 2);
+        assert_eq!(now.place(), "Active, 501 of 1,000 tasks");
+        assert_eq!(now.below(), "1 failed, 8 in flight, 2 wait for another try");
+    }
+}
