@@ -301,6 +301,7 @@ impl Passing {
             clock: Arc::new(PassClock(Arc::clone(&baton))),
             random: Arc::new(Seeded(Mutex::new(dice))),
             counters: Counters::default(),
+            other_compressions: Arc::default(),
             again: false,
             scan: Scan::Full,
             stop: stop.clone(),
