@@ -92,6 +92,15 @@ pub struct PassLabel {
     pub became: &'static str,
 }
 
+/// A configured import of a bucket, and a state of the messages of its queue.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct QueueLabel {
+    /// The import's name.
+    pub import: String,
+    /// `waiting` or `in_flight`.
+    pub state: &'static str,
+}
+
 /// A configured destination, a type of calls, and how an attempt to send one ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InvocationLabel {
@@ -231,6 +240,8 @@ metrics! {
     import_messages: Family<PassLabel, Counter> = "import_messages", "Messages of the queue of an import, by what became of them";
     /// Unix time.
     import_oldest_message: Family<ImportLabel, Seconds> = "import_oldest_message_timestamp" in Seconds, "When the oldest message in hand was sent to the queue of an import, in Unix time";
+    /// About, as the queue counts them.
+    import_queue_messages: Family<QueueLabel, Gauge> = "import_queue_messages", "Messages that the queue of an import has, by whether they wait or are in flight";
     /// Unix time.
     import_last_pass: Family<ImportLabel, Seconds> = "import_last_pass_timestamp" in Seconds, "End of the last successful pass over the bucket of an import, in Unix time";
     invocations: Family<InvocationLabel, Counter> = "lambda_invocations", "Attempts to send a call to the function of a destination, by how they ended";

@@ -99,6 +99,7 @@ impl Node {
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(SystemRandom),
             counters: Counters::default(),
+            other_compressions: Arc::default(),
             again: false,
             scan: Scan::Full,
             stop: CancellationToken::new(),

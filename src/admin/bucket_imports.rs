@@ -45,6 +45,10 @@ pub struct BucketImportStatus {
     pub failing: Option<String>,
     /// Since when (Unix milliseconds).
     pub failing_since_ms: Option<i64>,
+    /// What a person should know of the files of the last day, whoever found them: such as another
+    /// compression than the converter's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What its queue brought, if it reads one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notifications: Option<NotificationsStatus>,
@@ -84,8 +88,8 @@ pub struct PassStatus {
     pub rejected: u64,
     /// Rows that the converter left out.
     pub skipped_rows: u64,
-    /// What a person should know of the files that were read, such as another compression than the
-    /// converter's. In the status: of the last pass that read such files.
+    /// What a person should know of the files that the pass read, such as another compression than the
+    /// converter's. The status has those of the import instead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The first files that are not done.

@@ -1,7 +1,7 @@
 //! What an import does, and what its queue brought, in words. Pure.
 
 use super::bucket_imports::BucketImportStatus;
-use super::notifications::NotificationsStatus;
+use super::notifications::{NotificationsStatus, QueueDepth};
 use crate::words::{about_seconds, counted, grouped, outside_text, outside_text_within};
 
 /// The most files that are named whose messages went back to the queue.
@@ -58,6 +58,11 @@ impl NotificationsStatus {
             None => String::new(),
         };
         lines.push(("  messages: ", format!("{} received{last}{of}{hand}", grouped(self.received))));
+        lines.extend(self.depth.as_ref().map(|depth| ("  queue: ", depth.text(now_ms))));
+        // While nothing can be received, that says more.
+        if let Some(why) = self.not_counted.as_ref().filter(|_| self.failing.is_none()) {
+            lines.push(("  queue: ", outside_text_within(why, ERROR_MAX).to_string()));
+        }
         for file in self.not_done.iter().take(FILES_MAX) {
             let name = outside_text(&file.name);
             let why = file
@@ -67,6 +72,13 @@ impl NotificationsStatus {
             lines.push(("    given back ", format!("{name} {}{why}", outside_text(&file.became))));
         }
         lines
+    }
+}
+
+impl QueueDepth {
+    fn text(&self, now_ms: i64) -> String {
+        let (waiting, in_flight) = (grouped(self.waiting), grouped(self.in_flight));
+        format!("about {waiting} waiting and {in_flight} in flight, {} ago", between(now_ms, self.read_ms))
     }
 }
 
@@ -83,6 +95,8 @@ mod tests {
             in_hand: 2,
             oldest_ms: Some(50_000),
             messages: [("done".to_owned(), 1_200), ("foreign".to_owned(), 3)].into(),
+            depth: Some(QueueDepth { waiting: 1_204, in_flight: 2, read_ms: 40_000 }),
+            not_counted: Some("the queue does not say".to_owned()),
             failing: Some("the queue refuses".to_owned()),
             failing_since_ms: Some(0),
             not_done: vec![FileNotDone {
@@ -92,16 +106,20 @@ mod tests {
             }],
             ..NotificationsStatus::default()
         };
-        let lines: Vec<String> =
-            notifications.lines(60_000).iter().map(|(label, text)| format!("{label}{text}")).collect();
+        let lines = |notifications: &NotificationsStatus| -> Vec<String> {
+            notifications.lines(60_000).iter().map(|(label, text)| format!("{label}{text}")).collect()
+        };
         assert_eq!(
-            lines,
+            lines(&notifications),
             [
                 "  FAILING for 1 min: the queue refuses",
                 "  messages: 1,205 received, the last 2 s ago: 1,200 done, 3 foreign; 2 in hand, the oldest sent 10 s ago",
+                "  queue: about 1,204 waiting and 2 in flight, 20 s ago",
                 "    given back s3://lake/a poison: E-FORMAT: a list",
             ]
         );
+        let receives = NotificationsStatus { failing: None, ..notifications.clone() };
+        assert_eq!(lines(&receives)[2], "  queue: the queue does not say");
         let mut import = BucketImportStatus { enabled: true, ..BucketImportStatus::default() };
         assert_eq!(import.doing(0), "no pass has begun since the start");
         import.notifications = Some(notifications);

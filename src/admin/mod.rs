@@ -76,7 +76,7 @@ pub use ledger::{
     Ledger, LedgerCounts, LedgerHour, LedgerRows, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
 };
 pub use node_status::{ClockStatus, ConfigValue, KindCount, NodeStatus, OpenFiles, StatusCount};
-pub use notifications::NotificationsStatus;
+pub use notifications::{NotificationsStatus, QueueDepth};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use sdks::SdkAddress;
 pub use server::AdminServer;

@@ -62,6 +62,7 @@ mod rows;
 mod run;
 pub mod s3_records;
 pub mod sample;
+mod seen_moved;
 pub mod shared_progress;
 pub mod state_folder;
 mod step;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::import_id::ImportId;
 use super::places::Places;
 use super::rejects_room::RejectsRooms;
+use super::seen_moved::SeenMoved;
 use crate::lock::lock;
 
 type Objects = HashSet<(ImportId, String)>;
@@ -20,6 +21,8 @@ pub(super) struct ObjectsInUse {
     pub(super) places: Places,
     /// The rooms for rejected rows.
     pub(super) rooms: RejectsRooms,
+    /// Those that imports have moved.
+    pub(super) moved: SeenMoved,
     /// Held while the journal is read or written.
     turn: Mutex<()>,
     /// Held for moments: who ends with an object never waits for the disk.

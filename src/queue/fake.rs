@@ -173,7 +173,10 @@ impl Queue for FakeQueue {
 
     fn facts(&self) -> Asked<'_, QueueFacts> {
         let mut state = lock(&self.state);
-        let facts = QueueFacts { waiting: u64::try_from(state.kept.len()).ok(), ..QueueFacts::default() };
+        let now = Instant::now();
+        let waiting = state.kept.iter().filter(|kept| kept.shows_at <= now).count();
+        let in_flight = u64::try_from(state.kept.len() - waiting).ok();
+        let facts = QueueFacts { waiting: u64::try_from(waiting).ok(), in_flight, ..QueueFacts::default() };
         let answer = Self::refused(&mut state).map_or(Ok(facts), Err);
         Box::pin(async move { answer })
     }

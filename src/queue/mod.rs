@@ -47,6 +47,8 @@ pub struct QueueFacts {
     pub arn: Option<String>,
     /// Messages that wait, as far as the queue counts them.
     pub waiting: Option<u64>,
+    /// Messages that were received and are hidden, by whoever received them.
+    pub in_flight: Option<u64>,
     /// Whether messages that were received too often go to another queue.
     pub has_redrive: bool,
     /// How long it keeps a message.

@@ -135,6 +135,7 @@ impl Queue for Sqs {
         Box::pin(async move {
             let wanted = [
                 OfQueue::ApproximateNumberOfMessages,
+                OfQueue::ApproximateNumberOfMessagesNotVisible,
                 OfQueue::MessageRetentionPeriod,
                 OfQueue::RedrivePolicy,
                 OfQueue::QueueArn,
@@ -150,6 +151,7 @@ impl Queue for Sqs {
             Ok(QueueFacts {
                 arn: said.get(&OfQueue::QueueArn).cloned(),
                 waiting: number(&OfQueue::ApproximateNumberOfMessages),
+                in_flight: number(&OfQueue::ApproximateNumberOfMessagesNotVisible),
                 has_redrive: said.get(&OfQueue::RedrivePolicy).is_some_and(|policy| !policy.is_empty()),
                 retention: number(&OfQueue::MessageRetentionPeriod).map(Duration::from_secs),
             })

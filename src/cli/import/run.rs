@@ -194,10 +194,6 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
     if let Some(planned) = &pass.planned {
         let would = list(&planned.would);
         lines.push(("would:", if would.is_empty() { "do nothing".to_owned() } else { would }));
-        if planned.would.contains_key("begin") {
-            let note = "also counts files that another instance has moved there: a pass looks at each, and skips those";
-            lines.push(("begin:", note.to_owned()));
-        }
         if planned.rows_again > 0 {
             lines.push(("again:", again(planned)));
         }
@@ -340,12 +336,6 @@ mod tests {
                         will be stored again, with the same messageIds\n  first:     go on s3://lake/in/a\n";
         assert!(shown.ends_with(expected), "{shown}");
         assert!(failure_of(&pass).is_none());
-        // A listing does not show what was moved.
-        let begins = PassPlanned { would: counts(&[("begin", 2)]), ..PassPlanned::default() };
-        let shown = text(&PassStatus { planned: Some(begins), ..pass.clone() });
-        let expected =
-            "  would:     2 begin\n  begin:     also counts files that another instance has moved there: ";
-        assert!(shown.contains(expected), "{shown}");
         planned.insert_id_window_ms = 3_600_000;
         assert!(
             again(&planned)

@@ -280,6 +280,11 @@ fn of_import(import: &BucketImportStatus, now_ms: i64) -> Vec<Line> {
         let what = outside_text_within(failing, ALARM_TEXT_MAX);
         lines.push(Line::new("  FAILING", format!("{since}: {what}")));
     }
+    lines.extend(
+        import.warnings.iter().map(|warning| {
+            Line::new("  warning: ", outside_text_within(warning, ALARM_TEXT_MAX).to_string())
+        }),
+    );
     for (label, text) in import.notifications.iter().flat_map(|brought| brought.lines(now_ms)) {
         lines.push(Line::new(label, text));
     }

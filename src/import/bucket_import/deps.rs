@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::other_compression::OtherCompressions;
 use super::scan::Scan;
 use crate::import::counters::Counters;
 use crate::import::importer::Importer;
@@ -33,6 +34,8 @@ pub struct PassDeps {
     pub random: Arc<dyn Random>,
     /// The counts of rows.
     pub counters: Counters,
+    /// Remembers objects that are compressed in another way than the converter says.
+    pub other_compressions: Arc<OtherCompressions>,
     /// Whether objects that are done are imported again, from their first row.
     pub again: bool,
     /// Which keys are listed.

@@ -1,9 +1,10 @@
 //! Imports the objects below a prefix of a bucket, by a converter: one pass lists them, decides about each,
 //! and imports those that are wanted, each in the version that was met first.
 //!
-//! [`decide`](Wanted::skips) says what a listing shows to be unwanted. `object_state` knows which version of a
-//! key is imported. `claimed` asks whose a file is that several instances could import. `object_import` imports
-//! one object, [`pass`] all of them. `after` tags, moves or deletes those that are imported.
+//! [`decide`](Wanted::skips) says what a listing shows to be unwanted. `object_state` knows which version of
+//! a key is imported. `look` looks at an object before it begins. `claimed` asks whose a file is that several
+//! instances could import. `object_import` imports one object, [`pass`] all of them. `after` tags, moves or
+//! deletes those that are imported.
 
 mod admit;
 mod after;
@@ -13,6 +14,7 @@ mod conversions;
 mod converted_file;
 mod decide;
 mod deps;
+mod look;
 mod not_ours;
 mod notified;
 mod object_import;
@@ -34,7 +36,7 @@ pub use claims_report::{ClaimsReport, WaitingElsewhere};
 pub use decide::{Skip, Wanted};
 pub use deps::PassDeps;
 pub use notified::{NotifiedEnd, NotifiedObjects};
-pub use other_compression::OtherCompression;
+pub use other_compression::{OtherCompression, OtherCompressions};
 pub use pass::{PassError, pass};
 pub use planned::{PassPlan, plan_pass};
 pub use rejected::in_store::RejectsInStore;

@@ -6,21 +6,18 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::admit::{Admission, Rules, Version, admit, is_stored, skip_of};
-use super::after::mark::moved_from;
 use super::after::tally::Tally;
 use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, FilesOf, Reading, files_of};
-use super::decide::{Skip, Wanted};
+use super::decide::Skip;
 use super::deps::PassDeps;
 use super::not_ours::NotOurs;
-use super::object_state::{ObjectState, Stage, bare};
-use super::other_compression::OtherCompressions;
+use super::object_state::{ObjectState, Stage};
 use super::pass_claims::PassClaims;
 use super::rejected::set::{Set, remove};
 use super::report::Became;
 use super::settings::{BucketImport, OnChange, OnMissing};
 use crate::convert::Strategy;
-use crate::import::discovery::files::unread;
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::file_id::{FileId, key_of};
 use crate::import::import_id::ImportId;
@@ -42,10 +39,8 @@ use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file}
 use crate::import::step::RowLimits;
 use crate::import::target::{Begin, TargetError};
 use crate::log::{ImportKey, ImportProgress};
-use crate::object::S3Location;
 use crate::planted_bugs::{PlantedBug, planted};
-use crate::store::reader::{ListFrom, Listed, StoreReader};
-use crate::store::{Head, Outlook, StoreError};
+use crate::store::reader::Listed;
 use crate::time::UnixMillis;
 use crate::words::{Told, counted};
 
@@ -77,7 +72,6 @@ pub(super) struct ObjectImport {
     pub(super) now: UnixMillis,
     /// What was done with imported objects.
     pub(super) tally: Tally,
-    pub(super) other_compressions: OtherCompressions,
     /// The room for rejected rows.
     pub(super) room: Arc<RejectsRoom>,
 }
@@ -115,7 +109,7 @@ struct How {
 }
 
 /// Why nothing of an object is read: it is skipped, or it ended.
-enum NotBegun {
+pub(super) enum NotBegun {
     Skipped(Skip),
     NotOurs(NotOurs),
     Ended(Became, FileEnd),
@@ -143,8 +137,8 @@ impl ObjectImport {
         let (limits, now) = (limits_of(&import), deps.clock.wall());
         let room = deps.importer.objects().rooms.of(id, import.rejects.of(id), import.rejects.max_bytes);
         let claims = import.claims.as_ref().map(PassClaims::new);
-        let (tally, other_compressions) = (Tally::default(), OtherCompressions::default());
-        Self { deps, import, id, claims, chosen, reading, limits, now, tally, other_compressions, room }
+        let tally = Tally::default();
+        Self { deps, import, id, claims, chosen, reading, limits, now, tally, room }
     }
 
     /// A hash of all options: an object that was given up is tried again with others.
@@ -237,18 +231,7 @@ impl ObjectImport {
 
     /// Finds the version to import, and notes that its import begins.
     async fn begin(&self, name: &str, listed: Listed) -> Result<Begun, NotBegun> {
-        let (object, head) = match self.head(name, &listed).await {
-            Err(NotBegun::Ended(Became::Missing, end)) => return Err(self.gone(&listed, end).await?),
-            head => head?,
-        };
-        let (len, etag) = (object.len, Some(object.version.etag.clone()));
-        let last_modified = stored_at(&listed, (&object.version.etag, len), head.last_modified);
-        let now = Listed { len, etag, last_modified, ..listed };
-        let why = self.skips_moved(&head, now.key.as_str()).or_else(|| Wanted::of(&self.import).skips(&now));
-        let version = Some((object.version.etag.clone(), len));
-        if let Some(why) = self.skip_of(why, now.key.as_str(), version).await? {
-            return Err(NotBegun::Skipped(why));
-        }
+        let (object, now) = self.look(name, listed).await?;
         if let Some(why) = self.not_ours(Version::of(&object)).await? {
             return Err(NotBegun::NotOurs(why));
         }
@@ -295,30 +278,6 @@ impl ObjectImport {
         self.on_disk(skip).await
     }
 
-    /// Whether an object is skipped because the import itself has moved it here. This instance may not know: another one
-    /// did, or one whose spool is gone. The mark counts for this object alone.
-    fn skips_moved(&self, head: &Head, key: &str) -> Option<Skip> {
-        let moved = moved_from(&head.metadata, (self.import.location.bucket.bucket(), key))?;
-        Wanted::of(&self.import).was_wanted(&moved).then_some(Skip::Own)
-    }
-
-    /// What an object is that is gone: one that is imported may have been moved or deleted since.
-    async fn gone(&self, listed: &Listed, end: FileEnd) -> Result<NotBegun, JournalError> {
-        let (id, key) = (self.id, listed.key.as_str().to_owned());
-        if let Some(instance) = self.elsewhere(&key).await? {
-            return Ok(NotBegun::NotOurs(NotOurs::Theirs { instance, had_begun: false, version: None }));
-        }
-        let state = self.on_disk(move |journal| ObjectState::read(journal, id, &key)).await?;
-        let is_done = state.is_some_and(|state| {
-            let is_same = |etag: &str| bare(etag) == state.version().0;
-            state.stage == Stage::Done && listed.etag.as_deref().is_none_or(is_same)
-        });
-        Ok(match is_done && !self.deps.again {
-            true => NotBegun::Ended(Became::DoneBefore, FileEnd::DoneBefore),
-            false => NotBegun::Ended(Became::Missing, end),
-        })
-    }
-
     /// Decides about a version of an object. Waits for who reads it already: a pass or a notification, or an
     /// earlier pass that was abandoned.
     async fn admitted(&self, version: Version) -> Result<Admission, NotBegun> {
@@ -350,77 +309,6 @@ impl ObjectImport {
             on_change: self.import.on_change,
             options: self.options(),
             again: self.deps.again,
-        }
-    }
-
-    /// The version of an object that is there now. Errors: why it is not known; `None`: the object is gone.
-    pub(super) async fn version_now(&self, key: &str) -> Result<Version, Option<FileEnd>> {
-        let listed = Listed::of_key(key.to_owned());
-        match self.head(&self.name_of(key), &listed).await {
-            // It is not what was there.
-            Ok((_, head)) if self.skips_moved(&head, key).is_some() => Err(None),
-            Ok((object, _)) => Ok(Version::of(&object)),
-            Err(NotBegun::Skipped(_) | NotBegun::NotOurs(_) | NotBegun::Ended(Became::Missing, _)) => {
-                Err(None)
-            }
-            Err(NotBegun::Ended(_, end)) => Err(Some(end)),
-        }
-    }
-
-    /// The version of the object that is there now, and what the store says of it.
-    async fn head(&self, name: &str, listed: &Listed) -> Result<(S3Object, Head), NotBegun> {
-        let mut waits = Waits::default();
-        let (store, location) = (&self.deps.store, &self.import.location);
-        loop {
-            let head = store.head_of(location, &listed.key, None).await;
-            let found = match head {
-                Ok(head) => {
-                    let (store, to, key) = (Arc::clone(store), location.clone(), listed.key.clone());
-                    let object = S3Object::find(store, to, key, Some(&head)).await;
-                    object.map(|object| (object, head))
-                }
-                Err(error) => Err(error),
-            };
-            let error = match found {
-                Ok(found) => return Ok(found),
-                Err(error) => error,
-            };
-            let outlook = match error.outlook() {
-                // S3 answers 403 for a missing object if the role may not list the whole bucket.
-                Outlook::Denied if is_gone(&**store, location, listed.key.as_str()).await => Outlook::Missing,
-                outlook => outlook,
-            };
-            match outlook {
-                Outlook::Passing => {
-                    let why = format!("{name}: {error}");
-                    if waits.wait(Duration::ZERO, &why, &self.deps.stop).await.is_none() {
-                        return Err(NotBegun::Ended(Became::Stopped, FileEnd::Stopped));
-                    }
-                }
-                Outlook::Missing if self.import.on_missing == OnMissing::Skip => {
-                    tracing::warn!("{name} is gone");
-                    return Err(NotBegun::Skipped(Skip::Missing));
-                }
-                outlook => return Err(not_found(outlook, error)),
-            }
-        }
-    }
-
-    /// An object of the listing as it is now, and when it was stored. Errors: how its import ends.
-    pub(super) async fn object_now(
-        &self,
-        listed: &Listed,
-    ) -> Result<(S3Object, Option<UnixMillis>), (Became, FileEnd)> {
-        match self.head(&self.name_of(listed.key.as_str()), listed).await {
-            Ok((object, head)) => {
-                let at = stored_at(listed, (&object.version.etag, object.len), head.last_modified);
-                Ok((object, at))
-            }
-            Err(NotBegun::Skipped(_) | NotBegun::NotOurs(_)) => {
-                let gone = FileError::unread(&crate::import::reading::ReadingError::Missing);
-                Err((Became::Missing, FileEnd::Failed(gone)))
-            }
-            Err(NotBegun::Ended(became, end)) => Err((became, end)),
         }
     }
 
@@ -458,7 +346,8 @@ impl ObjectImport {
                 }
             }
         };
-        self.other_compressions.note(name, compression, self.import.converter.file().compression);
+        let found = (compression, self.import.converter.file().compression);
+        self.deps.other_compressions.note(name, found, self.deps.clock.wall());
         if is_archive && !state.is_archive {
             state.is_archive = true;
             let written = self.write(state.clone(), &key).await;
@@ -680,20 +569,6 @@ impl ObjectImport {
     }
 }
 
-/// Whether a listing shows that there is no object with this key.
-pub(super) async fn is_gone(store: &dyn StoreReader, location: &S3Location, key: &str) -> bool {
-    let from = ListFrom { prefix: key, ..ListFrom::default() };
-    let named = store.list(location, from).await.map(|page| page.named(key));
-    named.is_ok_and(|named| named.listed.is_none() && named.is_sure)
-}
-
-/// When the version with this tag and length was stored. A listing that shows another version has the time of
-/// that one.
-fn stored_at(listed: &Listed, (etag, len): (&str, u64), head_time: Option<UnixMillis>) -> Option<UnixMillis> {
-    let is_same = listed.len == len && listed.etag.as_deref().map(bare) == Some(bare(etag));
-    if is_same { listed.last_modified.or(head_time) } else { head_time.or(listed.last_modified) }
-}
-
 /// The failure of a file while the journal cannot be used.
 fn unrecorded(error: &JournalError) -> FileError {
     FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string())
@@ -729,50 +604,12 @@ fn error_of(end: &FileEnd) -> Option<LastError> {
     }
 }
 
-/// The end of an object that cannot be found.
-fn not_found(outlook: Outlook, error: StoreError) -> NotBegun {
-    let error = match outlook {
-        Outlook::Missing => FileError::unread(&crate::import::reading::ReadingError::Missing),
-        _ => unread(error),
-    };
-    NotBegun::Ended(became_of(&error), FileEnd::Failed(error))
-}
-
 /// What a failure makes of a file that is not given up.
-fn became_of(error: &FileError) -> Became {
+pub(super) fn became_of(error: &FileError) -> Became {
     match error.fault {
         FileFault::Content | FileFault::Local | FileFault::Transient => Became::Failed,
         FileFault::Changed => Became::Changed,
         FileFault::Missing => Became::Missing,
         FileFault::Denied => Became::Denied,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::object::ObjectKey;
-
-    /// The order of mutations depends on it.
-    #[test]
-    fn a_replaced_object_has_the_time_of_its_own_version() {
-        let (listing, head) = (Some(UnixMillis(1)), Some(UnixMillis(2)));
-        let listed = |last_modified| Listed {
-            key: ObjectKey::listed("in/a.json".to_owned()),
-            len: 5,
-            last_modified,
-            etag: Some("\"a\"".to_owned()),
-            storage_class: None,
-            is_restored: false,
-        };
-        let check = |etag: &str, len: u64, expected: [Option<UnixMillis>; 3]| {
-            let of = |listing, head| stored_at(&listed(listing), (etag, len), head);
-            assert_eq!([of(listing, head), of(listing, None), of(None, head)], expected, "{etag} {len}");
-        };
-        check("\"a\"", 5, [listing, listing, head]);
-        check("a", 5, [listing, listing, head]);
-        check("\"b\"", 5, [head, listing, head]);
-        check("\"a\"", 6, [head, listing, head]);
-        assert_eq!(stored_at(&Listed { etag: None, ..listed(listing) }, ("a", 5), head), head);
     }
 }

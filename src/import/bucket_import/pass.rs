@@ -17,7 +17,7 @@ use super::object_import::{ObjectEnd, ObjectImport, given_up, on_disk};
 use super::report::{Became, PassReport};
 use super::scan::Scan;
 use super::settings::BucketImport;
-use super::sorted_out::{Left, SortedOut};
+use super::sorted_out::{Left, Reasons, SortedOut};
 use crate::import::at_once::at_once;
 use crate::import::claims::ClaimsError;
 use crate::import::import_id::ImportId;
@@ -124,7 +124,7 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     if report.files_that(Became::Done) > 0 {
         forget_converters(&objects).await;
     }
-    report.other_compression = objects.other_compressions.met();
+    report.other_compression = objects.deps.other_compressions.since(objects.now);
     report.after = sweep(&objects).await?;
     Ok(report)
 }
@@ -144,20 +144,22 @@ pub(super) async fn id_of(
     Ok(on_disk(&deps.journal, begin).await?)
 }
 
-/// The import, which never reads what an import of this journal has moved away. `moves`: it may move files itself from
-/// now on, which is noted.
+/// The import, which never reads what an import of this journal has moved away, or what it moves itself.
+/// `moves`: it may do so from now on, which is noted.
 pub(super) async fn never_read_again(
     mut import: Arc<BucketImport>,
     journal: &Arc<dyn Journal>,
     moves: bool,
 ) -> Result<Arc<BucketImport>, JournalError> {
     let to = match &import.after {
-        Some(After::Move(to)) if moves => Some(to.clone()),
+        Some(After::Move(to)) => Some(to.clone()),
         _ => None,
     };
+    let noted = to.clone().filter(|_| moves);
     let (endpoint, bucket) = (import.endpoint.clone(), import.location.bucket.bucket().to_owned());
-    let moved = move |journal: &dyn Journal| moved_below(journal, (&endpoint, &bucket), to.as_deref());
-    let moved = on_disk(journal, moved).await?;
+    let moved = move |journal: &dyn Journal| moved_below(journal, (&endpoint, &bucket), noted.as_deref());
+    let mut moved = on_disk(journal, moved).await?;
+    moved.extend(to);
     if !moved.is_empty() {
         Arc::make_mut(&mut import).never.extend(moved);
     }
@@ -323,15 +325,8 @@ async fn sorted(
 ) -> Result<Vec<Left>, PassError> {
     report.list_requests += 1;
     report.listed += page.objects.len() as u64;
-    let (rules, importer, import) =
-        (objects.rules(), Arc::clone(&objects.deps.importer), Arc::clone(&objects.import));
-    let sorted = move |journal: &dyn Journal| {
-        let (of, wanted) = ((rules.id, &rules.source), Wanted::of(&import));
-        let stored = |state: &_, standing| is_stored(&importer, state, standing, of);
-        SortedOut::of(journal, &stored, &rules, (page.objects, &|listed| wanted.skips(listed)))
-    };
     let SortedOut { known, left_out, skipped, given_up: given, left } =
-        on_disk(&objects.deps.journal, sorted).await?;
+        compared(objects, page.objects, false).await?;
     skipped.into_iter().for_each(|why| report.skip(why));
     let (left, elsewhere) = objects.sort_claimed(left).await?;
     report.claims.add(elsewhere);
@@ -343,6 +338,28 @@ async fn sorted(
         report.file(became, FileReport::new(objects.name_of(&key), FileEnd::Failed(error)));
     }
     Ok(left)
+}
+
+/// Compares objects with what the journal knows of them. `are_looked_at`: nothing of a listing decides about
+/// them any more.
+pub(super) async fn compared(
+    objects: &ObjectImport,
+    listed: Vec<Listed>,
+    are_looked_at: bool,
+) -> Result<SortedOut, JournalError> {
+    let (rules, importer, import) =
+        (objects.rules(), Arc::clone(&objects.deps.importer), Arc::clone(&objects.import));
+    let moved_of = objects.moved_of();
+    let compare = move |journal: &dyn Journal| {
+        let (of, wanted) = ((rules.id, &rules.source), Wanted::of(&import));
+        let reasons = Reasons {
+            skips: &|listed| if are_looked_at { None } else { wanted.skips(listed) },
+            is_moved: &|listed| !are_looked_at && importer.objects().moved.has(&moved_of, listed),
+            stored: &|state, standing| is_stored(&importer, state, standing, of),
+        };
+        SortedOut::of(journal, &rules, reasons, listed)
+    };
+    on_disk(&objects.deps.journal, compare).await
 }
 
 /// One page of the listing; `None` if the pass is stopped while the store cannot be reached.

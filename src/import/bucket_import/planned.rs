@@ -3,26 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::decide::Skip;
 use super::deps::PassDeps;
-use super::object_import::{ObjectImport, on_disk};
-use super::pass::{PassError, never_read_again, sorted_page};
-use super::report::PassReport;
+use super::object_import::{NotBegun, ObjectImport, given_up, on_disk};
+use super::pass::{PassError, compared, never_read_again, sorted_page};
+use super::report::{Became, PassReport};
 use super::settings::BucketImport;
-use super::sorted_out::{Left, Would};
+use super::sorted_out::{Left, SortedOut, Would};
+use crate::import::at_once::at_once;
 use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::known;
 use crate::import::importer::Importer;
 use crate::import::journal::{Journal, JournalError};
+use crate::import::run::{FileEnd, FileReport};
 use crate::sources::SourceId;
 
 /// The most objects that are named.
 const NAMED_MAX: usize = 20;
+/// Objects that are looked at at once: nothing of them is read.
+const LOOKS_AT_ONCE: usize = 32;
 
 /// What a pass would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PassPlan {
-    /// What it would count before it reads anything.
+    /// What it would count before it reads a row.
     pub report: PassReport,
     /// What it would do with the other objects.
     pub would: BTreeMap<Would, u64>,
@@ -34,7 +39,8 @@ pub struct PassPlan {
     pub stopped: bool,
 }
 
-/// Lists the bucket of an import, and says what a pass would do now. Nothing is changed.
+/// Lists the bucket of an import, looks at the objects that a pass would look at, and says what it would do
+/// now. Nothing is changed.
 /// Errors: [`PassError`]: a pass could not begin, or not go on.
 pub async fn plan_pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassPlan, PassError> {
     let (name, fixed) = (import.name.clone(), import.fixed());
@@ -42,13 +48,17 @@ pub async fn plan_pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<Pass
     // An import that was not seen before knows nothing, whatever its id will be.
     let id = id.unwrap_or_else(|| ImportId::new(&*deps.random));
     let import = never_read_again(import, &deps.journal, false).await?;
-    let objects = ObjectImport::new(import, deps, id);
+    let objects = Arc::new(ObjectImport::new(import, deps, id));
     let mut plan = PassPlan::default();
     let mut archives = BTreeSet::new();
     let mut next: Option<String> = None;
     loop {
         let page = sorted_page(&objects, next.as_deref(), &mut plan.report).await?;
-        let Some((left, after)) = page else {
+        let (left, after) = match page {
+            Some((left, after)) => (looked_at(&objects, left, &mut plan.report).await?, after),
+            None => (None, None),
+        };
+        let Some(left) = left else {
             plan.stopped = true;
             return Ok(plan);
         };
@@ -73,6 +83,47 @@ pub async fn plan_pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<Pass
         plan.rows_again += on_disk(&objects.deps.journal, rows).await?;
     }
     Ok(plan)
+}
+
+/// Looks at objects as a pass does before one begins, and counts those that do not. Returns the others;
+/// `None`: it is stopped.
+async fn looked_at(
+    objects: &Arc<ObjectImport>,
+    left: Vec<Left>,
+    report: &mut PassReport,
+) -> Result<Option<Vec<Left>>, JournalError> {
+    let looks = at_once(left, LOOKS_AT_ONCE, |left| {
+        let objects = Arc::clone(objects);
+        async move {
+            let name = objects.name_of(left.listed.key.as_str());
+            let key = left.listed.key.as_str().to_owned();
+            Ok::<_, JournalError>((key, objects.look(&name, left.listed).await))
+        }
+    });
+    let mut there = Vec::new();
+    for (key, looked) in looks.await? {
+        match looked {
+            Ok((_, now)) => there.push(now),
+            Err(NotBegun::Skipped(why)) => report.skip(why),
+            Err(NotBegun::NotOurs(why)) => drop(report.not_ours(&key, why)),
+            Err(NotBegun::Ended(Became::Stopped, _)) => return Ok(None),
+            Err(NotBegun::Ended(became, end)) => {
+                report.file(became, FileReport::new(objects.name_of(&key), end));
+            }
+        }
+    }
+    // The listing may be older, or show less.
+    let SortedOut { known, left_out, skipped: _, given_up: given, left } =
+        compared(objects, there, true).await?;
+    (0..known).for_each(|_| {
+        report.file(Became::DoneBefore, FileReport::new(String::new(), FileEnd::DoneBefore));
+    });
+    report.skip_more(Skip::Changed, left_out);
+    for (key, stage, why) in given {
+        let (became, error) = given_up(stage, why);
+        report.file(became, FileReport::new(objects.name_of(&key), FileEnd::Failed(error)));
+    }
+    Ok(Some(left))
 }
 
 /// The rows of the objects that would be imported again, and the keys of those that are archives.

@@ -90,7 +90,7 @@ pub struct PassReport {
     pub rejects_full: bool,
     /// Why rejected rows are still in the folder that belong in a store.
     pub rejects_not_moved: Option<FileError>,
-    /// Objects that are compressed in another way than the converter says.
+    /// Objects that are compressed in another way than the converter says, since the pass began.
     pub other_compression: Option<OtherCompression>,
     /// Which files belong to other instances.
     pub claims: ClaimsReport,

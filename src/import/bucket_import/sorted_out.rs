@@ -49,8 +49,16 @@ pub(super) struct SortedOut {
     pub(super) left: Vec<Left>,
 }
 
-/// Says why an object is skipped that a listing shows.
-pub(super) type Skips<'s> = &'s dyn Fn(&Listed) -> Option<Skip>;
+/// What is known of objects before they are looked at, one by one.
+#[derive(Clone, Copy)]
+pub(super) struct Reasons<'s> {
+    /// Why an object is skipped, as far as a listing shows.
+    pub(super) skips: &'s dyn Fn(&Listed) -> Option<Skip>,
+    /// Whether a look at this version has shown that it was moved.
+    pub(super) is_moved: &'s dyn Fn(&Listed) -> bool,
+    /// Whether calls of the version that is kept are stored.
+    pub(super) stored: IsStored<'s>,
+}
 
 /// Whether an object is surely done, by what the journal has of it.
 fn is_known(listed: &Listed, json: &[u8]) -> bool {
@@ -58,59 +66,59 @@ fn is_known(listed: &Listed, json: &[u8]) -> bool {
 }
 
 impl SortedOut {
-    /// Compares objects with what the journal knows of them. `skips` says why one is skipped, as far as the listing
-    /// shows. Waits for the disk.
+    /// Compares objects with what the journal knows of them. Waits for the disk.
     /// Errors: [`JournalError`]: the journal cannot be read.
     pub(super) fn of(
         journal: &dyn Journal,
-        stored: IsStored<'_>,
         rules: &Rules,
-        (listed, skips): (Vec<Listed>, Skips<'_>),
+        reasons: Reasons<'_>,
+        listed: Vec<Listed>,
     ) -> Result<Self, JournalError> {
         let mut sorted = Self::default();
         let Some(first) = listed.first().map(|first| first.key.as_str().to_owned()) else {
             return Ok(sorted);
         };
         let with_reason = |listed: Listed| {
-            let why = skips(&listed);
+            let why = (reasons.skips)(&listed);
             (listed, why)
         };
         // Stores that are not S3 may list in another order.
         if !listed.is_sorted_by(|one, other| one.key.as_str() < other.key.as_str()) {
             for listed in listed {
                 let known = ObjectState::read(journal, rules.id, listed.key.as_str())?;
-                sorted.add(stored, rules, with_reason(listed), known)?;
+                sorted.add(reasons, rules, with_reason(listed), known)?;
             }
             return Ok(sorted);
         }
         let mut listed = listed.into_iter().peekable();
         ObjectState::each_from(journal, rules.id, &first, &mut |key, json| {
             while let Some(unknown) = listed.next_if(|listed| listed.key.as_str() < key) {
-                sorted.add(stored, rules, with_reason(unknown), None)?;
+                sorted.add(reasons, rules, with_reason(unknown), None)?;
             }
             if let Some(same) = listed.next_if(|listed| listed.key.as_str() == key) {
                 let same = with_reason(same);
                 if !rules.again && same.1.is_none() && is_known(&same.0, json) {
                     sorted.known += 1;
                 } else {
-                    sorted.add(stored, rules, same, Some(ObjectState::of_json(key, json)?))?;
+                    sorted.add(reasons, rules, same, Some(ObjectState::of_json(key, json)?))?;
                 }
             }
             Ok(listed.peek().is_some())
         })?;
         for unknown in listed {
-            sorted.add(stored, rules, with_reason(unknown), None)?;
+            sorted.add(reasons, rules, with_reason(unknown), None)?;
         }
         Ok(sorted)
     }
 
     fn add(
         &mut self,
-        stored: IsStored<'_>,
+        reasons: Reasons<'_>,
         rules: &Rules,
         (listed, why): (Listed, Option<Skip>),
         known: Option<ObjectState>,
     ) -> Result<(), JournalError> {
+        let stored = reasons.stored;
         let version = listed.etag.as_deref().map(|etag| (etag, listed.len));
         if let Some(why) = skip_of(why, known.as_ref(), version, stored)? {
             self.skipped.push(why);
@@ -118,8 +126,7 @@ impl SortedOut {
         }
         // The listing may be older than the object. Only what needs nothing for good needs no second look.
         let (Some(state), Some(etag)) = (&known, listed.etag.as_deref()) else {
-            self.left.push(Left { listed, would: Would::Begin, known: known.map(Box::new) });
-            return Ok(());
+            return self.leave(reasons, Left { listed, would: Would::Begin, known: known.map(Box::new) });
         };
         let standing = state.standing(etag, listed.len, &rules.options);
         let would = match standing {
@@ -142,7 +149,19 @@ impl SortedOut {
             }
             _ => Would::LeaveOut,
         };
-        self.left.push(Left { listed, would, known: known.map(Box::new) });
+        self.leave(reasons, Left { listed, would, known: known.map(Box::new) })
+    }
+
+    /// Leaves an object to be looked at, unless a look at the same version has shown already what another one
+    /// would show.
+    fn leave(&mut self, reasons: Reasons<'_>, left: Left) -> Result<(), JournalError> {
+        let Left { listed, known, .. } = &left;
+        let moved = (reasons.is_moved)(listed).then_some(Skip::Own);
+        let version = listed.etag.as_deref().map(|etag| (etag, listed.len));
+        match skip_of(moved, known.as_deref(), version, reasons.stored)? {
+            Some(why) => self.skipped.push(why),
+            None => self.left.push(left),
+        }
         Ok(())
     }
 }
@@ -195,7 +214,8 @@ mod tests {
         let check = |keys: &[&str], rules: &Rules, expected: &[(&str, &str)], counts: (u64, usize)| {
             let page = keys.iter().map(|key| listed(key)).collect();
             let stored = |_: &ObjectState, standing: Standing| Ok(standing == Standing::Changed);
-            let sorted = SortedOut::of(&journal, &stored, rules, (page, &|_| None)).unwrap();
+            let reasons = Reasons { skips: &|_| None, is_moved: &|_| false, stored: &stored };
+            let sorted = SortedOut::of(&journal, rules, reasons, page).unwrap();
             let mut left: Vec<_> =
                 sorted.left.iter().map(|left| (left.listed.key.as_str(), left.would.slug())).collect();
             left.sort_unstable();
@@ -217,7 +237,8 @@ mod tests {
             for why in Skip::ALL {
                 let page = keys.map(listed).to_vec();
                 let stored = |_: &ObjectState, standing: Standing| Ok(standing == Standing::Changed);
-                let sorted = SortedOut::of(&journal, &stored, &ignore, (page, &|_| Some(why))).unwrap();
+                let reasons = Reasons { skips: &|_| Some(why), is_moved: &|_| false, stored: &stored };
+                let sorted = SortedOut::of(&journal, &ignore, reasons, page).unwrap();
                 let goes_on = !matches!(why, Skip::Archived | Skip::Missing | Skip::Changed);
                 let left: Vec<_> = sorted.left.iter().map(|left| left.listed.key.as_str()).collect();
                 assert_eq!(left, if goes_on { vec!["f"] } else { vec![] }, "{why:?}");

@@ -5,6 +5,7 @@
 //! and with the same journal.
 
 mod batch_event;
+mod count;
 mod event;
 mod fate;
 mod given_back;
@@ -14,6 +15,7 @@ mod record;
 pub mod set_up;
 
 pub use batch_event::{BatchEvent, BatchTask, IMPORTED_BEFORE, TASKS_MAX, nothing_text, rows_text};
+pub use count::{COUNT_EVERY, count};
 pub use event::{Event, EventError, Message, Notified, continuation, notified_in};
 pub use fate::{Fate, MessageBecame, RecordEnd, fate, of_files};
 pub use receive::{HIDDEN, MessageEnded, RecordEnded, Watch, receive};

@@ -8,15 +8,15 @@ use super::after_status;
 use super::deps::ImportsDeps;
 use super::pass_status::{denied_of, error_of};
 use super::plan::ImportPlan;
-use crate::admin::{FileNotDone, NotificationsStatus};
+use crate::admin::{FileNotDone, NotificationsStatus, QueueDepth};
 use crate::alarms::AlarmKind;
 use crate::check::ImportReader;
 use crate::import::FileEnd;
 use crate::import::bucket_import::{Became, NotDone};
 use crate::import::notifications::{MessageBecame, MessageEnded, RecordEnd, RecordEnded, Watch};
 use crate::lock::lock;
-use crate::metrics::{ImportLabel, PassLabel};
-use crate::queue::{QueueAddress, QueueError, QueueFault, QueueMessage};
+use crate::metrics::{ImportLabel, PassLabel, QueueLabel};
+use crate::queue::{QueueAddress, QueueError, QueueFacts, QueueFault, QueueMessage};
 use crate::time::UnixMillis;
 use crate::words::outside_text_within;
 
@@ -45,6 +45,9 @@ struct Seen {
     is_gone: bool,
     received: u64,
     last: Option<UnixMillis>,
+    /// How many messages the queue has, and why it does not say so now.
+    depth: Option<QueueDepth>,
+    not_counted: Option<String>,
     /// When the messages in hand were sent.
     in_hand: BTreeMap<String, UnixMillis>,
     ended: BTreeMap<MessageBecame, u64>,
@@ -102,6 +105,8 @@ impl Notifications {
             let mut seen = lock(&self.seen);
             seen.failing = None;
             seen.refused.clear();
+            seen.not_counted = None;
+            self.show_depth(None);
         }
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_queue());
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_files());
@@ -124,6 +129,54 @@ impl Notifications {
                 gauge.get_or_create(&label).set(oldest.since(UnixMillis(0)).as_secs_f64());
             }
             _ => drop(gauge.remove(&label)),
+        }
+    }
+
+    /// Notes how many messages the queue has, or that it does not say so: that is no reason for an alarm.
+    pub(super) fn counted(&self, answer: Result<QueueFacts, QueueError>) {
+        let read_ms = self.deps.clock.wall().0;
+        let depth = answer.map(|facts| {
+            let numbers = facts.waiting.zip(facts.in_flight);
+            numbers.map(|(waiting, in_flight)| QueueDepth { waiting, in_flight, read_ms })
+        });
+        let mut seen = lock(&self.seen);
+        if seen.is_gone {
+            return;
+        }
+        let (depth, why) = match depth {
+            Ok(Some(depth)) => (Some(depth), None),
+            Ok(None) => (None, Some("the queue does not say how many messages it has".to_owned())),
+            Err(error) => (None, Some(self.not_counted(&error))),
+        };
+        self.show_depth(depth.as_ref());
+        seen.not_counted = why;
+        // The last numbers stay, with their time.
+        seen.depth = depth.or(seen.depth.take());
+    }
+
+    fn not_counted(&self, error: &QueueError) -> String {
+        let remedy = match error.fault {
+            QueueFault::Denied => format!(
+                "; `forebay policy import-sqs --import {}` prints the policy that allows it (sqs:GetQueueAttributes)",
+                self.name
+            ),
+            _ => String::new(),
+        };
+        format!("how many messages the queue has is not known: {}{remedy}", error.message.shown(false))
+    }
+
+    /// Sets the gauges of messages in the queue, or removes them.
+    fn show_depth(&self, depth: Option<&QueueDepth>) {
+        let counts = depth.map(|depth| (depth.waiting, depth.in_flight)).unzip();
+        for (state, count) in [("waiting", counts.0), ("in_flight", counts.1)] {
+            let label = QueueLabel { import: self.name.clone(), state };
+            let gauge = &self.deps.metrics.import_queue_messages;
+            match count {
+                Some(count) => {
+                    gauge.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+                }
+                None => drop(gauge.remove(&label)),
+            }
         }
     }
 
@@ -167,6 +220,8 @@ impl Notifications {
             last_ms: seen.last.map(|at| at.0),
             in_hand: u64::try_from(seen.in_hand.len()).unwrap_or(u64::MAX),
             oldest_ms: seen.in_hand.values().min().map(|at| at.0),
+            depth: seen.depth.clone(),
+            not_counted: seen.not_counted.clone(),
             messages: seen.ended.iter().map(|(became, count)| (became.slug().to_owned(), *count)).collect(),
             failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
             failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),

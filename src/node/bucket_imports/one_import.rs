@@ -11,7 +11,9 @@ use super::deps::ImportsDeps;
 use super::journal_outage::{JournalFound, JournalOutage};
 use super::key_range::KeyRange;
 use super::notifications::Notifications;
-use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files, rejects_wait};
+use super::pass_status::{
+    CannotPass, Made, compression_words, failure, pass_status, refused_files, rejects_wait,
+};
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
 use super::scan_memory::ScanMemory;
@@ -21,7 +23,8 @@ use crate::admin::{
 };
 use crate::alarms::AlarmKind;
 use crate::import::bucket_import::{
-    BucketImport, NotifiedObjects, PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass,
+    BucketImport, NotifiedObjects, OtherCompressions, PassDeps, PassError, PassPlan, PassReport, Scan, Would,
+    pass, plan_pass,
 };
 use crate::import::claims::SharedImport;
 use crate::import::{Counters, NameError, watched_rows};
@@ -96,6 +99,7 @@ pub(super) struct OneImport {
     /// What instances share of it, or why that cannot be used.
     pub(super) claims: OnceLock<Result<Option<Arc<SharedImport>>, String>>,
     pub(super) journal_outage: JournalOutage,
+    other_compressions: Arc<OtherCompressions>,
     seen: Mutex<Seen>,
 }
 
@@ -112,6 +116,7 @@ impl OneImport {
             asked_objects: Default::default(),
             claims: OnceLock::new(),
             journal_outage: JournalOutage::default(),
+            other_compressions: Arc::default(),
             seen: Mutex::default(),
         }
     }
@@ -374,6 +379,7 @@ impl OneImport {
             clock: Arc::clone(&self.deps.clock),
             random: Arc::clone(&self.deps.random),
             counters,
+            other_compressions: Arc::clone(&self.other_compressions),
             again: asked.is_some_and(|asked| asked.again),
             scan: Scan::Full,
             stop: self.stop.clone(),
@@ -466,12 +472,8 @@ impl OneImport {
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
         }
         found.not_done.truncate(NAMED_IN_STATUS);
-        // A later pass does not read these files again.
-        if found.warnings.is_empty()
-            && let Some(last) = &seen.last
-        {
-            found.warnings.clone_from(&last.warnings);
-        }
+        // The status shows those of the import, whoever found the files.
+        found.warnings.clear();
         if whole {
             seen.whole = Some(found.clone());
         }
@@ -539,6 +541,7 @@ impl OneImport {
 
     /// What is known of it, for people.
     pub(super) fn status(&self) -> BucketImportStatus {
+        let others = self.other_compressions.now(self.deps.clock.wall());
         let seen = lock(&self.seen);
         BucketImportStatus {
             name: self.name().to_owned(),
@@ -553,6 +556,7 @@ impl OneImport {
             next_ms: seen.next.map(|at| at.0),
             failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
             failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),
+            warnings: others.iter().map(compression_words).collect(),
             notifications: self.notifications.as_ref().map(|notifications| notifications.status()),
         }
     }

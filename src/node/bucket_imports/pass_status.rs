@@ -71,11 +71,12 @@ pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassSta
     }
 }
 
-fn compression_words(other: &OtherCompression) -> String {
-    let OtherCompression { objects, first, compression, named } = other;
+pub(super) fn compression_words(other: &OtherCompression) -> String {
+    let OtherCompression { objects, or_more, first, compression, named } = other;
     format!(
-        "{} not compressed as the converter says (compressionType is {}), the first {first} with {compression}: the content \
+        "{}{} not compressed as the converter says (compressionType is {}), the first {first} with {compression}: the content \
          decides",
+        if *or_more { "at least " } else { "" },
         counted(*objects, "file is", "files are"),
         named.name()
     )

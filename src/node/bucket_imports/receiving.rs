@@ -10,7 +10,7 @@ use super::one_import::OneImport;
 use crate::import::Counters;
 use crate::import::bucket_import::{NotifiedObjects, PassDeps, PassError};
 use crate::import::claims::ClaimsError;
-use crate::import::notifications::{Watch, receive};
+use crate::import::notifications::{Watch, count, receive};
 
 /// How long it takes until an import that cannot receive looks again whether it can.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -46,7 +46,10 @@ impl OneImport {
             Ok(objects) => {
                 let queue = self.deps.stores.queue_of(self.plan(), &notifications.queue).await;
                 let watch = Arc::clone(notifications) as Arc<dyn Watch>;
-                receive(queue, Arc::new(objects), watch, &*self.deps.random, stop).await;
+                let counting = count(&*queue, |answer| notifications.counted(answer), stop);
+                let receiving =
+                    receive(Arc::clone(&queue), Arc::new(objects), watch, &*self.deps.random, stop);
+                tokio::join!(receiving, counting);
                 return;
             }
             Err(failed) => failed,

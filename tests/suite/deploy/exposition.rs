@@ -5,7 +5,7 @@ use std::fs;
 
 use forebay::metrics::{
     AccountLabel, DestinationLabel, ImportLabel, InvocationLabel, JobsLabel, KindLabel, Metrics, PassLabel,
-    ReasonLabel, RowsLabel, SourceLabel, StatusLabel, StreamAccountLabel, TasksLabel,
+    QueueLabel, ReasonLabel, RowsLabel, SourceLabel, StatusLabel, StreamAccountLabel, TasksLabel,
 };
 
 use super::repository;
@@ -70,6 +70,8 @@ fn with_every_label() -> Metrics {
     metrics.import_after_waiting.get_or_create(&pass()).set(1);
     metrics.import_messages.get_or_create(&pass()).inc();
     metrics.import_oldest_message.get_or_create(&ImportLabel { import: "orders".to_owned() }).set(1.0);
+    let queue = QueueLabel { import: "orders".to_owned(), state: "waiting" };
+    metrics.import_queue_messages.get_or_create(&queue).set(1);
     metrics.import_last_pass.get_or_create(&ImportLabel { import: "orders".to_owned() }).set(1.0);
     metrics.batch_jobs.get_or_create(&JobsLabel { status: "Active" }).set(1);
     metrics.batch_tasks.get_or_create(&TasksLabel { outcome: "succeeded" }).inc();

@@ -209,7 +209,8 @@ async fn an_object_is_not_moved_back_to_where_the_import_reads_that_moved_it_awa
         let report = passed(&other, &store, back.clone()).await;
         assert_eq!((report.rows, waiting(&report)), (rows, vec![("refused", 3)]), "{report:?}");
         let why = report.after.first[0].error.as_ref().unwrap().masked().to_owned();
-        assert!(why.contains("moved it here from in/") && why.contains("at in/fin/"), "{why}");
+        assert!(why.contains("an import that reads in/ has moved it away"), "{why}");
+        assert!(why.contains("again at in/fin/"), "{why}");
         assert_eq!(keys(&store), there);
         assert_eq!(passed(&node, &store, between("one", "in/", "mid/")).await.rows, 0);
     }
@@ -218,6 +219,32 @@ async fn an_object_is_not_moved_back_to_where_the_import_reads_that_moved_it_awa
         passed(&other, &store, BucketImport { after: Some(After::Move("fin/".to_owned())), ..back }).await;
     assert_eq!(done(&report), [("moved", 3)], "{report:?}");
     assert_eq!(keys(&store), ["fin/a.json", "fin/b.json", "fin/c.json"]);
+}
+
+/// Each of them knows nothing of the others but what the objects say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_several_imports_move_on_never_comes_back_to_one_of_them() {
+    let (store, nodes) = (filled().await, [node(), node(), node()]);
+    let reads = |at: usize, prefix: &str, to: &str| BucketImport {
+        prefix: prefix.to_owned(),
+        after: Some(After::Move(to.to_owned())),
+        ..import(&nodes[at])
+    };
+    let moved = async |at: usize, prefix: &str, to: &str| {
+        let report = passed(&nodes[at], &store, reads(at, prefix, to)).await;
+        (done(&report), waiting(&report))
+    };
+    assert_eq!(moved(0, "in/", "mid/").await, (vec![("moved", 3)], vec![]));
+    assert_eq!(moved(1, "mid/", "fin/").await, (vec![("moved", 3)], vec![]));
+    // Where the first one reads, and where the second one does.
+    for to in ["in/again/", "mid/again/"] {
+        assert_eq!(moved(2, "fin/", to).await, (vec![], vec![("refused", 3)]), "{to}");
+        assert_eq!(keys(&store), ["fin/a.json", "fin/b.json", "fin/c.json"], "{to}");
+        assert_eq!(moved(0, "in/", "mid/").await, (vec![], vec![]), "{to}");
+    }
+    assert_eq!(moved(2, "fin/", "end/").await, (vec![("moved", 3)], vec![]));
+    assert_eq!(keys(&store), ["end/a.json", "end/b.json", "end/c.json"]);
+    nodes.iter().for_each(|node| check_events(node, good_events(&["a", "b", "c"])));
 }
 
 fn new_converter() -> String {

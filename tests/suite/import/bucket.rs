@@ -139,6 +139,7 @@ pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SystemRandom),
         counters: Counters::default(),
+        other_compressions: Arc::default(),
         again: false,
         scan: Scan::Full,
         stop: CancellationToken::new(),

@@ -30,6 +30,7 @@ mod object_sets;
 mod on_listing;
 mod parquet;
 mod places_access;
+mod planned;
 mod proof;
 mod python_tables;
 mod queue_access;

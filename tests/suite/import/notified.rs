@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forebay::import::bucket_import::{After, BucketImport, NotifiedObjects, OnMissing, PassDeps, pass};
+use forebay::import::bucket_import::{
+    After, BucketImport, NotifiedObjects, OnChange, OnMissing, PassDeps, pass,
+};
 use forebay::import::notifications::{MessageEnded, Watch, receive};
 use forebay::queue::fake::{FakeQueue, Request};
 use forebay::queue::{Queue as _, QueueError, QueueFault, QueueMessage};
-use forebay::runtime::SystemRandom;
+use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::store::fake::{FakeStore, Gate, Step};
+use forebay::time::Clock as _;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::bucket::{ROWS, check_events, deps, events, gzip, import, lines, put};
+use super::bucket::{ROWS, check_events, converter_text, deps, events, gzip, import, import_as, lines, put};
 use super::importer::{Node, node};
 use crate::support::wait;
 
@@ -449,4 +452,30 @@ async fn a_file_that_is_imported_and_deleted_since_is_done_when_its_message_come
     let never = became("in/b.json").await;
     assert!(never.contains("(Missing,"), "{never}");
     check_events(&node, events("a", 5));
+}
+
+/// A pass says it of the files that it read; messages bring one file at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_compressed_in_another_way_are_remembered_until_they_are_put_as_the_converter_says() {
+    let (node, store) = (node(), FakeStore::new());
+    let text = converter_text(r#""fileType":"json","compressionType":"gzip""#, "");
+    let says_gzip =
+        BucketImport { on_change: OnChange::Reprocess, ..import_as(&node, "events", "in/", &text) };
+    let deps = deps(&node, &store);
+    let others = Arc::clone(&deps.other_compressions);
+    let objects = NotifiedObjects::of(Arc::new(says_gzip), deps).await.unwrap();
+    for (key, bytes, expected) in [
+        ("in/a", lines("a", 5).into_bytes(), vec!["in/a", "1"]),
+        ("in/b", gzip(&lines("b", 5)), vec!["in/a", "1"]),
+        ("in/c", lines("c", 5).into_bytes(), vec!["in/a", "2"]),
+        ("in/a", gzip(&lines("d", 5)), vec!["in/c", "1"]),
+        ("in/c", gzip(&lines("e", 5)), vec![]),
+    ] {
+        put(&store, key, bytes).await;
+        objects.import(key).await.unwrap();
+        let met = others.now(SystemClock::new().wall());
+        let met = met.map(|met| [met.first.replace("s3://lake/", ""), met.objects.to_string()]);
+        assert_eq!(met.map_or_else(Vec::new, Vec::from), expected, "{key}");
+    }
+    check_events(&node, ["a", "b", "c", "d", "e"].into_iter().flat_map(|name| events(name, 5)));
 }

@@ -90,6 +90,40 @@ async fn the_printed_policy_lets_the_role_read_its_queue_and_no_more() {
     }
 }
 
+/// How many messages it has is for people alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_may_not_be_asked_is_read_all_the_same() {
+    let Some(mut aws) = Aws::start(&with_role()).await else { return };
+    let reads = aws.site.policy("import-read-prefix", &[]).await["Statement"].as_array().unwrap().clone();
+    aws.make_role(&policy_of(&[nothing()])).await;
+    let takes = json!({ "Effect": "Allow", "Resource": "*",
+        "Action": ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"] });
+    aws.may(&[reads, vec![takes]].concat()).await;
+    let (own, recorded, _) = queue(&aws.server, "files").await;
+    aws.site.settings.imports +=
+        &format!("discovery = \"sqs\"\nqueue_url = \"{recorded}\"\nregion = \"us-east-1\"\n");
+    aws.site.write_converter();
+    let body = json!({ "Records": [{ "eventName": "ObjectCreated:Put",
+        "s3": { "bucket": { "name": "lake" }, "object": { "key": "orders/1.json" } } }] });
+    aws.server
+        .admin("sqs", "send_message", json!({ "QueueUrl": own, "MessageBody": body.to_string() }))
+        .await;
+    let file = aws.site.settings.write().to_owned();
+    let node = Forebay::serve(&file, &aws.site.environment()).await;
+    let status = wait::until("the message, and why nothing is counted", PATIENCE, async || {
+        let status = status(&node).await;
+        let seen = &status["imports"][0]["notifications"];
+        (seen["messages"]["done"] == 1 && seen["not_counted"].is_string()).then_some(status)
+    })
+    .await;
+    let seen = &status["imports"][0]["notifications"];
+    let why = seen["not_counted"].as_str().unwrap();
+    assert!(why.contains("`forebay policy import-sqs --import orders`"), "{why}");
+    assert_eq!((&seen["failing"], seen.get("depth")), (&Value::Null, None), "{seen}");
+    assert!(!status["alarms"].to_string().contains("orders"), "{status:#}");
+    assert!(node.terminate().await.success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_is_not_there_is_named() {
     let Some(mut aws) = Aws::start(&with_role()).await else { return };

@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use super::bucket::gzip;
+use super::node::reload;
+use super::support::ran;
 use crate::serve::support::{PATIENCE, Settings, ask, status};
 use crate::support::aws_tool::call;
 use crate::support::bucket::Bucket;
-use crate::support::forebay::Forebay;
+use crate::support::forebay::{Forebay, command};
 use crate::support::ministack::Ministack;
 use crate::support::moto::Moto;
 use crate::support::wait;
@@ -37,7 +40,7 @@ pub(super) struct Stand {
     pub(super) settings: Settings,
     lake: Bucket,
     files: Bucket,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Stand {
@@ -81,7 +84,7 @@ impl Stand {
              queue_url = \"{queue}\"\n"
         );
         let arn = arn.as_str().unwrap().to_owned();
-        Self { url: url.to_owned(), queue, arn, settings, lake, files, _folder: folder }
+        Self { url: url.to_owned(), queue, arn, settings, lake, files, folder }
     }
 
     /// Calls an operation of the emulator, as who may do everything.
@@ -107,7 +110,11 @@ impl Stand {
     }
 
     async fn put_text(&self, key: &str, text: &str) {
-        let body = text.as_bytes().to_vec().into();
+        self.put_bytes(key, text.as_bytes().to_vec()).await;
+    }
+
+    async fn put_bytes(&self, key: &str, bytes: Vec<u8>) {
+        let body = bytes.into();
         self.files.client.put_object().bucket("files").key(key).body(body).send().await.unwrap();
     }
 
@@ -255,6 +262,54 @@ async fn what_is_done_with_files_of_messages_is_counted() {
     stand.delivered(&[("in/a", 5), ("in/b", 5), ("in/c", 5)], PATIENCE).await;
     let counted = "forebay_import_after_total{import=\"orders\",became=\"deleted\"} 3";
     wait::until("the count", PATIENCE, async || metrics(&node).await.contains(counted).then_some(())).await;
+    assert!(node.terminate().await.success());
+}
+
+/// What passes say of files and their queue is said without one, until it is no longer so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_messages_have_warnings_and_their_queue_has_a_depth() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(moto) = Moto::start(folder.path()).await else { return };
+    let mut stand = Stand::start(&moto.url, "sqs").await;
+    let says_gzip = CONVERTER.replace("\"fileType\"", "\"compressionType\":\"gzip\",\"fileType\"");
+    fs::write(stand.folder.path().join("c.json"), says_gzip).unwrap();
+    stand.settings.imports += "on_change = \"reprocess\"\n";
+    let node = stand.serve().await;
+    let warned = async |wanted: &str| {
+        wait::until(&format!("the warning {wanted:?}"), PATIENCE, async || {
+            let import = status(&node).await["imports"][0].clone();
+            let warning = import["warnings"][0].as_str().unwrap_or_default().to_owned();
+            assert_eq!(import["last"], Value::Null, "no pass was made");
+            (warning.starts_with(wanted) && warning.is_empty() == wanted.is_empty()).then_some(warning)
+        })
+        .await
+    };
+    stand.put("in/a", 5).await;
+    warned("1 file is not compressed as the converter says (compressionType is gzip), the first s3://files/in/a with none")
+        .await;
+    stand.put("in/b", 5).await;
+    warned("2 files are not compressed").await;
+    let mut asks = command();
+    asks.args(["import", "status", "orders", "--admin", &node.console]);
+    let shown = ran(asks).await.code(0);
+    assert!(shown.out.contains("warning: 2 files are not compressed as the converter says"), "{shown:?}");
+    // One is put again as the converter says, and then the converter says what the other one is.
+    stand.put_bytes("in/a", gzip("{\"e\":\"in/c 0\",\"u\":\"u\"}\n")).await;
+    let left = warned("1 file is not compressed").await;
+    assert!(left.contains("the first s3://files/in/b with none"), "{left}");
+    fs::write(stand.folder.path().join("c.json"), CONVERTER).unwrap();
+    reload(&stand.settings, &node).await;
+    warned("").await;
+    stand.delivered(&[("in/a", 5), ("in/b", 5), ("in/c", 1)], PATIENCE).await;
+    // The queue says how many messages it has.
+    let seen = stand.says(&node, |seen| seen["depth"].is_object()).await;
+    assert!(seen["depth"]["waiting"].is_u64() && seen["depth"]["in_flight"].is_u64(), "{seen}");
+    assert!(seen["depth"]["read_ms"].as_i64() > Some(0) && seen.get("not_counted").is_none(), "{seen}");
+    let text = metrics(&node).await;
+    for state in ["waiting", "in_flight"] {
+        let gauge = format!("forebay_import_queue_messages{{import=\"orders\",state=\"{state}\"}} ");
+        assert!(text.contains(&gauge), "{gauge}: {text}");
+    }
     assert!(node.terminate().await.success());
 }
 

@@ -1,13 +1,13 @@
 //! Does for one object what is to be done once it is imported.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::action::{After, Step, Tagged, next, tagged};
 use super::entry::{AfterEntry, Kept};
-use super::mark::{MARK, MovedFrom, mark, moved_from};
+use super::mark::{BEFORE, MARK, before, folders_of, mark, moved_from};
 use super::report::{AfterDone, AfterWaits};
-use crate::import::bucket_import::object_import::{ObjectImport, is_gone};
+use crate::import::bucket_import::look::is_gone;
+use crate::import::bucket_import::object_import::ObjectImport;
 use crate::import::bucket_import::object_state::{ObjectState, Stage, bare};
 use crate::import::claims::{Known, SharedImport};
 use crate::import::import_id::ImportId;
@@ -239,17 +239,15 @@ async fn tag(
     Ok(Acted::Done(AfterDone::Tagged))
 }
 
-/// Why an object is not moved from one key to another: another import has moved it, and would read it there again. The
-/// new mark takes the place of the one that says so.
-fn back_again(metadata: &BTreeMap<String, String>, bucket: &str, (from, to): (&str, &str)) -> Option<String> {
-    let MovedFrom { key, folder } = moved_from(metadata, (bucket, from))?;
-    if !to.starts_with(&folder) {
-        return None;
-    }
+/// Why an object is not moved to a key: another import has moved it away from there, now or earlier, and
+/// would read it again. The new mark takes the place of the one that says so. `folders`: those in which it
+/// was.
+fn back_again(folders: &[String], to: &str) -> Option<String> {
+    let folder = folders.iter().find(|folder| to.starts_with(folder.as_str()))?;
     let below = if folder.is_empty() { "the whole bucket" } else { folder.as_str() };
     Some(format!(
-        "an import moved it here from {key}, and would read it again at {to}, below {below}: choose a prefix of move \
-         outside, or tag or delete"
+        "an import that reads {below} has moved it away from there, and would read it again at {to}: choose a prefix of \
+         move outside, or tag or delete"
     ))
 }
 
@@ -263,11 +261,14 @@ async fn moved(
 ) -> Result<Acted, StoreError> {
     let (location, prefix) = (&objects.import.location, &objects.import.prefix);
     let bucket = location.bucket.bucket();
-    if let Some(why) = back_again(&head.metadata, bucket, (from.as_str(), to.as_str())) {
+    let folders = folders_of(&head.metadata, (bucket, from.as_str()));
+    if let Some(why) = back_again(&folders, to.as_str()) {
         return Ok(Acted::Waits(AfterWaits::Refused, Some(Told::plain(why))));
     }
     let mut metadata = head.metadata.clone();
     metadata.insert(MARK.to_owned(), mark(bucket, prefix, (from.as_str(), to.as_str())));
+    metadata.remove(BEFORE);
+    metadata.extend(before((bucket, to.as_str()), &folders).map(|value| (BEFORE.to_owned(), value)));
     let copy = ObjectCopy {
         from: from.clone(),
         to: to.clone(),

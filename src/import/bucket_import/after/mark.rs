@@ -4,7 +4,11 @@
 //!
 //! The value is `<bytes of the prefix it was moved to>-<hash>-<folder it was in before>`, the folder percent-encoded. The
 //! hash covers the bucket and the key, so the mark of an object that a person copies to another key means nothing.
+//!
+//! Of an object that imports have moved more than once, another entry has the folders of the earlier moves,
+//! `<hash>-<folder>,<folder>`: releases that do not know it still read the mark.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -14,6 +18,8 @@ use crate::import::file_id::first_128_bits;
 
 /// The name, without `x-amz-meta-`.
 pub(super) const MARK: &str = "forebay-moved";
+/// The name of the entry with the folders of earlier moves, without `x-amz-meta-`.
+pub(super) const BEFORE: &str = "forebay-moved-before";
 /// What stands for itself.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/');
 
@@ -23,7 +29,7 @@ pub(in super::super) struct MovedFrom {
     /// Its key then.
     pub(in super::super) key: String,
     /// The folder of the prefix of the import that moved it. Empty: the whole bucket.
-    pub(in super::super) folder: String,
+    folder: String,
 }
 
 /// The value of the mark of an object of this bucket that an import with this prefix moves from one key to another.
@@ -59,6 +65,39 @@ pub(in super::super) fn moved_from(
     Some(MovedFrom { key: format!("{folder}{name}"), folder: folder.into_owned() })
 }
 
+/// The folders in which the object with this metadata was each time before it was moved, the last one first.
+pub(super) fn folders_of(metadata: &BTreeMap<String, String>, (bucket, key): (&str, &str)) -> Vec<String> {
+    let Some(moved) = moved_from(metadata, (bucket, key)) else { return Vec::new() };
+    let mut folders = vec![moved.folder];
+    if let Some((hash, list)) = metadata.get(BEFORE).and_then(|text| text.split_once('-'))
+        && hash == hash_of_list((bucket, key), list)
+    {
+        let decoded = list.split(',').filter_map(|folder| percent_decode_str(folder).decode_utf8().ok());
+        folders.extend(decoded.map(Cow::into_owned));
+    }
+    folders
+}
+
+/// The entry of an object of this bucket with these folders of earlier moves; `None`: there are none.
+pub(super) fn before((bucket, key): (&str, &str), folders: &[String]) -> Option<String> {
+    let encoded = |folder: &String| utf8_percent_encode(folder, PLAIN).to_string();
+    let mut list: Vec<String> = folders.iter().map(encoded).collect();
+    // An object that goes round among three imports has each folder once.
+    list.sort();
+    list.dedup();
+    let text = list.join(",");
+    (!list.is_empty()).then(|| format!("{}-{text}", hash_of_list((bucket, key), &text)))
+}
+
+fn hash_of_list((bucket, key): (&str, &str), list: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"forebay moved before 1");
+    for text in [bucket, key, list] {
+        hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
+    }
+    format!("{:032x}", u128::from_be_bytes(first_128_bits(&hasher)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::action::moved_key;
@@ -89,5 +128,36 @@ mod tests {
         check("", "a.json", "done/");
         check("in-größe %/orders", "in-größe %/orders-1/ü.json", "in-größe %/ö/");
         check("orders", "orders-1/a.json", "done/");
+    }
+
+    #[test]
+    fn the_folders_of_earlier_moves_are_kept_for_their_own_key_alone() {
+        let of = |folders: &[&str]| folders.iter().map(|folder| (*folder).to_owned()).collect::<Vec<_>>();
+        let marked = |key: &str, folders: &[&str]| {
+            let mut metadata = BTreeMap::from([(MARK.to_owned(), mark("lake", "mid/", ("mid/a", key)))]);
+            metadata.extend(before(("lake", key), &of(folders)).map(|value| (BEFORE.to_owned(), value)));
+            metadata
+        };
+        for folders in [vec![], vec!["in/"], vec![""], vec!["", "in-größe, %/ö/"]] {
+            let metadata = marked("fin/a", &folders);
+            let expected = [vec!["mid/"], folders].concat();
+            assert_eq!(folders_of(&metadata, ("lake", "fin/a")), of(&expected), "{metadata:?}");
+            assert!(metadata.values().all(|value| value.is_ascii()), "{metadata:?}");
+            for other in [("lake", "fin/b"), ("pond", "fin/a")] {
+                assert_eq!(folders_of(&metadata, other), [""; 0], "{metadata:?}");
+            }
+            let Some(value) = metadata.get(BEFORE) else { continue };
+            for at in 0..value.len() {
+                let mut damaged = value.clone().into_bytes();
+                damaged[at] ^= 1;
+                let mut metadata = metadata.clone();
+                metadata.insert(BEFORE.to_owned(), String::from_utf8(damaged).unwrap());
+                assert_eq!(folders_of(&metadata, ("lake", "fin/a")), ["mid/"], "{metadata:?}");
+            }
+        }
+        assert_eq!(
+            before(("lake", "k"), &of(&["b/", "a/", "b/"])),
+            before(("lake", "k"), &of(&["a/", "b/"]))
+        );
     }
 }

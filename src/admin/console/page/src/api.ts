@@ -127,9 +127,13 @@ export type After = {
   first: { name: string; why: string; error?: string | null }[]; remedies: string[]
 }
 
-/** What the queue of an import brought since the node started. `messages` counts by what became of them. */
+/** How many messages a queue has, as it counted them at `read_ms`: about. */
+export type QueueDepth = { waiting: number; in_flight: number; read_ms: number }
+
+/** What the queue of an import brought since the node started. `messages` counts by what became of them. `not_counted` says why `depth` is not read now. */
 export type Messages = {
   queue: string; received: number; last_ms: number | null; in_hand: number; oldest_ms: number | null
+  depth?: QueueDepth | null; not_counted?: string | null
   messages: Record<string, number>; failing: string | null; failing_since_ms: number | null; not_done: NotDone[]
 }
 
@@ -138,12 +142,12 @@ export type Pass = {
   began_ms: number; ended_ms: number; listed: number; list_requests: number; known: number
   skipped: Record<string, number>; files: Record<string, number>; not_begun: number
   rows: number; stored: number; repeats: number; rejected: number; skipped_rows: number; stopped: boolean
-  warnings?: string[]; not_done: NotDone[]; claims?: Claims | null; after?: After | null; failed: { kind: string; what: string } | null
+  not_done: NotDone[]; claims?: Claims | null; after?: After | null; failed: { kind: string; what: string } | null
 }
 
 export type BucketImport = {
   name: string; source: string; place: string; enabled: boolean; paused?: boolean; pass_since_ms: number | null; pass_rows: number
-  last: Pass | null; whole?: Pass | null; next_ms: number | null; failing: string | null; failing_since_ms: number | null
+  last: Pass | null; whole?: Pass | null; next_ms: number | null; failing: string | null; failing_since_ms: number | null; warnings?: string[]
   notifications?: Messages | null
 }
 

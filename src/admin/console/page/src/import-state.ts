@@ -1,7 +1,7 @@
 // What an import of a bucket does and waits for, in words. Pure.
 
-import type { After, BucketImport, Messages, Pass } from './api'
-import { count, plural } from './format'
+import type { After, BucketImport, Messages, Pass, QueueDepth } from './api'
+import { ago, count, plural } from './format'
 
 export type ImportState = {
   icon: 'well' | 'notice' | 'problem' | 'busy' | 'quiet'; tone: 'well' | 'notice' | 'problem' | 'quiet'; word: string; title?: string
@@ -55,6 +55,10 @@ export const deletedMessages = ({ messages }: Messages): Counted[] => inWords(me
 
 /** All other messages that were received went back: a word of a newer node too. */
 export const givenBack = ({ messages }: Messages): Counted[] => inWords(messages, GIVEN_BACK, (what) => !(what in DELETED))
+
+/** How many messages the queue has. SQS counts them about, so the time belongs to the numbers. */
+export const queueDepth = ({ waiting, in_flight, read_ms }: QueueDepth, now: number) =>
+  `about ${count(waiting)} waiting and ${count(in_flight)} in flight, ${ago(read_ms, now)}`
 
 /** What an import does, or what it waits for: what needs a person first. */
 export function importState (one: BucketImport): ImportState {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { BucketImport, LiveCall, Messages, Pass, SourceStatus, Status } from '../src/api'
 import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
-import { afterDone, afterWaits, deletedMessages, givenBack, importState } from '../src/import-state'
+import { afterDone, afterWaits, deletedMessages, givenBack, importState, queueDepth } from '../src/import-state'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, problems, refusedLately } from '../src/problems'
 import { withoutTurns } from '../src/outside'
@@ -234,6 +234,10 @@ test('messages are deleted or go back, and no count is left out', () => {
   const messages = queue({ messages: { done: 5, foreign: 0, other: 1, failed: 2, elsewhere: 3, something_new: 4 } })
   assert.deepEqual(deletedMessages(messages).map(({ count }) => count), [5, 1])
   assert.deepEqual(givenBack(messages), [{ what: 'a file failed', count: 2 }, { what: 'another instance has a file', count: 3 }, { what: 'something new', count: 4 }])
+})
+
+test('what a queue has is said with the time at which it said so', () => {
+  assert.equal(queueDepth({ waiting: 1_204, in_flight: 2, read_ms: 40_000 }, 60_000), 'about 1,204 waiting and 2 in flight, 20 s ago')
 })
 
 test('what is done with imported files is said in words', () => {

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from 'preact'
 import type { After, Claims, Messages, NotDone } from '../api'
 import { ago, count, NONE, plural, seconds, sentence, shellWord } from '../format'
-import { afterDone, afterTitle, afterWaits, type Counted, deletedMessages, givenBack, sum, waitsOf } from '../import-state'
+import { afterDone, afterTitle, afterWaits, type Counted, deletedMessages, givenBack, queueDepth, sum, waitsOf } from '../import-state'
 import { useNode, useNow } from '../node'
 import { Code } from '../parts/copy'
 import { Icon } from '../parts/icon'
@@ -84,7 +84,7 @@ export function AfterImport ({ after }: { after: After | null | undefined }) {
 export function QueueMessages ({ messages }: { messages: Messages | null | undefined }) {
   const now = useNow()
   if (!messages) return null
-  const { queue, received, last_ms, in_hand, oldest_ms, failing, failing_since_ms, not_done } = messages
+  const { queue, received, last_ms, in_hand, oldest_ms, depth, not_counted, failing, failing_since_ms, not_done } = messages
   const [deleted, back] = [deletedMessages(messages), givenBack(messages)]
   const all = (counts: Counted[]) => counts.reduce((sum, { count: n }) => sum + n, 0)
   return (
@@ -93,12 +93,14 @@ export function QueueMessages ({ messages }: { messages: Messages | null | undef
       {failing && <Wrong text={failing} since={failing_since_ms} />}
       <Facts facts={[
         ['Queue', <span class="mono wrap">{queue}</span>],
+        depth != null && ['In the queue', queueDepth(depth, now)],
         ['Received', received ? `${plural(received, 'message')}${last_ms == null ? '' : `, the last ${ago(last_ms, now)}`}` : 'none yet'],
         ['In hand', in_hand ? `${plural(in_hand, 'message')}, hidden from others until the files are done` : 'none'],
         oldest_ms != null && ['The oldest', `sent ${seconds((now - oldest_ms) / 1_000)} ago`],
         ['Deleted', plural(all(deleted), 'message')],
         ['Given back', `${plural(all(back), 'message')}${back.length ? ', which come again' : ''}`]
       ]} />
+      {not_counted && !failing && <p class="note wrap"><Prose text={not_counted} />.</p>}
       {received > 0 && <Counts counts={[...deleted, ...back]} one="message" />}
       {not_done.length > 0 && <>
         <h4>Files whose messages went back</h4>

@@ -72,6 +72,7 @@ function Detail ({ one, now, close }: { one: BucketImport; now: number; close: (
         one.pass_since_ms == null && one.enabled && one.next_ms != null && ['Next pass', until(one.next_ms, now)]
       ]} />
       {one.failing && <Wrong text={one.failing} since={one.failing_since_ms} />}
+      {one.warnings?.map(warning => <p class="note wrap" key={warning}>{sentence(warning)}</p>)}
       {last && <LastPass title="The last pass" last={last} />}
       {one.whole && <LastPass title="The last pass over all keys" last={one.whole} />}
       <QueueMessages messages={one.notifications} />
@@ -102,7 +103,6 @@ function LastPass ({ title, last }: { title: string; last: Pass }) {
         last.skipped_rows > 0 && ['Left out', `${plural(last.skipped_rows, 'row')}, by the converter`],
         last.not_begun > 0 && ['Not begun', `${plural(last.not_begun, 'file')}: the next pass goes on with them`]
       ]} />
-      {last.warnings?.map(warning => <p class="note wrap" key={warning}>{sentence(warning)}</p>)}
       {skipped.length > 0 && <>
         <h4>Skipped</h4>
         <ul class="errors">{skipped.map(([why, n]) => <li key={why}><b>{count(n)}</b> {SKIPPED[why] ?? why.replaceAll('_', ' ')}</li>)}</ul>
