@@ -106,6 +106,7 @@ fn begin_of(number: u64) -> Begin {
         import: None,
         insert_id_window: None,
         options: OptionsHash::of(b"one"),
+        types: None,
         limits: String::new(),
         by_content: false,
         force: false,
@@ -394,7 +395,7 @@ async fn a_file_of_an_earlier_program_is_continued_by_the_hash_of_that_program()
     let begun = node.importer.begin(earlier.clone()).await.unwrap();
     assert_eq!(node.step(begun.import, 1, 0..4).await, Ok(stored_rows(4)));
     let now = Begin {
-        options: OptionsHash::of(b"form").and_before(earlier.options.recorded().to_owned()),
+        options: OptionsHash::of(b"form").and_before(Some(earlier.options.recorded().to_owned())),
         ..begin_of(1)
     };
     assert_eq!(node.importer.begin(now.clone()).await.unwrap().progress, stored_rows(4));

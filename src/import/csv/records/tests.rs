@@ -391,7 +391,7 @@ proptest! {
         escape in prop_oneof![Just(Some(b'\\')), Just(None)],
         max_field in prop_oneof![Just(MAX_FIELD), 0_usize..12],
     ) {
-        seen(&text, &Dialect { delimiter: b',', quote, escape, max_field });
+        seen(&text, &Dialect { quote, escape, max_field, ..Dialect::default() });
     }
 
     #[test]
@@ -420,7 +420,7 @@ proptest! {
         doubled in any::<bool>(),
         quoted in proptest::collection::vec(any::<bool>(), 1..8),
     ) {
-        let dialect = Dialect { delimiter, quote: Some(quote), escape, max_field: MAX_FIELD };
+        let dialect = Dialect { delimiter, quote: Some(quote), escape, ..Dialect::default() };
         let doubled = doubled || escape.is_none();
         let text = write_table(&table, &dialect, line_break, doubled, &quoted);
         // A lone empty cell without quotes is a blank line.
