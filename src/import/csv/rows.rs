@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::blanks::{Blanks, check_blanks};
 use super::how_written::HowWritten;
 use super::watch::Watch;
-use super::{CsvOptions, FileType, FoundTypes, Item, MessageIds, Plan, Record, Records, RowError};
+use super::{CsvOptions, Dialect, FileType, FoundTypes, Item, MessageIds, Plan, Record, Records, RowError};
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::file_id::FileId;
 use crate::import::prefix::Prefix;
@@ -64,6 +64,8 @@ struct FoundFrom {
     kind: FileType,
     options: CsvOptions,
     ids: MessageIds,
+    /// The dialect, if blanks are doubtful.
+    dialect: Option<Dialect>,
     /// The types of all readers of the file.
     types: Arc<Mutex<FoundTypes>>,
 }
@@ -162,11 +164,12 @@ impl CsvRows {
         }
         let (plan, more) = Plan::compile(&header, &kind, &options, &ids)?;
         warnings.extend(more);
-        let blanks = has_doubtful_blanks.then(|| Blanks::of(&header, &plan, dialect));
+        let doubtful = has_doubtful_blanks.then_some(dialect);
+        let blanks = doubtful.clone().map(|dialect| Blanks::of(&header, &plan, dialect));
         let columns = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let found_from = options.found.clone().map(|found| {
             let (options, types) = (options.clone(), Arc::new(Mutex::new(found)));
-            Box::new(FoundFrom { header, kind, options, ids, types })
+            Box::new(FoundFrom { header, kind, options, ids, dialect: doubtful, types })
         });
         let rows = Self {
             name: name.to_owned(),
@@ -284,6 +287,8 @@ impl RowReader for CsvRows {
         let Some(from) = &mut self.found_from else { return Ok(()) };
         from.options.found = Some(found.clone());
         (self.plan, _) = Plan::compile(&from.header, &from.kind, &from.options, &from.ids)?;
+        let blanks = |dialect| Blanks::of(&from.header, &self.plan, dialect);
+        self.blanks = from.dialect.clone().map(blanks);
         *lock(&from.types) = found.clone();
         Ok(())
     }

@@ -24,7 +24,7 @@ async fn a_trial_says_what_a_spreadsheet_needs_and_the_import_takes_it() {
     ] {
         assert!(tried.out.contains(part), "{part}: {tried:#?}");
     }
-    assert!(tried.err.contains("column \"UserID\" is read as \"userId\""), "{tried:#?}");
+    assert!(tried.err.contains(r#"column \"UserID\" is read as \"userId\""#), "{tried:#?}");
 
     let said = ["--date-format", "Datum=DD.MM.YYYY HH:mm Europe/Berlin", "--null", "NA", "--types", "infer"];
     let all = [&named[..], &said].concat();

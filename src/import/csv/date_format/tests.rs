@@ -119,7 +119,33 @@ fn a_format_that_cannot_be_used_says_why() {
     check(&"D".repeat(200), "at most 100 bytes");
 }
 
+/// A time on the clocks of a zone, as another library writes it, is read back as the time that it was.
+fn is_read_back(at_seconds: i64, zone: Tz, format: &str, of_chrono: &str) {
+    let at = chrono::DateTime::from_timestamp(at_seconds, 0).unwrap();
+    let local = at.with_timezone(&zone);
+    let cell = local.format(of_chrono).to_string();
+    let format = DateFormat::parse(&format!("{format} {}", zone.name())).unwrap();
+    match format.read(cell.as_bytes()) {
+        Ok(read) => assert_eq!(read, UnixMillis(at_seconds * 1_000), "{cell}"),
+        Err(BadDate::Twice) => {
+            assert_eq!(
+                zone.from_local_datetime(&local.naive_local()).earliest().map(|at| at.naive_local()),
+                Some(local.naive_local())
+            );
+        }
+        Err(bad) => panic!("{cell}: {bad:?}"),
+    }
+}
+
 proptest::proptest! {
+    #[test]
+    fn a_time_that_another_library_wrote_is_read_back(at in 0_i64..4_102_358_400, zone in 0_usize..4) {
+        let zone = [Tz::Europe__Berlin, Tz::America__New_York, Tz::Asia__Kolkata, Tz::Australia__Lord_Howe][zone];
+        is_read_back(at, zone, "DD.MM.YYYY HH:mm:ss", "%d.%m.%Y %H:%M:%S");
+        is_read_back(at, zone, "M/D/YYYY h:mm:ss A", "%-m/%-d/%Y %-I:%M:%S %p");
+        is_read_back(at, zone, "DD-MMM-YYYY HHmmss", "%d-%b-%Y %H%M%S");
+    }
+
     #[test]
     fn no_cell_and_no_format_panics(text in ".{0,40}", cell in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..70), digits in "[-+0-9.:/ APMZ]{0,40}") {
         drop(DateFormat::parse(&text));

@@ -285,6 +285,35 @@ fn a_found_type_holds_for_the_whole_file() {
     assert_eq!(again.found, opened.options.found);
 }
 
+/// An import goes on with the types that were found when it began, or cell by cell as one of an earlier program.
+#[test]
+fn the_types_of_an_import_replace_those_of_the_text() {
+    let infer = CsvOptions { types: Types::Infer, ..CsvOptions::default() };
+    let text = "userId,traits.x,traits.y\nu,94103,1\nv,02134,2\n";
+    let opened = || opened_as(text, FileType::Calls(CallKind::Identify), &infer).unwrap();
+    let read = |types: Option<&str>| {
+        let shared = Arc::default();
+        let mut rows = opened().rows.with_types(&shared);
+        let types = types.map(|types| FoundTypes::try_from(types.to_owned()).unwrap());
+        if let Some(types) = &types {
+            rows.use_types(types).unwrap();
+            assert_eq!(*lock(&shared), *types, "all readers of the file use them");
+        }
+        let (mut out, mut found) = (Vec::new(), Vec::new());
+        while let Some(row) = rows.next(&mut out).unwrap() {
+            let call = String::from_utf8(std::mem::take(&mut out)).unwrap();
+            found.push(match row {
+                Row::Rejected(reject) => reject.code,
+                _ => call.split_once("\"traits\":").unwrap().1.to_owned(),
+            });
+        }
+        found
+    };
+    assert_eq!(read(None), [r#"{"x":"94103","y":1}}"#, r#"{"x":"02134","y":2}}"#]);
+    assert_eq!(read(Some("-is")), [r#"{"x":94103,"y":"1"}}"#, "bad-type"]);
+    assert_eq!(read(Some("")), [r#"{"x":94103,"y":1}}"#, r#"{"x":"02134","y":2}}"#]);
+}
+
 #[test]
 fn columns_have_names_dates_and_nulls_of_their_own() {
     let schema = parse_schema(
