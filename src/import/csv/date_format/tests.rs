@@ -151,8 +151,9 @@ proptest::proptest! {
         drop(DateFormat::parse(&text));
         for known in ["DD.MM.YYYY HH:mm Europe/Berlin", "MM/DD/YYYY hh:mm A", "DD MMM YY HH:mm:ss.SSS Z"] {
             let known = format(known);
-            drop(known.read(&cell));
-            drop(known.read(digits.as_bytes()));
+            for at in [&cell[..], digits.as_bytes()].into_iter().flat_map(|cell| known.read(cell)) {
+                assert!(at <= LATEST, "{at:?}");
+            }
         }
     }
 }
