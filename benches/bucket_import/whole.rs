@@ -153,6 +153,7 @@ fn job(bytes: Bytes, folder: &Path) -> Job {
             source: WantedSource::Default,
             import: None,
             options: OptionsHash::of(b"one"),
+            types: None,
             limits: String::new(),
             by_content: false,
             force: false,

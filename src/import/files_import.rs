@@ -164,6 +164,7 @@ async fn imported(import: &FilesImport, mut file: CsvFile) -> FileResult {
         import: None,
         insert_id_window: None,
         options: import.options.clone(),
+        types: file.types(),
         limits: import.limits_hash.clone(),
         by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),
         force: import.force,

@@ -599,6 +599,8 @@ impl Admitted {
             read_from,
             other_options,
             keeps_prefix,
+            keeps_types: true,
+            types: record.types,
             prefix,
         }
     }
@@ -638,7 +640,11 @@ pub(super) fn admitted(
         _ => {}
     }
     let standing = if record.progress.next_row > 0 { Standing::Continued } else { Standing::New };
+    // Rows of one file have the same types, also if it has grown and now shows others.
+    let is_known = standing != Standing::New && !record.options.is_empty();
+    let types = if is_known { record.types } else { begin.types.clone() };
     record = ImportRecord {
+        types,
         file: Some(begin.file),
         source: Some(source.clone()),
         import: begin.import,

@@ -3,7 +3,7 @@
 use encoding_rs::Encoding;
 use serde_json::{Value, json};
 
-use super::csv::{CsvOptions, IdFrom, Types};
+use super::csv::{ColumnRule, CsvOptions, IdFrom, Types};
 use super::discovery::row_type::{NamedKind, NamedType};
 use crate::object::Collection;
 
@@ -41,10 +41,10 @@ impl OptionsHash {
         Self::of(written(named_type, csv, encoding).to_string().as_bytes())
     }
 
-    /// These options, also known by the hash that earlier programs recorded for them.
+    /// These options, also known by the hash that earlier programs recorded for them, if those had them all.
     #[must_use]
-    pub fn and_before(self, before: String) -> Self {
-        Self { before: Some(before), ..self }
+    pub fn and_before(self, before: Option<String>) -> Self {
+        Self { before, ..self }
     }
 
     /// Both hashes, with something that belongs to the options only in some uses: `now` as it is written now,
@@ -68,17 +68,25 @@ impl OptionsHash {
 
 /// The written form: arrays of pairs, because the members of an object have no fixed order. The hash is
 /// recorded for files whose import may go on for years, so a change of any name, position or value makes them
-/// unknown. Any addition needs a new version, and the form before it continues to be tried.
+/// unknown. Version 4 has three pairs more at its end, and is the form of options that say something there: others
+/// keep that of version 3. Any further addition needs a new version in the same way.
+///
+/// What was found in a text is not written: the same options find the same.
 fn written(named_type: &NamedType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Value {
     let NamedType { kind, collection } = named_type;
     let CsvOptions {
         delimiter,
         keeps_blanks,
+        skips_blanks,
+        ends_with_delimiter: _,
         quote,
         escape,
         max_field,
         columns,
         types,
+        found: _,
+        rules,
+        nulls,
         time_columns,
         empty,
         arrays,
@@ -100,8 +108,9 @@ fn written(named_type: &NamedType, csv: &CsvOptions, encoding: Option<&'static E
         IdFrom::RowHash { everywhere: false } => json!(["row hash", "file"]),
         IdFrom::RowHash { everywhere: true } => json!(["row hash", "source"]),
     };
-    json!([
-        ["forebay csv options", 3],
+    let is_of_version_3 = csv.are_of_earlier_programs();
+    let mut written = json!([
+        ["forebay csv options", if is_of_version_3 { 3 } else { 4 }],
         ["type", kind],
         ["collection", collection.as_ref().map(Collection::as_str)],
         ["delimiter", delimiter],
@@ -117,14 +126,27 @@ fn written(named_type: &NamedType, csv: &CsvOptions, encoding: Option<&'static E
         ["arrays", arrays],
         ["strict", strict],
         ["ids", id_from],
-    ])
+    ]);
+    if let Some(pairs) = written.as_array_mut().filter(|_| !is_of_version_3) {
+        let rule_of = |(column, rule): (&String, &ColumnRule)| {
+            let ColumnRule { map, date, nulls, infer } = rule;
+            json!([column, map, date.as_ref().map(ToString::to_string), nulls, infer])
+        };
+        let rules: Value = rules.iter().map(rule_of).collect();
+        pairs.extend([
+            json!(["skips blanks", skips_blanks]),
+            json!(["nulls", nulls]),
+            json!(["columns are", rules]),
+        ]);
+    }
+    written
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::call::CallKind;
-    use crate::import::csv::{Empty, parse_schema};
+    use crate::import::csv::{Empty, FoundTypes, parse_schema};
 
     /// A golden text: files in journals are known by its hash.
     #[test]
@@ -140,7 +162,7 @@ mod tests {
             )
         );
         let named_type = NamedType { kind: Some(NamedKind::Calls(CallKind::Track)), collection: None };
-        let types = Types::Schema(parse_schema(r#"{"b":"unix_ms","a":"int"}"#).unwrap());
+        let types = Types::Schema(parse_schema(r#"{"b":"unix_ms","a":"int"}"#).unwrap().types);
         let csv = CsvOptions {
             delimiter: Some(b';'),
             keeps_blanks: true,
@@ -154,6 +176,7 @@ mod tests {
             arrays: true,
             strict: true,
             id_from: IdFrom::Column("id".to_owned()),
+            ..CsvOptions::default()
         };
         let all = written(&named_type, &csv, Some(encoding_rs::WINDOWS_1252)).to_string();
         assert_eq!(
@@ -172,9 +195,44 @@ mod tests {
         );
     }
 
+    /// A golden text, as above: what came later stands behind the rest, and only where it is said.
+    #[test]
+    fn what_came_later_is_written_where_it_is_said() {
+        let schema = parse_schema(
+            r#"{"a":"int","Datum":{"type":"d.M.yyyy Europe/Berlin","map":"timestamp","null":["-"]},"b":"infer"}"#,
+        )
+        .unwrap();
+        let csv = CsvOptions {
+            delimiter: Some(b','),
+            skips_blanks: true,
+            types: Types::Schema(schema.types),
+            rules: schema.rules,
+            nulls: vec!["\\N".to_owned(), "NA".to_owned()],
+            // What was found says nothing about the options.
+            ends_with_delimiter: true,
+            found: Some(FoundTypes::default()),
+            ..CsvOptions::default()
+        };
+        let all = written(&NamedType::default(), &csv, None).to_string();
+        assert_eq!(
+            all,
+            concat!(
+                r#"[["forebay csv options",4],["type",null],["collection",null],["delimiter",44]"#,
+                r#",["keeps blanks",false],["quote",34],["escape",null],["longest field",1048576]"#,
+                r#",["encoding",null],["columns",null],["types",[["a","int"]]],["time columns",[]]"#,
+                r#",["empty","omit"],["arrays",false],["strict",false],["ids","position"]"#,
+                r#",["skips blanks",true],["nulls",["\\N","NA"]],["columns are",[["Datum","timestamp","#,
+                r#""DD.MM.YYYY Europe/Berlin",["-"],false],["b",null,null,[],true]]]]"#,
+            )
+        );
+        let found = CsvOptions { ends_with_delimiter: true, found: csv.found, ..CsvOptions::default() };
+        let hash = |csv: &CsvOptions| OptionsHash::of_csv(&NamedType::default(), csv, None);
+        assert_eq!(hash(&found), hash(&CsvOptions::default()));
+    }
+
     #[test]
     fn what_an_earlier_program_recorded_is_of_the_same_options() {
-        let options = OptionsHash::of(b"a").and_before("0123456789abcdef".to_owned());
+        let options = OptionsHash::of(b"a").and_before(Some("0123456789abcdef".to_owned()));
         assert!(options.is(OptionsHash::of(b"a").recorded()) && options.is("0123456789abcdef"));
         assert!(!options.is("") && !options.is(OptionsHash::of(b"b").recorded()));
         let more = options.clone().with("more", "more before");

@@ -5,6 +5,7 @@ use crate::sources::SourceId;
 use crate::time::UnixMillis;
 use crate::words::Told;
 
+use super::csv::FoundTypes;
 use super::end::{End, Outcome, is_zero};
 use super::file_id::FileId;
 use super::import_id::ImportId;
@@ -76,6 +77,9 @@ pub struct ImportRecord {
     /// Rows after `counted`, by their hashes, that were not stored because other calls have their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) not_stored: Vec<String>,
+    /// The types that were found for the columns of the file, before its first row was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) types: Option<FoundTypes>,
     /// What the file begins with, up to a row that was the next one at some time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) prefix: Option<Prefix>,
@@ -135,6 +139,7 @@ impl ImportRecord {
             progress,
             counted: progress.next_row,
             not_stored: Vec::new(),
+            types: None,
             prefix: Prefix::of_progress(progress),
             version: None,
             generation: 0,

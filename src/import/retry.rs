@@ -133,6 +133,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
         import: None,
         insert_id_window: None,
         options: OptionsHash::of(&json),
+        types: None,
         limits: limits_hash,
         by_content: remembers,
         force: false,

@@ -1,5 +1,6 @@
 //! Reads the rows of one file.
 
+use super::csv::FoundTypes;
 use super::file_error::FileError;
 #[cfg(doc)]
 use super::importer::ROWS_MAX;
@@ -41,6 +42,12 @@ pub trait RowReader: Send {
     /// The collection, if rows become objects and not calls.
     fn collection(&self) -> Option<&Collection> {
         None
+    }
+
+    /// Reads cells with the types that were found when the import of the file began.
+    /// Errors: [`FileError`]: the file has no such columns.
+    fn use_types(&mut self, _found: &FoundTypes) -> Result<(), FileError> {
+        Ok(())
     }
 
     /// Reads rows that were imported before, without making calls of them: later rows are compared with them.

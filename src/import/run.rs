@@ -519,6 +519,10 @@ fn read(
 ) -> ReadEnd {
     let failed = |error| (error, Vec::new());
     let mut reader = (job.open)().map_err(failed)?;
+    if begun.keeps_types && begun.standing == Standing::Continued {
+        // Without types, a program began the import that found the type of each cell.
+        reader.use_types(&begun.types.clone().unwrap_or_default()).map_err(failed)?;
+    }
     let is_left = || steps.is_closed();
     let read = Steps::after(&mut *reader, &job.limits, begun, job.part_bytes, &is_left);
     let Some(mut read) = read.map_err(failed)? else { return Ok(FileEnd::Stopped) };

@@ -447,6 +447,7 @@ mod tests {
             import: None,
             insert_id_window: None,
             options: OptionsHash::of(b"options"),
+            types: None,
             limits: String::new(),
             by_content: false,
             force: false,

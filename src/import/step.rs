@@ -315,6 +315,8 @@ mod tests {
             read_from: from,
             other_options: false,
             keeps_prefix: false,
+            keeps_types: false,
+            types: None,
             prefix: None,
         };
         let limits = RowLimits::default();

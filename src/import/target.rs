@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderMap, RETRY_AFTER};
 
+use super::csv::FoundTypes;
 use super::end::End;
 use super::file_id::FileId;
 use super::import_id::ImportId;
@@ -51,6 +52,10 @@ pub struct Begin {
     /// The options that decide how rows become calls. An import is continued only with the same options.
     #[serde(flatten)]
     pub options: OptionsHash,
+    /// The types that were found for the columns of the file, if they were asked for. If rows of it are
+    /// imported, those count that were found before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub types: Option<FoundTypes>,
     /// A hash of the options that decide whether the file fails, and not how rows become calls. If they
     /// change, a file that failed too often is retried.
     #[serde(default)]
@@ -132,6 +137,12 @@ pub struct Begun {
     /// Whether steps should come with [`Rows::prefix`]. Older nodes do not know prefixes.
     #[serde(default)]
     pub keeps_prefix: bool,
+    /// Whether `types` is known. Older nodes keep no types.
+    #[serde(default)]
+    pub keeps_types: bool,
+    /// The types that were found when the first row was imported; `None`: none were found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub types: Option<FoundTypes>,
     /// What the file has to begin with, as far as that is known.
     pub prefix: Option<Prefix>,
 }

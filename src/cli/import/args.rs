@@ -20,7 +20,7 @@ use crate::call::CallKind;
 use crate::cli::admin_args::AdminArgs;
 use crate::config::{ByteSize, Endpoint};
 use crate::import::OnRowError;
-use crate::import::csv::IdFrom;
+use crate::import::csv::{IdFrom, TypedByte, TypedDate, TypedDelimiter, TypedMap, byte_or_none};
 use crate::import::discovery::row_type::NamedKind;
 use crate::object::Collection;
 use crate::runtime::progress::ProgressArg;
@@ -74,6 +74,7 @@ Examples:
   forebay import csv track_1.csv
   forebay import csv exports/ --source shop
   zcat old.gz | forebay import csv - --type identify
+  forebay import csv kunden.csv --type identify --map E-Mail=traits.email --date-format 'Datum=DD.MM.YYYY Europe/Berlin'
   forebay import csv s3://bucket/exports/ --dry-run
   forebay import csv object_rooms_1.csv")]
 pub struct ImportCsvArgs {
@@ -133,17 +134,18 @@ pub struct FormatArgs {
     #[arg(long, value_name = "NAME", value_parser = Collection::new)]
     pub collection: Option<Collection>,
 
-    /// Character between fields, or auto: one of , ; tab |
-    #[arg(long, value_name = "CHAR", default_value = "auto", value_parser = byte_or("auto"))]
-    pub delimiter: Byte,
+    /// Character between fields, or auto: one of , ; tab |. A blank after it ("; " or "; blank") means that blanks
+    /// after delimiters belong to them
+    #[arg(long, value_name = "CHAR", default_value = "auto", value_parser = TypedDelimiter::parse)]
+    pub delimiter: TypedDelimiter,
 
     /// Character around fields, or none
-    #[arg(long, value_name = "CHAR", default_value = "\"", value_parser = byte_or("none"))]
-    pub quote: Byte,
+    #[arg(long, value_name = "CHAR", default_value = "\"", value_parser = byte_or_none)]
+    pub quote: TypedByte,
 
     /// Character before a character without special meaning, or none
-    #[arg(long, value_name = "CHAR", default_value = "none", value_parser = byte_or("none"))]
-    pub escape: Byte,
+    #[arg(long, value_name = "CHAR", default_value = "none", value_parser = byte_or_none)]
+    pub escape: TypedByte,
 
     /// Encoding, such as windows-1252; auto: as the byte order mark says, else UTF-8
     #[arg(long, value_name = "NAME", default_value = "auto")]
@@ -153,9 +155,23 @@ pub struct FormatArgs {
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub columns: Vec<String>,
 
-    /// Types of cells: string, infer, or a JSON file {"column": "string|int|float|bool|time|json"}
+    /// Another name for a column, which is its place in the call: E-Mail=traits.email; several with ; in between
+    #[arg(long, value_name = "COLUMN=NAME", value_delimiter = ';', value_parser = TypedMap::parse)]
+    pub map: Vec<TypedMap>,
+
+    /// Types of cells: string; infer (one type for each column, from its first cells); or a JSON file
+    /// {"column": "string|int|float|bool|time|json|infer|DD.MM.YYYY"}
     #[arg(long, value_name = "TYPES", default_value = "string")]
     pub types: String,
+
+    /// How a column's dates are written, and their time zone: "timestamp=DD.MM.YYYY HH:mm Europe/Berlin",
+    /// "due=MM/DD/YYYY hh:mm A"; several with ; in between
+    #[arg(long, value_name = "COLUMN=FORMAT", value_delimiter = ';', value_parser = TypedDate::parse)]
+    pub date_format: Vec<TypedDate>,
+
+    /// Cells that mean no value, such as NA or \N
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub null: Vec<String>,
 
     /// More columns with times, besides timestamp and createdAt
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
@@ -386,10 +402,6 @@ pub struct ListArgs {
     pub json: bool,
 }
 
-/// A byte, or the word that stands for none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Byte(pub Option<u8>);
-
 /// What empty cells become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EmptyArg {
@@ -422,21 +434,6 @@ fn type_arg(text: &str) -> Result<NamedKind, String> {
     CallKind::from_name(text)
         .map(NamedKind::Calls)
         .ok_or_else(|| "expected track, identify, page, screen, group, alias or object".to_owned())
-}
-
-fn one_byte(text: &str) -> Result<u8, String> {
-    let text = match text {
-        "tab" | "\\t" => "\t",
-        text => text,
-    };
-    match text.as_bytes() {
-        [byte] if byte.is_ascii() && !matches!(byte, b'\r' | b'\n') => Ok(*byte),
-        _ => Err("expected one ASCII character, or tab".to_owned()),
-    }
-}
-
-fn byte_or(none: &'static str) -> impl Fn(&str) -> Result<Byte, String> + Clone {
-    move |text| if text == none { Ok(Byte(None)) } else { one_byte(text).map(|byte| Byte(Some(byte))) }
 }
 
 /// A rate such as `1000` or `1000/s`.
@@ -474,18 +471,5 @@ mod tests {
         for wrong in ["", "5", "5..5", "6..5", "a..b", "-1..5"] {
             assert!(rows(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_delimiter_may_be_named() {
-        let delimiter = byte_or("auto");
-        assert_eq!(delimiter("auto"), Ok(Byte(None)));
-        assert_eq!(delimiter("tab"), Ok(Byte(Some(b'\t'))));
-        assert_eq!(delimiter("\\t"), Ok(Byte(Some(b'\t'))));
-        assert_eq!(delimiter(";"), Ok(Byte(Some(b';'))));
-        for wrong in ["", "ab", "é", "\n"] {
-            assert!(delimiter(wrong).is_err(), "{wrong:?}");
-        }
-        assert_eq!(byte_or("none")("none"), Ok(Byte(None)));
     }
 }

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{EmptyArg, FormatArgs, ScopeArg};
-use crate::call::CallKind;
 use crate::cli::failure::Failure;
-use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, TypeSaid, Types, parse_schema};
+use crate::import::csv::{ColumnRules, CsvOptions, Empty, IdFrom, TypeSaid, Types, add_typed, parse_schema};
 use crate::import::discovery::files::Opening;
-use crate::import::discovery::row_type::{NamedKind, NamedType};
+use crate::import::discovery::row_type::NamedType;
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::text::encoding;
-use crate::import::{OptionsHash, short_hash};
+use crate::import::{OptionsHash, TypedBefore, hash_before};
 use crate::runtime::SystemRandom;
 
 /// How inputs are opened. `quotes`: whether the log may quote them. Errors: [`Failure`]: exit code 2.
@@ -23,16 +22,20 @@ pub(in crate::cli) fn opening(
     quotes: bool,
 ) -> Result<Opening, Failure> {
     let wrong = |error: &dyn Display| Failure::usage(error.to_string());
-    let delimiter = format.delimiter.0;
+    let (delimiter, skips_blanks) = (format.delimiter.byte, format.delimiter.skips_blanks);
+    let (types, rules) = columns(format)?;
     let csv = CsvOptions {
         delimiter,
-        // A blank after a delimiter that a person named belongs to the cell.
-        keeps_blanks: delimiter.is_some(),
+        // A blank after a delimiter that a person named without one belongs to the cell.
+        keeps_blanks: delimiter.is_some() && !skips_blanks,
+        skips_blanks,
         quote: format.quote.0,
         escape: format.escape.0,
         max_field: usize::try_from(format.max_field.0).unwrap_or(usize::MAX),
         columns: (!format.columns.is_empty()).then(|| format.columns.clone()),
-        types: types(&format.types)?,
+        types,
+        rules,
+        nulls: format.null.clone(),
         time_columns: format.time_columns.clone(),
         empty: match format.empty {
             EmptyArg::Omit => Empty::Omit,
@@ -45,13 +48,9 @@ pub(in crate::cli) fn opening(
             IdFrom::RowHash { .. } => IdFrom::RowHash { everywhere: format.id_scope == ScopeArg::Source },
             other => other.clone(),
         },
+        ..CsvOptions::default()
     };
-    let dialect = Dialect {
-        delimiter: delimiter.unwrap_or(b','),
-        quote: csv.quote,
-        escape: csv.escape,
-        max_field: csv.max_field,
-    };
+    let dialect = csv.dialect(delimiter.unwrap_or(b','));
     if delimiter.is_some() || csv.quote != Some(b',') {
         dialect.check().map_err(|error| wrong(&error))?;
     }
@@ -65,114 +64,31 @@ pub(in crate::cli) fn opening(
     Ok(Opening { named_type, said, csv, reading, quotes, random: Arc::new(SystemRandom) })
 }
 
-fn types(text: &str) -> Result<Types, Failure> {
-    match text {
-        "string" => Ok(Types::String),
-        "infer" => Ok(Types::Infer),
+/// What is said about columns: by a file, and by other options.
+fn columns(format: &FormatArgs) -> Result<(Types, ColumnRules), Failure> {
+    let path = &format.types;
+    let wrong = |error: &dyn Display| Failure::usage(format!("--types {path}: {error}"));
+    let (types, mut rules) = match path.as_str() {
+        "string" => (Types::String, ColumnRules::new()),
+        "infer" => (Types::Infer, ColumnRules::new()),
         path => {
-            let wrong = |error: &dyn Display| Failure::usage(format!("--types {path}: {error}"));
             let schema = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
-            Ok(Types::Schema(parse_schema(&schema).map_err(|error| wrong(&error))?))
+            let schema = parse_schema(&schema).map_err(|error| wrong(&error))?;
+            (Types::Schema(schema.types), schema.rules)
         }
-    }
+    };
+    let is_typed = |name: &str| matches!(&types, Types::Schema(types) if types.contains_key(name));
+    add_typed(&mut rules, is_typed, &format.map, &format.date_format).map_err(Failure::usage)?;
+    Ok((types, rules))
 }
 
 /// The hash of all options that decide how rows become calls, with the hash that earlier versions made of the
 /// same options.
 pub(in crate::cli) fn options_hash(format: &FormatArgs, opening: &Opening) -> OptionsHash {
-    let now = OptionsHash::of_csv(&opening.named_type, &opening.csv, opening.reading.encoding);
-    now.and_before(short_hash(text_before(format).as_bytes()))
-}
-
-/// The text that was hashed before [`OptionsHash::of_csv`]: the typed options in the form of Rust's `Debug`.
-fn text_before(format: &FormatArgs) -> String {
-    let kind = match format.kind {
-        None => "None".to_owned(),
-        Some(NamedKind::Objects) => "Some(Objects)".to_owned(),
-        Some(NamedKind::Calls(kind)) => {
-            let name = match kind {
-                CallKind::Track => "Track",
-                CallKind::Identify => "Identify",
-                CallKind::Page => "Page",
-                CallKind::Screen => "Screen",
-                CallKind::Group => "Group",
-                CallKind::Alias => "Alias",
-            };
-            format!("Some(Calls({name}))")
-        }
-    };
-    let collection = format.collection.as_ref();
-    let collection = collection.map_or_else(|| "None".to_owned(), |name| format!("Some(Collection({name}))"));
-    let delimiter = format.delimiter.0.map_or_else(|| "Auto".to_owned(), |byte| format!("Byte({byte})"));
-    let byte = |byte: Option<u8>| byte.map_or_else(|| "None".to_owned(), |byte| format!("Some({byte})"));
-    let (quote, escape) = (byte(format.quote.0), byte(format.escape.0));
-    let empty = match format.empty {
-        EmptyArg::Omit => "Omit",
-        EmptyArg::String => "String",
-        EmptyArg::Null => "Null",
-    };
-    let id_from = match &format.id_from {
-        IdFrom::Position => "Position".to_owned(),
-        IdFrom::Column(name) => format!("Column({name:?})"),
-        IdFrom::RowHash { everywhere } => format!("RowHash {{ everywhere: {everywhere} }}"),
-    };
-    let scope = match format.id_scope {
-        ScopeArg::File => "File",
-        ScopeArg::Source => "Source",
-    };
-    let FormatArgs { encoding, columns, types, time_columns, arrays, strict, .. } = format;
-    let (schema, max_field) = (std::fs::read_to_string(types).unwrap_or_default(), format.max_field.0);
-    format!(
-        "2 GivenType {{ kind: {kind}, collection: {collection} }} \
-         ({delimiter}, ByteOrNone({quote}), ByteOrNone({escape}), {encoding:?}, {columns:?}, ByteSize({max_field})) \
-         ({types:?}, {schema:?}, {time_columns:?}, {empty}, {arrays}, {strict}, {id_from}, {scope})"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Typed {
-        #[command(flatten)]
-        format: FormatArgs,
-    }
-
-    /// The text stays as the program hashed it until the hash of a written form took its place.
-    #[test]
-    fn the_text_that_was_hashed_before_stays_as_it_was() {
-        let typed: [(&[&str], &str); 3] = [
-            (
-                &[],
-                r#"2 GivenType { kind: None, collection: None } (Auto, ByteOrNone(Some(34)), ByteOrNone(None), "auto", [], ByteSize(1048576)) ("string", "", [], Omit, false, false, Position, File)"#,
-            ),
-            (
-                &["--type=track", "--delimiter=;", "--id-from=row-hash", "--id-scope=source", "--strict"],
-                r#"2 GivenType { kind: Some(Calls(Track)), collection: None } (Byte(59), ByteOrNone(Some(34)), ByteOrNone(None), "auto", [], ByteSize(1048576)) ("string", "", [], Omit, false, true, RowHash { everywhere: false }, Source)"#,
-            ),
-            (
-                &[
-                    "--type=object",
-                    "--collection=deals",
-                    "--quote=none",
-                    "--escape=\\",
-                    "--columns=a,\"b\",ö",
-                    "--empty=null",
-                    "--id-from=column:the \"id\"",
-                    "--time-columns=a",
-                    "--arrays",
-                    "--max-field=2 MB",
-                    "--encoding=latin1",
-                ],
-                r#"2 GivenType { kind: Some(Objects), collection: Some(Collection(deals)) } (Auto, ByteOrNone(None), ByteOrNone(Some(92)), "latin1", ["a", "\"b\"", "ö"], ByteSize(2000000)) ("string", "", ["a"], Null, true, false, Column("the \"id\""), File)"#,
-            ),
-        ];
-        for (words, text) in typed {
-            let Typed { format } = Typed::parse_from([&["forebay"], words].concat());
-            assert_eq!(text_before(&format), text);
-        }
-    }
+    let (named_type, csv) = (&opening.named_type, &opening.csv);
+    let FormatArgs { encoding, types, id_scope, .. } = format;
+    let schema = std::fs::read_to_string(types).unwrap_or_default();
+    let typed = TypedBefore { encoding, types, schema: &schema, everywhere: *id_scope == ScopeArg::Source };
+    OptionsHash::of_csv(named_type, csv, opening.reading.encoding)
+        .and_before(hash_before(named_type, csv, typed))
 }

@@ -456,6 +456,7 @@ impl ObjectImport {
                 import: Some(self.id),
                 insert_id_window: self.import.insert_id_window,
                 options: chosen.options.clone(),
+                types: None,
                 limits: self.limits_after(resets),
                 by_content: false,
                 force: anew,

@@ -5,9 +5,7 @@ use std::io::{Cursor, Read as _};
 
 use super::words::{error_for_converter, for_converter};
 use crate::convert::{Columns, CsvSettings, Row, RowReject, Value};
-use crate::import::csv::{
-    Dialect, Item, MAX_FIELD, Record, Records, check_blanks, delimiter_of, line_end_of, of_io,
-};
+use crate::import::csv::{Dialect, Item, Record, Records, check_blanks, delimiter_of, line_end_of, of_io};
 use crate::import::file_error::FileError;
 use crate::import::reading::opened::Text;
 use crate::words::{counted, grouped, outside_text_within};
@@ -45,7 +43,7 @@ impl Table {
             Some(delimiter) => *delimiter,
             None => delimiter_of(&sample, at_end, *quote, *escape).map_err(error_for_converter)?,
         };
-        let dialect = Dialect { delimiter, quote: *quote, escape: *escape, max_field: MAX_FIELD };
+        let dialect = Dialect { delimiter, quote: *quote, escape: *escape, ..Dialect::default() };
         let width = named.as_ref().map(Vec::len);
         let line_end = line_end_of(&sample, at_end, &dialect, width);
         let mut records = Records::new(Cursor::new(sample).chain(text), dialect).with_lines(line_end, width);

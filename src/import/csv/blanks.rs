@@ -80,12 +80,17 @@ impl Blanks {
 /// Checks a header whose delimiter nobody named.
 /// Errors: [`FileError`]: a blank follows each delimiter and would become part of the cells.
 pub(in crate::import) fn check_blanks(header: &Record) -> Result<(), FileError> {
-    if header.len() > 1 && header.iter().skip(1).all(begins_with_blank) {
+    if names_follow_blanks(header) {
         let what = "a blank follows each delimiter of the header and would become part of the cells: remove the \
                     blanks (or pass --delimiter to keep them)";
         return Err(FileError::content("E-CSV-DELIMITER", what));
     }
     Ok(())
+}
+
+/// Whether each name of a header but the first follows a blank.
+pub(super) fn names_follow_blanks(header: &Record) -> bool {
+    header.len() > 1 && header.iter().skip(1).all(begins_with_blank)
 }
 
 fn begins_with_blank(cell: &[u8]) -> bool {

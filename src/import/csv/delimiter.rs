@@ -1,8 +1,10 @@
 //! Finds the delimiter of a text.
 
+use super::blanks::names_follow_blanks;
 use super::dialect::{Dialect, MAX_FIELD};
 use super::record::Record;
 use super::records::{Item, Records};
+use super::sample_rows::Sample;
 use crate::import::file_error::FileError;
 
 /// The most records of a sample that are compared.
@@ -32,10 +34,39 @@ pub(in crate::import) fn detect_delimiter(
     quote: Option<u8>,
     escape: Option<u8>,
 ) -> Result<u8, FileError> {
+    best(sample, at_end, &Dialect { quote, escape, ..Dialect::default() })
+}
+
+/// The dialect of a text with a header, with its delimiter found. `dialect` has all that is known of it.
+/// Errors: as for [`detect_delimiter`].
+pub(super) fn with_delimiter(sample: Sample<'_>, dialect: &Dialect) -> Result<Dialect, FileError> {
+    let of = |skips_blanks: bool| {
+        let dialect = Dialect { skips_blanks, ..dialect.clone() };
+        best(sample.text, sample.at_end, &dialect).map(|delimiter| Dialect { delimiter, ..dialect })
+    };
+    let error = match of(dialect.skips_blanks) {
+        Ok(found) => return Ok(with_blanks(sample, found)),
+        Err(error) => error,
+    };
+    // Quotes after blanks mean nothing unless the blanks are skipped, so delimiters within them are in the way.
+    match of(true).map(|found| with_blanks(sample, Dialect { skips_blanks: false, ..found })) {
+        Ok(found) if found.skips_blanks => Ok(found),
+        _ => Err(error),
+    }
+}
+
+/// The dialect of a text with this delimiter, which skips blanks if the header shows that they belong to the
+/// delimiter: each of its names but the first follows one.
+pub(super) fn with_blanks(sample: Sample<'_>, dialect: Dialect) -> Dialect {
+    let follow = || sample.first(&dialect).is_some_and(|header| names_follow_blanks(&header));
+    Dialect { skips_blanks: dialect.skips_blanks || follow(), ..dialect }
+}
+
+fn best(sample: &[u8], at_end: bool, dialect: &Dialect) -> Result<u8, FileError> {
     // The limit of a field is at least the default one: the sample is small.
     let max_field = sample.len().max(MAX_FIELD);
-    let fits =
-        DELIMITERS.map(|delimiter| Fit::of(sample, at_end, Dialect { delimiter, quote, escape, max_field }));
+    let fits = DELIMITERS
+        .map(|delimiter| Fit::of(sample, at_end, Dialect { delimiter, max_field, ..dialect.clone() }));
     let in_header: Vec<&Fit> = fits.iter().filter(|fit| fit.columns > 1).collect();
     let constant: Vec<&Fit> = in_header.iter().copied().filter(|fit| fit.agreeing == fit.rows).collect();
     match (constant.as_slice(), in_header.as_slice()) {
@@ -198,6 +229,24 @@ mod tests {
         check("a,b,c\n1,2,3\n1,\"2;\n;;\n;", false, Some(b','));
         let long: String = (0..60).map(|row| if row < 50 { "1,2\n" } else { "1;2;3\n" }).collect();
         check(&long, false, Some(b','));
+    }
+
+    #[test]
+    fn a_header_shows_that_blanks_belong_to_the_delimiter() {
+        let check = |text: &str, expected: Option<(char, bool)>| {
+            let sample = Sample { text: text.as_bytes(), at_end: true };
+            let found = with_delimiter(sample, &Dialect::default()).ok();
+            let found = found.map(|dialect| (char::from(dialect.delimiter), dialect.skips_blanks));
+            assert_eq!(found, expected, "{text:?}");
+        };
+        check("a, b\n1, 2\n", Some((',', true)));
+        check("a; b; c\n1; 2,5; 3\n", Some((';', true)));
+        check("a, b\n1, \"x, y\"\n2, \"z; w\"\n", Some((',', true)));
+        check("\"a\", \"b\"\n1, \"2; 3\"\n", Some((',', true)));
+        check("a,b\n1, 2\n", Some((',', false)));
+        check("a, b,c\n1, 2,3\n", Some((',', false)));
+        check("a,b;c\n1,2;3\n", None);
+        check("a\n 1\n", Some((',', false)));
     }
 
     #[test]

@@ -31,11 +31,13 @@ pub struct Dialect {
     pub escape: Option<u8>,
     /// The longest field, in bytes without its quotes. A record may be four times as long.
     pub max_field: usize,
+    /// Whether blanks after a delimiter belong to it.
+    pub skips_blanks: bool,
 }
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { delimiter: b',', quote: Some(b'"'), escape: None, max_field: MAX_FIELD }
+        Self { delimiter: b',', quote: Some(b'"'), escape: None, max_field: MAX_FIELD, skips_blanks: false }
     }
 }
 
@@ -52,6 +54,9 @@ impl Dialect {
             if let Some((other, _)) = bytes.iter().take(index).find(|(_, other)| *other == Some(byte)) {
                 return Err(BadDialect::Twice(other, name));
             }
+        }
+        if self.skips_blanks && bytes.iter().any(|(_, byte)| *byte == Some(b' ')) {
+            return Err(BadDialect::Blank);
         }
         Ok(())
     }
@@ -75,6 +80,11 @@ pub enum BadDialect {
     /// One byte with two meanings.
     #[error("--{0} and --{1} must differ")]
     Twice(&'static str, &'static str),
+    /// A blank that would have two meanings.
+    #[error(
+        "a blank cannot be a delimiter, a quote or an escape where blanks after a delimiter belong to it"
+    )]
+    Blank,
 }
 
 #[cfg(test)]
@@ -84,7 +94,7 @@ mod tests {
     #[test]
     fn no_byte_has_two_meanings() {
         let check = |delimiter: u8, quote: Option<u8>, escape: Option<u8>, expected: &str| {
-            let dialect = Dialect { delimiter, quote, escape, max_field: 1 };
+            let dialect = Dialect { delimiter, quote, escape, max_field: 1, skips_blanks: true };
             let found = dialect.check().map_or_else(|error| error.to_string(), |()| String::new());
             assert_eq!(found, expected);
         };
@@ -93,6 +103,7 @@ mod tests {
         check(b',', Some(b','), None, "--delimiter and --quote must differ");
         check(b',', Some(b'"'), Some(b'"'), "--quote and --escape must differ");
         check(b'\n', None, None, "--delimiter must be one ASCII character other than a line break");
+        check(b' ', Some(b'"'), None, &BadDialect::Blank.to_string());
         check(b',', Some(0xE9), None, "--quote must be one ASCII character other than a line break");
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn starts(raw: &[u8], dialect: &Dialect) -> Vec<Option<u8>> {
         }
         let Some((_, rest)) = walk.rest.split_first() else { return starts };
         walk.rest = rest;
+        walk.field += 1;
     }
 }
 
@@ -54,6 +55,10 @@ impl Walk<'_> {
 
     /// Goes to the delimiter after a field.
     fn pass(&mut self, dialect: &Dialect) -> Option<Odd> {
+        if dialect.skips_blanks && self.field > 1 {
+            let blanks = self.rest.iter().take_while(|byte| **byte == b' ').count();
+            self.rest = self.rest.get(blanks..).unwrap_or_default();
+        }
         match self.rest.split_first() {
             Some((first, rest)) if Some(*first) == dialect.quote => {
                 self.rest = rest;
@@ -166,5 +171,8 @@ mod tests {
             assert_eq!(odd(text, Some(b'\\')), None, "{text}");
         }
         assert_eq!(odd("~N~U", Some(b'~')), None);
+        let skips = Dialect { skips_blanks: true, ..Dialect::default() };
+        assert_eq!(of(b"a,  \"b, c\", d", &skips), None);
+        assert_eq!(starts(b"a,  b, \"c\"", &skips), [Some(b'a'), Some(b' '), Some(b' ')]);
     }
 }

@@ -3,20 +3,19 @@
 use std::collections::HashMap;
 
 use super::FileType;
+use super::header_error::{shown, unreadable, warning};
+use super::letters;
 use super::path;
 use super::record::Record;
 use crate::call::CallKind;
 use crate::import::file_error::FileError;
-use crate::words::{Told, counted, grouped, outside_text_within};
+use crate::words::{Told, counted, grouped};
 
 /// The most columns of a file.
 const COLUMNS_MAX: usize = 10_000;
 
 /// The most parts of a column's path.
 const PATH_PARTS_MAX: usize = 32;
-
-/// The most bytes of a name that errors and warnings show.
-const NAME_SHOWN_MAX: usize = 256;
 
 /// Fields that an import or the collector sets itself. `sentAt` would shift times.
 const OWNED: [&str; 9] = [
@@ -40,47 +39,47 @@ pub(super) struct Column {
     pub json: bool,
 }
 
-/// The columns that a header names.
-#[derive(Debug)]
-pub(super) struct Header {
-    /// All names of the header, trimmed, with the blank ones.
-    pub names: Vec<String>,
-    /// The columns that are not ignored, in order.
-    pub columns: Vec<Column>,
+/// Whether a column has this path.
+pub(super) fn is_at(column: &Column, path: &[&str]) -> bool {
+    column.path.iter().map(String::as_str).eq(path.iter().copied())
 }
 
-/// The error of two columns whose paths in the call exclude each other. Names of the header are private,
-/// here and below: in a file without a header, the first row stands there.
-pub(super) fn conflict(one: &str, other: &str, why: &str) -> FileError {
-    let full = format!("columns \"{}\" and \"{}\" do not go together: {why}", shown(one), shown(other));
-    FileError::content("E-CSV-CONFLICT", Told::masked_as(full, "two columns do not go together"))
-}
-
-/// The error of an array with this path whose elements are not numbered 0, 1, 2, …
-pub(super) fn no_array(path: &str, why: &str) -> FileError {
-    let full = format!("the parts of \"{}\" are no array: {why} (or leave --arrays away)", shown(path));
-    FileError::content("E-CSV-CONFLICT", Told::masked_as(full, "the parts of a column are no array"))
-}
-
-/// The error of a header that cannot be read.
-pub(super) fn unreadable(why: String) -> FileError {
-    FileError::content("E-CSV-HEADER", Told::masked_as(why, "the header cannot be read"))
-}
-
-/// The warning that a column is imported otherwise than one may expect.
-pub(super) fn warning(column: &str, what: &str) -> Told {
-    Told::masked_as(format!("column \"{}\" {what}", shown(column)), format!("a column {what}"))
-}
+/// Reads the columns that a header names.
+pub(super) struct Header;
 
 impl Header {
-    /// Reads the header of a file of calls of this kind. Warnings are appended to `warnings`.
-    /// Errors: [`FileError`]: the header cannot be read, or two columns have one name.
-    pub(super) fn read(
-        header: &Record,
-        kind: &FileType,
-        arrays: bool,
+    /// Reads the columns with these names in a file of this kind. `map_of`: the name that a person gives to a
+    /// column, by its index. Warnings are appended to `warnings`.
+    /// Errors: [`FileError`]: a name has no place in calls, or two names could be meant by one.
+    pub(super) fn columns<'m>(
+        names: &[String],
+        (kind, arrays): (&FileType, bool),
+        map_of: impl Fn(usize) -> Option<&'m str>,
         warnings: &mut Vec<Told>,
-    ) -> Result<Self, FileError> {
+    ) -> Result<Vec<Column>, FileError> {
+        let mut columns = Vec::with_capacity(names.len());
+        let written: Vec<&str> =
+            names.iter().enumerate().map(|(index, name)| map_of(index).unwrap_or(name)).collect();
+        let read_as = letters::read_as(&written, kind, warnings)?;
+        for (index, (name, read_as)) in names.iter().zip(&read_as).enumerate() {
+            if name.is_empty() {
+                let number = grouped(index as u64 + 1);
+                warnings.push(Told::plain(format!("column {number} has no name and is ignored")));
+                continue;
+            }
+            columns.extend(column_of(
+                index,
+                (name, read_as, map_of(index).is_some()),
+                (kind, arrays),
+                warnings,
+            )?);
+        }
+        Ok(columns)
+    }
+
+    /// The names of a header, trimmed.
+    /// Errors: [`FileError`]: the header cannot be read, or two columns have one name.
+    pub(super) fn names(header: &Record) -> Result<Vec<String>, FileError> {
         if header.len() > COLUMNS_MAX {
             return Err(unreadable(format!(
                 "the header has {}; the limit is {}",
@@ -91,13 +90,7 @@ impl Header {
         let names = header.iter().enumerate().map(|(index, field)| name_of(index, field));
         let names: Vec<String> = names.collect::<Result<_, _>>()?;
         let mut seen: HashMap<&str, usize> = HashMap::with_capacity(names.len());
-        let mut columns = Vec::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
-            if name.is_empty() {
-                let number = grouped(index as u64 + 1);
-                warnings.push(Told::plain(format!("column {number} has no name and is ignored")));
-                continue;
-            }
+        for (index, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             if let Some(first) = seen.insert(name, index) {
                 let (first, second) = (grouped(first as u64 + 1), grouped(index as u64 + 1));
                 let full = format!(
@@ -108,57 +101,9 @@ impl Header {
                 let told = Told::masked_as(full, format!("columns {first} and {second} have the same name"));
                 return Err(FileError::content("E-CSV-DUPCOL", told));
             }
-            columns.extend(column_of(index, name, kind, arrays, warnings)?);
         }
-        Ok(Self { names, columns })
+        Ok(names)
     }
-}
-
-/// Names that have a meaning in calls of a kind.
-fn meaningful(kind: &FileType) -> &'static [&'static str] {
-    let FileType::Calls(kind) = kind else { return &["id", "messageId"] };
-    match kind {
-        CallKind::Track => &["userId", "anonymousId", "event", "timestamp", "messageId"],
-        CallKind::Page | CallKind::Screen => &["userId", "anonymousId", "name", "timestamp", "messageId"],
-        CallKind::Group => &["userId", "anonymousId", "groupId", "timestamp", "messageId"],
-        CallKind::Alias => &["userId", "previousId", "timestamp", "messageId"],
-        CallKind::Identify => &["userId", "anonymousId", "timestamp", "messageId"],
-    }
-}
-
-/// Checks that no name differs from one with a meaning only in the case of its letters.
-/// Errors: [`FileError`]: a name does.
-pub(super) fn check_letters(columns: &[Column], kind: &FileType) -> Result<(), FileError> {
-    for column in columns {
-        if let Some(meant) = other_case(column, columns, kind) {
-            let full = format!(
-                "column \"{}\": did you mean \"{meant}\"? Names are case-sensitive \
-                 (rename it, or give all names with --columns and leave the header out with --rows 1..)",
-                shown(&column.name)
-            );
-            let masked = format!("a column differs from \"{meant}\" only in the case of its letters");
-            return Err(FileError::content("E-CSV-HEADER", Told::masked_as(full, masked)));
-        }
-    }
-    Ok(())
-}
-
-/// The name with a meaning that differs from the column's name only in capitals, if no other column has it.
-/// Such a column would be kept beside the field that was meant: with `Timestamp`, the call would get the time
-/// of its import.
-fn other_case(column: &Column, columns: &[Column], kind: &FileType) -> Option<&'static str> {
-    let is_of_calls = matches!(kind, FileType::Calls(_));
-    let roots: &[&str] = if is_of_calls { &["properties", "traits", "context", "integrations"] } else { &[] };
-    let written = if is_of_calls { column.path.first()?.as_str() } else { column.name.as_str() };
-    let is_other = |name: &&str| written != *name && written.eq_ignore_ascii_case(name);
-    if let Some(root) = roots.iter().copied().find(is_other) {
-        return Some(root);
-    }
-    if is_of_calls && column.path.len() != 1 {
-        return None;
-    }
-    let meant = meaningful(kind).iter().copied().find(is_other)?;
-    (!columns.iter().any(|other| other.name == meant)).then_some(meant)
 }
 
 /// The name of the column at `index`.
@@ -180,16 +125,17 @@ fn name_of(index: usize, field: &[u8]) -> Result<String, FileError> {
 /// Columns of an object file that are no properties.
 const OBJECT_PLACES: [&str; 2] = ["id", "messageId"];
 
-/// The column with its path, unless it is ignored.
+/// The column with its path, unless it is ignored. `read_as` is the name that it is read under, `is_mapped`
+/// whether a person gave it.
 fn column_of(
     index: usize,
-    name: &str,
-    kind: &FileType,
-    arrays: bool,
+    (name, read_as, is_mapped): (&str, &str, bool),
+    (kind, arrays): (&FileType, bool),
     warnings: &mut Vec<Told>,
 ) -> Result<Option<Column>, FileError> {
-    let as_json = if arrays { name.strip_suffix(JSON_SUFFIX).filter(|rest| !rest.is_empty()) } else { None };
-    let placed = as_json.unwrap_or(name);
+    let as_json =
+        if arrays { read_as.strip_suffix(JSON_SUFFIX).filter(|rest| !rest.is_empty()) } else { None };
+    let placed = as_json.unwrap_or(read_as);
     let mut path = path::parts(placed).unwrap_or_else(|| {
         warnings.push(warning(name, "is kept under this very name: a part between its dots is empty"));
         vec![placed.to_owned()]
@@ -204,7 +150,7 @@ fn column_of(
     if let FileType::Objects(_) = kind {
         // All columns of an object are properties, except its id and the messageId by which a repeat is
         // recognised.
-        if !OBJECT_PLACES.contains(&name) {
+        if !OBJECT_PLACES.contains(&read_as) {
             // The parts of a name are joined as the collector joins them, so the object read from the file is
             // already the object that is stored.
             path = vec!["properties".to_owned(), path.join("_")];
@@ -212,6 +158,13 @@ fn column_of(
         return Ok(Some(Column { index, name: name.to_owned(), path, json: false }));
     }
     let first = path.first().map_or("", String::as_str);
+    if OWNED.contains(&first) && is_mapped {
+        return Err(unreadable(format!(
+            "column \"{}\" cannot be read as \"{}\": this field is set by the import or the collector",
+            shown(name),
+            shown(read_as)
+        )));
+    }
     if OWNED.contains(&first) {
         warnings.push(warning(name, "is ignored: this field is set by the import or the collector"));
         return Ok(None);
@@ -226,20 +179,25 @@ fn column_of(
     Ok(Some(Column { index, name: name.to_owned(), path, json: as_json.is_some() }))
 }
 
-/// A name, safe for one line.
-pub(super) fn shown(name: &str) -> impl std::fmt::Display + '_ {
-    outside_text_within(name, NAME_SHOWN_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn header(
+        names: &[impl AsRef<[u8]>],
+        kind: &FileType,
+        arrays: bool,
+        warnings: &mut Vec<Told>,
+    ) -> Result<Vec<Column>, FileError> {
+        let names = Header::names(&Record::of_fields(names))?;
+        Header::columns(&names, (kind, arrays), |_| None, warnings)
+    }
+
     fn read(names: &[&str], kind: CallKind, arrays: bool) -> (Result<Vec<String>, String>, Vec<String>) {
         let mut warnings = Vec::new();
-        let header = Header::read(&Record::of_fields(names), &FileType::Calls(kind), arrays, &mut warnings);
+        let header = header(names, &FileType::Calls(kind), arrays, &mut warnings);
         let paths = header
-            .map(|header| header.columns.iter().map(|column| path::shown(&column.path)).collect())
+            .map(|columns| columns.iter().map(|column| path::shown(&column.path)).collect())
             .map_err(|error| error.to_string());
         (paths, warnings.iter().map(|warning| warning.full().to_owned()).collect())
     }
@@ -268,8 +226,8 @@ mod tests {
         let mut warnings = Vec::new();
         let names = ["id", "messageId", "type", "receivedAt", "geo.lat", "traits.a"];
         let rooms = FileType::try_from("objects/rooms".to_owned()).unwrap();
-        let header = Header::read(&Record::of_fields(names), &rooms, false, &mut warnings).unwrap();
-        let paths: Vec<String> = header.columns.iter().map(|column| path::shown(&column.path)).collect();
+        let columns = header(&names, &rooms, false, &mut warnings).unwrap();
+        let paths: Vec<String> = columns.iter().map(|column| path::shown(&column.path)).collect();
         let properties =
             ["type", "receivedAt", "geo_lat", "traits_a"].map(|name| format!("properties.{name}"));
         assert_eq!(paths, [&["id".to_owned(), "messageId".to_owned()][..], &properties].concat());
@@ -293,35 +251,31 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_other_letters_is_asked_about() {
-        let check = |kind: CallKind, names: &[&str], meant: Option<&str>| {
-            let kind = FileType::Calls(kind);
-            let header = Header::read(&Record::of_fields(names), &kind, false, &mut Vec::new()).unwrap();
-            let found = check_letters(&header.columns, &kind).map_err(|error| error.to_string()).err();
-            let asked = found.as_deref().and_then(|text| text.split("did you mean \"").nth(1));
-            assert_eq!(asked.and_then(|text| text.split('"').next()), meant, "{names:?}");
+    fn a_column_is_read_under_the_name_that_a_person_gives() {
+        let read = |names: &[&str], kind: &str, map: &str, warnings: &mut Vec<Told>| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let kind = FileType::try_from(kind.to_owned()).unwrap();
+            let map_of = |index| (index == 1).then_some(map);
+            let columns = Header::columns(&names, (&kind, true), map_of, warnings)
+                .map_err(|error| error.to_string())?;
+            let paths = columns.iter().map(|column| (column.name.clone(), path::shown(&column.path)));
+            Ok::<Vec<(String, String)>, String>(paths.collect())
         };
-        check(CallKind::Track, &["userId", "Timestamp"], Some("timestamp"));
-        check(CallKind::Page, &["TIMESTAMP"], Some("timestamp"));
-        check(CallKind::Track, &["userid", "anonymousId"], Some("userId"));
-        check(CallKind::Track, &["MessageID"], Some("messageId"));
-        check(CallKind::Track, &["Properties.plan"], Some("properties"));
-        check(CallKind::Group, &["CONTEXT"], Some("context"));
-        check(CallKind::Screen, &["Name"], Some("name"));
-        // Not a name that means something here, or one beside the right one.
-        check(CallKind::Track, &["userId", "Name", "Event date", "properties.Timestamp"], None);
-        check(CallKind::Track, &["timestamp", "Timestamp"], None);
-        let rooms = FileType::try_from("objects/rooms".to_owned()).unwrap();
-        let header = |names: &[&str]| {
-            let header = Header::read(&Record::of_fields(names), &rooms, false, &mut Vec::new()).unwrap();
-            check_letters(&header.columns, &rooms).map_err(|error| error.to_string())
+        let mut warnings = Vec::new();
+        let check = |kind: &str, map: &str, expected: &str, warnings: &mut Vec<Told>| {
+            let found = read(&["userId", "E-Mail"], kind, map, warnings).unwrap();
+            assert_eq!(found[1], ("E-Mail".to_owned(), expected.to_owned()));
         };
-        assert_eq!(
-            header(&["ID", "a"]).unwrap_err(),
-            "E-CSV-HEADER: column \"ID\": did you mean \"id\"? Names are case-sensitive \
-             (rename it, or give all names with --columns and leave the header out with --rows 1..)"
-        );
-        assert!(header(&["id", "Timestamp", "Properties"]).is_ok());
+        check("identify", "traits.email", "traits.email", &mut warnings);
+        check("track", "traits.email", "context.traits.email", &mut warnings);
+        check("track", "tags:json", "tags", &mut warnings);
+        check("objects/rooms", "id", "id", &mut warnings);
+        check("objects/rooms", "a.b", "properties.a_b", &mut warnings);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        check("track", "Timestamp", "timestamp", &mut warnings);
+        assert_eq!(warnings.len(), 1);
+        let error = read(&["userId", "E-Mail"], "track", "sentAt", &mut Vec::new()).unwrap_err();
+        assert!(error.starts_with("E-CSV-HEADER: column \"E-Mail\" cannot be read as \"sentAt\""), "{error}");
     }
 
     #[test]
@@ -348,12 +302,7 @@ mod tests {
         let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
         check(&wide, "E-CSV-HEADER: the header has 10,001 columns; the limit is 10,000");
         assert_eq!(read(&wide[1..], CallKind::Track, false).0.unwrap().len(), 10_000);
-        let error = Header::read(
-            &Record::of_fields([b"\xFF"]),
-            &FileType::Calls(CallKind::Track),
-            false,
-            &mut Vec::new(),
-        );
+        let error = header(&[b"\xFF"], &FileType::Calls(CallKind::Track), false, &mut Vec::new());
         assert_eq!(error.unwrap_err().code, "E-CSV-HEADER");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::header::{conflict, no_array};
+use super::header_error::{conflict, no_array};
 use super::path;
 use super::value::Kind;
 use crate::import::file_error::FileError;
@@ -44,6 +44,8 @@ pub(super) struct Leaf {
     pub kind: Kind,
     /// Whether an empty cell is left out regardless of the options.
     pub never_empty: bool,
+    /// Whether the cell is an id or a name, which stays text whatever options say.
+    pub stays_text: bool,
 }
 
 /// Columns by their paths. Members are in the order in which the header first names them.

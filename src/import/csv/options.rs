@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::FileType;
+use super::column_rule::ColumnRules;
 use super::dialect::{Dialect, MAX_FIELD};
+use super::found_type::FoundTypes;
 use super::schema::ColumnType;
 use crate::import::file_id::FileId;
 use crate::import::row_hash::RowScope;
@@ -14,7 +16,8 @@ use crate::import::row_hash::RowScope;
 pub enum Types {
     /// Strings.
     String,
-    /// Booleans and numbers where the text shows exactly that, else strings.
+    /// For each column the type that is found from its first cells. Where none was found, as in a file that an
+    /// earlier program began: booleans and numbers where the text of a cell shows exactly that, else strings.
     Infer,
     /// The declared types, by the names of the columns; strings elsewhere.
     Schema(BTreeMap<String, ColumnType>),
@@ -69,6 +72,12 @@ pub struct CsvOptions {
     /// doubt.
     #[serde(default)]
     pub keeps_blanks: bool,
+    /// Whether blanks after a delimiter belong to the delimiter.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skips_blanks: bool,
+    /// Whether a delimiter ends the header and each row. It is found from the text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_with_delimiter: bool,
     /// The byte around fields; `None`: quotes are plain text.
     pub quote: Option<u8>,
     /// The byte that takes the meaning from the next one, if any.
@@ -79,6 +88,16 @@ pub struct CsvOptions {
     pub columns: Option<Vec<String>>,
     /// What cells become.
     pub types: Types,
+    /// The types that were found, if they were asked for. Without a type for any column, the type of each
+    /// cell is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<FoundTypes>,
+    /// What else is said about columns, by their names.
+    #[serde(default, skip_serializing_if = "ColumnRules::is_empty")]
+    pub rules: ColumnRules,
+    /// The texts that mean no value, in all columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nulls: Vec<String>,
     /// More columns whose cells are times: whole names, or the last parts of names.
     pub time_columns: Vec<String>,
     /// What empty cells become.
@@ -96,11 +115,16 @@ impl Default for CsvOptions {
         Self {
             delimiter: None,
             keeps_blanks: false,
+            skips_blanks: false,
+            ends_with_delimiter: false,
             quote: Some(b'"'),
             escape: None,
             max_field: MAX_FIELD,
             columns: None,
             types: Types::String,
+            found: None,
+            rules: ColumnRules::new(),
+            nulls: Vec::new(),
             time_columns: Vec::new(),
             empty: Empty::Omit,
             arrays: false,
@@ -112,8 +136,19 @@ impl Default for CsvOptions {
 
 impl CsvOptions {
     /// The dialect of texts with this delimiter.
-    pub(super) fn dialect(&self, delimiter: u8) -> Dialect {
-        Dialect { delimiter, quote: self.quote, escape: self.escape, max_field: self.max_field }
+    pub fn dialect(&self, delimiter: u8) -> Dialect {
+        let Self { quote, escape, max_field, skips_blanks, .. } = *self;
+        Dialect { delimiter, quote, escape, max_field, skips_blanks }
+    }
+
+    /// Whether the options say nothing that programs did not know before version 4 of their written form.
+    pub fn are_of_earlier_programs(&self) -> bool {
+        !self.skips_blanks && self.rules.is_empty() && self.nulls.is_empty()
+    }
+
+    /// Whether types are to be found from the first cells of columns.
+    pub(in crate::import) fn infers(&self) -> bool {
+        self.found.is_none() && (self.types == Types::Infer || self.rules.values().any(|rule| rule.infer))
     }
 
     /// Where the messageIds of the rows of a file come from. `place` is the same for all versions of the

@@ -1,50 +1,37 @@
 //! Compiles a header once, and then writes each row as a call.
 
-use std::collections::HashMap;
-
-use super::header::{Column, Header, check_letters, conflict, shown, unreadable, warning};
-use super::layout::{Leaf, Member, Node, OBJECT_PLACES, Tree, value_and_object};
+use super::column_kind::{check_properties, kind_of, stays_text, times};
+use super::header::{Header, is_at};
+use super::header_error::conflict;
+use super::layout::{Leaf, Member, Node, Tree, value_and_object};
+use super::nulls::Nulls;
 use super::record::Record;
+use super::required::{Requirement, required};
 use super::row_error::{Cell, Needed, RowError};
+use super::said::{Names, Said, said};
 use super::schema::ColumnType;
 use super::value::Kind;
-use super::{CsvOptions, Empty, FileType, MessageIds, Types};
-use crate::call::export_time::Numbers;
+use super::{CsvOptions, Empty, FileType, MessageIds};
+use crate::call::Limits;
 use crate::call::object_sets::{OBJECT_ID_MAX, PROPERTY_BYTES_MAX};
-use crate::call::{CallKind, Limits};
 use crate::import::file_error::FileError;
 use crate::import::row_hash::{RowHash, RowScope};
 use crate::json::{quoted, write_number};
 use crate::object::Collection;
-use crate::words::{Told, first_few, grouped, outside_text_within};
-
-/// Columns whose cells are times, at any depth.
-const TIME_NAMES: [&str; 2] = ["timestamp", "createdAt"];
-
-/// Paths whose cells stay text whatever they look like.
-const TEXT_PLACES: [&[&str]; 9] = [
-    &["userId"],
-    &["anonymousId"],
-    &["groupId"],
-    &["previousId"],
-    &["messageId"],
-    &["event"],
-    &["name"],
-    &["context", "ip"],
-    &["context", "device", "id"],
-];
+use crate::words::{Told, grouped};
 
 /// The longest object of a row, in bytes of JSON: an object must fit into one request of the tracking API.
 const OBJECT_MAX: usize = 256 * 1_024;
-
-/// The most names of a header that an error about a missing column shows.
-const NAMES_SHOWN: usize = 10;
 
 /// A header, compiled.
 #[derive(Debug)]
 pub struct Plan {
     /// All names of the header, trimmed.
     pub(super) names: Vec<String>,
+    /// How many fields a row has: one for each name, and an empty one after a delimiter that ends the row.
+    width: usize,
+    /// The texts that mean no value, if there are any.
+    nulls: Option<Box<Nulls>>,
     required: Vec<Requirement>,
     /// The beginning of each row: `{"type":"track","messageId":"`, or `{"messageId":"` for an object.
     head: Vec<u8>,
@@ -63,13 +50,6 @@ pub struct Plan {
     object_id: Option<usize>,
 }
 
-/// Columns that may not all be empty.
-#[derive(Debug)]
-struct Requirement {
-    needed: Needed,
-    columns: Vec<usize>,
-}
-
 impl Plan {
     /// Compiles a header. The warnings say what is ignored or treated otherwise than the header may suggest.
     /// Errors: [`FileError`]: no row of the file could become a call, or columns exclude each other.
@@ -83,15 +63,27 @@ impl Plan {
         let is_of_calls = matches!(kind, FileType::Calls(_));
         // Objects have no lists.
         let arrays = options.arrays && is_of_calls;
-        let Header { names, columns } = Header::read(header, kind, arrays, &mut warnings)?;
-        if !is_of_calls {
-            distinct_properties(&columns)?;
-            no_json(&columns, &options.types)?;
+        let mut names = Header::names(header)?;
+        let width = names.len();
+        if options.ends_with_delimiter && names.last().is_some_and(String::is_empty) {
+            names.pop();
         }
-        let required = required((kind, options, ids), &columns, &names)?;
-        check_letters(&columns, kind)?;
-        let message_id =
-            columns.iter().find(|column| is_at(column, &["messageId"])).map(|column| column.index);
+        let mut of_options = Vec::new();
+        let said = said(options, &names, &mut of_options)?;
+        let said_of = |index: usize| said.get(index).copied().unwrap_or_default();
+        let map_of = |index| said_of(index).rule.and_then(|rule| rule.map.as_deref());
+        let by_name = match ids {
+            MessageIds::Column(name) => Names::of(&names).find(name.trim(), |_| false)?,
+            MessageIds::Position(_) | MessageIds::RowHash(_) => None,
+        };
+        let nulls = Nulls::of(&options.nulls, said.iter().map(nulls_of));
+        let columns = Header::columns(&names, (kind, arrays), map_of, &mut warnings)?;
+        if !is_of_calls {
+            check_properties(&columns, &said)?;
+        }
+        let required = required((kind, options, ids), &columns, (&names, by_name))?;
+        let at = |path: &[&str]| columns.iter().find(|column| is_at(column, path)).map(|column| column.index);
+        let (message_id, object_id) = (at(&["messageId"]), at(&["id"]).filter(|_| !is_of_calls));
         let mut head = b"{".to_vec();
         if let FileType::Calls(kind) = kind {
             head.extend_from_slice(b"\"type\":");
@@ -106,35 +98,43 @@ impl Plan {
                 (Some(escaped), message_id, None)
             }
             MessageIds::RowHash(scope) => (Some(b"imp_".to_vec()), message_id, Some(*scope)),
-            MessageIds::Column(name) => {
-                let found = names.iter().position(|other| other == name.trim());
-                if message_id.is_some() && found != message_id {
+            MessageIds::Column(_) => {
+                if message_id.is_some() && by_name != message_id {
                     warnings.push("column \"messageId\" is ignored: --id-from names another column".into());
                 }
-                (None, found, None)
+                (None, by_name, None)
             }
         };
-        unmatched(options, &names, &columns, &mut warnings);
+        warnings.extend(of_options);
+        let times = times(options, &columns, &mut warnings)?;
         let mut tree = Tree::default();
-        for column in columns {
+        for (column, is_time) in columns.into_iter().zip(times) {
             if column.path.first().is_some_and(|first| first == "messageId") {
                 if column.path.len() > 1 {
                     return Err(conflict("messageId", &column.name, &value_and_object("messageId")));
                 }
+                if message_id != Some(column.index) {
+                    let first = message_id.and_then(|first| names.get(first)).map_or("", String::as_str);
+                    return Err(conflict(first, &column.name, "both have the same place in the call"));
+                }
                 continue;
             }
-            let of_cells = kind_of(&column, kind, options, &mut warnings);
-            let never_empty = matches!(of_cells, Kind::CallTime(_) | Kind::Object);
-            let leaf = Leaf { index: column.index, name: column.name, kind: of_cells, never_empty };
+            let of_cells = kind_of(&column, (&said_of(column.index), is_time), kind, &mut warnings);
+            let never_empty =
+                matches!(of_cells, Kind::CallTime(_) | Kind::Object | Kind::Dated { of_call: true, .. });
+            let stays_text = stays_text(&column, kind);
+            let leaf =
+                Leaf { index: column.index, name: column.name, kind: of_cells, never_empty, stays_text };
             tree.insert(&column.path, leaf)?;
         }
         let members = tree.members(arrays)?;
-        let object_id = names.iter().position(|name| name == "id").filter(|_| !is_of_calls);
         // The longest call, in bytes of JSON. Objects have a limit of their own.
         let max_event = if is_of_calls { Limits::default().max_event } else { OBJECT_MAX };
         let collection = kind.collection().cloned();
         let plan = Self {
             names,
+            width,
+            nulls,
             required,
             head,
             prefix,
@@ -152,6 +152,14 @@ impl Plan {
     /// The collection, if rows become objects.
     pub fn collection(&self) -> Option<&Collection> {
         self.collection.as_ref()
+    }
+
+    /// Empties the cells of a record that mean no value. A record is prepared before it is written.
+    #[inline]
+    pub fn prepare(&self, record: &mut Record) {
+        if let Some(nulls) = &self.nulls {
+            nulls.empty(record);
+        }
     }
 
     /// Appends the call of a row to `out` as one JSON object on one line, without a line break.
@@ -176,26 +184,40 @@ impl Plan {
         result
     }
 
-    /// The columns whose cells become numbers where they can.
+    /// The columns whose types are to be found, in order.
     pub(super) fn inferred(&self) -> Vec<usize> {
-        self.columns_of(|kind| kind == Kind::Inferred)
+        let is_one = |leaf: &Leaf| matches!(leaf.kind, Kind::Inferred | Kind::Integration { inferred: true });
+        let mut inferred = self.columns_of(is_one);
+        inferred.sort_unstable();
+        inferred
+    }
+
+    /// The columns whose cells are times in the forms that every time may have.
+    pub(super) fn times(&self) -> Vec<usize> {
+        self.columns_of(|leaf| leaf.kind.is_time())
+    }
+
+    /// The columns whose cells are kept as texts, though an option could say otherwise.
+    pub(super) fn plain_texts(&self) -> Vec<usize> {
+        let is_text = |kind: &Kind| matches!(kind, Kind::Typed(ColumnType::String) | Kind::Inferred);
+        self.columns_of(|leaf| is_text(&leaf.kind) && !leaf.stays_text)
     }
 
     /// The columns whose cells keep the blanks that they begin with, in order.
     pub(super) fn texts(&self) -> Vec<usize> {
-        let mut texts = self.columns_of(Kind::keeps_blanks);
+        let mut texts = self.columns_of(|leaf| leaf.kind.keeps_blanks());
         texts.extend(self.id_column);
         texts.sort_unstable();
         texts.dedup();
         texts
     }
 
-    fn columns_of(&self, is_one: impl Fn(Kind) -> bool) -> Vec<usize> {
+    fn columns_of(&self, is_one: impl Fn(&Leaf) -> bool) -> Vec<usize> {
         let mut found = Vec::new();
         let mut nodes: Vec<&Node> = self.members.iter().map(|member| &member.node).collect();
         while let Some(node) = nodes.pop() {
             match node {
-                Node::Leaf(leaf) if is_one(leaf.kind) => found.push(leaf.index),
+                Node::Leaf(leaf) if is_one(leaf) => found.push(leaf.index),
                 Node::Leaf(_) => {}
                 Node::Object(members) => nodes.extend(members.iter().map(|member| &member.node)),
                 Node::Array(elements) => nodes.extend(elements),
@@ -204,9 +226,14 @@ impl Plan {
         found
     }
 
+    /// Whether a record is a row whose cells are known, whatever is in them.
+    pub(super) fn is_row(&self, record: &Record) -> bool {
+        record.doubt.is_none() && record.len() == self.width && record.utf8
+    }
+
     /// The messageId in a row's column. `None` unless the row has as many fields as the header.
     pub fn given_id<'r>(&self, record: &'r Record) -> Option<&'r [u8]> {
-        let column = self.id_column.filter(|_| record.len() == self.names.len())?;
+        let column = self.id_column.filter(|_| record.len() == self.width)?;
         record.get(column).filter(|cell| !is_blank(cell))
     }
 
@@ -269,9 +296,14 @@ impl Plan {
         if let Some(doubt) = &record.doubt {
             return Err(doubt.clone());
         }
-        if record.len() != self.names.len() {
-            let (expected, got) = (self.names.len() as u64, record.len() as u64);
-            return Err(RowError::Width { expected, got, hint: width_hint(record, self.names.len()) });
+        if record.len() != self.width {
+            let (expected, got) = (self.width as u64, record.len() as u64);
+            return Err(RowError::Width { expected, got, hint: width_hint(record, self.width) });
+        }
+        if self.width > self.names.len()
+            && let Some(cell) = record.get(self.names.len()).filter(|cell| !cell.is_empty())
+        {
+            return Err(RowError::AfterEnd(Cell::of("", cell)));
         }
         if !record.utf8 {
             let mut cells = self.names.iter().map(String::as_str).zip(record.iter());
@@ -309,34 +341,14 @@ fn width_hint(record: &Record, columns: usize) -> &'static str {
     }
 }
 
+/// The texts of a column that mean no value.
+fn nulls_of<'o>(said: &Said<'o>) -> &'o [String] {
+    said.rule.map(|rule| rule.nulls.as_slice()).unwrap_or_default()
+}
+
 fn too_large_cell(column: &str) -> RowError {
     let max = format!("{} bytes of JSON", grouped(PROPERTY_BYTES_MAX as u64 - 1));
     RowError::CellTooLarge { column: column.to_owned(), max }
-}
-
-/// Checks that no property is declared as JSON: the properties of an object hold neither lists nor objects.
-fn no_json(columns: &[Column], types: &Types) -> Result<(), FileError> {
-    let Types::Schema(types) = types else { return Ok(()) };
-    match columns.iter().find(|column| types.get(&column.name) == Some(&ColumnType::Json)) {
-        Some(column) => Err(unreadable(format!(
-            "--types says that column \"{}\" is json, and properties of objects are not: declare another type, or none",
-            shown(&column.name)
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Checks that no two columns become one property: the parts of a name are joined by `_`.
-fn distinct_properties(columns: &[Column]) -> Result<(), FileError> {
-    let mut seen: HashMap<String, &str> = HashMap::with_capacity(columns.len());
-    for column in columns.iter().filter(|column| column.path.len() > 1) {
-        let property = column.path.last().cloned().unwrap_or_default();
-        if let Some(one) = seen.insert(property.clone(), &column.name) {
-            let why = format!("both would be the property \"{}\"", shown(&property));
-            return Err(conflict(one, &column.name, &why));
-        }
-    }
-    Ok(())
 }
 
 /// A row that is being written.
@@ -433,143 +445,6 @@ impl Row<'_> {
             Node::Leaf(leaf) => !self.leaves_out(leaf),
             Node::Object(members) => members.iter().any(|member| self.has_value(&member.node)),
             Node::Array(elements) => elements.iter().any(|element| self.has_value(element)),
-        }
-    }
-}
-
-/// The fields that every call of a kind needs. `user` names the call's user.
-fn needed_by(kind: CallKind, user: Needed, strict: bool) -> Vec<Needed> {
-    match kind {
-        CallKind::Track => vec![Needed::Event, user],
-        CallKind::Identify => vec![user],
-        CallKind::Page | CallKind::Screen if strict => vec![user, Needed::Name],
-        CallKind::Page | CallKind::Screen => vec![user],
-        CallKind::Group => vec![Needed::GroupId, Needed::AnyId],
-        CallKind::Alias => vec![Needed::PreviousId, Needed::UserId],
-    }
-}
-
-/// The fields that each row needs, with the columns that can have them.
-fn required(
-    (kind, options, ids): (&FileType, &CsvOptions, &MessageIds),
-    columns: &[Column],
-    names: &[String],
-) -> Result<Vec<Requirement>, FileError> {
-    let user = if options.strict { Needed::UserId } else { Needed::AnyId };
-    let all = match kind {
-        FileType::Objects(_) => vec![Needed::ObjectId],
-        FileType::Calls(kind) => needed_by(*kind, user, options.strict),
-    };
-    let missing = |what: String, needed: String, wanted: &[&str]| {
-        let like = names.iter().find_map(|name| {
-            let meant = wanted.iter().find(|wanted| loosely(wanted) == loosely(name))?;
-            let name = outside_text_within(name, 64);
-            Some(format!("; did you mean {} by \"{name}\"?", outside_text_within(meant, 64)))
-        });
-        let shown = names.iter().map(|name| outside_text_within(name, 64).to_string());
-        let columns = first_few(shown, NAMES_SHOWN) + &like.unwrap_or_default();
-        let full = format!(
-            "{what} needs a column {needed}; the file has {columns} \
-             (check the header and --delimiter, or give all names with --columns; if there is a header, then also --rows 1..)"
-        );
-        FileError::content("E-CSV-MISSING", Told::masked_as(full, "a column that every row needs is missing"))
-    };
-    if let MessageIds::Column(name) = ids
-        && !names.iter().any(|other| other == name.trim() && !other.is_empty())
-    {
-        let needed = format!("\"{}\"", shown(name));
-        return Err(missing("--id-from".to_owned(), needed, &[name.trim()]));
-    }
-    let mut required = Vec::with_capacity(all.len());
-    for needed in all {
-        let is_one = |column: &&Column| needed.columns().iter().any(|name| is_at(column, &[name]));
-        let found: Vec<usize> = columns.iter().filter(is_one).map(|column| column.index).collect();
-        if found.is_empty() {
-            let (article, kind) = match kind {
-                FileType::Objects(_) => ("an", "object"),
-                FileType::Calls(kind @ (CallKind::Identify | CallKind::Alias)) => ("an", kind.name()),
-                FileType::Calls(kind) => ("a", kind.name()),
-            };
-            let strictly = if options.strict { " under --strict" } else { "" };
-            let what = format!("{article} {kind} file{strictly}");
-            return Err(missing(what, needed.columns().join(" or "), needed.columns()));
-        }
-        required.push(Requirement { needed, columns: found });
-    }
-    Ok(required)
-}
-
-/// A name without what distinguishes its spellings: `USER_ID` and `User Id` become `userid`.
-fn loosely(name: &str) -> String {
-    name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-fn is_at(column: &Column, path: &[&str]) -> bool {
-    column.path.iter().map(String::as_str).eq(path.iter().copied())
-}
-
-/// What the cells of a column become.
-fn kind_of(column: &Column, kind: &FileType, options: &CsvOptions, warnings: &mut Vec<Told>) -> Kind {
-    let inferred = options.types == Types::Infer;
-    let declared = match &options.types {
-        Types::Schema(types) => types.get(&column.name).copied(),
-        Types::String | Types::Infer => None,
-    };
-    if is_at(column, &["timestamp"]) {
-        let numbers = declared.map_or(Some(Numbers::ByMagnitude), ColumnType::numbers);
-        if numbers.is_none() {
-            warnings.push(warning(&column.name, "stays a time whatever the schema says"));
-        }
-        return Kind::CallTime(numbers.unwrap_or_default());
-    }
-    if matches!(kind, FileType::Calls(_)) && OBJECT_PLACES.iter().any(|place| is_at(column, place)) {
-        if declared.is_some_and(|declared| declared != ColumnType::Json) {
-            warnings.push(warning(&column.name, "stays a JSON object whatever the schema says"));
-        }
-        return Kind::Object;
-    }
-    let is_object_id = matches!(kind, FileType::Objects(_)) && is_at(column, &["id"]);
-    if is_object_id || TEXT_PLACES.iter().any(|place| is_at(column, place)) {
-        if declared.is_some_and(|declared| declared != ColumnType::String) {
-            let what = "stays text whatever the schema says: it is an id or a name";
-            warnings.push(warning(&column.name, what));
-        }
-        return Kind::Typed(ColumnType::String);
-    }
-    let last = column.path.last().map_or("", String::as_str);
-    let is_named = |name: &String| *name == column.name || name == last;
-    if options.time_columns.iter().any(is_named) {
-        let time = declared.filter(|declared| declared.numbers().is_some());
-        return Kind::Typed(time.unwrap_or(ColumnType::Time));
-    }
-    match declared {
-        Some(declared) => Kind::Typed(declared),
-        None if TIME_NAMES.contains(&last) => Kind::Typed(ColumnType::Time),
-        None if column.json => Kind::JsonOrText,
-        None if column.path.len() > 1 && column.path.first().is_some_and(|first| first == "integrations") => {
-            Kind::Integration { inferred }
-        }
-        None if inferred => Kind::Inferred,
-        None => Kind::Typed(ColumnType::String),
-    }
-}
-
-/// Warns of names in options that the file does not have. They are settings, and not private.
-fn unmatched(options: &CsvOptions, names: &[String], columns: &[Column], warnings: &mut Vec<Told>) {
-    let mut warn = |name: &str, option: &str| {
-        let what = format!("the file has no column \"{}\", which {option} names", shown(name));
-        warnings.push(Told::plain(what));
-    };
-    if let Types::Schema(types) = &options.types {
-        for name in types.keys().filter(|name| !names.contains(name)) {
-            warn(name, "--types");
-        }
-    }
-    for name in &options.time_columns {
-        let known = columns.iter().any(|column| column.name == *name || column.path.last() == Some(name));
-        // The usual names may be named in options without being in every file.
-        if !known && !TIME_NAMES.contains(&name.as_str()) {
-            warn(name, "--time-columns");
         }
     }
 }

@@ -104,6 +104,24 @@ impl Record {
         self.data.get(..end).unwrap_or_default()
     }
 
+    /// Empties the cells for which `is_empty` says so.
+    pub(super) fn empty_cells(&mut self, is_empty: impl Fn(usize, &[u8]) -> bool) {
+        let (mut start, mut kept) = (0, 0);
+        for index in 0..self.len {
+            let Some(end) = self.ends.get(index).copied() else { return };
+            if !is_empty(index, self.data.get(start..end).unwrap_or_default()) {
+                if kept < start {
+                    self.data.copy_within(start..end, kept);
+                }
+                kept += end - start;
+            }
+            if let Some(end) = self.ends.get_mut(index) {
+                *end = kept;
+            }
+            start = end;
+        }
+    }
+
     /// Empties the record, so that it can hold one that begins here.
     pub(super) fn begin(&mut self, line: u64, byte: u64) {
         self.doubt = None;

@@ -52,6 +52,8 @@ pub struct Records<R> {
     stops: Arc<Stops>,
     /// The splitter, at the beginning of a record.
     core: csv_core::Reader,
+    /// Whether the splitter reads records of one line: what it does not know, the scanner reads.
+    by_line: bool,
     buffer: Vec<u8>,
     /// Where the text that was not returned yet begins and ends in `buffer`.
     start: usize,
@@ -117,6 +119,7 @@ impl<R: Read> Records<R> {
         Self {
             input,
             stops: Arc::new(Stops::of(&dialect)),
+            by_line: dialect.escape.is_none() && !dialect.skips_blanks,
             dialect,
             core,
             buffer: Vec::new(),
@@ -306,7 +309,7 @@ impl<R: Read> Records<R> {
             return Ok(None);
         }
         record.begin(self.line, self.byte);
-        if self.dialect.escape.is_none() && self.read_one_line(record)? {
+        if self.by_line && self.read_one_line(record)? {
             return Ok(Some(Item::Record));
         }
         self.read_by_scanner(record).map(Some)
@@ -406,6 +409,13 @@ impl<R: Read> Records<R> {
         // region's error.
         self.skipping = true;
         Ok(())
+    }
+
+    /// Passes over the first line of the text, which is no record.
+    /// Errors: an error of the input.
+    pub(super) fn pass_first_line(&mut self) -> io::Result<()> {
+        self.skip_byte_order_mark()?;
+        self.skip_line()
     }
 
     /// Consumes the text up to and including the next line break.

@@ -61,7 +61,8 @@ impl<R: Read> RejectRows<R> {
         let (plan, _) = Plan::compile(&header, &kind, options, &ids)
             .map_err(|error| FileError::content("E-CSV-HEADER", error.to_string()))?;
         let dialect = options.dialect(options.delimiter.unwrap_or(b','));
-        let blanks = (!options.keeps_blanks).then(|| Blanks::of(&header, &plan, dialect.clone()));
+        let has_doubtful_blanks = !options.keeps_blanks && !options.skips_blanks;
+        let blanks = has_doubtful_blanks.then(|| Blanks::of(&header, &plan, dialect.clone()));
         let next = Retried { file: id, row: 0 };
         let ids = || RowIds::new(std::env::temp_dir());
         let (ids, places, lines) = (ids(), ids(), RejectLines::new(rejects));
@@ -98,7 +99,10 @@ impl<R: Read> RejectRows<R> {
         match read {
             Ok(Some(Item::Broken(error))) => Err(error),
             // Reading from memory does not fail, and an empty row has no fields.
-            Ok(Some(Item::Record) | None) | Err(_) => Ok(record),
+            Ok(Some(Item::Record) | None) | Err(_) => {
+                self.plan.prepare(&mut record);
+                Ok(record)
+            }
         }
     }
 

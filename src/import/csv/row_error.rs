@@ -26,6 +26,9 @@ pub enum RowError {
         /// What may be the reason, if that is known: ` (…)`.
         hint: &'static str,
     },
+    /// A cell follows the delimiter that ends the rows of the file.
+    #[error("a cell follows the delimiter that ends the rows of this file: {}", .0.value)]
+    AfterEnd(Cell),
     /// A field is not UTF-8.
     #[error(
         "column {} is not UTF-8: {} (if the file has another encoding, pass --encoding)",
@@ -53,6 +56,26 @@ pub enum RowError {
         cell: Cell,
         /// The type with its article: `an int`.
         expected: &'static str,
+    },
+    /// A cell is not of the type that the first cells of its column have.
+    #[error(
+        "column {} is {found} in the first rows of the file, and here it is not: {} (if both are right, declare its \
+         type with --types FILE)",
+        cell.column, cell.value
+    )]
+    NotAsFound {
+        /// The cell.
+        cell: Cell,
+        /// The name of the type.
+        found: &'static str,
+    },
+    /// A cell is not a time of its column's date format.
+    #[error("column {} {why}: {}", cell.column, cell.value)]
+    BadDate {
+        /// The cell.
+        cell: Cell,
+        /// What the cell is.
+        why: String,
     },
     /// Text stands where every call has an object.
     #[error(
@@ -179,10 +202,10 @@ impl RowError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing(needed) => needed.code(),
-            Self::Width { .. } => "width",
+            Self::Width { .. } | Self::AfterEnd(_) => "width",
             Self::Utf8(_) => "utf8",
-            Self::BadTime(_) | Self::UnclearTime(_) | Self::EarlyTime(_) => "bad-time",
-            Self::BadType { .. } | Self::NotAnObject(_) => "bad-type",
+            Self::BadTime(_) | Self::UnclearTime(_) | Self::EarlyTime(_) | Self::BadDate { .. } => "bad-time",
+            Self::BadType { .. } | Self::NotAsFound { .. } | Self::NotAnObject(_) => "bad-type",
             Self::CallTooLarge { .. }
             | Self::CellTooLarge { .. }
             | Self::FieldTooLarge { .. }

@@ -134,6 +134,10 @@ impl Scanner {
                 self.quoted = true;
                 self.go(State::Quoted);
             }
+            // The first field follows no delimiter.
+            State::FieldStart if byte == b' ' && self.dialect.skips_blanks && !record.ends.is_empty() => {
+                self.go(State::FieldStart);
+            }
             State::FieldStart | State::Unquoted | State::AfterQuote
                 if byte == self.dialect.delimiter || matches!(byte, b'\r' | b'\n') =>
             {

@@ -1,5 +1,7 @@
 //! Writes one cell as a JSON value.
 
+use super::date_format::DateFormat;
+use super::found_type::{FoundType, is_exact_number};
 use super::row_error::{Cell, RowError};
 use super::schema::ColumnType;
 use crate::call::export_time::{self as time, Numbers};
@@ -11,11 +13,8 @@ use crate::words::date::EARLIEST;
 /// stays below the collector's limit.
 const JSON_DEPTH_MAX: usize = 64;
 
-/// The largest whole number that every reader of JSON keeps exactly: 2^53 - 1. Longer numbers are ids.
-const INFERRED_INT_MAX: i64 = (1 << 53) - 1;
-
 /// What the cells of a column become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Values of a declared type.
     Typed(ColumnType),
@@ -33,12 +32,21 @@ pub(super) enum Kind {
     CallTime(Numbers),
     /// JSON objects that every call has, such as its properties.
     Object,
+    /// Values of a type that was found, which is not text.
+    Found(FoundType),
+    /// Dates of a format. `of_call`: each is the time of the call itself, and not before 1970.
+    Dated {
+        /// The format.
+        format: Box<DateFormat>,
+        /// Whether a cell is the time of the call.
+        of_call: bool,
+    },
 }
 
 impl Kind {
     /// Whether a blank at the beginning of a cell stays in the value.
     #[inline]
-    pub(super) fn keeps_blanks(self) -> bool {
+    pub(super) fn keeps_blanks(&self) -> bool {
         matches!(
             self,
             Self::Typed(ColumnType::String) | Self::Inferred | Self::Integration { .. } | Self::JsonOrText
@@ -47,7 +55,7 @@ impl Kind {
 
     /// Whether a cell counts as empty.
     #[inline]
-    pub(super) fn is_empty(self, cell: &[u8]) -> bool {
+    pub(super) fn is_empty(&self, cell: &[u8]) -> bool {
         if self.keeps_blanks() { cell.is_empty() } else { cell.trim_ascii().is_empty() }
     }
 
@@ -56,7 +64,7 @@ impl Kind {
     /// hold part of the value.
     #[inline]
     pub(super) fn write(
-        self,
+        &self,
         cell: &[u8],
         plain: bool,
         column: &str,
@@ -64,12 +72,12 @@ impl Kind {
     ) -> Result<(), RowError> {
         match self {
             Self::Typed(ColumnType::String) => quoted::write(cell, plain, out),
-            Self::Typed(declared) => write_typed(declared, cell, column, out)?,
+            Self::Typed(declared) => write_typed(*declared, cell, column, out)?,
             Self::CallTime(numbers) => {
-                if time::parse(cell, numbers).is_some_and(|at| at < EARLIEST) {
+                if time::parse(cell, *numbers).is_some_and(|at| at < EARLIEST) {
                     return Err(RowError::EarlyTime(Cell::of(column, cell)));
                 }
-                write_time(numbers, cell, column, out)?;
+                write_time(*numbers, cell, column, out)?;
             }
             Self::Object => {
                 let is_object = cell.trim_ascii_start().first() == Some(&b'{');
@@ -83,7 +91,7 @@ impl Kind {
                     out.extend_from_slice(b"true");
                 } else if cell.eq_ignore_ascii_case(b"false") {
                     out.extend_from_slice(b"false");
-                } else if inferred {
+                } else if *inferred {
                     write_inferred(cell, plain, out);
                 } else {
                     quoted::write(cell, plain, out);
@@ -93,9 +101,39 @@ impl Kind {
                 Some(b'[' | b'{') => write_typed(ColumnType::Json, cell, column, out)?,
                 _ => quoted::write(cell, plain, out),
             },
+            Self::Found(found) => match found.json(cell.trim_ascii()) {
+                Some(json) => out.extend_from_slice(json),
+                None => {
+                    return Err(RowError::NotAsFound { cell: Cell::of(column, cell), found: found.name() });
+                }
+            },
+            Self::Dated { format, of_call } => write_date(format, *of_call, cell, column, out)?,
         }
         Ok(())
     }
+
+    /// Whether cells are times, in the forms that every time may have.
+    pub(super) fn is_time(&self) -> bool {
+        matches!(self, Self::CallTime(_))
+            || matches!(self, Self::Typed(declared) if declared.numbers().is_some())
+    }
+}
+
+fn write_date(
+    format: &DateFormat,
+    of_call: bool,
+    cell: &[u8],
+    column: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), RowError> {
+    let at = format
+        .read(cell)
+        .map_err(|bad| RowError::BadDate { cell: Cell::of(column, cell), why: bad.told(format) })?;
+    if of_call && at < EARLIEST {
+        return Err(RowError::EarlyTime(Cell::of(column, cell)));
+    }
+    time::write(at, out);
+    Ok(())
 }
 
 fn write_typed(declared: ColumnType, cell: &[u8], column: &str, out: &mut Vec<u8>) -> Result<(), RowError> {
@@ -169,24 +207,6 @@ fn write_inferred(cell: &[u8], plain: bool, out: &mut Vec<u8>) {
         Some(b'-' | b'0'..=b'9') if is_exact_number(cell) => out.extend_from_slice(cell),
         Some(b't' | b'f') if matches!(cell, b"true" | b"false") => out.extend_from_slice(cell),
         _ => quoted::write(cell, plain, out),
-    }
-}
-
-/// Whether a text is exactly the written form of its number, so that nothing is lost: not `007`, `+1`,
-/// `1.10`, `1e5`, `-0` or an id of 20 digits.
-pub(super) fn is_exact_number(cell: &[u8]) -> bool {
-    /// The longest such text, in bytes: 17 digits, a sign, a point and a few zeros.
-    const LEN_MAX: usize = 24;
-    if cell.len() > LEN_MAX {
-        return false;
-    }
-    let Ok(text) = std::str::from_utf8(cell) else { return false };
-    if cell.contains(&b'.') {
-        text.parse::<f64>().is_ok_and(|number| number.to_string() == text)
-    } else {
-        text.parse::<i64>().is_ok_and(|number| {
-            (-INFERRED_INT_MAX..=INFERRED_INT_MAX).contains(&number) && number.to_string() == text
-        })
     }
 }
 
@@ -283,6 +303,48 @@ mod tests {
         check(false, "12", "\"12\"");
         check(true, "12", "12");
         check(true, "yes", "\"yes\"");
+    }
+
+    #[test]
+    fn a_cell_that_is_not_of_the_found_type_is_named() {
+        assert_eq!(written(Kind::Found(FoundType::Bool), " TRUE ").unwrap(), "true");
+        assert_eq!(written(Kind::Found(FoundType::Float), "1.50").unwrap(), "1.50");
+        assert_eq!(
+            written(Kind::Found(FoundType::Int), "007").unwrap_err(),
+            "bad-type: column c is int in the first rows of the file, and here it is not: \"007\" (if both are right, \
+             declare its type with --types FILE)"
+        );
+    }
+
+    #[test]
+    fn a_date_is_read_by_the_format_of_its_column() {
+        let dated = |format: &str, of_call: bool, cell: &str| {
+            written(Kind::Dated { format: Box::new(DateFormat::parse(format).unwrap()), of_call }, cell)
+        };
+        let berlin = "DD.MM.YYYY HH:mm Europe/Berlin";
+        assert_eq!(dated(berlin, true, "25.11.2026 15:04").unwrap(), "\"2026-11-25T14:04:00.000Z\"");
+        assert_eq!(dated("MM/DD/YYYY", false, "12/31/1969").unwrap(), "\"1969-12-31T00:00:00.000Z\"");
+        let bad = |of_call, cell: &str, expected: &str| {
+            assert_eq!(dated(berlin, of_call, cell).unwrap_err(), format!("bad-time: column c {expected}"));
+        };
+        bad(
+            true,
+            "01.01.1970 00:30",
+            "is before 1970, which the time of a call cannot be: \"01.01.1970 00:30\"",
+        );
+        bad(false, "soon", &format!("is not of the date format {berlin}: \"soon\""));
+        bad(
+            false,
+            "29.03.2026 02:30",
+            &format!("is no time by {berlin}: clocks were set forward over it: \"29.03.2026 02:30\""),
+        );
+        bad(
+            false,
+            "25.10.2026 02:30",
+            &format!(
+                "is two times by {berlin}: clocks were set back, and showed it twice: \"25.10.2026 02:30\""
+            ),
+        );
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Finds cells that a person should look at before rows are stored: they are read as they are, and may mean
 //! something else.
 
+use super::date_proposals::Fits;
+use super::plan::Plan;
 use super::record::Record;
-use super::value::is_exact_number;
-use crate::call::export_time::is_number;
-use crate::words::{counted, outside_text_within};
+use crate::words::{counted, outside_text_within, shell_word};
 
 /// The most columns that are named for one kind of doubt.
 const COLUMNS_NAMED: usize = 20;
+
+/// Texts that programs write for no value.
+const NULLS: [&[u8]; 8] = [b"\\N", b"NA", b"N/A", b"#N/A", b"NULL", b"null", b"None", b"NaN"];
 
 /// Counts doubtful cells of each column.
 #[derive(Debug, Default)]
@@ -18,41 +21,49 @@ pub(super) struct Watch {
 /// The counts of one column.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    inferred: bool,
     /// Whether blanks stay in the values.
     keeps_blanks: bool,
     cells: u64,
-    /// Inferred cells that are numbers, and inferred cells of digits that stay text.
-    numbers: u64,
-    texts: u64,
-    /// Cells that are `\N`.
-    null: u64,
+    /// Cells that are one of [`NULLS`].
+    nulls: [u64; NULLS.len()],
     /// Cells that begin with a blank.
     blank: u64,
+    /// The date formats that all cells fit, if one could be named.
+    dates: Option<Fits>,
 }
 
 impl Watch {
-    /// A watch of so many columns. Those at `inferred` become numbers where they can, and those at `texts`
-    /// keep their blanks.
-    pub(super) fn new(columns: usize, inferred: &[usize], texts: &[usize]) -> Self {
-        let seen = |index| Seen {
-            inferred: inferred.contains(&index),
-            keeps_blanks: texts.contains(&index),
-            ..Seen::default()
+    /// A watch of the columns of a plan.
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self::new(plan.names.len(), &plan.texts(), &plan.times(), &plan.plain_texts())
+    }
+
+    /// A watch of so many columns. Those at `keeps_blanks` keep the blanks that cells begin with, those at
+    /// `times` are times, and those at `texts` could be.
+    fn new(columns: usize, keeps_blanks: &[usize], times: &[usize], texts: &[usize]) -> Self {
+        let seen = |index| {
+            let dates = match (times.contains(&index), texts.contains(&index)) {
+                (true, _) => Some(Fits::new(true)),
+                (false, true) => Some(Fits::new(false)),
+                (false, false) => None,
+            };
+            Seen { keeps_blanks: keeps_blanks.contains(&index), dates, ..Seen::default() }
         };
         Self { columns: (0..columns).map(seen).collect() }
     }
 
-    /// Counts the cells of a row that became a call.
-    pub(super) fn look(&mut self, record: &Record) {
+    /// Counts the cells of a row. `is_call`: it became a call.
+    pub(super) fn look(&mut self, record: &Record, is_call: bool) {
         for (seen, cell) in self.columns.iter_mut().zip(record.iter()).filter(|(_, cell)| !cell.is_empty()) {
-            seen.cells += 1;
-            seen.null += u64::from(cell == b"\\N");
-            seen.blank += u64::from(cell.starts_with(b" "));
-            if seen.inferred && is_exact_number(cell) {
-                seen.numbers += 1;
-            } else if seen.inferred && is_number(cell) {
-                seen.texts += 1;
+            seen.cells += u64::from(is_call);
+            seen.blank += u64::from(is_call && cell.starts_with(b" "));
+            let bare = cell.trim_ascii();
+            if let Some(null) = NULLS.iter().position(|null| *null == bare) {
+                if let Some(count) = seen.nulls.get_mut(null) {
+                    *count += 1;
+                }
+            } else if let Some(dates) = seen.dates.as_mut().filter(|_| !bare.is_empty()) {
+                dates.add(bare);
             }
         }
     }
@@ -62,21 +73,23 @@ impl Watch {
         let named = || names.iter().zip(&self.columns);
         let shown = |name: &str| outside_text_within(name, 64).to_string();
         let mut doubts = Vec::new();
-        for (name, seen) in named().filter(|(_, seen)| seen.numbers > 0 && seen.texts > 0).take(COLUMNS_NAMED)
-        {
-            doubts.push(format!(
-                "column \"{}\": {} of digits would stay text beside {}: declare its type with --types FILE",
-                shown(name),
-                counted(seen.texts, "cell", "cells"),
-                counted(seen.numbers, "number", "numbers"),
-            ));
-        }
-        for (name, seen) in named().filter(|(_, seen)| seen.null > 0).take(COLUMNS_NAMED) {
-            let cells = counted(seen.null, "cell", "cells");
-            doubts.push(format!(
-                "column \"{}\": {cells} \\N would be kept as text: if it means no value, pass --escape '\\'",
-                shown(name)
-            ));
+        let dates = named().filter_map(|(name, seen)| seen.dates.as_ref()?.doubt(name));
+        doubts.extend(dates.take(COLUMNS_NAMED));
+        let has_null = |seen: &Seen| seen.nulls.iter().any(|count| *count > 0);
+        for (name, seen) in named().filter(|(_, seen)| has_null(seen)).take(COLUMNS_NAMED) {
+            for (null, count) in NULLS.iter().zip(seen.nulls).filter(|(_, count)| *count > 0) {
+                let null = String::from_utf8_lossy(null);
+                let escapes = match &*null {
+                    "\\N" => " (if backslashes protect other characters, --escape '\\' instead)",
+                    _ => "",
+                };
+                doubts.push(format!(
+                    "column \"{}\" has {} {null}: say --null {} if they mean nothing{escapes}",
+                    shown(name),
+                    counted(count, "value", "values"),
+                    shell_word(&null)
+                ));
+            }
         }
         let rest = self.columns.get(1..).unwrap_or_default();
         if rest.iter().any(|seen| seen.cells > 0) && rest.iter().all(|seen| seen.blank == seen.cells) {
@@ -103,16 +116,18 @@ mod tests {
     fn cells_that_may_mean_something_else_are_counted() {
         let names = ["userId", "zip", "x"].map(str::to_owned);
         let doubts = |rows: &[[&str; 3]]| {
-            let mut watch = Watch::new(3, &[1], &[0, 1, 2]);
-            rows.iter().for_each(|row| watch.look(&Record::of_fields(row)));
+            let mut watch = Watch::new(3, &[0, 1, 2], &[], &[2]);
+            rows.iter().for_each(|row| watch.look(&Record::of_fields(row), true));
             watch.doubts(&names)
         };
         assert_eq!(doubts(&[["1", "94103", "a"], ["007", "10001", " b"]]), [""; 0]);
         assert_eq!(
-            doubts(&[["1", "94103", "\\N"], ["2", "02134", "a"]]),
+            doubts(&[["1", "NA", "\\N"], ["NULL", "NA", "a"]]),
             [
-                "column \"zip\": 1 cell of digits would stay text beside 1 number: declare its type with --types FILE",
-                "column \"x\": 1 cell \\N would be kept as text: if it means no value, pass --escape '\\'",
+                "column \"userId\" has 1 value NULL: say --null NULL if they mean nothing",
+                "column \"zip\" has 2 values NA: say --null NA if they mean nothing",
+                "column \"x\" has 1 value \\N: say --null '\\N' if they mean nothing (if backslashes protect other \
+                 characters, --escape '\\' instead)",
             ]
         );
         assert_eq!(
@@ -124,5 +139,20 @@ mod tests {
             ["column \"x\": 1 cell with a blank at the beginning, and none without: it would stay"]
         );
         assert_eq!(doubts(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn dates_are_noticed_among_cells_without_a_value() {
+        let names = ["userId", "timestamp", "due"].map(str::to_owned);
+        let mut watch = Watch::new(3, &[0, 2], &[1], &[2]);
+        for (row, is_call) in
+            [(["25.11.2026", "25.11.26", "NA"], false), (["1", "31.1.26", "1/2/2026"], true)]
+        {
+            watch.look(&Record::of_fields(row), is_call);
+        }
+        let doubts = watch.doubts(&names);
+        assert_eq!(doubts.len(), 3, "{doubts:?}");
+        assert!(doubts[0].starts_with("column \"timestamp\": all of its 2 cells fit"), "{doubts:?}");
+        assert!(doubts[1].starts_with("column \"due\": its 1 cell fits more than one"), "{doubts:?}");
     }
 }

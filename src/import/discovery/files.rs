@@ -8,8 +8,7 @@ use tokio::runtime::Handle;
 
 use super::inputs::{Input, location_of};
 use super::row_type::{NamedType, type_of};
-use crate::import::FileError;
-use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv, TypeSaid};
+use crate::import::csv::{self, CsvOptions, CsvRows, FileType, FoundTypes, OpenedCsv, TypeSaid};
 use crate::import::file_id::FileId;
 use crate::import::identity;
 use crate::import::own_thread::on_own_thread;
@@ -22,6 +21,7 @@ use crate::import::reading::opened::{Opened, Options, Text};
 use crate::import::reading::s3_object::S3Object;
 use crate::import::reading::temporary::Copied;
 use crate::import::reading::zip::Entry;
+use crate::import::{FileError, FileFault};
 use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::random::Random;
@@ -64,6 +64,10 @@ pub struct CsvFile {
     opening: Arc<Opening>,
     watched: Watched,
     warned: Arc<Mutex<bool>>,
+    /// The types that were found, if they were asked for.
+    types: Option<Arc<Mutex<FoundTypes>>>,
+    /// What was found, for a person.
+    note: Option<Told>,
 }
 
 /// Counts the bytes read of the texts that are open.
@@ -90,8 +94,20 @@ impl CsvFile {
             for warning in warnings {
                 tracing::warn!("{}: {}", self.name, warning.shown(self.opening.quotes));
             }
+            if let Some(note) = &self.note {
+                tracing::info!("{}: {}", self.name, note.shown(self.opening.quotes));
+            }
         }
-        Ok(rows.with_ids_in(self.opening.reading.temporary.clone()))
+        let rows = rows.with_ids_in(self.opening.reading.temporary.clone());
+        Ok(match &self.types {
+            Some(types) => rows.with_types(types),
+            None => rows,
+        })
+    }
+
+    /// The types that were found for the columns, if they were asked for.
+    pub fn types(&self) -> Option<FoundTypes> {
+        self.types.as_deref().map(|types| lock(types).clone())
     }
 
     /// Opens the file for a look at what is imported already: its bytes are not counted. Blocks.
@@ -103,7 +119,26 @@ impl CsvFile {
     fn opened(&self, watch: impl FnOnce(&Text)) -> Result<OpenedCsv, FileError> {
         let text = self.text().map_err(|error| csv::of_io(&error))?;
         watch(&text);
-        CsvRows::open(&self.name, (self.id, self.kind.clone(), &self.place), text, &self.opening.csv)
+        let found = self.types().map(|types| CsvOptions { found: Some(types), ..self.opening.csv.clone() });
+        let options = found.as_ref().unwrap_or(&self.opening.csv);
+        CsvRows::open(&self.name, (self.id, self.kind.clone(), &self.place), text, options)
+    }
+
+    /// Finds the types of the columns, if they are asked for. Blocks.
+    /// Errors: [`FileError`]: the file cannot be read now. One that is no table has no types.
+    fn with_types(mut self) -> Result<Self, FileError> {
+        if !self.opening.csv.infers() {
+            return Ok(self);
+        }
+        match self.opened(|_| {}) {
+            Ok(OpenedCsv { note, options, .. }) => {
+                self.types = options.found.map(|found| Arc::new(Mutex::new(found)));
+                self.note = note;
+            }
+            Err(error) if error.fault == FileFault::Content => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self)
     }
 
     /// Checks that the file is still as it was when it was found. A file that is gone counts as unchanged.
@@ -122,11 +157,11 @@ impl CsvFile {
         }
     }
 
-    /// The options, with the delimiter and the names of the columns that were found in this file. Blocks.
-    /// Errors: [`FileError`]: the file cannot be read as a table.
+    /// The options, with all that was found in this file: its delimiter, the names of its columns, and more.
+    /// Blocks. Errors: [`FileError`]: the file cannot be read as a table.
     pub fn how_read(&self) -> Result<CsvOptions, FileError> {
-        let OpenedCsv { delimiter, columns, .. } = self.opened(|_| {})?;
-        Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..self.opening.csv.clone() })
+        let OpenedCsv { columns, options, .. } = self.opened(|_| {})?;
+        Ok(CsvOptions { columns: Some(columns), ..options })
     }
 
     fn text(&self) -> io::Result<Text> {
@@ -197,7 +232,7 @@ fn made(
 ) -> Result<Vec<Found>, FileError> {
     let csv_file =
         |(name, place): (String, String), (id, place_id), bytes_of: BytesOf| -> Result<_, FileError> {
-            Ok(CsvFile {
+            let file = CsvFile {
                 kind: type_of(&name, &opening.named_type, opening.said)?,
                 name,
                 place,
@@ -208,7 +243,10 @@ fn made(
                 opening: Arc::clone(opening),
                 watched: watched.clone(),
                 warned: Arc::default(),
-            })
+                types: None,
+                note: None,
+            };
+            file.with_types()
         };
     match bytes_of.open(name, &opening.reading, &opening.random).map_err(|error| csv::of_io(&error))? {
         Opened::Text(_) => {

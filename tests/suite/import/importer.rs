@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::disk::real_disk::RealDisk;
-use forebay::import::csv::{CsvOptions, CsvRows, FileType};
+use forebay::import::csv::{CsvOptions, CsvRows, FileType, FoundTypes};
 use forebay::import::file_id::FileId;
 use forebay::import::identity;
 use forebay::import::journal::LocalJournal;
@@ -106,6 +106,7 @@ fn begin_of(number: u64) -> Begin {
         import: None,
         insert_id_window: None,
         options: OptionsHash::of(b"one"),
+        types: None,
         limits: String::new(),
         by_content: false,
         force: false,
@@ -394,7 +395,7 @@ async fn a_file_of_an_earlier_program_is_continued_by_the_hash_of_that_program()
     let begun = node.importer.begin(earlier.clone()).await.unwrap();
     assert_eq!(node.step(begun.import, 1, 0..4).await, Ok(stored_rows(4)));
     let now = Begin {
-        options: OptionsHash::of(b"form").and_before(earlier.options.recorded().to_owned()),
+        options: OptionsHash::of(b"form").and_before(Some(earlier.options.recorded().to_owned())),
         ..begin_of(1)
     };
     assert_eq!(node.importer.begin(now.clone()).await.unwrap().progress, stored_rows(4));
@@ -579,6 +580,29 @@ async fn a_later_version_continues_an_import_that_did_not_reach_the_end() {
     node.importer.end(end).await.unwrap();
     assert_eq!(node.importer.earlier(placed(2)).await, Ok(Some(Earlier::Known { file: file(1) })));
     assert_eq!(node.importer.earlier(placed(3)).await, Ok(None), "it was imported to its end");
+}
+
+/// The first row that is imported fixes the types of a file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_types_of_a_file_are_those_that_were_found_before_its_first_row() {
+    let node = node();
+    let types = |text: &str| Some(FoundTypes::try_from(text.to_owned()).unwrap());
+    let of = |number, text: &str| Begin { types: types(text), ..begin_of(number) };
+    assert_eq!(node.importer.begin(of(1, "-i")).await.unwrap().types, types("-i"));
+    // No row is imported, so others may be found now.
+    let begun = node.importer.begin(of(1, "-f")).await.unwrap();
+    assert!(begun.keeps_types && begun.types == types("-f"), "{begun:?}");
+    node.step(begun.import, 1, 0..2).await.unwrap();
+    assert_eq!(node.importer.begin(of(1, "-s")).await.unwrap().types, types("-f"));
+    node.end(begun.import, Outcome::Stopped).await.unwrap();
+    assert_eq!(node.importer.begin(of(1, "-s")).await.unwrap().types, types("-f"));
+    let forced = node.importer.begin(Begin { force: true, ..of(1, "-s") }).await.unwrap();
+    assert_eq!(forced.types, types("-s"));
+    // An import of an earlier program has none, and gets none.
+    let begun = node.begin(2).await.unwrap();
+    node.step(begun.import, 2, 0..2).await.unwrap();
+    let again = node.importer.begin(of(2, "-i")).await.unwrap();
+    assert_eq!((again.standing, again.types), (Standing::Continued, None));
 }
 
 /// Between the comparison and the import a row that is stored may change: rows before it would never be

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use forebay::import::csv::{Dialect, Item, MAX_FIELD, Record, Records};
+use forebay::import::csv::{Dialect, Item, Record, Records};
 use serde_json::{Value, json};
 
 use crate::support::tools::{on_path, stdout_of};
@@ -39,7 +39,7 @@ async fn any_table_that_python_writes_is_read_back() {
 fn dialect_of(table: &Value) -> Dialect {
     let byte = |name: &str| table[name].as_str().and_then(|text| text.bytes().next());
     let delimiter = byte("delimiter").expect("a delimiter");
-    Dialect { delimiter, quote: byte("quote"), escape: byte("escape"), max_field: MAX_FIELD }
+    Dialect { delimiter, quote: byte("quote"), escape: byte("escape"), ..Dialect::default() }
 }
 
 /// The rows of a text; the error's text in place of a region that is no row.

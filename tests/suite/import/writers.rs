@@ -27,12 +27,16 @@ fn opened(case: &Value, file: &str) -> Result<OpenedCsv, FileError> {
     let Opened::Text(text) = opened else { panic!("{file} is an archive") };
     let byte = |name: &str| case[name].as_str().and_then(|text| text.bytes().next());
     let usual = CsvOptions::default();
-    let types = match case["types"].is_null() {
-        true => Types::String,
-        false => Types::Schema(parse_schema(&case["types"].to_string()).unwrap()),
+    let (types, rules) = match case["types"].is_null() {
+        true => (Types::String, usual.rules.clone()),
+        false => {
+            let schema = parse_schema(&case["types"].to_string()).unwrap();
+            (Types::Schema(schema.types), schema.rules)
+        }
     };
     let quote = if case.get("quote").is_some() { byte("quote") } else { usual.quote };
-    let options = CsvOptions { delimiter: byte("delimiter"), escape: byte("escape"), quote, types, ..usual };
+    let options =
+        CsvOptions { delimiter: byte("delimiter"), escape: byte("escape"), quote, types, rules, ..usual };
     let id = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
     CsvRows::open(file, (id, FileType::try_from("track".to_owned()).unwrap(), file), text, &options)
 }

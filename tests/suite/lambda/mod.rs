@@ -7,5 +7,6 @@ mod events;
 mod failures;
 mod glibc;
 mod objects;
+mod spreadsheets;
 mod support;
 mod unfinished;

@@ -208,6 +208,7 @@ async fn imports(forebay: &Forebay) {
             import: None,
             insert_id_window: None,
             options: OptionsHash::of(b"o"),
+            types: None,
             limits: String::new(),
             by_content: false,
             force: false,

@@ -273,6 +273,7 @@ impl Imports {
             import: None,
             insert_id_window: None,
             options: OptionsHash::of(b"o"),
+            types: None,
             limits: String::new(),
             by_content: false,
             force: false,

@@ -108,6 +108,7 @@ impl File {
             import: None,
             insert_id_window: None,
             options: OptionsHash::of(b"o"),
+            types: None,
             limits: String::new(),
             by_content: self.by_content,
             force: false,

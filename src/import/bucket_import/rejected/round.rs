@@ -313,6 +313,7 @@ impl ObjectImport {
             import: Some(self.id),
             insert_id_window: self.import.insert_id_window,
             options: self.chosen.options.clone(),
+            types: None,
             limits: self.limits.clone(),
             by_content: false,
             force: false,

@@ -384,14 +384,31 @@ proptest! {
     #[test]
     fn any_bytes_are_read_alike_in_any_pieces(
         text in proptest::collection::vec(
-            prop_oneof![Just(b'"'), Just(b'\n'), Just(b'\r'), Just(b','), Just(b'\\'), Just(b'a'), any::<u8>()],
+            prop_oneof![
+                Just(b'"'), Just(b'\n'), Just(b'\r'), Just(b','), Just(b'\\'), Just(b'a'), Just(b' '), any::<u8>()
+            ],
             0..120,
         ),
         quote in prop_oneof![Just(Some(b'"')), Just(None)],
         escape in prop_oneof![Just(Some(b'\\')), Just(None)],
         max_field in prop_oneof![Just(MAX_FIELD), 0_usize..12],
+        skips_blanks in any::<bool>(),
     ) {
-        seen(&text, &Dialect { delimiter: b',', quote, escape, max_field });
+        seen(&text, &Dialect { quote, escape, max_field, skips_blanks, ..Dialect::default() });
+    }
+
+    /// Where no blank follows a delimiter, it makes no difference that blanks would be skipped.
+    #[test]
+    fn blanks_are_skipped_after_delimiters_alone(text in "[\"\n\r,a b]{0,60}") {
+        let text = text.replace(", ", ",");
+        prop_assume!(!text.contains(", "));
+        let skips = Dialect { skips_blanks: true, ..Dialect::default() };
+        prop_assert_eq!(seen(text.as_bytes(), &skips), seen(text.as_bytes(), &Dialect::default()));
+        // Otherwise it is as if they were not there, but inside of quotes.
+        let bare = text.replace('"', "");
+        prop_assume!(!bare.contains(", "));
+        let spread = bare.replace(',', ",  ");
+        prop_assert_eq!(fields_of(&spread, &skips), fields_of(&bare, &Dialect::default()));
     }
 
     #[test]
@@ -420,7 +437,7 @@ proptest! {
         doubled in any::<bool>(),
         quoted in proptest::collection::vec(any::<bool>(), 1..8),
     ) {
-        let dialect = Dialect { delimiter, quote: Some(quote), escape, max_field: MAX_FIELD };
+        let dialect = Dialect { delimiter, quote: Some(quote), escape, ..Dialect::default() };
         let doubled = doubled || escape.is_none();
         let text = write_table(&table, &dialect, line_break, doubled, &quoted);
         // A lone empty cell without quotes is a blank line.
