@@ -237,7 +237,7 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         NoRoute::Path => refused(
             StatusCode::NOT_FOUND,
             "not_found",
-            "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, /api/node, \
+            "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, /api/refused, /api/node, \
              /api/days, /api/ledger, /api/receipt, /api/deliveries, /api/archive, /api/imports, /api/sdks, \
              /api/session, /api/flush or /api/import",
         ),

@@ -41,6 +41,7 @@ pub mod node_status;
 pub mod notifications;
 mod query_parameters;
 pub mod receipt_status;
+pub mod refused_words;
 mod route;
 pub mod sdks;
 pub mod server;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::seats::Seats;
 use crate::import::Target;
+use crate::live::refused_groups::GROUPS_MAX;
 use crate::live::{Filter, LiveView, Mode};
 use crate::metrics::Metrics;
 use crate::once_a_minute::OnceAMinute;
@@ -205,6 +206,10 @@ impl AdminServer {
             Route::History => answer::ok(&self.view.history()),
             Route::Node => answer::ok(&self.view.node()),
             Route::Live(filter) => self.live(filter, headers, stop),
+            Route::Refused(filter) => {
+                let live = self.live.as_ref().ok_or_else(unknown)?;
+                answer::ok(&live.refused_groups(&filter, GROUPS_MAX))
+            }
             Route::Days(source) => answer::ok(&self.view.days(source.as_ref())),
             Route::Ledger(source) => answer::of(self.view.ledger(source.as_ref())),
             Route::Receipt(receipt) => answer::of(self.view.receipt(receipt).await),

@@ -262,15 +262,18 @@ pub struct StatusArgs {
 #[command(after_help = "\
 The command shows the calls that the collector takes from now on, and the latest ones that it still has in memory.
 Under load it shows a sample, and says so. The collector may hide personal data (admin.live_view). After a lost
-connection the command connects again.
+connection the command connects again. Requests that the collector refused as a whole are shown by cause and client,
+with what to change.
 
 With --json each line is a call: id, at_ms, source, stream, type, name, user, bytes, reason, reason_text, library, line
-(the stored line), added and changed (paths that the collector added to, or changed in, what the client sent).
+(the stored line), added and changed (paths that the collector added to, or changed in, what the client sent). A line
+with type refused has cause, code, status, method, route, address, agent, source, key, message, remedy and requests.
 
 Examples:
   forebay tail
   forebay tail --source checkout-web --type track
   forebay tail --type rejected
+  forebay tail --type refused
   forebay tail --json --grep 'Order Completed' | jq .line")]
 pub struct TailArgs {
     /// The collector to query.
@@ -281,7 +284,7 @@ pub struct TailArgs {
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 
-    /// Show only calls of this type; object: object sets; rejected: rejected items
+    /// Show only calls of this type; object: object sets; rejected: rejected items; refused: refused requests
     #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(LIVE_TYPES))]
     pub kind: Option<String>,
 
@@ -295,7 +298,8 @@ pub struct TailArgs {
 }
 
 /// The types that the live view can be filtered by.
-const LIVE_TYPES: [&str; 8] = ["track", "identify", "page", "screen", "group", "alias", "object", "rejected"];
+const LIVE_TYPES: [&str; 9] =
+    ["track", "identify", "page", "screen", "group", "alias", "object", "rejected", "refused"];
 
 /// `forebay flush`
 #[derive(Clone, Debug, Args)]

@@ -52,4 +52,3 @@ pub mod setup;
 pub mod spool_dir;
 mod view;
 
-pub use view::REFUSED;

@@ -102,8 +102,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "collector",
         &[
-            "alarms", "call", "connections", "disk", "ingest", "lock", "log", "metrics", "once_a_minute",
-            "planted_bugs", "random", "receipt", "sources", "tasks", "time", "words",
+            "alarms", "call", "connections", "disk", "ingest", "live", "lock", "log", "metrics",
+            "once_a_minute", "planted_bugs", "random", "receipt", "sources", "tasks", "time", "words",
         ],
     ),
     (
@@ -114,7 +114,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "words",
         ],
     ),
-    ("admin_client", &["admin", "boxed_future", "import", "reach", "words"]),
+    ("admin_client", &["admin", "boxed_future", "import", "live", "reach", "runtime", "time", "words"]),
     ("dev_s3", &["boxed_future", "disk", "lock", "once_a_minute", "planted_bugs", "random", "tasks", "time"]),
     (
         "check",

@@ -6,6 +6,7 @@ mod every_view;
 mod first_call;
 mod imports;
 mod outage;
+mod refused;
 mod shared_imports;
 mod sources;
 

@@ -3,6 +3,7 @@
 mod help;
 mod live;
 mod pty;
+mod refused;
 mod status;
 mod tail;
 mod token;

@@ -358,6 +358,19 @@ export const text = (value) => JSON.stringify(value, (_key, one) => typeof one =
 let next = 1_000
 
 /** The stream of live calls. */
+/** Refused requests: three kinds in the scenario `refused`, with long texts, and one client with many keys in `busy`. */
+function refused (scenario) {
+  const t = now()
+  const one = (id, cause, code, status, route, ago, more) => ({ id, type: 'refused', cause, code, status, method: 'POST', route, address: scenario === 'masked' ? '[hidden]' : '198.51.100.24', agent: 'analytics-node/2.1.3', source: null, key: null, requests: 3 + id * 41, first_ms: t - ago - 840_000, last_ms: t - ago, ...more })
+  if (!['refused', 'busy', 'masked'].includes(scenario)) return []
+  return [
+    one(9, 'invalid_json', 'invalid_json', 400, '/v1/batch', 250_000, { source: 'billing-service-eu-central-1-production', key: '9f3b0c…', message: 'expected a string at byte 4012', remedy: 'send one JSON object in UTF-8; the message names the byte' }),
+    one(4, 'not_found', 'not_found', 404, '/collect/v2/projects/Abcdef…/events/trak', 61_000, { agent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148', message: 'there is no route for this path: the nearest is /v1/track; the routes are POST /v1/batch, /v1/import, /v1/track, /v1/identify, /v1/page, /v1/screen, /v1/group, /v1/alias, /v1/set, and for browsers /v1/b, /v1/t, /v1/i, /v1/p, /v1/s, /v1/g, /v1/a, /v1/m; GET /v1/projects/WRITE_KEY/settings, /v1/pixel/track and so on, /sourceConfig, /health; and /sdk/…, /api/s/…, /pixel/v1/…, /beacon/v1/batch of other SDKs', remedy: 'give the SDK this collector\'s address alone, as `docs/sdks.md` does for each SDK; behind a proxy that adds a path set `collector.path_prefix`' }),
+    one(7, 'bearer_token', 'invalid_write_key', 401, '/v1/track', 9_000, { agent: null, key: 'eyJhbG…', message: 'bearer tokens are not accepted: send a write key', remedy: 'send the write key with `Authorization: Basic`; or set `collector.accept_bearer`, and the write key in the body counts' }),
+    one(2, 'unknown_write_key', 'invalid_write_key', 401, '/v1/batch', 4_000, { key: 'Abcdef…', message: 'the write key belongs to no source', remedy: 'compare the key in the SDK with the write keys of the sources: correct it, or add it to a `[[source]]`' })
+  ]
+}
+
 export function live (response, scenario, query) {
   if (scenario === 'off') {
     response.writeHead(404, { 'content-type': 'application/json' })
@@ -369,6 +382,9 @@ export function live (response, scenario, query) {
     (!query.get('type') || (one.stream === 'rejected' ? 'rejected' : one.type) === query.get('type')) &&
     (!query.get('text') || text(one.line).toLowerCase().includes(query.get('text').toLowerCase()))
   send('hello', { view: scenario === 'masked' ? 'masked' : 'full', per_second: 50 })
+  const groups = refused(scenario).filter((one) => (!query.get('source') || one.source === query.get('source')) &&
+    (!query.get('type') || query.get('type') === 'refused') && (!query.get('text') || text(one).toLowerCase().includes(query.get('text').toLowerCase())))
+  if (groups.length) send('refused', { groups, more: 0, recent: true })
   const many = (n) => Array.from({ length: n }, () => call(scenario, next++)).filter(wanted)
   if (!isEmpty(scenario)) {
     const recent = many(60)

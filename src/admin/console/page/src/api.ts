@@ -39,15 +39,18 @@ export type Ledger = {
   totals: LedgerCounts; object_sets: LedgerCounts; dead_letters: LedgerCounts
 }
 
-/** Requests that were refused as a whole, by the error code in their answers, the latest kind first. */
-export type Refusals = { code: string; status: number; message: string; requests: number; last_ms: number }
+/** Refused requests of one cause and client. */
+export type RefusedGroup = {
+  id: number; cause: string; code: string; status: number; method: string; route: string
+  address: string | null; agent: string | null; source: string | null; key: string | null
+  message: string; remedy: string; requests: number; first_ms: number; last_ms: number
+}
 
 export type Status = {
   version: string; now_ms: number; uptime_seconds: number; node: string; spool_id: string
   ready: boolean; not_ready: string[]; degraded: string[]; alarms: Alarm[]
   spool: { used_bytes: number; max_bytes: number; segments: number; parked_bytes: number; seconds_left: number | null; incoming_bytes_per_second: number | null; is_full: boolean }
   open_batches: number; oldest_undelivered_seconds: number | null; totals: Totals; s3_proxy: string | null
-  refusals?: Refusals[]
   ledger: Ledger | null; sealed_objects: number; sources: SourceStatus[]
   imports?: BucketImport[]
 }
