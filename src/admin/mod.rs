@@ -25,6 +25,8 @@ pub mod destinations;
 mod destinations_route;
 pub mod file_not_done;
 pub mod files_reset;
+pub mod find_words;
+pub mod found;
 pub mod gate;
 mod guesses;
 pub mod history;
@@ -67,6 +69,7 @@ pub use destinations::{
     DestinationsView, FailureStatus, FunctionStatus,
 };
 pub use file_not_done::FileNotDone;
+pub use found::{AskedCalls, FOUND_MAX, Found, FoundCall, FoundPlace, Searched};
 pub use gate::Gate;
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;

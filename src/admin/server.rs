@@ -360,6 +360,7 @@ async fn show(archive: &dyn ArchiveView, route: ArchiveRoute) -> Answer {
         ArchiveRoute::Days(source) => answer::of(archive.days(source).await),
         ArchiveRoute::Objects(asked) => answer::of(archive.objects(asked).await),
         ArchiveRoute::Peek(source, key) => answer::of(archive.peek(source, key).await),
+        ArchiveRoute::Find(asked) => answer::of(archive.find(asked).await),
         ArchiveRoute::Imports(asked) => answer::of(archive.imports(asked).await),
     }
 }

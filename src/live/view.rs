@@ -235,6 +235,11 @@ impl LiveView {
         }
     }
 
+    /// The calls that were sampled last, oldest first.
+    pub fn recent(&self) -> Vec<Arc<LiveCall>> {
+        lock(&self.recent).1.since(0, usize::MAX).0
+    }
+
     /// Begins to watch. `None` if too many do already.
     pub fn watch(self: &Arc<Self>, filter: Filter) -> Option<Viewer> {
         let taken = self.viewers.fetch_update(Ordering::AcqRel, Ordering::Acquire, |viewers| {

@@ -3,6 +3,7 @@
 mod access;
 mod browser;
 mod every_view;
+mod find;
 mod first_call;
 mod imports;
 mod outage;

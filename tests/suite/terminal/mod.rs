@@ -1,5 +1,6 @@
 //! The commands as a person at a terminal uses them.
 
+mod find;
 mod help;
 mod live;
 mod pty;

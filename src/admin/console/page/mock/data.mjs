@@ -314,7 +314,7 @@ export function api (scenario, method, path, query) {
   }
   const routes = {
     '/api/status': status, '/api/history': history, '/api/deliveries': deliveries, '/api/archive': archive, '/api/archive/objects': objects,
-    '/api/imports': imports, '/api/destinations': destinations, '/api/destinations/crm/deliveries': attempts,
+    '/api/find': find, '/api/imports': imports, '/api/destinations': destinations, '/api/destinations/crm/deliveries': attempts,
     '/api/destinations/warehouse-migration/deliveries': () => ({ attempts: [], masked: scenario === 'masked' }), '/api/node': node, '/api/sdks': sdks,
     '/api/archive/peek': (_scenario, asked) => ({ key: asked.get('key'), lines: Array.from({ length: 8 }, (_, n) => call('calm', n, asked.get('source')).line), more: true, denied: null })
   }
@@ -358,6 +358,21 @@ export const text = (value) => JSON.stringify(value, (_key, one) => typeof one =
 let next = 1_000
 
 /** The stream of live calls. */
+/** A call in each place, or none with the value `nobody`. */
+function find (scenario, query) {
+  const t = now()
+  const none = [...query.values()].includes('nobody')
+  const of = (n, more) => ({ source: NAMES[n % 4], stream: 'calls', type: 'track', name: EVENTS[n], user: scenario === 'masked' ? null : 'user-42', message_id: `ajs-next-${1_700_000_000_000 + n}-${hex(n, 32)}`, received_at_ms: t - n * 91_000, reason: null, ...more })
+  const place = (n) => key(NAMES[n % 4], 'calls', midnight(t), t - n * 91_000, 1_204_112 + n)
+  const calls = [
+    of(0, { state: 'waiting', position: 1_204_882, batch_lines: 412, due_ms: t + 41_000 }),
+    of(3, { state: 'sealed', object: `acme-events-raw/${place(3)}`, line: 91, parked: true, waiting: 'put to acme-events-raw: 503 SlowDown: Please reduce your request rate; the put is retried' }),
+    of(4, { state: 'delivered', bucket: 'acme-events-raw', key: place(4), line: 17, delivered_at_ms: t - 300_000 }),
+    of(5, { stream: 'rejected', type: 'trak', name: null, reason: 'unknown_type', state: 'stored' })
+  ]
+  return { calls: none ? [] : calls, more: false, refused: refused('refused').reverse(), masked: scenario === 'masked', searched: { live_calls: 512, spool_bytes: 184_220_911, objects: 30, object_bytes: 48_112_004, left_out: scenario === 'denied' ? ['12 objects of the last hour or more: the role arn:aws:iam::111122223333:role/forebay-writer may not read them: 403 AccessDenied'] : ['the oldest 3.1 GB in the spool: a search reads 256 MB'], denied: scenario === 'denied' ? { error: '403 AccessDenied', statement: '{\n  "Sid": "ReaderReads",\n  "Effect": "Allow",\n  "Action": "s3:GetObject",\n  "Resource": "arn:aws:s3:::acme-events-raw/segment-logs/*"\n}', whom: 'the role' } : null } }
+}
+
 /** Refused requests: three kinds in the scenario `refused`, with long texts, and one client with many keys in `busy`. */
 function refused (scenario) {
   const t = now()

@@ -46,6 +46,23 @@ export type RefusedGroup = {
   message: string; remedy: string; requests: number; first_ms: number; last_ms: number
 }
 
+/** Where a call is now. */
+export type FoundPlace =
+  | { state: 'waiting'; position: number; batch_lines: number; due_ms: number }
+  | { state: 'sealed'; object: string; line: number; parked: boolean; waiting: string | null }
+  | { state: 'delivered'; bucket: string; key: string; line: number; delivered_at_ms: number }
+  | { state: 'stored' | 'repeat' }
+
+export type FoundCall = FoundPlace & {
+  source: string; stream: string; type: string; name: string | null; user: string | null; message_id: string | null
+  received_at_ms: number; reason: string | null
+}
+
+export type Found = {
+  calls: FoundCall[]; more: boolean; refused: RefusedGroup[]; masked: boolean
+  searched: { live_calls: number; spool_bytes: number; objects: number; object_bytes: number; left_out: string[]; denied: Denied | null }
+}
+
 export type Status = {
   version: string; now_ms: number; uptime_seconds: number; node: string; spool_id: string
   ready: boolean; not_ready: string[]; degraded: string[]; alarms: Alarm[]

@@ -42,9 +42,14 @@ export function RefusedRequests ({ groups, filtered }: { groups: RefusedGroup[];
   }
   return (
     <div class="refused-groups" role="region" aria-label="Refused requests, the latest first" tabIndex={0}>
-      <ul>{groups.map((group) => <Group key={groupKey(group)} group={group} />)}</ul>
+      <h2 class="sr">Refused requests</h2>
+      <RefusedGroups groups={groups} />
     </div>
   )
+}
+
+export function RefusedGroups ({ groups }: { groups: RefusedGroup[] }) {
+  return <ul class="refused-list">{groups.map((group) => <Group key={groupKey(group)} group={group} />)}</ul>
 }
 
 function Group ({ group }: { group: RefusedGroup }) {
@@ -52,7 +57,7 @@ function Group ({ group }: { group: RefusedGroup }) {
   return (
     <li class="refused-group">
       <div class="refused-head">
-        <h2><Icon name="rejected" size={14} /> {status} <code>{cause}</code></h2>
+        <h3><Icon name="rejected" size={14} /> {status} <code>{cause}</code></h3>
         <code>{method} {route}</code>
         <span class="quiet">{plural(requests, 'request')}, the last <Ago at={group.last_ms} /></span>
       </div>

@@ -14,6 +14,7 @@ import { type Column, Table } from '../parts/table'
 import { useKeys, usePolled, useSettled, useVisible } from '../poll'
 import { addRefused } from '../refused-list'
 import { CallDetail } from './live-detail'
+import { FindCall } from './live-find'
 import { RefusedLately, RefusedRequests } from './live-refused'
 
 const REFUSED = 'refused'
@@ -49,6 +50,7 @@ function LiveView ({ linked }: { linked: string }) {
   const [reading, setReading] = useState(false)
   const live = useLive(source, type, text, paused || reading)
   const [opened, setOpened] = useState<LiveCall | null>(null)
+  const [finding, setFinding] = useState(false)
   const box = useRef<HTMLDivElement>(null)
   const ids = useMemo(() => (status?.sources ?? []).map(({ id }) => id).sort(), [status])
 
@@ -86,6 +88,7 @@ function LiveView ({ linked }: { linked: string }) {
   return (
     <div class="live">
       <PageHead title="Live">
+        <button type="button" aria-expanded={finding} onClick={() => setFinding(!finding)}>Find a call</button>
         <button type="button" class="pause-button" aria-pressed={paused} onClick={resume}>
           <Icon name={paused ? 'play' : 'pause'} size={14} />{paused ? 'Resume' : 'Pause'}
         </button>
@@ -96,6 +99,7 @@ function LiveView ({ linked }: { linked: string }) {
           choices={[{ value: '', label: 'All types' }, ...TYPES.map((one) => ({ value: one, label: one }))]} />
         <Filter label="Text" value={typed} placeholder="Anywhere in the call" change={setTyped} />
       </div>
+      {finding && <FindCall source={source} close={() => setFinding(false)} />}
       <div class="live-status">
         <StreamState connection={live.connection} paused={paused} reading={reading && live.list.held_count > 0} />
         <Rates counted={live.counted} filtered={filtered} />
