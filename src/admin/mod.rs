@@ -25,7 +25,7 @@ pub mod destinations;
 mod destinations_route;
 pub mod file_not_done;
 pub mod files_reset;
-pub mod find_words;
+mod find_words;
 pub mod found;
 pub mod gate;
 mod guesses;

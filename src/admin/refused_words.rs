@@ -4,10 +4,12 @@ use super::status::Status;
 use crate::live::{RefusedGroup, RefusedKind};
 use crate::log::{LOCATION_FULL, SPOOL_FULL};
 use crate::sources::SourceId;
-use crate::words::{about_seconds, counted, grouped, outside_message, outside_text};
+use crate::words::{about_seconds, counted, outside_message, outside_text};
 
 /// The groups that the status has.
 pub const IN_STATUS_MAX: usize = 5;
+/// Of these, the groups that a text shows: more would push the sources off a small screen.
+const IN_TEXT_MAX: usize = 3;
 /// How long refused requests are shown in the status after the last one, in seconds.
 const SHOWN_FOR: u64 = 600;
 /// Codes of requests that were refused for lack of space: there are alarms about them.
@@ -29,9 +31,10 @@ impl RefusedGroup {
         words
     }
 
-    /// Why, and what to change.
+    /// Why, and what to change. A message's first part is enough: the list of all routes is for programs.
     pub fn advice(&self) -> String {
-        let (message, remedy) = (outside_message(&self.message), outside_message(&self.remedy));
+        let message = self.message.split("; ").next().unwrap_or_default();
+        let (message, remedy) = (outside_message(message), outside_message(&self.remedy));
         format!("{message}. To change: {remedy}")
     }
 
@@ -56,23 +59,25 @@ impl Status {
         let wanted = |group: &&RefusedGroup| {
             source.is_none_or(|id| group.source.as_ref().is_none_or(|other| other == id.as_str()))
         };
+        let groups: Vec<&RefusedGroup> = groups.filter(wanted).collect();
         let mut lines: Vec<String> = groups
-            .filter(wanted)
+            .iter()
+            .take(IN_TEXT_MAX)
             .flat_map(|group| {
                 let requests = counted(group.requests, "request", "requests");
                 let last = about_seconds(ago(group.last.0));
                 [format!("{requests} with {}, the last {last} ago", group.in_words()), group.advice()]
             })
             .collect();
-        if lines.is_empty() && list.groups.is_empty() {
-            // Nodes without groups have the kinds alone.
+        let more = list.more.saturating_add(groups.len().saturating_sub(IN_TEXT_MAX) as u64);
+        if groups.is_empty() {
+            // Nodes without groups have the kinds alone, and others have no group here if those for lack of
+            // space are the newest.
             let kinds = self.refusals.iter().filter(|kind| shows(&kind.code, kind.last.0));
             lines.extend(kinds.map(|kind| of_kind(kind, ago(kind.last.0))));
-        } else if !lines.is_empty() && list.more > 0 {
-            let more = grouped(list.more);
-            lines.push(format!(
-                "and {more} more groups: `forebay tail --type refused`, the console, /api/refused"
-            ));
+        } else if more > 0 {
+            let more = counted(more, "more group", "more groups");
+            lines.push(format!("and {more}: `forebay tail --type refused`, the console, or /api/refused"));
         }
         lines
     }
@@ -102,7 +107,7 @@ mod tests {
             agent: Some("curl/8.5.0\u{1b}[31m".into()),
             source: source.map(str::to_owned),
             key: Some("my…".into()),
-            message: "no source has the key".into(),
+            message: "no source has the key; and more".into(),
             remedy: "correct it".into(),
             requests: 1_234,
             last: UnixMillis(last),

@@ -34,7 +34,7 @@ const LATER: RangeInclusive<u64> = 10..=60;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// The route that was probably meant, if one is near.
-    #[error("there is no route for this path{}; the routes are {ROUTES}", nearest_in_words(.0))]
+    #[error("there is no route for this path{}; the routes are {}", nearest_in_words(.0), ROUTES)]
     NotFound(Option<&'static str>),
     /// The path needs one of these methods.
     #[error("this route accepts {0}")]

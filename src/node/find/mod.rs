@@ -243,7 +243,7 @@ impl LeftOut {
                 None => format!(
                     "a search reads {OBJECTS_MAX} objects, {} of them, and takes {}",
                     about_bytes(OBJECTS_BYTES_MAX),
-                    about_duration(&SEARCH_MAX)
+                    about_duration(SEARCH_MAX)
                 ),
             };
             words.push(format!("{objects} of the last hour or more: {why}"));
