@@ -16,6 +16,8 @@ use crate::sources::{KeyBeginning, SourceId};
 
 /// The most bytes of a `User-Agent` that are shown.
 const AGENT_MAX: usize = 120;
+/// The most bytes of a method that are shown: a client may make up its own.
+const METHOD_MAX: usize = 16;
 
 /// A refused request as people are shown it. `source`: as far as the body was read.
 pub(super) fn refused_request<'r>(
@@ -27,6 +29,7 @@ pub(super) fn refused_request<'r>(
     let (cause, remedy) = refusal.cause();
     let is_key = |text: &str| policy.sources.known(text).is_some();
     let agent = head.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let method = head.method.as_str();
     let (key, source) = match refusal {
         Refusal::UnknownWriteKey(key) | Refusal::TooManySources(key) | Refusal::UnknownSettingsKey(key) => {
             (Some(key.clone()), source)
@@ -48,10 +51,10 @@ pub(super) fn refused_request<'r>(
         cause,
         message: &answer.message,
         remedy,
-        method: head.method.as_str(),
+        method: method.get(..METHOD_MAX).unwrap_or(method),
         route: shown_path(head.uri.path(), is_key),
         address: client_address(peer.address, &head.headers, &policy.trusted_proxies),
-        // The text of a header has only ASCII, so it can be cut anywhere.
+        // The text of a header has only ASCII, as has a method, so they can be cut anywhere.
         agent: agent.get(..AGENT_MAX).unwrap_or(agent),
         source,
         key,

@@ -218,7 +218,7 @@ mod tests {
         let shown = |agent: &str, full: bool| {
             let mut refused = RefusedRequests::default();
             refused.count(RefusedRequest { agent, ..request() }, UnixMillis(1));
-            RefusedGroup::of(refused.groups.newest()[0], full)
+            RefusedGroup::of(&refused.groups.newest()[0], full)
         };
         let full = shown("ann@example.com", true);
         assert_eq!(

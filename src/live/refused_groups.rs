@@ -18,7 +18,7 @@ pub const GROUPS_MAX: usize = 200;
 pub const CLIENT_GROUPS_MAX: usize = 20;
 
 /// Requests with the same cause, method, route, address, agent, source and beginning of the key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Group {
     /// The group's number: that of its first change.
     pub(super) id: u64,
@@ -46,7 +46,7 @@ pub(super) struct RefusedGroups {
     hasher: RandomState,
     /// The hashes of the groups, in their order.
     hashes: Vec<u64>,
-    groups: Vec<Group>,
+    groups: Vec<Arc<Group>>,
     /// The number of the next change.
     pub(super) next: u64,
     /// Groups that newer ones displaced, and their requests.
@@ -76,12 +76,13 @@ impl RefusedGroups {
             .hash_one((cause, method, &request.route, address, agent, &request.source, &request.key));
         let mut known = self.hashes.iter().zip(&mut self.groups);
         if let Some((_, group)) = known.find(|(other, group)| **other == hash && group.has(&request)) {
+            let group = Arc::make_mut(group);
             group.requests = group.requests.saturating_add(1);
             (group.changed, group.last, group.message) = (changed, at, message);
             return;
         }
         let place = self.place_for(request.address);
-        let group = Group {
+        let group = Arc::new(Group {
             id: changed,
             changed,
             status: request.status,
@@ -98,7 +99,7 @@ impl RefusedGroups {
             requests: 1,
             first: at,
             last: at,
-        };
+        });
         let displaced =
             place.and_then(|place| Some((self.groups.get_mut(place)?, self.hashes.get_mut(place)?)));
         let Some((old, its_hash)) = displaced else {
@@ -116,8 +117,8 @@ impl RefusedGroups {
     fn place_for(&self, address: Option<IpAddr>) -> Option<usize> {
         let client = client_of(address);
         let places = || self.groups.iter().enumerate();
-        let own = || places().filter(|(_, group)| client_of(group.address) == client);
-        let oldest = |(place, _): (usize, &Group)| place;
+        let own = || places().filter(move |(_, group)| client_of(group.address) == client);
+        let oldest = |(place, _): (usize, &Arc<Group>)| place;
         if own().count() >= CLIENT_GROUPS_MAX {
             return own().min_by_key(|(_, group)| group.changed).map(oldest);
         }
@@ -128,9 +129,10 @@ impl RefusedGroups {
         }
     }
 
-    /// All groups, the one with the last request first.
-    pub(super) fn newest(&self) -> Vec<&Group> {
-        let mut groups: Vec<&Group> = self.groups.iter().collect();
+    /// All groups, the one with the last request first. Whoever refuses requests waits until it returns, so
+    /// texts are made later.
+    pub(super) fn newest(&self) -> Vec<Arc<Group>> {
+        let mut groups: Vec<Arc<Group>> = self.groups.iter().map(Arc::clone).collect();
         groups.sort_by_key(|group| std::cmp::Reverse(group.changed));
         groups
     }
@@ -187,7 +189,7 @@ mod tests {
         add(&mut groups, RefusedRequest { message: "the last one", ..request() }, 5);
         let newest = groups.newest();
         assert_eq!(newest.len(), 8);
-        let first = newest[0];
+        let first = &newest[0];
         assert_eq!((first.requests, first.first, first.last), (4, UnixMillis(1), UnixMillis(5)));
         assert_eq!(&*first.message, "the last one");
         assert!(newest[1..].iter().all(|group| group.requests == 1));

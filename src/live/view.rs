@@ -202,16 +202,15 @@ impl LiveView {
     fn refused_since(&self, next: u64, filter: &Filter, max: usize) -> (RefusedList, u64) {
         let refused = lock(&self.refused);
         let full = self.mode() == Mode::Full;
-        let groups = &refused.groups;
-        let changed = groups.newest().into_iter().take_while(|group| group.changed >= next);
-        let changed: Vec<RefusedGroup> = changed.map(|group| RefusedGroup::of(group, full)).collect();
-        let ((dropped_groups, dropped_requests), next) = (groups.dropped, groups.next);
+        let (newest, (dropped_groups, dropped_requests)) = (refused.groups.newest(), refused.groups.dropped);
+        let next_change = refused.groups.next;
         drop(refused);
-        let mut groups: Vec<RefusedGroup> =
-            changed.into_iter().filter(|group| filter.passes_refused(group)).collect();
+        let changed = newest.iter().take_while(|group| group.changed >= next);
+        let shown = changed.map(|group| RefusedGroup::of(group, full));
+        let mut groups: Vec<RefusedGroup> = shown.filter(|group| filter.passes_refused(group)).collect();
         let more = groups.len().saturating_sub(max) as u64;
         groups.truncate(max);
-        (RefusedList { groups, more, dropped_groups, dropped_requests }, next)
+        (RefusedList { groups, more, dropped_groups, dropped_requests }, next_change)
     }
 
     /// Shows the sample of a request that was stored. `repeated`: all its calls were repeats.
