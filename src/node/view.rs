@@ -44,7 +44,7 @@ use crate::words::date;
 /// The time over which the bytes of received lines are counted, to estimate how long the spool lasts.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// The reasons for refusing requests because of a lack of space.
-const REFUSED: [&str; 2] = [SPOOL_FULL, LOCATION_FULL];
+pub(super) const REFUSED: [&str; 2] = [SPOOL_FULL, LOCATION_FULL];
 /// The reason if all requests are refused.
 const NO_ROOM: &str =
     "the spool is full: deliveries free space; otherwise raise spool.max_bytes or enlarge the disk";
