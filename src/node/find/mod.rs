@@ -246,7 +246,7 @@ impl LeftOut {
                     about_duration(SEARCH_MAX)
                 ),
             };
-            words.push(format!("{objects} of the last hour or more: {why}"));
+            words.push(format!("at least {objects} of the last hour: {why}"));
         }
         let more = self.problems.len().saturating_sub(PROBLEMS_MAX);
         self.problems.truncate(PROBLEMS_MAX);

@@ -370,7 +370,7 @@ function find (scenario, query) {
     of(4, { state: 'delivered', bucket: 'acme-events-raw', key: place(4), line: 17, delivered_at_ms: t - 300_000 }),
     of(5, { stream: 'rejected', type: 'trak', name: null, reason: 'unknown_type', state: 'stored' })
   ]
-  return { calls: none ? [] : calls, more: false, refused: refused('refused').reverse(), masked: scenario === 'masked', searched: { live_calls: 512, spool_bytes: 184_220_911, objects: 30, object_bytes: 48_112_004, left_out: scenario === 'denied' ? ['12 objects of the last hour or more: the role arn:aws:iam::111122223333:role/forebay-writer may not read them: 403 AccessDenied'] : ['the oldest 3.1 GB in the spool: a search reads 256 MB'], denied: scenario === 'denied' ? { error: '403 AccessDenied', statement: '{\n  "Sid": "ReaderReads",\n  "Effect": "Allow",\n  "Action": "s3:GetObject",\n  "Resource": "arn:aws:s3:::acme-events-raw/segment-logs/*"\n}', whom: 'the role' } : null } }
+  return { calls: none ? [] : calls, more: false, refused: refused('refused').reverse(), masked: scenario === 'masked', searched: { live_calls: 512, spool_bytes: 184_220_911, objects: 30, object_bytes: 48_112_004, left_out: scenario === 'denied' ? ['at least 12 objects of the last hour: the role arn:aws:iam::111122223333:role/forebay-writer may not read them: 403 AccessDenied'] : ['the oldest 3.1 GB in the spool: a search reads 256 MB'], denied: scenario === 'denied' ? { error: '403 AccessDenied', statement: '{\n  "Sid": "ReaderReads",\n  "Effect": "Allow",\n  "Action": "s3:GetObject",\n  "Resource": "arn:aws:s3:::acme-events-raw/segment-logs/*"\n}', whom: 'the role' } : null } }
 }
 
 /** Refused requests: three kinds in the scenario `refused`, with long texts, and one client with many keys in `busy`. */
