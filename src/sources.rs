@@ -92,6 +92,34 @@ impl fmt::Debug for WriteKeyHash {
     }
 }
 
+/// The most characters of a write key that people are shown.
+const KEY_SHOWN_MAX: usize = 6;
+
+/// How a write key begins: enough to recognise it beside others, never more than a quarter of it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct KeyBeginning(Box<str>);
+
+impl KeyBeginning {
+    /// The beginning of a key: at most six characters, and of a key with fewer than four none.
+    pub fn of(write_key: &str) -> Self {
+        // A key may be as long as a request, so no more characters are counted than matter.
+        let shown = write_key.chars().take(4 * KEY_SHOWN_MAX).count() / 4;
+        Self(write_key.chars().take(shown).collect())
+    }
+}
+
+impl fmt::Display for KeyBeginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}…", self.0)
+    }
+}
+
+impl fmt::Debug for KeyBeginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyBeginning({self})")
+    }
+}
+
 /// The result of looking up a write key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -117,9 +145,17 @@ pub trait SourceLookup: Send + Sync + fmt::Debug {
         matches!(self.find(write_key), Found::Source(_) | Found::Discard)
     }
 
-    /// Whether a source has this key. Creates no source.
+    /// Whether a source has this key, or would have it at its first call. Creates no source.
     fn is_source(&self, write_key: &str) -> bool {
         matches!(self.find(write_key), Found::Source(_))
+    }
+
+    /// The source that has this key already. Creates no source.
+    fn known(&self, write_key: &str) -> Option<SourceId> {
+        match self.find(write_key) {
+            Found::Source(source) => Some(source),
+            Found::Unknown | Found::TooManySources | Found::Discard => None,
+        }
     }
 }
 
@@ -149,5 +185,24 @@ impl SourceLookup for ConfiguredSources {
             None if self.accept_unknown => Found::Discard,
             None => Found::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_shows_a_quarter_of_itself_and_six_characters_at_most() {
+        let check = |key: &str, shown: &str| assert_eq!(KeyBeginning::of(key).to_string(), shown, "{key}");
+        check("", "…");
+        check("key", "…");
+        check("web1", "w…");
+        check("my-app-1", "my…");
+        check("0123456789abcdef0123", "01234…");
+        check("0123456789abcdef01234567", "012345…");
+        check(&"k".repeat(60_000), "kkkkkk…");
+        check("üüüüüüüü", "üü…");
+        assert_eq!(format!("{:?}", KeyBeginning::of("my-app-1")), "KeyBeginning(my…)");
     }
 }

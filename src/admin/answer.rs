@@ -150,7 +150,7 @@ impl Refusing for NotShown {
             Self::BadKey(_) => (StatusCode::BAD_REQUEST, "bad_key"),
             Self::Off => (StatusCode::NOT_FOUND, "live_off"),
             Self::NoObject(_) => (StatusCode::NOT_FOUND, "no_object"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Busy | Self::Searching => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Slow(_) => (StatusCode::GATEWAY_TIMEOUT, "store_slow"),
             Self::Store(_) => (StatusCode::BAD_GATEWAY, "store_failed"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -158,7 +158,7 @@ impl Refusing for NotShown {
     }
 
     fn retry_after(&self) -> Option<u64> {
-        (*self == Self::Busy).then_some(3)
+        matches!(self, Self::Busy | Self::Searching).then_some(3)
     }
 }
 
@@ -237,8 +237,8 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         NoRoute::Path => refused(
             StatusCode::NOT_FOUND,
             "not_found",
-            "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, /api/node, \
-             /api/days, /api/ledger, /api/receipt, /api/deliveries, /api/archive, /api/imports, /api/sdks, \
+            "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, /api/refused, /api/node, \
+             /api/days, /api/ledger, /api/receipt, /api/find, /api/deliveries, /api/archive, /api/imports, /api/sdks, \
              /api/session, /api/flush or /api/import",
         ),
         NoRoute::Method { allow } => {

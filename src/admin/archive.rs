@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::deliveries::MissingDeliveries;
@@ -93,7 +93,8 @@ pub struct ArchiveObject {
 }
 
 /// A request that the store refused, and what would allow it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Denied {
     /// The store's answer.
     pub error: String,

@@ -1,6 +1,7 @@
 //! The routes of deliveries, the archive and imports. Pure.
 
 use super::archive_view::{AskedImports, AskedObjects, ImportStateName};
+use super::found::{AskedCalls, FIND_MAX};
 use super::query_parameters::QueryParameters;
 use crate::object::object_key::received_day;
 use crate::object::{ObjectKey, Stream};
@@ -27,6 +28,8 @@ pub(super) enum ArchiveRoute {
     Objects(AskedObjects),
     /// `GET /api/archive/peek`
     Peek(SourceId, ObjectKey),
+    /// `GET /api/find`
+    Find(AskedCalls),
     /// `GET /api/imports`
     Imports(AskedImports),
 }
@@ -54,6 +57,7 @@ pub(super) fn route(path: &str, query: &str) -> Option<Result<ArchiveRoute, Stri
         "/api/archive/peek" => QueryParameters::of(query, &["source", "key"]).and_then(|mut parameters| {
             Ok(ArchiveRoute::Peek(parameters.must("source", source)?, parameters.must("key", key)?))
         }),
+        "/api/find" => find(query),
         "/api/imports" => {
             QueryParameters::of(query, &["limit", "import", "only"]).and_then(|mut parameters| {
                 let limit = parameters.limit(IMPORTS_DEFAULT, IMPORTS_MAX)?;
@@ -74,6 +78,23 @@ fn deliveries(query: &str) -> Result<ArchiveRoute, String> {
         before: before.unwrap_or(UnixMillis(i64::MAX)),
         limit: parameters.limit(DELIVERIES_DEFAULT, DELIVERIES_MAX)?,
     })
+}
+
+fn find(query: &str) -> Result<ArchiveRoute, String> {
+    const NAMES: &[&str] = &["message_id", "user_id", "anonymous_id", "event", "source"];
+    let mut parameters = QueryParameters::of(query, NAMES)?;
+    let value = |text: &str| (1..=FIND_MAX).contains(&text.len()).then(|| text.to_owned());
+    let asked = AskedCalls {
+        message_id: parameters.may("message_id", value)?,
+        user_id: parameters.may("user_id", value)?,
+        anonymous_id: parameters.may("anonymous_id", value)?,
+        event: parameters.may("event", value)?,
+        source: parameters.may("source", source)?,
+    };
+    if asked.is_empty() {
+        return Err("at least one of message_id, user_id, anonymous_id and event must be given".to_owned());
+    }
+    Ok(ArchiveRoute::Find(asked))
 }
 
 fn objects(query: &str) -> Result<ArchiveRoute, String> {
@@ -151,6 +172,22 @@ mod tests {
         check("/api/imports?import=orders&only=given_up", imports(50, Some("orders"), only));
         check("/api/imports?only=poison", Err("the value of only is not valid"));
         check("/api/imports?limit=201", Err("limit is a number from 1 to 200"));
+        let asked = AskedCalls {
+            user_id: Some("u 1&x".into()),
+            event: Some("Order Done".into()),
+            source: Some(web()),
+            ..AskedCalls::default()
+        };
+        check(&asked.path(), Ok(ArchiveRoute::Find(asked.clone())));
+        let one = "at least one of message_id, user_id, anonymous_id and event must be given";
+        check("/api/find?source=web", Err(one));
+        check("/api/find?user_id=", Err("the value of user_id is not valid"));
+        check(
+            "/api/find?userId=1",
+            Err("the parameters are message_id, user_id, anonymous_id, event, source"),
+        );
+        let long = format!("/api/find?event={}", "x".repeat(FIND_MAX + 1));
+        check(&long, Err("the value of event is not valid"));
         assert_eq!(route("/api/archive/", ""), None);
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::archive::{ArchiveDays, ArchiveObjects, Peek};
 use super::deliveries::Deliveries;
+use super::found::{AskedCalls, Found};
 use super::imports::Imports;
 use crate::boxed_future::BoxFuture;
 use crate::object::{ObjectKey, Stream};
@@ -29,6 +30,9 @@ pub trait ArchiveView: Send + Sync + fmt::Debug {
 
     /// The first lines of an object of a source.
     fn peek(&self, source: SourceId, key: ObjectKey) -> BoxFuture<'_, Result<Peek, NotShown>>;
+
+    /// Finds calls in what is recent.
+    fn find(&self, asked: AskedCalls) -> BoxFuture<'_, Result<Found, NotShown>>;
 
     /// Imports, the newest first.
     fn imports(&self, asked: AskedImports) -> BoxFuture<'_, Result<Imports, NotShown>>;
@@ -97,6 +101,9 @@ pub enum NotShown {
     /// Too many requests to stores are under way.
     #[error("the node has too many requests to its stores under way; retry in a few seconds")]
     Busy,
+    /// Another search is under way.
+    #[error("the node looks for calls of somebody else; retry in a few seconds")]
+    Searching,
     /// The store did not answer in time.
     #[error("the store did not answer within {0} seconds")]
     Slow(u64),

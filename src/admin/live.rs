@@ -1,7 +1,7 @@
 //! `GET /api/live`: what arrives, as server-sent events.
 //!
 //! A timer drives the stream: four times a second it sends the calls that came since the last time, and once
-//! a second the counts. So the work for a viewer does not grow with the traffic. A viewer that reads slowly
+//! a second the counts and the refused requests. So the work for a viewer does not grow with the traffic. A viewer that reads slowly
 //! misses calls instead of holding them in memory, and an event says how many. Blocking threads make the
 //! JSON, because the runtime's threads take calls.
 
@@ -14,13 +14,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use percent_encoding::percent_decode_str;
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::no_route::NoRoute;
 use crate::live::pace::PER_SECOND;
 use crate::live::view::TEXT_MAX;
-use crate::live::{Filter, Mode, Unread, Viewer};
+use crate::live::{Filter, Mode, RefusedList, Unread, Viewer};
 use crate::sources::SourceId;
 
 /// How often the stream looks for calls.
@@ -30,6 +31,8 @@ const COUNTS_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of lines after which a message ends. The rest follows in the next message, which is made when this
 /// one is sent: no more than one message is in memory for a viewer that does not read.
 const MESSAGE_BYTES: usize = 256 * 1_024;
+/// The most groups of refused requests in a message. They are sent once a second, if they changed.
+const REFUSED_MAX: usize = 50;
 
 /// The body of an answer that shows what arrives. It ends when the viewer leaves or may no longer look, when
 /// the listener stops, or when the node shows more or less than before.
@@ -72,9 +75,11 @@ impl LiveStream {
     /// The state after a tick, or after a message was sent.
     fn next(&mut self, mut viewer: Viewer) -> State {
         let now = Instant::now();
+        let is_first = self.counts_at.is_none();
+        let mut with_refused = is_first;
         match self.counts_at {
             None => {
-                let hello = serde_json::json!({ "view": self.mode.slug(), "per_second": PER_SECOND });
+                let hello = json!({ "view": self.mode.slug(), "per_second": PER_SECOND });
                 self.messages.push_back(event("hello", &hello.to_string()));
                 self.counts_at = Some(now + COUNTS_EVERY);
             }
@@ -83,18 +88,22 @@ impl LiveStream {
                 if !(self.may_go_on)() || viewer.mode() != self.mode {
                     return State::Ended;
                 }
-                let counts = serde_json::json!(viewer.counts());
+                let counts = json!(viewer.counts());
                 self.messages.push_back(event("count", &counts.to_string()));
                 self.counts_at = Some(now + COUNTS_EVERY);
+                with_refused = true;
             }
             Some(_) => {}
         }
-        if !viewer.has_news() {
+        with_refused = with_refused && viewer.has_refused();
+        if !viewer.has_news() && !with_refused {
             return State::Waiting(viewer);
         }
         State::Making(tokio::task::spawn_blocking(move || {
             let unread = viewer.calls(MESSAGE_BYTES);
-            let messages = messages(&unread, &viewer);
+            let mut messages = messages(&unread, &viewer);
+            let refused = with_refused.then(|| viewer.refused(REFUSED_MAX));
+            messages.extend(refused.and_then(|refused| refused_message(refused, is_first)));
             (if unread.cut { State::Behind(viewer) } else { State::Waiting(viewer) }, messages)
         }))
     }
@@ -114,6 +123,13 @@ fn messages(unread: &Unread, viewer: &Viewer) -> VecDeque<Bytes> {
         messages.push_back(event("calls", &data));
     }
     messages
+}
+
+/// A message with groups of refused requests, oldest first, if there are any.
+fn refused_message(mut refused: RefusedList, recent: bool) -> Option<Bytes> {
+    refused.groups.reverse();
+    let data = json!({ "groups": refused.groups, "more": refused.more, "recent": recent });
+    (!refused.groups.is_empty()).then(|| event("refused", &data.to_string()))
 }
 
 fn event(name: &str, data: &str) -> Bytes {

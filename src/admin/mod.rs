@@ -26,6 +26,8 @@ pub mod destinations;
 mod destinations_route;
 pub mod file_not_done;
 pub mod files_reset;
+mod find_words;
+pub mod found;
 pub mod gate;
 mod guesses;
 pub mod history;
@@ -43,6 +45,7 @@ pub mod node_status;
 pub mod notifications;
 mod query_parameters;
 pub mod receipt_status;
+pub mod refused_words;
 mod route;
 pub mod sdks;
 pub mod server;
@@ -68,6 +71,7 @@ pub use destinations::{
     DestinationsView, FailureStatus, FunctionStatus,
 };
 pub use file_not_done::FileNotDone;
+pub use found::{AskedCalls, FOUND_MAX, Found, FoundCall, FoundPlace, Searched};
 pub use gate::Gate;
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;

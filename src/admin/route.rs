@@ -38,6 +38,8 @@ pub(super) enum Route {
     Node,
     /// `GET /api/live`
     Live(Filter),
+    /// `GET /api/refused`
+    Refused(Filter),
     /// `GET /api/days`
     Days(Option<SourceId>),
     /// `GET /api/ledger`
@@ -93,6 +95,7 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/history" => reading(Ok(Route::History)),
         "/api/node" => reading(Ok(Route::Node)),
         "/api/live" => only(method == Method::GET, "GET", live::filter(query).map(Route::Live)),
+        "/api/refused" => reading(live::filter(query).map(Route::Refused)),
         "/api/days" => reading(source(query).map(Route::Days)),
         "/api/ledger" => reading(source(query).map(Route::Ledger)),
         "/api/receipt" => reading(receipt(query)),
@@ -189,6 +192,9 @@ mod tests {
         check("GET", "/api/status", Ok(Route::Status));
         check("GET", "/api/days", Ok(Route::Days(None)));
         check("GET", "/api/days?source=web", Ok(Route::Days(web())));
+        let web_only = Filter { source: web(), ..Filter::default() };
+        check("GET", "/api/refused?source=web", Ok(Route::Refused(web_only)));
+        check("POST", "/api/refused", Err(NoRoute::Method { allow: "GET, HEAD" }));
         check("POST", "/api/days", Err(NoRoute::Method { allow: "GET, HEAD" }));
         check("POST", "/api/flush", Ok(Route::Flush(None)));
         check("POST", "/api/flush?", Ok(Route::Flush(None)));

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::import::Target;
+use crate::live::refused_groups::GROUPS_MAX;
 use crate::live::{Filter, LiveView, Mode};
 use crate::metrics::Metrics;
 
@@ -154,6 +155,10 @@ impl AdminServer {
             Route::History => answer::ok(&self.view.history()),
             Route::Node => answer::ok(&self.view.node()),
             Route::Live(filter) => self.live(filter, headers, stop),
+            Route::Refused(filter) => {
+                let live = self.live.as_ref().ok_or_else(unknown)?;
+                answer::ok(&live.refused_groups(&filter, GROUPS_MAX))
+            }
             Route::Days(source) => answer::ok(&self.view.days(source.as_ref())),
             Route::Ledger(source) => answer::of(self.view.ledger(source.as_ref())),
             Route::Receipt(receipt) => answer::of(self.view.receipt(receipt).await),
@@ -304,6 +309,7 @@ async fn show(archive: &dyn ArchiveView, route: ArchiveRoute) -> Answer {
         ArchiveRoute::Days(source) => answer::of(archive.days(source).await),
         ArchiveRoute::Objects(asked) => answer::of(archive.objects(asked).await),
         ArchiveRoute::Peek(source, key) => answer::of(archive.peek(source, key).await),
+        ArchiveRoute::Find(asked) => answer::of(archive.find(asked).await),
         ArchiveRoute::Imports(asked) => answer::of(archive.imports(asked).await),
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bucket_imports::BucketImportStatus;
 use super::ledger::{LedgerCounts, LedgerStatus};
-use crate::live::{Library, RefusedKind};
+use crate::live::{Library, RefusedKind, RefusedList};
 use crate::object::AppliedEncryption;
 
 /// The whole state.
@@ -42,6 +42,8 @@ pub struct Status {
     pub totals: Totals,
     /// Requests that were refused as a whole since the process started, the latest kind first.
     pub refusals: Vec<RefusedKind>,
+    /// The same requests by cause and client: the groups with the latest requests.
+    pub refused_requests: RefusedList,
     /// The proxy for S3, as set in the environment.
     pub s3_proxy: Option<String>,
     /// The address of the S3 server of dev mode, which readers of its bucket use; `None` for other nodes.

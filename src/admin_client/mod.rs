@@ -4,6 +4,7 @@
 
 pub mod activity;
 pub mod events;
+pub mod live_lines;
 mod import_target;
 mod token;
 mod url;

@@ -6,10 +6,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::admin::AskedCalls;
 use crate::arn::Arn;
 use crate::config::units::{UnitError, within};
 use crate::config::{ByteSize, Endpoint, Period};
@@ -120,6 +121,8 @@ The runtime of AWS Lambda starts this command; the stack of `deploy/lambda/csv.y
 Example:
   AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001 forebay lambda")]
     Lambda,
+    /// Find recent calls by messageId, user or event: in the spool, sealed, delivered, or never arrived
+    Find(FindArgs),
     /// Find a call by its receipt: delivered (object and line), not yet delivered, or rejected (reason)
     Receipt(ReceiptArgs),
     /// Print a script that completes commands and options in a shell
@@ -270,15 +273,19 @@ pub struct StatusArgs {
 #[command(after_help = "\
 The command shows the calls that the collector takes from now on, and the latest ones that it still has in memory.
 Under load it shows a sample, and says so. The collector may hide personal data (admin.live_view). After a lost
-connection the command connects again.
+connection the command connects again. Requests that the collector refused as a whole are shown by cause and
+client, with what to change.
 
 With --json each line is a call: id, at_ms, source, stream, type, name, user, bytes, reason, reason_text, library, line
 (the stored line), added and changed (paths that the collector added to, or changed in, what the client sent).
+A line with type refused has cause, code, status, method, route, address, agent, source, key, message, remedy,
+requests, first_ms and last_ms.
 
 Examples:
   forebay tail
   forebay tail --source checkout-web --type track
   forebay tail --type rejected
+  forebay tail --type refused
   forebay tail --json --grep 'Order Completed' | jq .line")]
 pub struct TailArgs {
     /// The collector to query.
@@ -289,7 +296,7 @@ pub struct TailArgs {
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 
-    /// Show only calls of this type; object: object sets; rejected: rejected items
+    /// Show only calls of this type; object: object sets; rejected: rejected items; refused: refused requests
     #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(LIVE_TYPES))]
     pub kind: Option<String>,
 
@@ -303,7 +310,8 @@ pub struct TailArgs {
 }
 
 /// The types that the live view can be filtered by.
-const LIVE_TYPES: [&str; 8] = ["track", "identify", "page", "screen", "group", "alias", "object", "rejected"];
+const LIVE_TYPES: [&str; 9] =
+    ["track", "identify", "page", "screen", "group", "alias", "object", "rejected", "refused"];
 
 /// `forebay flush`
 #[derive(Clone, Debug, Args)]
@@ -748,6 +756,61 @@ pub struct VerifyArgs {
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `forebay find`
+#[derive(Clone, Debug, Args)]
+#[command(
+    group = ArgGroup::new("what").required(true).multiple(true),
+    after_help = "\
+The command asks the running collector, which looks in what is recent: the live view's memory, the newest
+256 MB of lines in the spool, and the newest objects of the last hour (30, and 64 MiB of them), which it reads
+with its own credentials. Every value that is given must be the call's, exactly. If no call fits, the command
+names the refused requests that may have held it. One search at a time: a second one is refused.
+
+Exit codes: 0 a call was found, 1 none was found or the collector does not answer, 2 wrong usage.
+
+Examples:
+  forebay find --user-id 42
+  forebay find --message-id ajs-next-1700000000000 --json
+  forebay find --event 'Order Completed' --source checkout-web"
+)]
+pub struct FindArgs {
+    /// Find calls with this messageId
+    #[arg(long, value_name = "ID", group = "what", value_parser = NonEmptyStringValueParser::new())]
+    pub message_id: Option<String>,
+
+    /// Find calls with this userId
+    #[arg(long, value_name = "ID", group = "what", value_parser = NonEmptyStringValueParser::new())]
+    pub user_id: Option<String>,
+
+    /// Find calls with this anonymousId
+    #[arg(long, value_name = "ID", group = "what", value_parser = NonEmptyStringValueParser::new())]
+    pub anonymous_id: Option<String>,
+
+    /// Find track calls of this event, and page and screen calls of this name
+    #[arg(long, value_name = "NAME", group = "what", value_parser = NonEmptyStringValueParser::new())]
+    pub event: Option<String>,
+
+    /// Find only calls of this source
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// The collector to query.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl FindArgs {
+    /// The calls that are looked for.
+    pub fn asked(&self) -> AskedCalls {
+        let Self { message_id, user_id, anonymous_id, event, source, .. } = self.clone();
+        AskedCalls { message_id, user_id, anonymous_id, event, source }
+    }
 }
 
 /// `forebay receipt`

@@ -9,6 +9,7 @@ pub mod destinations;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod failure;
+pub mod find;
 pub mod flush;
 pub mod import;
 #[cfg(feature = "lambda")]
@@ -107,6 +108,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Policy(args) => policy::run(&args, &mut results),
             Command::Spool(command) => spool::run(&command, &mut results).await,
             Command::Wait(args) => wait::run(&args, &mut results).await,
+            Command::Find(args) => find::run(&args, &mut results).await,
             Command::Receipt(args) => receipt::run(&args, &mut results).await,
             Command::Import(command) => import::run(&command, &background, &mut results).await,
             #[cfg(feature = "lambda")]

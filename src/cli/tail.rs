@@ -1,7 +1,5 @@
 //! `forebay tail`: the calls of a running collector as they arrive.
 
-pub mod call;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::time::Duration;
@@ -14,14 +12,16 @@ use serde::Deserialize;
 use super::args::TailArgs;
 use super::failure::Failure;
 use crate::admin_client::events::{Event, EventParser};
+use crate::admin_client::live_lines::{Calls, Layout, LiveCall, Refused, one_line};
 use crate::admin_client::{AdminClient, AskError};
+use crate::live::RefusedGroup;
 use crate::live::recent::{CALLS_MAX, REJECTED_MAX};
+use crate::live::refused_groups::GROUPS_MAX;
 use crate::live::view::Counts;
 use crate::runtime::colour;
 use crate::runtime::terminal::{self, Interrupts};
+use crate::time::UnixMillis;
 use crate::words::{about_seconds, counted, with_causes};
-
-use call::{Calls, Layout, LiveCall, one_line};
 
 /// The time limit for the beginning of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -124,13 +124,16 @@ struct Tail<'a> {
     said: BTreeMap<&'static str, ()>,
     /// The calls that were printed last. After a new connection the collector may send them again.
     printed: VecDeque<(i64, u64)>,
+    /// The groups of refused requests that were printed last, with their last times.
+    refused: VecDeque<(u64, UnixMillis)>,
 }
 
 impl<'a> Tail<'a> {
     fn new(args: &TailArgs, out: &'a mut dyn Write) -> Self {
         let stdout = io::stdout();
         let layout = Layout::new(terminal::columns(&stdout), colour::wanted(&stdout));
-        Self { out, json: args.json, layout, said: BTreeMap::new(), printed: VecDeque::new() }
+        let (said, printed, refused) = (BTreeMap::new(), VecDeque::new(), VecDeque::new());
+        Self { out, json: args.json, layout, said, printed, refused }
     }
 
     /// Reads until the connection is lost, and says why; a new one may work. `None`: nobody reads the output
@@ -178,6 +181,7 @@ impl<'a> Tail<'a> {
                 self.header()
             }
             "calls" => self.calls(&event.data),
+            "refused" => self.refused(&event.data),
             "count" => {
                 let Counts { stored, rejected, shown } = serde_json::from_str(&event.data)?;
                 if stored.saturating_add(rejected) > shown {
@@ -226,6 +230,28 @@ impl<'a> Tail<'a> {
             }
             let line = if self.json { one_line(sent.get()) } else { self.layout.line(&call) };
             writeln!(self.out, "{line}")?;
+        }
+        self.out.flush()
+    }
+
+    fn refused(&mut self, data: &str) -> io::Result<()> {
+        let Refused { groups } = serde_json::from_str(data)?;
+        self.layout.resize(terminal::columns(&io::stdout()));
+        for sent in groups {
+            let group: RefusedGroup = serde_json::from_str(sent.get())?;
+            // A later group may have the number of an earlier one, if the collector was started again.
+            let known = self.refused.iter().position(|(id, last)| *id == group.id && *last >= group.first);
+            let before = known.and_then(|at| self.refused.remove(at));
+            self.refused.push_back((group.id, group.last));
+            if self.refused.len() > GROUPS_MAX {
+                self.refused.pop_front();
+            }
+            if before.is_some_and(|(_, last)| last == group.last) {
+                continue;
+            }
+            let text =
+                if self.json { one_line(sent.get()) } else { self.layout.refused(&group, before.is_some()) };
+            writeln!(self.out, "{text}")?;
         }
         self.out.flush()
     }

@@ -16,7 +16,8 @@ use super::cors::CorsRules;
 use super::decode::Coding;
 use super::peer::Peer;
 use super::public_address::{SentTo, public_address};
-use super::reply::{self, Answer, Refusal, Reply};
+use super::refused::refused_request;
+use super::reply::{self, Refusal, Reply};
 use super::route::{self, Route};
 use super::settings::Policy;
 use super::settings_document;
@@ -25,7 +26,7 @@ use super::waiting_bodies::{Waiter, WaitingBody};
 use crate::call::{CallKind, Shape, call_of_query};
 use crate::ingest::{Arrival, Lines, Receipts};
 use crate::metrics::StatusLabel;
-use crate::sources::{Found, SourceId, WriteKeyHash};
+use crate::sources::{Found, KeyBeginning, SourceId, WriteKeyHash};
 use crate::words::percent;
 
 /// Bytes of memory that an HTTP/2 request takes besides its head and body: the task and state of its stream.
@@ -49,6 +50,8 @@ struct Exchange<'r> {
     policy: &'r Arc<Policy>,
     until: Instant,
     waiting: WaitingBody<'r>,
+    /// The source, once it is known from the body.
+    source: Option<SourceId>,
 }
 
 impl Shared {
@@ -68,8 +71,10 @@ impl Shared {
             policy: &policy,
             until,
             waiting,
+            source: None,
         };
         let outcome = self.outcome(&mut exchange).await.map_err(|refusal| (refusal.answer(), refusal));
+        let source = exchange.source.take();
         let close_asked = outcome.as_ref().is_err_and(|(answer, _)| answer.close);
         let unread = !self.finish_body(exchange, close_asked).await;
         if unread {
@@ -77,9 +82,9 @@ impl Shared {
         }
         let mut reply = outcome.unwrap_or_else(|(answer, refusal)| {
             let reply = refusal.reply(&answer, &*self.deps.random);
-            let Answer { status, code, message, .. } = answer;
-            self.ingest.refused(status.as_u16(), code, message);
-            if !is_pixel(&head, &policy) {
+            let code = answer.code;
+            self.ingest.refused(refused_request((&refusal, &answer), &head, (&**peer, &policy), source));
+            if matches!(refusal, Refusal::NotFound(_)) || !is_pixel(&head, &policy) {
                 return reply;
             }
             // Few clients check the status of an image.
@@ -202,13 +207,13 @@ impl Shared {
     /// Turns a whole body into the lines to store; `None` if nothing is to be stored.
     fn lines(
         &self,
-        exchange: &Exchange<'_>,
+        exchange: &mut Exchange<'_>,
         body: &[u8],
         in_header: Option<Destiny>,
         shape: Shape,
         client_route: bool,
     ) -> Result<Option<Lines>, Refusal> {
-        let (head, policy) = (exchange.head, exchange.policy);
+        let (head, peer, policy) = (exchange.head, exchange.peer, exchange.policy);
         let received_at = self.ingest.received_now();
         let request = self.ingest.parse(body, shape).map_err(Refusal::Body)?;
         let destiny = match in_header {
@@ -226,11 +231,11 @@ impl Shared {
         let Destiny::Store(source) = destiny else {
             return Ok(None);
         };
-        exchange.peer.sent_a_key();
+        peer.sent_a_key();
         let arrival = Arrival {
-            source: &source,
+            source: exchange.source.insert(source),
             received_at,
-            ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
+            ip: client_address(peer.address, &head.headers, &policy.trusted_proxies),
             // Only web pages send an origin.
             client_side: client_route || head.headers.contains_key(ORIGIN),
             user_agent: None,
@@ -240,8 +245,8 @@ impl Shared {
     }
 
     /// The line of a pixel's call, or of the rejected query in its place; `None` if nothing is to be stored.
-    fn pixel_lines(&self, exchange: &Exchange<'_>, kind: CallKind) -> Result<Option<Lines>, Refusal> {
-        let Exchange { head, peer, policy, .. } = exchange;
+    fn pixel_lines(&self, exchange: &mut Exchange<'_>, kind: CallKind) -> Result<Option<Lines>, Refusal> {
+        let (head, peer, policy) = (exchange.head, exchange.peer, exchange.policy);
         let received_at = self.ingest.received_now();
         let query = head.uri.query().unwrap_or_default();
         let (write_key, call) = call_of_query(query);
@@ -250,7 +255,7 @@ impl Shared {
             return Ok(None);
         };
         let arrival = Arrival {
-            source: &source,
+            source: exchange.source.insert(source),
             received_at,
             ip: client_address(peer.address, &head.headers, &policy.trusted_proxies),
             client_side: true,
@@ -296,9 +301,9 @@ fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal> {
         Found::Discard => Ok(Destiny::Discard),
         Found::Unknown => {
             tracing::debug!(hash = ?WriteKeyHash::of(write_key), "a write key belongs to no source");
-            Err(Refusal::UnknownWriteKey)
+            Err(Refusal::UnknownWriteKey(KeyBeginning::of(write_key)))
         }
-        Found::TooManySources => Err(Refusal::TooManySources),
+        Found::TooManySources => Err(Refusal::TooManySources(KeyBeginning::of(write_key))),
     }
 }
 
@@ -323,9 +328,10 @@ fn header_destiny(
 
 fn settings_reply(exchange: &Exchange<'_>, encoded: &str) -> Result<Reply, Refusal> {
     let Exchange { head, peer, policy, .. } = exchange;
-    let key = percent::decoded(encoded, false).ok_or(Refusal::UnknownSettingsKey)?;
+    let unknown = |key: &str| Refusal::UnknownSettingsKey(KeyBeginning::of(key));
+    let key = percent::decoded(encoded, false).ok_or_else(|| unknown(encoded))?;
     if !policy.sources.is_taken(&key) {
-        return Err(Refusal::UnknownSettingsKey);
+        return Err(unknown(&key));
     }
     let sent_to = SentTo {
         uri: &head.uri,
@@ -343,7 +349,11 @@ fn settings_reply(exchange: &Exchange<'_>, encoded: &str) -> Result<Reply, Refus
 fn source_config_reply(head: &Parts, policy: &Policy) -> Result<Reply, Refusal> {
     let in_header = || auth::basic_key(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes), true);
     let key = auth::query_key(head.uri.query()).or_else(|| in_header().ok()?);
-    let key = key.filter(|key| policy.sources.is_taken(key)).ok_or(Refusal::UnknownSettingsKey)?;
+    let unknown = |key: &str| Refusal::UnknownSettingsKey(KeyBeginning::of(key));
+    let key = key.ok_or_else(|| unknown(""))?;
+    if !policy.sources.is_taken(&key) {
+        return Err(unknown(&key));
+    }
     Ok(reply::cached(settings_document::source_config(&key), true))
 }
 

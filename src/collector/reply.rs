@@ -13,11 +13,13 @@ use serde::Serialize;
 use super::answer_body::AnswerBody;
 use super::auth::AuthError;
 use super::decode::DecodeError;
+use super::nearest_route::ROUTES;
 use crate::call::{BodyError, RejectReason};
 use crate::ingest::{IngestError, Receipts};
 use crate::log::{AppendError, LOCATION_FULL, OUTCOME_UNKNOWN, SPOOL_FULL};
 use crate::random::Random;
 use crate::receipt;
+use crate::sources::KeyBeginning;
 
 /// An answer. All bodies are small and in one piece.
 pub(super) type Reply = Response<AnswerBody>;
@@ -31,8 +33,9 @@ const LATER: RangeInclusive<u64> = 10..=60;
 /// Why a request is not answered 200.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error("there is no route for this path")]
-    NotFound,
+    /// The route that was probably meant, if one is near.
+    #[error("there is no route for this path{}; the routes are {}", nearest_in_words(.0), ROUTES)]
+    NotFound(Option<&'static str>),
     /// The path needs one of these methods.
     #[error("this route accepts {0}")]
     Method(&'static str),
@@ -60,11 +63,11 @@ pub(super) enum Refusal {
     #[error("the query contains no readable call or write key")]
     UnreadablePixel,
     #[error("the write key belongs to no source")]
-    UnknownWriteKey,
+    UnknownWriteKey(KeyBeginning),
     #[error("every write key becomes a source, and the limit of sources is reached")]
-    TooManySources,
+    TooManySources(KeyBeginning),
     #[error("the write key belongs to no source")]
-    UnknownSettingsKey,
+    UnknownSettingsKey(KeyBeginning),
     #[error("too many requests are being read")]
     TooManyBytes,
     #[error(transparent)]
@@ -97,7 +100,7 @@ impl Refusal {
         let close = |status, code| (status, code, None, true);
         let retry = |code, after| (S::SERVICE_UNAVAILABLE, code, Some(after), false);
         let (status, code, retry_after, close) = match self {
-            Self::NotFound => keep(S::NOT_FOUND, "not_found"),
+            Self::NotFound(_) => keep(S::NOT_FOUND, "not_found"),
             Self::Method(_) => keep(S::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::UriTooLong(_) => close(S::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge(_) => close(S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
@@ -112,12 +115,12 @@ impl Refusal {
             Self::BodyTimeout => close(S::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyBroken => close(S::BAD_REQUEST, "incomplete_body"),
             Self::Body(error) => keep(S::BAD_REQUEST, body_code(error)),
-            Self::Authorization(_) | Self::NoWriteKey | Self::UnknownWriteKey => {
+            Self::Authorization(_) | Self::NoWriteKey | Self::UnknownWriteKey(_) => {
                 keep(S::UNAUTHORIZED, "invalid_write_key")
             }
             Self::UnreadablePixel => keep(S::BAD_REQUEST, "bad_pixel_data"),
-            Self::TooManySources => keep(S::UNAUTHORIZED, "too_many_sources"),
-            Self::UnknownSettingsKey => keep(S::NOT_FOUND, "invalid_write_key"),
+            Self::TooManySources(_) => keep(S::UNAUTHORIZED, "too_many_sources"),
+            Self::UnknownSettingsKey(_) => keep(S::NOT_FOUND, "invalid_write_key"),
             Self::TooManyBytes => (S::SERVICE_UNAVAILABLE, "overloaded", Some(SOON), true),
             Self::Append(error) => match error {
                 AppendError::TooLarge => keep(S::BAD_REQUEST, "payload_too_large"),
@@ -160,6 +163,10 @@ impl Refusal {
         }
         reply
     }
+}
+
+fn nearest_in_words(nearest: &Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |route| format!(": the nearest is {route}"))
 }
 
 fn body_code(error: &BodyError) -> &'static str {
@@ -341,7 +348,7 @@ mod tests {
                 assert!(after.is_none_or(|after| (1..=60).contains(&after)), "{after:?}");
             }
         };
-        check(Refusal::NotFound, 404, "not_found");
+        check(Refusal::NotFound(None), 404, "not_found");
         check(Refusal::Method("POST"), 405, "method_not_allowed");
         check(Refusal::UriTooLong(1), 414, "uri_too_long");
         check(Refusal::HeadTooLarge(1), 431, "headers_too_large");
@@ -360,9 +367,9 @@ mod tests {
         check(Refusal::Authorization(AuthError::Bearer), 401, "invalid_write_key");
         check(Refusal::NoWriteKey, 401, "invalid_write_key");
         check(Refusal::UnreadablePixel, 400, "bad_pixel_data");
-        check(Refusal::UnknownWriteKey, 401, "invalid_write_key");
-        check(Refusal::TooManySources, 401, "too_many_sources");
-        check(Refusal::UnknownSettingsKey, 404, "invalid_write_key");
+        check(Refusal::UnknownWriteKey(KeyBeginning::of("")), 401, "invalid_write_key");
+        check(Refusal::TooManySources(KeyBeginning::of("")), 401, "too_many_sources");
+        check(Refusal::UnknownSettingsKey(KeyBeginning::of("")), 404, "invalid_write_key");
         check(Refusal::TooManyBytes, 503, "overloaded");
         check(Refusal::TooFast(Duration::ZERO), 429, "rate_limited");
         check(Refusal::TooFast(Duration::MAX), 429, "rate_limited");

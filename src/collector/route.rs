@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::nearest_route::nearest_route;
 use super::reply::Refusal;
 use crate::call::{CallKind, Shape};
 
@@ -35,7 +36,8 @@ pub(super) fn find<'p>(method: &Method, path: &'p str, prefix: Option<&str>) -> 
     let bare = behind_prefix(path, prefix).map(|(_, rest)| rest);
     let by = |path: &'p str| by_path(path.strip_suffix('/').unwrap_or(path));
     // A route may itself begin with the prefix.
-    let route = bare.and_then(by).or_else(|| by(path)).ok_or(Refusal::NotFound)?;
+    let route = bare.and_then(by).or_else(|| by(path));
+    let route = route.ok_or_else(|| Refusal::NotFound(nearest_route(path)))?;
     let posted = matches!(route, Route::Calls { .. } | Route::Counters);
     match *method {
         Method::OPTIONS => Ok(Route::Preflight),
@@ -218,8 +220,8 @@ mod tests {
             "/proxyv1/batch",
             "//v1/batch",
         ] {
-            check(Method::POST, path, Refusal::NotFound);
-            check(Method::OPTIONS, path, Refusal::NotFound);
+            check(Method::POST, path, Refusal::NotFound(nearest_route(path)));
+            check(Method::OPTIONS, path, Refusal::NotFound(nearest_route(path)));
         }
         let posts = Refusal::Method("POST, OPTIONS");
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::CONNECT] {

@@ -27,7 +27,7 @@ use crate::call::{
     BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, ObjectSets, Request, Shape, Stamp, Tally,
     write_rejected_pixel,
 };
-use crate::live::{LiveView, Sample, Turn};
+use crate::live::{LiveView, RefusedRequest, Sample, Turn};
 use crate::log::frame::FRAME_HEADER;
 use crate::log::{Append, AppendError, Appended, REQUEST_BYTES_MAX, RequestFrames};
 use crate::metrics::Metrics;
@@ -179,8 +179,8 @@ impl Ingest {
     }
 
     /// Counts a request that was refused as a whole.
-    pub fn refused(&self, status: u16, code: &'static str, message: String) {
-        self.deps.live.refused(status, code, message, self.deps.clock.wall());
+    pub fn refused(&self, request: RefusedRequest<'_>) {
+        self.deps.live.refused(request, self.deps.clock.wall());
     }
 
     /// Copies a few of the lines, if it is time to.

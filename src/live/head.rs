@@ -1,6 +1,8 @@
 //! What a list shows of a line: its type, name, user and SDK. Pure.
 
+use super::mask::{HIDDEN, is_word};
 use crate::json::Members;
+use crate::object::Stream;
 
 /// The longest text of one field, in characters.
 const TEXT_MAX: usize = 200;
@@ -20,7 +22,32 @@ pub struct Head {
     pub reason: Option<String>,
 }
 
+/// What of a [`Head`] may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownHead<'h> {
+    /// The type.
+    pub kind: &'h str,
+    /// The name.
+    pub name: Option<&'h str>,
+    /// The user.
+    pub user: Option<&'h str>,
+}
+
 impl Head {
+    /// What may be shown of a line of a stream. `full`: nothing is hidden.
+    pub fn shown(&self, stream: &Stream, full: bool) -> ShownHead<'_> {
+        let Self { kind, name, user, .. } = self;
+        let is_plain = !matches!(stream, Stream::Objects(_) | Stream::Rejected);
+        // The name of an identify call or an object may itself say who it is about.
+        let says_name = full || (is_plain && kind != "identify" && kind != "alias");
+        ShownHead {
+            // Of a rejected item the client may have written anything there.
+            kind: if full || is_word(kind) { kind } else { HIDDEN },
+            name: name.as_deref().filter(|_| says_name),
+            user: user.as_deref().filter(|_| full),
+        }
+    }
+
     /// Of a stored line.
     pub fn of(line: &str, rejected: bool, object_set: bool) -> Self {
         let Some(line) = Members::of(line) else { return Self::default() };

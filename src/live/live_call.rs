@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::difference::Difference;
-use super::head::Head;
-use super::mask::{HIDDEN, is_word, mask_line};
+use super::head::{Head, ShownHead};
+use super::mask::mask_line;
 use super::sample::SampledLine;
 use super::seen::is_of_an_sdk;
 use crate::call::RejectReason;
@@ -78,6 +78,13 @@ impl LiveCall {
         if self.line.stream == Stream::Rejected { REJECTED } else { &self.line.head.kind }
     }
 
+    /// The source, the stream, the stored line if it is short enough, when its request was received, and
+    /// whether all calls of that were repeats.
+    pub fn stored(&self) -> (&SourceId, &Stream, Option<&str>, UnixMillis, bool) {
+        let text = self.line.texts.as_ref().map(|(line, _)| &**line);
+        (&self.source, &self.line.stream, text, self.at, self.repeated)
+    }
+
     /// About how many bytes its JSON has.
     pub fn json_bytes(&self) -> usize {
         self.line.texts.as_ref().map_or(0, |(line, _)| line.len()) + HEAD_BYTES
@@ -108,8 +115,6 @@ impl LiveCall {
 
     fn make_json(&self) -> Result<String, serde_json::Error> {
         let SampledLine { stream, bytes, head, texts } = &self.line;
-        let is_object = matches!(stream, Stream::Objects(_));
-        let is_plain = !is_object && *stream != Stream::Rejected;
         let difference = match texts {
             Some((line, item)) if !item.is_empty() && *stream != Stream::Rejected => {
                 Difference::between(item, line)
@@ -118,9 +123,8 @@ impl LiveCall {
         };
         let masked = texts.as_ref().filter(|_| !self.full).map(|(line, _)| mask_line(line, stream));
         let line = masked.as_deref().or_else(|| texts.as_ref().map(|(line, _)| &**line));
-        let Head { kind, name, user, library, reason } = head;
-        // The name of an identify call or an object may itself say who it is about.
-        let says_name = self.full || (is_plain && kind != "identify" && kind != "alias");
+        let Head { library, reason, .. } = head;
+        let ShownHead { kind, name, user } = head.shown(stream, self.full);
         let reason_text = reason.as_deref().and_then(RejectReason::of_slug).map(RejectReason::why);
         // The client may have written anything there, too.
         let says_library =
@@ -134,10 +138,9 @@ impl LiveCall {
             at_ms: self.at.0,
             source: self.source.as_str(),
             stream: stream.to_string(),
-            // Of a rejected item the client may have written anything there.
-            kind: if self.full || is_word(kind) { kind } else { HIDDEN },
-            name: name.as_deref().filter(|_| says_name),
-            user: user.as_deref().filter(|_| self.full),
+            kind,
+            name,
+            user,
             bytes: *bytes,
             repeated: self.repeated,
             reason: reason.as_deref(),

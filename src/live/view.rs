@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use super::filter::Filter;
 use super::live_call::LiveCall;
 use super::pace::{Pace, Turn, Wanted};
 use super::recent::Recent;
-use super::refused::{RefusedKind, RefusedRequests};
+use super::refused::{RefusedGroup, RefusedKind, RefusedList, RefusedRequests};
+use super::refused_request::RefusedRequest;
 use super::sample::Sample;
 use super::seen::SeenSource;
 use crate::lock::{lock, read, write};
@@ -33,26 +35,6 @@ closed_list! {
         Masked = "masked",
         /// Nothing. Only the names of SDKs are noted.
         Off = "off",
-    }
-}
-
-/// Which calls a viewer gets. Unset members let every call pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Of this source.
-    pub source: Option<SourceId>,
-    /// With this type: a call's type, `object` or `rejected`.
-    pub kind: Option<String>,
-    /// With this text in what is shown of them, in lower case.
-    pub text: Option<String>,
-}
-
-impl Filter {
-    /// Whether a call passes.
-    pub fn passes(&self, call: &LiveCall) -> bool {
-        self.source.as_ref().is_none_or(|source| *source == call.source)
-            && self.kind.as_ref().is_none_or(|kind| kind == call.filter_type())
-            && self.text.as_ref().is_none_or(|text| call.searched().contains(text))
     }
 }
 
@@ -94,6 +76,8 @@ pub struct Viewer {
     next: Option<u64>,
     /// The number of the first call that came after it did.
     began: u64,
+    /// The number of the first change of refused requests that it has not read.
+    refused_next: u64,
     counts: Counts,
 }
 
@@ -139,10 +123,11 @@ impl LiveView {
 
     /// Changes how much it shows. Calls that were sampled before are no longer shown.
     pub fn set_mode(&self, mode: Mode) {
-        let mut recent = lock(&self.recent);
+        let (mut recent, mut refused) = (lock(&self.recent), lock(&self.refused));
         let before = self.mode.swap(mode as u8, Ordering::AcqRel);
         if before != mode as u8 {
             recent.1 = Recent::default();
+            refused.groups.clear();
         }
     }
 
@@ -198,14 +183,34 @@ impl LiveView {
         }
     }
 
-    /// Counts a request that was refused as a whole.
-    pub fn refused(&self, status: u16, code: &'static str, message: String, at: UnixMillis) {
-        lock(&self.refused).count(status, code, message, at);
+    /// Counts a request that was refused as a whole. No request that is taken waits for the lock.
+    pub fn refused(&self, request: RefusedRequest<'_>, at: UnixMillis) {
+        lock(&self.refused).count(request, at);
     }
 
     /// The requests that were refused as a whole since the process started, the last kind first.
     pub fn refusals(&self) -> Vec<RefusedKind> {
         lock(&self.refused).kinds()
+    }
+
+    /// The groups of refused requests that pass a filter, at most `max`, the one with the last request first.
+    pub fn refused_groups(&self, filter: &Filter, max: usize) -> RefusedList {
+        self.refused_since(0, filter, max).0
+    }
+
+    /// The groups that changed since the change `next`, and the number of the next change.
+    fn refused_since(&self, next: u64, filter: &Filter, max: usize) -> (RefusedList, u64) {
+        let refused = lock(&self.refused);
+        let full = self.mode() == Mode::Full;
+        let (newest, (dropped_groups, dropped_requests)) = (refused.groups.newest(), refused.groups.dropped);
+        let next_change = refused.groups.next;
+        drop(refused);
+        let changed = newest.iter().take_while(|group| group.changed >= next);
+        let shown = changed.map(|group| RefusedGroup::of(group, full));
+        let mut groups: Vec<RefusedGroup> = shown.filter(|group| filter.passes_refused(group)).collect();
+        let more = groups.len().saturating_sub(max) as u64;
+        groups.truncate(max);
+        (RefusedList { groups, more, dropped_groups, dropped_requests }, next_change)
     }
 
     /// Shows the sample of a request that was stored. `repeated`: all its calls were repeats.
@@ -229,6 +234,11 @@ impl LiveView {
         }
     }
 
+    /// The calls that were sampled last, oldest first.
+    pub fn recent(&self) -> Vec<Arc<LiveCall>> {
+        lock(&self.recent).1.since(0, usize::MAX).0
+    }
+
     /// Begins to watch. `None` if too many do already.
     pub fn watch(self: &Arc<Self>, filter: Filter) -> Option<Viewer> {
         let taken = self.viewers.fetch_update(Ordering::AcqRel, Ordering::Acquire, |viewers| {
@@ -238,7 +248,8 @@ impl LiveView {
         // The rate is higher now.
         self.not_before.store(0, Ordering::Relaxed);
         let began = lock(&self.recent).0;
-        Some(Viewer { view: Arc::clone(self), filter, next: None, began, counts: self.counts() })
+        let counts = self.counts();
+        Some(Viewer { view: Arc::clone(self), filter, next: None, began, refused_next: 0, counts })
     }
 
     fn counts(&self) -> Counts {
@@ -276,6 +287,19 @@ impl Viewer {
         Unread { calls, missed, cut }
     }
 
+    /// Whether requests were refused since it last read which.
+    pub fn has_refused(&self) -> bool {
+        self.refused_next < lock(&self.view.refused).groups.next
+    }
+
+    /// The groups of refused requests that changed since the last time, at most `max`, the one with the last
+    /// request first.
+    pub fn refused(&mut self, max: usize) -> RefusedList {
+        let (list, next) = self.view.refused_since(self.refused_next, &self.filter, max);
+        self.refused_next = next;
+        list
+    }
+
     /// What was counted since the last time.
     pub fn counts(&mut self) -> Counts {
         let (now, before) = (self.view.counts(), self.counts);
@@ -305,6 +329,7 @@ fn micros(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::refused_request::tests::request;
     use super::*;
     use crate::object::Stream;
 
@@ -390,5 +415,54 @@ mod tests {
         assert_eq!(view.turn(&busy, (100, 3), at(5_050)), Some(Turn { calls: 0, rejected: 3 }));
         assert_eq!(view.turn(&quiet, (100, 0), at(5_050)), Some(Turn { calls: 1, rejected: 0 }));
         assert_eq!(view.turn(&quiet, (100, 0), at(5_051)), None);
+    }
+
+    #[test]
+    fn filters_apply_to_refused_requests() {
+        let view = LiveView::new(Mode::Full, Duration::ZERO);
+        view.refused(request(), UnixMillis(1));
+        let check = |source: &str, kind: &str, text: &str, passes: bool| {
+            let set = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            let source = Some(source).filter(|id| !id.is_empty()).map(|id| SourceId::new(id).unwrap());
+            let filter = Filter { source, kind: set(kind), text: set(text) };
+            let groups = view.refused_groups(&filter, 9).groups;
+            assert_eq!(groups.len(), usize::from(passes), "{filter:?}");
+        };
+        check("", "", "", true);
+        check("", "refused", "/v1/batch", true);
+        check("", "", "192.0.2", true);
+        check("", "track", "", false);
+        check("web", "", "", false);
+        check("", "", "no such text", false);
+    }
+
+    #[test]
+    fn a_viewer_gets_the_refused_requests_that_it_has_not_read() {
+        let view = Arc::new(LiveView::new(Mode::Full, Duration::ZERO));
+        view.refused(request(), UnixMillis(1));
+        let mut viewer = view.watch(Filter::default()).unwrap();
+        let read = |viewer: &mut Viewer, max: usize| {
+            let list = viewer.refused(max);
+            let seen: Vec<_> = list.groups.iter().map(|group| (group.last.0, group.requests)).collect();
+            (seen, list.more)
+        };
+        assert!(viewer.has_refused());
+        assert_eq!(read(&mut viewer, 9), (vec![(1, 1)], 0));
+        assert!(!viewer.has_refused());
+        assert_eq!(read(&mut viewer, 9), (vec![], 0));
+        view.refused(RefusedRequest { method: "PUT", ..request() }, UnixMillis(2));
+        view.refused(request(), UnixMillis(3));
+        assert_eq!(read(&mut viewer, 1), (vec![(3, 2)], 1));
+        assert_eq!(read(&mut viewer, 1), (vec![], 0));
+    }
+
+    #[test]
+    fn a_change_of_the_mode_shows_no_refused_request_of_before() {
+        let view = LiveView::new(Mode::Masked, Duration::ZERO);
+        view.refused(request(), UnixMillis(1));
+        view.set_mode(Mode::Full);
+        let list = view.refused_groups(&Filter::default(), 9);
+        assert_eq!((list.groups.len(), list.dropped_groups, list.dropped_requests), (0, 1, 1));
+        assert_eq!(view.refusals()[0].requests, 1);
     }
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::claimed_files::claimed;
 use super::view::NodeView;
 use crate::admin::{
-    ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedImports,
-    AskedObjects, DeliveredObject, Denied, ImportErrors, ImportStateName, ImportStatus, Imports,
-    MissingDeliveries, NotShown, Peek, PendingObject,
+    ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedCalls,
+    AskedImports, AskedObjects, DeliveredObject, Denied, Found, ImportErrors, ImportStateName, ImportStatus,
+    Imports, MissingDeliveries, NotShown, Peek, PendingObject,
 };
 use crate::archive::first_lines::{FirstLine, first_lines};
 use crate::boxed_future::BoxFuture;
@@ -25,7 +26,7 @@ use crate::delivery::Delivered;
 use crate::import::{ATTEMPTS_MAX, ImportState, Importer, KnownImport};
 use crate::live::Mode;
 use crate::live::mask::{HIDDEN, mask_line};
-use crate::log::{DayStage, PendingSeal};
+use crate::log::{DayStage, Log, PendingSeal};
 use crate::object::{BucketString, OBJECTS, ObjectKey, ParsedObjectKey, ParsedPartKey, S3Location, Stream};
 use crate::policy::{self, PolicyBucket, Template, Values};
 use crate::sources::SourceId;
@@ -55,22 +56,34 @@ const JOURNAL_WAIT: Duration = Duration::from_secs(3);
 /// A node's deliveries, archive and imports.
 #[derive(Debug)]
 pub(super) struct NodeArchive {
-    node: Arc<NodeView>,
+    pub(super) node: Arc<NodeView>,
     list: Deliveries,
-    store: Arc<S3Store>,
+    pub(super) store: Arc<S3Store>,
+    pub(super) log: Arc<dyn Log>,
+    /// The runtime of threads of low priority.
+    pub(super) background: Handle,
+    /// The turn of a search.
+    pub(super) search: Arc<Semaphore>,
     /// Whose imports are shown, once it is known.
     pub(super) importer: OnceLock<Arc<Importer>>,
     requests: Semaphore,
 }
 
 impl NodeArchive {
-    pub(super) fn new(node: Arc<NodeView>, list: Deliveries, store: Arc<S3Store>) -> Self {
-        Self { node, list, store, importer: OnceLock::new(), requests: Semaphore::new(STORE_REQUESTS_MAX) }
+    pub(super) fn new(
+        node: Arc<NodeView>,
+        list: Deliveries,
+        store: Arc<S3Store>,
+        (log, background): (Arc<dyn Log>, Handle),
+    ) -> Self {
+        let (importer, requests) = (OnceLock::new(), Semaphore::new(STORE_REQUESTS_MAX));
+        let search = Arc::new(Semaphore::new(1));
+        Self { node, list, store, log, background, search, importer, requests }
     }
 
     /// Reads the list of deliveries on a thread that may wait for the disk. The second value is what the list
     /// lacks, and the third is the time since which it is kept.
-    async fn read<T: Default + Send + 'static>(
+    pub(super) async fn read<T: Default + Send + 'static>(
         &self,
         read: impl FnOnce(&Deliveries) -> Result<T, Unlisted> + Send + 'static,
     ) -> Result<(T, MissingDeliveries, Option<UnixMillis>), NotShown> {
@@ -89,7 +102,7 @@ impl NodeArchive {
     }
 
     /// Sends one request to a store.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         request: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<Result<T, StoreError>, NotShown> {
@@ -100,7 +113,7 @@ impl NodeArchive {
         answer
     }
 
-    fn location(&self, source: &SourceId) -> Result<S3Location, NotShown> {
+    pub(super) fn location(&self, source: &SourceId) -> Result<S3Location, NotShown> {
         let found = self.node.log.current_location(source);
         found.ok_or_else(|| NotShown::UnknownSource(source.clone()))
     }
@@ -111,7 +124,7 @@ impl NodeArchive {
     }
 
     /// Whether text that may be private is shown, such as what a store said.
-    fn shows_all(&self) -> bool {
+    pub(super) fn shows_all(&self) -> bool {
         self.node.live.mode() == Mode::Full
     }
 
@@ -330,7 +343,12 @@ impl NodeArchive {
     }
 
     /// A refusal that a policy can change, with the statements that change it.
-    fn denied(&self, error: &StoreError, place: PolicyBucket, sids: &[&str]) -> Result<Denied, NotShown> {
+    pub(super) fn denied(
+        &self,
+        error: &StoreError,
+        place: PolicyBucket,
+        sids: &[&str],
+    ) -> Result<Denied, NotShown> {
         if error.fault != Fault::Refused || !matches!(error.reason, Reason::Denied(_)) {
             return Err(NotShown::Store(error.with_remedy().shown(self.shows_all()).to_owned()));
         }
@@ -534,6 +552,10 @@ impl ArchiveView for NodeArchive {
 
     fn peek(&self, source: SourceId, key: ObjectKey) -> BoxFuture<'_, Result<Peek, NotShown>> {
         Box::pin(self.first_lines(source, key))
+    }
+
+    fn find(&self, asked: AskedCalls) -> BoxFuture<'_, Result<Found, NotShown>> {
+        Box::pin(self.find_calls(asked))
     }
 
     fn imports(&self, asked: AskedImports) -> BoxFuture<'_, Result<Imports, NotShown>> {

@@ -58,6 +58,10 @@ impl SourceLookup for DevSources {
     fn is_source(&self, write_key: &str) -> bool {
         self.is_taken(write_key)
     }
+
+    fn known(&self, write_key: &str) -> Option<SourceId> {
+        lock(&self.known).get(&WriteKeyHash::of(write_key)?).cloned()
+    }
 }
 
 /// In dev mode every id and every write key is a source.

@@ -98,7 +98,12 @@ impl Engine {
             destinations: OnceLock::new(),
             bucket_imports: OnceLock::new(),
         });
-        let archive = Arc::new(NodeArchive::new(Arc::clone(&view), list.clone(), Arc::clone(&store)));
+        let archive = Arc::new(NodeArchive::new(
+            Arc::clone(&view),
+            list.clone(),
+            Arc::clone(&store),
+            (spool.log(), background.handle().clone()),
+        ));
         Self {
             outside,
             spool,

@@ -27,6 +27,7 @@ pub mod drain;
 pub mod engine;
 pub mod equipment;
 pub mod error;
+mod find;
 mod forgotten_sources;
 #[cfg(feature = "lambda")]
 pub mod function;
@@ -51,5 +52,3 @@ pub mod settings;
 pub mod setup;
 pub mod spool_dir;
 mod view;
-
-pub use view::REFUSED;

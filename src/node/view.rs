@@ -11,6 +11,7 @@ use super::bucket_imports::BucketImports;
 use super::ledger_view;
 use super::removed_sources::{RemovedSources, removed_name};
 use super::setup::Setup;
+use crate::admin::refused_words::IN_STATUS_MAX;
 use crate::admin::{
     self, AdminError, AdminView, BatchStatus, ClockStatus, Days, FlushOutcome, History, HistoryRing,
     KindCount, LedgerCounts, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState, ReceiptStatus,
@@ -21,7 +22,7 @@ use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::destinations::runner::Destinations;
-use crate::live::LiveView;
+use crate::live::{Filter, LiveView};
 use crate::lock::{lock, read};
 use crate::log::{
     AccountKey, Follow, LOCATION_FULL, Located, OpenBatch, PendingSeal, Report, Reports, Row, Rows,
@@ -43,7 +44,7 @@ use crate::words::date;
 /// The time over which the bytes of received lines are counted, to estimate how long the spool lasts.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// The reasons for refusing requests because of a lack of space.
-pub const REFUSED: [&str; 2] = [SPOOL_FULL, LOCATION_FULL];
+pub(super) const REFUSED: [&str; 2] = [SPOOL_FULL, LOCATION_FULL];
 /// The reason if all requests are refused.
 const NO_ROOM: &str =
     "the spool is full: deliveries free space; otherwise raise spool.max_bytes or enlarge the disk";
@@ -430,6 +431,7 @@ impl AdminView for NodeView {
                 delivered: sum(|totals| totals.delivered),
             },
             refusals: self.live.refusals(),
+            refused_requests: self.live.refused_groups(&Filter::default(), IN_STATUS_MAX),
             s3_proxy: self.proxy.get().cloned(),
             dev_s3: self.dev_s3.get().cloned(),
             ledger: Some(ledger),

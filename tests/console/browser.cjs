@@ -59,6 +59,10 @@ async function main() {
     focused: () => page.evaluate(() => `${document.activeElement.tagName} ${document.activeElement.textContent.slice(0, 80)}`),
     size: (size) => page.setViewportSize(size),
     sideways: () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
+    // Elements that hold more than they show.
+    cut: ({ css }) => page.evaluate((css) => [...document.querySelectorAll(css)]
+      .filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0)
+      .map((one) => one.outerHTML.slice(0, 200)), css),
     shot: ({ path }) => page.screenshot({ path }),
     expect: ({ error }) => { expected = error; },
     wrong: () => { const all = wrong; wrong = []; return all; },

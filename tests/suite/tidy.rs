@@ -109,8 +109,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "collector",
         &[
-            "alarms", "call", "connections", "disk", "ingest", "lock", "log", "metrics", "once_a_minute",
-            "planted_bugs", "random", "receipt", "sources", "tasks", "time", "words",
+            "alarms", "call", "connections", "disk", "ingest", "live", "lock", "log", "metrics",
+            "once_a_minute", "planted_bugs", "random", "receipt", "sources", "tasks", "time", "words",
         ],
     ),
     (
@@ -121,7 +121,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "words",
         ],
     ),
-    ("admin_client", &["admin", "boxed_future", "import", "reach", "words"]),
+    ("admin_client", &["admin", "boxed_future", "import", "live", "reach", "runtime", "time", "words"]),
     ("dev_s3", &["boxed_future", "disk", "lock", "once_a_minute", "planted_bugs", "random", "tasks", "time"]),
     (
         "check",
@@ -144,10 +144,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "node",
         &[
             "admin", "admin_client", "alarms", "archive", "arn", "batch", "boxed_future", "call", "check",
-            "collector", "config", "deliveries", "delivery", "destinations", "dev_s3", "disk", "hook",
-            "import", "ingest", "jobs", "lambda", "live", "lock", "log", "metrics", "object", "planted_bugs",
-            "policy", "queue", "random", "reach", "receipt", "retry", "runtime", "sources", "spool", "store",
-            "tasks", "time", "version", "words",
+            "collector", "config", "deliveries", "delivery", "destinations", "dev_s3", "disk", "give_way",
+            "hook", "import", "ingest", "jobs", "json", "lambda", "live", "lock", "log", "metrics", "object",
+            "planted_bugs", "policy", "queue", "random", "reach", "receipt", "retry", "runtime", "sources",
+            "spool", "store", "tasks", "time", "version", "words",
         ],
     ),
     ("cli", &["*"]),

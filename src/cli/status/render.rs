@@ -2,8 +2,6 @@
 
 use crate::admin::{BucketImportStatus, LedgerCounts, LedgerStatus, SourceStatus, Status};
 use crate::admin_client::activity::{Activity, sparkline};
-use crate::live::RefusedKind;
-use crate::node::REFUSED;
 use crate::sources::SourceId;
 use crate::words::count::percent;
 use crate::words::table::{table, wrapped_within};
@@ -26,8 +24,6 @@ const IMPORT_FILES_SHOWN_MAX: usize = 5;
 const SOURCES_MIN: usize = 3;
 /// The seconds of a year: a longer time is not worth an exact number.
 const YEAR_SECONDS: u64 = 365 * 86_400;
-/// How long a kind of refused requests is shown after the last one, in seconds.
-const REFUSALS_SHOWN_FOR: u64 = 600;
 /// The width of a label such as `calls`, in columns.
 const LABEL: usize = 9;
 
@@ -194,7 +190,8 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
         Line::labelled("waiting", waiting),
         Line::labelled("spool", format!("{used} of {max} ({percent} %), {segments}{parked}{left}")),
     ];
-    lines.extend(refusals(status));
+    let refused = status.refused_lately(view.source).into_iter().enumerate();
+    lines.extend(refused.map(|(index, text)| Line::labelled(if index == 0 { "refused" } else { "" }, text)));
     lines.extend(status.s3_proxy.iter().map(|proxy| {
         let proxy = outside_text(proxy);
         let text = format!("S3 is reached through {proxy}, set in the environment (HTTPS_PROXY, NO_PROXY)");
@@ -202,23 +199,6 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
     }));
     lines.extend(status.ledger.iter().flat_map(ledger));
     lines
-}
-
-/// Requests that were refused lately. Requests refused for lack of space have an alarm.
-fn refusals(status: &Status) -> Vec<Line> {
-    let lately = status.refusals.iter().filter(|refused| {
-        !REFUSED.contains(&&*refused.code)
-            && seconds_since(status.now_ms, refused.last.0) < REFUSALS_SHOWN_FOR
-    });
-    let line = |(index, refused): (usize, &RefusedKind)| {
-        let RefusedKind { code, status: answer, message, requests, last } = refused;
-        let ago = about_seconds(seconds_since(status.now_ms, last.0));
-        let requests = counted(*requests, "request", "requests");
-        let (code, message) = (outside_text(code), outside_text(message));
-        let text = format!("{requests} with {answer} {code} ({message}), the last {ago} ago");
-        Line::labelled(if index == 0 { "refused" } else { "" }, text)
-    };
-    lately.enumerate().map(line).collect()
 }
 
 /// The ledger's two equations, and whether they hold.
@@ -442,6 +422,7 @@ fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
 mod tests {
     use super::*;
     use crate::admin::{Alarm, Applied, LastObject, Refused, SpoolStatus, Totals};
+    use crate::live::{RefusedKind, RefusedList};
     use crate::time::UnixMillis;
 
     #[test]
@@ -619,6 +600,7 @@ web       2,000     4,010          0        0       -  none yet\n"
                     message: "the write key belongs to no source".into(),
                     requests: 3,
                     last: UnixMillis(now_ms - 5_000),
+                    ..RefusedKind::default()
                 },
                 RefusedKind {
                     code: "overloaded".into(),
@@ -626,6 +608,7 @@ web       2,000     4,010          0        0       -  none yet\n"
                     message: "too many requests are being read".into(),
                     requests: 1,
                     last: UnixMillis(now_ms - 9_000),
+                    ..RefusedKind::default()
                 },
                 RefusedKind { code: "spool_full".into(), last: UnixMillis(now_ms), ..RefusedKind::default() },
                 RefusedKind {
@@ -635,6 +618,7 @@ web       2,000     4,010          0        0       -  none yet\n"
                     ..RefusedKind::default()
                 },
             ],
+            refused_requests: RefusedList::default(),
             s3_proxy: Some("http://proxy:3128".to_owned()),
             dev_s3: None,
             ledger: Some(LedgerStatus {

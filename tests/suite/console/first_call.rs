@@ -34,7 +34,7 @@ async fn a_call_is_seen_from_its_arrival_to_its_object() {
     let refused =
         Http::new().post(&format!("{}/v1/track", forebay.collector), r#"{"event":"E"}"#).await.unwrap();
     assert_eq!(refused.status, 401, "{refused:?}");
-    page.see_in(".refused", "1 request refused with 401 invalid_write_key").await;
+    page.see_in(".refused", "1 request refused with 401 no_write_key").await;
 
     page.go("#/sources").await;
     page.see_in("table", "my-app").await;

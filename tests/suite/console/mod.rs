@@ -3,9 +3,11 @@
 mod access;
 mod browser;
 mod every_view;
+mod find;
 mod first_call;
 mod imports;
 mod outage;
+mod refused;
 mod shared_imports;
 mod sources;
 

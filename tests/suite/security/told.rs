@@ -166,6 +166,8 @@ async fn seen(forebay: &Forebay, object: &str) -> SeenBy {
         "/api/archive/objects?source=web&day=0&from=bucket",
         &format!("/api/archive/peek?source=web&key={object}"),
         "/api/imports",
+        "/api/refused",
+        "/api/find?event=e",
         "/api/destinations",
         "/api/destinations/url",
         "/api/destinations/url/deliveries",

@@ -1,9 +1,11 @@
 //! The commands as a person at a terminal uses them.
 
+mod find;
 mod help;
 mod https;
 mod live;
 mod pty;
+mod refused;
 mod status;
 mod tail;
 mod token;

@@ -315,7 +315,7 @@ export function api (scenario, method, path, query) {
   }
   const routes = {
     '/api/status': status, '/api/history': history, '/api/deliveries': deliveries, '/api/archive': archive, '/api/archive/objects': objects,
-    '/api/imports': imports, '/api/destinations': destinations, '/api/destinations/crm/deliveries': attempts,
+    '/api/find': find, '/api/imports': imports, '/api/destinations': destinations, '/api/destinations/crm/deliveries': attempts,
     '/api/destinations/warehouse-migration/deliveries': () => ({ attempts: [], masked: scenario === 'masked' }), '/api/node': node, '/api/sdks': sdks,
     '/api/archive/peek': (_scenario, asked) => ({ key: asked.get('key'), lines: Array.from({ length: 8 }, (_, n) => call('calm', n, asked.get('source')).line), more: true, denied: null })
   }
@@ -359,6 +359,34 @@ export const text = (value) => JSON.stringify(value, (_key, one) => typeof one =
 let next = 1_000
 
 /** The stream of live calls. */
+/** A call in each place, or none with the value `nobody`. */
+function find (scenario, query) {
+  const t = now()
+  const none = [...query.values()].includes('nobody')
+  const of = (n, more) => ({ source: NAMES[n % 4], stream: 'calls', type: 'track', name: EVENTS[n], user: scenario === 'masked' ? null : 'user-42', message_id: `ajs-next-${1_700_000_000_000 + n}-${hex(n, 32)}`, received_at_ms: t - n * 91_000, reason: null, ...more })
+  const place = (n) => key(NAMES[n % 4], 'calls', midnight(t), t - n * 91_000, 1_204_112 + n)
+  const calls = [
+    of(0, { state: 'waiting', position: 1_204_882, batch_lines: 412, due_ms: t + 41_000 }),
+    of(3, { state: 'sealed', object: `acme-events-raw/${place(3)}`, line: 91, parked: true, waiting: 'put to acme-events-raw: 503 SlowDown: Please reduce your request rate; the put is retried' }),
+    of(4, { state: 'delivered', bucket: 'acme-events-raw', key: place(4), line: 17, delivered_at_ms: t - 300_000 }),
+    of(5, { stream: 'rejected', type: 'trak', name: null, reason: 'unknown_type', state: 'stored' })
+  ]
+  return { calls: none ? [] : calls, more: false, refused: refused('refused').reverse(), masked: scenario === 'masked', searched: { live_calls: 512, spool_bytes: 184_220_911, objects: 30, object_bytes: 48_112_004, left_out: scenario === 'denied' ? ['at least 12 objects of the last hour: the role arn:aws:iam::111122223333:role/forebay-writer may not read them: 403 AccessDenied'] : ['the oldest 3.1 GB in the spool: a search reads 256 MB'], denied: scenario === 'denied' ? { error: '403 AccessDenied', statement: '{\n  "Sid": "ReaderReads",\n  "Effect": "Allow",\n  "Action": "s3:GetObject",\n  "Resource": "arn:aws:s3:::acme-events-raw/segment-logs/*"\n}', whom: 'the role' } : null } }
+}
+
+/** Refused requests: three kinds in the scenario `refused`, with long texts, and one client with many keys in `busy`. */
+function refused (scenario) {
+  const t = now()
+  const one = (id, cause, code, status, route, ago, more) => ({ id, type: 'refused', cause, code, status, method: 'POST', route, address: scenario === 'masked' ? '[hidden]' : '198.51.100.24', agent: 'analytics-node/2.1.3', source: null, key: null, requests: 3 + id * 41, first_ms: t - ago - 840_000, last_ms: t - ago, ...more })
+  if (!['refused', 'busy', 'masked'].includes(scenario)) return []
+  return [
+    one(9, 'invalid_json', 'invalid_json', 400, '/v1/batch', 250_000, { source: 'billing-service-eu-central-1-production', key: '9f3b0c…', message: 'expected a string at byte 4012', remedy: 'send one JSON object in UTF-8; the message names the byte' }),
+    one(4, 'not_found', 'not_found', 404, '/collect/v2/projects/Abcdef…/events/trak', 61_000, { agent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148', message: 'there is no route for this path: the nearest is /v1/track; the routes are POST /v1/batch, /v1/import, /v1/track, /v1/identify, /v1/page, /v1/screen, /v1/group, /v1/alias, /v1/set, and for browsers /v1/b, /v1/t, /v1/i, /v1/p, /v1/s, /v1/g, /v1/a, /v1/m; GET /v1/projects/WRITE_KEY/settings, /v1/pixel/track and so on, /sourceConfig, /health; and /sdk/…, /api/s/…, /pixel/v1/…, /beacon/v1/batch of other SDKs', remedy: 'give the SDK this collector\'s address alone, as `docs/sdks.md` does for each SDK; behind a proxy that adds a path set `collector.path_prefix`' }),
+    one(7, 'bearer_token', 'invalid_write_key', 401, '/v1/track', 9_000, { agent: null, key: 'eyJhbG…', message: 'bearer tokens are not accepted: send a write key', remedy: 'send the write key with `Authorization: Basic`; or set `collector.accept_bearer`, and the write key in the body counts' }),
+    one(2, 'unknown_write_key', 'invalid_write_key', 401, '/v1/batch', 4_000, { key: 'Abcdef…', message: 'the write key belongs to no source', remedy: 'compare the key in the SDK with the write keys of the sources: correct it, or add it to a `[[source]]`' })
+  ]
+}
+
 export function live (response, scenario, query) {
   if (scenario === 'off') {
     response.writeHead(404, { 'content-type': 'application/json' })
@@ -370,6 +398,9 @@ export function live (response, scenario, query) {
     (!query.get('type') || (one.stream === 'rejected' ? 'rejected' : one.type) === query.get('type')) &&
     (!query.get('text') || text(one.line).toLowerCase().includes(query.get('text').toLowerCase()))
   send('hello', { view: scenario === 'masked' ? 'masked' : 'full', per_second: 50 })
+  const groups = refused(scenario).filter((one) => (!query.get('source') || one.source === query.get('source')) &&
+    (!query.get('type') || query.get('type') === 'refused') && (!query.get('text') || text(one).toLowerCase().includes(query.get('text').toLowerCase())))
+  if (groups.length) send('refused', { groups, more: 0, recent: true })
   const many = (n) => Array.from({ length: n }, () => call(scenario, next++)).filter(wanted)
   if (!isEmpty(scenario)) {
     const recent = many(60)

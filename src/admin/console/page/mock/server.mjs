@@ -1,6 +1,6 @@
 // A node that does not exist, to work on the page without one: `node mock/server.mjs [PORT]` serves ../../built with the
 // headers of the real one, and moving data. The scenario is chosen in the address and kept in a cookie:
-// http://127.0.0.1:9280/?scenario=outage#/live. Scenarios: calm, busy, outage, empty, token, read, masked, off, denied,
+// http://127.0.0.1:9280/?scenario=outage#/live. Scenarios: calm, busy, outage, refused, empty, token, read, masked, off, denied,
 // many (10,000 sources), unbalanced, dead (answers nothing but the page).
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'

@@ -1,6 +1,7 @@
 // Screenshots and axe-core for every view: `node mock/shots.mjs OUTDIR [FILTER]`. Starts the mock, opens each view in light
 // and dark, wide and narrow, and fails if axe finds something, the browser's console has an error, the page scrolls
-// sideways, or a request goes elsewhere. Needs Chromium (FOREBAY_CHROMIUM, default /usr/bin/chromium).
+// sideways, or a request goes elsewhere. Needs Chromium (FOREBAY_CHROMIUM, default /usr/bin/chromium). FOREBAY_WIDTHS names
+// other widths: 390,800,1024,1280,1920.
 import { mkdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { chromium } from 'playwright-core'
@@ -18,6 +19,10 @@ const VIEWS = [
   ['live-busy', 'busy', 'live', async (page) => { await page.getByText('Sampled').waitFor(); await page.locator('.live-table .row-button').nth(3).focus(); await page.locator('.pill').waitFor() }],
   ['live-outage', 'outage', 'live', (page) => page.locator('.live-table tbody tr').nth(5).waitFor()],
   ['live-masked', 'masked', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'Order Completed' }).first().click()],
+  ['live-refused', 'refused', 'live', (page) => page.locator('.refused').waitFor()],
+  ['live-refused-all', 'refused', 'live', async (page) => { await page.getByRole('button', { name: 'What to change' }).click(); await page.locator('.refused-group').nth(3).waitFor() }],
+  ...[['live-found', 'calm', 'user-42', '.found'], ['live-found-denied', 'denied', 'user-42', '.found'], ['live-not-found', 'refused', 'nobody', '.refused-list']].map(([name, scenario, value, css]) =>
+    [name, scenario, 'live', async (page) => { await page.getByRole('button', { name: 'Find a call' }).click(); await page.locator('#find-value').fill(value); await page.keyboard.press('Enter'); await page.locator(css).waitFor() }]),
   ['live-empty', 'empty', 'live', (page) => page.locator('.empty pre').waitFor()],
   ['live-off', 'off', 'live', (page) => page.locator('.empty').waitFor()],
   ['sources', 'calm', 'sources', (page) => page.locator('.spark-line').first().waitFor()],
@@ -53,7 +58,9 @@ const VIEWS = [
   ['login', 'token', 'live', async (page) => { await page.getByLabel('Token').fill('wrong'); await page.getByRole('button', { name: 'Sign in' }).click(); await page.getByText('not one of').waitFor() }],
   ['dead', 'dead', 'sources', (page) => page.locator('.banner').waitFor({ timeout: 10_000 })]
 ]
-const WIDTHS = [['wide', 1280, 800], ['narrow', 390, 844]]
+const WIDTHS = process.env.FOREBAY_WIDTHS
+  ? process.env.FOREBAY_WIDTHS.split(',').map((width) => [width, Number(width), 844])
+  : [['wide', 1280, 800], ['narrow', 390, 844]]
 
 await mkdir(out, { recursive: true })
 const server = await serve()

@@ -39,15 +39,35 @@ export type Ledger = {
   totals: LedgerCounts; object_sets: LedgerCounts; dead_letters: LedgerCounts
 }
 
-/** Requests that were refused as a whole, by the error code in their answers, the latest kind first. */
-export type Refusals = { code: string; status: number; message: string; requests: number; last_ms: number }
+/** Refused requests of one cause and client. */
+export type RefusedGroup = {
+  id: number; cause: string; code: string; status: number; method: string; route: string
+  address: string | null; agent: string | null; source: string | null; key: string | null
+  message: string; remedy: string; requests: number; first_ms: number; last_ms: number
+}
+
+/** Where a call is now. */
+export type FoundPlace =
+  | { state: 'waiting'; position: number; batch_lines: number; due_ms: number }
+  | { state: 'sealed'; object: string; line: number; parked: boolean; waiting: string | null }
+  | { state: 'delivered'; bucket: string; key: string; line: number; delivered_at_ms: number }
+  | { state: 'stored' | 'repeat' }
+
+export type FoundCall = FoundPlace & {
+  source: string; stream: string; type: string; name: string | null; user: string | null; message_id: string | null
+  received_at_ms: number; reason: string | null
+}
+
+export type Found = {
+  calls: FoundCall[]; more: boolean; refused: RefusedGroup[]; masked: boolean
+  searched: { live_calls: number; spool_bytes: number; objects: number; object_bytes: number; left_out: string[]; denied: Denied | null }
+}
 
 export type Status = {
   version: string; now_ms: number; uptime_seconds: number; node: string; spool_id: string
   ready: boolean; not_ready: string[]; degraded: string[]; alarms: Alarm[]
   spool: { used_bytes: number; max_bytes: number; segments: number; parked_bytes: number; seconds_left: number | null; incoming_bytes_per_second: number | null; is_full: boolean }
   open_batches: number; oldest_undelivered_seconds: number | null; totals: Totals; s3_proxy: string | null
-  refusals?: Refusals[]
   ledger: Ledger | null; sealed_objects: number; sources: SourceStatus[]
   imports?: BucketImport[]
 }

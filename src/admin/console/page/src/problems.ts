@@ -1,6 +1,6 @@
 // What is wrong, from the status: the one sentence of the header, and the problems below it. Pure.
 
-import type { Refusals, SourceStatus, Status } from './api'
+import type { SourceStatus, Status } from './api'
 import { count, plural, seconds } from './format'
 
 export type Level = 'well' | 'notice' | 'problem'
@@ -93,17 +93,6 @@ function groupByWhy (refused: SourceStatus[]): Map<string, string[]> {
     if (why) groups.set(why.why, [...(groups.get(why.why) ?? []), id])
   }
   return groups
-}
-
-/** How long a kind of refused requests is shown after its last one. */
-const REFUSED_SHOWN_MS = 600_000
-
-/** Codes of requests that were refused for lack of space: there are alarms about them. */
-const FOR_SPACE = ['spool_full', 'destination_full']
-
-/** The requests that were refused lately, the latest kind first. */
-export function refusedLately (status: Status): Refusals[] {
-  return (status.refusals ?? []).filter((one) => !FOR_SPACE.includes(one.code) && status.now_ms - one.last_ms < REFUSED_SHOWN_MS)
 }
 
 export function level (found: Problem[]): Level {

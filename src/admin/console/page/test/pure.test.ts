@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BucketImport, LiveCall, Messages, Pass, SourceStatus, Status } from '../src/api'
+import type { BucketImport, LiveCall, Messages, Pass, RefusedGroup, SourceStatus, Status } from '../src/api'
 import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { afterDone, afterWaits, deletedMessages, givenBack, importState, queueDepth } from '../src/import-state'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
-import { headline, level, problems, refusedLately } from '../src/problems'
+import { headline, level, problems } from '../src/problems'
+import { addRefused, lately, REFUSED_MAX } from '../src/refused-list'
 import { withoutTurns } from '../src/outside'
 import { retryCommand } from '../src/retry'
 import { href, parseHash } from '../src/route'
@@ -132,10 +133,13 @@ test('a full spool is not ready since its alarm', () => {
   assert.equal(problems(status(full))[0]?.since_ms, null)
 })
 
-test('requests that were refused are shown for ten minutes, unless an alarm says so', () => {
-  const one = (code: string, answer: number, last_ms: number) => ({ code, status: answer, message: code, requests: 3, last_ms })
-  const refusals = [one('invalid_write_key', 401, 999_000), one('overloaded', 503, 998_000), one('spool_full', 503, 999_000), one('invalid_json', 400, 399_000)]
-  assert.deepEqual(refusedLately(status({ now_ms: 1_000_000, refusals })).map(({ code }) => code), ['invalid_write_key', 'overloaded'])
+test('groups of refused requests are replaced as they grow, the latest first', () => {
+  const one = (id: number, last_ms: number, requests = 1, code = 'invalid_json') => ({ id, first_ms: 1, last_ms, requests, code } as RefusedGroup)
+  const list = addRefused(addRefused([], [one(1, 10), one(2, 20)]), [one(1, 30, 2), one(3, 30)])
+  assert.deepEqual(list.map(({ id, requests }) => [id, requests]), [[3, 1], [1, 2], [2, 1]])
+  assert.equal(addRefused([], Array.from({ length: 300 }, (_, n) => one(n, n))).length, REFUSED_MAX)
+  const late = [one(1, 999_000), one(2, 999_000, 1, 'spool_full'), one(3, 399_000)]
+  assert.deepEqual(lately(late, 1_000_000).map(({ id }) => id), [1])
 })
 
 test('addresses survive ids with slashes and percent signs', () => {

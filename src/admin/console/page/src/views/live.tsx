@@ -1,9 +1,9 @@
 // Live: calls as they arrive.
 
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { type LiveCall, query, type Sdks, type Status } from '../api'
+import { type LiveCall, query, type RefusedGroup, type Sdks } from '../api'
 import { type Connection, listen } from '../events'
-import { ago, bytes, clockMillis, count, exactBytes, exactTime, plural, rate, seconds } from '../format'
+import { bytes, clockMillis, count, exactBytes, exactTime, plural, rate, seconds } from '../format'
 import { add, callKey, EMPTY, LIST_MAX, type LiveList, release } from '../live-list'
 import { useNode } from '../node'
 import { CallType, nameOf } from '../parts/call'
@@ -11,11 +11,14 @@ import { Code } from '../parts/copy'
 import { Icon, State } from '../parts/icon'
 import { Empty, Filter, PageHead, Select, SourcePicker } from '../parts/small'
 import { type Column, Table } from '../parts/table'
-import { refusedLately } from '../problems'
 import { useKeys, usePolled, useSettled, useVisible } from '../poll'
+import { addRefused } from '../refused-list'
 import { CallDetail } from './live-detail'
+import { FindCall } from './live-find'
+import { RefusedLately, RefusedRequests } from './live-refused'
 
-const TYPES = ['track', 'identify', 'page', 'screen', 'group', 'alias', 'object', 'rejected']
+const REFUSED = 'refused'
+const TYPES = ['track', 'identify', 'page', 'screen', 'group', 'alias', 'object', 'rejected', REFUSED]
 const TYPING_MS = 300
 
 type Count = { stored: number; rejected: number; shown: number }
@@ -47,6 +50,7 @@ function LiveView ({ linked }: { linked: string }) {
   const [reading, setReading] = useState(false)
   const live = useLive(source, type, text, paused || reading)
   const [opened, setOpened] = useState<LiveCall | null>(null)
+  const [finding, setFinding] = useState(false)
   const box = useRef<HTMLDivElement>(null)
   const ids = useMemo(() => (status?.sources ?? []).map(({ id }) => id).sort(), [status])
 
@@ -84,6 +88,7 @@ function LiveView ({ linked }: { linked: string }) {
   return (
     <div class="live">
       <PageHead title="Live">
+        <button type="button" aria-expanded={finding} onClick={() => setFinding(!finding)}>Find a call</button>
         <button type="button" class="pause-button" aria-pressed={paused} onClick={resume}>
           <Icon name={paused ? 'play' : 'pause'} size={14} />{paused ? 'Resume' : 'Pause'}
         </button>
@@ -94,6 +99,7 @@ function LiveView ({ linked }: { linked: string }) {
           choices={[{ value: '', label: 'All types' }, ...TYPES.map((one) => ({ value: one, label: one }))]} />
         <Filter label="Text" value={typed} placeholder="Anywhere in the call" change={setTyped} />
       </div>
+      {finding && <FindCall source={source} close={() => setFinding(false)} />}
       <div class="live-status">
         <StreamState connection={live.connection} paused={paused} reading={reading && live.list.held_count > 0} />
         <Rates counted={live.counted} filtered={filtered} />
@@ -102,7 +108,7 @@ function LiveView ({ linked }: { linked: string }) {
           <span class="masked-note">Personal values are hidden. To show them, set <code>live_view = "full"</code> in <code>[admin]</code>.</span>
         )}
       </div>
-      {status && <Refused status={status} />}
+      {type !== REFUSED && <RefusedLately groups={live.refused} show={() => setType(REFUSED)} />}
       <div class={opened ? 'live-body with-detail' : 'live-body'}>
         <div class="live-list" ref={box}>
           {live.list.held_count > 0 && (
@@ -110,7 +116,9 @@ function LiveView ({ linked }: { linked: string }) {
               <Icon name="up" size={14} />{count(live.list.held_count)} new {live.list.held_count === 1 ? 'call' : 'calls'}
             </button>
           )}
-          {rows.length
+          {type === REFUSED
+            ? <RefusedRequests groups={live.refused} filtered={source !== '' || text !== ''} />
+            : rows.length
             ? <Rows rows={rows} opened={opened} open={setOpened} reading={setReading} />
             : <Nothing filtered={filtered} open={live.connection.state === 'open'} source={source} dev={session.dev} />}
         </div>
@@ -126,6 +134,7 @@ function useLive (source: string, type: string, text: string, hold: boolean) {
   const [connection, setConnection] = useState<Connection>({ state: 'connecting' })
   const [counted, setCounted] = useState<Count | null>(null)
   const [missed, setMissed] = useState(0)
+  const [refused, setRefused] = useState<RefusedGroup[]>([])
   const [view, setView] = useState<'full' | 'masked'>('full')
   const holding = useRef(hold)
   holding.current = hold
@@ -133,6 +142,7 @@ function useLive (source: string, type: string, text: string, hold: boolean) {
 
   useEffect(() => {
     setList(EMPTY)
+    setRefused([])
     setMissed(0)
   }, [source, type, text])
 
@@ -141,6 +151,7 @@ function useLive (source: string, type: string, text: string, hold: boolean) {
     const event = (name: string, data: unknown) => {
       if (name === 'hello') setView((data as { view: 'full' | 'masked' }).view)
       if (name === 'calls') setList((old) => add(old, (data as { calls: LiveCall[] }).calls, holding.current))
+      if (name === 'refused') setRefused((old) => addRefused(old, (data as { groups: RefusedGroup[] }).groups))
       if (name === 'count') setCounted(data as Count)
       if (name === 'missed') setMissed((old) => old + (data as { calls: number }).calls)
     }
@@ -155,7 +166,7 @@ function useLive (source: string, type: string, text: string, hold: boolean) {
   // Calls that were held back appear when the reader leaves the list; a pause ends with its button.
   useEffect(() => { if (!hold) setList(release) }, [hold])
 
-  return { list, connection, counted, missed, view, release: useCallback(() => setList(release), []) }
+  return { list, connection, counted, missed, refused, view, release: useCallback(() => setList(release), []) }
 }
 
 function StreamState ({ connection, paused, reading }: { connection: Connection; paused: boolean; reading: boolean }) {
@@ -191,23 +202,6 @@ function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolea
         : <>{rate(taken)} calls/s, all of them {filtered ? 'searched' : 'shown'}</>}
       {counted.rejected > 0 && <>, {rate(counted.rejected)}/s of them rejected</>}
     </span>
-  )
-}
-
-/** The most kinds of refused requests that are listed: more would push the calls off a small screen. */
-const REFUSED_MAX = 3
-
-/** Requests that were refused as a whole: none of their calls is in the list. */
-function Refused ({ status }: { status: Status }) {
-  const lately = refusedLately(status)
-  if (!lately.length) return null
-  return (
-    <ul class="refused">
-      {lately.slice(0, REFUSED_MAX).map(({ code, status: answer, message, requests, last_ms }) => (
-        <li key={code}><Icon name="rejected" size={14} /> {plural(requests, 'request')} refused with {answer} <code>{code}</code> ({message}), the last {ago(last_ms, status.now_ms)}</li>
-      ))}
-      {lately.length > REFUSED_MAX && <li>and {plural(lately.length - REFUSED_MAX, 'more kind')}: <code>forebay status</code> lists all</li>}
-    </ul>
   )
 }
 

@@ -1,12 +1,14 @@
-//! A call of the live view, and its line on a terminal. Pure.
+//! Calls and refused requests of the live view, and their lines on a terminal. Pure.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::live::RefusedGroup;
 use crate::runtime::paint::{BAD, FAINT, styled};
 use crate::time::UnixMillis;
 use crate::words::date::rfc3339_within_years;
 use crate::words::outside::is_unsafe_to_show;
+use crate::words::table::wrapped_within;
 use crate::words::{about_bytes, columns, outside_text, within_columns};
 
 /// The widest that the columns of source, type, name, user and size become.
@@ -56,6 +58,15 @@ pub struct Calls<'a> {
     pub calls: Vec<&'a RawValue>,
     /// Whether the calls were received before this viewer came.
     pub recent: bool,
+}
+
+/// Groups of refused requests of an event, as sent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Refused<'a> {
+    /// Each group.
+    #[serde(borrow)]
+    pub groups: Vec<&'a RawValue>,
 }
 
 impl LiveCall {
@@ -128,6 +139,15 @@ impl Layout {
             }
             None => format!("{time}{line}"),
         }
+    }
+
+    /// The lines of refused requests. `known`: the group was shown before.
+    pub fn refused(&self, group: &RefusedGroup, known: bool) -> String {
+        let (time, word) = (time(group.last.0), "refused");
+        let width = self.terminal.unwrap_or(usize::MAX);
+        let text = wrapped_within(width, &format!("{time}  {word}  "), &group.text(known)).join("\n");
+        let styled_word = styled(word, BAD, self.colours);
+        text.replacen(&time, &styled(&time, FAINT, self.colours), 1).replacen(word, &styled_word, 1)
     }
 
     fn cells(&self, line: &mut String, cells: &[String; 5], last: &str) {
