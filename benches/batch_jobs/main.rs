@@ -43,7 +43,9 @@ fn dir() -> PathBuf {
 
 /// A runtime with as many threads as the measured machine has cores.
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // As the program has: each thread that waits for the disk keeps some memory.
+    builder.worker_threads(2).max_blocking_threads(16).enable_all().build().expect("a runtime")
 }
 
 fn main() {

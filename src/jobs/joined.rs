@@ -21,7 +21,7 @@ use super::report::write::TaskByRow;
 use super::run::past::Past;
 use super::run::{Results, Rows, RowsRead};
 use super::task::Task;
-use super::task_rows::{TaskBlock, TaskRows, TaskRowsError};
+use super::task_rows::{ROWS, TaskBlock, TaskRows, TaskRowsError};
 use crate::boxed_future::BoxFuture;
 use crate::disk::Disk;
 use crate::lock::lock;
@@ -37,19 +37,27 @@ pub struct StoredRows(pub Arc<TaskRows>);
 
 impl Rows for StoredRows {
     fn read(&self, first: u64) -> BoxFuture<'_, io::Result<Option<RowsRead>>> {
-        let rows = Arc::clone(&self.0);
-        let read = move || rows_read(&rows, first);
-        Box::pin(async move { spawn_blocking(read).await.map_err(io::Error::other)? })
+        Box::pin(async move {
+            match self.block(first).await {
+                Ok(block) => Ok(Some(RowsRead::Tasks(Arc::new(block)))),
+                Err(TaskRowsError::DamagedRows { rows, .. }) => Ok(Some(RowsRead::Lost(first..rows.end))),
+                Err(TaskRowsError::NoRow { .. }) => Ok(None),
+                Err(error) => Err(io::Error::other(error)),
+            }
+        })
     }
 }
 
-/// The block with this row.
-fn rows_read(rows: &TaskRows, first: u64) -> io::Result<Option<RowsRead>> {
-    match rows.block_of(first) {
-        Ok(block) => Ok(Some(RowsRead::Tasks(Arc::new(block)))),
-        Err(TaskRowsError::DamagedRows { rows, .. }) => Ok(Some(RowsRead::Lost(first..rows.end))),
-        Err(TaskRowsError::NoRow { .. }) => Ok(None),
-        Err(error) => Err(io::Error::other(error)),
+impl StoredRows {
+    /// The block with this row. The memory is that of the task that asks: each of the many threads that wait for the
+    /// disk would keep some.
+    async fn block(&self, row: u64) -> Result<TaskBlock, TaskRowsError> {
+        let place = self.0.place_of(row)?;
+        let (rows, of, memory) = (Arc::clone(&self.0), place.clone(), place.memory());
+        let read = spawn_blocking(move || rows.read(&of, memory)).await;
+        let ended =
+            |error: JoinError| TaskRowsError::Disk { name: ROWS.to_owned(), cause: io::Error::other(error) };
+        self.0.parse(&place, read.map_err(ended)??)
     }
 }
 

@@ -178,9 +178,11 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         let place = self.place();
-        self.buffer.drain(..self.next.min(self.buffer.len()));
+        let next = self.next.min(self.buffer.len());
+        let kept = self.buffer.len() - next;
+        // What was read before stays beyond `kept` and is read over: a log of gigabytes is not filled with zeros first.
+        self.buffer.copy_within(next.., 0);
         (self.base, self.next) = (place, 0);
-        let kept = self.buffer.len();
         let left = usize::try_from(self.len.saturating_sub(place + kept as u64)).unwrap_or(usize::MAX);
         self.buffer.resize(kept + left.min(CHUNK), 0);
         let rest = self.buffer.get_mut(kept..).unwrap_or_default();

@@ -23,7 +23,9 @@ impl Past {
     /// A task has its final result. The first result of a row counts. False: it has one already, or the job
     /// has no such row.
     pub fn result(&mut self, row: u64, succeeded: bool) -> bool {
-        self.tried.remove(&row);
+        if !self.tried.is_empty() {
+            self.tried.remove(&row);
+        }
         self.states.set(row, if succeeded { TaskState::Succeeded } else { TaskState::Failed })
     }
 

@@ -24,6 +24,21 @@ pub struct TaskRows {
     pub(super) blocks_end: u64,
 }
 
+/// Where a block is in the file.
+#[derive(Clone, Debug)]
+pub(in crate::jobs) struct BlockBytes {
+    rows: Range<u64>,
+    offset: u64,
+    len: usize,
+}
+
+impl BlockBytes {
+    /// Memory for its bytes.
+    pub(in crate::jobs) fn memory(&self) -> Vec<u8> {
+        vec![0; self.len]
+    }
+}
+
 /// Why rows cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskRowsError {
@@ -134,6 +149,13 @@ impl TaskRows {
 
     /// The block in which this row is. Errors: [`TaskRowsError`].
     pub fn block_of(&self, row: u64) -> Result<TaskBlock, TaskRowsError> {
+        let place = self.place_of(row)?;
+        let read = self.read(&place, place.memory())?;
+        self.parse(&place, read)
+    }
+
+    /// Where the block is in which this row is. Errors: [`TaskRowsError`].
+    pub(in crate::jobs) fn place_of(&self, row: u64) -> Result<BlockBytes, TaskRowsError> {
         let none = || TaskRowsError::NoRow { row, rows: self.rows };
         if row >= self.rows {
             return Err(none());
@@ -143,12 +165,26 @@ impl TaskRows {
         let (end_row, end) =
             self.blocks.get(after).map_or((self.rows, self.blocks_end), |next| (next.first_row, next.offset));
         let rows = place.first_row..end_row;
-        let damaged = || TaskRowsError::DamagedRows { name: self.name.clone(), rows: rows.clone() };
-        let mut bytes = vec![0; usize::try_from(end - place.offset).map_err(|_| damaged())?];
-        let read = read_sound(self.file.as_ref(), &mut bytes, place.offset);
+        // The index was checked: a block has a length that fits.
+        let len = usize::try_from(end - place.offset).map_err(|_| self.damaged(rows.clone()))?;
+        Ok(BlockBytes { rows, offset: place.offset, len })
+    }
+
+    /// Reads the bytes of a block into this memory. Waits for the disk. Errors: [`TaskRowsError`].
+    pub(in crate::jobs) fn read(&self, of: &BlockBytes, mut into: Vec<u8>) -> Result<Vec<u8>, TaskRowsError> {
+        let read = read_sound(self.file.as_ref(), &mut into, of.offset);
         let read = read.map_err(|cause| TaskRowsError::Disk { name: self.name.clone(), cause })?;
-        bytes.truncate(read);
-        parse_block(bytes, &rows).ok_or_else(damaged)
+        into.truncate(read);
+        Ok(into)
+    }
+
+    /// The block of these bytes. Errors: [`TaskRowsError`]: it is damaged.
+    pub(in crate::jobs) fn parse(&self, of: &BlockBytes, bytes: Vec<u8>) -> Result<TaskBlock, TaskRowsError> {
+        parse_block(bytes, &of.rows).ok_or_else(|| self.damaged(of.rows.clone()))
+    }
+
+    fn damaged(&self, rows: Range<u64>) -> TaskRowsError {
+        TaskRowsError::DamagedRows { name: self.name.clone(), rows }
     }
 
     /// The task of a row, from 0. A whole block is read: [`TaskRows::from`] reads many rows faster.
@@ -165,7 +201,7 @@ impl TaskRows {
     }
 
     fn no_text(&self, row: u64) -> TaskRowsError {
-        TaskRowsError::DamagedRows { name: self.name.clone(), rows: row..row + 1 }
+        self.damaged(row..row + 1)
     }
 }
 
