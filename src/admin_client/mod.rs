@@ -4,8 +4,8 @@
 
 pub mod activity;
 pub mod events;
-pub mod live_lines;
 mod import_target;
+pub mod live_lines;
 mod token;
 mod url;
 
