@@ -7,6 +7,7 @@ mod live;
 mod pty;
 mod refused;
 mod status;
+mod status_lines;
 mod tail;
 mod token;
 mod unread;
