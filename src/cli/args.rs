@@ -1007,7 +1007,7 @@ mod tests {
         check("status --admin ftp://localhost", "expected a URL such as");
         check("policy nothing", "[possible values: collector, role, role-trust,");
         check("policy bucket --principal forebay", "expected an ARN such as");
-        check("policy bucket --bucket s3://x", "write the bucket's name alone");
+        check("policy bucket --bucket arn:aws:s3:::lake", "write the bucket's name alone");
         check("policy bucket --list", "cannot be used with");
         check("policy batch-role --manifest lake/m.csv", "expected s3://BUCKET/KEY");
         check("spool drain /x", "required");

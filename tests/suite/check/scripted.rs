@@ -215,7 +215,7 @@ async fn a_bucket_in_another_region_is_found() {
         expect(
             ran.of("region"),
             "warning",
-            &[ELSEWHERE, "eu-west-1", &format!("id = \"web\"\nregion = \"{ELSEWHERE}\"")],
+            &[ELSEWHERE, "eu-west-1", &format!("source web if it overrides that or has its own bucket\nregion = \"{ELSEWHERE}\"")],
         );
         expect(ran.of("bucket"), if then == 200 { "passed" } else { "not_tested" }, &[]);
         let heads =
@@ -233,7 +233,7 @@ async fn the_region_is_read_even_if_the_bucket_is_not_readable() {
     expect(ran.of("bucket"), "not_tested", &["not required"]);
     expect(ran.of("region"), "passed", &["us-east-1"]);
     let ran = when("", Asked::HeadBucket, Reply::status(301)).await;
-    expect(ran.of("region"), "failed", &["names no region", "id = \"web\"\nregion = "]);
+    expect(ran.of("region"), "failed", &["names no region", "or has its own bucket\nregion = "]);
 }
 
 #[tokio::test]

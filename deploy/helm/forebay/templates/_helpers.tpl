@@ -76,6 +76,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $sections "s3" $config.s3 -}}
 {{- $_ := set $sections "flush" (merge (dict "shutdown_grace" (include "forebay.shutdownGrace" .)) (default dict $config.flush)) -}}
 {{- if $config.closed_days -}}{{- $_ := set $sections "closed_days" $config.closed_days -}}{{- end -}}
+{{- if $config.alarm -}}{{- $_ := set $sections "alarm" $config.alarm -}}{{- end -}}
 {{- range $name, $table := $sections }}
 [{{ $name }}]
 {{- include "forebay.table" $table }}
