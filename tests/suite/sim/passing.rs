@@ -79,7 +79,7 @@ pub(super) enum Work {
 /// What became of it.
 #[derive(Debug)]
 pub(super) enum Worked {
-    Pass(Box<Result<PassReport, String>>),
+    Pass(Result<PassReport, String>),
     Retried(Result<RetryReport, String>),
     Released(Result<Released, String>),
 }
@@ -408,7 +408,7 @@ impl Drop for Passing {
 async fn done(work: Work, import: Arc<BucketImport>, deps: PassDeps) -> Worked {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     match work {
-        Work::Pass => Worked::Pass(Box::new(pass(import, deps).await.map_err(|error| text(&error)))),
+        Work::Pass => Worked::Pass(pass(import, deps).await.map_err(|error| text(&error))),
         Work::Retry => {
             let retried = retry_rejects(import, deps, None, false).await;
             Worked::Retried(retried.map_err(|error| text(&error)))
@@ -430,7 +430,7 @@ async fn done(work: Work, import: Arc<BucketImport>, deps: PassDeps) -> Worked {
 /// What became of work that panicked.
 fn failed(work: &Work, what: String) -> Worked {
     match work {
-        Work::Pass => Worked::Pass(Box::new(Err(what))),
+        Work::Pass => Worked::Pass(Err(what)),
         Work::Retry => Worked::Retried(Err(what)),
         Work::Release(_) => Worked::Released(Err(what)),
     }

@@ -119,7 +119,7 @@ impl State {
 
     /// Checks where a row is rejected. A set stays until the record of its file names the next one, and after
     /// a kill just then for good.
-    fn check_rejected(&self, number: usize, sets: &[(usize, String)]) -> Result<(), Violation> {
+    fn check_rejected(&self, number: usize, sets: &Sets) -> Result<(), Violation> {
         let file_of = |set: &str| set.split(".again-").next().unwrap_or_default().to_owned();
         let files: BTreeSet<(usize, String)> = sets.iter().map(|(of, set)| (*of, file_of(set))).collect();
         let (instances, names): (BTreeSet<usize>, BTreeSet<&String>) =
