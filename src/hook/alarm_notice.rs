@@ -214,7 +214,7 @@ impl Notice {
             json!({ "routing_key": routing_key.0, "event_action": action, "dedup_key": self.key() });
         if action == "trigger" {
             let severity = if self.event == NoticeEvent::Test { "info" } else { "critical" };
-            event["payload"] = json!({
+            let payload = json!({
                 "summary": self.text(),
                 "source": self.node,
                 "severity": severity,
@@ -223,6 +223,7 @@ impl Notice {
                 "class": self.kind,
                 "custom_details": { "subject": self.subject, "what": self.what() },
             });
+            event.as_object_mut().map(|event| event.insert("payload".to_owned(), payload));
         }
         event
     }

@@ -51,7 +51,7 @@ impl BucketReader {
     pub async fn or_dev(self, admin: AdminUrl, token: Option<AdminToken>) -> Self {
         let is_configured = self.config.as_ref().is_some_and(|config| !config.sources.is_empty());
         let is_said = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        if is_configured || self.endpoint_url.is_some() || CREDENTIALS.iter().any(|name| is_said(name)) {
+        if is_configured || self.endpoint_url.is_some() || CREDENTIALS.iter().any(is_said) {
             return self;
         }
         let client = AdminClient::new(admin, token);

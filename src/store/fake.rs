@@ -464,6 +464,7 @@ impl StoreReader for FakeStore {
         version: Option<&'a str>,
     ) -> Attempted<'a, Head> {
         Box::pin(async move {
+            lock(&self.state).heads += 1;
             let head = |state: &State, bucket: &str| {
                 state.head(bucket, key).filter(|_| version.is_none()).ok_or_else(not_found)
             };

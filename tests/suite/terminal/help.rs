@@ -124,7 +124,7 @@ async fn the_completion_of_bash_completes() {
     check(&["forebay", "sta"], &["status"]);
     check(&["forebay", "import", "ret"], &["retry-rejects"]);
     check(&["forebay", "status", "--wat"], &["--watch"]);
-    check(&["forebay", "tail", "--type", "re"], &["rejected"]);
+    check(&["forebay", "tail", "--type", "re"], &["refused", "rejected"]);
     check(&["forebay", "completions", "z"], &["zsh"]);
 }
 
