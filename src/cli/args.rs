@@ -1013,7 +1013,7 @@ mod tests {
         check("spool drain /x", "required");
         check("spool drain /x --to /y --config z", "cannot be used with");
         check("spool resolve /x --seal 3 --action maybe", "possible values");
-        check("verify s3://lake", "without s3://");
+        check("verify arn:aws:s3:::lake", "without s3://");
         check("verify lake --day 20.11.2026", "expected a date such as");
         check("verify lake --day 1763596800001", "expected a date such as");
         check("verify lake --day 2026-11-20 --to 2026-11-21", "cannot be used with");

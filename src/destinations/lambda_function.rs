@@ -31,7 +31,6 @@ use super::request::{Invocation, check_size, client_context};
 use super::web_post::class_of_broken;
 use crate::boxed_future::BoxFuture;
 use crate::disk::{has_no_handle, is_no_handle};
-use crate::reach::aws::http_client;
 use crate::sources::SourceId;
 use crate::store::Fault;
 use crate::store::fault::Asked;
@@ -153,11 +152,6 @@ pub struct Unanswered {
     pub request_id: Option<Told>,
     /// Nothing was sent: this process has no file handle left for a connection.
     pub lacks_handle: bool,
-}
-
-/// The same client without the connections that it keeps: they end once nothing uses them.
-pub fn with_new_connections(client: &Client) -> Client {
-    Client::from_conf(client.config().to_builder().http_client(http_client()).build())
 }
 
 impl Asking<'_> {

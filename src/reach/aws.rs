@@ -51,7 +51,7 @@ pub fn sdk_of_environment() -> ConfigLoader {
 }
 
 /// Goes through the proxy, but not to this machine and to what `NO_PROXY` has.
-pub(crate) fn http_client() -> SharedHttpClient {
+fn http_client() -> SharedHttpClient {
     let direct = client(ProxyConfig::disabled);
     if !is_any() {
         return direct;

@@ -1,34 +1,31 @@
 //! Functions of AWS Lambda.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use aws_sdk_lambda::Client;
 use bytes::Bytes;
 
 use super::{Ended, Failure, FailureKind, Handler, Refusal};
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
-use crate::destinations::lambda_function::{Asking, Unanswered, with_new_connections};
+use crate::destinations::lambda_function::{Asking, Unanswered};
 use crate::destinations::outcome;
 use crate::destinations::request::Invocation as Kind;
 use crate::jobs::answer::ANSWER_MAX;
 use crate::jobs::invocation::Invocation;
 
 /// A function that is invoked by its ARN as it was given: unqualified, or with a version or an alias.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LambdaHandler {
-    client: ArcSwap<Client>,
+    client: Client,
     function: String,
     timeout: Duration,
 }
 
 impl LambdaHandler {
     /// The client must not retry. Answers are waited for as long as `timeout`.
-    pub fn new(client: &Client, function: String, timeout: Duration) -> Self {
-        // Other clients of the process share connections: those of this one are its own, so that it can end them.
-        Self { client: ArcSwap::from_pointee(with_new_connections(client)), function, timeout }
+    pub fn new(client: Client, function: String, timeout: Duration) -> Self {
+        Self { client, function, timeout }
     }
 
     async fn send(&self, body: Bytes) -> Ended {
@@ -39,7 +36,7 @@ impl LambdaHandler {
             context: None,
             timeout: self.timeout,
         };
-        match asking.send(&self.client.load_full(), body).await {
+        match asking.send(&self.client, body).await {
             Ok(answer) => {
                 let status = u16::try_from(answer.status_code()).unwrap_or(200);
                 let has_failed = answer.function_error().is_some();
@@ -64,11 +61,6 @@ impl LambdaHandler {
 impl Handler for LambdaHandler {
     fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended> {
         Box::pin(self.send(invocation.body.clone()))
-    }
-
-    fn rest(&self) {
-        // Kept connections hold file handles, which the report may need.
-        self.client.store(Arc::new(with_new_connections(&self.client.load())));
     }
 }
 

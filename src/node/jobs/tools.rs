@@ -211,5 +211,5 @@ fn function_handler(
     let role = spec.role.as_ref().map(with_external_id).transpose().map_err(ToolsError::Role)?;
     let endpoint = spec.endpoints.functions.clone().or_else(|| spec.endpoints.store.clone());
     let client = client_in(store, role.as_ref(), &region, endpoint, timeout);
-    Ok(Arc::new(LambdaHandler::new(&client, function.to_owned(), timeout)))
+    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout)))
 }
