@@ -76,7 +76,8 @@ fn failure(error: DayWaitError) -> Failure {
 
 /// The given bucket, or that of the source in the configuration.
 fn bucket(args: &WaitArgs, reader: &BucketReader) -> Result<BucketString, Failure> {
-    let known = args.bucket.clone().or_else(|| reader.bucket_of(&args.source)).or_else(|| reader.bucket_of_dev());
+    let known =
+        args.bucket.clone().or_else(|| reader.bucket_of(&args.source)).or_else(|| reader.bucket_of_dev());
     known.ok_or_else(|| match config_file(&args.reach) {
         Some(file) => {
             Failure::usage(format!("{} has no source {}: give the bucket", file.display(), args.source))

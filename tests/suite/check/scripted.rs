@@ -215,7 +215,11 @@ async fn a_bucket_in_another_region_is_found() {
         expect(
             ran.of("region"),
             "warning",
-            &[ELSEWHERE, "eu-west-1", &format!("source web if it overrides that or has its own bucket\nregion = \"{ELSEWHERE}\"")],
+            &[
+                ELSEWHERE,
+                "eu-west-1",
+                &format!("source web if it overrides that or has its own bucket\nregion = \"{ELSEWHERE}\""),
+            ],
         );
         expect(ran.of("bucket"), if then == 200 { "passed" } else { "not_tested" }, &[]);
         let heads =
