@@ -1,4 +1,4 @@
-//! Whether the web address that is told of alarms takes a notice.
+//! Whether the webhook for alarms accepts a test.
 
 use super::finding::{Remedy, Trial};
 use super::report::{CheckReport, Group};

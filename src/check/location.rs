@@ -63,14 +63,7 @@ pub(super) async fn check(
 ) -> (Group, Option<Reading>) {
     let mut visit = Visit { common, under_check, findings: Vec::new(), reading: None, is_forebay: false };
     visit.all(at, probe_role).await;
-    let bucket = under_check.location.to_string();
-    let group = Group {
-        title: format!("to {bucket}, for {}", under_check.sources_in_words()),
-        subject: Some(bucket),
-        sources: under_check.sources.iter().map(ToString::to_string).collect(),
-        findings: visit.findings,
-    };
-    (group, visit.reading)
+    (Group::of_bucket(under_check, visit.findings), visit.reading)
 }
 
 impl<'a> Visit<'a> {

@@ -37,11 +37,5 @@ fn of_bucket(settings: &Settings, under_check: &LocationUnderCheck) -> Option<Gr
     };
     let findings: Vec<CheckFinding> =
         surroundings::endpoint(&subject).into_iter().chain(surroundings::storage_class(&subject)).collect();
-    let bucket = under_check.location.to_string();
-    (!findings.is_empty()).then(|| Group {
-        title: format!("to {bucket}, for {}", under_check.sources_in_words()),
-        subject: Some(bucket),
-        sources: under_check.sources.iter().map(ToString::to_string).collect(),
-        findings,
-    })
+    (!findings.is_empty()).then(|| Group::of_bucket(under_check, findings))
 }

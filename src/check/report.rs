@@ -7,6 +7,7 @@ use crate::words::table::wrapped;
 
 use super::estimate::{self, Estimate};
 use super::finding::{CheckFinding, Outcome};
+use super::subject::LocationUnderCheck;
 
 /// Findings with a common title.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,17 @@ impl Group {
     /// Findings that concern neither a bucket nor a destination.
     pub fn new(title: &str, findings: Vec<CheckFinding>) -> Self {
         Self { title: title.to_owned(), subject: None, sources: Vec::new(), findings }
+    }
+
+    /// Findings about a bucket.
+    pub(super) fn of_bucket(under_check: &LocationUnderCheck, findings: Vec<CheckFinding>) -> Self {
+        let bucket = under_check.location.to_string();
+        Self {
+            title: format!("to {bucket}, for {}", under_check.sources_in_words()),
+            subject: Some(bucket),
+            sources: under_check.sources.iter().map(ToString::to_string).collect(),
+            findings,
+        }
     }
 }
 

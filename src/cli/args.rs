@@ -213,7 +213,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pub offline: bool,
 
-    /// Send a test to the webhook that is told of alarms, and check nothing else
+    /// Send a test alarm to the webhook of `[alarm]`, and check nothing else
     #[arg(long, conflicts_with = "offline")]
     pub alarm_test: bool,
 

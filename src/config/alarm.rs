@@ -7,7 +7,7 @@ use super::raw::{Table, Typed};
 use super::reader::Reader;
 use super::secret::{self, Outside};
 use super::values::{self, NoticeFormName};
-use super::web_address::{WebAddress, web_address};
+use super::web_address::{WebAddress, secret_web_address, web_address};
 
 const EXAMPLE: &str = "https://hooks.example.com/alarms";
 /// Stands for the key of an integration where secrets are not looked up.
@@ -30,14 +30,7 @@ pub(super) fn check(
 ) -> AlarmSettings {
     let mut reader = Reader::new(table, problems);
     let form = reader.word("form", NoticeFormName::Json, values::NOTICE_FORM);
-    let webhook = reader.optional("webhook", |value| {
-        let says = format!("expected a URL such as \"{EXAMPLE}\"");
-        let (address, from) = secret::resolve(value, &says, outside)?;
-        // What stands for a secret that need not be there is no URL.
-        let stands_in = !outside.secrets_needed && !from.is_empty();
-        let text = if stands_in { EXAMPLE } else { address.trim() };
-        web_address(EXAMPLE)(&Typed::Text(text.to_owned()))
-    });
+    let webhook = reader.optional("webhook", secret_web_address(EXAMPLE, outside));
     let routing_key = reader.optional("routing_key", |value| {
         let (text, from) = secret::resolve(value, "expected text in quotes, such as \"env:NAME\"", outside)?;
         let stands_in = !outside.secrets_needed && !from.is_empty();

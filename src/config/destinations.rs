@@ -20,7 +20,7 @@ use super::secret::{self, Outside};
 use super::sources::Source;
 use super::units::{ByteSize, Period};
 use super::values::{self, Endpoint};
-use super::web_address::web_address;
+use super::web_address::secret_web_address;
 
 /// The most destinations of a configuration.
 const DESTINATIONS_MAX: usize = 64;
@@ -367,14 +367,7 @@ fn external_ids(
 }
 
 fn http(reader: &mut Reader<'_>, outside: &Outside<'_>) -> Option<(FunctionsAt, &'static str)> {
-    let url = reader.optional("url", |value| {
-        let form = format!("expected a URL such as \"{EXAMPLE_URL}\"");
-        let (address, from) = secret::resolve(value, &form, outside)?;
-        // What stands for a secret that need not be there is no URL.
-        let stands_in = !outside.secrets_needed && !from.is_empty();
-        let text = if stands_in { EXAMPLE_URL } else { address.trim() };
-        web_address(EXAMPLE_URL)(&Typed::Text(text.to_owned()))
-    });
+    let url = reader.optional("url", secret_web_address(EXAMPLE_URL, outside));
     let forward = reader.optional("forward", |value| tracking_endpoint(reader::text(value)?));
     let form = "expected the write key of a source there, 1 to 1,024 bytes of text";
     let write_key = reader.optional("write_key", |value| {

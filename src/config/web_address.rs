@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::raw::Typed;
 use super::reader;
+use super::secret::{self, Outside};
 use super::values::refuse_link_local;
 
 /// The URL of a webhook or a function. Its path and query may contain a secret.
@@ -21,6 +22,21 @@ impl WebAddress {
 impl fmt::Debug for WebAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WebAddress({}/…)", self.0.host().unwrap_or_default())
+    }
+}
+
+/// Reads a URL that is itself a secret, or refers to one; `example` shows the expected form, and stands for a secret
+/// that need not be there.
+pub(super) fn secret_web_address(
+    example: &'static str,
+    outside: &Outside<'_>,
+) -> impl Fn(&Typed) -> Result<WebAddress, String> {
+    move |value| {
+        let form = format!("expected a URL such as \"{example}\"");
+        let (address, from) = secret::resolve(value, &form, outside)?;
+        let stands_in = !outside.secrets_needed && !from.is_empty();
+        let text = if stands_in { example } else { address.trim() };
+        web_address(example)(&Typed::Text(text.to_owned()))
     }
 }
 

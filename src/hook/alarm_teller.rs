@@ -5,11 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::alarm_notice::{Notice, NoticeForm};
 use super::told_alarms::{FILE_BYTES_MAX, OWN_SUBJECT, ToldAlarms};
 use super::webhook::Webhook;
+use super::within;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::disk::{Disk, if_there, read_all, write_durably};
 use crate::metrics::{KindLabel, Metrics};
@@ -17,12 +18,11 @@ use crate::random::Random;
 use crate::retry::Backoff;
 use crate::tasks::joined;
 use crate::time::Clock;
-use crate::words::about_seconds;
 
 /// The file that keeps what was told, in the directory of the spool.
 const FILE: &str = "told-alarms";
 /// How long one post may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two notices: Slack takes one a second.
 const PACE: Duration = Duration::from_secs(1);
 /// Alarms of an earlier process that still stand have been raised again by then.
@@ -45,8 +45,7 @@ impl AlarmWebhook {
     /// Posts a notice. Errors: why it did not arrive.
     pub async fn post(&self, notice: &Notice) -> Result<(), String> {
         for body in notice.bodies(&self.form) {
-            let late = |_| format!("timed out after {}", about_seconds(PATIENCE.as_secs()));
-            timeout(PATIENCE, self.webhook.call(body)).await.map_err(late).flatten()?;
+            within(PATIENCE, self.webhook.call(body)).await?;
         }
         Ok(())
     }

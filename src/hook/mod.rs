@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use alarm_notice::{Notice, NoticeEvent, NoticeForm, PAGERDUTY, RoutingKey};
-pub use alarm_teller::{AlarmTellerDeps, AlarmWebhook, PATIENCE, tell_alarms};
+pub use alarm_teller::{AlarmTellerDeps, AlarmWebhook, tell_alarms};
 pub use command::Command;
 pub use webhook::Webhook;
 
@@ -62,19 +62,24 @@ fn message(day: &ClosedDay) -> Result<Vec<u8>, String> {
     serde_json::to_vec(&message).map_err(|error| error.to_string())
 }
 
+/// What becomes of a message, which may take so long. Errors: those of the work, or that it took too long.
+async fn within(limit: Duration, work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let late = |_| format!("timed out after {}", about_seconds(limit.as_secs()));
+    tokio::time::timeout(limit, work).await.map_err(late).flatten()
+}
+
 impl DayHook for Hooks {
     fn call<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             let message = message(day)?;
-            let late = |_| format!("timed out after {}", about_seconds(self.timeout.as_secs()));
             if let Some(webhook) = &self.webhook {
-                let told = tokio::time::timeout(self.timeout, webhook.call(message.clone())).await;
-                told.map_err(late).flatten().map_err(|why| format!("{webhook}: {why}"))?;
+                let told = within(self.timeout, webhook.call(message.clone())).await;
+                told.map_err(|why| format!("{webhook}: {why}"))?;
             }
             if let Some(command) = &self.command {
                 let _running = self.running.acquire().await.map_err(|error| error.to_string())?;
-                let told = tokio::time::timeout(self.timeout, command.call(day, &message)).await;
-                told.map_err(late).flatten().map_err(|why| format!("{command}: {why}"))?;
+                let told = within(self.timeout, command.call(day, &message)).await;
+                told.map_err(|why| format!("{command}: {why}"))?;
             }
             Ok(())
         })

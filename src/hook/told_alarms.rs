@@ -4,7 +4,7 @@
 //! is not told twice. Its first line is `forebay-told-alarms 1 CRC`, with the CRC-32 of all that follows; then
 //! there is one JSON object a line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,12 +75,10 @@ impl ToldAlarms {
         node: &str,
         now: UnixMillis,
     ) -> Option<Notice> {
-        let key = |alarm: &Alarm| (alarm.kind, alarm.subject.clone());
-        let is_told = |alarm: &&Alarm| self.0.contains_key(&key(alarm));
+        let stands: BTreeSet<_> = standing.iter().map(|alarm| (alarm.kind, alarm.subject.as_str())).collect();
+        let told: BTreeSet<_> = self.0.keys().map(|(kind, subject)| (*kind, subject.as_str())).collect();
         let is_own = |alarm: &Alarm| alarm.kind == AlarmKind::Hook && alarm.subject == OWN_SUBJECT;
-        let ended = self.0.iter().find(|((kind, subject), _)| {
-            !standing.iter().any(|alarm| alarm.kind == *kind && alarm.subject == *subject)
-        });
+        let ended = self.0.iter().find(|((kind, subject), _)| !stands.contains(&(*kind, subject.as_str())));
         if let Some(((kind, subject), since)) = ended.filter(|_| may_end) {
             let alarm = Alarm { kind: *kind, subject: subject.clone(), what: String::new(), since: *since };
             return Some(Notice::of(NoticeEvent::Cleared, node, &alarm, now, standing.len()));
@@ -89,7 +87,10 @@ impl ToldAlarms {
             return None;
         }
         let fits = |alarm: &&Alarm| alarm.subject.len() <= SUBJECT_BYTES_MAX && !is_own(alarm);
-        let new = standing.iter().filter(fits).find(|alarm| !is_told(alarm))?;
+        let new = standing
+            .iter()
+            .filter(fits)
+            .find(|alarm| !told.contains(&(alarm.kind, alarm.subject.as_str())))?;
         Some(Notice::of(NoticeEvent::Raised, node, new, now, standing.len().saturating_sub(1)))
     }
 

@@ -11,6 +11,7 @@ use crate::admin_client::{AdminClient, AdminToken, AdminUrl};
 use crate::archive::Archive;
 use crate::config::{Config, Endpoint};
 use crate::object::{BucketString, Encryption, S3Location};
+use crate::reach::aws::is_set;
 use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
 use crate::store::s3::{S3Settings, S3Store};
@@ -50,8 +51,7 @@ impl BucketReader {
     /// environment says which store is meant: its S3 server is then used.
     pub async fn or_dev(self, admin: AdminUrl, token: Option<AdminToken>) -> Self {
         let is_configured = self.config.as_ref().is_some_and(|config| !config.sources.is_empty());
-        let is_said = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        if is_configured || self.endpoint_url.is_some() || CREDENTIALS.iter().any(is_said) {
+        if is_configured || self.endpoint_url.is_some() || CREDENTIALS.iter().any(|name| is_set(name)) {
             return self;
         }
         let client = AdminClient::new(admin, token);

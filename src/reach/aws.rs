@@ -90,7 +90,8 @@ fn is_any() -> bool {
         .any(|name| [(*name).to_owned(), name.to_ascii_lowercase()].iter().any(|name| is_set(name)))
 }
 
-fn is_set(name: &str) -> bool {
+/// Whether the environment has this variable, and it is not empty.
+pub(crate) fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 

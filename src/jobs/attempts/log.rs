@@ -10,6 +10,7 @@ use super::replay::{Replayed, Visit, open_file, replay};
 use super::{LOG, LOG_BYTES_MAX, LogError};
 use crate::disk::{self, Disk, DiskFile, write_durably};
 use crate::jobs::job::id::JobId;
+#[cfg(test)]
 use crate::jobs::task::TaskResult;
 use crate::time::UnixMillis;
 
@@ -116,6 +117,7 @@ impl AttemptsLog {
 
     /// Appends the final result of a task. It counts once a sync covers its number.
     /// Errors: [`LogError`]; the log is then as before.
+    #[cfg(test)]
     pub fn append_result(&mut self, result: &TaskResult) -> Result<ResultNumber, LogError> {
         let mut one = Entries::default();
         one.result(result);
@@ -142,6 +144,7 @@ impl AttemptsLog {
 
     /// Appends an attempt after which the task is tried again.
     /// Errors: [`LogError`]; the log is then as before.
+    #[cfg(test)]
     pub fn append_attempt(&mut self, row: u64, attempts: u32, cause: &str) -> Result<(), LogError> {
         let mut one = Entries::default();
         one.attempt(row, attempts, cause);
