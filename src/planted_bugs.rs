@@ -59,6 +59,10 @@ closed_list! {
         StoppedTakenForDone,
         /// A claim takes the place of whichever claim is there.
         ClaimUnconditional,
+        /// A release frees files that the instance has delivered, too.
+        DeliveredReleased,
+        /// The rejected rows of a round are removed before the record of their file names those that are left.
+        RowsRemovedBeforeRecord,
         /// The kept position of a destination's function is one too far.
         PositionKeptTooFar,
         /// The log may release one call that a destination still needs.

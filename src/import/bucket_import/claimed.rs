@@ -137,7 +137,7 @@ impl ObjectImport {
         }
         let (importer, source) = (Arc::clone(&self.deps.importer), self.import.source.clone());
         let done = move |journal: &dyn Journal| -> Result<(), JournalError> {
-            for key in shared.open_before(journal, id)? {
+            for key in shared.unclosed_before(journal, id)? {
                 let state = ObjectState::read(journal, id, &key)?;
                 match state.as_ref().map(|state| (state, state.stage)) {
                     Some((state, Stage::Done)) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::decide::{Look, Turn, look, turn};
+use super::decide::{Look, Turn, look, turn, unclosed};
 use super::files::ClaimFiles;
 use super::form::{Checked as _, Claim, ClaimState, claim_name};
 use super::note::{Note, Owned};
@@ -358,10 +358,10 @@ impl SharedImport {
         lock(&self.state).unfinished.remove(key);
     }
 
-    /// The keys whose claims are this instance's and open, once for the life of this value: what an earlier
-    /// process has imported may be delivered by now. Waits for the disk.
+    /// The keys whose claims this instance has to close, once for the life of this value: what an earlier process has
+    /// imported may be delivered by now. Waits for the disk.
     /// Errors: [`JournalError`]: the journal cannot be read.
-    pub(crate) fn open_before(
+    pub(crate) fn unclosed_before(
         &self,
         journal: &dyn Journal,
         import: ImportId,
@@ -371,12 +371,7 @@ impl SharedImport {
             return Ok(keys);
         }
         Note::each_from(journal, import, "", &mut |_, note| {
-            if let Some(claim) = note.claim()
-                && claim.instance == self.instance
-                && claim.state == ClaimState::Open
-            {
-                keys.push(claim.key.clone());
-            }
+            keys.extend(unclosed(&note, &self.instance).map(str::to_owned));
             true
         })?;
         lock(&self.state).is_restored = true;

@@ -735,6 +735,36 @@ async fn a_file_that_is_released_and_taken_is_left_to_its_new_instance() {
     check_once(&[&other], events("a", 5));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_released_and_that_nobody_takes_is_finished_by_its_instance() {
+    for is_gone in [false, true] {
+        let store = filled(&["a"], 5).await;
+        let (one, other) = (Instance::new(&store), Instance::new(&store));
+        let deleting = async |instance: &Instance| {
+            let import = BucketImport { after: Some(After::Delete), ..instance.import() };
+            pass(Arc::new(import), deps(&instance.node, &store)).await.unwrap().after
+        };
+        deleting(&one).await;
+        other.passed(&store).await;
+        // All rows are stored. Its process ends, and somebody takes its disk for lost.
+        let one = Instance::of(one.node.killed(), &store);
+        let asked = Releasing { instance: one.id(), dry_run: false };
+        let journal = Arc::clone(&other.node.journal) as _;
+        other.shared.release(&journal, other.import_id(), asked).await.unwrap();
+        assert_eq!(states(&store), [("in/a.json".to_owned(), "released".to_owned())]);
+        if is_gone {
+            let is_claim = |key: &String| key.ends_with(&format!("/{}.json", claim_name("in/a.json")));
+            let claim = store.keys().into_iter().map(|(_, key)| key).find(is_claim).unwrap();
+            store.delete(JOURNAL, &claim);
+        }
+        assert_eq!(deleting(&one).await.waiting.values().sum::<u64>(), 1);
+        one.deliver();
+        assert_eq!(deleting(&one).await.done.values().sum::<u64>(), 1, "{is_gone}");
+        assert_eq!(states(&store), [("in/a.json".to_owned(), "delivered".to_owned())]);
+        check_once(&[&one], events("a", 5));
+    }
+}
+
 /// Rows whose user is found by the corrected converter alone.
 fn with_user(user: &str, instance: &Instance) -> BucketImport {
     let text = format!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use forebay::time::{Clock as _, UnixMillis};
 
 use super::objects::Objects;
-use super::passing::{At, Baton, Fate, Passing};
+use super::passing::{At, Baton, Fate, Passing, Work, Worked};
 use super::process::Process;
 use super::world::{Violation, World};
 use crate::support::sim_disk::Dice;
@@ -36,6 +36,22 @@ pub(super) struct BucketWorld {
 impl BucketWorld {
     pub(super) fn new(objects: Objects, dice: Dice) -> Self {
         Self { objects, dice, is_paused: false }
+    }
+
+    /// What is done next with the bucket. `trouble`: something may fail, and a person may do anything.
+    fn next_work(&mut self, trouble: bool) -> Work {
+        if !trouble {
+            let is_last = self.objects.are_settled() && !self.objects.are_retried();
+            if is_last {
+                self.objects.correct();
+            }
+            return if is_last { Work::Retry } else { Work::Pass };
+        }
+        match self.dice.below(10) {
+            0 | 1 => Work::Retry,
+            2 => self.objects.other_id().map_or(Work::Pass, Work::Release),
+            _ => Work::Pass,
+        }
     }
 
     fn fate(&mut self, at: At, trouble: bool) -> Fate {
@@ -88,14 +104,14 @@ impl World {
         if let Some(bucket) = &mut self.bucket {
             bucket.is_paused = false;
             for _ in 0..STEPS_AT_ONCE {
-                let is_settled = self.bucket.as_ref().is_none_or(|bucket| bucket.objects.are_settled());
-                if is_settled || self.pass_goes_on(process, false)? != Went::On {
+                let is_retried = self.bucket.as_ref().is_none_or(|bucket| bucket.objects.are_retried());
+                if is_retried || self.pass_goes_on(process, false)? != Went::On {
                     break;
                 }
             }
             tokio::task::yield_now().await;
         }
-        Ok(self.bucket.as_ref().is_none_or(|bucket| bucket.objects.are_settled()))
+        Ok(self.bucket.as_ref().is_none_or(|bucket| bucket.objects.are_retried()))
     }
 
     /// Passes go on until what is to be done with imported objects is done: their rows are delivered.
@@ -146,10 +162,12 @@ impl World {
         let at = match &process.passing {
             None if bucket.is_paused => return Ok(Went::Nothing),
             None => {
+                let work = bucket.next_work(trouble);
                 let (import, objects) =
                     (bucket.objects.import(process.shared.clone()), bucket.objects.clone());
                 let dice = bucket.dice.split();
-                let passing = Passing::begin(import, (importer, objects), Arc::clone(baton), (dice, now));
+                let passing =
+                    Passing::begin(work, import, (importer, objects), Arc::clone(baton), (dice, now));
                 process.passing = Some(passing);
                 baton.at()
             }
@@ -175,7 +193,11 @@ impl World {
             At::Ended => {
                 let ended = process.passing.as_ref().and_then(Passing::ended);
                 process.passing = None;
-                bucket.objects.passed(&ended.ok_or("I11: a pass has no end")?, trouble)?;
+                match ended.ok_or("I11: a pass has no end")? {
+                    Worked::Pass(passed) => bucket.objects.passed(&passed, trouble)?,
+                    Worked::Retried(retried) => bucket.objects.retried(&retried, trouble)?,
+                    Worked::Released(released) => bucket.objects.freed(&released)?,
+                }
                 Ok(Went::Ended)
             }
             At::Append => Ok(Went::Waits),

@@ -57,7 +57,7 @@ impl World {
             let usage = process.spool.log().usage();
             return Err(format!("I8: calls are refused although the store accepts everything: {usage:?}"));
         }
-        if let Some(bucket) = self.bucket.as_ref().filter(|bucket| !bucket.objects.are_settled()) {
+        if let Some(bucket) = self.bucket.as_ref().filter(|bucket| !bucket.objects.are_retried()) {
             return Err(format!(
                 "I8: a bucket is not imported although the store accepts everything: {bucket:?}"
             ));

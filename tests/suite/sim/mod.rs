@@ -5,8 +5,12 @@
 //! run on one thread with a clock that stands still while they work ([`forebay::spool::Stepped`],
 //! [`forebay::delivery::DiskWork::InPlace`]). A life of the process ends cleanly, by a kill, or with its
 //! machine, at any change of the disk and at any wait, even while it recovers. The last life meets no
-//! trouble. Some buckets are imported by two instances, which are two such worlds (`instances`). Then everything that was ever answered must be in the bucket, each row of an imported file once,
-//! and each call with the functions of its destinations or among their dead letters.
+//! trouble. Some buckets are imported by two instances, which are two such worlds (`instances`). Rejected
+//! rows of buckets are read again between passes, and instances release each other's claims.
+//!
+//! At the end everything that was ever answered must be in the bucket, each row of an imported file once, and
+//! each call with the functions of its destinations or among their dead letters. Only rows of files whose
+//! claims were released may be in both archives.
 //!
 //! `tests/simulate` runs any number of seeds, or shows the events of one.
 

@@ -4,17 +4,17 @@
 //! the import.
 
 mod changes;
+mod check;
+mod rows;
+mod worked;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use forebay::convert::{Converter, DataType, Strategy};
-use forebay::import::bucket_import::{
-    After, AfterDone, AfterWaits, BucketImport, OnChange, OnMissing, PassReport, RejectsPlace,
-};
+use forebay::import::bucket_import::{After, BucketImport, OnChange, OnMissing, RejectsPlace};
 use forebay::import::claims::SharedImport;
 use forebay::import::{Begun, OnRowError, Outcome, Rows, RowsTaken, Standing, TargetError};
 use forebay::log::{ImportKey, ImportProgress, Reports};
@@ -23,6 +23,7 @@ use forebay::store::fake::FakeStore;
 use forebay::store::{ObjectStore as _, Put, PutMode};
 use serde_json::Value;
 
+use self::rows::{File, Kind};
 use super::clients::Clients;
 use super::passing::Baton;
 use super::shared_journal::shared;
@@ -41,28 +42,6 @@ const FIRST_MESSAGE: usize = 1_000_000;
 /// The longest call of the converter.
 const MAX_EVENT: usize = 32 * 1_024;
 
-/// What a row is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// A call.
-    Call,
-    /// Two calls, which are stored together.
-    Two,
-    /// No call.
-    Bad,
-    /// Left out by the converter.
-    LeftOut,
-}
-
-/// The rows of a file: an object, or an entry of an archive.
-#[derive(Clone, Debug)]
-struct File {
-    version: usize,
-    /// The number of the first row. A row has two messages: its event, and an identify call.
-    first: usize,
-    kinds: Vec<Kind>,
-}
-
 /// One version of an object.
 #[derive(Clone, Debug)]
 struct Version {
@@ -79,6 +58,8 @@ struct Version {
 struct Known {
     /// The file; `None` before a call of it was handed over.
     file: Option<usize>,
+    /// Whether it is a round over rejected rows of the file.
+    is_round: bool,
     /// The row after the last one that was handed over.
     sent: u64,
     /// The progress that was acknowledged last.
@@ -89,14 +70,25 @@ struct Known {
 /// The settings of an instance, and what its last pass without trouble left to do.
 #[derive(Debug)]
 struct Instance {
+    /// The id of its spool, once a process has begun.
+    id: Option<String>,
     converter: char,
     is_serial: bool,
     is_settled: bool,
+    /// Whether the rejected rows were read again, with the converter by which fewer are.
+    is_retried: bool,
     is_after_done: bool,
 }
 
 impl Instance {
-    const NEW: Self = Self { converter: 'a', is_serial: false, is_settled: false, is_after_done: false };
+    const NEW: Self = Self {
+        id: None,
+        converter: 'a',
+        is_serial: false,
+        is_settled: false,
+        is_retried: false,
+        is_after_done: false,
+    };
 }
 
 #[derive(Debug, Default)]
@@ -107,9 +99,13 @@ struct State {
     by_message: BTreeMap<usize, usize>,
     /// The version that is there now.
     now: BTreeMap<&'static str, usize>,
-    known: BTreeMap<ImportKey, Known>,
-    /// The message that has each messageId.
+    /// By the instance and the import's key.
+    known: BTreeMap<(usize, ImportKey), Known>,
+    /// The message that has each messageId, and the messageId of each message, whoever imports it.
     ids: BTreeMap<String, usize>,
+    id_of: BTreeMap<usize, String>,
+    /// The keys whose claims were released: another instance may have stored rows of them, too.
+    released: BTreeSet<String>,
     /// The converter that made each copy of an instance.
     made_by: BTreeMap<(usize, usize), char>,
     /// The messages so far.
@@ -141,42 +137,6 @@ pub(super) struct Objects {
     trace: Trace,
 }
 
-impl File {
-    fn calls(kind: Kind) -> u64 {
-        match kind {
-            Kind::Call => 1,
-            Kind::Two => 2,
-            Kind::Bad | Kind::LeftOut => 0,
-        }
-    }
-
-    /// The messages of a row that become calls.
-    fn messages(&self, row: usize) -> std::ops::Range<usize> {
-        let first = self.first + 2 * row;
-        first..first + usize::try_from(Self::calls(self.kinds[row])).unwrap()
-    }
-
-    fn text(&self, is_csv: bool) -> String {
-        let mut text = if is_csv { "e,u,no\n".to_owned() } else { String::new() };
-        for (row, kind) in self.kinds.iter().enumerate() {
-            let n = self.first + 2 * row;
-            match (is_csv, kind) {
-                (true, Kind::Bad) => writeln!(text, "{n},,"),
-                (true, Kind::LeftOut) => writeln!(text, "{n},u,true"),
-                (true, _) => writeln!(text, "{n},u,"),
-                (false, Kind::Bad) => writeln!(text, "{{\"e\":\"{n}\","),
-                (false, Kind::LeftOut) => writeln!(text, "{{\"u\":\"u\",\"e\":\"{n}\",\"no\":true}}"),
-                (false, Kind::Two) => {
-                    writeln!(text, "{{\"u\":\"u\",\"e\":\"{n}\",\"props\":{{\"m\":{n}}},\"alone\":false}}")
-                }
-                (false, Kind::Call) => writeln!(text, "{{\"u\":\"u\",\"e\":\"{n}\"}}"),
-            }
-            .unwrap();
-        }
-        text
-    }
-}
-
 impl State {
     fn violated(&mut self, checked: Result<(), Violation>) {
         self.wrong = self.wrong.take().or(checked.err());
@@ -192,13 +152,19 @@ impl State {
 
     /// Checks what is said to be stored of a file.
     fn check(&self, known: &Known, progress: ImportProgress) -> Result<(), Violation> {
+        let ImportProgress { next_row, stored, rejected, refused, repeats, .. } = progress;
+        let is_possible = refused + repeats == 0 && next_row <= known.sent;
+        if known.is_round {
+            // Each of its rows is one call now, or rejected again.
+            let is_right = is_possible && stored + rejected == next_row;
+            return if is_right { Ok(()) } else { Err(format!("I11: a round has {progress:?}: {known:?}")) };
+        }
         let Some(file) = known.file.map(|file| &self.files[file]) else { return Ok(()) };
-        let rows = || file.kinds.iter().take(usize::try_from(progress.next_row).unwrap());
-        let expected =
-            (rows().map(|kind| File::calls(*kind)).sum(), rows().filter(|kind| **kind == Kind::Bad).count());
-        let said = (progress.stored, usize::try_from(progress.rejected).unwrap());
-        if said != expected || progress.refused + progress.repeats > 0 || progress.next_row > known.sent {
-            return Err(format!("I11: {progress:?} of {file:?}, but calls and bad rows are {expected:?}"));
+        let [calls, later, bad] = file.counts(next_row);
+        if !is_possible || stored < calls || rejected < bad || stored + rejected != calls + later + bad {
+            return Err(format!(
+                "I11: {progress:?} of {file:?}, but there are {calls} calls, {bad} bad rows and {later} that are either"
+            ));
         }
         Ok(())
     }
@@ -247,7 +213,8 @@ impl Objects {
 
     /// What a process of the instance shares with the other one.
     pub(super) fn shared(&self, log: Arc<dyn Reports>, baton: &Arc<Baton>) -> Option<Arc<SharedImport>> {
-        self.journal.as_ref().map(|journal| shared(journal, log, baton))
+        self.lock().instances[self.instance].id = Some(log.spool_id());
+        self.journal.as_ref().map(|journal| shared(journal, log, (baton, self)))
     }
 
     /// The number of the source of the calls.
@@ -331,12 +298,44 @@ impl Objects {
             0 if has_bad => Kind::Bad,
             1 => Kind::LeftOut,
             2 | 3 if !self.is_csv => Kind::Two,
+            4 if has_bad => Kind::Later,
             _ => Kind::Call,
         }
     }
 
     fn location() -> S3Location {
         S3Location::new(BucketString::parse("lake").unwrap(), Encryption::None)
+    }
+
+    /// The id of the other instance, if it has begun.
+    pub(super) fn other_id(&self) -> Option<String> {
+        let state = self.lock();
+        let other = state.instances.iter().enumerate().find(|(at, _)| *at != self.instance);
+        other.and_then(|(_, instance)| instance.id.clone())
+    }
+
+    /// The converter from now on is the one by which fewer rows are rejected.
+    pub(super) fn correct(&self) {
+        self.lock().instances[self.instance].converter = 'b';
+    }
+
+    /// A claim is written in place of another one, if there was one.
+    pub(super) fn claim_written(&self, before: Option<&[u8]>, now: &[u8]) {
+        let state_of = |bytes: &[u8]| {
+            let claim: Value = serde_json::from_slice(bytes).unwrap_or_default();
+            (claim["state"].as_str().unwrap_or_default().to_owned(), claim["key"].clone())
+        };
+        let (written, key) = state_of(now);
+        if written != "released" {
+            return;
+        }
+        self.trace.count("a claim released");
+        let mut state = self.lock();
+        state.released.insert(key.as_str().unwrap().to_owned());
+        let was = before.map(|before| state_of(before).0);
+        if was.as_deref() != Some("open") {
+            state.violated(Err(format!("I11: the claim of {key} is released, and was {was:?}")));
+        }
     }
 
     /// The configuration changes: another converter, or another order.
@@ -355,10 +354,11 @@ impl Objects {
         let state = self.lock();
         let instance = &state.instances[self.instance];
         let (file_type, event) = (if self.is_csv { "csv" } else { "json" }, instance.converter);
+        let user = if event == 'b' { "v" } else { "u" };
         let text = format!(
             r#"{{"converterConfig":{{"fileType":"{file_type}","ignoreEventFlag":"left_out",
                 "convertToAmplitudeFunc":{{"event_type":["concat",["value","{event}"],["path","e"]],
-                "user_id":["path","u"],"user_properties":["path","props"],
+                "user_id":["path","{user}"],"user_properties":["path","props"],
                 "$skip_user_properties_sync":["path","alone"],"left_out":["path","no"]}}}}}}"#
         );
         let converter =
@@ -391,15 +391,18 @@ impl Objects {
         }
     }
 
-    pub(super) fn begun(&self, begun: &Result<Begun, TargetError>) {
-        self.trace.note("file begun", &format!("{begun:?}"), &[]);
+    /// A file has begun, or with `is_round` a round over its rejected rows.
+    pub(super) fn begun(&self, begun: &Result<Begun, TargetError>, is_round: bool) {
+        self.trace.note("file begun", &format!("{begun:?}"), &[u64::from(is_round)]);
         let mut state = self.lock();
         let checked = match begun {
             Ok(Begun { import, progress, standing, .. }) => {
-                let known = state.known.get(import).cloned().unwrap_or_default();
+                let by = (self.instance, *import);
+                let known = state.known.get(&by).cloned().unwrap_or_default();
+                let known = Known { is_round, ..known };
                 let is_anew = progress.next_row == 0 && known.progress.stored == 0;
                 let checked = if is_anew {
-                    state.known.insert(*import, Known::default());
+                    state.known.insert(by, Known { is_round, ..Known::default() });
                     Ok(())
                 } else if progress.next_row < known.progress.next_row {
                     Err(format!("I11: {begun:?}, but {:?} was acknowledged", known.progress))
@@ -407,10 +410,11 @@ impl Objects {
                     Err(format!("I11: an imported file begins again: {begun:?}"))
                 } else {
                     let checked = state.check(&known, *progress);
-                    state.known.insert(*import, Known { progress: *progress, ..known });
+                    state.known.insert(by, Known { progress: *progress, ..known });
                     checked
                 };
                 self.trace.count(match standing {
+                    _ if is_round => "a round over rejected rows begun",
                     Standing::New => "a file of a bucket begun",
                     Standing::Continued => "a file of a bucket continued",
                     Standing::Done => "a file of a bucket known",
@@ -428,7 +432,7 @@ impl Objects {
     pub(super) fn sent(&self, rows: &Rows, calls: &Bytes) -> Bytes {
         let mut body: Value = serde_json::from_slice(calls).unwrap();
         let mut state = self.lock();
-        let mut known = state.known.get(&rows.import).cloned().unwrap_or_default();
+        let mut known = state.known.get(&(self.instance, rows.import)).cloned().unwrap_or_default();
         for call in body["batch"].as_array_mut().unwrap() {
             let (message, by) = match call["event"].as_str() {
                 Some(event) => {
@@ -441,10 +445,14 @@ impl Objects {
             let id = call["messageId"].as_str().unwrap().to_owned();
             let checked = match state.place(message) {
                 Some((file, row)) => {
-                    let rows = rows.first..rows.first + rows.rows;
+                    let of_step = rows.first..rows.first + rows.rows;
                     let is_same = known.file.is_none_or(|known| known == file);
                     known.file = Some(file);
-                    if is_same && rows.contains(&(row as u64)) {
+                    let is_one = match known.is_round {
+                        true => state.files[file].kinds[row] == Kind::Later,
+                        false => of_step.contains(&(row as u64)),
+                    };
+                    if is_same && is_one {
                         Ok(())
                     } else {
                         Err(format!("I11: row {row} of {file} is in the step {rows:?} of {known:?}"))
@@ -453,15 +461,17 @@ impl Objects {
                 None => Err(format!("I11: no row has the call {call}")),
             };
             state.violated(checked);
-            if *state.ids.entry(id).or_insert(message) != message {
-                state.violated(Err(format!("I11: two rows have the messageId of {call}")));
+            if *state.ids.entry(id.clone()).or_insert(message) != message
+                || *state.id_of.entry(message).or_insert_with(|| id.clone()) != id
+            {
+                state.violated(Err(format!("I11: two rows have the messageId of {call}, or it has two")));
             }
             let copy = self.clients.add_copy(message, self.source, Stream::Calls);
             state.made_by.extend(by.map(|by| ((self.instance, copy), by)));
             (call["message"], call["copy"]) = (message.into(), copy.into());
         }
         known.sent = known.sent.max(rows.first + rows.rows);
-        state.known.insert(rows.import, known);
+        state.known.insert((self.instance, rows.import), known);
         let body = body.to_string();
         self.trace.note("rows of a bucket", &body, &[rows.first, rows.rows, rows.rejected]);
         body.into()
@@ -470,11 +480,15 @@ impl Objects {
     pub(super) fn taken(&self, rows: &Rows, taken: &Result<RowsTaken, TargetError>) {
         self.trace.note("rows of a bucket taken", &format!("{taken:?}"), &[rows.first]);
         let mut state = self.lock();
-        let known = state.known.get(&rows.import).cloned().unwrap_or_default();
+        let by = (self.instance, rows.import);
+        let known = state.known.get(&by).cloned().unwrap_or_default();
         let checked = match taken {
             Ok(RowsTaken { progress }) => {
                 self.trace.count("rows of a bucket taken");
-                state.known.insert(rows.import, Known { progress: *progress, ..known.clone() });
+                if known.is_round && progress.stored > known.progress.stored {
+                    self.trace.count("rejected rows that became calls");
+                }
+                state.known.insert(by, Known { progress: *progress, ..known.clone() });
                 if rows.first < known.progress.next_row {
                     Err(format!("I11: rows from {} on are stored a second time: {known:?}", rows.first))
                 } else if progress.next_row != rows.first + rows.rows {
@@ -494,63 +508,13 @@ impl Objects {
         let mut state = self.lock();
         if ended.is_ok()
             && *outcome == Outcome::Done
-            && let Some(known) = state.known.get_mut(&import)
+            && let Some(known) = state.known.get_mut(&(self.instance, import))
         {
             known.is_done = true;
-            self.trace.count("a file of a bucket imported");
-        }
-    }
-
-    /// Notes what a pass found. `trouble`: something may fail.
-    pub(super) fn passed(&self, passed: &Result<PassReport, String>, trouble: bool) -> Result<(), Violation> {
-        self.trace.note("a pass ended", &format!("{passed:?}"), &[]);
-        let bugs = ["E-BUG", "E-SHORT", "E-CONVERTER", "E-IMPORT-FIXED", "OtherOptions", "E-REJECTS"];
-        let text = format!("{passed:?}");
-        if let Some(bug) = bugs.iter().find(|bug| text.contains(*bug)) {
-            return Err(format!("I11: a pass found {bug}: {text}"));
-        }
-        match passed {
-            Ok(PassReport { claims, .. }) if claims.unknown > 0 || (claims.problem.is_some() && !trouble) => {
-                Err(format!("I11: claims cannot be used: {text}"))
-            }
-            Ok(report) => {
-                let is_settled = report.files.keys().all(|became| became.is_settled());
-                let for_good = |why: &AfterWaits| matches!(why, AfterWaits::Rejected | AfterWaits::Changed);
-                let mut state = self.lock();
-                let instance = &mut state.instances[self.instance];
-                instance.is_settled = is_settled && report.not_begun == 0 && !trouble;
-                instance.is_after_done = report.after.waiting.keys().all(for_good) && !trouble;
-                drop(state);
-                self.trace.count("a pass over a bucket");
-                self.count(report);
-                Ok(())
-            }
-            Err(_) if trouble => {
-                self.trace.count("a pass that could not go on");
-                Ok(())
-            }
-            Err(error) => Err(format!("I11: a pass cannot go on, and nothing fails: {error}")),
-        }
-    }
-
-    fn count(&self, PassReport { claims, after, .. }: &PassReport) {
-        if claims.claimed > 0 {
-            self.trace.count("objects of another instance");
-        }
-        if !claims.waiting.is_empty() {
-            self.trace.count("objects that another instance has not delivered");
-        }
-        for (done, count) in &after.done {
-            let what = match done {
-                AfterDone::Tagged => "an imported object tagged",
-                AfterDone::Moved => "an imported object moved",
-                AfterDone::Deleted => "an imported object deleted",
-                AfterDone::Gone => "an imported object gone",
-            };
-            (0..*count).for_each(|_| self.trace.count(what));
-        }
-        if after.waiting_for(AfterWaits::Due) > 0 {
-            self.trace.count("an imported object that waits for its delivery");
+            self.trace.count(match known.is_round {
+                true => "a round over rejected rows ended",
+                false => "a file of a bucket imported",
+            });
         }
     }
 
@@ -559,126 +523,15 @@ impl Objects {
         self.lock().instances[self.instance].is_settled
     }
 
+    /// Whether, after that, no rejected row is left that could be a call.
+    pub(super) fn are_retried(&self) -> bool {
+        let state = self.lock();
+        let instance = &state.instances[self.instance];
+        instance.is_settled && instance.is_retried
+    }
+
     /// Whether a pass without trouble left nothing to do with imported objects.
     pub(super) fn is_after_done(&self) -> bool {
         self.lock().instances[self.instance].is_after_done
-    }
-
-    /// The numbers of the rows that were rejected.
-    fn rejected(&self, instance: usize) -> Result<Vec<usize>, Violation> {
-        let text = |error: &dyn std::fmt::Display| format!("I11: rejected rows cannot be read: {error}");
-        let Ok(folders) = std::fs::read_dir(self.rejects(instance)) else { return Ok(Vec::new()) };
-        let mut numbers = Vec::new();
-        for folder in folders {
-            let folder = folder.map_err(|error| text(&error))?.path();
-            for file in std::fs::read_dir(folder).map_err(|error| text(&error))? {
-                let path = file.map_err(|error| text(&error))?.path();
-                if path.extension().is_none_or(|extension| extension != "ndjson") {
-                    continue;
-                }
-                for line in std::fs::read_to_string(path).map_err(|error| text(&error))?.lines() {
-                    let reject: Value = serde_json::from_str(line).map_err(|error| text(&error))?;
-                    let raw = reject["raw"].as_str().unwrap_or_default();
-                    let digits = raw.trim_start_matches(|letter: char| !letter.is_ascii_digit());
-                    let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
-                    numbers.push(digits.parse().map_err(|error| text(&error))?);
-                }
-            }
-        }
-        Ok(numbers)
-    }
-
-    /// Notes what is in the archive of the instance: the copies of each message. Checks all if it is the last one.
-    pub(super) fn check(&self, stored: &BTreeMap<usize, Vec<usize>>) -> Result<(), Violation> {
-        let mut state = self.lock();
-        for (message, copies) in stored {
-            let of_instance = copies.iter().map(|copy| (self.instance, *copy));
-            state.archived.entry(*message).or_default().extend(of_instance);
-        }
-        state.read += 1;
-        if state.read < state.instances.len() { Ok(()) } else { self.check_all(&state) }
-    }
-
-    /// Each row of the version of an object that was met first must be in the archives once, and each bad one
-    /// among the rejected rows once.
-    fn check_all(&self, state: &State) -> Result<(), Violation> {
-        let copies = |message: usize| state.archived.get(&message).map_or(&[][..], Vec::as_slice);
-        let mut rejected: BTreeMap<usize, u64> = BTreeMap::new();
-        for instance in 0..state.instances.len() {
-            self.rejected(instance)?.into_iter().for_each(|number| *rejected.entry(number).or_default() += 1);
-        }
-        if let Some(twice) = rejected.iter().find(|(_, times)| **times > 1) {
-            return Err(format!("I11: a row is rejected twice: {twice:?}"));
-        }
-        let mut met: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-        for file in &state.files {
-            let version = &state.versions[file.version];
-            let (mut by, mut missing) = (BTreeSet::<char>::new(), None);
-            for row in 0..file.kinds.len() {
-                let there: Vec<usize> = file.messages(row).map(|message| copies(message).len()).collect();
-                let is_stored = there.iter().all(|count| *count == 1);
-                if there.iter().any(|count| *count > 1) || (!is_stored && there.iter().any(|at| *at > 0)) {
-                    return Err(format!("I11: calls of row {row} of {file:?} are stored {there:?} times"));
-                }
-                if there.is_empty() {
-                    continue;
-                }
-                match missing {
-                    Some(earlier) if is_stored => {
-                        return Err(format!("I11: {file:?} has row {row} without row {earlier}"));
-                    }
-                    None if !is_stored => missing = Some(row),
-                    _ => {}
-                }
-                if is_stored {
-                    met.entry(version.key).or_default().insert(file.version);
-                    by.extend(file.messages(row).flat_map(copies).filter_map(|copy| state.made_by.get(copy)));
-                }
-            }
-            if by.len() > 1 {
-                return Err(format!("I11: {file:?} is imported by the converters {by:?}"));
-            }
-        }
-        if let Some((key, versions)) = met.iter().find(|(_, versions)| versions.len() > 1) {
-            return Err(format!("I11: several versions of {key} are imported: {versions:?}"));
-        }
-        let is_whole = |version: &Version| {
-            for file in version.files.iter().map(|file| &state.files[*file]) {
-                for (row, kind) in file.kinds.iter().enumerate() {
-                    let number = file.first + 2 * row;
-                    let is_there = match kind {
-                        Kind::Call | Kind::Two => !copies(number).is_empty(),
-                        Kind::Bad => rejected.contains_key(&number),
-                        Kind::LeftOut => true,
-                    };
-                    if !is_there {
-                        return Err(format!(
-                            "I11: row {row} ({kind:?}) of {}, {file:?}, is nowhere",
-                            version.key
-                        ));
-                    }
-                }
-            }
-            Ok(())
-        };
-        for version in &state.gone {
-            is_whole(&state.versions[*version])?;
-        }
-        for (key, version) in &state.now {
-            let wanted = &state.versions[*version];
-            let first_met = met.get(key).and_then(|met| met.first()).copied();
-            if wanted.is_broken || first_met.is_some_and(|met| met != *version) {
-                self.trace.count("an object of which nothing is imported");
-                continue;
-            }
-            // Of an archive that was replaced, it is not known whether a call of an entry is stored.
-            let earlier = || state.versions.iter().take(*version).filter(|other| other.key == *key);
-            if first_met.is_none() && earlier().any(|other| other.is_archive) {
-                continue;
-            }
-            is_whole(wanted)?;
-            self.trace.count("an object imported as a whole");
-        }
-        Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! A pass over a bucket beside a world, one of them at a time.
+//! Work with a bucket beside a world, one of them at a time: a pass, a round over rejected rows, or a release
+//! of claims.
 //!
 //! A pass waits on threads of its own, so it has a thread and a runtime. It stops at each request to the store,
 //! at each call of its target, and while its calls wait for the log. Only then the world goes on, and the pass
@@ -13,8 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::boxed_future::BoxFuture;
-use forebay::import::bucket_import::{BucketImport, PassDeps, PassReport, Scan, pass};
-use forebay::import::{Begin, Begun, Counters, End, Importer, Rows, RowsTaken, Target, TargetError};
+use forebay::import::bucket_import::{
+    BucketImport, PassDeps, PassReport, RetryReport, Scan, pass, retry_rejects,
+};
+use forebay::import::claims::{Released, Releasing};
+use forebay::import::{Begin, Begun, Counters, End, Importer, Rows, RowsTaken, Target, TargetError, named};
 use forebay::log::{Append, AppendError, Appended, RequestFrames};
 use forebay::planted_bugs::{PlantedBug, plant, planted};
 use forebay::time::{Clock, UnixMillis};
@@ -62,6 +66,24 @@ pub(super) enum At {
     Ended,
 }
 
+/// What is done with a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    Pass,
+    /// Rejected rows are read again.
+    Retry,
+    /// The open claims of the instance with this id are released.
+    Release(String),
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) enum Worked {
+    Pass(Box<Result<PassReport, String>>),
+    Retried(Result<RetryReport, String>),
+    Released(Result<Released, String>),
+}
+
 type AppendAnswer = Result<Appended, AppendError>;
 
 #[derive(Debug)]
@@ -76,7 +98,7 @@ struct Shared {
     is_killed: bool,
     /// Whether the pass may be waiting before a retry.
     needs_time: bool,
-    ended: Option<Result<PassReport, String>>,
+    ended: Option<Worked>,
     wrong: Option<String>,
     /// The world's wall and monotonic clocks when the pass went on.
     now: (UnixMillis, Duration),
@@ -230,6 +252,8 @@ struct Noting {
     importer: Arc<Importer>,
     objects: Objects,
     baton: Arc<Baton>,
+    /// Whether rejected rows are read again.
+    is_round: bool,
 }
 
 impl Noting {
@@ -246,7 +270,7 @@ impl Target for Noting {
         Box::pin(async move {
             self.baton.gate(At::Target).await;
             let begun = self.importer.begin(file).await;
-            self.objects.begun(&begun);
+            self.objects.begun(&begun, self.is_round);
             self.failed(begun)
         })
     }
@@ -283,8 +307,9 @@ pub(super) struct Passing {
 }
 
 impl Passing {
-    /// Begins a pass, until it waits for the first time.
+    /// Begins work, until it waits for the first time.
     pub(super) fn begin(
+        work: Work,
         import: BucketImport,
         (importer, objects): (Arc<Importer>, Objects),
         baton: Arc<Baton>,
@@ -295,7 +320,12 @@ impl Passing {
         let deps = PassDeps {
             store: Arc::<Lake>::clone(&lake) as _,
             changer: Some(lake),
-            target: Arc::new(Noting { importer: Arc::clone(&importer), objects, baton: Arc::clone(&baton) }),
+            target: Arc::new(Noting {
+                importer: Arc::clone(&importer),
+                objects,
+                baton: Arc::clone(&baton),
+                is_round: work == Work::Retry,
+            }),
             journal: importer.journal(),
             importer,
             clock: Arc::new(PassClock(Arc::clone(&baton))),
@@ -314,7 +344,7 @@ impl Passing {
             let baton = Arc::clone(&baton);
             thread = Some(std::thread::spawn(move || {
                 plant(bug);
-                run(bug, &baton, import, deps);
+                run(bug, &baton, work, (import, deps));
             }));
         });
         Self { baton, stop, stops: AtomicBool::new(false), thread }
@@ -352,8 +382,8 @@ impl Passing {
         }
     }
 
-    /// What the pass found, once it has ended.
-    pub(super) fn ended(&self) -> Option<Result<PassReport, String>> {
+    /// What became of the work, once it has ended.
+    pub(super) fn ended(&self) -> Option<Worked> {
         self.baton.lock().ended.take()
     }
 }
@@ -374,8 +404,40 @@ impl Drop for Passing {
     }
 }
 
-/// Runs a pass on this thread.
-fn run(bug: Option<PlantedBug>, baton: &Arc<Baton>, import: BucketImport, deps: PassDeps) {
+/// Does the work.
+async fn done(work: Work, import: Arc<BucketImport>, deps: PassDeps) -> Worked {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    match work {
+        Work::Pass => Worked::Pass(Box::new(pass(import, deps).await.map_err(|error| text(&error)))),
+        Work::Retry => {
+            let retried = retry_rejects(import, deps, None, false).await;
+            Worked::Retried(retried.map_err(|error| text(&error)))
+        }
+        Work::Release(instance) => {
+            let known = named(&*deps.journal, &import.name).ok().flatten();
+            let known = known.filter(|known| known.fixed.is_some());
+            // As the command does, which asks for a pass first otherwise.
+            let Some((known, claims)) = known.zip(import.claims.as_ref()) else {
+                return Worked::Released(Ok(Released::default()));
+            };
+            let releasing = Releasing { instance: &instance, dry_run: false };
+            let released = claims.release(&deps.journal, known.id, releasing).await;
+            Worked::Released(released.map_err(|error| text(&error)))
+        }
+    }
+}
+
+/// What became of work that panicked.
+fn failed(work: &Work, what: String) -> Worked {
+    match work {
+        Work::Pass => Worked::Pass(Box::new(Err(what))),
+        Work::Retry => Worked::Retried(Err(what)),
+        Work::Release(_) => Worked::Released(Err(what)),
+    }
+}
+
+/// Runs work on this thread.
+fn run(bug: Option<PlantedBug>, baton: &Arc<Baton>, work: Work, (import, deps): (BucketImport, PassDeps)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -383,7 +445,7 @@ fn run(bug: Option<PlantedBug>, baton: &Arc<Baton>, import: BucketImport, deps: 
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut passing = tokio::spawn(pass(Arc::new(import), deps));
+        let mut passing = tokio::spawn(done(work.clone(), Arc::new(import), deps));
         let ended = loop {
             let waits = {
                 let shared = baton.lock();
@@ -400,8 +462,8 @@ fn run(bug: Option<PlantedBug>, baton: &Arc<Baton>, import: BucketImport, deps: 
             }
         };
         let ended = match ended {
-            Ok(ended) => ended.map_err(|error| error.to_string()),
-            Err(panicked) => Err(format!("E-BUG: {panicked}")),
+            Ok(ended) => ended,
+            Err(panicked) => failed(&work, format!("E-BUG: {panicked}")),
         };
         let mut shared = baton.lock();
         (shared.at, shared.ended) = (At::Ended, Some(ended));

@@ -10,6 +10,7 @@ use forebay::log::Reports;
 use forebay::node::bucket_imports::UndeliveredInLog;
 use forebay::store::fake::FakeStore;
 
+use super::objects::Objects;
 use super::passing::{At, Baton, Fate};
 use super::process::Seeded;
 use crate::support::sim_disk::Dice;
@@ -19,6 +20,7 @@ use crate::support::sim_disk::Dice;
 struct Claims {
     records: S3Records,
     baton: Arc<Baton>,
+    objects: Objects,
 }
 
 impl Claims {
@@ -47,7 +49,11 @@ impl ClaimFiles for Claims {
     fn write_file<'a>(&'a self, name: &'a str, bytes: Bytes, replaces: Option<&'a Tag>) -> Answer<'a, Tag> {
         Box::pin(async move {
             let fate = self.fate("write a claim").await?;
-            let written = self.records.write_file(name, bytes, replaces).await;
+            let before = self.records.read_file(name).await.ok().flatten();
+            let written = self.records.write_file(name, bytes.clone(), replaces).await;
+            if written.is_ok() {
+                self.objects.claim_written(before.as_ref().map(|(before, _)| &before[..]), &bytes);
+            }
             if fate == Fate::Lost { Err(WriteError::Unknown("simulated".into())) } else { written }
         })
     }
@@ -61,10 +67,14 @@ impl ClaimFiles for Claims {
 }
 
 /// What a process shares with the other instance.
-pub(super) fn shared(journal: &FakeStore, log: Arc<dyn Reports>, baton: &Arc<Baton>) -> Arc<SharedImport> {
+pub(super) fn shared(
+    journal: &FakeStore,
+    log: Arc<dyn Reports>,
+    (baton, objects): (&Arc<Baton>, &Objects),
+) -> Arc<SharedImport> {
     let records = S3Records::named("journal", "s3://journal/forebay/", Arc::new(journal.clone())).unwrap();
     let (url, instance) = (records.url(), log.spool_id());
-    let claims = Arc::new(Claims { records, baton: Arc::clone(baton) });
+    let claims = Arc::new(Claims { records, baton: Arc::clone(baton), objects: objects.clone() });
     // It spreads the waits before retries over time, and nothing else.
     let random = Arc::new(Seeded(Mutex::new(Dice(1))));
     let shared = SharedImport::new(claims, url, instance, Arc::new(UndeliveredInLog::of(log)), random);

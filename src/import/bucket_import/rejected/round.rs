@@ -30,6 +30,7 @@ use crate::import::run::{FileEnd, Job, OpenRows, import_file};
 use crate::import::step::RowLimits;
 use crate::import::target::Begin;
 use crate::log::{ImportKey, ImportProgress};
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::store::reader::{ListFrom, Listed};
 use crate::time::UnixMillis;
 use crate::words::{Told, counted, shell_word};
@@ -401,6 +402,9 @@ fn end_round(
         return Err(FileError::new(FileFault::Local, "E-REJECTS", Told::plain(what)).into());
     }
     let (rounds, next) = (round.set.next().rounds, round.next.to_string_lossy().into_owned());
+    if planted(PlantedBug::RowsRemovedBeforeRecord) {
+        remove(&round.path);
+    }
     let record = importer.change_record(round.file, |record| {
         let not_kept = record.unsettled_rejects().saturating_sub(outcome.settled + outcome.rejected);
         record.retries.rounds = rounds;

@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 use forebay::import::bucket_import::{After, moved_key};
 
-use super::{File, Kind, Objects, PREFIX, State};
+use super::{File, Objects, PREFIX, State};
 use crate::sim::clients::Line;
 use crate::sim::world::Violation;
 
@@ -18,7 +18,7 @@ impl Objects {
         self.trace.note("an object is about to be", what, &[]);
         let delivered = self.is_shared().then(|| self.delivered());
         let mut state = self.lock();
-        let checked = state.is_safe(key, delivered.as_ref());
+        let checked = state.is_safe((self.instance, key), delivered.as_ref());
         state.violated(checked.map_err(|why| format!("I12: {key} is {what}, and {why}")));
     }
 
@@ -51,8 +51,12 @@ impl Objects {
 }
 
 impl State {
-    /// Whether all rows of an object are stored, and in the archive if that is asked for.
-    fn is_safe(&self, key: &str, delivered: Option<&BTreeSet<usize>>) -> Result<(), Violation> {
+    /// Whether an instance has stored all rows of an object, and in its archive if that is asked for.
+    fn is_safe(
+        &self,
+        (instance, key): (usize, &str),
+        delivered: Option<&BTreeSet<usize>>,
+    ) -> Result<(), Violation> {
         let version = &self.versions[*self.now.get(key).ok_or("is not there")?];
         if version.is_broken {
             return Err("nothing of it is imported".to_owned());
@@ -60,12 +64,16 @@ impl State {
         for at in &version.files {
             let file: &File = &self.files[*at];
             let rows = file.kinds.len() as u64;
-            let is_stored =
-                self.known.values().any(|known| known.file == Some(*at) && known.progress.next_row == rows);
-            if !is_stored {
+            let of_file = || {
+                let of_instance = self.known.iter().filter(|((of, _), _)| *of == instance);
+                of_instance.map(|(_, known)| known).filter(|known| known.file == Some(*at))
+            };
+            if !of_file().any(|known| !known.is_round && known.progress.next_row == rows) {
                 return Err(format!("rows of {file:?} are not stored"));
             }
-            if file.kinds.contains(&Kind::Bad) {
+            let [calls, later, bad] = file.counts(rows);
+            let settled: u64 = of_file().map(|known| known.progress.stored).sum();
+            if bad > 0 || settled != calls + later {
                 return Err(format!("rows of {file:?} were rejected"));
             }
             let missing = |message: &usize| delivered.is_some_and(|delivered| !delivered.contains(message));
