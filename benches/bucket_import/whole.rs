@@ -103,6 +103,7 @@ impl Node {
             again: false,
             scan: Scan::Full,
             stop: CancellationToken::new(),
+            list_again: None,
             step_bytes: None,
         }
     }
@@ -175,6 +176,7 @@ fn job(bytes: Bytes, folder: &Path) -> Job {
         rejects_room: None,
         reject_sink: None,
         part_bytes: None,
+        patience: None,
     }
 }
 

@@ -199,6 +199,7 @@ async fn imported(import: &FilesImport, mut file: CsvFile) -> FileResult {
         rejects_room: None,
         reject_sink: import.reject_sink.clone(),
         part_bytes: import.part_bytes,
+        patience: None,
     };
     let mut report = import_file(&job, &*import.target, &import.counters, &import.stop).await;
     if report.rejects.is_none() && report.progress.rejected > 0 && job.rejects.exists() {

@@ -167,6 +167,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
         rejects_room: None,
         reject_sink: None,
         part_bytes: None,
+        patience: None,
     };
     Ok((job, kind))
 }

@@ -70,6 +70,9 @@ pub struct Job {
     /// Bytes of calls after which a step is handed over, if each step becomes an object of its own. `None`:
     /// steps are as large as a request.
     pub part_bytes: Option<usize>,
+    /// How long a file that cannot be read for now is tried before its import ends for now, so that others have their turn.
+    /// `None`: without end.
+    pub patience: Option<Duration>,
 }
 
 /// Whether rejected rows are kept.
@@ -308,7 +311,7 @@ impl Run<'_> {
                 if let Err(FileEnd::Failed(unkept)) = self.keep(&mut rejects, first, last).await {
                     tracing::warn!(error = unkept.masked(), "the last rejected rows are not kept");
                 }
-                if error.fault == FileFault::Transient {
+                if error.fault == FileFault::Transient && !self.waited.is_longer_than(self.job.patience) {
                     return self.wait(Duration::ZERO, error.message.masked()).await.err();
                 }
                 FileEnd::Failed(error)
@@ -328,7 +331,7 @@ impl Run<'_> {
                 Ok(()) => return FileEnd::Done,
                 Err(error) => error,
             };
-            if error.fault != FileFault::Transient {
+            if error.fault != FileFault::Transient || self.waited.is_longer_than(self.job.patience) {
                 return FileEnd::Failed(error);
             }
             if let Err(stopped) = self.wait(Duration::ZERO, error.message.masked()).await {
@@ -574,6 +577,7 @@ fn no_rejects(path: &std::path::Path, error: &io::Error) -> FileError {
 #[derive(Debug, Default)]
 pub struct Waits {
     last: Duration,
+    all: Duration,
     why: String,
 }
 
@@ -587,7 +591,13 @@ impl Waits {
             tracing::warn!("waiting before a retry: {why}");
         }
         let wait = self.last.max(at_least).min(WAIT_MAX);
+        self.all = self.all.saturating_add(wait);
         stop.run_until_cancelled(tokio::time::sleep(wait)).await
+    }
+
+    /// Whether all waits in a row took longer than this. `None`: nothing is too long.
+    pub fn is_longer_than(&self, patience: Option<Duration>) -> bool {
+        patience.is_some_and(|patience| self.all > patience)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a pass over a bucket uses.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,9 @@ pub struct PassDeps {
     pub again: bool,
     /// Which keys are listed.
     pub scan: Scan,
+    /// How long after its listing a pass lists its bucket again, if objects are still being read then and there is place
+    /// for more. `None`: it never does.
+    pub list_again: Option<Duration>,
     /// Stops the pass after a step.
     pub stop: CancellationToken,
     /// Bytes of calls after which a step is handed over. `None`: steps are as large as a request.

@@ -46,6 +46,8 @@ use crate::words::{Told, counted};
 
 /// How often an object is read again that changed before a row of it was stored.
 const CHANGES_MAX: usize = 5;
+/// How long an object that cannot be read for now is tried before the pass leaves it to the next one.
+pub(super) const PATIENCE: Option<Duration> = Some(Duration::from_secs(30));
 
 /// What became of an object.
 #[derive(Debug)]
@@ -331,7 +333,7 @@ impl ObjectImport {
             };
             match opened.and_then(|opened| opened) {
                 Ok(files) => break files,
-                Err(error) if error.fault == FileFault::Transient => {
+                Err(error) if error.fault == FileFault::Transient && !waits.is_longer_than(PATIENCE) => {
                     let why = format!("{name}: {}", error.message.masked());
                     if waits.wait(Duration::ZERO, &why, &self.deps.stop).await.is_none() {
                         return Err((Became::Stopped, FileEnd::Stopped));
@@ -474,6 +476,7 @@ impl ObjectImport {
             rejects_room: Some(Arc::clone(&self.room)),
             reject_sink: None,
             part_bytes: self.deps.step_bytes,
+            patience: PATIENCE,
         };
         let before = if anew { self.recorded(key).await.ok().flatten() } else { None };
         let report = import_file(&job, &*self.deps.target, &self.deps.counters, &self.deps.stop).await;

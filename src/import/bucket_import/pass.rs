@@ -1,9 +1,12 @@
 //! One pass over a bucket: lists it, and imports what is wanted in the order in which it was stored.
 
+use std::collections::BTreeSet;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::admit::is_stored;
 use super::after::After;
@@ -20,6 +23,7 @@ use super::settings::BucketImport;
 use super::sorted_out::{Left, Reasons, SortedOut};
 use crate::import::at_once::at_once;
 use crate::import::claims::ClaimsError;
+use crate::import::file_error::FileFault;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
@@ -30,6 +34,11 @@ use crate::store::{Outlook, StoreError};
 
 /// The most objects that one pass imports. It keeps their keys in memory; the next pass takes the others.
 const OBJECTS_MAX: usize = 1_000_000;
+/// Requests of a listing up to which all keys are listed again while some objects take long.
+const REQUESTS_MAX: u64 = 100;
+/// So many objects in a row that cannot be read for now, and at least twice as many as are read at once, are an outage of
+/// the store.
+const UNREAD_MIN: usize = 8;
 
 /// Why a pass cannot begin, or not go on.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +106,7 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let objects = Arc::new(shared(ObjectImport::new(import, deps, id)).await?);
     let id = objects.id;
     objects.room.measure_again();
-    let mut found = found(&objects).await?;
+    let mut found = found(&objects, &objects.deps.scan).await?;
     found.report.claims.problem = objects.claims_problem();
     if found.is_stopped || found.objects.is_empty() {
         let mut report = PassReport { after: sweep(&objects).await?, ..found.unread() };
@@ -182,24 +191,47 @@ fn in_order(listed: &Listed) -> (Option<i64>, &str) {
     (listed.last_modified.map(|at| at.0), listed.key.as_str())
 }
 
-/// Imports objects: several at once, or one at a time.
+/// Imports objects: several at once, or one at a time. While some take long and a place is free, what comes meanwhile is
+/// imported, too.
 async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mut PassReport) {
     let is_serial = objects.import.serial;
     let parallel = objects.import.parallel_now();
+    let list_again = objects.deps.list_again.filter(|_| !is_serial);
     let mut tasks = JoinSet::new();
     let mut wanted = wanted.into_iter();
-    let mut holds_back = false;
+    // Objects of this pass that are not done: a listing shows them again.
+    let mut begun = BTreeSet::new();
+    let (mut holds_back, mut unread) = (false, 0);
     loop {
         while tasks.len() >= parallel
             && let Some(ended) = tasks.join_next().await
         {
-            holds_back |= count(ended, report);
+            holds_back |= count(ended, report, &mut begun, &mut unread);
         }
-        if objects.deps.stop.is_cancelled() || (is_serial && holds_back) {
+        // The store answers for none of them: the next pass tries again.
+        let is_store_away = unread >= parallel.saturating_mul(2).max(UNREAD_MIN);
+        if objects.deps.stop.is_cancelled() || (is_serial && holds_back) || is_store_away {
             break;
         }
         objects.close_claims().await;
-        let Some(listed) = wanted.next() else { break };
+        let Some(listed) = wanted.next() else {
+            let waits = async {
+                match list_again {
+                    Some(after) => sleep(after).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = tasks.join_next() => match ended {
+                    Some(ended) => holds_back |= count(ended, report, &mut begun, &mut unread),
+                    None => break,
+                },
+                () = waits => wanted = come_meanwhile(&objects, &begun, report).await.into_iter(),
+            }
+            continue;
+        };
+        begun.insert(listed.key.as_str().to_owned());
         let objects = Arc::clone(&objects);
         tasks.spawn(async move {
             let key = listed.key.as_str().to_owned();
@@ -209,13 +241,42 @@ async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mu
         });
     }
     while let Some(ended) = tasks.join_next().await {
-        count(ended, report);
+        count(ended, report, &mut begun, &mut unread);
     }
     report.not_begun += wanted.len() as u64;
 }
 
+/// The objects that came since the pass listed its bucket.
+async fn come_meanwhile(
+    objects: &Arc<ObjectImport>,
+    begun: &BTreeSet<String>,
+    report: &PassReport,
+) -> Vec<Listed> {
+    let scan = match &report.scanned.greatest {
+        Some(greatest) if report.list_requests > REQUESTS_MAX => {
+            Scan::After { key: greatest.clone(), also: Vec::new() }
+        }
+        _ => objects.deps.scan.clone(),
+    };
+    match found(objects, &scan).await {
+        Ok(found) => {
+            let is_new = |listed: &Listed| !begun.contains(listed.key.as_str());
+            let mut new: Vec<Listed> = found.objects.into_iter().filter(is_new).collect();
+            new.sort_by(|one, other| in_order(one).cmp(&in_order(other)));
+            new
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the objects that came during a pass wait for the next one");
+            Vec::new()
+        }
+    }
+}
+
+type Ended = Result<(String, ObjectEnd), tokio::task::JoinError>;
+
 /// Counts what became of an object. Returns whether it holds back those after it, where the order counts.
-fn count(ended: Result<(String, ObjectEnd), tokio::task::JoinError>, report: &mut PassReport) -> bool {
+/// `begun`: the objects of the pass that are not done. `unread`: how many in a row could not be read for now.
+fn count(ended: Ended, report: &mut PassReport, begun: &mut BTreeSet<String>, unread: &mut usize) -> bool {
     let files = match ended {
         Ok((_, ObjectEnd::Skipped(why))) => {
             report.skip(why);
@@ -225,6 +286,8 @@ fn count(ended: Result<(String, ObjectEnd), tokio::task::JoinError>, report: &mu
         Ok((key, ObjectEnd::Files(files))) => {
             if files.iter().any(|(became, _)| !became.is_settled()) {
                 report.scanned.left(key);
+            } else {
+                begun.remove(&key);
             }
             files
         }
@@ -236,6 +299,8 @@ fn count(ended: Result<(String, ObjectEnd), tokio::task::JoinError>, report: &mu
         }
     };
     let mut holds_back = false;
+    let is_unread = |(_, file): &(Became, FileReport)| matches!(&file.end, FileEnd::Failed(error) if error.fault == FileFault::Transient);
+    *unread = if files.iter().any(is_unread) { unread.saturating_add(1) } else { 0 };
     for (became, file) in files {
         holds_back |= !became.is_settled();
         report.file(became, file);
@@ -243,10 +308,10 @@ fn count(ended: Result<(String, ObjectEnd), tokio::task::JoinError>, report: &mu
     holds_back
 }
 
-/// Lists all keys of the import, and decides about each.
-async fn found(objects: &Arc<ObjectImport>) -> Result<Found, PassError> {
+/// Lists the keys of the import that the scan asks for, and decides about each.
+async fn found(objects: &Arc<ObjectImport>, scan: &Scan) -> Result<Found, PassError> {
     let mut found = Found::default();
-    let named = match &objects.deps.scan {
+    let named = match scan {
         Scan::Full => Vec::new(),
         Scan::After { also, .. } => also.clone(),
         Scan::Nothing => objects.unfinished(),
@@ -264,17 +329,18 @@ async fn found(objects: &Arc<ObjectImport>) -> Result<Found, PassError> {
         // If it may be there, the next pass lists all keys.
         found.report.scanned.more_left |= page.objects.is_empty() && !is_sure;
         let left = sorted(objects, page, &mut found.report).await?;
-        if left.is_empty() && objects.deps.scan == Scan::Nothing {
+        if left.is_empty() && *scan == Scan::Nothing {
             objects.finished(&key);
         }
         found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
     }
-    if objects.deps.scan == Scan::Nothing {
+    if *scan == Scan::Nothing {
         return Ok(found);
     }
     let mut next: Option<String> = None;
     loop {
-        let Some((left, after)) = sorted_page(objects, next.as_deref(), &mut found.report).await? else {
+        let Some((left, after)) = sorted_page(objects, (scan, next.as_deref()), &mut found.report).await?
+        else {
             found.is_stopped = true;
             return Ok(found);
         };
@@ -290,10 +356,10 @@ async fn found(objects: &Arc<ObjectImport>) -> Result<Found, PassError> {
 /// what the listing continues with; `None`: the pass is stopped.
 pub(super) async fn sorted_page(
     objects: &ObjectImport,
-    next: Option<&str>,
+    (scan, next): (&Scan, Option<&str>),
     report: &mut PassReport,
 ) -> Result<Option<(Vec<Left>, Option<String>)>, PassError> {
-    let after = match &objects.deps.scan {
+    let after = match scan {
         // The token of a page says where it begins.
         Scan::After { key, .. } if next.is_none() => Some(key.as_str()),
         _ => None,

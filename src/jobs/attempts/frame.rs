@@ -14,7 +14,7 @@ pub const FRAME_HEADER: usize = 8;
 /// The longest body, in bytes.
 pub const BODY_MAX: usize = 8 * 1_024;
 /// The version of the form that is written.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The first version, which is read.
 pub const FIRST_VERSION: u32 = 1;
 
@@ -285,9 +285,9 @@ mod tests {
             assert_eq!(check_header(&bytes[..at], ours).unwrap(), None, "{at}");
         }
         let mut later = bytes[..28].to_vec();
-        later[8] = 3;
+        later[8] = 4;
         let crc = crc32c::crc32c(&later);
         later.extend_from_slice(&crc.to_le_bytes());
-        assert!(matches!(check_header(&later, ours), Err(LogError::OtherVersion(_, 3))));
+        assert!(matches!(check_header(&later, ours), Err(LogError::OtherVersion(_, 4))));
     }
 }

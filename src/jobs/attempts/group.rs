@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! entry   := flags u8 | row | [attempts] | [status u16] | [code_len u8 | code] | text_len | text
+//!          | 32 | row                   a result like the last one, of another row
+//!          | 64 | count                 so many results like the last one, of the rows after it
 //! flags   := 1 the task succeeded | 2 status 200 | 4 another status | 8 a code | 16 an attempt, no result
 //! row     := the difference to the row after that of the entry before, as a zigzag number; the first to row 0
 //! numbers := 7 bits a byte, the lowest first, with the bit 128 in all but the last (LEB128)
 //! ```
+
+use std::ops::Range;
 
 use super::frame::BODY_MAX;
 use super::logged::{ERROR_CODE_MAX, LoggedAttempt, LoggedResult, LoggedText, Visit, first_bytes};
@@ -16,6 +20,14 @@ const STATUS_200: u8 = 2;
 const OTHER_STATUS: u8 = 4;
 const HAS_CODE: u8 = 8;
 const ATTEMPT: u8 = 16;
+const ALIKE: u8 = 32;
+const RUN: u8 = 64;
+
+/// The most entries of a body: so many tasks run again if its frame is damaged.
+const ENTRIES_MAX: u64 = 1_024;
+
+/// More than a body of the version before can hold: what claims more has no form that is known.
+const GROUP_ENTRIES_MAX: u64 = BODY_MAX as u64;
 
 /// Begins the body of a group.
 pub(super) const GROUP: u8 = 5;
@@ -31,6 +43,12 @@ pub struct Entries {
     bodies: Vec<Body>,
     /// The row after that of the last entry.
     next_row: u64,
+    /// The last result of the body: its flags, and where that of it stands that has no row.
+    last: Option<(u8, Range<usize>)>,
+    /// The run at the end of the bytes: where its count stands, and the count.
+    run: Option<(usize, u64)>,
+    /// A result without its row, while it is compared.
+    rest: Vec<u8>,
 }
 
 debug_fields!(Entries { bodies });
@@ -66,33 +84,63 @@ impl Entries {
         self.count(|counts| {
             *(if result.succeeded { &mut counts.succeeded } else { &mut counts.failed }) += 1
         });
+        let flags = self.write_rest(result);
+        let is_alike = |(last, at): &(u8, Range<usize>)| {
+            *last == flags && self.bytes.get(at.clone()) == Some(self.rest.as_slice())
+        };
+        if !self.last.as_ref().is_some_and(is_alike) {
+            self.run = None;
+            self.bytes.push(flags);
+            self.row(result.row);
+            let begin = self.bytes.len();
+            self.bytes.extend_from_slice(&self.rest);
+            self.last = Some((flags, begin..self.bytes.len()));
+        } else if result.row == self.next_row {
+            let (at, count) = match self.run {
+                Some((at, count)) => (at, count + 1),
+                None => {
+                    self.bytes.push(RUN);
+                    (self.bytes.len(), 1)
+                }
+            };
+            self.bytes.truncate(at);
+            push_number(&mut self.bytes, count);
+            (self.run, self.next_row) = (Some((at, count)), result.row.wrapping_add(1));
+        } else {
+            self.run = None;
+            self.bytes.push(ALIKE);
+            self.row(result.row);
+        }
+    }
+
+    /// Writes the parts of a result that follow its row, and gives its flags.
+    fn write_rest(&mut self, result: &TaskResult) -> u8 {
+        self.rest.clear();
         let code = first_bytes(&result.error_code, ERROR_CODE_MAX);
-        let flag = |has: bool, flag: u8| if has { flag } else { 0 };
         let other = result.http_status.filter(|status| *status != 200);
-        self.bytes.push(
-            flag(result.succeeded, SUCCEEDED)
-                | flag(result.http_status == Some(200), STATUS_200)
-                | flag(other.is_some(), OTHER_STATUS)
-                | flag(!code.is_empty(), HAS_CODE),
-        );
-        self.row(result.row);
         if let Some(status) = other {
-            self.bytes.extend_from_slice(&status.to_le_bytes());
+            self.rest.extend_from_slice(&status.to_le_bytes());
         }
         if !code.is_empty() {
-            self.bytes.push(u8::try_from(code.len()).unwrap_or(u8::MAX));
-            self.bytes.extend_from_slice(code.as_bytes());
+            self.rest.push(u8::try_from(code.len()).unwrap_or(u8::MAX));
+            self.rest.extend_from_slice(code.as_bytes());
         }
-        self.text(&result.message);
+        push_text(&mut self.rest, &result.message);
+        let flag = |has: bool, flag: u8| if has { flag } else { 0 };
+        flag(result.succeeded, SUCCEEDED)
+            | flag(result.http_status == Some(200), STATUS_200)
+            | flag(other.is_some(), OTHER_STATUS)
+            | flag(!code.is_empty(), HAS_CODE)
     }
 
     /// Adds a failed attempt. The cause is cut at a character.
     pub fn attempt(&mut self, row: u64, attempts: u32, cause: &str) {
         self.count(|counts| counts.tried += 1);
+        self.run = None;
         self.bytes.push(ATTEMPT);
         self.row(row);
         push_number(&mut self.bytes, attempts.into());
-        self.text(cause);
+        push_text(&mut self.bytes, cause);
     }
 
     /// How many there are.
@@ -113,7 +161,11 @@ impl Entries {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.bodies.clear();
-        self.next_row = 0;
+        self.begin_body();
+    }
+
+    fn begin_body(&mut self) {
+        (self.next_row, self.last, self.run) = (0, None, None);
     }
 
     /// Each entry, as a log has it.
@@ -132,13 +184,17 @@ impl Entries {
     fn count(&mut self, count: impl Fn(&mut EntryCounts)) {
         let begin = self.bytes.len();
         match self.bodies.last_mut() {
-            Some(last) if begin - last.begin + ENTRY_BYTES_MAX <= BODY_MAX => count(&mut last.counts),
+            Some(last)
+                if begin - last.begin + ENTRY_BYTES_MAX <= BODY_MAX && last.counts.all() < ENTRIES_MAX =>
+            {
+                count(&mut last.counts);
+            }
             _ => {
                 let mut counts = EntryCounts::default();
                 count(&mut counts);
                 self.bodies.push(Body { begin, counts });
                 self.bytes.push(GROUP);
-                self.next_row = 0;
+                self.begin_body();
             }
         }
     }
@@ -147,12 +203,12 @@ impl Entries {
         push_number(&mut self.bytes, zigzag(row.wrapping_sub(self.next_row).cast_signed()));
         self.next_row = row.wrapping_add(1);
     }
+}
 
-    fn text(&mut self, text: &str) {
-        let text = first_bytes(text, MESSAGE_MAX);
-        push_number(&mut self.bytes, text.len() as u64);
-        self.bytes.extend_from_slice(text.as_bytes());
-    }
+fn push_text(to: &mut Vec<u8>, text: &str) {
+    let text = first_bytes(text, MESSAGE_MAX);
+    push_number(to, text.len() as u64);
+    to.extend_from_slice(text.as_bytes());
 }
 
 /// The entries of a frame, one after the other. `Some(None)`: what follows has no form that is known.
@@ -160,16 +216,50 @@ impl Entries {
 pub struct Group<'a> {
     bytes: &'a [u8],
     next_row: u64,
+    /// The last result.
+    last: Option<LoggedResult<'a>>,
+    /// How many results like the last one follow, each of the next row.
+    run: u64,
+    /// How many entries may still come.
+    left: u64,
 }
 
 impl<'a> Group<'a> {
     /// The entries of these bytes.
     pub(super) fn of(bytes: &'a [u8]) -> Self {
-        Self { bytes, next_row: 0 }
+        Self { bytes, next_row: 0, last: None, run: 0, left: GROUP_ENTRIES_MAX }
     }
 
-    /// The most frequent entry: a success with status 200, near the row before, with a short text.
+    /// A result like the last one, of the next row but so many.
+    fn alike(&mut self, difference: u64) -> Option<Visit<'a>> {
+        let row = self.next_row.wrapping_add(difference);
+        self.next_row = row.wrapping_add(1);
+        Some(Visit::Result(LoggedResult { row, ..self.last? }))
+    }
+
+    fn result(&mut self, result: LoggedResult<'a>) -> Visit<'a> {
+        self.last = Some(result);
+        Visit::Result(result)
+    }
+
+    /// The next entry of a run, or of the bytes.
+    fn go_on(&mut self) -> Option<Visit<'a>> {
+        if self.run > 0 {
+            self.run -= 1;
+            return self.alike(0);
+        }
+        self.read_short().or_else(|| self.read())
+    }
+
+    /// The most frequent entries: a result like the last one, and a success with status 200, near the row before and with a
+    /// short text.
     fn read_short(&mut self) -> Option<Visit<'a>> {
+        if let Some((&[ALIKE, row], rest)) = self.bytes.split_first_chunk()
+            && row < 0x80
+        {
+            self.bytes = rest;
+            return self.alike(unzigzag(row.into()).cast_unsigned());
+        }
         let (&[flags, row, len], rest) = self.bytes.split_first_chunk()?;
         if flags != SUCCEEDED | STATUS_200 || row >= 0x80 || len >= 0x80 {
             return None;
@@ -177,7 +267,7 @@ impl<'a> Group<'a> {
         let (text, rest) = rest.split_at_checked(len.into())?;
         let row = self.next_row.wrapping_add(unzigzag(row.into()).cast_unsigned());
         (self.bytes, self.next_row) = (rest, row.wrapping_add(1));
-        Some(Visit::Result(LoggedResult {
+        Some(self.result(LoggedResult {
             row,
             succeeded: true,
             http_status: Some(200),
@@ -188,6 +278,14 @@ impl<'a> Group<'a> {
 
     fn read(&mut self) -> Option<Visit<'a>> {
         let flags = *self.take(1)?.first()?;
+        if flags == RUN {
+            self.run = self.number()?.checked_sub(1)?;
+            return self.alike(0);
+        }
+        if flags == ALIKE {
+            let difference = unzigzag(self.number()?).cast_unsigned();
+            return self.alike(difference);
+        }
         let row = self.next_row.wrapping_add(unzigzag(self.number()?).cast_unsigned());
         self.next_row = row.wrapping_add(1);
         if flags == ATTEMPT {
@@ -211,7 +309,8 @@ impl<'a> Group<'a> {
             }
         };
         let succeeded = flags & SUCCEEDED != 0;
-        Some(Visit::Result(LoggedResult { row, succeeded, http_status, error_code, message: self.text()? }))
+        let message = self.text()?;
+        Some(self.result(LoggedResult { row, succeeded, http_status, error_code, message }))
     }
 
     fn text(&mut self) -> Option<LoggedText<'a>> {
@@ -242,12 +341,13 @@ impl<'a> Iterator for Group<'a> {
     type Item = Option<Visit<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.bytes.is_empty() {
+        if self.run == 0 && self.bytes.is_empty() {
             return None;
         }
-        let read = self.read_short().or_else(|| self.read());
+        self.left = self.left.saturating_sub(1);
+        let read = if self.left == 0 { None } else { self.go_on() };
         if read.is_none() {
-            self.bytes = &[];
+            (self.bytes, self.run) = (&[], 0);
         }
         Some(read)
     }
@@ -281,16 +381,37 @@ mod tests {
     fn given() -> impl Strategy<Value = Given> {
         let row = prop_oneof![any::<u64>(), 0_u64..10];
         let status = prop::option::of(prop_oneof![Just(200_u16), any::<u16>()]);
-        (row, any::<bool>(), status, ".{0,80}", ".{0,400}", prop::option::of(any::<u32>())).prop_map(
+        let message = prop_oneof![".{0,400}", Just("done".to_owned())];
+        let code = prop_oneof![".{0,80}", Just(String::new())];
+        (row, any::<bool>(), status, code, message, prop::option::of(any::<u32>())).prop_map(
             |(row, succeeded, http_status, error_code, message, attempts)| {
                 (TaskResult { row, succeeded, http_status, error_code, message }, attempts)
             },
         )
     }
 
+    /// Results that are alike, in rows one after the other and apart, with attempts between them.
+    fn alike() -> impl Strategy<Value = Vec<Given>> {
+        let step = prop_oneof![8 => Just(0_u64), 1 => 1_u64..200, 1 => any::<u64>()];
+        let entry = (step, prop_oneof![9 => Just("done"), 1 => Just("")], prop::bool::weighted(0.05));
+        prop::collection::vec(entry, 0..2_500).prop_map(|all| {
+            let mut row = 0_u64;
+            let given = |(step, message, is_attempt): (u64, &str, bool)| {
+                row = row.wrapping_add(step).wrapping_add(1);
+                let (http_status, error_code) = (Some(200), String::new());
+                let message = message.to_owned();
+                (
+                    TaskResult { row, succeeded: true, http_status, error_code, message },
+                    is_attempt.then_some(2),
+                )
+            };
+            all.into_iter().map(given).collect()
+        })
+    }
+
     proptest! {
         #[test]
-        fn entries_read_back(all in prop::collection::vec(given(), 0..80)) {
+        fn entries_read_back(all in prop_oneof![prop::collection::vec(given(), 0..80), alike()]) {
             let mut group = Entries::default();
             for (result, attempts) in &all {
                 let before = group.bytes.len();
@@ -328,24 +449,57 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
             let ended = Group::of(&bytes).count();
-            prop_assert!(ended <= bytes.len());
+            prop_assert!(ended as u64 <= GROUP_ENTRIES_MAX);
         }
     }
 
+    fn done(row: u64) -> TaskResult {
+        let (http_status, error_code) = (Some(200), String::new());
+        TaskResult { row, succeeded: true, http_status, error_code, message: "done".to_owned() }
+    }
+
+    fn rows(group: Group<'_>) -> Vec<Option<u64>> {
+        let row = |entry: Option<Visit<'_>>| match entry? {
+            Visit::Result(result) => (result.to_result() == done(result.row)).then_some(result.row),
+            Visit::Attempt(_) => None,
+        };
+        group.map(row).collect()
+    }
+
     #[test]
-    fn rows_in_order_take_a_byte() {
+    fn results_that_are_alike_take_two_bytes_and_a_run_of_them_three() {
         let mut group = Entries::default();
-        for row in 0..100 {
-            let (http_status, error_code) = (Some(200), String::new());
-            group.result(&TaskResult {
-                row,
-                succeeded: true,
-                http_status,
-                error_code,
-                message: "done".to_owned(),
-            });
+        (0..1_000).for_each(|row| group.result(&done(row)));
+        assert_eq!(group.bytes, [&[GROUP, 3, 0, 4], &b"done"[..], &[RUN, 0xe7, 0x07]].concat());
+        assert_eq!(rows(Group::of(&group.bytes[1..])), (0..1_000).map(Some).collect::<Vec<_>>());
+        group.clear();
+        (0..100).for_each(|row| group.result(&done(2 * row)));
+        assert_eq!(group.bytes.len(), 8 + 99 * 2);
+        assert_eq!(rows(Group::of(&group.bytes[1..])), (0..100).map(|row| Some(2 * row)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_body_has_so_many_entries_and_no_more() {
+        let mut group = Entries::default();
+        (0..5_000).for_each(|row| group.result(&done(row)));
+        let counts: Vec<u64> = group.bodies(0).map(|(_, counts)| counts.all()).collect();
+        assert_eq!(counts, [1_024, 1_024, 1_024, 1_024, 904]);
+        assert_eq!(group.counts().succeeded, 5_000);
+    }
+
+    #[test]
+    fn groups_of_version_2_are_read() {
+        let bytes = [&[3, 0, 4], &b"done"[..], &[3, 0, 4], b"done", &[3, 4, 4], b"done"].concat();
+        assert_eq!(rows(Group::of(&bytes)), [Some(0), Some(1), Some(4)]);
+    }
+
+    #[test]
+    fn a_run_without_a_result_or_without_an_end_has_no_form() {
+        for bytes in [&[RUN, 3][..], &[ALIKE, 0], &[3, 0, 0, RUN, 0], &[3, 0, 0, RUN]] {
+            assert_eq!(Group::of(bytes).last(), Some(None), "{bytes:?}");
         }
-        assert_eq!(group.bytes.len(), 1 + 100 * (1 + 1 + 1 + 4));
+        let endless = Group::of(&[3, 0, 0, RUN, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+        assert_eq!((endless.clone().last(), endless.count() as u64), (Some(None), GROUP_ENTRIES_MAX));
     }
 
     #[test]

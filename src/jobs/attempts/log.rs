@@ -76,7 +76,7 @@ impl AttemptsLog {
     pub fn open(
         disk: &dyn Disk,
         job: JobId,
-        visit: &mut dyn FnMut(Visit<'_>) -> io::Result<()>,
+        visit: &mut (impl FnMut(Visit<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<(Self, Replayed), LogError> {
         let file = open_file(disk, job)?;
         let replayed = replay(&*file, job, visit)?;

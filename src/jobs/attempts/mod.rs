@@ -18,8 +18,8 @@
 //! other. A mark ends what is written at once: it counts the results before it, and names the place of the
 //! last change, so that a process can show a job by the end of its log.
 //!
-//! A log of version 1 has each result in a frame of its own; it becomes one of version 2 when it is opened to be
-//! written to.
+//! A log of version 1 has each result in a frame of its own, and one of version 2 has each result of a group in full. Both
+//! become one of version 3 when they are opened to be written to.
 //!
 //! What is appended counts once it is synced. A write goes out only after the one before it is synced, so
 //! only the end of the file can be torn: it is overwritten with zeros when the log is opened. A frame that

@@ -94,7 +94,7 @@ impl Counted {
         &mut self,
         at: u64,
         entry: Entry<'_>,
-        visit: &mut dyn FnMut(Visit<'_>) -> io::Result<()>,
+        visit: &mut (impl FnMut(Visit<'_>) -> io::Result<()> + ?Sized),
     ) -> io::Result<bool> {
         match entry {
             Entry::Change(change) => {
@@ -151,7 +151,7 @@ pub(super) fn open_file(disk: &dyn Disk, job: JobId) -> Result<std::sync::Arc<dy
 pub fn read(
     disk: &dyn Disk,
     job: JobId,
-    visit: &mut dyn FnMut(Visit<'_>) -> io::Result<()>,
+    visit: &mut (impl FnMut(Visit<'_>) -> io::Result<()> + ?Sized),
 ) -> Result<Replayed, LogError> {
     replay(&*open_file(disk, job)?, job, visit)
 }
@@ -159,7 +159,7 @@ pub fn read(
 pub(super) fn replay(
     file: &dyn DiskFile,
     job: JobId,
-    visit: &mut dyn FnMut(Visit<'_>) -> io::Result<()>,
+    visit: &mut (impl FnMut(Visit<'_>) -> io::Result<()> + ?Sized),
 ) -> Result<Replayed, LogError> {
     let unreadable = |error| LogError::Disk("read", job, error);
     let mut start = [0; HEADER];

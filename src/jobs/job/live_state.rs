@@ -65,7 +65,7 @@ impl LiveState {
         disk: &dyn Disk,
         job: JobId,
         now: UnixMillis,
-        visit: &mut dyn FnMut(Visit<'_>) -> io::Result<()>,
+        visit: &mut (impl FnMut(Visit<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<(Self, Replayed), LogError> {
         let (log, replayed) = AttemptsLog::open(disk, job, visit)?;
         let (state, last_wish) = (replayed.state.clone(), replayed.last_wish.clone());

@@ -382,6 +382,8 @@ impl OneImport {
             other_compressions: Arc::clone(&self.other_compressions),
             again: asked.is_some_and(|asked| asked.again),
             scan: Scan::Full,
+            // Somebody who asked for a pass waits for its end.
+            list_again: asked.is_none().then_some(self.plan.settings.scan_interval),
             stop: self.stop.clone(),
             step_bytes: None,
         }

@@ -28,7 +28,7 @@ use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Encryption, ObjectKey, S3Location};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
-use forebay::store::fake::{FakeStore, Step};
+use forebay::store::fake::{FakeStore, Gate, Step};
 use forebay::store::{Fault, ObjectStore as _, Put, PutMode};
 use forebay::time::UnixMillis;
 use serde_json::Value;
@@ -143,6 +143,7 @@ pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         again: false,
         scan: Scan::Full,
         stop: CancellationToken::new(),
+        list_again: None,
         step_bytes: None,
     }
 }
@@ -837,4 +838,68 @@ fn files_of_an_import_need_no_more_threads_than_the_program_has() {
     runtime.shutdown_background();
     let report = made.expect("the pass hangs");
     assert_eq!((files(&report), report.rows), (vec![("done", 4)], 60_000), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_for_now_is_left_to_the_next_pass() {
+    let (node, store) = (node(), FakeStore::new());
+    for (key, event) in [("in/a.json", "a"), ("in/b.json", "b")] {
+        put(&store, key, format!("{{\"u\":\"u\",\"e\":\"{event}\"}}\n")).await;
+    }
+    let away =
+        PassDeps { store: Arc::new(OnListing::unreadable(&store, &["in/a.json"])), ..deps(&node, &store) };
+    let report = pass(Arc::new(import(&node)), away).await.unwrap();
+    let files = (report.files_that(Became::Done), report.files_that(Became::Failed));
+    assert_eq!(
+        (files, report.not_begun, &report.scanned.left[..]),
+        ((1, 1), 0, &["in/a.json".to_owned()][..])
+    );
+    assert_eq!(report.not_done[0].name, "s3://lake/in/a.json");
+    // It is not given up, however often this happens.
+    for _ in 0..4 {
+        let away = PassDeps {
+            store: Arc::new(OnListing::unreadable(&store, &["in/a.json"])),
+            ..deps(&node, &store)
+        };
+        assert_eq!(pass(Arc::new(import(&node)), away).await.unwrap().files_that(Became::Failed), 1);
+    }
+    assert_eq!(passed(&node, &store, import(&node)).await.files_that(Became::Done), 1);
+    assert_eq!(calls(&node).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_gives_no_object_ends_the_pass_soon() {
+    let (node, store) = (node(), FakeStore::new());
+    let keys: Vec<&'static str> = (0..40).map(|number| &*format!("in/{number:02}.json").leak()).collect();
+    for key in &keys {
+        put(&store, key, "{\"u\":\"u\",\"e\":\"e\"}\n".to_owned()).await;
+    }
+    let away = PassDeps { store: Arc::new(OnListing::unreadable(&store, &keys)), ..deps(&node, &store) };
+    let report = pass(Arc::new(import(&node)), away).await.unwrap();
+    let failed = report.files_that(Became::Failed);
+    assert!((8..=12).contains(&failed) && failed + report.not_begun == 40, "{report:?}");
+    assert_eq!(passed(&node, &store, import(&node)).await.files_that(Became::Done), 40);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_while_an_object_takes_long_is_imported_meanwhile() {
+    let (node, store, gate) = (node(), FakeStore::new(), Gate::new());
+    put(&store, "in/long.json", "{\"u\":\"u\",\"e\":\"long\"}\n".to_owned()).await;
+    let stalls = PassDeps {
+        store: Arc::new(OnListing::slow(&store, "in/long.json", &gate)),
+        list_again: Some(Duration::from_millis(20)),
+        ..deps(&node, &store)
+    };
+    let passing = tokio::spawn(pass(Arc::new(import(&node)), stalls));
+    wait::until("the long object is read", PATIENCE, async || gate.is_awaited().then_some(())).await;
+    for name in ["b", "c"] {
+        put(&store, &format!("in/{name}.json"), format!("{{\"u\":\"u\",\"e\":\"{name}\"}}\n")).await;
+        let is_there = async || calls(&node).iter().any(|call| call["event"] == *name).then_some(());
+        wait::until("its call", PATIENCE, is_there).await;
+    }
+    assert!(!passing.is_finished());
+    gate.open();
+    let report = passing.await.unwrap().unwrap();
+    assert_eq!((report.files_that(Became::Done), report.listed), (3, 1), "{report:?}");
+    assert_eq!(calls(&node).len(), 3);
 }

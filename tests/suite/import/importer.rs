@@ -659,6 +659,7 @@ fn job(text: &str, rejects: &Path) -> Job {
         rejects_room: None,
         reject_sink: None,
         part_bytes: None,
+        patience: None,
     }
 }
 

@@ -1,21 +1,33 @@
-//! A store in whose listings something happens.
+//! A store in whose listings something happens, or some of whose objects cannot be read.
 
 use std::fmt;
 
 use forebay::object::{ObjectKey, S3Location};
-use forebay::store::fake::FakeStore;
+use forebay::store::fake::{FakeStore, Gate};
 use forebay::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
-use forebay::store::{Attempted, Head, ObjectVersion};
+use forebay::store::{Attempted, Fault, Head, ObjectVersion, StoreError};
 
 /// A store that is as the fake, but for what happens to each page of a listing.
 pub(super) struct OnListing {
     store: FakeStore,
     happens: Box<dyn Fn(&mut ListPage) + Send + Sync>,
+    unreadable: Vec<&'static str>,
+    slow: Option<(&'static str, Gate)>,
 }
 
 impl OnListing {
     pub(super) fn new(store: &FakeStore, happens: impl Fn(&mut ListPage) + Send + Sync + 'static) -> Self {
-        Self { store: store.clone(), happens: Box::new(happens) }
+        Self { store: store.clone(), happens: Box::new(happens), unreadable: Vec::new(), slow: None }
+    }
+
+    /// The objects with these keys are listed, and each request for their bytes is answered 500.
+    pub(super) fn unreadable(store: &FakeStore, keys: &[&'static str]) -> Self {
+        Self { unreadable: keys.to_vec(), ..Self::new(store, |_| {}) }
+    }
+
+    /// The bytes of the object with this key come once the gate is open.
+    pub(super) fn slow(store: &FakeStore, key: &'static str, gate: &Gate) -> Self {
+        Self { slow: Some((key, gate.clone())), ..Self::new(store, |_| {}) }
     }
 }
 
@@ -54,6 +66,14 @@ impl StoreReader for OnListing {
         version: Option<&'a ObjectVersion>,
         wanted: ByteRange,
     ) -> Attempted<'a, RangeBytes> {
-        self.store.range(location, key, version, wanted)
+        Box::pin(async move {
+            if self.unreadable.contains(&key.as_str()) {
+                return Err(StoreError::answered(Fault::Transient, 500, Some("InternalError"), "scripted"));
+            }
+            if let Some((_, gate)) = self.slow.as_ref().filter(|(slow, _)| *slow == key.as_str()) {
+                gate.passed().await;
+            }
+            self.store.range(location, key, version, wanted).await
+        })
     }
 }

@@ -335,6 +335,7 @@ impl Passing {
             again: false,
             scan: Scan::Full,
             stop: stop.clone(),
+            list_again: None,
             step_bytes: Some(STEP_BYTES),
         };
         let bug = PlantedBug::ALL.into_iter().find(|bug| planted(*bug));

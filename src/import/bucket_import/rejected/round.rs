@@ -10,7 +10,7 @@ use super::retry_rows::RetryRows;
 use super::set::{Set, remove};
 use crate::convert::Strategy;
 use crate::import::bucket_import::converted_file::ConvertedFile;
-use crate::import::bucket_import::object_import::{ObjectImport, on_disk};
+use crate::import::bucket_import::object_import::{ObjectImport, PATIENCE, on_disk};
 use crate::import::bucket_import::pass::{PassError, listed};
 use crate::import::bucket_import::report::Became;
 use crate::import::file_error::{FileError, FileFault};
@@ -335,6 +335,7 @@ impl ObjectImport {
             rejects_room: None,
             reject_sink: None,
             part_bytes: self.deps.step_bytes,
+            patience: PATIENCE,
         }
     }
 
