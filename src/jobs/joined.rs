@@ -111,6 +111,8 @@ pub struct LoggedResults {
     pub troubles: Arc<Troubles>,
     /// Ends the wait for a full disk.
     pub stop: CancellationToken,
+    /// Held while the log is written: who waits for it needs no thread, and finds its results written, too.
+    pub settling: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Why the log is not settled.
@@ -129,7 +131,11 @@ impl LoggedResults {
     /// waited for, until the job has to stop.
     /// Errors: [`SettleError`].
     pub async fn settle(&self) -> Result<(), SettleError> {
+        let _settling = self.settling.lock().await;
         loop {
+            if lock(&self.live).is_settled() {
+                return Ok(());
+            }
             let (live, at) = (Arc::clone(&self.live), self.clock.wall());
             match spawn_blocking(move || lock(&live).settle(at)).await? {
                 Ok(()) => {
@@ -188,7 +194,7 @@ fn new_past(job: JobId, rows: u64) -> Result<Past, LogError> {
 /// A second result of a row does not count, nor does one of a row that the manifest does not have.
 fn note(past: &mut Past, visit: &Visit<'_>) -> io::Result<()> {
     match visit {
-        Visit::Result(result) => _ = past.result(result.row, result.succeeded),
+        Visit::Results(result, count) => past.results_of(result.row, *count, result.succeeded),
         Visit::Attempt(attempt) => _ = past.tried(attempt.row, attempt.attempts),
     }
     Ok(())
@@ -248,7 +254,7 @@ mod tests {
         let clock = Arc::new(SystemClock::new());
         let troubles = Troubles::new(job, Arc::new(disk.clone()), Arc::<SystemClock>::clone(&clock) as _);
         let (live, troubles) = (Arc::new(Mutex::new(live)), Arc::new(troubles));
-        LoggedResults { live, clock, troubles, stop: CancellationToken::new() }
+        LoggedResults { live, clock, troubles, stop: CancellationToken::new(), settling: Arc::default() }
     }
 
     /// The log of a job of three rows that is Active.

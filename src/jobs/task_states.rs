@@ -1,5 +1,7 @@
 //! The state of every task of a job: two bits a row.
 
+use std::ops::Range;
+
 /// The state of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskState {
@@ -105,9 +107,41 @@ impl TaskStates {
         true
     }
 
+    /// Changes the states of the tasks on these rows, as [`TaskStates::set`] does for each.
+    pub fn set_rows(&mut self, rows: Range<u64>, state: TaskState) {
+        let mut row = rows.start;
+        while row < rows.end {
+            // Four rows that wait become four that have ended, at once.
+            let whole = (row.is_multiple_of(4) && rows.end - row >= 4).then_some(row / 4);
+            let byte = whole.and_then(|byte| self.bytes.get_mut(usize::try_from(byte).ok()?));
+            let count = match (byte, state) {
+                (Some(byte), TaskState::Succeeded | TaskState::Failed) if *byte == 0 => {
+                    *byte = state.bits() * 0b0101_0101;
+                    *(if state == TaskState::Succeeded { &mut self.succeeded } else { &mut self.failed }) +=
+                        4;
+                    4
+                }
+                _ => {
+                    self.set(row, state);
+                    1
+                }
+            };
+            row += count;
+        }
+    }
+
     /// The first row from this one on whose task is waiting.
     pub fn next_waiting(&self, from: u64) -> Option<u64> {
-        (from..self.rows).find(|row| self.get(*row) == Some(TaskState::Waiting))
+        let is_waiting = |row: &u64| self.get(*row) == Some(TaskState::Waiting);
+        let aligned = from.checked_next_multiple_of(4)?.min(self.rows);
+        (from..aligned).find(is_waiting).or_else(|| {
+            let begin = usize::try_from(aligned / 4).ok()?;
+            // A pair of bits that are both 0.
+            let has_waiting = |byte: &u8| !(byte | byte >> 1) & 0b0101_0101 != 0;
+            let more = self.bytes.get(begin..)?.iter().position(has_waiting)?;
+            let first = aligned.saturating_add(4 * u64::try_from(more).ok()?);
+            (first..self.rows.min(first.saturating_add(4))).find(is_waiting)
+        })
     }
 
     fn place(&self, row: u64) -> Option<(usize, u32)> {
@@ -167,6 +201,11 @@ mod tests {
             }
             for (row, state) in (0..).zip(list) {
                 prop_assert_eq!(states.get(row), Some(state));
+            }
+            for from in 0..13 {
+                let waits = |row: &usize| list.get(*row) == Some(&Waiting);
+                let next = (usize::try_from(from).unwrap()..11).find(waits).map(|row| row as u64);
+                prop_assert_eq!(states.next_waiting(from), next);
             }
             let count = |state| u64::try_from(list.iter().filter(|it| **it == state).count()).unwrap();
             prop_assert_eq!(

@@ -51,7 +51,9 @@ fn seen(
     let (mut results, mut attempts) = (Vec::new(), Vec::new());
     let replayed = replay(&mut |visit| {
         match visit {
-            Visit::Result(result) => results.push(result.to_result()),
+            Visit::Results(result, count) => {
+                results.extend(result.of_rows(count).map(|result| result.to_result()));
+            }
             Visit::Attempt(attempt) => {
                 attempts.push((attempt.row, attempt.attempts, attempt.cause.to_string()))
             }

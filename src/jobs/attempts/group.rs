@@ -218,8 +218,6 @@ pub struct Group<'a> {
     next_row: u64,
     /// The last result.
     last: Option<LoggedResult<'a>>,
-    /// How many results like the last one follow, each of the next row.
-    run: u64,
     /// How many entries may still come.
     left: u64,
 }
@@ -227,28 +225,19 @@ pub struct Group<'a> {
 impl<'a> Group<'a> {
     /// The entries of these bytes.
     pub(super) fn of(bytes: &'a [u8]) -> Self {
-        Self { bytes, next_row: 0, last: None, run: 0, left: GROUP_ENTRIES_MAX }
+        Self { bytes, next_row: 0, last: None, left: GROUP_ENTRIES_MAX }
     }
 
-    /// A result like the last one, of the next row but so many.
-    fn alike(&mut self, difference: u64) -> Option<Visit<'a>> {
+    /// So many results like the last one, from the next row but `difference` on.
+    fn alike(&mut self, difference: u64, count: u64) -> Option<Visit<'a>> {
         let row = self.next_row.wrapping_add(difference);
-        self.next_row = row.wrapping_add(1);
-        Some(Visit::Result(LoggedResult { row, ..self.last? }))
+        self.next_row = row.wrapping_add(count);
+        Some(Visit::Results(LoggedResult { row, ..self.last? }, count))
     }
 
     fn result(&mut self, result: LoggedResult<'a>) -> Visit<'a> {
         self.last = Some(result);
-        Visit::Result(result)
-    }
-
-    /// The next entry of a run, or of the bytes.
-    fn go_on(&mut self) -> Option<Visit<'a>> {
-        if self.run > 0 {
-            self.run -= 1;
-            return self.alike(0);
-        }
-        self.read_short().or_else(|| self.read())
+        Visit::Results(result, 1)
     }
 
     /// The most frequent entries: a result like the last one, and a success with status 200, near the row before and with a
@@ -258,7 +247,7 @@ impl<'a> Group<'a> {
             && row < 0x80
         {
             self.bytes = rest;
-            return self.alike(unzigzag(row.into()).cast_unsigned());
+            return self.alike(unzigzag(row.into()).cast_unsigned(), 1);
         }
         let (&[flags, row, len], rest) = self.bytes.split_first_chunk()?;
         if flags != SUCCEEDED | STATUS_200 || row >= 0x80 || len >= 0x80 {
@@ -279,12 +268,12 @@ impl<'a> Group<'a> {
     fn read(&mut self) -> Option<Visit<'a>> {
         let flags = *self.take(1)?.first()?;
         if flags == RUN {
-            self.run = self.number()?.checked_sub(1)?;
-            return self.alike(0);
+            let count = self.number()?;
+            return if count == 0 { None } else { self.alike(0, count) };
         }
         if flags == ALIKE {
             let difference = unzigzag(self.number()?).cast_unsigned();
-            return self.alike(difference);
+            return self.alike(difference, 1);
         }
         let row = self.next_row.wrapping_add(unzigzag(self.number()?).cast_unsigned());
         self.next_row = row.wrapping_add(1);
@@ -341,13 +330,15 @@ impl<'a> Iterator for Group<'a> {
     type Item = Option<Visit<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.run == 0 && self.bytes.is_empty() {
+        if self.bytes.is_empty() {
             return None;
         }
-        self.left = self.left.saturating_sub(1);
-        let read = if self.left == 0 { None } else { self.go_on() };
+        let read = self.read_short().or_else(|| self.read());
+        let count = if let Some(Visit::Results(_, count)) = read { count } else { 1 };
+        let read = read.filter(|_| count <= self.left);
+        self.left = self.left.saturating_sub(count);
         if read.is_none() {
-            (self.bytes, self.run) = (&[], 0);
+            self.bytes = &[];
         }
         Some(read)
     }
@@ -423,13 +414,16 @@ mod tests {
             }
             prop_assert_eq!(group.counts().all(), all.len() as u64);
             prop_assert!(group.bodies(0).all(|(body, _)| body.len() <= BODY_MAX && body[0] == GROUP));
-            let read: Vec<Given> = group.iter().map(|entry| match entry {
-                Visit::Result(result) => (result.to_result(), None),
+            let read: Vec<Given> = group.iter().flat_map(|entry| match entry {
+                Visit::Results(result, count) => result.of_rows(count).map(|result| (result.to_result(), None)).collect(),
                 Visit::Attempt(LoggedAttempt { row, attempts, cause }) => {
                     let message = cause.to_string();
-                    (TaskResult { row, succeeded: false, http_status: None, error_code: String::new(), message }, Some(attempts))
+                    vec![(
+                        TaskResult { row, succeeded: false, http_status: None, error_code: String::new(), message },
+                        Some(attempts),
+                    )]
                 }
-            }).collect();
+            }).collect::<Vec<Given>>();
             let kept: Vec<Given> = all.into_iter().map(|(result, attempts)| {
                 let cut = |text: &str, max| first_bytes(text, max).to_owned();
                 let message = cut(&result.message, MESSAGE_MAX);
@@ -459,11 +453,15 @@ mod tests {
     }
 
     fn rows(group: Group<'_>) -> Vec<Option<u64>> {
-        let row = |entry: Option<Visit<'_>>| match entry? {
-            Visit::Result(result) => (result.to_result() == done(result.row)).then_some(result.row),
-            Visit::Attempt(_) => None,
+        let of = |entry: Option<Visit<'_>>| match entry {
+            Some(Visit::Results(result, count)) => {
+                let row =
+                    |result: LoggedResult<'_>| (result.to_result() == done(result.row)).then_some(result.row);
+                result.of_rows(count).map(row).collect()
+            }
+            Some(Visit::Attempt(_)) | None => vec![None],
         };
-        group.map(row).collect()
+        group.flat_map(of).collect()
     }
 
     #[test]
@@ -499,7 +497,7 @@ mod tests {
             assert_eq!(Group::of(bytes).last(), Some(None), "{bytes:?}");
         }
         let endless = Group::of(&[3, 0, 0, RUN, 0xff, 0xff, 0xff, 0xff, 0x0f]);
-        assert_eq!((endless.clone().last(), endless.count() as u64), (Some(None), GROUP_ENTRIES_MAX));
+        assert_eq!((endless.clone().last(), endless.count()), (Some(None), 2));
     }
 
     #[test]

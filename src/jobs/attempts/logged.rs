@@ -54,7 +54,12 @@ pub fn first_bytes(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or_default()
 }
 
-impl LoggedResult<'_> {
+impl<'a> LoggedResult<'a> {
+    /// The results of so many rows from this one on, each like this one.
+    pub fn of_rows(self, count: u64) -> impl Iterator<Item = LoggedResult<'a>> {
+        (0..count).map(move |after| LoggedResult { row: self.row.wrapping_add(after), ..self })
+    }
+
     /// The result as a value of its own.
     pub fn to_result(&self) -> TaskResult {
         TaskResult {
@@ -70,8 +75,9 @@ impl LoggedResult<'_> {
 /// What a visitor sees, in the order of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit<'a> {
-    /// The final result of a task. If a row has two, the first one counts.
-    Result(LoggedResult<'a>),
+    /// The final result of a task, and of so many in all on the rows from there on, which end alike. If a row has two
+    /// results, the first one counts.
+    Results(LoggedResult<'a>, u64),
     /// An attempt after which the task is tried again.
     Attempt(LoggedAttempt<'a>),
 }

@@ -105,8 +105,8 @@ impl Counted {
                 self.change = Some((at, change));
             }
             Entry::Result(result) => {
-                self.count(result.succeeded);
-                visit(Visit::Result(result))?;
+                self.count(result.succeeded, 1);
+                visit(Visit::Results(result, 1))?;
             }
             Entry::Attempt(attempt) => {
                 self.attempts += 1;
@@ -119,7 +119,7 @@ impl Counted {
             Entry::Group(group) => {
                 for entry in group {
                     match entry {
-                        Some(Visit::Result(result)) => self.count(result.succeeded),
+                        Some(Visit::Results(result, count)) => self.count(result.succeeded, count),
                         Some(Visit::Attempt(_)) => self.attempts += 1,
                         None => return Ok(false),
                     }
@@ -130,8 +130,8 @@ impl Counted {
         Ok(true)
     }
 
-    fn count(&mut self, succeeded: bool) {
-        *(if succeeded { &mut self.succeeded } else { &mut self.failed }) += 1;
+    fn count(&mut self, succeeded: bool, count: u64) {
+        *(if succeeded { &mut self.succeeded } else { &mut self.failed }) += count;
     }
 }
 

@@ -142,6 +142,11 @@ impl LiveState {
         Ok(())
     }
 
+    /// Whether nothing that was appended waits to be written.
+    pub fn is_settled(&self) -> bool {
+        self.unwritten.is_none() && !self.log.is_dirty()
+    }
+
     fn change(
         &mut self,
         state: JobState,

@@ -227,8 +227,10 @@ impl World {
         let mut rows = BTreeSet::new();
         let at = self.at();
         let opened = LiveState::open(&self.disk, self.job, at, &mut |visit| {
-            if let Visit::Result(result) = visit {
-                assert!(rows.insert(result.row), "row {} twice", result.row);
+            if let Visit::Results(result, count) = visit {
+                for result in result.of_rows(count) {
+                    assert!(rows.insert(result.row), "row {} twice", result.row);
+                }
             }
             Ok(())
         });

@@ -116,11 +116,14 @@ pub(super) fn write_files(
         left_out_named: Vec::new(),
     };
     let replayed = read(disk, job, &mut |visit| match visit {
-        Visit::Result(result) if writer.seen.add(result.row) => {
+        Visit::Results(result, count) => {
             let in_scope = to.scope == ReportScope::AllTasks || !result.succeeded;
-            if in_scope { writer.add(&result.to_result(), rows) } else { Ok(()) }
+            result.of_rows(count).try_for_each(|result| {
+                let is_first = writer.seen.add(result.row);
+                if is_first && in_scope { writer.add(&result.to_result(), rows) } else { Ok(()) }
+            })
         }
-        _ => Ok(()),
+        Visit::Attempt(_) => Ok(()),
     });
     let replayed = replayed.map_err(|error| ReportError::Log(job, error))?;
     if replayed.succeeded + replayed.failed + replayed.attempts == 0 {

@@ -29,6 +29,22 @@ impl Past {
         self.states.set(row, if succeeded { TaskState::Succeeded } else { TaskState::Failed })
     }
 
+    /// So many tasks from a row on have a final result. As [`Past::result`] for each of them.
+    pub fn results_of(&mut self, first: u64, count: u64, succeeded: bool) {
+        if count == 1 {
+            self.result(first, succeeded);
+            return;
+        }
+        let rows = first..first.saturating_add(count).min(self.states.rows());
+        if rows.is_empty() {
+            return;
+        }
+        if !self.tried.is_empty() {
+            self.tried.retain(|row, _| !rows.contains(row));
+        }
+        self.states.set_rows(rows, if succeeded { TaskState::Succeeded } else { TaskState::Failed });
+    }
+
     /// A task was tried so often, and has no result. False: it has one, or the job has no such row.
     pub fn tried(&mut self, row: u64, tries: u32) -> bool {
         let waits = self.states.get(row) == Some(TaskState::Waiting);
@@ -47,6 +63,23 @@ impl Past {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_of_many_rows_are_those_of_each() {
+        for (first, count) in
+            [(0, 1), (0, 40), (3, 9), (4, 8), (5, 2), (30, 100), (39, u64::MAX), (40, 3), (u64::MAX, 5)]
+        {
+            let (mut at_once, mut one_by_one) = (Past::new(40).unwrap(), Past::new(40).unwrap());
+            for past in [&mut at_once, &mut one_by_one] {
+                past.result(6, false);
+                [5, 7, 38].into_iter().for_each(|row| assert!(past.tried(row, 2)));
+            }
+            at_once.results_of(first, count, true);
+            (first..first.saturating_add(count).min(50)).for_each(|row| _ = one_by_one.result(row, true));
+            assert_eq!(at_once.states, one_by_one.states, "{first} {count}");
+            assert_eq!(at_once.tried, one_by_one.tried, "{first} {count}");
+        }
+    }
 
     #[test]
     fn the_first_result_counts_and_ends_the_tries() {

@@ -70,10 +70,12 @@ impl Results for Ledger {
             if self.breaks {
                 return Err(io::Error::other("the disk is full"));
             }
-            lock(&self.kept).extend(entries.iter().map(|entry| match entry {
-                Visit::Result(result) => Entry::Result(result.to_result()),
+            lock(&self.kept).extend(entries.iter().flat_map(|entry| match entry {
+                Visit::Results(result, count) => {
+                    result.of_rows(count).map(|result| Entry::Result(result.to_result())).collect()
+                }
                 Visit::Attempt(LoggedAttempt { row, attempts: tries, cause }) => {
-                    Entry::Tried { row, tries, cause: cause.to_string() }
+                    vec![Entry::Tried { row, tries, cause: cause.to_string() }]
                 }
             }));
             Ok(())

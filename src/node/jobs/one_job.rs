@@ -141,6 +141,7 @@ impl OneJob {
             clock: Arc::clone(&around.clock),
             troubles: Arc::clone(&troubles),
             stop: around.stop.clone(),
+            settling: Arc::default(),
         };
         Ok(Self {
             from: tools.into(),

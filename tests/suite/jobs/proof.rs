@@ -109,15 +109,20 @@ impl Logged {
     fn of(disk: &FolderDisk, id: JobId) -> Self {
         let mut logged = Self::default();
         let replayed = read(disk, id, &mut |visit| {
-            let (row, said) = match visit {
-                Visit::Attempt(attempt) => (attempt.row, attempt.cause),
-                Visit::Result(result) => {
-                    *logged.results.entry(format!("k{}", result.row)).or_default() += 1;
-                    (result.row, result.message)
+            let (rows, said) = match visit {
+                Visit::Attempt(attempt) => (attempt.row..attempt.row + 1, attempt.cause),
+                Visit::Results(result, count) => {
+                    for result in result.of_rows(count) {
+                        *logged.results.entry(format!("k{}", result.row)).or_default() += 1;
+                    }
+                    (result.row..result.row + count, result.message)
                 }
             };
-            *logged.tries.entry(format!("k{row}")).or_default() += 1;
-            logged.timeouts += usize::from(said.to_string().contains("no answer within"));
+            let timed_out = usize::from(said.to_string().contains("no answer within"));
+            for row in rows {
+                *logged.tries.entry(format!("k{row}")).or_default() += 1;
+                logged.timeouts += timed_out;
+            }
             Ok(())
         });
         assert_eq!(replayed.unwrap().damage.ranges, 0);
