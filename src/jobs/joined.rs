@@ -131,7 +131,13 @@ impl LoggedResults {
     /// waited for, until the job has to stop.
     /// Errors: [`SettleError`].
     pub async fn settle(&self) -> Result<(), SettleError> {
-        let _settling = self.settling.lock().await;
+        // A task of its own: whoever waits here may not be asked to go on while another waits for its turn.
+        let of = self.clone();
+        tokio::spawn(async move { of.settle_in_turn().await }).await?
+    }
+
+    async fn settle_in_turn(&self) -> Result<(), SettleError> {
+        let _turn = self.settling.lock().await;
         loop {
             if lock(&self.live).is_settled() {
                 return Ok(());
