@@ -499,6 +499,9 @@ impl Importer {
         calls: &[u8],
         (own_ids, keys): (&[OwnId], &[(Range<u32>, RowKey)]),
     ) -> Result<RowsTaken, TargetError> {
+        if !self.imports.has_room_for_rows() {
+            return Err(TargetError::Later { after: LATER, why: NO_ROOM.into() });
+        }
         let request = self.ingest.parse_rows(calls, shape_of(calls)).map_err(|error| malformed(&error))?;
         let rows = step.origin.last_row.saturating_sub(step.origin.first_row).saturating_add(1);
         let (items, others) = (request.lines() as u64, step.rejected.saturating_add(step.known));
@@ -657,6 +660,9 @@ pub(super) fn admitted(
     };
     Ok(Admitted { record, standing, other_options })
 }
+
+const NO_ROOM: &str = "the spool has little space left, and what there is is kept for calls: rows wait until objects are \
+                       delivered";
 
 /// Whether any row became a call.
 pub(super) fn has_calls(progress: ImportProgress) -> bool {

@@ -73,6 +73,10 @@ impl Imports for WatchedRows {
         self.imports.end_imports(files)
     }
 
+    fn has_room_for_rows(&self) -> bool {
+        self.imports.has_room_for_rows()
+    }
+
     fn rows_to_store(
         &self,
         source: &SourceId,

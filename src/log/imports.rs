@@ -163,6 +163,9 @@ pub trait Imports: Send + Sync + fmt::Debug {
     /// for the disk.
     fn end_imports(&self, files: &[u64]) -> Result<(), Stopped>;
 
+    /// Whether rows may be appended now. Near its bound, a log keeps the rest of its space for calls: rows can wait.
+    fn has_room_for_rows(&self) -> bool;
+
     /// Which rows of a source are to be stored, by hashes of what names them: `None` for a row that repeats
     /// one of these or one that was received within `window` before `now`; for others the key that the row's
     /// frame must have. Between this and the append of the rows, no other rows with keys may be appended.

@@ -53,7 +53,7 @@ pub use refusals::{FRAME_BYTES, Held, NOTE_BYTES};
 pub use reports::{Accounts, Located, Locations, SetLocations, Standing, Status};
 pub use request_frames::RequestFrames;
 pub use seals::{Amend, Encoded, KeptBytes, KeptObject, Parked, PendingSeal, Seal, Seals};
-pub use space::{Capacity, FULL_PERCENT, PRESSURE_PERCENT, Usage};
+pub use space::{Capacity, FULL_PERCENT, PRESSURE_PERCENT, ROWS_PERCENT, Usage};
 
 /// What delivery needs from a log.
 ///

@@ -95,6 +95,9 @@ impl Usage {
 pub const PRESSURE_PERCENT: u64 = 70;
 /// Per cent of the cap at which every append is refused.
 pub const FULL_PERCENT: u64 = 95;
+/// The percentage of the cap from which rows of imports wait. More than [`PRESSURE_PERCENT`], so that deliveries make room
+/// for them, and less than [`FULL_PERCENT`], so that calls find room while they wait.
+pub const ROWS_PERCENT: u64 = 85;
 
 #[cfg(test)]
 mod tests {

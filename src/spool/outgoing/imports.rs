@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::SpoolLog;
 use crate::call::Fingerprinter;
 use crate::log::frame::RowKey;
-use crate::log::{ImportKey, ImportProgress, Imports, OpenImport, RowsUnknown, Stopped};
+use crate::log::{ImportKey, ImportProgress, Imports, OpenImport, ROWS_PERCENT, RowsUnknown, Stopped};
 use crate::sources::SourceId;
 use crate::spool::manifest::FileNote;
 use crate::spool::shared::lock;
@@ -49,6 +49,10 @@ impl Imports for SpoolLog {
         self.shared.note_and(vec![FileNote::ImportsEnded { files: files.to_vec() }], |_, index| {
             files.iter().for_each(|file| index.imports.end(*file));
         })
+    }
+
+    fn has_room_for_rows(&self) -> bool {
+        !self.shared.usage().reaches(ROWS_PERCENT)
     }
 
     fn rows_to_store(

@@ -762,6 +762,10 @@ impl Imports for Knows {
         Err(Stopped)
     }
 
+    fn has_room_for_rows(&self) -> bool {
+        true
+    }
+
     fn rows_to_store(
         &self,
         _: &SourceId,

@@ -63,10 +63,14 @@ pub(super) struct Node {
 
 /// Opens the spool and the journal in a folder.
 fn opened(dir: TempDir) -> Node {
+    opened_with(dir, SpoolOptions::default().max_bytes)
+}
+
+fn opened_with(dir: TempDir, max_bytes: u64) -> Node {
     let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Metrics::new());
     let random = Arc::new(SystemRandom);
     let disk = Arc::new(RealDisk::open(&dir.path().join("spool")).unwrap());
-    let options = SpoolOptions { segment_bytes: 256 * 1_024, ..SpoolOptions::default() };
+    let options = SpoolOptions { segment_bytes: 256 * 1_024, max_bytes, ..SpoolOptions::default() };
     let (spool, _) =
         Spool::open(disk, options, Arc::clone(&clock), &*random, Arc::new(metrics.clone())).unwrap();
     let doubtful = Doubtful::new(spool.appender());
@@ -203,6 +207,24 @@ async fn a_file_begins_gets_its_rows_and_ends() {
     let other = node.importer.begin(Begin { source: other, ..begin_of(1) }).await.unwrap();
     assert_eq!(other.standing, Standing::New);
     assert_ne!(other.import, begun.import);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_leave_the_last_space_of_a_spool_to_calls() {
+    let node = opened_with(tempfile::tempdir().unwrap(), 30 * 256 * 1_024);
+    let import = node.begin(1).await.unwrap().import;
+    let mut next = 0;
+    let why = loop {
+        match node.step(import, 1, next..next + 1_000).await {
+            Ok(progress) => next = progress.next_row,
+            Err(TargetError::Later { why, .. }) => break why.full().to_string(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(why.contains("kept for calls"), "{why}");
+    let usage = node.spool.reports().usage();
+    assert!(usage.reaches(85) && !usage.reaches(95) && !usage.is_full, "{usage:?}");
+    assert_eq!(node.rows_of(1).len() as u64, next);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
