@@ -63,14 +63,13 @@ pub(super) struct Node {
 
 /// Opens the spool and the journal in a folder.
 fn opened(dir: TempDir) -> Node {
-    opened_with(dir, SpoolOptions::default().max_bytes)
+    opened_with(dir, SpoolOptions { segment_bytes: 256 * 1_024, ..SpoolOptions::default() })
 }
 
-fn opened_with(dir: TempDir, max_bytes: u64) -> Node {
+fn opened_with(dir: TempDir, options: SpoolOptions) -> Node {
     let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Metrics::new());
     let random = Arc::new(SystemRandom);
     let disk = Arc::new(RealDisk::open(&dir.path().join("spool")).unwrap());
-    let options = SpoolOptions { segment_bytes: 256 * 1_024, max_bytes, ..SpoolOptions::default() };
     let (spool, _) =
         Spool::open(disk, options, Arc::clone(&clock), &*random, Arc::new(metrics.clone())).unwrap();
     let doubtful = Doubtful::new(spool.appender());
@@ -211,7 +210,14 @@ async fn a_file_begins_gets_its_rows_and_ends() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_leave_the_last_space_of_a_spool_to_calls() {
-    let node = opened_with(tempfile::tempdir().unwrap(), 30 * 256 * 1_024);
+    let (segment_bytes, manifest_bytes) = (256 * 1_024, 64 * 1_024);
+    let small = SpoolOptions {
+        segment_bytes,
+        manifest_bytes,
+        max_bytes: 40 * segment_bytes,
+        ..SpoolOptions::default()
+    };
+    let node = opened_with(tempfile::tempdir().unwrap(), small);
     let import = node.begin(1).await.unwrap().import;
     let mut next = 0;
     let why = loop {
