@@ -29,6 +29,7 @@ mod lambda;
 mod links;
 mod log;
 mod policies;
+mod printed;
 mod readers;
 mod receipts;
 mod sdks;
