@@ -19,6 +19,7 @@ mod deploy;
 mod destinations;
 mod durability;
 mod finds_dev;
+mod first_user;
 mod flush;
 mod fuzz;
 mod import;
