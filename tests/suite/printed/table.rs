@@ -37,6 +37,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay batch run --job {id}{at}", "forebay batch run --job @job --state @state", Ends(0)),
     // It has ended.
     ("forebay batch cancel {0}", "forebay batch cancel @job", Ends(1)),
+    ("forebay batch run", "", Named),
     ("forebay batch list", "forebay batch list", Ends(0)),
     (
         "forebay batch run --manifest PLACE --handler import",
