@@ -69,7 +69,7 @@ impl ClaimsStatus {
             format!(
                 "the claims of {} in the shared journal are damaged or gone{first}; these files wait, because another \
                  instance may have their rows: put back what was there (an earlier version of the object). If the disk of \
-                 that instance is lost, `forebay import release` frees those that are gone; delete a damaged one only if no \
+                 that instance is lost, `forebay import release NAME --instance ID` frees those that are gone; delete a damaged one only if no \
                  instance has rows of its file",
                 counted(self.unknown, "file", "files")
             )

@@ -23,6 +23,8 @@ pub struct DestinationStatus {
     pub name: String,
     /// `lambda` or `http`.
     pub kind: String,
+    /// The file of the collector's configuration, as an absolute path.
+    pub config: Option<String>,
     /// Whether the configuration no longer has the destination: it sends what waits, and then ends.
     pub removed: bool,
     /// Calls that functions took, since the process started.

@@ -75,7 +75,7 @@ impl FoundPlace {
             }
             Self::Stored => {
                 "stored, and no longer in the spool: its object is not among those that were searched, \
-                 or was delivered just now; search again, or use `forebay receipt`"
+                 or was delivered just now; search again, or use `forebay receipt RECEIPT`"
                     .to_owned()
             }
             Self::Repeat => "a repeat of a call that was stored before: it is not stored again".to_owned(),

@@ -61,7 +61,7 @@ pub const LOGIN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const ROOT_TEXT: &str = "Forebay: the console in a browser, metrics at /metrics, readiness at /ready, status at /api/status, \
      ledger at /api/ledger, a receipt at /api/receipt, flush by POST /api/flush, \
-     imports by `forebay import`\n";
+     imports by `forebay import csv FILE`\n";
 
 /// The admin server.
 pub struct AdminServer {

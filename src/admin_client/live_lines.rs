@@ -1,5 +1,7 @@
 //! Calls and refused requests of the live view, and their lines on a terminal. Pure.
 
+use std::collections::VecDeque;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -11,10 +13,16 @@ use crate::words::outside::is_unsafe_to_show;
 use crate::words::table::wrapped_within;
 use crate::words::{about_bytes, columns, outside_text, within_columns};
 
-/// The widest that the columns of source, type, name, user and size become.
-const WIDEST: [usize; 5] = [24, 8, 40, 28, 8];
-/// The narrowest that these columns become.
-const NARROWEST: [usize; 5] = [6, 8, 12, 8, 7];
+/// Source, type, name, user, size and SDK.
+const COLUMNS: usize = 6;
+/// The widest that these columns become where there is no terminal. The last one is not filled up.
+const WIDEST: [usize; COLUMNS] = [24, 8, 40, 28, 8, 0];
+/// The narrowest that they become.
+const NARROWEST: [usize; COLUMNS] = [6, 8, 12, 8, 7, 3];
+/// Calls whose widths count on a terminal: about as many as are on the screen.
+const SHOWN_MAX: usize = 100;
+/// The column of the size, which is aligned to the right.
+const SIZE: usize = 4;
 /// The width of a time, in columns.
 const TIME: usize = 12;
 /// The width between two columns.
@@ -80,11 +88,14 @@ impl LiveCall {
     }
 }
 
-/// Lays out one line for each call. Columns grow with what they show, up to a bound.
+/// Lays out one line for each call. On a terminal its columns share the width there is: a column is as wide as
+/// what it shows of the latest calls, and the widest give way first.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    widths: [usize; 5],
-    /// The columns of the terminal; `None` elsewhere, where nothing is cut.
+    widths: [usize; COLUMNS],
+    /// The widths of the latest calls, of a terminal alone.
+    shown: VecDeque<[usize; COLUMNS]>,
+    /// The columns of the terminal; `None` elsewhere, where nothing is cut, and columns grow up to a bound.
     terminal: Option<usize>,
     colours: bool,
 }
@@ -92,45 +103,69 @@ pub struct Layout {
 impl Layout {
     /// A layout for a terminal with this many columns, or for other output.
     pub fn new(terminal: Option<usize>, colours: bool) -> Self {
-        Self { widths: NARROWEST, terminal, colours }
+        Self { widths: NARROWEST, shown: VecDeque::new(), terminal, colours }
     }
 
     /// Takes over another width of the terminal.
     pub fn resize(&mut self, terminal: Option<usize>) {
         self.terminal = terminal;
+        self.share_width();
     }
 
     /// The line above the calls.
     pub fn header(&self) -> String {
-        let names = ["source", "type", "name", "user", "size"].map(str::to_owned);
+        let names = ["source", "type", "name", "user", "size", "SDK"].map(str::to_owned);
         let mut line = format!("{:TIME$}", "time (UTC)");
-        self.cells(&mut line, &names, "SDK");
+        self.cells(&mut line, &names);
         styled(&self.within(line), FAINT, self.colours)
+    }
+
+    /// Makes room on a terminal for a call that is shown next.
+    pub fn make_room(&mut self, call: &LiveCall) {
+        if self.terminal.is_none() {
+            return;
+        }
+        let widths = cells(call).map(|cell| columns(&cell));
+        if self.shown.len() == SHOWN_MAX {
+            self.shown.pop_front();
+        }
+        self.shown.push_back(widths);
+        self.share_width();
+    }
+
+    /// Shares a terminal's width among the columns. What they want beyond it is taken from the widest.
+    fn share_width(&mut self) {
+        let Some(terminal) = self.terminal else { return };
+        self.widths = NARROWEST;
+        for shown in &self.shown {
+            for (width, cell) in self.widths.iter_mut().zip(shown) {
+                *width = (*cell).min(terminal).max(*width);
+            }
+        }
+        let space = terminal.saturating_sub(TIME + COLUMNS * GAP);
+        for _ in space..self.widths.iter().sum() {
+            let wider =
+                self.widths.iter_mut().zip(NARROWEST).filter(|(width, narrowest)| **width > *narrowest);
+            let Some((widest, _)) = wider.max_by_key(|(width, _)| **width) else { return };
+            *widest -= 1;
+        }
     }
 
     /// The line of a call.
     pub fn line(&mut self, call: &LiveCall) -> String {
-        let shown = |text: &str| outside_text(text).to_string();
-        let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown);
-        let kind = if call.is_rejected() { "rejected".to_owned() } else { shown(&call.kind) };
-        // A rejected item has its reason where others have name and user.
-        let name = match (&call.reason_text, &call.reason) {
-            (Some(why), _) | (None, Some(why)) if call.is_rejected() => shown(why),
-            _ => text(&call.name),
-        };
-        let cells = [shown(&call.source), kind, name, text(&call.user), about_bytes(call.bytes)];
-        for ((width, cell), widest) in self.widths.iter_mut().zip(&cells).zip(WIDEST) {
-            *width = columns(cell).clamp(*width, widest.max(*width));
+        let (cells, mut line) = (cells(call), String::new());
+        if self.terminal.is_none() {
+            for ((width, cell), widest) in self.widths.iter_mut().zip(&cells).zip(WIDEST) {
+                *width = columns(cell).clamp(*width, widest.max(*width));
+            }
         }
-        let time = time(call.at_ms);
-        let mut line = String::new();
-        self.cells(&mut line, &cells, &text(&call.library));
+        self.cells(&mut line, &cells);
         let line = match self.terminal {
             Some(width) => within_columns(&line, width.saturating_sub(TIME)),
             None => line,
         };
         let line = line.trim_end();
-        let time = styled(&time, FAINT, self.colours);
+        let time = styled(&time(call.at_ms), FAINT, self.colours);
         match line.find("rejected").filter(|_| call.is_rejected() && self.colours) {
             Some(at) => {
                 let (before, rest) = line.split_at(at);
@@ -150,16 +185,14 @@ impl Layout {
         text.replacen(&time, &styled(&time, FAINT, self.colours), 1).replacen(word, &styled_word, 1)
     }
 
-    fn cells(&self, line: &mut String, cells: &[String; 5], last: &str) {
+    fn cells(&self, line: &mut String, cells: &[String; COLUMNS]) {
         let gap = " ".repeat(GAP);
         for (index, (cell, width)) in cells.iter().zip(self.widths).enumerate() {
             line.push_str(&gap);
-            let is_size = index + 1 == cells.len();
             let cell = if self.terminal.is_some() { within_columns(cell, width) } else { cell.clone() };
             let pad = " ".repeat(width.saturating_sub(columns(&cell)));
-            line.extend(if is_size { [pad, cell] } else { [cell, pad] });
+            line.extend(if index == SIZE { [pad, cell] } else { [cell, pad] });
         }
-        line.extend([gap.as_str(), last]);
     }
 
     fn within(&self, line: String) -> String {
@@ -168,6 +201,19 @@ impl Layout {
             None => line.trim_end().to_owned(),
         }
     }
+}
+
+/// What the columns show of a call.
+fn cells(call: &LiveCall) -> [String; COLUMNS] {
+    let shown = |text: &str| outside_text(text).to_string();
+    let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown);
+    let kind = if call.is_rejected() { "rejected".to_owned() } else { shown(&call.kind) };
+    // A rejected item has its reason where others have name and user.
+    let name = match (&call.reason_text, &call.reason) {
+        (Some(why), _) | (None, Some(why)) if call.is_rejected() => shown(why),
+        _ => text(&call.name),
+    };
+    [shown(&call.source), kind, name, text(&call.user), about_bytes(call.bytes), text(&call.library)]
 }
 
 /// `16:33:26.158`
@@ -212,18 +258,24 @@ mod tests {
         }
     }
 
+    /// The line of a call that nothing else was shown beside.
+    fn line_of(mut layout: Layout, call: &LiveCall) -> String {
+        layout.make_room(call);
+        layout.line(call)
+    }
+
     #[test]
     fn a_call_is_one_line() {
-        let mut layout = Layout::new(None, false);
+        let layout = Layout::new(None, false);
         assert_eq!(layout.header(), "time (UTC)    source  type      name          user         size  SDK");
         assert_eq!(
-            layout.line(&call("track", "Order Completed")),
+            line_of(layout.clone(), &call("track", "Order Completed")),
             "16:33:26.158  web     track     Order Completed  u1         1.2 KB  analytics-node 3.1.0"
         );
         let bare = LiveCall { kind: "identify".into(), source: "web".into(), ..LiveCall::default() };
         assert_eq!(
-            layout.line(&bare),
-            "00:00:00.000  web     identify  -                -             0 B  -"
+            line_of(layout, &bare),
+            "00:00:00.000  web     identify  -             -             0 B  -"
         );
     }
 
@@ -235,12 +287,12 @@ mod tests {
             reason_text: Some("a track call needs an event".into()),
             ..call("track", "")
         };
-        let line = Layout::new(None, false).line(&rejected);
+        let line = line_of(Layout::new(None, false), &rejected);
         assert!(line.contains("  rejected  a track call needs an event  u1"), "{line}");
-        let coloured = Layout::new(None, true).line(&rejected);
+        let coloured = line_of(Layout::new(None, true), &rejected);
         assert!(coloured.contains(&format!("{BAD}rejected{BAD:#}")), "{coloured:?}");
         let no_sentence = LiveCall { reason_text: None, ..rejected };
-        assert!(Layout::new(None, false).line(&no_sentence).contains("  no_event  "));
+        assert!(line_of(Layout::new(None, false), &no_sentence).contains("  no_event  "));
     }
 
     #[test]
@@ -251,12 +303,48 @@ mod tests {
                 let mut call = call("track", name);
                 call.source = name.to_owned();
                 call.library = Some(name.to_owned());
+                layout.make_room(&call);
                 let line = layout.line(&call);
                 assert!(columns(&line) <= width, "{width}: {line}");
                 assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
                 assert!(columns(&layout.header()) <= width);
             }
         }
+    }
+
+    #[test]
+    fn the_columns_share_the_width_that_a_terminal_has() {
+        let long = LiveCall {
+            source: "checkout-web-production".into(),
+            user: Some("0b7c1f2e-6a53-4f0e-9d0c-1f1d8a1b2c3d".into()),
+            library: Some("analytics-react-native 2.21.0".into()),
+            ..call("track", "Subscription Renewal Reminder Scheduled Again")
+        };
+        let check = |layout: &mut Layout, columns, line: &str| {
+            layout.resize(Some(columns));
+            assert_eq!(layout.line(&long), line, "{columns}");
+        };
+        let mut layout = Layout::new(Some(180), false);
+        layout.make_room(&long);
+        let whole = "16:33:26.158  checkout-web-production  track     Subscription Renewal Reminder Scheduled Again  \
+                     0b7c1f2e-6a53-4f0e-9d0c-1f1d8a1b2c3d   1.2 KB  analytics-react-native 2.21.0";
+        check(&mut layout, 180, whole);
+        let narrower = "16:33:26.158  checkout-web-product…  track     Subscription Renewal…  0b7c1f2e-6a53-4f0e-9…  \
+                        \u{20}1.2 KB  analytics-react-nat…";
+        check(&mut layout, 122, narrower);
+        // Narrower and wider again: nothing is lost.
+        layout.resize(Some(40));
+        check(&mut layout, 180, whole);
+        // Once the long ones are off the screen, their room is free.
+        let mut layout = Layout::new(Some(100), false);
+        layout.make_room(&long);
+        let short = call("track", "Order Completed");
+        assert!(layout.line(&short).starts_with("16:33:26.158  web           "), "{}", layout.line(&short));
+        (0..SHOWN_MAX).for_each(|_| layout.make_room(&short));
+        assert_eq!(
+            layout.line(&short),
+            "16:33:26.158  web     track     Order Completed  u1         1.2 KB  analytics-node 3.1.0"
+        );
     }
 
     #[test]

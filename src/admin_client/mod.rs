@@ -21,8 +21,9 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::admin::Status;
 use crate::reach::client::{self, Names, PlainClient, WebClient};
-use crate::words::{about_seconds, causes, outside_text_within};
+use crate::words::{about_seconds, causes, nearest, outside_text_within};
 
 pub use import_target::{NoNode, NodeTarget};
 pub use token::{AdminToken, TokenError, TokenFrom, VARIABLE};
@@ -74,6 +75,9 @@ pub enum AskError {
         /// The reason in the answer.
         message: String,
     },
+    /// It has no such source. The last value is the source that was probably meant.
+    #[error("{}", has_no_source(.0, .1, .2.as_deref()))]
+    NoSource(AdminUrl, String, Option<String>),
     /// There is no usable token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -92,6 +96,11 @@ fn wants_token(url: &AdminUrl, sent: Option<&TokenFrom>) -> String {
     }
 }
 
+fn has_no_source(url: &AdminUrl, id: &str, near: Option<&str>) -> String {
+    let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+    format!("{url} has no source {id}: {near}`forebay status --all` lists them")
+}
+
 impl AskError {
     /// Whether it refuses the token, or wants one.
     pub fn wants_other_token(&self) -> bool {
@@ -106,6 +115,7 @@ impl AskError {
             Self::Certificates(..)
             | Self::Unauthorized(..)
             | Self::ReadOnly(_)
+            | Self::NoSource(..)
             | Self::Token(_)
             | Self::Print(_) => true,
         }
@@ -171,6 +181,25 @@ impl AdminClient {
             return Err(self.refusal(answer.status(), answer.body()));
         }
         serde_json::from_slice(answer.body()).map_err(|error| self.broken(error))
+    }
+
+    /// Asks whether the collector has this source. Errors: [`AskError`], [`AskError::NoSource`] among them.
+    pub async fn has_source(&self, id: &str, patience: Duration) -> Result<(), AskError> {
+        self.has_source_in(id, &self.ask(Method::GET, "/api/status", patience).await?)
+    }
+
+    /// The same of a status that it answered.
+    pub fn has_source_in(&self, id: &str, status: &Status) -> Result<(), AskError> {
+        let known = status.sources.iter().map(|source| source.id.as_str());
+        match known.clone().any(|known| known == id) {
+            true => Ok(()),
+            false => Err(self.no_source(id, known)),
+        }
+    }
+
+    /// That it has only other sources than this one.
+    pub fn no_source<'k>(&self, id: &str, known: impl Iterator<Item = &'k str>) -> AskError {
+        AskError::NoSource(self.url.clone(), id.to_owned(), nearest(id, known).map(str::to_owned))
     }
 
     /// Sends one request, with this JSON as its body if there is any, and reads the answer within `patience`,

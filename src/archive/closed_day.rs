@@ -62,14 +62,14 @@ pub fn judge(spools: &SpoolDays) -> DayStanding {
         if let Some((stream, said, found)) = other_stream(closed, spool_day) {
             return DayStanding::Broken(format!(
                 "the marker of spool {spool} ({}) counts {said} objects of {stream}, but the bucket has {found}: \
-                 `forebay verify` reports which are missing or extra",
+                 `forebay verify BUCKET` reports which are missing or extra",
                 spool_day.node
             ));
         }
         if (closed.objects, closed.rejected) != (spool_day.objects, spool_day.rejected) {
             return DayStanding::Broken(format!(
                 "the marker of spool {spool} ({}) counts {} objects with calls and {} with rejected items, but the bucket has \
-                 {} and {}: `forebay verify` reports which are missing or extra",
+                 {} and {}: `forebay verify BUCKET` reports which are missing or extra",
                 spool_day.node, closed.objects, closed.rejected, spool_day.objects, spool_day.rejected
             ));
         }

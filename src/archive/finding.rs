@@ -185,7 +185,7 @@ impl BucketProblem {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Missing => {
-                "check the node (`forebay status`, `forebay spool inspect`): a parked object is delivered later; otherwise look \
+                "check the node (`forebay status`; with it stopped, `forebay spool inspect SPOOL`): a parked object is delivered later; otherwise look \
                  for deleted versions (`aws s3api list-object-versions`) and restore the object under its key with its metadata"
             }
             Self::BeginsAgain(_) => {
@@ -200,7 +200,7 @@ impl BucketProblem {
             }
             Self::NoMarker => {
                 "check with `forebay status` whether the node still has calls of the day to deliver; if the node is gone, drain its \
-                 spool (`forebay spool drain`)"
+                 spool (`forebay spool drain SPOOL --config FILE`)"
             }
             Self::DayMissing(_) => {
                 "all objects that this spool put for the day are gone, and so is its marker: check deleted versions (`aws \
@@ -216,7 +216,8 @@ impl BucketProblem {
                 "if the object was copied without its metadata, copy it again with the metadata; otherwise look for an older version"
             }
             Self::Lost(_) => {
-                "the node's log names the positions, and its `quarantine` folder keeps the bytes (`forebay spool verify`)"
+                "the node's log names the positions, and its `quarantine` folder keeps the bytes (with the node stopped, \
+                 `forebay spool verify SPOOL`)"
             }
             Self::Vanished => "run the command again while nobody deletes objects",
             Self::Unreadable(_) => "restore the object or grant the right, then run the command again",

@@ -34,7 +34,7 @@ pub fn test_notifications(import: &str, bucket: &str, seen: SeenRules) -> CheckF
         SeenRules::NotSaid(why, grants) => trial.warning(
             format!(
                 "it is not known whether {bucket} sends to the queue. The import works without this right, and `forebay import \
-                 setup-notifications` needs it ({why})"
+                 setup-notifications {import}` needs it ({why})"
             ),
             grants,
         ),

@@ -184,7 +184,7 @@ impl Subject<'_> {
             let bucket = self.bucket();
             let text = format!(
                 "grant {what} in the policy of bucket {bucket} (if the bucket is in another account, also in the policy \
-                 of {}: forebay policy collector)",
+                 of {}: `forebay policy collector`)",
                 self.process.unwrap_or("the user or role")
             );
             return self.statement(template, sid, text);
@@ -195,7 +195,7 @@ impl Subject<'_> {
         };
         let text = format!(
             "grant {what} in the policy of {whom} (if the bucket is in another account, also in the bucket's policy: \
-             forebay policy bucket-cross-account)"
+             `forebay policy bucket-cross-account`)"
         );
         self.statement(template, sid, text)
     }

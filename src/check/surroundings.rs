@@ -67,8 +67,8 @@ pub fn storage_class(subject: &Subject<'_>) -> Option<CheckFinding> {
     let trial = Trial::new("storage_class", format!("storage class {class}"));
     if class.is_archive() {
         return Some(trial.warning(
-            format!("{class}: objects cannot be read or synced before they are restored, and `forebay verify` cannot read \
-                     them either"),
+            format!("{class}: objects cannot be read or synced before they are restored, and `forebay verify {}` cannot read \
+                     them either", subject.location.bucket),
             vec![Remedy::paste("GLACIER_IR costs little more and can be read at once", "storage_class = \"GLACIER_IR\"")],
         ));
     }

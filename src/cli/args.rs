@@ -235,7 +235,7 @@ On a terminal the status fits one screen: problems first, then as many sources a
 Elsewhere, and with --all, every source is shown. With --watch, output that is not a terminal gets one snapshot after
 the other, with an empty line between them.
 
-Exit codes: 0 success, 1 the collector does not answer or refuses, 2 wrong usage.
+Exit codes: 0 success, 1 the collector does not answer, refuses or has no such source, 2 wrong usage.
 
 Examples:
   forebay status
@@ -280,6 +280,9 @@ With --json each line is a call: id, at_ms, source, stream, type, name, user, by
 (the stored line), added and changed (paths that the collector added to, or changed in, what the client sent).
 A line with type refused has cause, code, status, method, route, address, agent, source, key, message, remedy,
 requests, first_ms and last_ms.
+
+Exit codes: 0 ended by Ctrl-C or because nobody reads the output, 1 the collector does not answer, refuses or has no
+such source, 2 wrong usage.
 
 Examples:
   forebay tail

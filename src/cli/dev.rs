@@ -153,7 +153,7 @@ Send a first call:
 Point an SDK here (any write key is its own source):
   new Analytics({{ writeKey: 'my-app', host: 'http://{collector}' }})
 
-After {age} (or now, with: forebay flush --admin http://{console}) the calls are objects. Download them:
+After {age} (or now, with `forebay flush --admin http://{console}`) the calls are objects. Download them:
   AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION={region} \\
     aws s3 sync s3://{bucket}/segment-logs ./segment-logs --endpoint-url {s3}
   find segment-logs -name '*.gz' | xargs zcat

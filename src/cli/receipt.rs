@@ -41,7 +41,10 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
     print_either(out, args.json, &report, || report.render())?;
     match report.not_found() {
         0 if report.damaged.is_empty() => Ok(()),
-        0 => Err(Failure::failed("an object is damaged: run `forebay verify --deep` for details")),
+        0 => Err(Failure::failed(format!(
+            "an object is damaged: run `forebay verify {} --deep` for details",
+            report.bucket.as_deref().unwrap_or("BUCKET")
+        ))),
         count => {
             let count = counted(count, "position was", "positions were");
             Err(Failure::failed(format!("{count} not found")))

@@ -39,9 +39,15 @@ pub async fn run(args: &TailArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let client = args.admin.client()?;
     let mut interrupts = Interrupts::listen()?;
     let (path, mut tail) = (path(args), Tail::new(args, out));
+    let work = async {
+        if let Some(id) = &args.source {
+            client.has_source(id.as_str(), PATIENCE).await?;
+        }
+        follow(&client, &path, &mut tail).await
+    };
     tokio::select! {
         () = interrupts.next() => Ok(()),
-        done = follow(&client, &path, &mut tail) => done,
+        done = work => done,
     }
 }
 
@@ -219,6 +225,7 @@ impl<'a> Tail<'a> {
     fn calls(&mut self, data: &str) -> io::Result<()> {
         let Calls { calls, recent } = serde_json::from_str(data)?;
         self.layout.resize(terminal::columns(&io::stdout()));
+        let mut new = Vec::with_capacity(calls.len());
         for sent in calls {
             let call: LiveCall = serde_json::from_str(sent.get())?;
             if recent && self.printed.contains(&call.place()) {
@@ -228,6 +235,10 @@ impl<'a> Tail<'a> {
             if self.printed.len() > PRINTED_MAX {
                 self.printed.pop_front();
             }
+            self.layout.make_room(&call);
+            new.push((sent, call));
+        }
+        for (sent, call) in new {
             let line = if self.json { one_line(sent.get()) } else { self.layout.line(&call) };
             writeln!(self.out, "{line}")?;
         }

@@ -72,7 +72,7 @@ pub(super) fn config(mut raw: Raw, outside: &Outside<'_>) -> Result<(Config, Str
         return Err(problems);
     }
     let said = format!(
-        "the file has no s3.bucket and no [[source]], so it is read as `forebay dev --config` reads it: with the S3 of dev at {} \
+        "the file has no s3.bucket and no [[source]], so it is read as `forebay dev --config FILE` reads it: with the S3 of dev at {} \
          (FOREBAY_S3_ENDPOINT_URL sets another address)",
         endpoint.as_str()
     );

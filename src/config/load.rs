@@ -118,14 +118,15 @@ impl DevFile {
     }
 }
 
-/// The destinations of a file that has nothing else. `None` if it has more, has none, or cannot be read.
+/// The destinations of a file that has nothing else but imports, as `dev` takes it. `None` if it has more, has no
+/// destination, or cannot be read.
 /// Errors: [`ConfigError`] with all problems.
 pub fn destinations_alone(
     path: &Path,
     environment: &Environment,
 ) -> Option<Result<Vec<DestinationSettings>, ConfigError>> {
     let raw = raw_of(path).ok()?;
-    let alone = raw.unused().is_empty() && !raw.destinations.is_empty();
+    let alone = raw.unused().iter().all(|section| *section == "import") && !raw.destinations.is_empty();
     alone.then(|| environment.destinations(raw).map_err(|problems| ConfigError::of(path, problems)))
 }
 

@@ -55,7 +55,7 @@ pub(super) fn judge_ledger(shared: &Shared, differences: &[Difference]) {
     };
     let what = format!(
         "the ledger does not balance: {}, the first: {first}; calls may be missing, duplicated or miscounted: see \
-         /api/ledger, check the bucket with `forebay verify`, and report this with the log",
+         /api/ledger, check the bucket with `forebay verify BUCKET`, and report this with the log",
         counted(differences.len() as u64, "difference", "differences")
     );
     shared.deps.alarms.raise(AlarmKind::Ledger, SUBJECT, what);

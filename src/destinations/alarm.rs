@@ -44,7 +44,7 @@ pub fn lost(losses: &Losses, destination: &SourceId) -> String {
         .map(|(first, loss)| format!(", the last at positions {first} to {}", loss.last));
     format!(
         "{calls} to it at most, because its queue or the spool is damaged{}. The archive may have them: forebay destinations \
-         replay {destination}",
+         replay {destination} --from TIME",
         range.unwrap_or_default()
     )
 }

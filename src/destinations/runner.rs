@@ -516,7 +516,7 @@ impl Runner {
             format!(
                 "{}: how far each function was is lost. The destinations of the configuration get everything again that is \
                  still in the spool or in their queues: calls may be sent twice. Queues of others are in quarantine. \
-                 What is archived can be sent with forebay destinations replay",
+                 What is archived can be sent with `forebay destinations replay NAME --from TIME`",
                 positions.damaged().join("; ")
             ),
         ));

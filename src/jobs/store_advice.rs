@@ -40,7 +40,7 @@ fn advice(error: &StoreError, used: Use<'_>, role: Option<&Role>) -> Option<Stri
     let text = match error.reason {
         Reason::Denied(_) if error.fault == Fault::NoAccess => {
             "let the trust policy of the role name who runs the job, with the external id forebay-batch (`forebay policy \
-             batch-trust` prints one), and allow sts:AssumeRole in the policy of that one"
+             batch-trust --account ID --region REGION` prints one), and allow sts:AssumeRole in the policy of that one"
         }
         Reason::Denied(Denial::Explicit) => {
             "a policy denies this explicitly: change that one, since no statement that allows it helps"

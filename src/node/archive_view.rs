@@ -379,8 +379,8 @@ fn state_of(
         Some(DayStage::Delivering) => ("over", why("some of its objects are not in the store yet")),
         Some(DayStage::Closing) => ("over", why("its marker is not in the store yet")),
         Some(DayStage::Unsure) => {
-            let unsure =
-                "it is uncertain what the store has of it, so it is never closed: see `forebay spool verify`";
+            let unsure = "it is uncertain what the store has of it, so it is never closed: `forebay spool verify SPOOL` \
+                 says more, with the collector stopped";
             ("over", why(unsure))
         }
         None if over.is_some_and(|over| day <= over) => ("closed", None),
@@ -459,8 +459,8 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
             ("failed", Some(next))
         }
         ImportState::Poison if is_of_bucket => {
-            let next = "no pass reads it again until the file, the converter or on_row_error change, or `forebay import reset-file` \
-                        lets it begin again";
+            let next = "no pass reads it again until the file, the converter or on_row_error change, or `forebay import reset-file \
+                        NAME KEY` lets it begin again";
             ("given_up", Some(next.to_owned()))
         }
         ImportState::Failed => {

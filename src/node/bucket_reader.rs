@@ -59,7 +59,7 @@ impl BucketReader {
         let dev_s3 = match status {
             Ok(status) => status.dev_s3,
             Err(error) => {
-                tracing::debug!(%error, "no forebay dev answers");
+                tracing::debug!(%error, "no `forebay dev` answers");
                 None
             }
         };

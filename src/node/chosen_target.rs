@@ -21,7 +21,7 @@ use crate::import::{Importer, ProgressJournal, ProgressKeeper, SharedProgress, T
 use crate::ingest::Ingest;
 use crate::random::Random as _;
 use crate::runtime::{Background, SystemClock, SystemRandom};
-use crate::words::counted;
+use crate::words::{counted, shell_word};
 
 /// The URL of a running node, unless another one is named.
 pub const ADMIN_URL: &str = "http://127.0.0.1:9180";
@@ -176,8 +176,9 @@ impl OwnSpool {
         match self.engine.deliver_and_close(deliver.then_some(DELIVERY)).await? {
             left if deliver && left > 0 => Err(NodeError::Other(format!(
                 "{} not delivered yet, but safe in the spool: the node delivers what is left when it starts again, and \
-                 `forebay spool drain` does it without the node",
-                counted(left as u64, "batch is", "batches are")
+                 `forebay spool drain {} --config FILE` does it without the node",
+                counted(left as u64, "batch is", "batches are"),
+                shell_word(&self.dir.to_string_lossy())
             ))),
             _ => Ok(()),
         }

@@ -83,6 +83,7 @@ impl NodeView {
         DestinationStatus {
             name: name.to_string(),
             kind: settings.map_or("", |settings| settings.functions_at.kind()).to_owned(),
+            config: self.config_file.get().map(|path| path.display().to_string()),
             removed: shown.removed,
             succeeded,
             failed: counts(&failed),

@@ -278,6 +278,7 @@ async fn start(
     let importer = engine.importer(&ingest, &dir, Arc::clone(&sources) as _).await?;
     let node = engine.listen((ingest, &importer), settings, Policy::new(sources), bound, addresses)?;
     _ = node.engine.view.dev_s3.set(s3.url());
+    dev.config.iter().for_each(|path| node.engine.view.set_config_file(path));
     node.set_setup(Setup {
         spool_dir: Some(dir.display().to_string()),
         config: vec![

@@ -91,6 +91,7 @@ impl Engine {
             gauges: Mutex::default(),
             rate: Mutex::default(),
             proxy: OnceLock::new(),
+            config_file: OnceLock::new(),
             dev_s3: OnceLock::new(),
             live: Arc::new(LiveView::new(Mode::default(), outside.clock.monotonic())),
             history: Mutex::default(),

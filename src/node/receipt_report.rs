@@ -99,7 +99,8 @@ fn as_text<S: serde::Serializer>(receipt: &Receipt, serializer: S) -> Result<S::
 
 const DELIVERED_OR_NEVER: &str = "neither in the spool nor in an object of this day in the bucket";
 const NEVER: &str = "the spool has not reached this position yet";
-const LOST: &str = "it was damaged in the spool and can no longer be read: see `forebay spool verify`";
+const LOST: &str = "it was damaged in the spool and can no longer be read: `forebay spool verify SPOOL` says \
+     more, with the collector stopped";
 const CANNOT_SAY: &str =
     "in no object of this day in the bucket; whether a collector still holds it is unknown";
 
@@ -275,7 +276,8 @@ fn on_its_way(status: &PositionsStatus) -> (String, String) {
         ReceiptState::Sealed => format!("sealed, in delivery to {object}{waiting}"),
         ReceiptState::Parked => format!("parked until its bucket is available, for {object}{waiting}"),
         ReceiptState::Conflict => format!(
-            "held back by a conflict: another object has its key {object}; decide with `forebay spool resolve`"
+            "held back by a conflict: another object has its key {object}; stop the collector, and \
+             `forebay spool inspect SPOOL` shows how to decide"
         ),
         _ => format!(
             "pending in a batch of {} since {}, due by {}{waiting}",

@@ -109,7 +109,8 @@ pub(super) fn report(recovered: &Recovered, alarms: &Alarms) {
     }
     if recovered.manifest_damaged {
         let what = "some notes of the spool's manifest cannot be read: Forebay repeats what they recorded, so a call may be \
-                    delivered twice, or an object may be held back by a conflict; run `forebay spool verify` for details"
+                    delivered twice, or an object may be held back by a conflict; `forebay spool verify SPOOL` says more, with \
+                    Forebay stopped"
             .to_owned();
         alarms.raise(AlarmKind::Damage, "manifest", what);
     }

@@ -44,6 +44,7 @@ pub async fn run(
     let _signals = shutdown.listen()?;
     let (hangups, _hangup_listener) = shutdown::hangups()?;
     let (node, importer) = start(&loaded, background).await?;
+    node.engine.view.set_config_file(loader.path());
     started(&node);
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "accepting calls over TLS");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::Bound;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
@@ -74,6 +75,8 @@ pub(super) struct NodeView {
     pub(super) rate: Mutex<Vec<(Duration, u64)>>,
     /// The proxy for the store, from the environment.
     pub(super) proxy: OnceLock<String>,
+    /// The file of the configuration.
+    pub(super) config_file: OnceLock<PathBuf>,
     /// The address of the S3 server of dev mode.
     pub(super) dev_s3: OnceLock<String>,
     pub(super) live: Arc<LiveView>,
@@ -84,6 +87,12 @@ pub(super) struct NodeView {
 }
 
 impl NodeView {
+    /// Notes the file of the configuration: commands that it prints name it.
+    pub(super) fn set_config_file(&self, path: &Path) {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        _ = self.config_file.set(path);
+    }
+
     /// Bytes of lines per second, over the last minute; `None` while the samples cover too little time.
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     fn rate(&self) -> Option<f64> {

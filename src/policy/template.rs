@@ -116,7 +116,7 @@ templates! {
     ImportJournal, "import-journal", "json", IDENTITY,
         "identity policy of the collector for the journal that instances of an [[import]] share";
     BatchTrust, "batch-trust", "json", TRUST,
-        "trust policy of the role of jobs: S3 Batch Operations, and forebay batch, may assume it";
+        "trust policy of the role of jobs: S3 Batch Operations may assume it, and who runs jobs here";
     BatchRole, "batch-role", "json", IDENTITY,
         "identity policy of that role: read the manifest, invoke the function, write the report";
 }

@@ -161,7 +161,7 @@ pub struct StatusArgs {
 #[command(after_help = "\
 Without --run no function runs: the role is assumed, with and without its external id, and the invocation is a dry
 run. With --run each function gets one call whose messageId begins with forebay-test-. A file with nothing but
-destinations, as `forebay dev --config` takes it, can be tested, too. No collector needs to run.
+destinations, as `forebay dev --config FILE` takes it, can be tested, too. No collector needs to run.
 
 Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage or configuration.
 

@@ -3,7 +3,7 @@
 use crate::admin::{AllDestinations, Attempts, ClassCount, DestinationStatus, FunctionStatus};
 use crate::time::UnixMillis;
 use crate::words::table::wrapped;
-use crate::words::{about_bytes, counted, grouped, if_any, outside_text, rfc3339};
+use crate::words::{about_bytes, counted, grouped, if_any, outside_text, rfc3339, shell_word};
 
 /// The text about every destination.
 pub(super) fn all(all: &AllDestinations) -> String {
@@ -64,7 +64,9 @@ fn destination(one: &DestinationStatus) -> String {
             if one.dead.is_empty() { "none since the start".to_owned() } else { by_class(&one.dead) };
         text += &format!("  dead letters  {recent}; {} in all\n", grouped(one.dead_stored));
         if !one.removed {
-            text += &format!("  send again    forebay destinations replay {} --from DLQ\n", one.name);
+            let config = one.config.as_ref().map(|file| format!(" --config {}", shell_word(file)));
+            let config = config.unwrap_or_default();
+            text += &format!("  send again    forebay destinations replay {} --from DLQ{config}\n", one.name);
         }
     }
     for function in &one.functions {
@@ -178,6 +180,8 @@ mod tests {
         assert!(
             destination(&before).contains("  dead letters  none since the start; 3 in all\n  send again")
         );
+        let named = DestinationStatus { config: Some("/my files/dev.toml".into()), ..before };
+        assert!(destination(&named).contains(" crm --from DLQ --config '/my files/dev.toml'\n"));
         assert!(text(2).contains("  arn:x for track: at most 2 calls wait\n"));
         assert!(all(&AllDestinations::default()).starts_with("no destinations"));
     }

@@ -342,7 +342,7 @@ Examples:
   forebay import retry-rejects --import orders
   forebay import retry-rejects --import orders orders/2026-11-03.json.gz --dry-run")]
 pub struct RetryRejectsArgs {
-    /// Files with rejected rows, as `forebay import` wrote them; with --import at most one key of an object
+    /// Files with rejected rows, as an import wrote them; with --import at most one key of an object
     #[arg(value_name = "FILE", required_unless_present = "import")]
     pub files: Vec<PathBuf>,
 

@@ -62,7 +62,7 @@ fn manifest(of: &Inspection) -> String {
     let manifest = &of.manifest;
     match manifest.number {
         Some(number) => {
-            let damaged = if manifest.sound { "" } else { ", DAMAGED: see `forebay spool verify`" };
+            let damaged = if manifest.sound { "" } else { ", DAMAGED: see `forebay spool verify SPOOL`" };
             let (notes, bytes) = (manifest.notes, about_bytes(manifest.bytes));
             format!("manifest {number}: {notes} notes, {bytes}{damaged}\n")
         }
@@ -130,7 +130,7 @@ fn seals(seals: &[SealAbout]) -> String {
             state.push("will replace the object in the bucket".to_owned());
         }
         if seal.conflict {
-            let how = format!("`forebay spool resolve --seal {}`", seal.number);
+            let how = format!("`forebay spool resolve SPOOL --seal {} --action ACTION`", seal.number);
             state.push(format!("CONFLICT: another object has its key; decide with {how}"));
         }
         let state = if state.is_empty() { String::new() } else { format!("; {}", state.join("; ")) };

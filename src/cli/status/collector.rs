@@ -50,9 +50,11 @@ impl Collector {
     pub(super) async fn value(&self, source: Option<&SourceId>) -> Result<Value, Failure> {
         let mut status: Value = self.client.ask(Method::GET, "/api/status", PATIENCE).await?;
         if let (Some(id), Some(sources)) = (source, status.get_mut("sources").and_then(Value::as_array_mut)) {
-            sources.retain(|source| source.get("id").and_then(Value::as_str) == Some(id.as_str()));
+            let id_of = |source: &Value| source.get("id").and_then(Value::as_str).map(str::to_owned);
+            let known: Vec<String> = sources.iter().filter_map(id_of).collect();
+            sources.retain(|source| id_of(source).as_deref() == Some(id.as_str()));
             if sources.is_empty() {
-                return Err(self.no_source(id));
+                return Err(self.client.no_source(id.as_str(), known.iter().map(String::as_str)).into());
             }
         }
         Ok(status)
@@ -61,8 +63,8 @@ impl Collector {
     /// The state now. Updates the activity.
     pub(super) async fn status(&mut self, source: Option<&SourceId>) -> Result<Status, Failure> {
         let status: Status = self.client.ask(Method::GET, "/api/status", PATIENCE).await?;
-        if let Some(id) = source.filter(|id| status.sources.iter().all(|known| known.id != id.as_str())) {
-            return Err(self.no_source(id));
+        if let Some(id) = source {
+            self.client.has_source_in(id.as_str(), &status)?;
         }
         self.snapshots.add(self.clock.monotonic(), &status);
         let history = self.history().await;
@@ -82,10 +84,5 @@ impl Collector {
                 None
             }
         }
-    }
-
-    fn no_source(&self, id: &SourceId) -> Failure {
-        let url = self.client.url();
-        Failure::failed(format!("{url} has no source {id}: `forebay status --all` lists them"))
     }
 }

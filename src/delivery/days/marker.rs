@@ -109,9 +109,10 @@ impl Deliverable for Marker<'_> {
         if next == Next::Conflict {
             let what = format!(
                 "another marker, with different content, exists at {} in {}: this node does not close the day while \
-                 that marker exists; check the day with `forebay verify`, and find out what put the marker",
+                 that marker exists; check the day with `forebay verify {}`, and find out what put the marker",
                 self.key,
-                self.closable.location.bucket.bucket()
+                self.closable.location.bucket.bucket(),
+                self.closable.location.bucket
             );
             self.day.waits(&self.shared.repeated, what.clone(), tries.number);
             self.shared.deps.alarms.raise(AlarmKind::Conflict, self.key.as_str(), what);

@@ -8,8 +8,8 @@ use crate::words::counted;
 pub fn raise_lost(alarms: &Alarms, lost: &[Range]) {
     for Range { first, last } in lost {
         let what = format!(
-            "positions {first} to {last} of the spool can no longer be read; their bytes are kept in quarantine; run `forebay \
-             spool verify` for details"
+            "positions {first} to {last} of the spool can no longer be read; their bytes are kept in quarantine; `forebay \
+             spool verify SPOOL` says more, with Forebay stopped"
         );
         alarms.raise(AlarmKind::Damage, &format!("{first}-{last}"), what);
     }
@@ -20,7 +20,7 @@ pub fn raise_lost(alarms: &Alarms, lost: &[Range]) {
 pub(in crate::delivery) fn raise_amended(alarms: &Alarms, seal: &Seal, left: u64) {
     let what = format!(
         "{} of the {} of object {} can no longer be read in the spool and are counted as lost, unless the store turns out to \
-         have the whole object; run `forebay spool verify` for details",
+         have the whole object; `forebay spool verify SPOOL` says more, with Forebay stopped",
         seal.frames.saturating_sub(left),
         counted(seal.frames, "call", "calls"),
         seal.object_key

@@ -323,11 +323,12 @@ pub(in crate::delivery) fn raise_conflict(shared: &Shared, pending: &PendingSeal
         Some(_) => "some of its lines were lost, so a put could replace the complete object under its key",
     };
     let what = format!(
-        "seal {}: {why} {} in {}; nothing more is put for this source until a person decides with `forebay spool \
-         resolve`",
+        "seal {}: {why} {} in {}; nothing more is put for this source until a person stops Forebay and decides \
+         with `forebay spool resolve SPOOL --seal {} --action ACTION`",
         seal.number,
         seal.object_key,
-        seal.location.bucket.bucket()
+        seal.location.bucket.bucket(),
+        seal.number
     );
     shared.waits(&seal.batch.source, what.clone());
     shared.waiting_puts.held(seal.number, &what, shared.deps.clock.wall());

@@ -108,16 +108,18 @@ impl Header {
 
 /// The name of the column at `index`.
 fn name_of(index: usize, field: &[u8]) -> Result<String, FileError> {
-    let unreadable = |what: &str| {
-        let number = grouped(index as u64 + 1);
-        unreadable(format!("the name of column {number} {what}: is this a CSV file in UTF-8?"))
-    };
-    let name = std::str::from_utf8(field).map_err(|_| unreadable("is not UTF-8"))?;
+    let unreadable =
+        |what: &str| unreadable(format!("the name of column {} {what}", grouped(index as u64 + 1)));
+    let name = std::str::from_utf8(field).map_err(|_| {
+        unreadable(
+            "is not UTF-8: pass the file's encoding, which is --encoding windows-1252 for most spreadsheets",
+        )
+    })?;
     // The byte order mark may be inside of quotes.
     let name = if index == 0 { name.strip_prefix('\u{feff}').unwrap_or(name) } else { name };
     let name = name.trim();
     if name.chars().any(char::is_control) {
-        return Err(unreadable("has a control character"));
+        return Err(unreadable("has a control character: is this a CSV file in UTF-8?"));
     }
     Ok(name.to_owned())
 }

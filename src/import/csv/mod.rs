@@ -9,6 +9,7 @@ mod column_kind;
 mod column_rule;
 mod date_format;
 mod date_proposals;
+mod decimal_comma;
 mod delimiter;
 pub mod dialect;
 mod doubt;

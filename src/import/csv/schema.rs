@@ -22,6 +22,8 @@ pub enum ColumnType {
     Int,
     /// A number.
     Float,
+    /// A number with a decimal comma, perhaps with marks between groups of digits; written with a point.
+    FloatComma,
     /// `true`, `t`, `yes`, `y`, `1`, or `false`, `f`, `no`, `n`, `0`, in capitals or not.
     Bool,
     /// A time in ISO 8601 or Unix time; written as ISO 8601 in UTC with milliseconds.
@@ -55,7 +57,9 @@ impl ColumnType {
             Self::UnixUs => Numbers::Unix(1_000),
             Self::UnixNs => Numbers::Unix(1),
             Self::ExcelDays => Numbers::ExcelDays,
-            Self::String | Self::Int | Self::Float | Self::Bool | Self::Json => return None,
+            Self::String | Self::Int | Self::Float | Self::FloatComma | Self::Bool | Self::Json => {
+                return None;
+            }
         })
     }
 }
@@ -77,7 +81,7 @@ pub enum SchemaError {
     NotAnObject(#[source] serde_json::Error),
     /// A column has a type that does not exist: the column, and the type as written.
     #[error(
-        "E-CSV-SCHEMA: column {} has the type \"{}\"; expected string, int, float, bool, json, time, \
+        "E-CSV-SCHEMA: column {} has the type \"{}\"; expected string, int, float, float_comma, bool, json, time, \
          unix_s, unix_ms, unix_us, unix_ns, excel_days, infer or a date format such as DD.MM.YYYY",
         outside_text_within(.column, 256),
         outside_text_within(.name, 64)
@@ -223,8 +227,8 @@ mod tests {
         }
         check(
             "{\"a\":\"integer\"}",
-            "column a has the type \"integer\"; expected string, int, float, bool, json, time, unix_s, \
-             unix_ms, unix_us, unix_ns, excel_days, infer or a date format such as DD.MM.YYYY",
+            "column a has the type \"integer\"; expected string, int, float, float_comma, bool, json, time, \
+             unix_s, unix_ms, unix_us, unix_ns, excel_days, infer or a date format such as DD.MM.YYYY",
         );
         check(r#"{"a":"dd.mm.yyyy"}"#, "column a: a date format needs one month, MM (mm is the minute)");
         check(r#"{"a":{"type":1}}"#, "column a: \"type\": expected a text");

@@ -1,6 +1,7 @@
 //! Writes one cell as a JSON value.
 
 use super::date_format::DateFormat;
+use super::decimal_comma::with_point;
 use super::found_type::{FoundType, is_exact_number};
 use super::row_error::{Cell, RowError};
 use super::schema::ColumnType;
@@ -147,7 +148,14 @@ fn write_typed(declared: ColumnType, cell: &[u8], column: &str, out: &mut Vec<u8
             let int = signed.or_else(|_| text.parse::<u64>().map(i128::from)).map_err(|_| bad("an int"))?;
             out.extend_from_slice(int.to_string().as_bytes());
         }
-        ColumnType::Float => write_float(text(), out).ok_or_else(|| bad("a float"))?,
+        ColumnType::Float => write_float(text(), out).ok_or_else(|| match with_point(text()) {
+            Some(_) => bad("a float (with a decimal comma its type is float_comma)"),
+            None => bad("a float"),
+        })?,
+        ColumnType::FloatComma => {
+            let written = with_point(text()).and_then(|text| write_float(&text, out));
+            written.ok_or_else(|| bad("a number with a decimal comma"))?;
+        }
         ColumnType::Bool => {
             let is_one_of = |words: &[&str]| words.iter().any(|word| text().eq_ignore_ascii_case(word));
             if is_one_of(&["true", "t", "yes", "y", "1"]) {
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_declared_type_is_checked() {
-        use ColumnType::{Bool, Float, Int, Json, String, Time};
+        use ColumnType::{Bool, Float, FloatComma, Int, Json, String, Time};
         let check = |declared, cell: &str, expected: &str| {
             assert_eq!(written(Kind::Typed(declared), cell).unwrap(), expected, "{cell}");
         };
@@ -254,6 +262,8 @@ mod tests {
         check(Float, "-1e-7", "-1e-7");
         check(Float, ".5", "0.5");
         check(Float, "+7", "7.0");
+        check(FloatComma, " 1.234,50", "1234.50");
+        check(FloatComma, "7", "7");
         check(Bool, "TRUE", "true");
         check(Bool, "n", "false");
         check(Bool, "1", "true");
@@ -265,6 +275,12 @@ mod tests {
         };
         bad(Int, "1.0", "bad-type: column c is not an int: \"1.0\"");
         bad(Int, "18446744073709551616", "bad-type: column c is not an int: \"18446744073709551616\"");
+        bad(
+            Float,
+            "99,95",
+            "bad-type: column c is not a float (with a decimal comma its type is float_comma): \"99,95\"",
+        );
+        bad(FloatComma, "1.5", "bad-type: column c is not a number with a decimal comma: \"1.5\"");
         bad(Float, "1e400", "bad-type: column c is not a float: \"1e400\"");
         bad(Float, "nan", "bad-type: column c is not a float: \"nan\"");
         bad(Bool, "maybe", "bad-type: column c is not a bool: \"maybe\"");

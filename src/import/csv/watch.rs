@@ -2,6 +2,7 @@
 //! something else.
 
 use super::date_proposals::Fits;
+use super::decimal_comma::Commas;
 use super::plan::Plan;
 use super::record::Record;
 use crate::words::{counted, outside_text_within, shell_word};
@@ -30,6 +31,8 @@ struct Seen {
     blank: u64,
     /// The date formats that all cells fit, if one could be named.
     dates: Option<Fits>,
+    /// Numbers with a decimal comma, in columns of text.
+    commas: Option<Commas>,
 }
 
 impl Watch {
@@ -47,7 +50,8 @@ impl Watch {
                 (false, true) => Some(Fits::new(false)),
                 (false, false) => None,
             };
-            Seen { keeps_blanks: keeps_blanks.contains(&index), dates, ..Seen::default() }
+            let commas = texts.contains(&index).then(Commas::default);
+            Seen { keeps_blanks: keeps_blanks.contains(&index), dates, commas, ..Seen::default() }
         };
         Self { columns: (0..columns).map(seen).collect() }
     }
@@ -62,8 +66,9 @@ impl Watch {
                 if let Some(count) = seen.nulls.get_mut(null) {
                     *count += 1;
                 }
-            } else if let Some(dates) = seen.dates.as_mut().filter(|_| !bare.is_empty()) {
-                dates.add(bare);
+            } else if !bare.is_empty() {
+                seen.dates.iter_mut().for_each(|dates| dates.add(bare));
+                seen.commas.iter_mut().for_each(|commas| commas.add(bare));
             }
         }
     }
@@ -75,6 +80,15 @@ impl Watch {
         let mut doubts = Vec::new();
         let dates = named().filter_map(|(name, seen)| seen.dates.as_ref()?.doubt(name));
         doubts.extend(dates.take(COLUMNS_NAMED));
+        let commas = named().filter_map(|(name, seen)| Some((name, seen.commas?.all()?)));
+        doubts.extend(commas.take(COLUMNS_NAMED).map(|(name, cells)| {
+            format!(
+                "column \"{}\": {} with a decimal comma, which stay text: the type float_comma in a file for --types makes \
+                 numbers of them",
+                shown(name),
+                counted(cells, "number", "numbers")
+            )
+        }));
         let has_null = |seen: &Seen| seen.nulls.iter().any(|count| *count > 0);
         for (name, seen) in named().filter(|(_, seen)| has_null(seen)).take(COLUMNS_NAMED) {
             for (null, count) in NULLS.iter().zip(seen.nulls).filter(|(_, count)| *count > 0) {
@@ -139,6 +153,18 @@ mod tests {
             ["column \"x\": 1 cell with a blank at the beginning, and none without: it would stay"]
         );
         assert_eq!(doubts(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn decimal_commas_are_noticed() {
+        let names = ["userId", "price"].map(str::to_owned);
+        let mut watch = Watch::new(2, &[0, 1], &[], &[1]);
+        for row in [["1", "1.234,50"], ["2", "NA"], ["3", "99"]] {
+            watch.look(&Record::of_fields(&row), true);
+        }
+        let doubts = watch.doubts(&names);
+        assert_eq!(doubts.len(), 2, "{doubts:?}");
+        assert!(doubts[0].starts_with("column \"price\": 2 numbers with a decimal comma"), "{doubts:?}");
     }
 
     #[test]

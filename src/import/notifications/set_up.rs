@@ -90,7 +90,7 @@ pub fn set_up(present: &[NotificationRule], wanted: NotificationRule) -> Result<
             "sends a part of it to the same queue: remove this rule, and try again"
         } else if rule.to == SendsTo::Queue && rule.id.starts_with(ID) {
             "is of another import, or of this one with another queue_url. If that queue is no longer read, remove this rule \
-             (`forebay import setup-notifications --undo` with that queue_url does so); if both read the same files, let the bucket send to a topic of SNS or to \
+             (`forebay import setup-notifications NAME --undo` with that queue_url does so); if both read the same files, let the bucket send to a topic of SNS or to \
              EventBridge instead, with a queue for each"
         } else {
             "has keys and events in common: let the bucket send to a topic of SNS or to EventBridge instead, which sends to both, or use \

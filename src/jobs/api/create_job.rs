@@ -86,8 +86,8 @@ impl CreateJob {
         root.only(&MEMBERS)?;
         if root.get("ManifestGenerator")?.is_some() {
             return Err(ApiError::bad(
-                "ManifestGenerator is not offered here: make a manifest with `forebay batch manifest`, and name it in \
-                 Manifest",
+                "ManifestGenerator is not offered here: make a manifest with `forebay batch manifest --bucket BUCKET`, and \
+                 name it in Manifest",
             ));
         }
         let (function, schema, user_arguments) = operation(&root.need("Operation")?)?;

@@ -98,7 +98,7 @@ fn refusal_remedy(class: Class, function: &str) -> String {
         }
         Class::InvalidCredentials => {
             "give credentials that AWS accepts; if the job has a role, its trust policy must let them assume it: \
-             forebay policy batch-trust"
+             `forebay policy batch-trust --account ID --region REGION` prints one"
                 .to_owned()
         }
         Class::Recursive => "let the function not start jobs on what it writes itself".to_owned(),

@@ -202,12 +202,12 @@ fn outcome(result: &Imported, target: &TimedTarget, is_command: bool) -> FileRes
 fn refused(error: &TargetError, is_command: bool) -> String {
     match error {
         TargetError::OtherOptions if is_command => {
-            "E-OPTIONS: rows of this file were imported with other options; `forebay import csv` with the same options \
-             imports the rest of it"
+            "E-OPTIONS: rows of this file were imported with other options; `forebay import csv FILE` with the same \
+             options imports the rest of it"
                 .to_owned()
         }
         TargetError::GivenUp { attempts, code, message } if is_command => format!(
-            "{code}: {} (it failed {attempts} times; change the file, or import it by `forebay import csv --force`)",
+            "{code}: {} (it failed {attempts} times; change the file, or import it by `forebay import csv FILE --force`)",
             message.masked()
         ),
         TargetError::OtherOptions => {

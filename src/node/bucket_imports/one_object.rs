@@ -94,7 +94,7 @@ impl OneImport {
             Skip::Old => never_read("it was stored before modified_after"),
             Skip::Missing => never("E-MISSING: there is no such object"),
             Skip::Changed => never_read(
-                "it was replaced after its import began: on_change = \"reprocess\" or `forebay import reset-file` imports \
+                "it was replaced after its import began: on_change = \"reprocess\" or `forebay import reset-file NAME KEY` imports \
                  the new content",
             ),
         }

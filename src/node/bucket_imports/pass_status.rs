@@ -192,8 +192,8 @@ pub(super) fn rejects_wait(plan: &ImportPlan, report: &PassReport, full: bool) -
             ),
         };
         format!(
-            "{what}. Read them again (forebay import retry-rejects --import {name}), or set a larger rejects_max; files with \
-             rows that were not kept can be read again with forebay import run {name} --again"
+            "{what}. Read them again (`forebay import retry-rejects --import {name}`), or set a larger rejects_max; files with \
+             rows that were not kept can be read again with `forebay import run {name} --again`"
         )
     });
     match (not_moved, is_full) {

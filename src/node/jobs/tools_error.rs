@@ -19,7 +19,7 @@ pub enum ToolsError {
     #[error("{0}")]
     NotNamed(String),
     /// This process imports nothing.
-    #[error("jobs of this process cannot import: `forebay batch run --handler import` can")]
+    #[error("jobs of this process cannot import: `forebay batch run --manifest PLACE --handler import` can")]
     NoImports,
     /// The write key is not kept with the job.
     #[error(

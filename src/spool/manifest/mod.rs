@@ -69,23 +69,23 @@ pub enum ManifestError {
     #[error(
         "the spool's manifest is missing, but its directory has data of an earlier start (such as {0}); which \
          calls were delivered is written nowhere else, so restore the newest MANIFEST file, or save the calls with \
-         `forebay spool export`, and those of parked objects with `zcat parked/*.gz`, and move that data out of the \
+         `forebay spool export SPOOL`, and those of parked objects with `zcat parked/*.gz`, and move that data out of the \
          directory"
     )]
     Missing(String),
     /// Neither copy of its first note can be read.
-    #[error("the manifest {0} is damaged at its beginning; `forebay spool verify` lists the damage")]
+    #[error("the manifest {0} is damaged at its beginning; `forebay spool verify SPOOL` lists the damage")]
     Damaged(String),
     /// A note cannot be read, and sound notes follow it.
     #[error(
-        "the manifest {0} is damaged at byte {1}, with notes after it; `forebay spool verify` lists the \
+        "the manifest {0} is damaged at byte {1}, with notes after it; `forebay spool verify SPOOL` lists the \
          damage"
     )]
     DamagedWithin(String, u64),
     /// Notes at the end cannot be read, but the changes that they recorded had been made.
     #[error(
         "the manifest {0} is damaged from byte {1} on: it lost notes of changes that had been made; \
-         `forebay spool verify` lists the damage"
+         `forebay spool verify SPOOL` lists the damage"
     )]
     DamagedEnd(String, u64),
 }

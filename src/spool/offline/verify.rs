@@ -203,7 +203,7 @@ fn of_manifest(view: &View) -> Vec<Finding> {
         let finding = |found: &String| {
             let what = format!(
                 "it is missing beside data of an earlier start (such as {found}), so the spool cannot be opened. \
-                 `forebay spool export` saves the calls"
+                 `forebay spool export SPOOL` saves the calls"
             );
             Finding::new(Kind::Manifest, "MANIFEST", what)
         };
@@ -212,10 +212,10 @@ fn of_manifest(view: &View) -> Vec<Finding> {
     let finding = |range: &ByteRange| {
         let what = if range.from == 0 {
             "neither copy of its first note can be read, so the spool cannot be opened. `forebay spool \
-             export` saves the calls"
+             export SPOOL` saves the calls"
         } else {
             "a synced note can no longer be read; the notes before and after it are used here, and by the \
-             next start unless `spool.on_corruption` is \"stop\". `forebay spool export` saves the calls"
+             next start unless `spool.on_corruption` is \"stop\". `forebay spool export SPOOL` saves the calls"
         };
         Finding::new(Kind::Manifest, manifest_name(number), what).at(range.from, range.to)
     };

@@ -60,8 +60,8 @@ fn report_losses(lost: &[Range], stop: bool) -> Result<(), OpenError> {
         tracing::error!(
             first = range.first,
             last = range.last,
-            "the spool is damaged: these positions can no longer be read; `forebay spool verify` lists the \
-             damage"
+            "the spool is damaged: these positions can no longer be read; `forebay spool verify SPOOL` lists \
+             the damage, with Forebay stopped"
         );
     }
     match lost.first() {

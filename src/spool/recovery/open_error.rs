@@ -27,7 +27,7 @@ pub enum OpenError {
     /// Damage was found, and the configuration says to stop.
     #[error(
         "the spool has lost {} (the first lost positions are {first} to {last}), so it is not opened with \
-         `spool.on_corruption = \"stop\"`; `forebay spool verify` lists the damage",
+         `spool.on_corruption = \"stop\"`; `forebay spool verify SPOOL` lists the damage",
         counted(*.count, "frame", "frames")
     )]
     Damaged {

@@ -365,7 +365,7 @@ fn a_file_of_dev_mode_is_a_configuration_for_commands_about_imports() {
     assert_eq!((dev.config.imports.len(), dev.config.sources.len()), (1, 0));
     assert_eq!(dev.config.imports[0].source.as_str(), "csv");
     assert_eq!(dev.config.dev_s3.unwrap().as_str(), "http://127.0.0.1:9000");
-    assert!(dev.warnings[0].contains("as `forebay dev --config` reads it"), "{:?}", dev.warnings);
+    assert!(dev.warnings[0].contains("as `forebay dev --config FILE` reads it"), "{:?}", dev.warnings);
     let at = load(&import, &[("FOREBAY_S3_ENDPOINT_URL", "http://127.0.0.1:9100")]).unwrap();
     assert_eq!(at.config.dev_s3.unwrap().as_str(), "http://127.0.0.1:9100");
     for (text, said) in [

@@ -52,7 +52,7 @@ async fn commands_take_a_file_that_dev_takes() {
 
     let tested = run(&[&["import", "test-credentials", "orders"], &own[..]].concat()).await.code(0);
     assert!(tested.out.contains("s3://forebay/in/ can be listed (1 object)"), "{tested:?}");
-    assert!(tested.err.contains("it is read as `forebay dev --config` reads it"), "{tested:?}");
+    assert!(tested.err.contains("it is read as `forebay dev --config FILE` reads it"), "{tested:?}");
     let shown = run(&[&["import", "preview", "orders"], &own[..]].concat()).await.code(0);
     assert!(shown.out.contains("s3://forebay/in/orders-1.json"), "{shown:?}");
     let printed =

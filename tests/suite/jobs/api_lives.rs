@@ -187,7 +187,10 @@ async fn a_job_goes_on_after_its_server_is_killed_or_stopped() {
     assert_eq!((&seen["status"], &seen["is_held"]), (&"Active".into(), &false.into()), "{seen}");
     let said = stand.run(&["describe", &id]).await.code(0).out;
     assert!(
-        said.split_whitespace().collect::<Vec<_>>().join(" ").contains("a `forebay batch serve` or"),
+        said.split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .contains("a `forebay batch serve --listen ADDR` or"),
         "{said}"
     );
 
@@ -196,7 +199,7 @@ async fn a_job_goes_on_after_its_server_is_killed_or_stopped() {
         .run(&["run", "--job", &id])
         .await
         .code(2)
-        .says("was made through the API: a `forebay batch serve` or");
+        .says("was made through the API: a `forebay batch serve --listen ADDR` or");
     // What waits counts for what is asked next.
     stand.run(&["pause", &id]).await.code(0);
     stand.run(&["resume", &id]).await.code(0);

@@ -46,6 +46,7 @@ async fn calls_of_the_program_are_shown_as_they_arrive() {
     };
     // One that came before, which the node still has.
     send(&forebay, "web", &call("Before")).await;
+    send(&forebay, "ios", &call("Elsewhere")).await;
     let (mut all, mut text) = tail(&forebay, &[]);
     let shown = next(&mut text).await;
     for part in ["  web ", "  track ", "  Before ", "  u1 ", "  analytics-node 3.1.0"] {

@@ -61,6 +61,12 @@ impl OnTerminal {
         wait::until(text, PATIENCE, async || self.written().contains(text).then_some(())).await;
     }
 
+    /// Gives the terminal another size.
+    pub(super) fn resize(&self, columns: u16, rows: u16) {
+        let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.keys, size).unwrap();
+    }
+
     pub(super) fn press(&mut self, keys: &[u8]) {
         self.keys.write_all(keys).unwrap();
     }

@@ -10,7 +10,8 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::pty::OnTerminal;
-use crate::support::forebay::{command, finished};
+use crate::support::forebay::{Flush, Forebay, command, finished};
+use crate::support::http::Http;
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,7 +43,14 @@ fn recent(calls: &[Value]) -> String {
 
 /// A live view that sends these pieces and stays open.
 async fn live(pieces: Vec<String>) -> ScriptedHttp {
-    ScriptedHttp::elsewhere(move |_| Reply::Events { pieces: pieces.clone(), stays_open: true }).await
+    ScriptedHttp::elsewhere(move |request| match request.target.as_str() {
+        "/api/status" => {
+            let sources = json!({ "sources": [{ "id": "checkout-web" }, { "id": "web" }] }).to_string();
+            Reply::Answer { status: 200, headers: Vec::new(), body: sources }
+        }
+        _ => Reply::Events { pieces: pieces.clone(), stays_open: true },
+    })
+    .await
 }
 
 fn tail(server: &ScriptedHttp, arguments: &[&str]) -> Command {
@@ -103,9 +111,21 @@ async fn each_call_is_a_line_and_ctrl_c_ends_with_0() {
     );
     let log = interrupted(child).await;
     assert_eq!(log, "");
-    let requests = server.requests();
-    assert_eq!(requests.len(), 1);
-    assert_eq!(requests[0].target, "/api/live?source=web&type=track&text=a+b%26c%3Dd");
+    let requests: Vec<String> = server.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(requests, ["/api/status", "/api/live?source=web&type=track&text=a+b%26c%3Dd"]);
+}
+
+#[tokio::test]
+async fn a_source_that_is_not_there_is_said_at_once() {
+    let server = live(vec![hello("full")]).await;
+    for (source, near) in [("chekout-web", "did you mean checkout-web? "), ("nosuch", "")] {
+        let output = finished(&mut tail(&server, &["--source", source])).await;
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(1), true), "{log}");
+        let said = format!("has no source {source}: {near}`forebay status --all` lists them\n");
+        assert!(log.ends_with(&said), "{log}");
+    }
+    assert!(server.requests().iter().all(|request| request.target == "/api/status"));
 }
 
 #[tokio::test]
@@ -222,4 +242,46 @@ async fn lines_fit_a_terminal_and_rejected_ones_are_coloured() {
         let wide = plain.lines().find(|line| forebay::words::columns(line) > 60);
         assert_eq!(wide, None);
     }
+}
+
+#[tokio::test]
+async fn the_columns_use_the_width_that_the_terminal_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = Forebay::dev(folder.path(), Flush::LATE).await;
+    let name = |n: u8| format!("{n} Subscription Renewal Reminder Scheduled For The Third Time");
+    let send = async |n: u8| {
+        let call = json!({
+            "type": "track", "event": name(n), "userId": "0b7c1f2e-6a53-4f0e-9d0c-1f1d8a1b2c3d",
+            "context": { "library": { "name": "analytics-react-native", "version": "2.21.0" } },
+        });
+        assert!(Http::new().track(&forebay.collector, "checkout-web", &json!({ "batch": [call] })).await);
+    };
+    send(1).await;
+    let mut command = command();
+    command.args(["tail", "--admin", &forebay.console]).env("TERM", "dumb");
+    let mut tail = OnTerminal::start(command, 200, 24);
+    // Wide enough for all, and then for less of each.
+    tail.shows("2c3d").await;
+    tail.resize(90, 24);
+    send(2).await;
+    tail.shows("2 Subscr").await;
+    tail.resize(200, 24);
+    send(3).await;
+    tail.shows(&name(3)).await;
+    tail.signal(Signal::INT);
+    assert!(tail.ended().await.success());
+    let shown = tail.written();
+    let line = |n: u8| shown.lines().find(|line| line.contains(&format!("  {n} Subscr"))).unwrap().to_owned();
+    for n in [1, 3] {
+        let rest = "  0b7c1f2e-6a53-4f0e-9d0c-1f1d8a1b2c3d  ";
+        assert!(line(n).contains(&(name(n) + rest)) && line(n).contains("react-native 2.21.0"), "{shown}");
+    }
+    assert_eq!(forebay::words::columns(&line(2)), 90, "{shown}");
+    assert!(
+        ["  checkout-web  track ", "…  0b7c1f2e", "…  ", "  analytics-"]
+            .iter()
+            .all(|part| line(2).contains(part)),
+        "{shown}"
+    );
+    assert!(forebay.terminate().await.success());
 }

@@ -86,7 +86,7 @@ async fn a_spool_is_drained_into_a_directory() {
     let ran = spool("drain", &made.dir(), &["--to", to_text]);
     assert_eq!(ran.code, Some(1), "a conflict waits for a person: {ran:?}");
     assert!(
-        ran.err.contains("`forebay spool resolve`") && ran.err.contains("are left in the spool"),
+        ran.err.contains("`forebay spool resolve SPOOL --seal") && ran.err.contains("are left in the spool"),
         "{ran:?}"
     );
     let before = objects_said(&ran.err);
@@ -153,7 +153,7 @@ async fn what_a_drain_did_and_left_can_be_printed_as_json() {
     let left = ran.json();
     assert!(ran.err.contains("are left in the spool"), "{ran:?}");
     assert!(left["batches_left"].as_u64() > Some(0) && left["quarantined_files"].is_null(), "{left}");
-    assert!(left["waiting_for"].as_str().unwrap().contains("`forebay spool resolve`"), "{left}");
+    assert!(left["waiting_for"].as_str().unwrap().contains("`forebay spool resolve SPOOL --seal"), "{left}");
     resolve(&made);
     let ran = drain();
     assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -21,7 +21,7 @@ use crate::store::{Fault, ObjectStore, Outlook, Put, PutMode, StoreError};
 use crate::words::Told;
 
 /// The object that shows whether objects can be put.
-const TRIED: &[u8] = b"`forebay import test-credentials` puts this object.\n";
+const TRIED: &[u8] = b"`forebay import test-credentials NAME` puts this object.\n";
 /// Bytes of lines after which an object ends.
 const OBJECT_BYTES: usize = 8 << 20;
 

@@ -464,7 +464,7 @@ fn not_kept(objects: &ObjectImport, file: &FileWithRejects, ended: &RoundEnd) ->
     let (rows, key) = (counted(ended.not_kept, "rejected row", "rejected rows"), shell_word(&file.key));
     let what = format!(
         "the numbers of {rows} were not kept (see rejects_max) or their file was removed: to read all of its rows again, \
-         forebay import run {} --again --from {key} --to {key}",
+         `forebay import run {} --again --from {key} --to {key}`",
         objects.import.name
     );
     Err(FileError::new(FileFault::Local, "E-REJECTS", Told::plain(what)).into())

@@ -92,7 +92,7 @@ function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
 
 function next ({ state, next_try_ms }: Pending, now: number): string {
   if (state === 'putting') return 'now'
-  if (state === 'conflict') return 'needs a decision: forebay spool resolve'
+  if (state === 'conflict') return 'needs a decision; with Forebay stopped: forebay spool inspect SPOOL'
   return next_try_ms == null ? '' : `next try ${until(next_try_ms, now)}`
 }
 
