@@ -24,10 +24,10 @@ async function main() {
     });
     page = await context.newPage();
     // How far what was drawn moved without an input: the score of a shift is that of Cumulative Layout Shift. The list of
-    // live calls moves by intention, until someone points at it.
+    // live calls moves by intention, until someone points at it; its rows may have left it before they are looked at.
     await page.addInitScript(() => {
       window.shifts = [];
-      const isLive = ({ node }) => (node?.nodeType === 1 ? node : node?.parentElement)?.closest('.live-rows');
+      const isLive = ({ node }) => node ? (node.nodeType === 1 ? node : node.parentElement)?.closest('.live-rows') : location.hash.startsWith('#/live');
       new PerformanceObserver((list) => {
         for (const { hadRecentInput, value, sources } of list.getEntries()) {
           if (hadRecentInput || (sources.length > 0 && sources.every(isLive))) continue;

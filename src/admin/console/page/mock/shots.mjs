@@ -76,7 +76,7 @@ async function shoot ([name, scenario, hash, act], theme, [width, w, h]) {
   const page = await context.newPage()
   await page.addInitScript(() => {
     window.shifts = []
-    const isLive = ({ node }) => (node?.nodeType === 1 ? node : node?.parentElement)?.closest('.live-rows')
+    const isLive = ({ node }) => node ? (node.nodeType === 1 ? node : node.parentElement)?.closest('.live-rows') : location.hash.startsWith('#/live')
     new PerformanceObserver((list) => {
       for (const { hadRecentInput, value, sources } of list.getEntries()) {
         if (!hadRecentInput && !(sources.length > 0 && sources.every(isLive))) window.shifts.push({ value, what: sources.map(({ node }) => node?.outerHTML?.slice(0, 90) ?? node?.textContent?.slice(0, 40)) })
