@@ -247,8 +247,10 @@ metrics! {
     invocations: Family<InvocationLabel, Counter> = "lambda_invocations", "Attempts to send a call to the function of a destination, by how they ended";
     /// 1 ms to 16 min: from a function on this machine to the longest that AWS lets one run.
     invocation_seconds: Timing = "lambda_invocation" over exponential_buckets(1e-3, 2.0, 20), "Duration of an invocation";
+    /// Of all its functions together.
+    destination_waiting: Family<DestinationLabel, Gauge> = "lambda_lag_events", "Calls that wait for the functions of a destination";
     /// Of its function that is furthest behind.
-    destination_lag: Family<DestinationLabel, Gauge> = "lambda_lag_events", "Positions of the spool that a destination has not finished";
+    destination_unread: Family<DestinationLabel, Gauge> = "lambda_unread_lines", "Lines of the spool that a function of a destination has not read yet";
     destinations_held_bytes: Gauge = "destinations_held" in Bytes, "Bytes of the spool that only destinations keep";
     /// Those of other processes are not counted.
     batch_jobs: Family<JobsLabel, Gauge> = "batch_jobs", "Jobs over a manifest, by status";

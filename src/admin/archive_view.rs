@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::archive::{ArchiveDays, ArchiveObjects, Peek};
 use super::deliveries::Deliveries;
+use super::destinations::AllDestinations;
 use super::found::{AskedCalls, Found};
 use super::imports::Imports;
 use crate::boxed_future::BoxFuture;
@@ -30,6 +31,9 @@ pub trait ArchiveView: Send + Sync + fmt::Debug {
 
     /// The first lines of an object of a source.
     fn peek(&self, source: SourceId, key: ObjectKey) -> BoxFuture<'_, Result<Peek, NotShown>>;
+
+    /// The same destinations, with how many of their dead letters were sent again, as far as the buckets say.
+    fn sent_again(&self, all: AllDestinations) -> BoxFuture<'_, AllDestinations>;
 
     /// Finds calls in what is recent.
     fn find(&self, asked: AskedCalls) -> BoxFuture<'_, Result<Found, NotShown>>;

@@ -29,14 +29,27 @@ pub struct DestinationStatus {
     pub removed: bool,
     /// Calls that functions took, since the process started.
     pub succeeded: u64,
-    /// Attempts that failed since the process started, by class.
+    /// Attempts that failed since the process started, by class. A call that is tried five times without
+    /// success counts five times.
     pub failed: Vec<ClassCount>,
     /// Calls that became dead letters since the process started, by cause.
     pub dead: Vec<ClassCount>,
     /// Dead letters that the spool's ledger counts, including those of earlier processes.
     pub dead_stored: u64,
+    /// How many of these a replay delivered, as its notes in the bucket say; at least so many if
+    /// `dead_unknown` says why not all is known.
+    pub dead_sent_again: u64,
+    /// Why more dead letters may have been sent again than is known.
+    pub dead_unknown: Option<String>,
     /// Each function.
     pub functions: Vec<FunctionStatus>,
+}
+
+impl DestinationStatus {
+    /// Dead letters that no replay has delivered yet; at most so many if `dead_unknown` says why.
+    pub fn dead_left(&self) -> u64 {
+        self.dead_stored.saturating_sub(self.dead_sent_again)
+    }
 }
 
 /// How often something happened, by class.
@@ -59,11 +72,12 @@ pub struct FunctionStatus {
     pub function: String,
     /// The types that the function gets; empty if it gets all others.
     pub types: Vec<String>,
-    /// The most calls that may wait to be sent. There may be fewer: calls not read yet may be for other
-    /// functions.
+    /// `waiting` and `unread` together: 0 once the function has everything that the spool has for it.
     pub behind: u64,
-    /// Calls in memory that are not finished.
+    /// Calls for the function that were read or queued, and are neither taken nor dead letters yet.
     pub waiting: u64,
+    /// Lines of the spool that were not read yet. They may be for others, or no calls.
+    pub unread: u64,
     /// Bytes of calls in the function's queue file, beyond what the spool's segments keep.
     pub queued_bytes: u64,
     /// When the oldest call in memory was received.

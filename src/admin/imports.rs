@@ -43,15 +43,20 @@ pub struct ImportStatus {
     pub repeated: u64,
     /// Rows that the node stored in the rejected stream.
     pub refused: u64,
-    /// Rows that the importer found not to be calls.
+    /// Rows that the importer found not to be calls, and that are not settled since.
     pub rejected: u64,
+    /// Rows that were rejected first, and corrected and sent again since.
+    pub sent_again: u64,
+    /// Rejected rows of another import that this one read again, and that are still rejected: they count as
+    /// `rejected` in that import alone.
+    pub rejected_again: u64,
     /// The rejected rows by error code, the most frequent first, as far as the importer reported them. The
     /// importer reports them when it ends.
     pub errors: Vec<ImportErrors>,
     /// The file with the rows that the importer rejected: its absolute path on the machine that ran the
     /// import. The importer reports it when it ends.
     pub rejects_file: Option<String>,
-    /// The command that imports the rejected rows after they were corrected. Add the options with which the
+    /// The command that imports the rejected rows after they were corrected, if there are any. Add the options with which the
     /// import reached the node, such as `--admin`.
     pub retry: Option<String>,
     /// Failures since the last success.

@@ -22,6 +22,7 @@ pub mod connection;
 mod console;
 pub mod days;
 pub mod deliveries;
+mod destination_words;
 pub mod destinations;
 mod destinations_route;
 pub mod file_not_done;

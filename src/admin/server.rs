@@ -29,7 +29,7 @@ use super::archive_view::ArchiveView;
 use super::bucket_imports::BucketImportsView;
 use super::bucket_imports_route::BucketImportsRoute;
 use super::console;
-use super::destinations::{DestinationError, DestinationsView};
+use super::destinations::{AllDestinations, DestinationError, DestinationsView};
 use super::destinations_route::DestinationsRoute;
 use super::gate::Gate;
 use super::host::{self, AllowedHosts};
@@ -176,7 +176,8 @@ impl AdminServer {
             }
             Route::Archive(route) => show(&**self.archive.as_ref().ok_or_else(unknown)?, route).await,
             Route::Destinations(route) => {
-                of_destinations(&**self.destinations.as_ref().ok_or_else(unknown)?, route).await
+                let view = self.destinations.as_ref().ok_or_else(unknown)?;
+                of_destinations(&**view, self.archive.as_deref(), route).await
             }
             Route::BucketImports(route) => {
                 let imports = self.bucket_imports.as_ref().ok_or_else(unknown)?;
@@ -314,12 +315,21 @@ async fn show(archive: &dyn ArchiveView, route: ArchiveRoute) -> Answer {
     }
 }
 
-async fn of_destinations(view: &dyn DestinationsView, route: DestinationsRoute) -> Answer {
+async fn of_destinations(
+    view: &dyn DestinationsView,
+    archive: Option<&dyn ArchiveView>,
+    route: DestinationsRoute,
+) -> Answer {
+    let with_sent_again = async |all: AllDestinations| match archive {
+        Some(archive) => archive.sent_again(all).await,
+        None => all,
+    };
     match route {
-        DestinationsRoute::All => answer::ok(&view.destinations()),
+        DestinationsRoute::All => answer::ok(&with_sent_again(view.destinations()).await),
         DestinationsRoute::One(name) => {
-            let all = view.destinations().destinations;
-            let one = all.into_iter().find(|one| one.name == name.as_str());
+            let mut all = view.destinations();
+            all.destinations.retain(|one| one.name == name.as_str());
+            let one = with_sent_again(all).await.destinations.pop();
             answer::of(one.ok_or_else(|| DestinationError::Unknown(name.to_string())))
         }
         DestinationsRoute::Attempts(asked) => answer::of(view.attempts(&asked)),

@@ -49,11 +49,10 @@ pub fn lost(losses: &Losses, destination: &SourceId) -> String {
     )
 }
 
-/// The alarm about a function, if it needs one. `lag`: calls that wait, at most.
-/// `removed`: whether the destination is no longer configured.
-pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration) -> Option<LaneAlarm> {
-    // Calls that are not read yet may be for other functions.
-    let behind = format!("at most {}", counted(lag, "call waits", "calls wait"));
+/// The alarm about a function, if it needs one. `removed`: whether the destination is no longer configured.
+pub fn of(lane: &LaneId, seen: &Seen, removed: bool, now: Duration) -> Option<LaneAlarm> {
+    let calls = seen.waiting_calls();
+    let waiting = counted(calls, "call waits", "calls wait");
     let why = seen.failing.as_ref();
     let remedy = |class: Class| lane.remedy(class);
     let said = |class: Class, why: Option<&Failure>| {
@@ -73,9 +72,9 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
         false => format!("test it with: forebay destinations test {name}"),
     };
     // The next call finds out whether the failure lasts.
-    if let Some((class, began)) = seen.circuit.filter(|_| lag > 0) {
+    if let Some((class, began)) = seen.circuit.filter(|_| calls > 0) {
         let what = format!(
-            "it gets no calls but one now and then, {}; {behind}; {}; {then}",
+            "it gets no calls but one now and then, {}; {waiting}; {}; {then}",
             said(class, why),
             remedy(class)
         );
@@ -88,7 +87,7 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
         };
         let class = refused.why.class;
         let what = format!(
-            "calls of the source {}{others} wait, {}; {behind}; {}; {then}",
+            "calls of the source {}{others} wait, {}; {waiting}; {}; {then}",
             refused.source,
             said(class, Some(&refused.why)),
             remedy(class)
@@ -111,7 +110,7 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
     }
     let failure = why?;
     let what = format!(
-        "no call has succeeded for a minute or longer, {}; {behind}; {}",
+        "no call has succeeded for a minute or longer, {}; {waiting}; {}",
         said(failure.class, why),
         remedy(failure.class)
     );
@@ -139,34 +138,34 @@ mod tests {
             ("crm, function on-track:live", "crm")
         );
         let mut seen = Seen::default();
-        assert_eq!(of(&arn, &seen, (0, false), at(9_000)), None);
+        assert_eq!(of(&arn, &seen, false, at(9_000)), None);
         seen.failing = Some(Failure {
             class: Class::Unavailable,
             what: Told::plain("500: ").and(&Told::private("oh")),
             retry_after: None,
         });
         seen.failing_since = Some(at(100));
-        assert_eq!(of(&arn, &seen, (3, false), at(9_000)), None, "one call that failed long ago");
+        assert_eq!(of(&arn, &seen, false, at(9_000)), None, "one call that failed long ago");
         seen.waiting = (3, 99);
-        assert_eq!(of(&arn, &seen, (3, false), at(159)), None);
-        let alarm = of(&arn, &seen, (3, false), at(160)).unwrap();
+        assert_eq!(of(&arn, &seen, false, at(159)), None);
+        let alarm = of(&arn, &seen, false, at(160)).unwrap();
         assert_eq!(alarm.began, at(100));
-        assert!(
-            alarm.what.contains("Service Unavailable: 500: [hidden]; at most 3 calls wait;"),
-            "{}",
-            alarm.what
-        );
+        assert!(alarm.what.contains("Service Unavailable: 500: [hidden]; 3 calls wait;"), "{}", alarm.what);
         seen.circuit = Some((Class::AccessDenied, at(150)));
-        let alarm = of(&arn, &seen, (1, false), at(151)).unwrap();
-        assert!(alarm.what.contains("Accessdenied; at most 1 call waits;"), "{}", alarm.what);
+        seen.waiting = (1, 9);
+        // What the log has besides is for others, or for nobody: the alarm said that 55 calls wait.
+        (seen.read_through, seen.unread) = (3, (0, 0));
+        assert_eq!(seen.unread_lines(57), 54);
+        let alarm = of(&arn, &seen, false, at(151)).unwrap();
+        assert!(alarm.what.contains("Accessdenied; 1 call waits;"), "{}", alarm.what);
         assert!(alarm.what.contains("lambda:InvokeFunction"), "{}", alarm.what);
         assert!(alarm.what.ends_with("forebay destinations test crm"), "{}", alarm.what);
-        let removed = of(&arn, &seen, (1, true), at(151)).unwrap();
+        let removed = of(&arn, &seen, true, at(151)).unwrap();
         assert!(removed.what.ends_with("forebay destinations remove crm --discard"), "{}", removed.what);
         let idle = Seen { circuit: seen.circuit, ..Seen::default() };
-        assert_eq!(of(&arn, &idle, (0, false), at(9_000)), None, "nothing waits");
+        assert_eq!(of(&arn, &idle, false, at(9_000)), None, "nothing waits");
         let recursive = Seen { recursive_at: Some(at(10)), ..Seen::default() };
-        assert!(of(&arn, &recursive, (0, false), at(20)).is_some());
-        assert_eq!(of(&arn, &recursive, (0, false), at(620)), None);
+        assert!(of(&arn, &recursive, false, at(20)).is_some());
+        assert_eq!(of(&arn, &recursive, false, at(620)), None);
     }
 }

@@ -127,12 +127,14 @@ impl Seen {
         failed
     }
 
-    /// Calls that wait to be sent while the log ends at `end`; at most so many, because of what was not read
-    /// the log has calls of others, too.
-    pub fn behind(&self, end: u64) -> u64 {
-        let (queued, through) = self.unread;
-        let in_log = end.saturating_sub(through.max(self.read_through));
-        queued.saturating_add(in_log).saturating_add(self.waiting.0 as u64)
+    /// Calls for this function that were read or queued, and are neither taken nor dead letters yet.
+    pub fn waiting_calls(&self) -> u64 {
+        self.unread.0.saturating_add(self.waiting.0 as u64)
+    }
+
+    /// Lines of the log up to `end` that were not read yet. They may be for others, or no calls.
+    pub fn unread_lines(&self, end: u64) -> u64 {
+        end.saturating_sub(self.unread.1.max(self.read_through))
     }
 
     /// Calls that became dead letters.
@@ -148,12 +150,14 @@ mod tests {
     #[test]
     fn what_waits_is_counted_where_it_is() {
         let mut seen = Seen { read_through: 100, waiting: (7, 700), ..Seen::default() };
+        let counts = |seen: &Seen, end| (seen.waiting_calls(), seen.unread_lines(end));
         // Everything was read, also what is not for this function.
-        assert_eq!(seen.behind(100), 7);
-        assert_eq!(seen.behind(130), 37);
+        assert_eq!(counts(&seen, 100), (7, 0));
+        // An alarm said that 37 calls wait, although nobody knew whose the other 30 are.
+        assert_eq!(counts(&seen, 130), (7, 30));
         // The calls of a queue are counted, however many positions they span.
         seen.unread = (5, 1_000);
-        assert_eq!(seen.behind(1_000), 12);
-        assert_eq!(seen.behind(1_003), 15);
+        assert_eq!(counts(&seen, 1_000), (12, 0));
+        assert_eq!(counts(&seen, 1_003), (12, 3));
     }
 }

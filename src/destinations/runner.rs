@@ -818,19 +818,18 @@ impl Runner {
             damage.entry(subject.clone()).or_default().push(what.clone());
         }
         let mut standing = BTreeSet::new();
-        let mut behind: BTreeMap<&SourceId, u64> = BTreeMap::new();
+        let mut waiting: BTreeMap<&SourceId, (u64, u64)> = BTreeMap::new();
         for (id, lane) in &self.lanes {
             let seen = lane.progress.seen();
-            let lag = seen.behind(end);
-            let most = behind.entry(&id.destination).or_default();
-            *most = lag.max(*most);
+            let (calls, unread) = waiting.entry(&id.destination).or_default();
+            *calls = calls.saturating_add(seen.waiting_calls());
+            *unread = seen.unread_lines(end).max(*unread);
             let lost = lost_calls(&seen.lost);
             if lost > seen.lost_before {
                 damage.entry(alarm::subject(id)).or_default().push(alarm::lost(&seen.lost, &id.destination));
             }
-            if let Some(alarm) =
-                alarm::of(id, &seen, (lag, !self.configured.contains_key(&id.destination)), now)
-            {
+            let removed = !self.configured.contains_key(&id.destination);
+            if let Some(alarm) = alarm::of(id, &seen, removed, now) {
                 let subject = alarm::subject(id);
                 self.deps.alarms.raise_of(AlarmKind::Destination, &subject, alarm.what, alarm.began);
                 standing.insert(subject);
@@ -840,13 +839,14 @@ impl Runner {
             let (kind, what) = (AlarmKind::Damage, what.join("; "));
             self.deps.alarms.raise(kind, &format!("destination {subject}"), what);
         }
-        for (name, lag) in behind {
+        for (name, (calls, unread)) in waiting {
             let label = DestinationLabel { dest: name.as_str().to_owned() };
-            self.deps
-                .metrics
-                .destination_lag
-                .get_or_create(&label)
-                .set(i64::try_from(lag).unwrap_or(i64::MAX));
+            let metrics = &self.deps.metrics;
+            for (gauge, count) in
+                [(&metrics.destination_waiting, calls), (&metrics.destination_unread, unread)]
+            {
+                gauge.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
         }
         for over in self.alarmed.difference(&standing) {
             self.deps.alarms.clear(AlarmKind::Destination, over);

@@ -167,6 +167,7 @@ async fn imported(import: &FilesImport, mut file: CsvFile) -> FileResult {
         types: file.types(),
         limits: import.limits_hash.clone(),
         by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),
+        retry_of: None,
         force: import.force,
         // The place is useless if no disk outlives the process: nothing then remembers earlier versions.
         place: file.place_id.filter(|_| import.reject_sink.is_none()),

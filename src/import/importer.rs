@@ -25,6 +25,7 @@ use super::objects_in_use::ObjectsInUse;
 use super::prefix::Prefix;
 use super::recent::RecentJournal;
 use super::record::{ImportRecord, ImportState};
+use super::retries::{Retries, with_settled};
 use super::target::{
     Begin, Begun, Earlier, LATER, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken, unwritten,
 };
@@ -247,7 +248,8 @@ impl Importer {
         if planted(PlantedBug::EndedBeforeJournal) {
             self.forget(files);
         }
-        self.journal.write(records)?;
+        let records = with_settled(records, |key| self.recorded(key))?;
+        self.journal.write(&records)?;
         self.forget(files);
         Ok(())
     }
@@ -646,8 +648,10 @@ pub(super) fn admitted(
     // Rows of one file have the same types, also if it has grown and now shows others.
     let is_known = standing != Standing::New && !record.options.is_empty();
     let types = if is_known { record.types } else { begin.types.clone() };
+    let of = begin.retry_of.map(|first| key_of(first, source, None));
     record = ImportRecord {
         types,
+        retries: Retries { of: of.or(record.retries.of), ..record.retries },
         file: Some(begin.file),
         source: Some(source.clone()),
         import: begin.import,

@@ -59,6 +59,7 @@ pub mod retry;
 mod row_errors;
 mod row_hash;
 mod row_ids;
+pub mod row_rate;
 mod rows;
 mod run;
 pub mod s3_records;

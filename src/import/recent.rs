@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::journal::{Change, Journal, JournalError};
-use super::record::ImportRecord;
+use super::record::{ImportRecord, ImportState};
 use crate::lock::lock;
 use crate::log::ImportKey;
 use crate::time::{Clock, UnixMillis};
@@ -91,7 +91,9 @@ impl RecentJournal {
         let now = self.clock.wall();
         let mut recent = lock(&self.recent);
         for record in change.records {
-            recent.put(now, record.clone());
+            // What is noted about an import after its end does not make it newer.
+            let ended = record.ended_at.filter(|_| record.state != ImportState::Reading);
+            recent.put(ended.map_or(now, |at| at.max(record.first_seen)), record.clone());
         }
         Ok(())
     }
@@ -221,6 +223,11 @@ mod tests {
         assert_eq!(keys(&journal, usize::MAX).len(), KEPT_MAX);
         journal.write(&[record(1)]).unwrap();
         assert_eq!(keys(&journal, usize::MAX).len(), KEPT_MAX);
+        // What is noted about an import that ended long ago does not make it the newest.
+        let mut ended = record(4_998);
+        ended.ended(End::of(ImportKey(4_998), Outcome::Done), UnixMillis(4_998));
+        journal.write(&[ended]).unwrap();
+        assert!(!keys(&journal, 2).contains(&4_998));
         // Of two changes in the same millisecond the order does not matter.
         assert!(keys(&journal, 2).contains(&1));
         assert_eq!(long.reads.load(Ordering::SeqCst), 1);

@@ -116,6 +116,16 @@ impl ImportRecord {
         self.progress.rejected.saturating_sub(self.retries.settled)
     }
 
+    /// Rejected rows that were corrected and sent again since, of an import whose rows a command read.
+    pub fn sent_again(&self) -> u64 {
+        if self.retries.of.is_some() || self.import.is_some() { 0 } else { self.retries.settled }
+    }
+
+    /// Whether the import read rows that another one had rejected. That one has those that are rejected again.
+    pub fn is_retry(&self) -> bool {
+        self.retries.of.is_some() && self.retries.settled == self.progress.rejected
+    }
+
     /// Takes over the progress in the log, if that is further.
     pub(super) fn advance(&mut self, progress: ImportProgress) {
         self.progress.advance(progress);

@@ -136,6 +136,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
         types: None,
         limits: limits_hash,
         by_content: remembers,
+        retry_of: Some(how.file),
         force: false,
         // The content names the file, so its place does not matter.
         place: None,

@@ -450,6 +450,7 @@ mod tests {
             types: None,
             limits: String::new(),
             by_content: false,
+            retry_of: None,
             force: false,
             place: None,
             version: None,

@@ -63,6 +63,9 @@ pub struct Begin {
     /// Whether rows are known by their content: each call then comes with a hash.
     #[serde(default)]
     pub by_content: bool,
+    /// The file whose import rejected these rows, if they are read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<FileId>,
     /// Whether to import the file from its first row again, whatever was imported before.
     #[serde(default)]
     pub force: bool,

@@ -13,11 +13,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::claimed_files::claimed;
+use super::sent_again::ReadNotes;
 use super::view::NodeView;
 use crate::admin::{
-    ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedCalls,
-    AskedImports, AskedObjects, DeliveredObject, Denied, Found, ImportErrors, ImportStateName, ImportStatus,
-    Imports, MissingDeliveries, NotShown, Peek, PendingObject,
+    AllDestinations, ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView,
+    AskedCalls, AskedImports, AskedObjects, DeliveredObject, Denied, Found, ImportErrors, ImportStateName,
+    ImportStatus, Imports, MissingDeliveries, NotShown, Peek, PendingObject,
 };
 use crate::archive::first_lines::{FirstLine, first_lines};
 use crate::boxed_future::BoxFuture;
@@ -66,6 +67,8 @@ pub(super) struct NodeArchive {
     pub(super) search: Arc<Semaphore>,
     /// Whose imports are shown, once it is known.
     pub(super) importer: OnceLock<Arc<Importer>>,
+    /// What is known of dead letters that were sent again.
+    pub(super) sent_again: tokio::sync::Mutex<ReadNotes>,
     requests: Semaphore,
 }
 
@@ -78,7 +81,8 @@ impl NodeArchive {
     ) -> Self {
         let (importer, requests) = (OnceLock::new(), Semaphore::new(STORE_REQUESTS_MAX));
         let search = Arc::new(Semaphore::new(1));
-        Self { node, list, store, log, background, search, importer, requests }
+        let sent_again = tokio::sync::Mutex::default();
+        Self { node, list, store, log, background, search, importer, sent_again, requests }
     }
 
     /// Reads the list of deliveries on a thread that may wait for the disk. The second value is what the list
@@ -438,7 +442,9 @@ fn delivered(entry: Delivered) -> DeliveredObject {
 fn import_status(KnownImport { record: import, is_open }: KnownImport, full: bool) -> ImportStatus {
     // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
-    let rejected = import.unsettled_rejects();
+    let (rejected, sent_again) = (import.unsettled_rejects(), import.sent_again());
+    // The first import has the rows that a retry rejected again, and the command for them.
+    let rejected_again = if import.is_retry() { import.progress.rejected } else { 0 };
     let errors = import.rejects.into_rows().into_iter().map(|rows| ImportErrors {
         code: code(&rows.code),
         count: rows.count,
@@ -476,7 +482,8 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
             ("given_up", Some(next.to_owned()))
         }
     };
-    let rejects_of_command = import.rejects_file.as_ref().filter(|_| !is_of_bucket);
+    let rejects_of_command =
+        import.rejects_file.as_ref().filter(|_| !is_of_bucket && (rejected > 0 || state != "done"));
     let retry = rejects_of_command.map(|file| {
         let source = import.source.as_ref().map(|id| format!(" --source {id}"));
         format!("forebay import retry-rejects {}{}", shell_word(file), source.unwrap_or_default())
@@ -494,6 +501,8 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
         repeated: import.progress.repeats,
         refused: import.progress.refused,
         rejected,
+        sent_again,
+        rejected_again,
         errors: errors.collect(),
         rejects_file: import.rejects_file,
         retry,
@@ -552,6 +561,10 @@ impl ArchiveView for NodeArchive {
 
     fn peek(&self, source: SourceId, key: ObjectKey) -> BoxFuture<'_, Result<Peek, NotShown>> {
         Box::pin(self.first_lines(source, key))
+    }
+
+    fn sent_again(&self, all: AllDestinations) -> BoxFuture<'_, AllDestinations> {
+        Box::pin(self.with_sent_again(all))
     }
 
     fn find(&self, asked: AskedCalls) -> BoxFuture<'_, Result<Found, NotShown>> {

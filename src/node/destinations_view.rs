@@ -18,6 +18,7 @@ use crate::destinations::settings::DestinationSettings;
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::log::Rows;
+use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::words::Told;
 
@@ -66,6 +67,20 @@ impl NodeView {
         all.dead.into_iter().map(|(destination, row)| (destination, row.stored)).collect()
     }
 
+    /// The sources that have dead letters of each destination, from the ledger. Sources that were forgotten
+    /// have no bucket any more.
+    pub(super) fn dead_letters_by_source(&self) -> BTreeMap<String, Vec<SourceId>> {
+        let mut sources: BTreeMap<String, Vec<SourceId>> = BTreeMap::new();
+        for of in self.log.ledger(Rows::Totals).accounts {
+            if let Stream::Dead(destination) = of.account.stream()
+                && of.total.stored > 0
+            {
+                sources.entry(destination.to_string()).or_default().push(of.account.source.clone());
+            }
+        }
+        sources
+    }
+
     fn destination(&self, name: &SourceId, shown: &Shown, dead_stored: u64) -> DestinationStatus {
         let (mut failed, mut dead, mut succeeded) = (BTreeMap::new(), BTreeMap::new(), 0);
         for progress in shown.lanes.values() {
@@ -92,6 +107,7 @@ impl NodeView {
             functions: functions
                 .map(|(function, progress)| self.function(function, progress, settings))
                 .collect(),
+            ..DestinationStatus::default()
         }
     }
 
@@ -112,11 +128,13 @@ impl NodeView {
             let (since, masked) = (seen.failing_since.map(wall_of), self.live.mode() != Mode::Full);
             failure_status(function, (failure.class, &failure.what), since, masked)
         });
+        let unread = seen.unread_lines(self.follow.durable_through());
         FunctionStatus {
             function: function.to_owned(),
             types: types.unwrap_or_default(),
-            behind: seen.behind(self.follow.durable_through()),
-            waiting: seen.waiting.0 as u64,
+            behind: seen.waiting_calls().saturating_add(unread),
+            waiting: seen.waiting_calls(),
+            unread,
             queued_bytes: seen.queued,
             oldest_ms: seen.oldest.map(|at| at.0),
             in_flight: seen.in_flight as u64,

@@ -47,6 +47,7 @@ mod removed_sources;
 pub mod replay;
 pub mod running;
 pub mod sdk_keys;
+mod sent_again;
 pub mod serve;
 pub mod settings;
 pub mod setup;

@@ -27,19 +27,34 @@ pub struct ReplayNote {
     pub replayed_at: UnixMillis,
     /// The lines that still have to be sent.
     pub remaining: Lines,
+    /// How many of the object's lines were sent. `None` in notes of earlier versions, which did not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<u64>,
 }
 
 impl ReplayNote {
-    /// A note about an object.
-    pub fn new(object: &ObjectKey, replayed_at: UnixMillis, remaining: Lines) -> Self {
-        Self { version: VERSION, object: object.as_str().to_owned(), replayed_at, remaining }
+    /// A note about an object with so many lines.
+    pub fn new(object: &ObjectKey, replayed_at: UnixMillis, lines: u64, remaining: Lines) -> Self {
+        let sent = Some(lines.saturating_sub(remaining.count()));
+        Self { version: VERSION, object: object.as_str().to_owned(), replayed_at, remaining, sent }
     }
 
     /// The key of the note about an object with dead letters. `None` if the key is none of such an object.
     pub fn key(bucket: &BucketString, object: &ObjectKey) -> Option<ObjectKey> {
         let dead = bucket.below(&format!("{OBJECTS}{DEAD_FOLDER}"));
         let inside = object.as_str().strip_prefix(&dead)?.strip_suffix(".gz")?;
-        Some(ObjectKey::listed(bucket.below(&format!("{OBJECTS}{REPLAYED_FOLDER}{inside}.json"))))
+        Some(ObjectKey::listed(format!("{}{inside}.json", Self::folder(bucket))))
+    }
+
+    /// The key of the object that a note with this key is about. `None`: no note has such a key.
+    pub fn object_of(bucket: &BucketString, note: &ObjectKey) -> Option<ObjectKey> {
+        let inside = note.as_str().strip_prefix(&Self::folder(bucket))?.strip_suffix(".json")?;
+        Some(ObjectKey::listed(bucket.below(&format!("{OBJECTS}{DEAD_FOLDER}{inside}.gz"))))
+    }
+
+    /// The folder of all notes in a bucket.
+    pub fn folder(bucket: &BucketString) -> String {
+        bucket.below(&format!("{OBJECTS}{REPLAYED_FOLDER}"))
     }
 
     /// Reads a note. Errors: why it cannot be read.
@@ -78,6 +93,11 @@ impl Lines {
         after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, last)| line <= *last)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|(first, last)| last.saturating_sub(*first).saturating_add(1)).sum()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -98,6 +118,7 @@ mod tests {
         assert_eq!(serde_json::to_string(&lines).unwrap(), "[[2,4],[7,7],[9,10]]");
         let has: Vec<u64> = (0..12).filter(|line| lines.has(*line)).collect();
         assert_eq!(has, [2, 3, 4, 7, 9, 10]);
+        assert_eq!((lines.count(), Lines::default().count()), (6, 0));
     }
 
     #[test]
@@ -108,10 +129,15 @@ mod tests {
         let object = ObjectKey::listed("raw/segment-logs/_dlq/crm/web/1432684800000/1-n1.gz");
         let key = ReplayNote::key(&bucket, &object).unwrap();
         assert_eq!(key.as_str(), "raw/segment-logs/_replayed/crm/web/1432684800000/1-n1.json");
+        assert_eq!(ReplayNote::object_of(&bucket, &key), Some(object.clone()));
+        assert_eq!(ReplayNote::object_of(&bucket, &object), None);
         let mut remaining = Lines::default();
         remaining.push(5);
-        let note = ReplayNote::new(&object, UnixMillis(7), remaining);
+        let note = ReplayNote::new(&object, UnixMillis(7), 9, remaining);
+        assert_eq!(note.sent, Some(8));
         assert_eq!(ReplayNote::read(&note.text().unwrap()).unwrap(), note);
+        let older = String::from_utf8(note.text().unwrap()).unwrap().replace(",\"sent\":8", "");
+        assert_eq!(ReplayNote::read(older.as_bytes()).unwrap().sent, None);
         let newer =
             String::from_utf8(note.text().unwrap()).unwrap().replace("\"version\":1", "\"version\":2");
         assert!(ReplayNote::read(newer.as_bytes()).unwrap_err().contains("newer"));

@@ -23,6 +23,18 @@ async function main() {
       viewport: { width, height }, colorScheme: theme, permissions: ['clipboard-read', 'clipboard-write'],
     });
     page = await context.newPage();
+    // How far what was drawn moved without an input: the score of a shift is that of Cumulative Layout Shift. The list of
+    // live calls moves by intention, until someone points at it; its rows may have left it before they are looked at.
+    await page.addInitScript(() => {
+      window.shifts = [];
+      const isLive = ({ node }) => node ? (node.nodeType === 1 ? node : node.parentElement)?.closest('.live-rows') : location.hash.startsWith('#/live');
+      new PerformanceObserver((list) => {
+        for (const { hadRecentInput, value, sources } of list.getEntries()) {
+          if (hadRecentInput || (sources.length > 0 && sources.every(isLive))) continue;
+          window.shifts.push({ value, what: sources.map(({ node }) => node?.outerHTML?.slice(0, 80) ?? node?.textContent?.slice(0, 40)) });
+        }
+      }).observe({ type: 'layout-shift', buffered: true });
+    });
     page.setDefaultTimeout(PATIENCE);
     const origin = new URL(url).origin;
     page.on('pageerror', (error) => wrong.push(String(error)));
@@ -63,6 +75,46 @@ async function main() {
     cut: ({ css }) => page.evaluate((css) => [...document.querySelectorAll(css)]
       .filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0)
       .map((one) => one.outerHTML.slice(0, 200)), css),
+    // Names that have room for fewer than twelve characters: in columns, or cut in a stacked row.
+    short: () => page.evaluate(() => {
+      const ruler = document.createElement('canvas').getContext('2d');
+      const stacked = matchMedia('(max-width: 800px)').matches;
+      return [...document.querySelectorAll('td.names, .stacks td.narrow-title')].filter((cell) => {
+        const style = getComputedStyle(cell);
+        ruler.font = style.font;
+        const twelve = ruler.measureText('0'.repeat(12)).width;
+        const inside = cell.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+        const value = cell.firstElementChild ?? cell;
+        return stacked ? value.scrollWidth > value.clientWidth + 1 && value.clientWidth < twelve : inside < twelve;
+      }).map((cell) => `${cell.dataset.label} has ${cell.clientWidth} px: ${cell.textContent.slice(0, 60)}`);
+    }),
+    // Waits for the next answer of a path.
+    answered: ({ path }) => page.waitForResponse((response) => new URL(response.url()).pathname === path).then(() => null),
+    shifts: () => page.evaluate(() => ({ sum: window.shifts.reduce((all, { value }) => all + value, 0), shifts: window.shifts.slice(0, 8) })),
+    // Replaces the alarms of the node from now on.
+    alarms: ({ alarms }) => page.route('**/api/status', async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...await response.json(), alarms } });
+    }),
+    // What a pointer can use and Tab does not reach, from the top of the page until it leaves.
+    unreached: async () => {
+      await page.evaluate(() => {
+        document.activeElement?.blur();
+        const isSeen = (one) => one.checkVisibility({ visibilityProperty: true }) && !one.disabled;
+        const controls = 'a[href], button, input, select, textarea, summary, [tabindex="0"]';
+        window.controls = new Set([...document.querySelectorAll(controls)].filter(isSeen));
+      });
+      for (let presses = 0; presses < 2_000; presses += 1) {
+        await page.keyboard.press('Tab');
+        const left = await page.evaluate(() => {
+          window.controls.delete(document.activeElement);
+          return document.activeElement === document.body || document.activeElement === null;
+        });
+        if (left) break;
+      }
+      // A row of the live list may have left it meanwhile.
+      return page.evaluate(() => [...window.controls].filter((one) => one.isConnected && !one.closest('.live-rows')).map((one) => one.outerHTML.slice(0, 200)));
+    },
     shot: ({ path }) => page.screenshot({ path }),
     expect: ({ error }) => { expected = error; },
     wrong: () => { const all = wrong; wrong = []; return all; },

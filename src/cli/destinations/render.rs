@@ -3,7 +3,7 @@
 use crate::admin::{AllDestinations, Attempts, ClassCount, DestinationStatus, FunctionStatus};
 use crate::time::UnixMillis;
 use crate::words::table::wrapped;
-use crate::words::{about_bytes, counted, grouped, if_any, outside_text, rfc3339, shell_word};
+use crate::words::{counted, grouped, outside_text, rfc3339, shell_word};
 
 /// The text about every destination.
 pub(super) fn all(all: &AllDestinations) -> String {
@@ -57,13 +57,27 @@ fn destination(one: &DestinationStatus) -> String {
     let mut text = format!("{} ({}{removed})\n", one.name, one.kind);
     text += &format!("  delivered     {} since the start\n", grouped(one.succeeded));
     if !one.failed.is_empty() {
-        text += &format!("  failed        {}\n", by_class(&one.failed));
+        let attempts = one.failed.iter().map(|class| class.count).sum();
+        let attempts = counted(attempts, "attempt", "attempts");
+        text += &format!("  failed        {attempts}: {}\n", ClassCount::words(&one.failed));
     }
     if !one.dead.is_empty() || one.dead_stored > 0 {
-        let recent =
-            if one.dead.is_empty() { "none since the start".to_owned() } else { by_class(&one.dead) };
-        text += &format!("  dead letters  {recent}; {} in all\n", grouped(one.dead_stored));
-        if !one.removed {
+        let recent = if one.dead.is_empty() {
+            "none since the start".to_owned()
+        } else {
+            ClassCount::words(&one.dead)
+        };
+        text += &format!(
+            "  dead letters  {recent}; {} in all{}\n",
+            grouped(one.dead_stored),
+            one.sent_again_words()
+        );
+        if let Some(why) = &one.dead_unknown {
+            wrapped("                ", &outside_text(why).to_string())
+                .iter()
+                .for_each(|line| text += &format!("{line}\n"));
+        }
+        if !one.removed && one.dead_left() > 0 {
             let config = one.config.as_ref().map(|file| format!(" --config {}", shell_word(file)));
             let config = config.unwrap_or_default();
             text += &format!("  send again    forebay destinations replay {} --from DLQ{config}\n", one.name);
@@ -76,20 +90,8 @@ fn destination(one: &DestinationStatus) -> String {
 }
 
 fn of_function(text: &mut String, function: &FunctionStatus) {
-    let types = &function.types;
-    let types = if types.is_empty() { String::new() } else { format!(" for {}", types.join(", ")) };
-    let state = match (&function.open_since_ms, function.behind) {
-        (Some(since), _) => {
-            format!("gets a call only now and then since {}", rfc3339(UnixMillis(*since)))
-        }
-        (None, 0) if function.failing.is_some() => "nothing waits, but the last call failed".to_owned(),
-        (None, 0) => "up to date".to_owned(),
-        // Calls that were not read yet may be for other functions.
-        (None, behind) => format!("at most {}", counted(behind, "call waits", "calls wait")),
-    };
-    let flight = if_any(function.in_flight, |count| format!(", {count} in flight"));
-    let queued = if_any(function.queued_bytes, |bytes| format!(", {} queued", about_bytes(bytes)));
-    *text += &format!("  {}{types}: {state}{queued}{flight}\n", function.function);
+    let words = function.state_words();
+    *text += &format!("  {}{words}\n", function.function);
     if let Some(failing) = &function.failing {
         let mut said = failing.shown.clone();
         if !failing.what.is_empty() {
@@ -104,11 +106,6 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
         *text +=
             &format!("    {lost} at most, because its queue or the spool is damaged: see the alarm damage\n");
     }
-}
-
-fn by_class(counts: &[ClassCount]) -> String {
-    let one = |count: &ClassCount| format!("{} {}", grouped(count.count), count.shown);
-    counts.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -132,7 +129,8 @@ mod tests {
             functions: vec![FunctionStatus {
                 function: "arn:x".to_owned(),
                 types: vec!["track".to_owned()],
-                behind: 7,
+                waiting: 7,
+                unread: 54,
                 queued_bytes: 2_000_000,
                 open_since_ms: Some(0),
                 failing: Some(failing.clone()),
@@ -143,8 +141,9 @@ mod tests {
         let text = all(&AllDestinations { destinations: vec![crm.clone()], held_bytes: 0 });
         assert_eq!(
             text,
-            "crm (lambda)\n  delivered     1,234 since the start\n  failed        2 Accessdenied\n  arn:x for track: gets a call only now \
-             and then since 1970-01-01T00:00:00.000Z, 2 MB queued\n    Accessdenied: 403: no\n    to do: allow it\n"
+            "crm (lambda)\n  delivered     1,234 since the start\n  failed        2 attempts: 2 Accessdenied\n  arn:x for track: gets a call \
+             only now and then since 1970-01-01T00:00:00.000Z, 7 calls wait, 54 lines of the spool not read yet, 2 MB \
+             queued\n    Accessdenied: 403: no\n    to do: allow it\n"
         );
         let attempt = Attempt {
             kind: "track".to_owned(),
@@ -159,18 +158,19 @@ mod tests {
         let text = one(&crm, &Attempts { attempts: vec![attempt], masked: true });
         let shown = "Accessdenied: track m\\u{1b} of web, 5 ms, attempt 2\n    403: no\n    | a\n    | b\n(error texts";
         assert!(text.contains(shown), "{text}");
-        let executed = |behind: u64| DestinationStatus {
+        let executed = |waiting: u64| DestinationStatus {
             dead_stored: 3,
             dead: vec![ClassCount { shown: "Execution Error".to_owned(), count: 1, ..ClassCount::default() }],
             functions: vec![FunctionStatus {
                 open_since_ms: None,
-                behind,
+                waiting,
+                unread: 0,
                 queued_bytes: 0,
                 ..crm.functions[0].clone()
             }],
             ..crm.clone()
         };
-        let text = |behind| destination(&executed(behind));
+        let text = |waiting| destination(&executed(waiting));
         let again = "  dead letters  1 Execution Error; 3 in all\n  send again    forebay destinations replay crm --from DLQ\n";
         assert!(text(0).contains(again), "{}", text(0));
         assert!(
@@ -182,7 +182,21 @@ mod tests {
         );
         let named = DestinationStatus { config: Some("/my files/dev.toml".into()), ..before };
         assert!(destination(&named).contains(" crm --from DLQ --config '/my files/dev.toml'\n"));
-        assert!(text(2).contains("  arn:x for track: at most 2 calls wait\n"));
+        assert!(text(2).contains("  arn:x for track: 2 calls wait\n"));
+        // What a replay delivered is no longer asked for.
+        let replayed = |sent, unknown: Option<&str>| {
+            let (dead_sent_again, dead_unknown) = (sent, unknown.map(str::to_owned));
+            destination(&DestinationStatus { dead_sent_again, dead_unknown, ..executed(0) })
+        };
+        assert!(replayed(2, None).contains("; 3 in all, 2 sent again, 1 left\n  send again"));
+        let all_sent = replayed(3, None);
+        assert!(
+            all_sent.contains("; 3 in all, all sent again\n") && !all_sent.contains("replay"),
+            "{all_sent}"
+        );
+        let denied = replayed(0, Some("it may not read"));
+        let shown = "; 3 in all, how many were sent again is not known\n                it may not read\n  send again";
+        assert!(denied.contains(shown), "{denied}");
         assert!(all(&AllDestinations::default()).starts_with("no destinations"));
     }
 }

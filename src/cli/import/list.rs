@@ -17,7 +17,7 @@ use crate::node::bucket_imports::known_import;
 use crate::node::chosen_target::ADMIN_URL;
 use crate::time::UnixMillis;
 use crate::words::table::wrapped;
-use crate::words::{about_duration, counted, grouped, outside_message, outside_text, rfc3339};
+use crate::words::{about_duration, counted, grouped, if_any, outside_message, outside_text, rfc3339};
 
 /// The time limit for the answer: longer than the node reads its journal before it shows what it knows.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -82,7 +82,10 @@ fn render(imports: &Imports, only: Option<ImportStateName>, elsewhere: Option<&s
 }
 
 fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
-    let state = import.state.replace('_', " ");
+    let mut state = import.state.replace('_', " ");
+    if import.state == "done" && import.rejected > 0 {
+        state += &format!(", but {}", counted(import.rejected, "row is rejected", "rows are rejected"));
+    }
     let [what, source, state] =
         [&import.what, &import.source, &state].map(|text| outside_text(text).to_string());
     let mut lines = vec![format!("{what} into {source}: {state}")];
@@ -94,7 +97,7 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
         _ = write!(when, ", took {}", about_duration(took));
     }
     fact("began:", &when);
-    let rows = format!(
+    let mut rows = format!(
         "{}: {} stored, {} repeated, {} refused, {} rejected",
         counted(import.rows_read, "row", "rows"),
         grouped(import.stored),
@@ -102,14 +105,20 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
         grouped(import.refused),
         grouped(import.rejected)
     );
+    rows += &if_any(import.sent_again, |rows| format!(", {} rejected first and sent again", grouped(rows)));
+    rows += &if_any(import.rejected_again, |rows| {
+        format!(", {} rejected again, which the first import has", grouped(rows))
+    });
     fact("read:", &rows);
-    for errors in &import.errors {
+    // Once all are settled, nothing is left to do about them.
+    let is_settled = import.state == "done" && import.rejected == 0;
+    for errors in import.errors.iter().filter(|_| !is_settled) {
         let example =
             errors.example.as_deref().map_or_else(String::new, |example| format!(", first {example}"));
         let text = format!("{} {}{example}", counted(errors.count, "row", "rows"), errors.code);
         fact("rejected:", &outside_text(&text).to_string());
     }
-    if let Some(file) = &import.rejects_file {
+    if let Some(file) = import.rejects_file.as_ref().filter(|_| !is_settled) {
         fact("rejects:", &outside_text(file).to_string());
     }
     if import.attempts > 0 {
@@ -165,6 +174,36 @@ mod tests {
              rejected\n  next:     change the file\n  retry:    forebay import retry-rejects /state/a.ndjson --source shop \
              --admin http://node-1:9180\n"
         );
+    }
+
+    /// A finished retry was still asked for, and an import with five of six rows rejected was just "done".
+    #[test]
+    fn rejected_rows_are_asked_for_until_they_were_sent_again() {
+        let done = ImportStatus {
+            state: "done".to_owned(),
+            rows_read: 6,
+            stored: 1,
+            rejected: 5,
+            attempts: 0,
+            why: None,
+            next: None,
+            ..failed()
+        };
+        let text = |import: &ImportStatus| of_one(import, None).join("\n");
+        let first = text(&done);
+        assert!(
+            first.starts_with("/exports/track_1.csv into shop: done, but 5 rows are rejected\n"),
+            "{first}"
+        );
+        assert!(first.contains("6 rows: 1 stored, 0 repeated, 0 refused, 5 rejected\n"), "{first}");
+        let some = text(&ImportStatus { rejected: 1, sent_again: 4, ..done.clone() });
+        assert!(some.contains("done, but 1 row is rejected\n") && some.contains("retry:"), "{some}");
+        assert!(some.contains("1 rejected, 4 rejected first and sent again\n"), "{some}");
+        let none = text(&ImportStatus { rejected: 0, sent_again: 5, retry: None, ..done.clone() });
+        assert!(none.starts_with("/exports/track_1.csv into shop: done\n"), "{none}");
+        assert!(!none.contains("retry") && !none.contains("a.ndjson") && !none.contains("width"), "{none}");
+        let retry = text(&ImportStatus { rejected: 0, rejected_again: 1, retry: None, ..done });
+        assert!(retry.contains("0 rejected, 1 rejected again, which the first import has"), "{retry}");
     }
 
     #[test]

@@ -259,6 +259,7 @@ impl Replay {
         sent: &mut SentLines,
     ) -> Result<(), ReplayError> {
         for line in lines {
+            sent.lines += 1;
             let (number, line) = match line {
                 Ok(line) => line,
                 Err(error) => {
@@ -353,7 +354,8 @@ impl Replay {
         }
         let mut lines = Lines::default();
         remaining.into_iter().for_each(|line| lines.push(line));
-        let text = ReplayNote::new(&object, self.clock.wall(), lines).text().map_err(io::Error::from)?;
+        let written = ReplayNote::new(&object, self.clock.wall(), open.sent.lines, lines);
+        let text = written.text().map_err(io::Error::from)?;
         if self.noted.is_ok() {
             self.noted = open.archive.put_note(note, text).await.map_err(|error| error.to_string());
         }
@@ -368,6 +370,8 @@ struct SentLines {
     runs: Vec<(u64, u64, u64)>,
     /// Lines that were not handed over although they were not sent before.
     left: Vec<u64>,
+    /// All lines of the object.
+    lines: u64,
     /// Whether some could not be read.
     is_damaged: bool,
 }

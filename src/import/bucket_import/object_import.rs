@@ -461,6 +461,7 @@ impl ObjectImport {
                 types: None,
                 limits: self.limits_after(resets),
                 by_content: false,
+                retry_of: None,
                 force: anew,
                 place: None,
                 version: None,

@@ -18,7 +18,8 @@ async fn an_import_shows_what_was_rejected_and_the_command_that_retries_it() {
     page.accessible("no imports").await;
 
     let rejects = import_some(&forebay, folder.path()).await;
-    page.see_in("tbody tr .state", "done").await;
+    // Two of four rows are rejected, so it is no green "done".
+    page.see_in("tbody tr .state.tone-notice", "rows rejected").await;
     let row = page.act("texts", json!({ "css": "tbody tr:first-child td.number" })).await;
     assert_eq!(row, json!(["4", "2", "0", "2", row[4]]), "read, stored, repeated, rejected, took");
     page.click_in("table .row-button", "track_1.csv").await;
@@ -38,6 +39,22 @@ async fn an_import_shows_what_was_rejected_and_the_command_that_retries_it() {
     run(folder.path(), &words[1..], 3).await;
     page.see_in("table .row-button", "(rejected rows)").await;
     page.see("2 imports").await;
+    // What was sent again is no longer asked for.
+    page.see_in(".side .facts", "1 row that was rejected first; 1 left").await;
+    let last = fs::read_to_string(&rejects).unwrap();
+    let last = last.lines().map(|line| {
+        let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+        if row["code"] == "width" {
+            row["raw"] = "u3,e,2026-11-21".into();
+        }
+        row.to_string() + "\n"
+    });
+    fs::write(&rejects, last.collect::<String>()).unwrap();
+    run(folder.path(), &words[1..], 0).await;
+    page.see_in(".side .facts", "2 rows that were rejected first; none is left").await;
+    page.see_in(".side .state.tone-well", "done").await;
+    page.act("gone", json!({ "css": ".side pre" })).await;
+    page.accessible("an import whose rejected rows were sent again").await;
 
     // A file that is given up, on a phone.
     fs::write(folder.path().join("track_2.csv"), "no,such,columns\n1,2,3\n").unwrap();

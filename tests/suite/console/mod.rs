@@ -15,10 +15,22 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use forebay::alarms::AlarmKind;
 use tokio::process::Command;
 
 use crate::support::forebay::{Forebay, command};
 use crate::support::tools::{on_path, require};
+
+/// One had `destination` as its title.
+#[test]
+fn each_alarm_has_a_sentence_as_its_title_in_the_console() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/src/admin/console/page/src/problems.ts");
+    let page = fs::read_to_string(page).unwrap();
+    for kind in AlarmKind::ALL {
+        let title = page.lines().find_map(|line| line.trim().strip_prefix(&format!("{}: '", kind.slug())));
+        assert!(title.is_some_and(|title| title.contains(' ')), "{}: {title:?}", kind.slug());
+    }
+}
 
 /// Sends two calls, `First` and `Second`, with the Node SDK. `None` if that is not there.
 async fn send_with_sdk(collector: &str, write_key: &str) -> Option<()> {

@@ -83,7 +83,8 @@ fn with_every_label() -> Metrics {
     let dest = || "crm".to_owned();
     let invocation = InvocationLabel { dest: dest(), kind: "track", class: "success" };
     metrics.invocations.get_or_create(&invocation).inc();
-    metrics.destination_lag.get_or_create(&DestinationLabel { dest: dest() }).inc();
+    metrics.destination_waiting.get_or_create(&DestinationLabel { dest: dest() }).inc();
+    metrics.destination_unread.get_or_create(&DestinationLabel { dest: dest() }).inc();
     metrics
         .ledger_streams
         .get_or_create(&StreamAccountLabel { source: source(), stream, account: "stored" })

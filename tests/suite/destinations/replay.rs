@@ -134,6 +134,24 @@ impl Setup {
         forebay.flush().await;
     }
 
+    /// Waits until the node shows that so many dead letters were stored and sent again.
+    async fn shows_letters(&self, forebay: &Forebay, (stored, sent): (u64, u64)) {
+        wait::until("the node to have read the notes", PATIENCE, async || {
+            let answer = ask(forebay, "/api/destinations/crm").await;
+            let one: Value = serde_json::from_slice(&answer.body).unwrap();
+            let shown = (&one["dead_stored"], &one["dead_sent_again"], &one["dead_unknown"]);
+            (shown == (&json!(stored), &json!(sent), &Value::Null)).then_some(())
+        })
+        .await;
+    }
+
+    /// What `destinations status` prints.
+    async fn status(&self, forebay: &Forebay) -> String {
+        let mut command = command();
+        command.args(["destinations", "status", "crm", "--admin", &forebay.console]);
+        String::from_utf8(finished(&mut command).await.stdout).unwrap()
+    }
+
     fn command(&self, arguments: &[&str]) -> tokio::process::Command {
         let mut command = command();
         command.args(["destinations", "replay", "crm", "--config"]).arg(self.settings.write());
@@ -217,6 +235,8 @@ async fn dead_letters_are_sent_again_until_each_is_taken_once() {
     let (code, counted) = setup.replay(&["--from", "DLQ", "--dry-run"]).await;
     assert_eq!((code, &counted["calls"], function.count()), (0, &json!(6), before), "{counted}");
 
+    setup.shows_letters(&forebay, (6, 0)).await;
+
     // Some are still refused.
     function.behaves(Behaviour { refuses: ids(&["w2", "i1"]), ..Behaviour::default() });
     let (code, sent) = setup.replay(&["--from", "dlq"]).await;
@@ -228,6 +248,10 @@ async fn dead_letters_are_sent_again_until_each_is_taken_once() {
         .map(|r| String::from_utf8(r.body.clone()).unwrap())
         .collect();
     assert!(archived.iter().all(|line| sent.contains(line)), "calls are sent as they are in the archive");
+
+    setup.shows_letters(&forebay, (6, 4)).await;
+    let status = setup.status(&forebay).await;
+    assert!(status.contains("; 6 in all, 4 sent again, 2 left\n  send again "), "{status}");
 
     // The next replay sends only those, and the one after it nothing.
     function.behaves(Behaviour { refuses: ids(&["i1"]), ..Behaviour::default() });
@@ -244,6 +268,10 @@ async fn dead_letters_are_sent_again_until_each_is_taken_once() {
     assert_eq!((code, &sent["delivered"]), (0, &json!(1)), "{sent}");
     let (code, text) = setup.text(&["--from", "DLQ"]).await;
     assert_eq!((code, text.as_str()), (0, "crm: nothing to send\n"));
+    setup.shows_letters(&forebay, (6, 6)).await;
+    let status = setup.status(&forebay).await;
+    assert!(status.contains("; 6 in all, all sent again\n"), "{status}");
+    assert!(!status.contains("destinations replay"), "it still asks for what is done: {status}");
     let (code, sent) = setup.replay(&["--from", "DLQ", "--again", "--source", "ios"]).await;
     assert_eq!(
         (code, &sent["delivered"], function.got(before + 1)),

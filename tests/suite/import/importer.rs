@@ -112,6 +112,7 @@ fn begin_of(number: u64) -> Begin {
         types: None,
         limits: String::new(),
         by_content: false,
+        retry_of: None,
         force: false,
         place: None,
         version: None,

@@ -47,6 +47,8 @@ async fn imports_are_shown_with_what_became_of_their_rows() {
     let rejects = import["rejects_file"].as_str().unwrap();
     assert!(Path::new(rejects).is_absolute() && fs::exists(rejects).unwrap(), "{import}");
 
+    let first_id = import["id"].clone();
+
     // The command that it names imports them, once they are corrected.
     let corrected =
         fs::read_to_string(rejects).unwrap().replace("soon", "2026-11-21").replace("never", "2026-11-21");
@@ -59,9 +61,57 @@ async fn imports_are_shown_with_what_became_of_their_rows() {
     let command = format!("  retry:    {} --admin {}", words.join(" "), stand.node.console);
     assert!(listed.out.contains("2 imports") && listed.out.contains(&command), "{listed:?}");
     assert!(listed.out.contains("  rejected: 2 rows bad-time, first line 3: column timestamp"), "{listed:?}");
+    // One of the three rows is left: the retry rejected it again, and only the first import asks for it.
+    let counts = async || {
+        let all = imports(&stand, "").await;
+        let of_one = |import: &Value| {
+            ["rejected", "sent_again", "rejected_again"].map(|name| import[name].as_u64().unwrap())
+        };
+        let one = |is_retry: bool| {
+            let mut found = all["imports"].as_array().unwrap().iter();
+            let wanted =
+                |import: &&Value| import["what"].as_str().unwrap().ends_with("(rejected rows)") == is_retry;
+            found.find(wanted).unwrap_or_else(|| panic!("{all}")).clone()
+        };
+        (
+            of_one(&one(false)),
+            one(false)["retry"].is_string(),
+            of_one(&one(true)),
+            one(true)["retry"].is_string(),
+        )
+    };
+    assert_eq!(counts().await, ([1, 2, 0], true, [0, 0, 1], false));
+    assert!(listed.out.contains("track_1.csv into csv: done, but 1 row is rejected\n"), "{listed:?}");
+    assert!(listed.out.contains("1 rejected, 2 rejected first and sent again\n"), "{listed:?}");
     let listed: Value =
         serde_json::from_str(&ran(stand.beside(&["import", "list", "--json"])).await.out).unwrap();
     assert_eq!(listed, imports(&stand, "").await);
+
+    // The last row is corrected too: nothing is left, and nothing is asked for.
+    let lines = fs::read_to_string(rejects).unwrap();
+    let corrected: Vec<String> = lines
+        .lines()
+        .map(|line| {
+            let mut row: Value = serde_json::from_str(line).unwrap();
+            if row["code"] == "width" {
+                row["raw"] = "u4,e,2026-11-21".into();
+            }
+            row.to_string() + "\n"
+        })
+        .collect();
+    fs::write(rejects, corrected.concat()).unwrap();
+    let again = ran(stand.beside(&words[1..])).await.code(0);
+    assert!(again.out.contains("repeated: 2 "), "{again:?}");
+    let all = imports(&stand, "").await;
+    let first = all["imports"].as_array().unwrap().iter().find(|import| import["id"] == first_id).unwrap();
+    assert_eq!(
+        (&first["rejected"], &first["sent_again"], &first["retry"]),
+        (&json!(0), &json!(3), &Value::Null),
+        "{all}"
+    );
+    let listed = ran(stand.beside(&["import", "list"])).await.code(0);
+    assert!(listed.out.contains("track_1.csv into csv: done\n"), "{listed:?}");
+    assert!(!listed.out.contains("retry:"), "{listed:?}");
 
     // A file that fails has the rows that made it fail, once, however often it is tried.
     stand.file("track_2.csv", "userId,event\n,e\n");
@@ -72,7 +122,7 @@ async fn imports_are_shown_with_what_became_of_their_rows() {
     let import = &answer["imports"][0];
     assert_eq!(
         (&answer["total"], &import["state"], &import["attempts"]),
-        (&json!(3), &json!("given_up"), &json!(3)),
+        (&json!(4), &json!("given_up"), &json!(3)),
         "{answer}"
     );
     assert!(import["why"].as_str().unwrap().starts_with("E-ROWS: 1 of 1 rows are rejected"), "{import}");

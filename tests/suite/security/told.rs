@@ -213,6 +213,7 @@ async fn imports(forebay: &Forebay) {
             types: None,
             limits: String::new(),
             by_content: false,
+            retry_of: None,
             force: false,
             place: None,
             version: None,

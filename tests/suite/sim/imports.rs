@@ -276,6 +276,7 @@ impl Imports {
             types: None,
             limits: String::new(),
             by_content: false,
+            retry_of: None,
             force: false,
             place: None,
             version: None,

@@ -111,6 +111,7 @@ impl File {
             types: None,
             limits: String::new(),
             by_content: self.by_content,
+            retry_of: None,
             force: false,
             place: None,
             version: None,

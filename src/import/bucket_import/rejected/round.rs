@@ -317,6 +317,7 @@ impl ObjectImport {
             types: None,
             limits: self.limits.clone(),
             by_content: false,
+            retry_of: None,
             force: false,
             place: None,
             version: None,

@@ -80,6 +80,7 @@ function status (scenario) {
   const alarms = outage
     ? [
         { kind: 'unreachable', subject: 'acme-events-raw', what: 'no put to acme-events-raw has succeeded since 47 min: put segment-logs/checkout-web/1795132800000/1795185984387: 503 SlowDown: Please reduce your request rate; nothing is lost: the puts are retried until they succeed; run `forebay check` for the fix', since_ms: t - 2_820_000 },
+        { kind: 'destination', subject: 'crm, function on-user', what: 'crm, function on-user: it gets no calls but one now and then, Accessdenied: 403 AccessDeniedException; 184,220 calls wait; allow lambda:InvokeFunction on this function in the policy of the role, or without a role in that of the process; test it with: forebay destinations test crm', since_ms: t - 2_820_000 },
         { kind: 'refusing', subject: 'billing-service-eu-central-1-production', what: 'calls of billing-service-eu-central-1-production are answered 503 destination_full: what waits for its bucket has reached its share of the spool (4.2 GB); calls are accepted again when deliveries free space; for more space, raise spool.max_bytes or use a larger disk', since_ms: t - 312_000 }
       ]
     : scenario === 'unbalanced'
@@ -219,6 +220,8 @@ function imports (scenario) {
       { id: 'imp-9d1e02', what: 's3://acme-uploads/crm/accounts-2026-11-22.csv', source: 'crm-sync', state: 'running', begun_ms: START, ended_ms: null, rows_read: progress, stored: progress - 92, repeated: 80, refused: 0, rejected: 12, errors: [{ code: 'missing_id', count: 12, example: 'row 8,412: neither user_id nor anonymous_id has a value' }], why: null },
       { id: 'imp-9d1e01', what: '/srv/exports/orders-2019-2023-complete-history-with-refunds.csv', source: 'billing-service-eu-central-1-production', state: 'done', begun_ms: t - 9_000_000, ended_ms: t - 8_420_000, rows_read: 1_204_882, stored: 1_204_301, repeated: 0, refused: 241, rejected: 340, errors: [{ code: 'bad_number', count: 312, example: 'row 99,120: amount: "12,40" is not a number' }, { code: 'too_few_columns', count: 28, example: 'row 1,003,441 has 7 of 12 columns' }, { code: 'property_too_large', count: 241, example: null }], rejects_file: '/home/data/.local/state/forebay/rejects/imp_akrirandnvjsxpnqwbopvv3bxi.billing-service-eu-central-1-production.ndjson', retry: 'forebay import retry-rejects /home/data/.local/state/forebay/rejects/imp_akrirandnvjsxpnqwbopvv3bxi.billing-service-eu-central-1-production.ndjson --source billing-service-eu-central-1-production', attempts: 0, why: null },
       { id: 'imp-9d1e00', what: 's3://acme-uploads/crm/accounts-2026-11-21.csv', source: 'crm-sync', state: 'given_up', begun_ms: t - 90_000_000, ended_ms: t - 89_990_000, rows_read: 0, stored: 0, repeated: 0, refused: 0, rejected: 0, errors: [], why: 'the header has no column "account_id", which the map names; change the map or the file, and run `forebay import csv` again', attempts: 3, next: 'it is not tried again until you change the file or the options, or import it with `--force`' },
+      { id: 'imp-9d1dff', what: '/srv/exports/track_spring_2024.csv (rejected rows)', source: 'checkout-web', state: 'done', begun_ms: t - 93_000_000, ended_ms: t - 92_999_000, rows_read: 5, stored: 4, repeated: 0, refused: 0, rejected: 0, rejected_again: 1, errors: [{ code: 'bad-time', count: 1, example: 'line 3: column timestamp is not a time: "soon"' }], why: null },
+      { id: 'imp-9d1dfe', what: '/srv/exports/track_spring_2024.csv', source: 'checkout-web', state: 'done', begun_ms: t - 94_000_000, ended_ms: t - 93_900_000, rows_read: 6, stored: 1, repeated: 0, refused: 0, rejected: 1, sent_again: 4, errors: [{ code: 'bad-time', count: 5, example: 'line 3: column timestamp is not a time: "soon"' }], rejects_file: '/srv/state/rejects/track_spring_2024.ndjson', retry: 'forebay import retry-rejects /srv/state/rejects/track_spring_2024.ndjson --source checkout-web', why: null },
       ...Array.from({ length: 12 }, (_, n) => ({ id: `imp-${hex(n, 6)}`, what: `s3://acme-uploads/crm/accounts-2026-11-${String(20 - n).padStart(2, '0')}.csv`, source: 'crm-sync', state: 'done', begun_ms: t - (n + 2) * DAY, ended_ms: t - (n + 2) * DAY + 42_000, rows_read: 48_210 + n * 13, stored: 48_210 + n * 13, repeated: 0, refused: 0, rejected: 0, errors: [], why: null }))
     ]
   }
@@ -238,14 +241,14 @@ function destinations (scenario) {
   const t = now()
   const open = scenario === 'outage' ? t - 2_820_000 : null
   const delivered = Math.round((t - START) / 1_000) * 34 * busy(scenario)
-  const lane = { behind: 0, waiting: 0, queued_bytes: 0, oldest_ms: null, in_flight: 0, open_since_ms: null, failing: null, lost: 0 }
-  const forbidden = { behind: 184_220, waiting: 184_220, queued_bytes: 148_800_000, oldest_ms: open, in_flight: 0, open_since_ms: open, failing: failure('access-denied', open) }
+  const lane = { unread: 0, waiting: 0, queued_bytes: 0, oldest_ms: null, in_flight: 0, open_since_ms: null, failing: null, lost: 0 }
+  const forbidden = { unread: 0, waiting: 184_220, queued_bytes: 148_800_000, oldest_ms: open, in_flight: 0, open_since_ms: open, failing: failure('access-denied', open) }
   const counts = (...them) => them.map(([name, count]) => ({ class: name, shown: FAILURES[name].shown, count }))
   return {
     held_bytes: open ? 201_326_592 : 67_108_864,
     destinations: [
-      { name: 'crm', kind: 'lambda', removed: false, succeeded: delivered, failed: counts(['execution-error', 41], ['timeout', 7], ...(open ? [['access-denied', 94]] : [])), dead: counts(['execution-error', 41]), functions: [{ ...lane, function: ON_TRACK, types: ['track'], behind: 12, in_flight: 3, waiting: 9, oldest_ms: t - 240 }, { ...lane, function: ON_USER, types: ['identify', 'group'], ...(open && forbidden) }] },
-      { name: 'warehouse-migration', kind: 'http', removed: false, succeeded: delivered * 2, failed: [], dead: [], functions: [{ ...lane, function: 'https://collector.example.com/v1/batch', types: [] }] }
+      { name: 'crm', kind: 'lambda', removed: false, succeeded: delivered, failed: counts(['execution-error', 41], ['timeout', 7], ...(open ? [['access-denied', 94]] : [])), dead: counts(['execution-error', 41]), dead_stored: 132, dead_sent_again: open ? 0 : 91, dead_unknown: open ? 'this node may not read the notes of replays in acme-events-raw: `forebay policy reader` prints the statements' : null, functions: [{ ...lane, function: ON_TRACK, types: ['track'], unread: 12, in_flight: 3, waiting: 9, oldest_ms: t - 240 }, { ...lane, function: ON_USER, types: ['identify', 'group'], ...(open && forbidden) }] },
+      { name: 'warehouse-migration', kind: 'http', removed: false, succeeded: delivered * 2, failed: [], dead: [], dead_stored: 4, dead_sent_again: 4, functions: [{ ...lane, function: 'https://collector.example.com/v1/batch', types: [] }] }
     ]
   }
 }

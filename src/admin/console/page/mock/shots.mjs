@@ -1,6 +1,6 @@
-// Screenshots and axe-core for every view: `node mock/shots.mjs OUTDIR [FILTER]`. Starts the mock, opens each view in light
+// Screenshots and axe-core for every view: `node mock/shots.mjs OUTDIR [FILTER]`, a regular expression. Starts the mock, opens each view in light
 // and dark, wide and narrow, and fails if axe finds something, the browser's console has an error, the page scrolls
-// sideways, or a request goes elsewhere. Needs Chromium (FOREBAY_CHROMIUM, default /usr/bin/chromium). FOREBAY_WIDTHS names
+// sideways, moves by more than 0.1 (CLS), cuts a name below 12 characters, or a request goes elsewhere. Needs Chromium (FOREBAY_CHROMIUM, default /usr/bin/chromium). FOREBAY_WIDTHS names
 // other widths: 390,800,1024,1280,1920.
 import { mkdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -42,6 +42,7 @@ const VIEWS = [
   ['archive-denied', 'denied', `archive/checkout-web/${DAY}`, async (page) => { await page.getByRole('button', { name: 'The bucket' }).click(); await page.locator('.denied').waitFor() }],
   ['archive-empty', 'empty', 'archive', (page) => page.locator('.empty').waitFor()],
   ['imports', 'calm', 'imports', (page) => page.locator('.row-button', { hasText: 'orders-2019' }).click()],
+  ['imports-retried', 'calm', 'imports', (page) => page.locator('.row-button', { hasText: 'track_spring_2024' }).nth(1).click()],
   ['imports-bucket', 'calm', 'imports', (page) => page.locator('.row-button').first().click()],
   ['imports-outage', 'outage', 'imports', (page) => page.locator('.row-button').nth(1).click()],
   ...['clicks', 'invoices', 'profiles'].map((name) => [`imports-${name}`, 'calm', 'imports', (page) => page.locator('.row-button', { hasText: name }).click()]),
@@ -70,9 +71,18 @@ let failed = 0
 
 async function shoot ([name, scenario, hash, act], theme, [width, w, h]) {
   const title = `${name}-${width}-${theme}`
-  if (!title.includes(filter)) return
+  if (!new RegExp(filter).test(title)) return
   const context = await browser.newContext({ viewport: { width: w, height: h }, colorScheme: theme })
   const page = await context.newPage()
+  await page.addInitScript(() => {
+    window.shifts = []
+    const isLive = ({ node }) => node ? (node.nodeType === 1 ? node : node.parentElement)?.closest('.live-rows') : location.hash.startsWith('#/live')
+    new PerformanceObserver((list) => {
+      for (const { hadRecentInput, value, sources } of list.getEntries()) {
+        if (!hadRecentInput && !(sources.length > 0 && sources.every(isLive))) window.shifts.push({ value, what: sources.map(({ node }) => node?.outerHTML?.slice(0, 90) ?? node?.textContent?.slice(0, 40)) })
+      }
+    }).observe({ type: 'layout-shift', buffered: true })
+  })
   const wrong = []
   page.on('pageerror', (error) => wrong.push(String(error)))
   // A refused token and a dead node are network errors by intention.
@@ -83,6 +93,10 @@ async function shoot ([name, scenario, hash, act], theme, [width, w, h]) {
     await act(page)
     // The second answers are there: what moves has moved.
     await page.waitForTimeout(300)
+    if (name !== 'dead') await page.waitForResponse((response) => response.url().endsWith('/api/status')).catch(() => null)
+    const shifts = await page.evaluate(() => window.shifts)
+    const moved = shifts.reduce((all, { value }) => all + value, 0)
+    if (moved > 0.1) wrong.push(`moves by ${moved.toFixed(3)}: ${JSON.stringify(shifts.slice(0, 6))}`)
     await page.screenshot({ path: `${out}/${title}.png` })
     const whole = await page.evaluate(() => Math.max(...[...document.querySelectorAll('main')].map((main) => main.scrollHeight)))
     if (whole > h && !name.startsWith('live')) {
@@ -92,6 +106,19 @@ async function shoot ([name, scenario, hash, act], theme, [width, w, h]) {
     }
     const sideways = await page.evaluate(() => [...document.querySelectorAll('main, body')].filter((one) => one.scrollWidth > one.clientWidth + 1).length)
     if (sideways) wrong.push('scrolls sideways')
+    const short = await page.evaluate(() => {
+      const ruler = document.createElement('canvas').getContext('2d')
+      const stacked = matchMedia('(max-width: 800px)').matches
+      return [...document.querySelectorAll('td.names, .stacks td.narrow-title')].filter((cell) => {
+        const style = getComputedStyle(cell)
+        ruler.font = style.font
+        const twelve = ruler.measureText('0'.repeat(12)).width
+        const inside = cell.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)
+        const value = cell.firstElementChild ?? cell
+        return stacked ? value.scrollWidth > value.clientWidth + 1 && value.clientWidth < twelve : inside < twelve
+      }).slice(0, 4).map((cell) => `${cell.dataset.label} ${cell.clientWidth} px: ${cell.textContent.slice(0, 40)}`)
+    })
+    if (short.length) wrong.push(`short names: ${short.join(' | ')}`)
     await page.evaluate(axe)
     const { violations } = await page.evaluate(() => window.axe.run())
     for (const { id, help, nodes } of violations) wrong.push(`axe ${id}: ${help}: ${nodes.slice(0, 3).map((node) => `${node.html.slice(0, 140)} (${node.any[0]?.message ?? ''})`).join(' | ')}`)

@@ -128,7 +128,7 @@ export type Peek = { key: string; lines: unknown[]; more: boolean; denied: Denie
 
 export type Import = {
   id: string; what: string; source: string; state: string; begun_ms: number; ended_ms: number | null
-  rows_read: number; stored: number; repeated: number; refused: number; rejected: number
+  rows_read: number; stored: number; repeated: number; refused: number; rejected: number; sent_again?: number; rejected_again?: number
   errors: { code: string; count: number; example: string | null }[]
   rejects_file?: string | null; retry?: string | null; attempts?: number; why: string | null; next?: string | null
 }
@@ -179,8 +179,9 @@ export type ClassCount = { class: string; shown: string; count: number }
 
 export type Destination = {
   name: string; kind: string; removed: boolean; succeeded: number; failed: ClassCount[]; dead: ClassCount[]
+  dead_stored: number; dead_sent_again: number; dead_unknown?: string | null
   functions: {
-    function: string; types: string[]; behind: number; waiting: number; queued_bytes: number; oldest_ms: number | null; in_flight: number
+    function: string; types: string[]; waiting: number; unread: number; queued_bytes: number; oldest_ms: number | null; in_flight: number
     open_since_ms: number | null; failing: Failure | null; lost: number
   }[]
 }

@@ -6,6 +6,7 @@ import { clock, seconds } from './format'
 import { NodeContext, useNode, useNow } from './node'
 import { Icon } from './parts/icon'
 import { Problems } from './parts/problems'
+import { PageHead } from './parts/small'
 import { useKeys, usePolled } from './poll'
 import { headline, level, problems, type Problem } from './problems'
 import { href, useRoute } from './route'
@@ -97,8 +98,10 @@ function Frame ({ session, changed, askAgain }: { session: Session; changed: (se
         <Navigation current={view} />
         <main id="main" tabIndex={-1} ref={main} class={view.fills ? 'fills' : ''}>
           {error && <NoAnswer error={error} since={polled.failing_since} />}
-          {status && <Problems found={found} />}
-          <Page rest={rest} />
+          {/* The problems stand above the view, so neither is drawn before they are known: the view would jump. */}
+          {status
+            ? <><Problems found={found} /><Page rest={rest} /></>
+            : <><PageHead title={view.name} /><p class="loading">Loading…</p></>}
         </main>
       </div>
     </NodeContext.Provider>

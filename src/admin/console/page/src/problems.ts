@@ -2,6 +2,7 @@
 
 import type { SourceStatus, Status } from './api'
 import { count, plural, seconds } from './format'
+import { href } from './route'
 
 export type Level = 'well' | 'notice' | 'problem'
 
@@ -14,6 +15,8 @@ export type Problem = {
   since_ms: number | null
   /** The sources, buckets or folders that the problem concerns. */
   whom: string[]
+  /** The view where a person acts. */
+  at: { name: string; href: string }
 }
 
 const TITLES: Record<string, string> = {
@@ -25,10 +28,34 @@ const TITLES: Record<string, string> = {
   conflict: 'Another object has the same key',
   damage: 'The spool is damaged',
   clock: 'The clock is wrong',
+  destination: 'A function takes no calls',
+  imports: 'Imports wait for their journal',
   closing: 'Days are not closed',
   hook: 'A hook fails',
   ledger: 'The ledger does not balance',
   task: 'A task has failed'
+}
+
+const place = (name: string, ...path: string[]): Problem['at'] => ({ name, href: href(...path) })
+const HEALTH = place('Health', 'health')
+const DELIVERIES = place('Deliveries', 'deliveries')
+const ARCHIVE = place('Archive', 'archive')
+const IMPORTS = place('Imports', 'imports')
+
+/** Where a person acts on an alarm; all others in Health. */
+const PLACES: Record<string, Problem['at']> = {
+  refused: DELIVERIES, unreachable: DELIVERIES, conflict: DELIVERIES, encryption: DELIVERIES, closing: ARCHIVE, hook: ARCHIVE,
+  imports: IMPORTS, bucket_import: IMPORTS
+}
+
+function placeOf (kind: string, subject: string | undefined, status: Status): Problem['at'] {
+  if (kind === 'destination') {
+    // The subject of an alarm about a function is `crm, function on-track`.
+    const name = subject?.split(', function ')[0]
+    return name ? place(`Destinations: ${name}`, 'destinations', name) : place('Destinations', 'destinations')
+  }
+  if (kind === 'refusing') return subject && status.sources.some(({ id }) => id === subject) ? place(`Sources: ${subject}`, 'sources', subject) : HEALTH
+  return PLACES[kind] ?? HEALTH
 }
 
 /** Alarms whose subject is a bucket. */
@@ -52,7 +79,7 @@ function sinceOf (status: Status, why: string): number | null {
 export function problems (status: Status): Problem[] {
   const refused = status.sources.filter((source) => source.refused)
   const found: Problem[] = status.not_ready.map((why) => ({
-    key: `not ready ${why}`, level: 'problem', title: 'Not ready: it cannot take calls', what: why, since_ms: sinceOf(status, why), whom: []
+    key: `not ready ${why}`, level: 'problem', title: 'Not ready: it cannot take calls', what: why, since_ms: sinceOf(status, why), whom: [], at: HEALTH
   }))
   for (const { kind, what: said, since_ms, subject } of status.alarms) {
     // The status names the alarm's subject at the beginning; here the subject stands apart.
@@ -62,12 +89,12 @@ export function problems (status: Status): Problem[] {
     const waiting = BUCKET_ALARMS.includes(kind) ? status.sources.filter(({ bucket, last_error }) => last_error && bucket === subject) : []
     const sources = kind === 'refusing' ? refused : waiting
     const whom = sources.length ? names(sources.map(({ id }) => id)) : subject ? [subject] : []
-    const title = waiting.length ? `${TITLES[kind]}: ${subject}` : TITLES[kind] ?? kind
-    found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${what.slice(0, 80)}`, level: 'problem', title, what, since_ms, whom })
+    const title = waiting.length ? `${TITLES[kind]}: ${subject}` : TITLES[kind] ?? `Something needs attention: ${kind.replaceAll('_', ' ')}`
+    found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${what.slice(0, 80)}`, level: 'problem', title, what, since_ms, whom, at: placeOf(kind, subject, status) })
   }
   if (!status.alarms.some(({ kind }) => kind === 'refusing')) {
     for (const [why, ids] of groupByWhy(refused)) {
-      found.push({ key: `refused ${why}`, level: 'problem', title: TITLES.refusing!, what: why, since_ms: null, whom: names(ids) })
+      found.push({ key: `refused ${why}`, level: 'problem', title: TITLES.refusing!, what: why, since_ms: null, whom: names(ids), at: ids.length === 1 ? placeOf('refusing', ids[0], status) : place('Sources', 'sources') })
     }
   }
   // An alarm comes after a minute or three refusals; until then, a put that fails is worth a notice.
@@ -78,11 +105,11 @@ export function problems (status: Status): Problem[] {
     // The view Deliveries has the key, so it is left out here.
     const why = first.last_error!.replace(/^put \S+ to (\S+): /, 'put to $1: ')
     const what = `${why}; nothing is lost: the puts are tried again. \`forebay check\` prints the exact setting or statement`
-    found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what, since_ms: first.last_error_since_ms ?? null, whom: names(failing.map(({ id }) => id)) })
+    found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what, since_ms: first.last_error_since_ms ?? null, whom: names(failing.map(({ id }) => id)), at: DELIVERIES })
   }
   for (const why of status.degraded) {
     if (status.alarms.some(({ what }) => what.endsWith(why))) continue
-    found.push({ key: `degraded ${why}`, level: 'notice', title: 'Needs attention', what: why, since_ms: null, whom: [] })
+    found.push({ key: `degraded ${why}`, level: 'notice', title: 'Needs attention', what: why, since_ms: null, whom: [], at: HEALTH })
   }
   return found
 }

@@ -9,6 +9,7 @@ import { headline, level, problems } from '../src/problems'
 import { addRefused, lately, REFUSED_MAX } from '../src/refused-list'
 import { withoutTurns } from '../src/outside'
 import { retryCommand } from '../src/retry'
+import { fit, NAME_MIN } from '../src/fit'
 import { href, parseHash } from '../src/route'
 import { roundTop } from '../src/scale'
 import { spanOf, timeLeft } from '../src/time-left'
@@ -102,6 +103,33 @@ test('an alarm is one problem, and its subject stands apart', () => {
   const alarms = [{ kind: 'refused', subject: 'lake', what: 'lake: the store refuses puts', since_ms: 1 }]
   const found = problems(status({ alarms, degraded: ['the store refuses puts'] }))
   assert.deepEqual(found.map(({ what, whom }) => [what, whom]), [['the store refuses puts', ['lake']]])
+})
+
+test('each alarm has a sentence as its title, and leads to where one acts', () => {
+  const at = (kind: string, subject?: string) => {
+    const [problem] = problems(status({ alarms: [{ kind, subject, what: 'why', since_ms: 1 }], sources: [source({ id: 'web' })] }))
+    return [problem!.title, problem!.at.href]
+  }
+  assert.deepEqual(at('destination', 'crm, function on-track'), ['A function takes no calls', '#/destinations/crm'])
+  assert.deepEqual(at('destination', 'crm'), ['A function takes no calls', '#/destinations/crm'])
+  assert.deepEqual(at('imports'), ['Imports wait for their journal', '#/imports'])
+  assert.deepEqual(at('refusing', 'web'), ['Calls are refused', '#/sources/web'])
+  assert.deepEqual(at('refusing', 'every source'), ['Calls are refused', '#/health'])
+  assert.deepEqual(at('of_a_newer_node'), ['Something needs attention: of a newer node', '#/health'])
+})
+
+test('a table leaves out what has no room, and no column with names is too short', () => {
+  const columns = [
+    { width: 'auto' }, { width: '10%' }, { width: '100px', roomy: true }, { width: '90px' }, { width: '80px', roomy: true }
+  ]
+  const wide = fit(columns, 2_000)
+  assert.deepEqual(wide.widths, ['auto', '200px', '100px', '90px', '80px'])
+  // The names have their least width, and the last column that may be left out goes first.
+  assert.deepEqual(fit(columns, 2 * NAME_MIN + 270).widths, ['auto', `${NAME_MIN}px`, '100px', '90px', '80px'])
+  assert.deepEqual(fit(columns, 2 * NAME_MIN + 269).widths, ['auto', `${NAME_MIN}px`, '100px', '90px', null])
+  assert.deepEqual(fit(columns, 2 * NAME_MIN + 100).widths, ['auto', `${NAME_MIN}px`, null, '90px', null])
+  // Where even that is too much, the table is wider than its box, which scrolls.
+  assert.deepEqual(fit(columns, 200), { widths: ['auto', `${NAME_MIN}px`, null, '90px', null], needs: 2 * NAME_MIN + 90 })
 })
 
 test('a put that fails is a notice before there is an alarm', () => {

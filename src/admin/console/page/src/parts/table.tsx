@@ -1,20 +1,22 @@
 // The table of every view: fixed columns, so that nothing moves when numbers change; stacked rows on a narrow
 // screen.
 
-import type { ComponentChildren } from 'preact'
+import type { ComponentChildren, RefObject } from 'preact'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { fit } from '../fit'
 
 /** The most rows that are drawn; a filter finds the others. */
 export const ROWS_MAX = 200
 
 export type Column<Row> = {
   head: string
-  /** The width: `auto` takes what is left. */
+  /** The width: pixels, or for names `auto`, which takes what is left, or a part of the table. See `fit`. */
   width: string
   number?: boolean
   cell: (row: Row) => ComponentChildren
   /** How a narrow screen shows the column: as the row's title, or else below the title with its head. */
   narrow?: 'title'
-  /** Whether the column is left out where the table has little room; the detail of the row has its value. */
+  /** Whether the column is left out where the table has little room, the last first; the row's detail has its value. */
   roomy?: boolean
 }
 
@@ -34,16 +36,23 @@ export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, mi
   class?: string
 }) {
   const shown = rows.slice(0, max)
+  const box = useRef<HTMLDivElement>(null)
+  const room = useRoom(box)
+  const space = minWidth == null ? room : Math.max(minWidth, room ?? 0)
+  const fits = space == null ? null : fit(columns, space)
+  const least = minWidth != null || (fits && fits.needs > space!) ? Math.max(minWidth ?? 0, fits!.needs) : undefined
+  const width = (index: number) => fits ? fits.widths[index] ?? null : columns[index]!.width
+  const drawn = columns.filter((_column, index) => width(index) != null)
   return (
-    <div class="table-box" tabIndex={minWidth ? 0 : undefined} role={minWidth ? 'region' : undefined}
-      aria-label={minWidth ? caption : undefined}>
+    <div class="table-box" ref={box} tabIndex={least ? 0 : undefined} role={least ? 'region' : undefined}
+      aria-label={least ? caption : undefined}>
       {/* The roles stand here because a browser drops those of a table whose rows are stacked with CSS. */}
-      <table role="table" class={`table ${minWidth ? '' : 'stacks'} ${className ?? ''}`} style={minWidth ? { minWidth: `${minWidth}px` } : undefined}>
+      <table role="table" class={`table ${minWidth ? '' : 'stacks'} ${className ?? ''}`} style={least ? { minWidth: `${least}px` } : undefined}>
         <caption class="sr">{caption}</caption>
-        <colgroup>{columns.map(({ head, width, roomy }) => <col key={head} class={roomy ? 'roomy' : undefined} style={{ width }} />)}</colgroup>
+        <colgroup>{columns.flatMap(({ head }, index) => width(index) == null ? [] : [<col key={head} style={{ width: width(index)! }} />])}</colgroup>
         <thead role="rowgroup">
           <tr role="row">
-            {columns.map((column) => <th key={column.head} role="columnheader" scope="col" class={classOf(column)}>{column.head}</th>)}
+            {drawn.map((column) => <th key={column.head} role="columnheader" scope="col" class={classOf(column)}>{column.head}</th>)}
           </tr>
         </thead>
         <tbody role="rowgroup">
@@ -52,7 +61,7 @@ export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, mi
             return (
               <tr key={key} role="row" onClick={open && ((event) => clickOpens(event, () => open(row)))}
                 class={(open ? 'opens ' : '') + (selected === key ? 'selected' : '')}>
-                {columns.map((column) => (
+                {drawn.map((column) => (
                   <td key={column.head} role="cell" data-label={column.head} class={classOf(column)}>{column.cell(row)}</td>
                 ))}
               </tr>
@@ -64,8 +73,27 @@ export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, mi
   )
 }
 
-function classOf<Row> ({ number, narrow, roomy }: Column<Row>): string | undefined {
-  return [number && 'number', narrow && `narrow-${narrow}`, roomy && 'roomy'].filter(Boolean).join(' ') || undefined
+/** The width that the table has; null on a narrow screen, where its rows are stacked, and before it is known. */
+function useRoom (box: RefObject<HTMLDivElement | null>): number | null {
+  const [room, setRoom] = useState<number | null>(null)
+  useLayoutEffect(() => {
+    const one = box.current
+    if (!one) return
+    const measure = () => {
+      const { paddingLeft, paddingRight } = getComputedStyle(one)
+      const inside = one.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight)
+      setRoom(matchMedia('(max-width: 800px)').matches ? null : inside)
+    }
+    measure()
+    const sized = new ResizeObserver(measure)
+    sized.observe(one)
+    return () => sized.disconnect()
+  }, [])
+  return room
+}
+
+function classOf<Row> ({ number, narrow, width }: Column<Row>): string | undefined {
+  return [number && 'number', narrow && `narrow-${narrow}`, !width.endsWith('px') && 'names'].filter(Boolean).join(' ') || undefined
 }
 
 /** Opens the row, unless the click hit what has a click of its own, or ended a selection of text. */

@@ -61,10 +61,10 @@ function Days ({ source }: { source: string }) {
                 { head: 'Source', width: 'auto', cell: (day) => <span title={day.source}>{day.source}</span> },
                 { head: 'Stream', width: '16%', cell: (day) => <span class={day.stream === 'calls' ? 'quiet' : undefined}>{stream(day.stream)}</span> },
                 { head: 'State', width: '104px', cell: (day) => <DayState state={day.state} why={day.why} /> },
-                { head: 'Objects', width: '84px', number: true, cell: (day) => count(day.objects) },
+                { head: 'Objects', width: '84px', number: true, roomy: true, cell: (day) => count(day.objects) },
                 { head: 'Calls', width: '112px', number: true, cell: (day) => count(day.calls) },
-                { head: 'Size', width: '96px', number: true, cell: (day) => <span title={exactBytes(day.bytes)}>{bytes(day.bytes)}</span> },
-                { head: 'Last delivery', width: '112px', cell: (day) => <Ago at={day.last_delivered_at_ms} /> }
+                { head: 'Size', width: '96px', number: true, roomy: true, cell: (day) => <span title={exactBytes(day.bytes)}>{bytes(day.bytes)}</span> },
+                { head: 'Last delivery', width: '112px', roomy: true, cell: (day) => <Ago at={day.last_delivered_at_ms} /> }
               ]} />
             <RowsNote total={rows.length} what="days" />
           </Card>

@@ -137,7 +137,7 @@ function DeliveredList ({ first, source }: { first: Answer; source: string }) {
             { head: 'Delivered', width: '158px', cell: ({ delivered_at_ms }) => <time>{dateTime(delivered_at_ms)}</time> },
             { head: 'Source', width: '15%', cell: (row) => <span title={row.source}>{row.source}</span> },
             { head: 'Calls', width: '84px', number: true, cell: (row) => <span title={stream(row.stream)}>{count(row.calls)}</span> },
-            { head: 'Size', width: '84px', number: true, cell: (row) => <span title={exactBytes(row.bytes)}>{bytes(row.bytes)}</span> },
+            { head: 'Size', width: '84px', number: true, roomy: true, cell: (row) => <span title={exactBytes(row.bytes)}>{bytes(row.bytes)}</span> },
             { head: 'Encryption', width: '104px', roomy: true, cell: (row) => <span title={row.encryption?.kms_key ?? undefined}>{encryption(row.encryption && { ...row.encryption, bucket_key: false })}</span> },
             { head: 'After', width: '104px', number: true, roomy: true, cell: (row) => <span title={`From its first call to the store's confirmation. The put took ${millis(row.put_ms)}`}>{seconds(row.seconds_to_deliver)}</span> },
             {

@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { type Attempt, type Attempts, type ClassCount, type Destination, type Destinations as Answer, type Failure, query } from '../api'
-import { bytes, count, dateTime, millis, NONE, plural } from '../format'
+import { bytes, count, dateTime, millis, NONE, plural, shellWord } from '../format'
 import { Code } from '../parts/copy'
 import { Icon, State } from '../parts/icon'
 import { Side } from '../parts/side'
@@ -36,10 +36,10 @@ export function Destinations ({ rest }: { rest: string[] }) {
             open={(row) => { location.hash = href('destinations', row.name) }} columns={[
               { head: 'Destination', width: 'auto', narrow: 'title', cell: (row) => <a href={href('destinations', row.name)}>{row.name}</a> },
               { head: 'State', width: '25%', cell: (row) => <StateOf one={row} /> },
-              { head: 'Delivered', width: '112px', number: true, cell: (row) => count(row.succeeded) },
-              { head: 'Failed', width: '96px', number: true, cell: (row) => count(sum(row.failed)) },
-              { head: 'Dead letters', width: '112px', number: true, cell: (row) => count(sum(row.dead)) },
-              { head: 'Behind', width: '96px', number: true, roomy: true, cell: (row) => count(behind(row)) },
+              { head: 'Waiting', width: '96px', number: true, cell: (row) => count(waiting(row)) },
+              { head: 'Dead letters left', width: '140px', number: true, cell: (row) => count(lettersLeft(row)) },
+              { head: 'Delivered', width: '112px', number: true, roomy: true, cell: (row) => count(row.succeeded) },
+              { head: 'Failed attempts', width: '136px', number: true, roomy: true, cell: (row) => count(sum(row.failed)) },
               { head: 'Kind', width: '80px', roomy: true, cell: (row) => row.kind }
             ]} />
         </Card>
@@ -58,13 +58,16 @@ function = "arn:aws:lambda:eu-west-1:111122223333:function:on-call"
 role_arn = "arn:aws:iam::111122223333:role/forebay-invoke"`
 
 const sum = (counts: ClassCount[]) => counts.reduce((all, one) => all + one.count, 0)
-const behind = (one: Destination) => one.functions.reduce((most, each) => Math.max(most, each.behind), 0)
+const waiting = (one: Destination) => one.functions.reduce((all, each) => all + each.waiting, 0)
+const unread = (one: Destination) => one.functions.reduce((most, each) => Math.max(most, each.unread), 0)
+/** Dead letters that no replay has delivered yet, as far as that is known. */
+const lettersLeft = ({ dead_stored: stored, dead_sent_again: sent }: Destination) => Math.max(0, stored - sent)
 
 function StateOf ({ one }: { one: Destination }) {
   const failing = one.functions.find((each) => each.open_since_ms != null) ?? one.functions.find((each) => each.failing)
   if (failing?.failing) return <State icon="problem" tone="problem" word={failing.failing.shown} title={failing.failing.what} />
   if (one.removed) return <State icon="notice" tone="notice" word="removed, sends what waits" />
-  return behind(one) > 0 ? <State icon="busy" tone="quiet" word="sending" /> : <State icon="well" tone="well" word="up to date" />
+  return waiting(one) + unread(one) > 0 ? <State icon="busy" tone="quiet" word="sending" /> : <State icon="well" tone="well" word="up to date" />
 }
 
 function Functions ({ one }: { one: Destination }) {
@@ -79,8 +82,27 @@ function Functions ({ one }: { one: Destination }) {
         { head: 'Oldest', width: '104px', roomy: true, cell: (row) => row.oldest_ms == null ? NONE : <Ago at={row.oldest_ms} /> }
       ]} />
       {one.functions.map((each) => each.failing && <WhyFailing key={each.function} failure={each.failing} since={each.open_since_ms ?? each.failing.since_ms} open={each.open_since_ms != null} />)}
-      {one.dead.length > 0 && <p class="note">Dead letters: {one.dead.map((each) => `${count(each.count)} ${each.shown}`).join(', ')}. They are in the bucket, below <code>segment-logs/_dlq/{one.name}/</code>. To send them again, once the cause is fixed: <code>forebay destinations replay {one.name} --from DLQ</code>.</p>}
+      {one.dead_stored > 0 && <DeadLetters one={one} />}
     </Card>
+  )
+}
+
+function DeadLetters ({ one }: { one: Destination }) {
+  const [left, sent] = [lettersLeft(one), one.dead_sent_again]
+  const causes = one.dead.map((each) => `${count(each.count)} ${each.shown}`).join(', ')
+  return (
+    <>
+      <h3>Dead letters</h3>
+      <p class="note">
+        {count(one.dead_stored)} in all{causes && ` (since the start: ${causes})`}, in the bucket below <code>segment-logs/_dlq/{one.name}/</code>.{' '}
+        <b>{!one.dead_unknown ? left === 0 ? 'All sent again' : `${count(sent)} sent again, ${count(left)} left` : sent === 0 ? 'How many were sent again is not known' : `At least ${count(sent)} sent again`}.</b>
+        {one.dead_unknown && <>{' '}<Prose text={one.dead_unknown} />.</>}
+      </p>
+      {left > 0 && !one.removed && <>
+        <p class="note">To send {sent > 0 || one.dead_unknown ? 'the rest' : 'them'} again, once the cause is fixed:</p>
+        <Code text={`forebay destinations replay ${shellWord(one.name)} --from DLQ`} what="the command that sends dead letters again" />
+      </>}
+    </>
   )
 }
 
@@ -116,7 +138,7 @@ function Deliveries ({ one }: { one: Destination }) {
             { head: 'Type', width: '88px', cell: (row) => row.type },
             { head: 'Source', width: '14%', roomy: true, cell: (row) => row.source },
             { head: 'Attempt', width: '80px', number: true, roomy: true, cell: (row) => count(row.attempt) },
-            { head: 'Took', width: '88px', number: true, cell: (row) => millis(row.millis) },
+            { head: 'Took', width: '88px', number: true, roomy: true, cell: (row) => millis(row.millis) },
             { head: 'When', width: '104px', cell: (row) => <Ago at={row.at_ms} /> }
           ]} />
           {shown && <Detail key={opened} one={shown} masked={data?.masked ?? false} close={() => setOpened(null)} />}

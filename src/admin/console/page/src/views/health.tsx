@@ -19,10 +19,13 @@ export function Health () {
   const { status } = useNode()
   const node = usePolled<NodeInfo>('/api/node', EVERY_MS)
   const history = usePolled<History>('/api/history', EVERY_MS)
+  // The cards come together: each would push down those below it.
+  const isReady = status != null && (node.data ?? node.error) != null && (history.data ?? history.error) != null
+  if (!isReady) return <><PageHead title="Health" lead={status && <>Node <b>{status.node}</b>, up for {seconds(status.uptime_seconds)}</>} /><p class="loading">Loading…</p></>
   return (
     <>
       <PageHead title="Health" lead={status && <>Node <b>{status.node}</b>, up for {seconds(status.uptime_seconds)}</>} />
-      {status ? <Spool status={status} history={history.data} /> : <Loading error={null} what="The status" />}
+      <Spool status={status} history={history.data} />
       {history.error && <Failed error={history.error} what="The history" />}
       {status?.ledger && <LedgerCard ledger={status.ledger} />}
       {!node.data && <Loading error={node.error} what="The state of the node" />}

@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { type Import, type Imports as Answer, query } from '../api'
-import { count, dateTime, millis, NONE, plural, seconds, sentence } from '../format'
+import { count, dateTime, millis, NONE, plural, seconds, sentence, shellWord } from '../format'
 import { useNode, useNow } from '../node'
 import { Code } from '../parts/copy'
 import { Icon, type IconName, State } from '../parts/icon'
@@ -26,6 +26,10 @@ const STATES: Record<string, { icon: IconName; tone: 'well' | 'notice' | 'proble
 }
 
 function StateOf ({ one }: { one: Import }) {
+  if (one.state === 'done' && one.rejected > 0) {
+    const title = `Done, but ${plural(one.rejected, 'row is', 'rows are')} rejected`
+    return <State icon="notice" tone="notice" word="rows rejected" title={title} />
+  }
   const known = STATES[one.state] ?? { icon: 'quiet' as const, tone: 'quiet' as const, word: one.state.replaceAll('_', ' ') }
   return <State {...known} title={one.why} />
 }
@@ -62,9 +66,9 @@ export function Imports () {
             ? <div class={shown ? 'with-side' : undefined}>
                 <Table caption="Imports, newest first" rows={rows} rowKey={({ id }) => id} selected={opened} open={({ id }) => setOpened(id)} columns={[
                   { head: 'File', width: 'auto', narrow: 'title', cell: (one) => <button type="button" class="row-button" onClick={() => setOpened(one.id)}><Cut text={one.what} /></button> },
-                  { head: 'State', width: '112px', cell: (one) => <StateOf one={one} /> },
+                  { head: 'State', width: '148px', cell: (one) => <StateOf one={one} /> },
                   { head: 'Source', width: '13%', roomy: true, cell: (one) => <span title={one.source}>{one.source}</span> },
-                  { head: 'Rows read', width: '104px', number: true, cell: (one) => count(one.rows_read) },
+                  { head: 'Rows read', width: '104px', number: true, roomy: true, cell: (one) => count(one.rows_read) },
                   { head: 'Stored', width: '104px', number: true, cell: (one) => count(one.stored) },
                   { head: 'Repeated', width: '88px', number: true, roomy: true, cell: (one) => count(one.repeated) },
                   { head: 'Rejected', width: '88px', number: true, cell: (one) => count(problems(one)) },
@@ -89,6 +93,10 @@ function lasted ({ state, begun_ms, ended_ms }: Import, now: number): string {
 }
 
 function Detail ({ one, now, close }: { one: Import; now: number; close: () => void }) {
+  const buckets = useNode().status?.imports ?? []
+  // Once no row is left, nothing has to be done about those that were rejected.
+  const settled = one.state === 'done' && one.rejected === 0
+  const readers = one.rejected > 0 ? buckets.filter(({ place, source }) => source === one.source && one.what.startsWith(place)) : []
   return (
     <Side label="The import" title={<>Import into <a href={href('sources', one.source)}>{one.source}</a></>} close={close}>
       <Facts facts={[
@@ -101,14 +109,16 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
         ['Repeated', `${count(one.repeated)} (were stored before)`],
         ['Refused', `${count(one.refused)} (not valid calls; in the rejected stream)`],
         ['Rejected', `${count(one.rejected)} (rows that cannot become calls; in the rejects file)`],
-        one.rejects_file != null && ['Rejects file', <span class="mono wrap">{one.rejects_file}</span>],
+        (one.sent_again ?? 0) > 0 && ['Sent again', `${plural(one.sent_again!, 'row')} that ${one.sent_again === 1 ? 'was' : 'were'} rejected first; ${one.rejected ? `${count(one.rejected)} left` : 'none is left'}`],
+        (one.rejected_again ?? 0) > 0 && ['Rejected again', `${plural(one.rejected_again!, 'row')}: the first import has them, and the command for them`],
+        !settled && one.rejects_file != null && ['Rejects file', <span class="mono wrap">{one.rejects_file}</span>],
         (one.attempts ?? 0) > 0 && ['Failures', `${count(one.attempts)} in a row`],
         ['Import id', <span class="mono wrap">{one.id}</span>]
       ]} />
       {one.why && <p class="source-why tone-problem"><Icon name="problem" /><span><Prose text={one.why} /></span></p>}
       {one.next && <p class="note"><Prose text={one.next} />.</p>}
-      {one.errors.length > 0 && <>
-        <h4>Why rows were rejected</h4>
+      {!settled && one.errors.length > 0 && <>
+        <h4>Why rows were rejected{(one.sent_again ?? 0) > 0 && ' at first'}</h4>
         <ul class="errors">
           {one.errors.map(({ code, count: n, example }) => (
             <li key={code}><code>{code}</code> <b>{plural(n, 'row')}</b>{example && <p class="quiet">{example}</p>}</li>
@@ -116,9 +126,14 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
         </ul>
       </>}
       {one.retry && <>
-        <h4>Import them after correcting them</h4>
+        <h4>Send the rejected rows again</h4>
         <p class="quiet">Correct <code>raw</code> of each row in the rejects file, on the machine that ran the import. Then, there:</p>
         <Code text={retryCommand(one.retry, location.origin)} what="the command that imports the corrected rows" />
+      </>}
+      {readers.length === 1 && <>
+        <h4>Send the rejected rows again</h4>
+        <p class="quiet">Correct the converter. Then:</p>
+        <Code text={retryCommand(`forebay import retry-rejects --import ${shellWord(readers[0]!.name)}`, location.origin)} what="the command that reads the rejected rows again" />
       </>}
     </Side>
   )

@@ -239,8 +239,8 @@ function Rows ({ rows, opened, open, reading }: {
         </button>
       )
     },
-    { head: 'Source', width: '17%', cell: ({ source }) => <span title={source}>{source}</span> },
-    { head: 'User', width: '19%', cell: ({ user }) => <span class="mono" title={user ?? undefined}>{user ?? '–'}</span> },
+    { head: 'Source', width: '17%', roomy: true, cell: ({ source }) => <span title={source}>{source}</span> },
+    { head: 'User', width: '19%', roomy: true, cell: ({ user }) => <span class="mono" title={user ?? undefined}>{user ?? '–'}</span> },
     { head: 'Size', width: '76px', number: true, cell: ({ bytes: size }) => <span title={exactBytes(size)}>{bytes(size)}</span> }
   ]
   return (

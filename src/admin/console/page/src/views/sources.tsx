@@ -1,6 +1,6 @@
 // Sources: all of them, or the page of one.
 
-import { useMemo, useState } from 'preact/hooks'
+import { useMemo, useRef, useState } from 'preact/hooks'
 import type { History, SourceStatus } from '../api'
 import { count, plural, rate, seconds } from '../format'
 import { useNode, useNow } from '../node'
@@ -15,6 +15,8 @@ import { PointHere } from './point-here'
 import { Source } from './source'
 
 const HISTORY_EVERY_MS = 5_000
+/** How long rows keep their places. */
+const ORDER_MS = 60_000
 
 const ORDERS = [
   { value: 'busiest', label: 'Busiest first' },
@@ -36,6 +38,7 @@ function AllSources () {
   const [text, setText] = useState('')
   const [order, setOrder] = useState('busiest')
   const rates = history.data?.sources
+  const ranks = useRef<{ of: string; ranks: Map<string, number> }>({ of: '', ranks: new Map() })
 
   const rows = useMemo(() => {
     const wanted = text.trim().toLowerCase()
@@ -48,7 +51,16 @@ function AllSources () {
       state: (a, b) => SEVERITY[sourceState(a, now).level] - SEVERITY[sourceState(b, now).level] || byName(a, b),
       name: byName
     }
-    return found.sort(compare[order])
+    found.sort(compare[order])
+    // Rows of sources that are about as busy would change places all the time: they do once a minute.
+    const kept = ranks.current
+    const of = `${order} ${Math.floor(now / ORDER_MS)}`
+    if (order !== 'state' && kept.of === of) {
+      const rank = ({ id }: SourceStatus) => kept.ranks.get(id) ?? Infinity
+      return found.sort((a, b) => rank(a) === rank(b) ? 0 : rank(a) - rank(b))
+    }
+    if (!wanted) ranks.current = { of, ranks: new Map(found.map(({ id }, index) => [id, index])) }
+    return found
   }, [status, text, order, order === 'state' && Math.floor(now / 5_000)])
 
   if (!status) return <><PageHead title="Sources" /><Loading error={null} what="The status" /></>
@@ -57,14 +69,15 @@ function AllSources () {
     { head: 'State', width: '116px', cell: (source) => <StateOfSource source={source} now={now} /> },
     {
       head: 'Calls/s, 10 min',
-      width: '172px',
+      width: '164px',
+      roomy: true,
       cell: ({ id }) => <span class="spark-cell"><Spark values={rates?.[id] ?? []} /><span class="spark-number">{rate(lastRate(rates?.[id]))}</span></span>
     },
     { head: 'Last call', width: '104px', cell: ({ last_received_ms }) => <Ago at={last_received_ms} /> },
     { head: 'Waiting', width: '96px', number: true, cell: ({ pending_calls }) => count(pending_calls) },
-    { head: 'Oldest', width: '112px', number: true, cell: ({ oldest_undelivered_seconds }) => seconds(oldest_undelivered_seconds) },
-    { head: 'Rejected', width: '88px', number: true, cell: ({ totals }) => count(totals.rejected) },
-    { head: 'Repeated', width: '88px', number: true, cell: ({ totals }) => count(totals.repeated) }
+    { head: 'Oldest', width: '112px', number: true, roomy: true, cell: ({ oldest_undelivered_seconds }) => seconds(oldest_undelivered_seconds) },
+    { head: 'Rejected', width: '88px', number: true, roomy: true, cell: ({ totals }) => count(totals.rejected) },
+    { head: 'Repeated', width: '88px', number: true, roomy: true, cell: ({ totals }) => count(totals.repeated) }
   ]
   return (
     <>
