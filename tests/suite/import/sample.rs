@@ -265,7 +265,7 @@ async fn a_preview_counts_what_becomes_of_rows() {
             "{\n",
             r#"{"e":"x","u":"3","no":true}"#,
             "\n",
-            r#"{"e":"x","u":"4","t":"soon"}"#,
+            r#"{"e":"x","u":"4","t":"soon","cents":"free"}"#,
             "\n",
         ),
     )
@@ -302,6 +302,7 @@ async fn a_preview_counts_what_becomes_of_rows() {
     assert!(warned("a.json does not match filterPattern") && !warned("b_1.json does not match"), "{shown:#}");
     assert!(warned("price is a field, and a member of event_properties in 1 row"), "{shown:#}");
     assert!(warned("in 1 row an operator of whole numbers drops a fraction"), "{shown:#}");
+    assert!(warned("1 value could not be read by divide, so there is no value, for example \"free\""), "{shown:#}");
     assert!(warned("the times of these files overlap") && warned("a.json, b_1.json"), "{shown:#}");
     // Samples of both files, and a row that is no JSON as text.
     let samples = shown["samples"].as_array().unwrap();
