@@ -498,7 +498,7 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
         rejects_file: import.rejects_file,
         retry,
         attempts: import.attempts,
-        why: import.error.map(|error| format!("{}: {}", code(&error.code), error.message.shown(full))),
+        why: import.error.map(|error| format!("{}: {}", code(&error.code), error.message.in_view(full))),
         next,
     }
 }
@@ -639,7 +639,8 @@ mod tests {
             let json = |full| serde_json::to_string(&import_status(failed(message.clone()), full)).unwrap();
             assert_eq!(json(true).matches(SECRET).count(), 3, "{}", json(true));
             assert!(!json(false).contains(SECRET), "{}", json(false));
-            assert_eq!(import_status(failed(message), false).why.as_deref(), Some(shown));
+            let how = "(some of it is hidden; admin.live_view = \"full\" shows it)";
+            assert_eq!(import_status(failed(message), false).why, Some(format!("{shown} {how}")));
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::import::claims::ClaimsError;
 use crate::import::{FileEnd, FileFault};
 use crate::store::Outlook;
 use crate::time::UnixMillis;
-use crate::words::{about_bytes, counted};
+use crate::words::{about_bytes, counted, in_view};
 
 /// A pass that has ended.
 #[derive(Debug)]
@@ -88,13 +88,11 @@ pub(super) fn not_done(file: &NotDone, full: bool) -> FileNotDone {
 }
 
 pub(super) fn error_of(end: &FileEnd, full: bool) -> Option<String> {
-    Some(match (end, full) {
-        (FileEnd::Failed(error), true) => error.to_string(),
-        (FileEnd::Failed(error), false) => error.masked(),
-        (FileEnd::Refused(error), true) => error.to_string(),
-        (FileEnd::Refused(error), false) => error.masked(),
-        _ => return None,
-    })
+    match end {
+        FileEnd::Failed(error) => Some(in_view(&error.to_string(), &error.masked(), full)),
+        FileEnd::Refused(error) => Some(in_view(&error.to_string(), &error.masked(), full)),
+        _ => None,
+    }
 }
 
 /// The right that a file shows to be missing.
