@@ -452,15 +452,18 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
         ImportState::Done => ("done", None),
         ImportState::Reading => ("stopped", Some(format!("{again} continues after the last stored row"))),
         ImportState::Failed if is_of_bucket => {
-            let next = format!(
-                "the next pass tries it again; after {ATTEMPTS_MAX} failures it is given up until the file, the converter or \
-                 on_row_error change"
-            );
+            let next = format!("the next pass tries it again; after {ATTEMPTS_MAX} failures it is given up");
             ("failed", Some(next))
         }
         ImportState::Poison if is_of_bucket => {
-            let next = "no pass reads it again until the file, the converter or on_row_error change, or `forebay import reset-file` \
-                        lets it begin again";
+            // A file ends with the converter that it began with.
+            let next = if import.progress.stored > 0 {
+                "what is stored of it stays. No pass reads the rest until `forebay import reset-file`, which takes the converter of \
+                 now for it, or until on_row_error changes: \"reject\" keeps bad rows for `forebay import retry-rejects`"
+            } else {
+                "no pass reads it again until the file, the converter or on_row_error change, or `forebay import reset-file` \
+                 lets it begin again"
+            };
             ("given_up", Some(next.to_owned()))
         }
         ImportState::Failed => {

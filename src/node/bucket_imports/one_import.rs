@@ -12,7 +12,7 @@ use super::journal_outage::{JournalFound, JournalOutage};
 use super::key_range::KeyRange;
 use super::notifications::Notifications;
 use super::pass_status::{
-    CannotPass, Made, compression_words, failure, pass_status, refused_files, rejects_wait,
+    CannotPass, Made, compression_words, failure, given_up_files, pass_status, refused_files, rejects_wait,
 };
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
@@ -62,6 +62,8 @@ struct Seen {
     pass_since: Option<UnixMillis>,
     /// Whether the alarm that stands was raised by a pass that listed nothing.
     raised_unlisted: bool,
+    /// Whether a pass over all keys found files that are given up.
+    has_given_up: bool,
     /// Stops the pass under way, or the one that is about to begin.
     pass_stop: CancellationToken,
     /// Stops the work on rejected rows.
@@ -323,6 +325,8 @@ impl OneImport {
         if !seen.is_gone {
             self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
             self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
+            self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
+            seen.has_given_up = false;
             self.clear_journal();
         }
         watched_rows::clear(&self.deps.alarms);
@@ -413,6 +417,11 @@ impl OneImport {
         format!("{} (rejected rows)", self.name())
     }
 
+    /// The subject of alarms about files that are given up.
+    fn of_given_up(&self) -> String {
+        format!("{} (files given up)", self.name())
+    }
+
     /// Notes what a pass found. `of_range`: a person asked for keys of a range. `has_listed`: it listed keys.
     fn worked(&self, report: &PassReport, mut found: PassStatus, (of_range, has_listed): (bool, bool)) {
         let whole = !of_range && !found.part;
@@ -443,6 +452,19 @@ impl OneImport {
             Some(_) if self.pausing.now() => {}
             Some(what) => alarms.raise(AlarmKind::BucketImport, &self.of_rejects(), what),
             None => alarms.clear(AlarmKind::BucketImport, &self.of_rejects()),
+        }
+        match given_up_files(self.name(), report) {
+            Some(_) if self.pausing.now() => {}
+            // A pass over a part sees some of them, and says nothing of the others.
+            Some(what) if whole || !seen.has_given_up => {
+                alarms.raise(AlarmKind::BucketImport, &self.of_given_up(), what);
+                seen.has_given_up |= whole;
+            }
+            None if whole => {
+                alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
+                seen.has_given_up = false;
+            }
+            _ => {}
         }
         let is_away = report.claims.problem.as_ref().is_some_and(|outage| outage.passes);
         let claims = self.claims_problem(&found, is_away);
@@ -532,6 +554,7 @@ impl OneImport {
         seen.is_gone = true;
         self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
+        self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
         self.clear_journal();
         self.forget_gauges(std::mem::take(&mut seen.gauges));
         after_status::forget(&self.deps.metrics, self.name());

@@ -226,6 +226,24 @@ pub(super) fn refused_files(
     Some(format!("import {import} cannot read {count}{first}; {allow}; each pass retries them"))
 }
 
+/// What a person must do about files that are given up: nothing reads them until then.
+pub(super) fn given_up_files(import: &str, report: &PassReport) -> Option<String> {
+    let count = report.files_that(Became::Poison);
+    if count == 0 {
+        return None;
+    }
+    // The report names only the first files that are not done, and those may all be others.
+    let first = report.not_done.iter().find(|file| file.became == Became::Poison);
+    let first = first.map_or_else(String::new, |first| {
+        format!(", the first {}: {}", first.name, error_of(&first.end, false).unwrap_or_default())
+    });
+    Some(format!(
+        "import {import} has given up {}{first}; no pass reads such files again by itself: `forebay import list --import {import} \
+         --only given_up` shows why, and once that is fixed `forebay import reset-file {import} --failed` lets them begin again",
+        counted(count, "file", "files")
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

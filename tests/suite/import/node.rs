@@ -436,6 +436,51 @@ async fn dev_imports_from_its_own_bucket() {
     assert!(node.terminate().await.success());
 }
 
+/// Their reasons were hidden and stood in the status alone, and files that could not be opened were in no list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_given_up_are_listed_and_logged_and_an_alarm() {
+    let stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;
+    stand.put("in/a", 0..3).await;
+    stand.put_text("in/array", "[1]").await;
+    stand.put_text("in/cut", "PK\u{3}\u{4}cut off").await;
+    let node = stand.settings.serve().await;
+    let at = ["--admin", node.console.as_str()];
+    let alarm = async || {
+        let status = status(&node).await;
+        let all = status["alarms"].as_array().unwrap().iter();
+        all.clone().find(|alarm| alarm["subject"] == "orders (files given up)").cloned()
+    };
+    let what = wait::until("the alarm", PATIENCE, async || {
+        let alarm = alarm().await?;
+        let what = alarm["what"].as_str()?.to_owned();
+        what.contains("has given up 2 files, the first s3://files/in/").then_some(what)
+    })
+    .await;
+    assert!(what.contains("E-FORMAT: the file is one JSON array") || what.contains("E-COMPRESSION: "), "{what}");
+    let log = node.log();
+    for said in
+        ["s3://files/in/array is given up: E-FORMAT: the file is one JSON array", "s3://files/in/cut is given up: E-"]
+    {
+        assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
+    }
+    let list = ["list", "--import", "orders", "--only", "given_up", "--json"];
+    let listed = stand.command(&list, &at).await.code(0);
+    let json: Value = serde_json::from_str(&listed.out).unwrap();
+    let mut found: Vec<(&str, bool)> = json["imports"].as_array().unwrap().iter()
+        .map(|one| (one["what"].as_str().unwrap(), one["why"].as_str().unwrap().contains("[hidden]")))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, [("s3://files/in/array", false), ("s3://files/in/cut", false)], "{json}");
+    assert_eq!(json["total"], 2, "{json}");
+    let shown = stand.command(&list[..5], &at).await.code(0).out;
+    assert!(shown.contains("s3://files/in/cut into shop: given up") && !shown.contains("1970"), "{shown}");
+    // Nothing of them is stored, so that what takes their place is read.
+    stand.put("in/array", 0..1).await;
+    stand.put("in/cut", 0..2).await;
+    wait::until("the end of the alarm", PATIENCE, async || alarm().await.is_none().then_some(())).await;
+    stand.delivered(&[("in/a", 3), ("in/array", 1), ("in/cut", 2)]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_begin_again_when_a_person_says_so_in_a_node_or_in_its_spool() {
     let slow = |text: String| text.replace("\"1 s\"", "\"1 h\"");
