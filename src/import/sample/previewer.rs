@@ -83,6 +83,8 @@ fn all(
             }
         }
     }
+    let warning = files.keys.warning(previewer.converter.file().pattern.as_ref());
+    previewer.preview.warnings.extend(warning);
     previewer.finish(files.left)
 }
 
