@@ -369,14 +369,17 @@ fn a_person_can_look_at_the_fields() {
     let mut row = Row::new(converter.columns());
     row.read_json(converter.columns(), line).unwrap();
     let fields = converter.fields_of(&row, NOW);
-    let shown: Vec<String> =
-        fields.values.iter().map(|(name, json)| format!("{name}={}", json.as_deref().unwrap_or("-"))).collect();
+    let shown: Vec<String> = fields
+        .values
+        .iter()
+        .map(|(name, json)| format!("{name}={}", json.as_deref().unwrap_or("-")))
+        .collect();
     assert_eq!(shown, [r#"event_type="\u0065""#, "user_id=-", "quantity=1"]);
     assert!(fields.has_dropped_fractions && fields.unread.is_empty());
 }
 
-/// What is left out of a call shows. What another source replaces, what is missing, and what makes a condition
-/// false is not left out.
+/// What is left out of a call shows. What another source replaces, what is missing, and what makes a
+/// condition false is not left out.
 #[test]
 fn values_that_no_operator_can_use_are_told() {
     let check = |source: &str, row: &str, expected: &[&str]| {

@@ -132,7 +132,10 @@ fn needed_columns(header: &Record, columns: &Columns) -> Result<Vec<(usize, usiz
         let wanted: Vec<&str> = columns.names().take(NAMES_SHOWN).collect();
         // In a file without a header the names are values of its first row.
         let has = Told::plain("the header has none of the columns that the converter reads: it has ")
-            .and_private(&format!("{}{more}", names.join(", ")), &counted(header.len() as u64, "column", "columns"));
+            .and_private(
+                &format!("{}{more}", names.join(", ")),
+                &counted(header.len() as u64, "column", "columns"),
+            );
         let rest = format!(
             ", and the converter reads {} (if the first row is no header, name the columns with \"header\" of csv in \
              the converter)",

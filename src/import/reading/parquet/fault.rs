@@ -10,8 +10,8 @@ use crate::import::reading::{ReadingError, typed};
 use crate::tasks::caught_quietly;
 use crate::words::Told;
 
-/// Why a parquet file cannot be read to its end. Names and types of columns are shown: they are the schema, and
-/// the converter names those that are read. What the library says may quote values.
+/// Why a parquet file cannot be read to its end. Names and types of columns are shown: they are the schema,
+/// and the converter names those that are read. What the library says may quote values.
 #[derive(Debug, thiserror::Error)]
 pub enum ParquetFault {
     /// Its bytes could not be read. They may be readable later.
@@ -95,12 +95,12 @@ mod tests {
             let error = FileError::from(fault);
             assert_eq!((error.to_string().as_str(), error.masked().as_str()), (full, masked));
         };
-        let text = "E-PARQUET-TYPE: the parquet file cannot be read: column a has VARIANT, which cannot be read";
+        let text =
+            "E-PARQUET-TYPE: the parquet file cannot be read: column a has VARIANT, which cannot be read";
         check(ParquetFault::refused("column a has VARIANT, which cannot be read"), text, text);
         let text = "E-PARQUET: the parquet file cannot be read: column a ends after 1 of 2 rows";
         check(ParquetFault::damaged("ends after 1 of 2 rows").of_part("column a "), text, text);
-        let text =
-            "E-PARQUET: the parquet file cannot be read: its end is missing, or it is no parquet file";
+        let text = "E-PARQUET: the parquet file cannot be read: its end is missing, or it is no parquet file";
         check(ParquetFault::NotParquet(Bytes::new()), text, text);
         check(
             ParquetFault::of_library("its footer", &ParquetError::General("jane.roe".to_owned())),
