@@ -40,8 +40,8 @@ pub type IsWanted = Box<dyn Fn(&KnownImport) -> bool + Send>;
 
 impl Importer {
     /// At most `limit` of the imports that are wanted, among all files of the journal, or those of the import
-    /// of a bucket with this name: first the one that was begun, continued or ended last. Objects that were given
-    /// up because they cannot be opened are among them. Reads the whole journal.
+    /// of a bucket with this name: first the one that was begun, continued or ended last. Objects that were
+    /// given up because they cannot be opened are among them. Reads the whole journal.
     pub async fn newest_of(
         this: &Arc<Self>,
         name: Option<String>,

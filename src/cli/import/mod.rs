@@ -12,7 +12,7 @@ mod reset;
 mod resume;
 mod retry;
 mod retry_import;
-pub(in crate::cli) mod run;
+mod run;
 pub mod run_args;
 mod setup_notifications;
 mod show;

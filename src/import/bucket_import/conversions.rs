@@ -69,8 +69,8 @@ impl Chosen {
         })
     }
 
-    /// Whether this converter finds the same rows in a file as the one with these recorded options: rows are known
-    /// by their numbers. `None`: that one is not there any more. Waits for the disk.
+    /// Whether this converter finds the same rows in a file as the one with these recorded options: rows are
+    /// known by their numbers. `None`: that one is not there any more. Waits for the disk.
     /// Errors: [`JournalError`]: the journal cannot be read.
     pub(super) fn counts_rows_as(
         &self,

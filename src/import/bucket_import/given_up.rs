@@ -1,5 +1,5 @@
-//! Files that are given up: a line in the log for each, and a place in the list of files also for objects that
-//! could not be opened, which have no record.
+//! Files that are given up: a line in the log for each, and a place in the list of files also for objects
+//! that could not be opened, which have no record.
 
 use super::object_state::{ObjectState, Stage};
 use super::report::Became;
@@ -29,8 +29,8 @@ pub(super) fn log(import: &str, ends: &[(Became, FileReport)]) {
     }
 }
 
-/// Passes to `each` what the list of files shows of each object that was given up because it could not be opened:
-/// of the import with this name, or of all. Waits for the disk, and reads the states of all objects.
+/// Passes to `each` what the list of files shows of each object that was given up because it could not be
+/// opened: of the import with this name, or of all. Waits for the disk, and reads the states of all objects.
 /// Errors: [`NameError`]: the journal cannot be read.
 pub(in crate::import) fn each_unopened(
     journal: &dyn Journal,

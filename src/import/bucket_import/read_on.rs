@@ -1,5 +1,5 @@
-//! Lets files of which rows are stored be read on with the converter of now, because a person says so. By itself a
-//! file ends with the converter that it began with.
+//! Lets files of which rows are stored be read on with the converter of now, because a person says so. By
+//! itself a file ends with the converter that it began with.
 
 use std::sync::Arc;
 
@@ -73,13 +73,16 @@ impl ReadOn {
         Ok(rest)
     }
 
-    /// Says of the rejected rows that a file has already that others will follow which were read otherwise: all
-    /// of them are read again by their numbers, whatever read them first.
+    /// Says of the rejected rows that a file has already that others will follow which were read otherwise:
+    /// all of them are read again by their numbers, whatever read them first.
     fn describe_rejects(&self, record: &ImportRecord) -> Result<(), JournalError> {
         let Some(file) = record.file else { return Ok(()) };
         let path = self.import.rejects.file(self.id, Set { file, generation: 0, rounds: 0 });
         describe_with(&path, &self.chosen.options).map_err(|error| {
-            JournalError::of(format!("what describes the rejected rows in {} cannot be changed: {error}", path.display()))
+            JournalError::of(format!(
+                "what describes the rejected rows in {} cannot be changed: {error}",
+                path.display()
+            ))
         })
     }
 }

@@ -236,7 +236,8 @@ pub async fn reset_failed(import: Arc<BucketImport>, deps: PassDeps) -> Result<R
         let (importer, read_on, place) = (Arc::clone(&importer), read_on.clone(), place.clone());
         let some = move |journal: &dyn Journal| {
             let turn = importer.objects().turn();
-            let rest_of = |key: &str, state: &ObjectState| read_on.rest(journal, &format!("{place}{key}"), state);
+            let rest_of =
+                |key: &str, state: &ObjectState| read_on.rest(journal, &format!("{place}{key}"), state);
             reset_some(journal, id, (&from, AT_ONCE), (&|key: &str| turn.is_in_use(id, key), &rest_of))
         };
         let (keys, more) = on_disk(&objects.deps.journal, some).await?;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::after_status::{self, refused_after};
 use super::deps::ImportsDeps;
 use super::journal_outage::{JournalFound, JournalOutage};
-use super::key_range::KeyRange;
+use super::key_range::{KeyRange, misses};
 use super::notifications::Notifications;
 use super::pass_status::{
     CannotPass, Made, compression_words, failure, given_up_files, pass_status, refused_files, rejects_wait,
@@ -18,13 +18,13 @@ use super::pausing::Pausing;
 use super::plan::ImportPlan;
 use super::scan_memory::ScanMemory;
 use crate::admin::{
-    AskedPass, BucketImportError, BucketImportStatus, FilePlanned, PassFailure, PassPlanned, PassStatus,
-    Paused,
+    AskedPass, BucketImportError, BucketImportStatus, FilePlanned, ImportTotals, PassFailure, PassPlanned,
+    PassStatus, Paused,
 };
 use crate::alarms::AlarmKind;
 use crate::import::bucket_import::{
-    BucketImport, NotifiedObjects, OtherCompressions, PassDeps, PassError, PassPlan, PassReport, Scan, Would,
-    pass, plan_pass,
+    Became, BucketImport, NotifiedObjects, OtherCompressions, PassDeps, PassError, PassPlan, PassReport,
+    Scan, Would, pass, plan_pass,
 };
 use crate::import::claims::SharedImport;
 use crate::import::{Counters, NameError, watched_rows};
@@ -69,6 +69,8 @@ struct Seen {
     /// Stops the work on rejected rows.
     retry_stop: CancellationToken,
     counters: Counters,
+    /// What all passes did.
+    since_start: ImportTotals,
     /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
     /// The same of the last pass that listed all keys: others do not look at files that are given up.
@@ -181,6 +183,13 @@ impl OneImport {
                 () = self.journal_back() => {}
             }
         }
+    }
+
+    /// Checks that a pass can find a key in the range that somebody asks for.
+    /// Errors: [`BucketImportError::NotPossible`].
+    pub(super) fn check_range(&self, asked: &AskedPass) -> Result<(), BucketImportError> {
+        let missed = misses(&self.plan.settings.prefix, asked.from.as_deref(), asked.to.as_deref());
+        missed.map_or(Ok(()), |what| Err(BucketImportError::NotPossible(what)))
     }
 
     /// The store of the bucket.
@@ -443,6 +452,13 @@ impl OneImport {
         }
         let mut seen = lock(&self.seen);
         seen.pass_since = None;
+        let sum = &mut seen.since_start;
+        sum.done += report.files_that(Became::Done);
+        sum.rows += report.rows;
+        sum.stored += report.stored;
+        sum.repeats += report.repeats;
+        sum.rejected += report.rejected;
+        sum.skipped_rows += report.skipped_rows;
         if found.stopped || seen.is_gone {
             return;
         }
@@ -574,6 +590,7 @@ impl OneImport {
             paused: self.pausing.now(),
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
+            since_start: Some(seen.since_start).filter(|sum| *sum != ImportTotals::default()),
             last: seen.last.clone(),
             whole: seen.whole.clone().filter(|whole| seen.last.as_ref() != Some(whole)),
             next_ms: seen.next.map(|at| at.0),

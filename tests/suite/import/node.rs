@@ -120,6 +120,15 @@ async fn files_become_calls_once_whatever_happens_to_the_node() {
     let seen = passed(&node, "orders", |last| last["known"] == 3).await;
     assert_eq!((&seen["place"], &seen["source"]), (&"s3://files/in/".into(), &"shop".into()), "{seen}");
     assert!(seen["next_ms"].is_i64() || seen["pass_since_ms"].is_i64(), "{seen}");
+    // Later passes read nothing, and what the first ones did is still there.
+    let sum = &seen["since_start"];
+    assert_eq!(
+        (&sum["done"], &sum["rows"], &sum["rejected"]),
+        (&3.into(), &4_030.into(), &0.into()),
+        "{seen}"
+    );
+    let shown = stand.command(&["status", "orders"], &["--admin", node.console.as_str()]).await.code(0);
+    assert!(shown.out.contains("since the start: 3 files done; 4,030 rows: 4,030 calls stored"), "{shown:?}");
     let metrics = String::from_utf8(ask(&node, "/metrics").await.body.to_vec()).unwrap();
     for line in [
         "forebay_import_objects{import=\"orders\",became=\"known\"} 3",
@@ -436,7 +445,8 @@ async fn dev_imports_from_its_own_bucket() {
     assert!(node.terminate().await.success());
 }
 
-/// Their reasons were hidden and stood in the status alone, and files that could not be opened were in no list.
+/// Their reasons were hidden and stood in the status alone, and files that could not be opened were in no
+/// list.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_are_given_up_are_listed_and_logged_and_an_alarm() {
     let stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;
@@ -456,17 +466,24 @@ async fn files_that_are_given_up_are_listed_and_logged_and_an_alarm() {
         what.contains("has given up 2 files, the first s3://files/in/").then_some(what)
     })
     .await;
-    assert!(what.contains("E-FORMAT: the file is one JSON array") || what.contains("E-COMPRESSION: "), "{what}");
+    assert!(
+        what.contains("E-FORMAT: the file is one JSON array") || what.contains("E-COMPRESSION: "),
+        "{what}"
+    );
     let log = node.log();
-    for said in
-        ["s3://files/in/array is given up: E-FORMAT: the file is one JSON array", "s3://files/in/cut is given up: E-"]
-    {
+    for said in [
+        "s3://files/in/array is given up: E-FORMAT: the file is one JSON array",
+        "s3://files/in/cut is given up: E-",
+    ] {
         assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
     }
     let list = ["list", "--import", "orders", "--only", "given_up", "--json"];
     let listed = stand.command(&list, &at).await.code(0);
     let json: Value = serde_json::from_str(&listed.out).unwrap();
-    let mut found: Vec<(&str, bool)> = json["imports"].as_array().unwrap().iter()
+    let mut found: Vec<(&str, bool)> = json["imports"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|one| (one["what"].as_str().unwrap(), one["why"].as_str().unwrap().contains("[hidden]")))
         .collect();
     found.sort_unstable();

@@ -18,7 +18,7 @@ export type Problem = {
 
 const TITLES: Record<string, string> = {
   refused: 'A bucket takes no objects',
-  bucket_import: 'An import cannot read its bucket or some files',
+  bucket_import: 'An import cannot read its bucket',
   unreachable: 'A bucket cannot be reached',
   refusing: 'Calls are refused',
   encryption: 'Objects are not encrypted as requested',
