@@ -34,6 +34,9 @@ pub struct BucketImportStatus {
     pub pass_since_ms: Option<i64>,
     /// Rows that the pass under way has read.
     pub pass_rows: u64,
+    /// What all passes did since the process started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_start: Option<ImportTotals>,
     /// The last pass that reached its end, since the process started.
     pub last: Option<PassStatus>,
     /// The last pass that listed all keys, if `last` did not.
@@ -52,6 +55,24 @@ pub struct BucketImportStatus {
     /// What its queue brought, if it reads one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notifications: Option<NotificationsStatus>,
+}
+
+/// What the passes of an import did. What messages of a queue brought is not among it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImportTotals {
+    /// Files that were imported.
+    pub done: u64,
+    /// Rows that were read.
+    pub rows: u64,
+    /// Calls that were stored.
+    pub stored: u64,
+    /// Rows that were dropped because they repeat others.
+    pub repeats: u64,
+    /// Rows that were rejected, and calls that the limits of a collector refuse.
+    pub rejected: u64,
+    /// Rows that the converter left out.
+    pub skipped_rows: u64,
 }
 
 /// What a pass over a bucket found and did.

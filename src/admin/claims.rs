@@ -1,12 +1,16 @@
 //! Files of a bucket that belong to other instances, for people.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::UnixMillis;
-use crate::words::{about_bytes, counted, grouped, outside_text, outside_text_within, rfc3339};
+use crate::words::{about_bytes, counted, first_few, grouped, outside_text, outside_text_within, rfc3339};
 
 /// The most bytes that are shown of a text with what to do.
 const TEXT_BYTES_MAX: usize = 4_096;
+/// The most instances that are named with the number of their files.
+const INSTANCES_MAX: usize = 5;
 
 /// What a pass found of the files that belong to other instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +18,8 @@ const TEXT_BYTES_MAX: usize = 4_096;
 pub struct ClaimsStatus {
     /// Objects that belong to other instances.
     pub claimed: u64,
+    /// The same by the ids of the instances.
+    pub instances: BTreeMap<String, u64>,
     /// Those of them that are not delivered, by instance.
     pub waiting: Vec<WaitingStatus>,
     /// Objects that had begun here, were released, and belong to other instances now.
@@ -88,7 +94,10 @@ impl ClaimsStatus {
                 0 => String::new(),
                 some => format!("; {} of them had begun here, and were released", grouped(some)),
             };
-            lines.push(("claimed:", format!("{files} to other instances{released}")));
+            let of = self.instances.iter().map(|(id, files)| format!("{} to {id}", grouped(*files)));
+            let of = first_few(of, INSTANCES_MAX);
+            let of = if of.is_empty() { of } else { format!(": {}", outside_text(&of)) };
+            lines.push(("claimed:", format!("{files} to other instances{of}{released}")));
         }
         for waiting in &self.waiting {
             let since =
@@ -152,6 +161,7 @@ mod tests {
         };
         let status = ClaimsStatus {
             claimed: 1_300,
+            instances: [("0123".to_owned(), 1_250), ("4567".to_owned(), 50)].into(),
             waiting: vec![waiting],
             released: 2,
             unknown: 1,
@@ -164,7 +174,8 @@ mod tests {
             &shown[..4],
             [
                 "claims: 403",
-                "claimed: 1,300 objects belong to other instances; 2 of them had begun here, and were released",
+                "claimed: 1,300 objects belong to other instances: 1,250 to 0123, 50 to 4567; 2 of them had begun here, and were \
+                 released",
                 " 1,200 objects wait for the instance 0123 since 2026-11-23T00:00:00.000Z",
                 "waits: s3://lake/in/a",
             ]

@@ -1,8 +1,8 @@
 //! What an import does, and what its queue brought, in words. Pure.
 
-use super::bucket_imports::BucketImportStatus;
+use super::bucket_imports::{BucketImportStatus, ImportTotals};
 use super::notifications::{NotificationsStatus, QueueDepth};
-use crate::words::{about_seconds, counted, grouped, outside_text, outside_text_within};
+use crate::words::{about_seconds, counted, grouped, if_any, outside_text, outside_text_within};
 
 /// The most files that are named whose messages went back to the queue.
 const FILES_MAX: usize = 5;
@@ -30,6 +30,23 @@ impl BucketImportStatus {
             (true, None, None) if self.notifications.is_some() => "reads notifications".to_owned(),
             (true, None, None) => "no pass has begun since the start".to_owned(),
         }
+    }
+}
+
+impl ImportTotals {
+    /// What they are, in a line. `import`: its name.
+    pub fn text(&self, import: &str) -> String {
+        let list = format!("; `forebay import list --import {}` shows why", outside_text(import));
+        format!(
+            "{} done; {}: {} stored, {}{} rejected, {} left out by the converter{}",
+            counted(self.done, "file", "files"),
+            counted(self.rows, "row", "rows"),
+            counted(self.stored, "call", "calls"),
+            if_any(self.repeats, |rows| format!("{} dropped as repeats, ", grouped(rows))),
+            grouped(self.rejected),
+            grouped(self.skipped_rows),
+            if_any(self.rejected, |_| list)
+        )
     }
 }
 
@@ -86,6 +103,19 @@ impl QueueDepth {
 mod tests {
     use super::*;
     use crate::admin::FileNotDone;
+
+    #[test]
+    fn totals_name_the_command_that_shows_rejected_rows() {
+        let totals =
+            ImportTotals { done: 22, rows: 439, stored: 400, rejected: 37, skipped_rows: 2, repeats: 0 };
+        assert_eq!(
+            totals.text("orders"),
+            "22 files done; 439 rows: 400 calls stored, 37 rejected, 2 left out by the converter; `forebay import list --import \
+             orders` shows why"
+        );
+        let text = ImportTotals { rejected: 0, repeats: 1, ..totals }.text("orders");
+        assert!(text.ends_with("1 dropped as repeats, 0 rejected, 2 left out by the converter"), "{text}");
+    }
 
     #[test]
     fn an_import_says_what_it_does_and_what_its_queue_brought() {

@@ -44,6 +44,7 @@ pub mod metrics_server;
 mod no_route;
 pub mod node_status;
 pub mod notifications;
+mod pass_words;
 mod query_parameters;
 pub mod receipt_status;
 pub mod refused_words;
@@ -62,7 +63,7 @@ pub use archive_view::{ArchiveView, AskedImports, AskedObjects, ImportStateName,
 pub use asked_object::{AskedObject, ObjectImported, WITHIN_MS_MAX};
 pub use bucket_imports::{
     AskedPass, AskedReset, BucketImportError, BucketImportStatus, BucketImportsView, FilePlanned, FileReset,
-    FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, RejectsRetried, Renamed,
+    FilesReset, Grant, ImportTotals, PassFailure, PassPlanned, PassStatus, Paused, RejectsRetried, Renamed,
 };
 pub use claims::{ClaimsReleased, ClaimsStatus, WaitingStatus};
 pub use days::{Days, UnclosedDay};
@@ -82,6 +83,7 @@ pub use ledger::{
 };
 pub use node_status::{ClockStatus, ConfigValue, KindCount, NodeStatus, OpenFiles, StatusCount};
 pub use notifications::{NotificationsStatus, QueueDepth};
+pub use pass_words::{again, pass_lines};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use sdks::SdkAddress;
 pub use server::AdminServer;

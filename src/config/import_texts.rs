@@ -28,6 +28,10 @@ pub(super) fn prefix(value: &Typed) -> Result<String, String> {
             "expected what keys begin with: at most {PREFIX_BYTES_MAX} bytes, without control characters"
         ));
     }
+    if let Some(place) = prefix.strip_prefix("s3://") {
+        let rest = place.split_once('/').map_or("", |(_, rest)| rest);
+        return Err(format!("expected what keys begin with, without s3:// and the bucket: write {rest:?}"));
+    }
     Ok(prefix.to_owned())
 }
 

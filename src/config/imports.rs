@@ -108,6 +108,13 @@ pub(super) fn warnings(imports: &[ImportSettings]) -> Vec<String> {
                  instances are all stored, with equal messageIds"
             ));
         }
+        let has_dots = prefix.split('/').any(|part| matches!(part, "." | ".."));
+        if prefix.starts_with('/') || prefix.contains("//") || has_dots {
+            warnings.push(format!(
+                "import.{name}.prefix = {prefix:?}: keys are no paths, so only those match that have /, //, . or .. in the same \
+                 places; such as \"orders/\" is usual"
+            ));
+        }
         if !prefix.is_empty() && !prefix.ends_with('/') {
             warnings.push(format!(
                 "import.{name}.prefix = {prefix:?} does not end with /: keys of other folders may begin with it, too"

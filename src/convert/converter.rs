@@ -14,7 +14,20 @@ use super::problem::{ConvertError, Problem, Problems};
 use super::row::Row;
 use super::row_calls::RowCalls;
 use super::source::Source;
+use super::unread::Unread;
 use crate::time::UnixMillis;
+
+/// The fields of a row as a person looks at them. Fields that are not used are not among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowFields {
+    /// Their names, and their values as JSON.
+    pub values: Vec<(&'static str, Option<String>)>,
+    /// Whether an operator of whole numbers dropped a fraction.
+    pub has_dropped_fractions: bool,
+    /// The values that operators could not use, so that something is left out. Not those of the time: a row
+    /// with such a time is rejected.
+    pub unread: Vec<Unread>,
+}
 
 /// Turns rows into calls.
 #[derive(Clone, Debug)]
@@ -168,19 +181,22 @@ impl Converter {
         }
     }
 
-    /// The fields of a row as a person looks at them: their names, and their values as JSON; and whether an
-    /// operator of whole numbers dropped a fraction. Fields that are not used are not among them.
-    pub fn fields_of(&self, row: &Row<'_>, now: UnixMillis) -> (Vec<(&'static str, Option<String>)>, bool) {
+    /// The fields of a row, for a person.
+    pub fn fields_of(&self, row: &Row<'_>, now: UnixMillis) -> RowFields {
         let evaluation = Evaluation::new(row, now);
-        let mut fields = Vec::new();
+        let mut fields = RowFields::default();
         for field in Field::ALL {
             let Some(source) = self.sources.get(field) else { continue };
             let mut json = Vec::new();
-            let value = evaluation.write(source, &mut json);
-            let json = value.then(|| String::from_utf8_lossy(&json).into_owned());
-            fields.push((field.name(), json));
+            let (has_value, unread) = evaluation.write_and_unread(source, &mut json);
+            let json = has_value.then(|| String::from_utf8_lossy(&json).into_owned());
+            fields.values.push((field.name(), json));
+            if field != Field::Time {
+                fields.unread.extend(unread);
+            }
         }
-        (fields, evaluation.has_dropped_fractions())
+        fields.has_dropped_fractions = evaluation.has_dropped_fractions();
+        fields
     }
 }
 

@@ -7,8 +7,10 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::object_text::begin;
+use super::operator::Operator;
 use super::row::Row;
 use super::source::{Arithmetic, Member, One, Source};
+use super::unread::{Unread, UnreadNotes};
 use super::value::{self, Value};
 use super::{numbers, structure, texts, times};
 use crate::time::UnixMillis;
@@ -24,16 +26,33 @@ pub(super) struct Evaluation<'e> {
     /// Bytes made so far.
     made: Cell<usize>,
     fractions_dropped: Cell<bool>,
+    unread: UnreadNotes,
 }
 
 impl<'e> Evaluation<'e> {
     pub(super) fn new(row: &'e Row<'e>, now: UnixMillis) -> Self {
-        Self { row, now, made: Cell::new(0), fractions_dropped: Cell::new(false) }
+        Self {
+            row,
+            now,
+            made: Cell::new(0),
+            fractions_dropped: Cell::new(false),
+            unread: UnreadNotes::default(),
+        }
     }
 
     /// The value of a source, if it has one.
     pub(super) fn value(&self, source: &'e Source) -> Option<Value<'e>> {
         self.eval(source, None)
+    }
+
+    /// As [`Evaluation::value`], with the values that operators could not use.
+    pub(super) fn value_and_unread(&self, source: &'e Source) -> (Option<Value<'e>>, Vec<Unread>) {
+        self.unread.during(|| self.value(source))
+    }
+
+    /// As [`Evaluation::write`], with the values that operators could not use.
+    pub(super) fn write_and_unread(&self, source: &'e Source, out: &mut Vec<u8>) -> (bool, Vec<Unread>) {
+        self.unread.during(|| self.write(source, out))
     }
 
     /// Appends the value of a source as JSON. Returns whether there is one; if not, `out` is as it was.
@@ -116,7 +135,15 @@ impl<'e> Evaluation<'e> {
             Source::Path(first, rest) => {
                 rest.iter().try_fold(of(first)?, |element, source| self.eval(source, Some(&element)))
             }
-            Source::Any(sources) => sources.iter().find_map(of),
+            Source::Any(sources) => {
+                let before = self.unread.len();
+                sources.iter().find_map(|source| {
+                    let here = self.unread.len();
+                    let value = of(source)?;
+                    self.unread.forget(before, here);
+                    Some(value)
+                })
+            }
             Source::Dict(_) => self.made_json(source, element).map(Value::Object),
             Source::Array(_) => self.made_json(source, element).map(Value::List),
             Source::MergeDicts(sources) => {
@@ -126,9 +153,15 @@ impl<'e> Evaluation<'e> {
             }
             Source::FlattenDict { separator, levels, of: dict } => {
                 let levels = numbers::int(&of(levels)?)?;
-                self.bounded(|left| structure::flattened(separator, levels, &of(dict)?, left))
+                let dict = of(dict)?;
+                let flat = self.bounded(|left| structure::flattened(separator, levels, &dict, left));
+                self.unread.used(Operator::FlattenDict, &dict, flat)
             }
-            Source::ExcludeKeys { of: dict, names } => self.spent(structure::without(&of(dict)?, names)?),
+            Source::ExcludeKeys { of: dict, names } => {
+                let dict = of(dict)?;
+                let rest = structure::without(&dict, names).and_then(|rest| self.spent(rest));
+                self.unread.used(Operator::ExcludeKeys, &dict, rest)
+            }
             Source::Condition(pairs) => {
                 let (_, chosen) = pairs.iter().find(|(condition, _)| self.is_true(condition, element))?;
                 of(chosen)
@@ -143,19 +176,31 @@ impl<'e> Evaluation<'e> {
             }
             Source::Now { iso: true } => times::iso_of(self.now),
             Source::Now { iso: false } => Some(Value::Int(self.now.0)),
-            Source::ParseTime(pattern, time) => pattern.read(&of(time)?.text()?).map(|at| Value::Int(at.0)),
+            Source::ParseTime(pattern, time) => {
+                let time = of(time)?;
+                let at = time.text().and_then(|text| pattern.read(&text));
+                self.unread.used(Operator::ParseTimeToMs, &time, at).map(|at| Value::Int(at.0))
+            }
             Source::Concat(sources) => {
                 let mut all = String::new();
                 for source in sources {
                     let value = of(source)?;
-                    let text = value.said()?;
+                    let text = self.unread.used(Operator::Concat, &value, value.said())?;
                     self.spend(text.len())?;
                     all.push_str(&text);
                 }
                 Some(Value::Text(all.into()))
             }
-            Source::Replace(replace, text) => self.bounded(|left| texts::replaced(replace, &of(text)?, left)),
-            Source::Split(separator, text) => self.spent(texts::split(separator, &of(text)?)?),
+            Source::Replace(replace, text) => {
+                let text = of(text)?;
+                let replaced = self.bounded(|left| texts::replaced(replace, &text, left));
+                self.unread.used(Operator::ReplaceWith, &text, replaced)
+            }
+            Source::Split(separator, text) => {
+                let text = of(text)?;
+                let parts = texts::split(separator, &text).and_then(|parts| self.spent(parts));
+                self.unread.used(Operator::Split, &text, parts)
+            }
             Source::Booleans { all, of: sources } => {
                 for source in sources {
                     if of(source)?.is_true() != *all {
@@ -169,14 +214,28 @@ impl<'e> Evaluation<'e> {
                 Some(Value::Bool(structure::are_equal(&of(one)?, &of(other)?)))
             }
             Source::Contains(part, value) => Some(Value::Bool(texts::contains(part, &of(value)?))),
-            Source::One(one, value) => self.one(*one, of(value)?),
+            Source::One(one, value) => {
+                let value = of(value)?;
+                let kept = self.unread.kept(&value);
+                let result = self.one(*one, value);
+                match kept {
+                    Some(kept) => self.unread.used(one.operator(), &kept, result),
+                    None => result,
+                }
+            }
             Source::Integers(arithmetic, sources) => self.integers(*arithmetic, sources, element),
             Source::Floats(arithmetic, sources) => {
-                let mut numbers = sources.iter().map(|source| numbers::float(&of(source)?));
-                let first = numbers.next()??;
-                let result =
-                    numbers.try_fold(first, |sum, next| numbers::float_of(*arithmetic, sum, next?))?;
-                result.is_finite().then_some(Value::Float(result))
+                let mut sum = None;
+                for source in sources {
+                    let value = of(source)?;
+                    let next = numbers::float(&value);
+                    let step = match sum {
+                        None => next,
+                        Some(sum) => next.and_then(|next| numbers::float_of(*arithmetic, sum, next)),
+                    };
+                    sum = Some(self.unread.used(arithmetic.floats(), &value, step)?);
+                }
+                sum.filter(|sum| sum.is_finite()).map(Value::Float)
             }
         }
     }
@@ -187,10 +246,17 @@ impl<'e> Evaluation<'e> {
         sources: &'e [Source],
         element: Option<&Value<'e>>,
     ) -> Option<Value<'e>> {
-        let mut ints = sources.iter().map(|source| self.int(&self.eval(source, element)?));
-        let first = ints.next()??;
-        let result = ints.try_fold(first, |sum, next| numbers::int_of(arithmetic, sum, next?))?;
-        Some(Value::of_int(result))
+        let mut sum = None;
+        for source in sources {
+            let value = self.eval(source, element)?;
+            let next = self.int(&value);
+            let step = match sum {
+                None => next,
+                Some(sum) => next.and_then(|next| numbers::int_of(arithmetic, sum, next)),
+            };
+            sum = Some(self.unread.used(arithmetic.integers(), &value, step)?);
+        }
+        sum.map(Value::of_int)
     }
 
     /// The value as a whole number: its fraction is dropped.
@@ -230,7 +296,11 @@ impl<'e> Evaluation<'e> {
 
     /// Whether a condition is true. A condition without a value is not.
     fn is_true(&self, source: &'e Source, element: Option<&Value<'e>>) -> bool {
-        self.eval(source, element).is_some_and(|value| value.is_true())
+        let before = self.unread.len();
+        let is_true = self.eval(source, element).is_some_and(|value| value.is_true());
+        // What a condition cannot read makes it false, which is its value.
+        self.unread.forget(before, self.unread.len());
+        is_true
     }
 
     /// The JSON text of an object or list.

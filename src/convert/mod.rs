@@ -33,10 +33,11 @@ mod source;
 mod structure;
 mod texts;
 mod times;
+mod unread;
 mod value;
 
 pub use columns::Columns;
-pub use converter::Converter;
+pub use converter::{Converter, RowFields};
 pub use csv_settings::CsvSettings;
 pub use evaluate::ROW_BYTES_MAX;
 pub use field::{BadStrategy, DataType, Field, Strategy};
@@ -47,6 +48,7 @@ pub use pattern::FilePattern;
 pub use place::{RowPlace, sequence_prefix};
 pub use problem::{ConvertError, Problem};
 pub use row::Row;
+pub use unread::Unread;
 pub use value::{VALUE_DEPTH_MAX, Value};
 
 #[cfg(test)]

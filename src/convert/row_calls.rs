@@ -12,6 +12,8 @@ use super::mutation::Mutation;
 use super::object_text::{begin, named, text_member};
 use super::outcome::{Calls, RowReject};
 use super::place::RowPlace;
+use super::source::Source;
+use super::unread::Unread;
 use super::value::{self, Value};
 use crate::call::export_time::{self, Numbers};
 use crate::json::{quoted, write_number};
@@ -166,8 +168,9 @@ impl<'e> RowCalls<'_, '_, 'e> {
 
     /// The time of the calls.
     fn time(&self) -> Result<Option<Time<'e>>, RowReject> {
-        let Some(value) = self.fields.value(Field::Time) else { return Ok(None) };
-        let is_ms = self.fields.sources.get(Field::Time).is_some_and(|source| source.is_ms());
+        let Some(source) = self.fields.sources.get(Field::Time) else { return Ok(None) };
+        let Some(value) = self.time_of(source)? else { return Ok(None) };
+        let is_ms = source.is_ms();
         let numbers = if is_ms { Numbers::Unix(1_000_000) } else { Numbers::ByMagnitude };
         let text = match &value {
             Value::Null => return Ok(None),
@@ -194,6 +197,19 @@ impl<'e> RowCalls<'_, '_, 'e> {
             Some(_) if is_as_written => Ok(value.into_said().map(Time::Text)),
             Some(at) => Ok(Some(Time::At(at))),
             None => Err(bad_time(&value, "is not a time (ISO 8601, or Unix time of 1990 to 2099)")),
+        }
+    }
+
+    /// The value of the time, if the row has one. A time that the row has and an operator cannot read is no
+    /// missing one: the call would get the time of the import in its place, and nobody would notice.
+    fn time_of(&self, source: &'e Source) -> Result<Option<Value<'e>>, RowReject> {
+        let (value, unread) = self.fields.evaluation.value_and_unread(source);
+        match (value, unread.first()) {
+            (None, Some(Unread { operator, value })) => {
+                let operator = operator.name();
+                Err(RowReject::new("bad-time", format!("{operator} cannot read the time: {value}")))
+            }
+            (value, _) => Ok(value),
         }
     }
 

@@ -4,6 +4,7 @@ use regex::Regex;
 
 use super::java_regex::Piece;
 use super::java_time::TimePattern;
+use super::operator::Operator;
 use super::value::Value;
 
 /// Where a value comes from.
@@ -97,6 +98,44 @@ pub(super) enum Arithmetic {
     Subtract,
     Multiply,
     Divide,
+}
+
+impl One {
+    /// The operator, for people.
+    pub(super) fn operator(self) -> Operator {
+        match self {
+            Self::ParseJson => Operator::ParseJsonElement,
+            Self::Typeof => Operator::Typeof,
+            Self::IsoTimeToMs => Operator::IsoTimeToMs,
+            Self::MsToIsoTime => Operator::MsToIsoTime,
+            Self::Int96TimeToMs => Operator::Int96TimeToMs,
+            Self::Lowercase => Operator::Lowercase,
+            Self::Not => Operator::Not,
+            Self::Round => Operator::Round,
+        }
+    }
+}
+
+impl Arithmetic {
+    /// The operator on whole numbers, for people.
+    pub(super) fn integers(self) -> Operator {
+        match self {
+            Self::Add => Operator::Add,
+            Self::Subtract => Operator::Subtract,
+            Self::Multiply => Operator::Multiply,
+            Self::Divide => Operator::Divide,
+        }
+    }
+
+    /// The operator on floating-point numbers, for people.
+    pub(super) fn floats(self) -> Operator {
+        match self {
+            Self::Add => Operator::AddF,
+            Self::Subtract => Operator::SubtractF,
+            Self::Multiply => Operator::MultiplyF,
+            Self::Divide => Operator::DivideF,
+        }
+    }
 }
 
 impl Source {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bucket_import::each_unopened;
 use super::import_names::named;
 use super::importer::Importer;
 use super::recent::{ReadState, RecentJournal};
@@ -39,8 +40,8 @@ pub type IsWanted = Box<dyn Fn(&KnownImport) -> bool + Send>;
 
 impl Importer {
     /// At most `limit` of the imports that are wanted, among all files of the journal, or those of the import
-    /// of a bucket with this name: first the one that was begun, continued or ended last. Reads the whole
-    /// journal.
+    /// of a bucket with this name: first the one that was begun, continued or ended last. Objects that were
+    /// given up because they cannot be opened are among them. Reads the whole journal.
     pub async fn newest_of(
         this: &Arc<Self>,
         name: Option<String>,
@@ -72,22 +73,25 @@ impl Importer {
         };
         let open = self.open_progress();
         let (mut newest, mut total) = (BTreeMap::new(), 0);
-        let read = journal.each(&mut |record| {
-            if of_name.is_some() && record.import != of_name {
-                return;
-            }
+        let mut take = |record| {
             let known = known_import(record, &open);
             if !wanted(&known) {
                 return;
             }
-            total += 1;
             let at = known.record.ended_at.unwrap_or(known.record.first_seen).max(known.record.first_seen);
-            newest.insert((known.is_open, at, known.record.key), known);
+            let before = newest.insert((known.is_open, at, known.record.key), known);
+            total += u64::from(before.is_none());
             if newest.len() > limit {
                 newest.pop_first();
             }
+        };
+        let read = journal.each(&mut |record| {
+            if of_name.is_none() || record.import == of_name {
+                take(record);
+            }
         });
         read.map_err(|error| error.to_string())?;
+        each_unopened(journal, name, &mut take).map_err(|error| error.to_string())?;
         Ok(KnownImports { imports: newest.into_values().rev().collect(), total, ..KnownImports::default() })
     }
 

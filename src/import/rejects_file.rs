@@ -87,14 +87,29 @@ impl RejectsOwner {
     /// Writes the description of the file at `path`, whole or not at all.
     fn write(&self, path: &Path) -> io::Result<()> {
         let (import, options) = (self.import.clone(), self.options.recorded().to_owned());
-        let described = Described { import, options, how: (self.describe)()? };
-        let path = description_of(path);
-        let temporary = path.with_added_extension("tmp");
-        let mut file = own_files::replace(&temporary, 0o600)?;
-        file.write_all(&serde_json::to_vec_pretty(&described)?)?;
-        file.sync_data()?;
-        own_files::rename_durably(&temporary, &path)
+        write_description(path, &Described { import, options, how: (self.describe)()? })
     }
+}
+
+/// Changes the options that the description of the rejects file at `path` names, if there is one.
+/// Errors: the disk's error; the description is as it was.
+pub(super) fn describe_with(path: &Path, options: &OptionsHash) -> io::Result<()> {
+    let json = match description(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read?,
+    };
+    let described: Described = serde_json::from_slice(&json)?;
+    write_description(path, &Described { options: options.recorded().to_owned(), ..described })
+}
+
+/// Writes the description of the file at `path`, whole or not at all.
+fn write_description(path: &Path, described: &Described) -> io::Result<()> {
+    let path = description_of(path);
+    let temporary = path.with_added_extension("tmp");
+    let mut file = own_files::replace(&temporary, 0o600)?;
+    file.write_all(&serde_json::to_vec_pretty(described)?)?;
+    file.sync_data()?;
+    own_files::rename_durably(&temporary, &path)
 }
 
 /// The path of a rejects file's description. The name is longer than that of the file, which may have any

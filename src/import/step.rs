@@ -70,11 +70,13 @@ pub struct RowLimits {
     pub rows: std::ops::Range<u64>,
     /// What happens to a file with rejected rows.
     pub on_row_error: OnRowError,
+    /// What people call that: the flag of a command, or the setting of an import of a bucket.
+    pub called: &'static str,
 }
 
 impl Default for RowLimits {
     fn default() -> Self {
-        Self { rows: 0..u64::MAX, on_row_error: OnRowError::default() }
+        Self { rows: 0..u64::MAX, on_row_error: OnRowError::default(), called: "--on-row-error" }
     }
 }
 
@@ -88,7 +90,7 @@ impl RowLimits {
 
     /// The failure of a file with so many rejected ones among its first rows.
     pub(super) fn too_many(&self, rejected: u64, rows: u64, rejects: &[Reject]) -> FileError {
-        let what = format!("{rejected} of {rows} rows are rejected, more than --on-row-error allows");
+        let what = format!("{rejected} of {rows} rows are rejected, more than {} allows", self.called);
         let told = match rejects.last() {
             Some(reject) => Told::plain(format!("{what}; the last: line {}: ", reject.line))
                 .and_private(&reject.message, &reject.code),

@@ -458,15 +458,18 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
         ImportState::Done => ("done", None),
         ImportState::Reading => ("stopped", Some(format!("{again} continues after the last stored row"))),
         ImportState::Failed if is_of_bucket => {
-            let next = format!(
-                "the next pass tries it again; after {ATTEMPTS_MAX} failures it is given up until the file, the converter or \
-                 on_row_error change"
-            );
+            let next = format!("the next pass tries it again; after {ATTEMPTS_MAX} failures it is given up");
             ("failed", Some(next))
         }
         ImportState::Poison if is_of_bucket => {
-            let next = "no pass reads it again until the file, the converter or on_row_error change, or `forebay import reset-file \
-                        NAME KEY` lets it begin again";
+            // A file ends with the converter that it began with.
+            let next = if import.progress.stored > 0 {
+                "what is stored of it stays. No pass reads the rest until `forebay import reset-file NAME KEY`, which takes the converter of \
+                 now for it, or until on_row_error changes: \"reject\" keeps bad rows for `forebay import retry-rejects --import NAME`"
+            } else {
+                "no pass reads it again until the file, the converter or on_row_error change, or `forebay import reset-file \
+                 NAME KEY` lets it begin again"
+            };
             ("given_up", Some(next.to_owned()))
         }
         ImportState::Failed => {
@@ -507,7 +510,7 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
         rejects_file: import.rejects_file,
         retry,
         attempts: import.attempts,
-        why: import.error.map(|error| format!("{}: {}", code(&error.code), error.message.shown(full))),
+        why: import.error.map(|error| format!("{}: {}", code(&error.code), error.message.in_view(full))),
         next,
     }
 }
@@ -652,7 +655,8 @@ mod tests {
             let json = |full| serde_json::to_string(&import_status(failed(message.clone()), full)).unwrap();
             assert_eq!(json(true).matches(SECRET).count(), 3, "{}", json(true));
             assert!(!json(false).contains(SECRET), "{}", json(false));
-            assert_eq!(import_status(failed(message), false).why.as_deref(), Some(shown));
+            let how = "(some of it is hidden; admin.live_view = \"full\" shows it)";
+            assert_eq!(import_status(failed(message), false).why, Some(format!("{shown} {how}")));
         }
     }
 }

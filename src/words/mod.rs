@@ -26,4 +26,4 @@ pub use nearest::nearest;
 pub use outside::{outside_key, outside_message, outside_text, outside_text_within};
 pub use shell_word::shell_word;
 pub use size::about_bytes;
-pub use told::Told;
+pub use told::{Told, in_view};

@@ -11,10 +11,12 @@ pub fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<
         return None;
     }
     let slips_max = (len / 3).max(2);
+    // Another case is no slip: names with capitals are often typed from other systems.
+    let typed = typed.to_lowercase();
     known
         // There are never fewer slips than the lengths differ, and counting them takes memory.
         .filter(|name| name.chars().count().abs_diff(len) <= slips_max)
-        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
+        .map(|name| (strsim::damerau_levenshtein(&typed, &name.to_lowercase()), name))
         .filter(|(slips, _)| *slips <= slips_max)
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, name)| name)
@@ -31,6 +33,8 @@ mod tests {
         };
         check("lowr", Some("lower"));
         check("split", Some("split"));
+        check("LOWER", Some("lower"));
+        check("Concat", Some("concat"));
         check("cnocat", Some("concat"));
         check("equals", None);
         check("", None);

@@ -5,6 +5,8 @@ use std::fmt;
 
 /// What stands in a masked text in place of a private value.
 const HIDDEN: &str = "[hidden]";
+/// What stands after a text that is not shown as a whole.
+const HOW_SEEN: &str = "(some of it is hidden; admin.live_view = \"full\" shows it)";
 /// The longest word, in bytes.
 const WORD_BYTES_MAX: usize = 64;
 
@@ -89,6 +91,11 @@ impl Told {
         if all { self.full() } else { self.masked() }
     }
 
+    /// As [`Told::shown`]. Where something is hidden, it ends with how the whole text can be seen.
+    pub fn in_view(&self, all: bool) -> String {
+        in_view(self.full(), self.masked(), all)
+    }
+
     /// The text without private values.
     pub fn masked(&self) -> &str {
         self.masked.as_deref().unwrap_or(HIDDEN)
@@ -99,6 +106,11 @@ impl Told {
     pub fn without_private(&self) -> Self {
         Self::plain(self.masked())
     }
+}
+
+/// The full text if `all`, else the masked one, with how the full one can be seen if they differ.
+pub fn in_view(full: &str, masked: &str, all: bool) -> String {
+    if all || full == masked { full.to_owned() } else { format!("{masked} {HOW_SEEN}") }
 }
 
 /// Text that was put together elsewhere may quote anything.
@@ -145,6 +157,17 @@ mod tests {
         check(Told::word("jane.roe@example.com"), "jane.roe@example.com", "[hidden]");
         check(Told::masked_as("column secret", "a column"), "column secret", "a column");
         assert_eq!(format!("{:?}", Told::private("secret")), "Told(\"[hidden]\")");
+    }
+
+    #[test]
+    fn a_view_says_how_the_rest_is_seen() {
+        let told = Told::plain("line 2: ").and_private("secret", "width");
+        assert_eq!(told.in_view(true), "line 2: secret");
+        assert_eq!(
+            told.in_view(false),
+            "line 2: width (some of it is hidden; admin.live_view = \"full\" shows it)"
+        );
+        assert_eq!(Told::plain("all is said").in_view(false), "all is said");
     }
 
     #[test]

@@ -122,7 +122,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let (mut left, mut totals) = (args.samples, Totals::default());
     let rows = args.rows.clone().unwrap_or(0..u64::MAX);
-    let limits = RowLimits { rows, on_row_error: args.on_row_error };
+    let limits = RowLimits { rows, on_row_error: args.on_row_error, ..RowLimits::default() };
     for input in &inputs {
         let found = match files(input, opening, &Watched::default()).await {
             Ok(found) => found,

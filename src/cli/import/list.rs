@@ -90,13 +90,14 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
         [&import.what, &import.source, &state].map(|text| outside_text(text).to_string());
     let mut lines = vec![format!("{what} into {source}: {state}")];
     let mut fact = |name: &str, text: &str| lines.extend(wrapped(&format!("  {name:<10}"), text));
-    let mut when = rfc3339(UnixMillis(import.begun_ms));
-    if let Some(ended) = import.ended_ms {
+    let took = import.ended_ms.map_or_else(String::new, |ended| {
         let took = Duration::from_millis(u64::try_from(ended - import.begun_ms).unwrap_or(0));
-        // Writing to a string cannot fail.
-        _ = write!(when, ", took {}", about_duration(took));
+        format!(", took {}", about_duration(took))
+    });
+    // A file that could not be opened never began.
+    if import.begun_ms > 0 {
+        fact("began:", &format!("{}{took}", rfc3339(UnixMillis(import.begun_ms))));
     }
-    fact("began:", &when);
     let mut rows = format!(
         "{}: {} stored, {} repeated, {} refused, {} rejected",
         counted(import.rows_read, "row", "rows"),

@@ -12,7 +12,7 @@ mod reset;
 mod resume;
 mod retry;
 mod retry_import;
-pub(in crate::cli) mod run;
+mod run;
 pub mod run_args;
 mod setup_notifications;
 mod show;
@@ -122,7 +122,11 @@ async fn csv(
         opening,
         source: wanted(&args.to),
         force: args.force,
-        limits: RowLimits { rows: args.rows.clone().unwrap_or(0..u64::MAX), on_row_error: args.on_row_error },
+        limits: RowLimits {
+            rows: args.rows.clone().unwrap_or(0..u64::MAX),
+            on_row_error: args.on_row_error,
+            ..RowLimits::default()
+        },
         rate: args.to.rate.map(std::num::NonZeroU32::get),
         rejects: RejectsOutput::new(args.to.rejects.as_deref(), inputs.len(), &state)?,
         reject_sink: None,

@@ -1,14 +1,13 @@
 //! `forebay import run` and `rename`: one pass over the bucket of an `[[import]]`, and another name for one.
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
 use super::resume;
 use super::run_args::{NodeOrSpoolArgs, ReleaseArgs, RenameArgs, RunArgs};
-use crate::admin::{AskedPass, Grant, PassPlanned, PassStatus};
+use crate::admin::{AskedPass, Grant, PassStatus, again, pass_lines};
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
 use crate::cli::serve;
@@ -16,7 +15,7 @@ use crate::node::bucket_imports::ImportsAt;
 use crate::node::error::NodeError;
 use crate::runtime::Background;
 use crate::runtime::say::say;
-use crate::words::{about_duration, counted, grouped, if_any, outside_text, outside_text_within};
+use crate::words::{outside_text, outside_text_within, shell_word};
 
 /// Files that are named after a pass.
 const NAMED_MAX: usize = 20;
@@ -35,6 +34,8 @@ pub(super) async fn run(
     if !args.dry_run {
         tell(args, &format!("importing {} {}", args.name, imports.text()));
     }
+    // A node is asked for lists of files. Without one, the rows are.
+    let config = args.at.config.as_deref().filter(|_| imports.is_spool());
     let made = made(args, &imports, stop).await;
     let (made, ended) = settled(imports, made, !args.dry_run).await?;
     let Some(pass) = made else {
@@ -43,7 +44,7 @@ pub(super) async fn run(
     };
     print_either(out, args.at.json, &pass, || text(&pass)).and_then(|()| out.flush())?;
     ended?;
-    failure_of(&pass).map_or(Ok(()), Err)
+    failure_of(&pass, config).map_or(Ok(()), Err)
 }
 
 /// Makes a pass, or says what it would do. Before files are imported again, the command says how many.
@@ -60,22 +61,6 @@ async fn made(
         tell(args, &again(planned));
     }
     imports.run(asked, stop).await
-}
-
-/// What is stored again.
-fn again(planned: &PassPlanned) -> String {
-    let files = planned.would.get("again").copied().unwrap_or(0);
-    let dropped = if_any(planned.insert_id_window_ms, |window| {
-        let window = about_duration(Duration::from_millis(window));
-        format!(
-            ", but for rows with an insert_id that were stored within {window}: insert_id_window = \"0 s\" stores them, too"
-        )
-    });
-    format!(
-        "{} with {} will be stored again, with the same messageIds{dropped}",
-        counted(files, "imported file", "imported files"),
-        counted(planned.rows_again, "row", "rows")
-    )
 }
 
 fn tell(args: &RunArgs, what: &str) {
@@ -141,96 +126,8 @@ pub(super) async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Re
     Ok(ImportsAt::of(at.admin.as_ref(), at.token_file.as_deref(), config, background).await?)
 }
 
-/// What became of a file, in the words of `import list`.
-fn words(became: &str) -> String {
-    if became == "poison" { "given up".to_owned() } else { became.replace('_', " ") }
-}
-
-/// `3 done, 1 given up`; empty if there are none.
-fn list(counts: &BTreeMap<String, u64>) -> String {
-    let some = counts.iter().filter(|(_, count)| **count > 0);
-    let shown = some.map(|(what, count)| format!("{} {}", grouped(*count), outside_text(&words(what))));
-    shown.collect::<Vec<_>>().join(", ")
-}
-
-/// What a pass found, in a few lines without their beginning.
-pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, String)> {
-    let mut lines = Vec::new();
-    if let Some(failed) = &pass.failed {
-        lines.push(("failed:", outside_text_within(&failed.what, TEXT_BYTES_MAX).to_string()));
-        return lines;
-    }
-    let skipped: u64 = pass.skipped.values().sum();
-    let (one, many) = if pass.part { ("new object", "new objects") } else { ("object", "objects") };
-    lines.push((
-        "listed:",
-        format!(
-            "{}: {} known, {} skipped, {}{} to import",
-            counted(pass.listed, one, many),
-            grouped(pass.known),
-            grouped(skipped),
-            if_any(pass.given_up, |objects| format!("{} given up, ", grouped(objects))),
-            grouped(pass.listed.saturating_sub(pass.known + pass.given_up + skipped))
-        ),
-    ));
-    let (files, skips) = (list(&pass.files), list(&pass.skipped));
-    if !skips.is_empty() {
-        lines.push(("skipped:", skips));
-    }
-    if !files.is_empty() {
-        lines.push(("files:", files));
-    }
-    if !pass.files.is_empty() && pass.planned.is_none() {
-        let rows = format!(
-            "{}: {} stored, {}{} rejected, {} left out by the converter",
-            counted(pass.rows, "row", "rows"),
-            counted(pass.stored, "call", "calls"),
-            if_any(pass.repeats, |rows| format!("{} dropped as repeats, ", grouped(rows))),
-            grouped(pass.rejected),
-            grouped(pass.skipped_rows)
-        );
-        lines.push(("read:", rows));
-    }
-    if let Some(planned) = &pass.planned {
-        let would = list(&planned.would);
-        lines.push(("would:", if would.is_empty() { "do nothing".to_owned() } else { would }));
-        if planned.rows_again > 0 {
-            lines.push(("again:", again(planned)));
-        }
-        for file in planned.first.iter().take(named_max) {
-            let text = format!("{} {}", file.would.replace('_', " "), file.name);
-            lines.push(("first:", outside_text(&text).to_string()));
-        }
-        return lines;
-    }
-    lines.extend(pass.after.iter().flat_map(|after| after.lines(named_max)));
-    if pass.not_begun > 0 {
-        lines.push(("not begun:", counted(pass.not_begun, "object", "objects")));
-    }
-    for file in pass.not_done.iter().take(named_max) {
-        let error = file.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-        let text = format!("{} {}{error}", file.name, words(&file.became));
-        lines.push(("not done:", outside_text(&text).to_string()));
-    }
-    for warning in &pass.warnings {
-        lines.push(("warning:", outside_text_within(warning, TEXT_BYTES_MAX).to_string()));
-    }
-    if let Some(rejects) = &pass.rejects {
-        lines.push(("rejects:", outside_text_within(rejects, TEXT_BYTES_MAX).to_string()));
-    }
-    lines.extend(pass.claims.iter().flat_map(|claims| claims.lines(named_max)));
-    if let Some(remedy) = &pass.remedy {
-        lines.push(("to fix it:", outside_text_within(remedy, TEXT_BYTES_MAX).to_string()));
-    }
-    let more = (pass.not_done.len() as u64).saturating_sub(named_max as u64);
-    if more > 0 {
-        lines.push(("", format!("and {}", counted(more, "more file", "more files"))));
-    }
-    lines
-}
-
 fn text(pass: &PassStatus) -> String {
-    let lines = lines(pass, NAMED_MAX).into_iter().map(|(name, text)| format!("  {name:<11}{text}\n"));
+    let lines = pass_lines(pass, NAMED_MAX).into_iter().map(|(name, text)| format!("  {name:<11}{text}\n"));
     lines.chain(pass.grants.iter().map(grant)).collect()
 }
 
@@ -244,7 +141,7 @@ pub(super) fn grant(grant: &Grant) -> String {
 }
 
 /// The failure that the command ends with, if any.
-fn failure_of(pass: &PassStatus) -> Option<Failure> {
+fn failure_of(pass: &PassStatus, config: Option<&Path>) -> Option<Failure> {
     let count = |became: &str| pass.files.get(became).copied().unwrap_or(0);
     if pass.stopped || count("stopped") > 0 {
         return Some(resume::stopped());
@@ -263,9 +160,15 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
     let failed =
         ["failed", "poison", "changed", "missing", "refused"].into_iter().any(|became| count(became) > 0);
     let import = outside_text(&pass.import);
+    let at =
+        config.map_or_else(String::new, |file| format!(" --config {}", shell_word(&file.to_string_lossy())));
+    let retry = format!("forebay import retry-rejects --import {import}{at}");
+    let list = match config {
+        None => format!("`forebay import list --import {import}` names the files and the reasons"),
+        Some(_) => format!("`{retry} --dry-run` says how many and why"),
+    };
     let rejected = format!(
-        "some rows were rejected: `forebay import list --import {import}` names the files and the reasons, and `forebay import \
-         retry-rejects --import {import}` reads the rows again once the converter is corrected"
+        "some rows were rejected: {list}, and `{retry}` reads the rows again once the converter is corrected"
     );
     let (code, what) = if count("denied") > 0 {
         (failure::DENIED, "access to some files is denied")
@@ -283,8 +186,10 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::admin::{FileNotDone, FilePlanned, PassFailure};
+    use crate::admin::{ClaimsStatus, FileNotDone, FilePlanned, PassFailure, PassPlanned};
     use crate::import::Unusable;
 
     fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
@@ -315,7 +220,7 @@ mod tests {
              files:     1 done, 1 given up\n  read:      14 rows: 10 calls stored, 2 dropped as repeats, 2 rejected, 0 left out by the converter\n  \
              not done:  s3://lake/in/\\u{1b}[2J given up: E-FORMAT: an array\n"
         );
-        assert_eq!(failure_of(&pass).unwrap().code(), failure::FAILED);
+        assert_eq!(failure_of(&pass, None).unwrap().code(), failure::FAILED);
     }
 
     #[test]
@@ -335,7 +240,7 @@ mod tests {
         let expected = "4 objects: 0 known, 0 skipped, 1 given up, 3 to import\n  files:     1 given up\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
                         will be stored again, with the same messageIds\n  first:     go on s3://lake/in/a\n";
         assert!(shown.ends_with(expected), "{shown}");
-        assert!(failure_of(&pass).is_none());
+        assert!(failure_of(&pass, None).is_none());
         planned.insert_id_window_ms = 3_600_000;
         assert!(
             again(&planned)
@@ -360,7 +265,7 @@ mod tests {
 
     #[test]
     fn each_end_has_its_exit_code() {
-        let code = |pass: &PassStatus| failure_of(pass).map_or(0, |failure| failure.code());
+        let code = |pass: &PassStatus| failure_of(pass, None).map_or(0, |failure| failure.code());
         let files = |became: &str| PassStatus { files: counts(&[(became, 1)]), ..PassStatus::default() };
         for became in ["done", "done_before"] {
             assert_eq!(code(&files(became)), 0, "{became}");
@@ -370,7 +275,26 @@ mod tests {
         }
         assert_eq!(code(&files("denied")), failure::DENIED);
         assert_eq!(code(&files("stopped")), failure::INTERRUPTED);
-        assert_eq!(code(&PassStatus { rejected: 1, ..files("done") }), failure::SOME_REJECTED);
+        let rejected = PassStatus { import: "orders".to_owned(), rejected: 1, ..files("done") };
+        assert_eq!(code(&rejected), failure::SOME_REJECTED);
+        // `import list` asks a node alone.
+        let said = |config: Option<&Path>| failure_of(&rejected, config).unwrap().to_string();
+        assert!(
+            said(None).contains("`forebay import list --import orders` names the files"),
+            "{}",
+            said(None)
+        );
+        let (of_spool, retry) =
+            (said(Some(Path::new("f.toml"))), "retry-rejects --import orders --config f.toml");
+        assert!(of_spool.contains(retry) && !of_spool.contains("import list"), "{of_spool}");
+        let claims =
+            ClaimsStatus { claimed: 3, instances: counts(&[("0123", 3)]), ..ClaimsStatus::default() };
+        let elsewhere = PassStatus { listed: 3, claims: Some(claims), ..PassStatus::default() };
+        let shown = text(&elsewhere);
+        assert!(
+            shown.contains(" 0 to import\n") && shown.contains("to other instances: 3 to 0123"),
+            "{shown}"
+        );
         let failed = |kind: &str| PassStatus {
             failed: Some(PassFailure { kind: kind.to_owned(), what: "why".to_owned() }),
             ..PassStatus::default()

@@ -40,7 +40,11 @@ async fn open(environment: &BTreeMap<String, String>) -> Result<CsvFunction, Fai
         options: options_hash(&csv.format, &opening),
         opening: Arc::new(opening),
         limits_hash: csv.on_row_error.limits_hash(csv.format.allow_expansion),
-        limits: RowLimits { rows: csv.rows.unwrap_or(0..u64::MAX), on_row_error: csv.on_row_error },
+        limits: RowLimits {
+            rows: csv.rows.unwrap_or(0..u64::MAX),
+            on_row_error: csv.on_row_error,
+            ..RowLimits::default()
+        },
         rate: csv.to.rate.map(std::num::NonZeroU32::get),
         parallel: usize::from(csv.parallel),
         rejects: csv.to.rejects,

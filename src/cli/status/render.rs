@@ -1,6 +1,6 @@
 //! The status for people: problems first, then the totals, then a line for each source. Pure.
 
-use crate::admin::{BucketImportStatus, LedgerCounts, LedgerStatus, SourceStatus, Status};
+use crate::admin::{BucketImportStatus, LedgerCounts, LedgerStatus, SourceStatus, Status, pass_lines};
 use crate::admin_client::activity::{Activity, sparkline};
 use crate::sources::SourceId;
 use crate::words::count::percent;
@@ -11,7 +11,6 @@ use crate::words::{
 };
 
 use super::steering::{Order, has};
-use crate::cli::import::run::lines as found;
 use crate::runtime::paint::{BAD, FAINT, GOOD, Mark, WARNING};
 
 /// The most bytes of an alarm's text that are shown: enough for the advice at its end.
@@ -268,10 +267,11 @@ fn of_import(import: &BucketImportStatus, now_ms: i64) -> Vec<Line> {
     for (label, text) in import.notifications.iter().flat_map(|brought| brought.lines(now_ms)) {
         lines.push(Line::new(label, text));
     }
+    lines.extend(import.since_start.map(|sum| Line::new("  since the start: ", sum.text(&import.name))));
     for (pass, label) in [(&import.last, "  last pass: "), (&import.whole, "  last full: ")] {
         let Some(pass) = pass else { continue };
         lines.push(Line::new(label, format!("ended {} ago", ago(pass.ended_ms))));
-        let found = found(pass, IMPORT_FILES_SHOWN_MAX).into_iter();
+        let found = pass_lines(pass, IMPORT_FILES_SHOWN_MAX).into_iter();
         lines.extend(found.map(|(name, text)| Line::new(&format!("  {name:<11}"), text)));
     }
     lines

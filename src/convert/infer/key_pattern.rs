@@ -41,6 +41,19 @@ pub(super) fn pattern_of(key: &str) -> String {
     pattern
 }
 
+/// The regular expression for all of these keys: by their extension, if all have the same.
+pub fn pattern_of_all(keys: &[&str]) -> String {
+    let extension_of = |key: &str| {
+        let name = base_of(key);
+        name.find('.').and_then(|at| name.get(at..)).unwrap_or_default().to_owned()
+    };
+    let extension = keys.first().map(|key| extension_of(key)).unwrap_or_default();
+    if extension.is_empty() || keys.iter().any(|key| extension_of(key) != extension) {
+        return ".*".to_owned();
+    }
+    format!(".*{}", regex::escape(&extension))
+}
+
 /// The word with which a name begins: `orders` of `in/orders_2024-03-01.json.gz`.
 pub(super) fn word_of(key: &str) -> String {
     let name = base_of(key);
@@ -115,6 +128,19 @@ mod tests {
         check("x-d41d8cd98f00b204e9800998ecf8427e", r"x-[0-9a-fA-F]{32}", &[]);
         check("a (1)+[b].json", r"a \(\d+\)\+\[b\]\.json", &["a (12)+[b].json"]);
         check("größe&1.csv", r"größe\&\d+\.csv", &[]);
+    }
+
+    #[test]
+    fn one_pattern_matches_all_names() {
+        let check = |keys: &[&str], expected: &str| {
+            assert_eq!(pattern_of_all(keys), expected);
+            let pattern = FilePattern::new(expected).unwrap();
+            assert!(keys.iter().all(|key| pattern.matches(key, "")), "{keys:?}");
+        };
+        check(&["alpha.json", "in/beta.json"], r".*\.json");
+        check(&["a.json.gz", "b_2024-03-01.json.gz"], r".*\.json\.gz");
+        check(&["a.json", "b.json.gz"], ".*");
+        check(&["a", "b"], ".*");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub use cannot_infer::CannotInfer;
 use columns_by_field::ColumnsByField;
 use file_text::file_text;
 use insert_id::InsertId;
+pub use key_pattern::pattern_of_all;
 pub use observed::Observed;
 pub use sample_of::SampleOf;
 

@@ -368,11 +368,94 @@ fn a_person_can_look_at_the_fields() {
     let line = r#"{"e":"\u0065","q":"1.5"}"#;
     let mut row = Row::new(converter.columns());
     row.read_json(converter.columns(), line).unwrap();
-    let (fields, dropped) = converter.fields_of(&row, NOW);
-    let shown: Vec<String> =
-        fields.iter().map(|(name, json)| format!("{name}={}", json.as_deref().unwrap_or("-"))).collect();
+    let fields = converter.fields_of(&row, NOW);
+    let shown: Vec<String> = fields
+        .values
+        .iter()
+        .map(|(name, json)| format!("{name}={}", json.as_deref().unwrap_or("-")))
+        .collect();
     assert_eq!(shown, [r#"event_type="\u0065""#, "user_id=-", "quantity=1"]);
-    assert!(dropped);
+    assert!(fields.has_dropped_fractions && fields.unread.is_empty());
+}
+
+/// What is left out of a call shows. What another source replaces, what is missing, and what makes a
+/// condition false is not left out.
+#[test]
+fn values_that_no_operator_can_use_are_told() {
+    let check = |source: &str, row: &str, expected: &[&str]| {
+        let fields = format!(
+            r#"{{"event_type":"e","user_id":"u","time":["iso_time_to_ms","t"],"event_properties":{{"a":{source}}}}}"#
+        );
+        let converter = converter(&fields, Event, AppendOnly);
+        let mut read = Row::new(converter.columns());
+        read.read_json(converter.columns(), row).unwrap();
+        let unread = converter.fields_of(&read, NOW).unread;
+        let unread: Vec<String> =
+            unread.iter().map(|unread| format!("{} {}", unread.operator.name(), unread.value)).collect();
+        assert_eq!(unread, expected, "{source} {row}");
+    };
+    check(r#"["iso_time_to_ms","x"]"#, r#"{"x":"soon"}"#, &[r#"iso_time_to_ms "soon""#]);
+    check(r#"["parse_time_to_ms","yyyy","x"]"#, r#"{"x":"soon"}"#, &[r#"parse_time_to_ms "soon""#]);
+    check(r#"["add","x",["int",1]]"#, r#"{"x":"one"}"#, &[r#"add "one""#]);
+    check(r#"["dividef",["int",1],"x"]"#, r#"{"x":0}"#, &["dividef 0"]);
+    check(r#"["lower","x"]"#, r#"{"x":5}"#, &["lowercase 5"]);
+    check(r#"["parse_json_element","x"]"#, r#"{"x":"{"}"#, &[r#"parse_json_element "{""#]);
+    check(r#"["replace_with","a","b","x"]"#, r#"{"x":[1]}"#, &["replace_with [1]"]);
+    check(r#"["concat","x",["split","/","x"]]"#, r#"{"x":"a"}"#, &[r#"concat ["a"]"#]);
+    check(r#"["exclude_keys","x","b"]"#, r#"{"x":"a"}"#, &[r#"exclude_keys "a""#]);
+    check(r#"{"b":["lower","x"]}"#, r#"{"x":5}"#, &["lowercase 5"]);
+    // In `any`, the source that has a value may still leave out a member.
+    let any = r#"["any",["iso_time_to_ms","x"],{"b":["lower","y"]}]"#;
+    check(any, r#"{"x":"soon","y":5}"#, &["lowercase 5"]);
+    check(any, r#"{"x":"soon","y":"A"}"#, &[]);
+    check(r#"["condition",["lower","x"],"u"]"#, r#"{"x":5}"#, &[]);
+    for missing in ["{}", r#"{"x":null}"#, r#"{"x":""}"#, r#"{"x":" "}"#] {
+        check(r#"["iso_time_to_ms","x"]"#, missing, &[]);
+    }
+    check(r#""x""#, r#"{"t":"soon"}"#, &[]);
+}
+
+/// A call without a time would get that of the import.
+#[test]
+fn a_time_that_an_operator_cannot_read_rejects_the_row() {
+    let check = |source: &str, row: &str, expected: &str| {
+        let fields = format!(r#"{{"event_type":"e","user_id":"u","time":{source}}}"#);
+        let row = format!(r#"{{"e":"e","u":"u",{row}}}"#);
+        let found = match converted(&converter(&fields, Event, AppendOnly), &row) {
+            (Outcome::Rejected(reject), _) => format!("{}: {}", reject.code, reject.message),
+            (_, calls) => {
+                let call: serde_json::Value = serde_json::from_str(&calls[0]).unwrap();
+                call["timestamp"].as_str().unwrap_or("none").to_owned()
+            }
+        };
+        assert_eq!(found, expected, "{source} {row}");
+    };
+    let iso = r#"["iso_time_to_ms","t"]"#;
+    check(iso, r#""t":"2024-03-01T00:00:00Z""#, "2024-03-01T00:00:00.000Z");
+    for unread in ["yesterday", "2026-02-30", "2026-02-03T10:00:00+25:00", "01/11/2026 12:00"] {
+        let expected = format!("bad-time: iso_time_to_ms cannot read the time: \"{unread}\"");
+        check(iso, &format!("\"t\":\"{unread}\""), &expected);
+    }
+    check(iso, r#""t":1645066434189"#, "bad-time: iso_time_to_ms cannot read the time: 1645066434189");
+    for missing in [r#""x":1"#, r#""t":null"#, r#""t":"""#, r#""t":" ""#] {
+        check(iso, missing, "none");
+    }
+    check(
+        r#"["parse_time_to_ms","M/d/yyyy","t"]"#,
+        r#""t":"13/1/2021""#,
+        r#"bad-time: parse_time_to_ms cannot read the time: "13/1/2021""#,
+    );
+    check(
+        r#"["int96_time_to_ms","t"]"#,
+        r#""t":"AA==""#,
+        r#"bad-time: int96_time_to_ms cannot read the time: "AA==""#,
+    );
+    check(r#"["divide","t",["int",1000]]"#, r#""t":"x""#, r#"bad-time: divide cannot read the time: "x""#);
+    check(r#"["divide",["int",5],"t"]"#, r#""t":0"#, "bad-time: divide cannot read the time: 0");
+    // Whoever wants such rows without their times says so.
+    let other = r#"["any",["iso_time_to_ms","t"],["iso_time_to_ms","s"]]"#;
+    check(other, r#""t":"soon","s":"2024-03-01""#, "2024-03-01T00:00:00.000Z");
+    check(r#"["any",["iso_time_to_ms","t"],["value",null]]"#, r#""t":"soon""#, "none");
 }
 
 /// Cells of CSV are texts, and columns of parquet have types.

@@ -24,6 +24,8 @@ pub struct WaitingElsewhere {
 pub struct ClaimsReport {
     /// How many belong to other instances.
     pub claimed: u64,
+    /// The same by the ids of the instances.
+    pub instances: BTreeMap<String, u64>,
     /// Those of them that are not delivered, by the ids of the instances.
     pub waiting: BTreeMap<String, WaitingElsewhere>,
     /// How many of them had begun here, and were released.
@@ -40,6 +42,7 @@ impl ClaimsReport {
     /// Counts a file of another instance.
     pub(super) fn theirs(&mut self, key: &str, (instance, waits): (String, bool), since: Option<UnixMillis>) {
         self.claimed += 1;
+        *self.instances.entry(instance.clone()).or_default() += 1;
         if waits {
             let waiting = self.waiting.entry(instance).or_default();
             waiting.files += 1;
@@ -58,8 +61,11 @@ impl ClaimsReport {
 
     /// Adds those of a page.
     pub(super) fn add(&mut self, page: Self) {
-        let Self { claimed, waiting, released, unknown, unknown_first, problem } = page;
+        let Self { claimed, instances, waiting, released, unknown, unknown_first, problem } = page;
         self.claimed += claimed;
+        for (instance, files) in instances {
+            *self.instances.entry(instance).or_default() += files;
+        }
         self.released += released;
         self.unknown += unknown;
         self.unknown_first = self.unknown_first.take().or(unknown_first);

@@ -68,6 +68,23 @@ impl Chosen {
             None => Err(gone("the journal does not have it")),
         })
     }
+
+    /// Whether this converter finds the same rows in a file as the one with these recorded options: rows are
+    /// known by their numbers. `None`: that one is not there any more. Waits for the disk.
+    /// Errors: [`JournalError`]: the journal cannot be read.
+    pub(super) fn counts_rows_as(
+        &self,
+        journal: &dyn Journal,
+        import: ImportId,
+        options: &str,
+    ) -> Result<Option<bool>, JournalError> {
+        let kept = journal.kept(KeptOf::Converter, &by(import, options))?;
+        let before = kept.and_then(|json| compiled(&json).ok());
+        Ok(before.map(|before| {
+            let (now, before) = (self.converter.file(), before.file());
+            (now.format, &now.csv) == (before.format, &before.csv)
+        }))
+    }
 }
 
 fn gone(what: &str) -> FileError {
@@ -79,7 +96,7 @@ fn gone(what: &str) -> FileError {
 }
 
 /// The options that a file needs until its end, if they count.
-fn needed(record: &ImportRecord) -> Option<&str> {
+pub(super) fn needed(record: &ImportRecord) -> Option<&str> {
     let counts = record.state != ImportState::Done && has_calls(record.progress);
     Some(record.options.as_str()).filter(|options| counts && !options.is_empty())
 }

@@ -190,6 +190,7 @@ impl ObjectImport {
                 state.stage = Stage::Changed;
             } else {
                 (state.stage, state.given_up_with) = (Stage::Poison, self.options());
+                super::given_up::log(&self.import.name, &ends);
             }
             let is_done = state.stage == Stage::Done;
             match self.write_end(state, listed.key.as_str(), &ends).await {
@@ -469,7 +470,11 @@ impl ObjectImport {
             open,
             // Each range is read on the condition that the object is still this version.
             unchanged: None,
-            limits: RowLimits { on_row_error: self.import.on_row_error, ..RowLimits::default() },
+            limits: RowLimits {
+                on_row_error: self.import.on_row_error,
+                called: "on_row_error",
+                ..RowLimits::default()
+            },
             rejects,
             rejects_of: RejectsOf::File,
             rejects_owner: self.rejects_owner(&file, &chosen),

@@ -7,6 +7,7 @@ use super::admit::{Version, is_stored};
 use super::deps::PassDeps;
 use super::object_import::{ObjectImport, on_disk};
 use super::object_state::{ObjectState, Stage, Standing};
+use super::read_on::{ReadOn, Rest};
 use super::rejected::settled::records_of;
 use super::settings::BucketImport;
 use crate::import::claims::ClaimsError;
@@ -137,8 +138,11 @@ pub async fn reset_object(
     };
     let (importer, journal) = (Arc::clone(&objects.deps.importer), Arc::clone(&objects.deps.journal));
     let (import, source) = (objects.import.name.clone(), objects.import.source.clone());
-    let work =
-        move |journal: &dyn Journal| reset_now(journal, &importer, (id, &source), (&import, &name), &version);
+    let read_on = ReadOn::of(&objects);
+    let work = move |journal: &dyn Journal| {
+        let of_object = |name: &str, state: &ObjectState| read_on.rest(journal, name, state);
+        reset_now(journal, &importer, (id, &source), (&import, &name), (&version, &of_object))
+    };
     on_disk(&journal, work).await
 }
 
@@ -150,13 +154,16 @@ pub(super) fn nothing(import: &str, name: &str, key: &str, what: &str) -> String
     )
 }
 
+/// Finds what of an object with this name is read on with the converter of now.
+type RestOf<'r> = &'r dyn Fn(&str, &ObjectState) -> Result<Rest, JournalError>;
+
 /// Lets an object begin again. The bucket has this version of it now. Waits for the disk.
 fn reset_now(
     journal: &dyn Journal,
     importer: &Importer,
     (id, source): (ImportId, &SourceId),
     (import, name): (&str, &str),
-    version: &Version,
+    (version, rest_of): (&Version, RestOf<'_>),
 ) -> Result<ResetObject, ResetError> {
     let Version { key, etag, len, file } = version;
     let refused = |what: String| Err(ResetError::Refused(what));
@@ -170,6 +177,7 @@ fn reset_now(
     // Whatever the options are now.
     let standing = state.standing(etag, *len, &state.given_up_with);
     let goes_on = |what: &str| refused(format!("{name} is not given up: {what}"));
+    let mut records = Vec::new();
     let (next, begins) = match standing {
         Standing::Done => {
             let key = shell_word(key);
@@ -178,7 +186,17 @@ fn reset_now(
                  --to {key}"
             ));
         }
-        Standing::Poison => (state.clone().reset(), Begins::NextRow),
+        Standing::Poison => {
+            let rest = rest_of(name, &state)?;
+            if let Some(file) = rest.counts_otherwise {
+                return refused(format!(
+                    "rows of {file} are stored, and the converter of now would count its rows otherwise: set back fileType and csv \
+                     of the converter to what they were, or remove the object and put it under another key"
+                ));
+            }
+            records = rest.records;
+            (state.clone().reset(), Begins::NextRow)
+        }
         Standing::Wanted if state.is_of(etag, *len) => return goes_on("the next pass goes on with it"),
         _ if is_stored(importer, &state, standing, (id, source))? => {
             (state.other(etag, *len, *file, true).at(Stage::Waiting), Begins::NewObject)
@@ -186,7 +204,8 @@ fn reset_now(
         _ => return goes_on("nothing of it is stored, and the next pass begins it as it is now"),
     };
     let progress = progress_of(journal, importer, (id, source), name, &state)?;
-    next.write(journal, id, key)?;
+    let kept = [next.kept(id, key)?];
+    journal.change(Change { records: &records, kept: &kept, ..Change::default() })?;
     drop(turn);
     let (rows, calls) = (progress.next_row, progress.stored);
     Ok(ResetObject { name: name.to_owned(), begins, rows, calls })
@@ -210,13 +229,16 @@ fn progress_of(
 pub async fn reset_failed(import: Arc<BucketImport>, deps: PassDeps) -> Result<ResetObjects, ResetError> {
     let objects = objects_of(import, deps).await?;
     let (id, importer) = (objects.id, Arc::clone(&objects.deps.importer));
+    let (read_on, place) = (ReadOn::of(&objects), objects.name_of(""));
     let mut reset = ResetObjects::default();
     let mut next = Some(String::new());
     while let Some(from) = next.take() {
-        let importer = Arc::clone(&importer);
+        let (importer, read_on, place) = (Arc::clone(&importer), read_on.clone(), place.clone());
         let some = move |journal: &dyn Journal| {
             let turn = importer.objects().turn();
-            reset_some(journal, id, (&from, AT_ONCE), |key| turn.is_in_use(id, key))
+            let rest_of =
+                |key: &str, state: &ObjectState| read_on.rest(journal, &format!("{place}{key}"), state);
+            reset_some(journal, id, (&from, AT_ONCE), (&|key: &str| turn.is_in_use(id, key), &rest_of))
         };
         let (keys, more) = on_disk(&objects.deps.journal, some).await?;
         reset.count += keys.len() as u64;
@@ -228,14 +250,14 @@ pub async fn reset_failed(import: Arc<BucketImport>, deps: PassDeps) -> Result<R
 }
 
 /// Looks at the next objects from a key on, at most so many, and resets those that are given up. Returns
-/// their keys, and the key from which others follow. Waits for the disk.
+/// their keys, and the key from which others follow. `rest_of` takes a key. Waits for the disk.
 fn reset_some(
     journal: &dyn Journal,
     id: ImportId,
     (from, most): (&str, usize),
-    is_in_use: impl Fn(&str) -> bool,
+    (is_in_use, rest_of): (&dyn Fn(&str) -> bool, RestOf<'_>),
 ) -> Result<(Vec<String>, Option<String>), JournalError> {
-    let (mut looked_at, mut keys, mut kept, mut more) = (0, Vec::new(), Vec::new(), None);
+    let (mut looked_at, mut found, mut more) = (0, Vec::new(), None);
     ObjectState::each_from(journal, id, from, &mut |key, json| {
         if looked_at == most {
             more = Some(key.to_owned());
@@ -246,13 +268,19 @@ fn reset_some(
         // One that was reset before, and is not done since, may have failed meanwhile.
         let is_not_done = matches!(state.stage, Stage::Open | Stage::Waiting) && state.resets > 0;
         if (state.stage == Stage::Poison || is_not_done) && !is_in_use(key) {
-            kept.push(state.reset().kept(id, key)?);
-            keys.push(key.to_owned());
+            found.push((key.to_owned(), state));
         }
         Ok(true)
     })?;
+    let (mut keys, mut kept, mut records) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, state) in found {
+        // A file whose rows would be counted otherwise goes on with its own converter.
+        records.extend(rest_of(&key, &state)?.records);
+        kept.push(state.reset().kept(id, &key)?);
+        keys.push(key);
+    }
     if !kept.is_empty() {
-        journal.change(Change { kept: &kept, ..Change::default() })?;
+        journal.change(Change { records: &records, kept: &kept, ..Change::default() })?;
     }
     Ok((keys, more))
 }
@@ -271,7 +299,9 @@ mod tests {
             ObjectState::open("t", 5, file).at(stage).write(&journal, id, key).unwrap();
         }
         let some = |from: &str| {
-            let (keys, more) = reset_some(&journal, id, (from, 2), |key| key == "e").unwrap();
+            let nothing: RestOf<'_> = &|_, _| Ok(Rest::default());
+            let is_in_use = |key: &str| key == "e";
+            let (keys, more) = reset_some(&journal, id, (from, 2), (&is_in_use, nothing)).unwrap();
             (keys.concat(), more.unwrap_or_default())
         };
         assert_eq!(some(""), ("b".to_owned(), "c".to_owned()));

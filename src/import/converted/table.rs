@@ -5,10 +5,12 @@ use std::io::{Cursor, Read as _};
 
 use super::words::{error_for_converter, for_converter};
 use crate::convert::{Columns, CsvSettings, Row, RowReject, Value};
-use crate::import::csv::{Dialect, Item, Record, Records, check_blanks, delimiter_of, line_end_of, of_io};
+use crate::import::csv::{
+    Dialect, Item, Record, Records, RowError, check_blanks, delimiter_of, line_end_of, of_io,
+};
 use crate::import::file_error::FileError;
 use crate::import::reading::opened::Text;
-use crate::words::{counted, grouped, outside_text_within};
+use crate::words::{Told, counted, grouped, outside_text_within};
 
 /// The most columns of the header that an error names.
 const NAMES_SHOWN: usize = 10;
@@ -52,12 +54,12 @@ impl Table {
             Some(names) => header = Record::of_fields(names),
             None => match records.read_header(&mut header).map_err(|error| of_io(&error))? {
                 Some(Item::Record) => {}
-                Some(Item::Broken(error)) => return Err(bad_header(for_converter(&error.to_string()))),
+                Some(Item::Broken(error)) => return Err(no_row(&error)),
                 None => return Err(bad_header("the file is empty: it has no header")),
             },
         }
         if let Some(doubt) = header.doubt() {
-            return Err(bad_header(for_converter(&format!("the header is no row: {doubt}"))));
+            return Err(no_row(doubt));
         }
         if settings.delimiter.is_none() {
             check_blanks(&header).map_err(error_for_converter)?;
@@ -116,10 +118,11 @@ fn needed_columns(header: &Record, columns: &Columns) -> Result<Vec<(usize, usiz
     for (index, name) in header.iter().enumerate() {
         let Some(slot) = columns.slot(name) else { continue };
         if needed.iter().any(|(_, known)| *known == slot) {
+            // The converter has the name, too.
             let name = shown(name);
-            return Err(bad_header(format!(
+            return Err(bad_header(Told::plain(format!(
                 "the header has two columns {name}, and the converter reads it: give one of them another name"
-            )));
+            ))));
         }
         needed.push((index, slot));
     }
@@ -127,16 +130,28 @@ fn needed_columns(header: &Record, columns: &Columns) -> Result<Vec<(usize, usiz
         let names: Vec<String> = header.iter().take(NAMES_SHOWN).map(shown).collect();
         let more = if header.len() > NAMES_SHOWN { ", …" } else { "" };
         let wanted: Vec<&str> = columns.names().take(NAMES_SHOWN).collect();
-        return Err(bad_header(format!(
-            "the header has none of the columns that the converter reads: it has {}{more}, and the converter reads {} \
-             (if the first row is no header, name the columns with \"header\" of csv in the converter)",
-            names.join(", "),
+        // In a file without a header the names are values of its first row.
+        let has = Told::plain("the header has none of the columns that the converter reads: it has ")
+            .and_private(
+                &format!("{}{more}", names.join(", ")),
+                &counted(header.len() as u64, "column", "columns"),
+            );
+        let rest = format!(
+            ", and the converter reads {} (if the first row is no header, name the columns with \"header\" of csv in \
+             the converter)",
             wanted.join(", ")
-        )));
+        );
+        return Err(bad_header(has.and(&Told::plain(rest))));
     }
     Ok(needed)
 }
 
-fn bad_header(what: impl Into<String>) -> FileError {
-    FileError::content("E-CSV-HEADER", what.into())
+/// The error of a header that cannot be one row. What the row says is a value of the file.
+fn no_row(error: &RowError) -> FileError {
+    let full = for_converter(&format!("the header is no row: {error}"));
+    bad_header(Told::masked_as(full, format!("the header is no row ({})", error.code())))
+}
+
+fn bad_header(what: impl Into<Told>) -> FileError {
+    FileError::content("E-CSV-HEADER", what)
 }

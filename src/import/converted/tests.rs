@@ -140,6 +140,21 @@ fn a_header_that_does_not_fit_is_refused_in_the_words_of_converters() {
     check("e, u\na, b\n", "E-CSV-DELIMITER: a blank follows each delimiter");
 }
 
+/// In place of the reason a masked view had `[hidden]`, and only names of the header are values of the file.
+#[test]
+fn a_masked_error_of_a_header_keeps_its_reason() {
+    let csv = r#""fileType":"csv""#;
+    let check = |text: &str, expected: &str| {
+        let masked = opened(text, csv).unwrap_err().masked();
+        assert!(masked.contains(expected) && !masked.contains("[hidden]"), "{masked}");
+    };
+    check("", "E-CSV-HEADER: the file is empty: it has no header");
+    check("e,u,e\n", "the header has two columns \"e\"");
+    check("jane,roe\n1,2\n", "it has 2 columns, and the converter reads e, u");
+    check("Report of May\na;b\n1;2\n", "E-CSV-DELIMITER: cannot tell the delimiter: ");
+    assert!(!opened("jane,roe\n1,2\n", csv).unwrap_err().masked().contains("jane"));
+}
+
 #[test]
 fn each_text_that_names_an_option_is_told_in_the_words_of_converters() {
     let csv = r#""fileType":"csv""#;

@@ -6,6 +6,7 @@ use super::record::Record;
 use super::records::{Item, Records};
 use super::sample_rows::Sample;
 use crate::import::file_error::FileError;
+use crate::words::Told;
 
 /// The most records of a sample that are compared.
 const SAMPLE_RECORDS: usize = 50;
@@ -15,7 +16,8 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// The error of an unknown delimiter: none, or more than one, explains the sample.
 fn ambiguous(why: &str) -> FileError {
-    FileError::content("E-CSV-DELIMITER", format!("cannot tell the delimiter: {why} (pass --delimiter)"))
+    let what = format!("cannot tell the delimiter: {why} (pass --delimiter)");
+    FileError::content("E-CSV-DELIMITER", Told::plain(what))
 }
 
 /// The delimiter of a text that begins with `sample`: of comma, semicolon, tab and bar the one that gives the

@@ -148,7 +148,7 @@ impl CsvRows {
             None => match records.read_header(&mut header).map_err(|error| of_io(&error))? {
                 Some(Item::Record) => {}
                 Some(Item::Broken(error)) => {
-                    return Err(FileError::content("E-CSV-HEADER", error.to_string()));
+                    return Err(no_row(error.to_string(), error.code()));
                 }
                 None => {
                     return Err(FileError::content("E-CSV-HEADER", "the file is empty: it has no header"));
@@ -156,7 +156,7 @@ impl CsvRows {
             },
         }
         if let Some(error @ RowError::LineBreak(_)) = &header.doubt {
-            return Err(FileError::content("E-CSV-HEADER", format!("the header is no row: {error}")));
+            return Err(no_row(format!("the header is no row: {error}"), error.code()));
         }
         let has_doubtful_blanks = !options.keeps_blanks && !options.skips_blanks;
         if has_doubtful_blanks {
@@ -359,6 +359,11 @@ fn no_text(sample: &[u8]) -> Option<Told> {
     })
 }
 
+/// The error of a header that cannot be one row. What the row says is a value of the file.
+fn no_row(full: String, code: &str) -> FileError {
+    FileError::content("E-CSV-HEADER", Told::masked_as(full, format!("the header is no row ({code})")))
+}
+
 /// The format of a file that people mistake for CSV, by its first bytes.
 pub(in crate::import) fn format_of(sample: &[u8]) -> Option<&'static str> {
     const FORMATS: [(&[u8], &str); 9] = [
@@ -387,7 +392,7 @@ pub fn of_io(error: &io::Error) -> FileError {
     }
     if typed::<ExpansionError>(error).is_some() {
         let text = error.to_string();
-        return FileError::content("E-BOMB", text.strip_prefix("E-BOMB: ").unwrap_or(&text).to_owned());
+        return FileError::content("E-BOMB", Told::plain(text.strip_prefix("E-BOMB: ").unwrap_or(&text)));
     }
     if let Some(error) = typed::<DecompressError>(error) {
         return FileError::content("E-COMPRESSION", error.told());

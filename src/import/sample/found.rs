@@ -27,7 +27,7 @@ use crate::import::unusable::Unusable;
 use crate::object::ObjectKey;
 use crate::random::Random;
 use crate::store::reader::{ListFrom, StoreReader};
-use crate::words::outside_text;
+use crate::words::{counted, grouped, outside_text};
 
 /// The most pages of a listing in which files are searched.
 const PAGES_MAX: usize = 10;
@@ -70,6 +70,33 @@ pub struct SampleFiles {
     pub found: Vec<Result<SampleFile, (String, FileError)>>,
     /// How many more there are, as far as they were listed.
     pub left: usize,
+    /// The keys that were listed, whether they match a pattern or not.
+    pub(super) keys: Keys,
+}
+
+/// Keys below prefixes: the first ones.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    /// What follows the prefix, of each.
+    pub(super) rests: Vec<String>,
+    /// How many of them do not match the pattern, and the first of these.
+    pub(super) foreign: u64,
+    pub(super) first_foreign: Option<String>,
+}
+
+impl Keys {
+    /// That a pattern leaves out some of the keys.
+    pub(super) fn warning(&self, pattern: Option<&FilePattern>) -> Option<String> {
+        let (pattern, first) = (pattern?, self.first_foreign.as_ref()?);
+        let all = self.rests.len() as u64;
+        Some(format!(
+            "filterPattern {} matches {} of {}: an import leaves out the others, the first is {}",
+            outside_text(pattern.as_str()),
+            grouped(all.saturating_sub(self.foreign)),
+            counted(all, "key that was listed", "keys that were listed"),
+            outside_text(first)
+        ))
+    }
 }
 
 impl SampleFile {
@@ -110,13 +137,13 @@ pub async fn sample_files(
     pattern: Option<&FilePattern>,
     opening: &Opening,
 ) -> Result<SampleFiles, Unusable> {
-    let mut all = Vec::new();
+    let (mut all, mut keys) = (Vec::new(), Keys::default());
     let mut listed = 0;
     for arg in args {
         let prefix = arg.to_str().and_then(s3_url).filter(|(_, key)| key.is_empty() || key.ends_with('/'));
         match (prefix, store) {
             (Some((bucket, prefix)), Some(store)) => {
-                listed += below(bucket, prefix, store, pattern, &mut all).await?;
+                listed += below(bucket, prefix, store, pattern, (&mut all, &mut keys)).await?;
             }
             _ => {
                 not_a_folder(Path::new(arg))?;
@@ -124,7 +151,7 @@ pub async fn sample_files(
             }
         }
     }
-    Ok(all_opened(all, listed, opening).await)
+    Ok(SampleFiles { keys, ..all_opened(all, listed, opening).await })
 }
 
 /// The first files below a prefix of a bucket whose keys match the pattern: at most [`FILES_MAX`].
@@ -135,9 +162,9 @@ pub async fn sample_below(
     pattern: Option<&FilePattern>,
     opening: &Opening,
 ) -> Result<SampleFiles, Unusable> {
-    let mut all = Vec::new();
-    let listed = below(bucket, prefix, store, pattern, &mut all).await?;
-    Ok(all_opened(all, listed, opening).await)
+    let (mut all, mut keys) = (Vec::new(), Keys::default());
+    let listed = below(bucket, prefix, store, pattern, (&mut all, &mut keys)).await?;
+    Ok(SampleFiles { keys, ..all_opened(all, listed, opening).await })
 }
 
 /// Opens the first inputs. `listed`: how many more there are.
@@ -171,7 +198,7 @@ async fn below(
     prefix: &str,
     store: &Arc<dyn StoreReader>,
     pattern: Option<&FilePattern>,
-    all: &mut Vec<Input>,
+    (all, keys): (&mut Vec<Input>, &mut Keys),
 ) -> Result<usize, Unusable> {
     let to = location_of(bucket)?;
     let (mut found, mut left, mut others, mut next) = (0, 0, 0_u64, None);
@@ -185,8 +212,11 @@ async fn below(
             if listed.len == 0 || key.ends_with('/') || is_hidden(rest) {
                 continue;
             }
+            keys.rests.push(rest.to_owned());
             if pattern.is_some_and(|pattern| !pattern.matches(key, prefix)) {
                 others += 1;
+                keys.foreign += 1;
+                keys.first_foreign.get_or_insert_with(|| key.to_owned());
                 continue;
             }
             if found == FILES_MAX {

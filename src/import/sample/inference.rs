@@ -9,7 +9,7 @@ use super::found::{Opening, SampleFile, SampleFiles};
 use super::limits::ROWS_MAX;
 use super::previewer::Previewer;
 use super::source_rows::{Cells, SourceRows};
-use crate::convert::infer::{CannotInfer, Inferred, Observed, SampleOf, infer};
+use crate::convert::infer::{CannotInfer, Inferred, Observed, SampleOf, infer, pattern_of_all};
 use crate::convert::{Columns, Compression, CsvSettings, DataType, FileFormat};
 use crate::import::converted::format;
 use crate::import::csv::{of_io, sample_of};
@@ -17,7 +17,7 @@ use crate::import::file_error::FileError;
 use crate::import::reading::parquet::MAGIC;
 use crate::import::reading::text::suggest_encoding;
 use crate::time::UnixMillis;
-use crate::words::{counted, grouped};
+use crate::words::{counted, grouped, outside_text};
 
 /// What converter is wanted.
 #[derive(Clone, Debug)]
@@ -70,9 +70,30 @@ pub async fn infer_first(
     wanted: Wanted,
     now: UnixMillis,
 ) -> Result<Inferred, InferError> {
-    let first = files.found.into_iter().next().ok_or(InferError::NoFile)?;
+    let SampleFiles { found, keys, .. } = files;
+    let first = found.into_iter().next().ok_or(InferError::NoFile)?;
     let file = first.map_err(|(_, error)| error)?;
-    tokio::task::spawn_blocking(move || infer_file(&file, &opening, &wanted, now)).await?
+    let inferred = tokio::task::spawn_blocking(move || infer_file(&file, &opening, &wanted, now)).await??;
+    Ok(with_other_keys(inferred, &keys.rests))
+}
+
+/// Says that the pattern leaves out other keys of the same place, and which pattern does not: it was made of
+/// the name of one file.
+fn with_other_keys(mut inferred: Inferred, rests: &[String]) -> Inferred {
+    let Some(pattern) = &inferred.converter.file().pattern else { return inferred };
+    let matching = rests.iter().filter(|rest| pattern.matches(rest, "")).count() as u64;
+    let all = rests.len() as u64;
+    if matching < all {
+        let rests: Vec<&str> = rests.iter().map(String::as_str).collect();
+        inferred.notes.push(format!(
+            "filterPattern {} matches {} of {}, and an import leaves out the others; if they are of this kind, too, take {}",
+            outside_text(pattern.as_str()),
+            grouped(matching),
+            counted(all, "key that was listed", "keys that were listed"),
+            outside_text(&pattern_of_all(&rests))
+        ));
+    }
+    inferred
 }
 
 fn infer_file(
@@ -165,9 +186,15 @@ fn looks_like(file: &SampleFile, opening: &Opening) -> Result<(FileFormat, Optio
     }
     format::check(&sample, FileFormat::Csv)?;
     let name = file.name.to_ascii_lowercase();
-    if [".json", ".jsonl", ".ndjson"].iter().any(|extension| name.contains(extension)) && !begins.is_empty() {
-        let what = "the name says JSON, and the first line is no JSON object: write one object a line";
-        return Err(FileError::content("E-FORMAT", what));
+    if [".json", ".jsonl", ".ndjson"].iter().any(|extension| name.contains(extension)) {
+        return Err(match begins.is_empty() {
+            true => FileError::content("E-EMPTY", "the file is empty: name one with rows"),
+            false => {
+                let what =
+                    "the name says JSON, and the first line is no JSON object: write one object a line";
+                FileError::content("E-FORMAT", what)
+            }
+        });
     }
     Ok((FileFormat::Csv, suggest_encoding(&sample)))
 }

@@ -16,7 +16,8 @@ use super::preview::{
 };
 use super::source_rows::{Cells, SourceRow, SourceRows};
 use crate::convert::{
-    Calls, Compression, Converter, DataType, Outcome, Row, RowPlace, RowReject, Strategy, sequence_prefix,
+    Calls, Compression, Converter, DataType, Outcome, Row, RowFields, RowPlace, RowReject, Strategy, Unread,
+    sequence_prefix,
 };
 use crate::import::file_error::FileError;
 use crate::time::UnixMillis;
@@ -49,6 +50,8 @@ pub struct Previewer {
     /// Rows whose numbers lost a fraction, and rows that have a property twice.
     fractions: u64,
     twice: BTreeMap<&'static str, u64>,
+    /// Values that an operator could not read, and the first of them.
+    unread: BTreeMap<&'static str, (u64, String)>,
     calls: Calls,
 }
 
@@ -80,6 +83,8 @@ fn all(
             }
         }
     }
+    let warning = files.keys.warning(previewer.converter.file().pattern.as_ref());
+    previewer.preview.warnings.extend(warning);
     previewer.finish(files.left)
 }
 
@@ -87,7 +92,7 @@ impl Previewer {
     /// A preview with so many samples. `now` is for operators that ask for the time.
     pub fn new(converter: Arc<Converter>, samples: usize, now: UnixMillis) -> Self {
         let all = Row::new(converter.columns());
-        let (fields, _) = converter.fields_of(&all, now);
+        let fields = converter.fields_of(&all, now).values;
         let fields = fields.into_iter().map(|(name, _)| FieldCounts::new(name)).collect();
         Self {
             converter,
@@ -102,6 +107,7 @@ impl Previewer {
             insert_ids: InsertIds::default(),
             fractions: 0,
             twice: BTreeMap::new(),
+            unread: BTreeMap::new(),
             calls: Calls::default(),
         }
     }
@@ -229,8 +235,12 @@ impl Previewer {
     }
 
     fn add_fields(&mut self, values: &Row<'_>) {
-        let (fields, has_dropped_fractions) = self.converter.fields_of(values, self.now);
+        let RowFields { values: fields, has_dropped_fractions, unread } =
+            self.converter.fields_of(values, self.now);
         self.fractions += u64::from(has_dropped_fractions);
+        for Unread { operator, value } in unread {
+            self.unread.entry(operator.name()).or_insert((0, value)).0 += 1;
+        }
         for (counts, (_, json)) in self.fields.iter_mut().zip(&fields) {
             counts.add(json.as_deref());
         }
@@ -341,6 +351,12 @@ impl Previewer {
             warnings.push(format!(
                 "in {} an operator of whole numbers drops a fraction: addf, subtractf, multiplyf and dividef keep it",
                 counted(self.fractions, "row", "rows")
+            ));
+        }
+        for (operator, (values, first)) in &self.unread {
+            warnings.push(format!(
+                "{} could not be read by {operator}, so there is no value, for example {first}",
+                counted(*values, "value", "values")
             ));
         }
         for (name, rows) in &self.twice {

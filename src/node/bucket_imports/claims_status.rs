@@ -37,6 +37,7 @@ pub(super) fn claims_status(plan: &ImportPlan, report: &PassReport, full: bool) 
     let unknown_first = claims.unknown_first.as_ref().map(|(key, why)| format!("{}: {why}", named(key)));
     Some(ClaimsStatus {
         claimed: claims.claimed,
+        instances: claims.instances.clone(),
         waiting: waiting.collect(),
         released: claims.released,
         unknown: claims.unknown,

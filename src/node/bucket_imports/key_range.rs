@@ -14,6 +14,25 @@ pub(super) struct KeyRange {
     pub(super) to: Option<String>,
 }
 
+/// Why no key below a prefix can be in a range, both of whose ends belong to it: a pass would find nothing,
+/// and look as if all were done. `None`: one can.
+pub(super) fn misses(prefix: &str, from: Option<&str>, to: Option<&str>) -> Option<String> {
+    if let (Some(from), Some(to)) = (from, to)
+        && from > to
+    {
+        return Some(format!("--from {from:?} comes after --to {to:?}, so no key is between them"));
+    }
+    let outside = |flag: &str, key: &str| {
+        format!(
+            "{flag} {key:?} leaves no key of the import, whose keys begin with {prefix:?}: name whole keys"
+        )
+    };
+    if let Some(from) = from.filter(|from| *from > prefix && !from.starts_with(prefix)) {
+        return Some(outside("--from", from));
+    }
+    to.filter(|to| *to < prefix).map(|to| outside("--to", to))
+}
+
 impl KeyRange {
     /// A key before the first one, with which the listing begins.
     fn before_first(&self) -> Option<&str> {
@@ -98,6 +117,31 @@ mod tests {
         assert_eq!(listed(None, Some("in/a")).await, ["in/a"]);
         assert_eq!(listed(Some("in/é"), None).await, ["in/é"]);
         assert_eq!(listed(Some("in/b"), Some("in/a")).await, [""; 0]);
+    }
+
+    /// A pass over nothing was a success.
+    #[test]
+    fn a_range_that_no_key_can_be_in_is_refused() {
+        let check = |from: Option<&str>, to: Option<&str>, expected: Option<&str>| {
+            let found = misses("in/", from, to);
+            assert_eq!(found.is_some(), expected.is_some(), "{from:?} {to:?} {found:?}");
+            assert!(
+                expected.is_none_or(|part| found.as_ref().is_some_and(|found| found.contains(part))),
+                "{found:?}"
+            );
+        };
+        check(None, None, None);
+        check(Some("in/a"), Some("in/a"), None);
+        check(Some("a"), Some("z"), None);
+        check(Some("in/"), None, None);
+        check(None, Some("in/"), None);
+        check(Some("in/z"), Some("in/a"), Some("--from \"in/z\" comes after --to \"in/a\""));
+        check(Some("out/a"), None, Some("--from \"out/a\" leaves no key of the import"));
+        check(
+            Some("a"),
+            Some("b"),
+            Some("--to \"b\" leaves no key of the import, whose keys begin with \"in/\""),
+        );
     }
 
     #[test]

@@ -9,22 +9,22 @@ use tokio_util::sync::CancellationToken;
 use super::after_status::{self, refused_after};
 use super::deps::ImportsDeps;
 use super::journal_outage::{JournalFound, JournalOutage};
-use super::key_range::KeyRange;
+use super::key_range::{KeyRange, misses};
 use super::notifications::Notifications;
 use super::pass_status::{
-    CannotPass, Made, compression_words, failure, pass_status, refused_files, rejects_wait,
+    CannotPass, Made, compression_words, failure, given_up_files, pass_status, refused_files, rejects_wait,
 };
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
 use super::scan_memory::ScanMemory;
 use crate::admin::{
-    AskedPass, BucketImportError, BucketImportStatus, FilePlanned, PassFailure, PassPlanned, PassStatus,
-    Paused,
+    AskedPass, BucketImportError, BucketImportStatus, FilePlanned, ImportTotals, PassFailure, PassPlanned,
+    PassStatus, Paused,
 };
 use crate::alarms::AlarmKind;
 use crate::import::bucket_import::{
-    BucketImport, NotifiedObjects, OtherCompressions, PassDeps, PassError, PassPlan, PassReport, Scan, Would,
-    pass, plan_pass,
+    Became, BucketImport, NotifiedObjects, OtherCompressions, PassDeps, PassError, PassPlan, PassReport,
+    Scan, Would, pass, plan_pass,
 };
 use crate::import::claims::SharedImport;
 use crate::import::{Counters, NameError, watched_rows};
@@ -62,11 +62,15 @@ struct Seen {
     pass_since: Option<UnixMillis>,
     /// Whether the alarm that stands was raised by a pass that listed nothing.
     raised_unlisted: bool,
+    /// Whether a pass over all keys found files that are given up.
+    has_given_up: bool,
     /// Stops the pass under way, or the one that is about to begin.
     pass_stop: CancellationToken,
     /// Stops the work on rejected rows.
     retry_stop: CancellationToken,
     counters: Counters,
+    /// What all passes did.
+    since_start: ImportTotals,
     /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
     /// The same of the last pass that listed all keys: others do not look at files that are given up.
@@ -179,6 +183,13 @@ impl OneImport {
                 () = self.journal_back() => {}
             }
         }
+    }
+
+    /// Checks that a pass can find a key in the range that somebody asks for.
+    /// Errors: [`BucketImportError::NotPossible`].
+    pub(super) fn check_range(&self, asked: &AskedPass) -> Result<(), BucketImportError> {
+        let missed = misses(&self.plan.settings.prefix, asked.from.as_deref(), asked.to.as_deref());
+        missed.map_or(Ok(()), |what| Err(BucketImportError::NotPossible(what)))
     }
 
     /// The store of the bucket.
@@ -323,6 +334,8 @@ impl OneImport {
         if !seen.is_gone {
             self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
             self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
+            self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
+            seen.has_given_up = false;
             self.clear_journal();
         }
         watched_rows::clear(&self.deps.alarms);
@@ -415,6 +428,11 @@ impl OneImport {
         format!("{} (rejected rows)", self.name())
     }
 
+    /// The subject of alarms about files that are given up.
+    fn of_given_up(&self) -> String {
+        format!("{} (files given up)", self.name())
+    }
+
     /// Notes what a pass found. `of_range`: a person asked for keys of a range. `has_listed`: it listed keys.
     fn worked(&self, report: &PassReport, mut found: PassStatus, (of_range, has_listed): (bool, bool)) {
         let whole = !of_range && !found.part;
@@ -436,6 +454,13 @@ impl OneImport {
         }
         let mut seen = lock(&self.seen);
         seen.pass_since = None;
+        let sum = &mut seen.since_start;
+        sum.done += report.files_that(Became::Done);
+        sum.rows += report.rows;
+        sum.stored += report.stored;
+        sum.repeats += report.repeats;
+        sum.rejected += report.rejected;
+        sum.skipped_rows += report.skipped_rows;
         if found.stopped || seen.is_gone {
             return;
         }
@@ -445,6 +470,19 @@ impl OneImport {
             Some(_) if self.pausing.now() => {}
             Some(what) => alarms.raise(AlarmKind::BucketImport, &self.of_rejects(), what),
             None => alarms.clear(AlarmKind::BucketImport, &self.of_rejects()),
+        }
+        match given_up_files(self.name(), report) {
+            Some(_) if self.pausing.now() => {}
+            // A pass over a part sees some of them, and says nothing of the others.
+            Some(what) if whole || !seen.has_given_up => {
+                alarms.raise(AlarmKind::BucketImport, &self.of_given_up(), what);
+                seen.has_given_up |= whole;
+            }
+            None if whole => {
+                alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
+                seen.has_given_up = false;
+            }
+            _ => {}
         }
         let is_away = report.claims.problem.as_ref().is_some_and(|outage| outage.passes);
         let claims = self.claims_problem(&found, is_away);
@@ -534,6 +572,7 @@ impl OneImport {
         seen.is_gone = true;
         self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
+        self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
         self.clear_journal();
         self.forget_gauges(std::mem::take(&mut seen.gauges));
         after_status::forget(&self.deps.metrics, self.name());
@@ -553,6 +592,7 @@ impl OneImport {
             paused: self.pausing.now(),
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
+            since_start: Some(seen.since_start).filter(|sum| *sum != ImportTotals::default()),
             last: seen.last.clone(),
             whole: seen.whole.clone().filter(|whole| seen.last.as_ref() != Some(whole)),
             next_ms: seen.next.map(|at| at.0),

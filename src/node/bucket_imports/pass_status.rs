@@ -12,7 +12,7 @@ use crate::import::claims::ClaimsError;
 use crate::import::{FileEnd, FileFault};
 use crate::store::Outlook;
 use crate::time::UnixMillis;
-use crate::words::{about_bytes, counted};
+use crate::words::{about_bytes, counted, in_view};
 
 /// A pass that has ended.
 #[derive(Debug)]
@@ -88,13 +88,11 @@ pub(super) fn not_done(file: &NotDone, full: bool) -> FileNotDone {
 }
 
 pub(super) fn error_of(end: &FileEnd, full: bool) -> Option<String> {
-    Some(match (end, full) {
-        (FileEnd::Failed(error), true) => error.to_string(),
-        (FileEnd::Failed(error), false) => error.masked(),
-        (FileEnd::Refused(error), true) => error.to_string(),
-        (FileEnd::Refused(error), false) => error.masked(),
-        _ => return None,
-    })
+    match end {
+        FileEnd::Failed(error) => Some(in_view(&error.to_string(), &error.masked(), full)),
+        FileEnd::Refused(error) => Some(in_view(&error.to_string(), &error.masked(), full)),
+        _ => None,
+    }
 }
 
 /// The right that a file shows to be missing.
@@ -226,6 +224,24 @@ pub(super) fn refused_files(
     );
     let count = counted(count, "file", "files");
     Some(format!("import {import} cannot read {count}{first}; {allow}; each pass retries them"))
+}
+
+/// What a person must do about files that are given up: nothing reads them until then.
+pub(super) fn given_up_files(import: &str, report: &PassReport) -> Option<String> {
+    let count = report.files_that(Became::Poison);
+    if count == 0 {
+        return None;
+    }
+    // The report names only the first files that are not done, and those may all be others.
+    let first = report.not_done.iter().find(|file| file.became == Became::Poison);
+    let first = first.map_or_else(String::new, |first| {
+        format!(", the first {}: {}", first.name, error_of(&first.end, false).unwrap_or_default())
+    });
+    Some(format!(
+        "import {import} has given up {}{first}; no pass reads such files again by itself: `forebay import list --import {import} \
+         --only given_up` shows why, and once that is fixed `forebay import reset-file {import} --failed` lets them begin again",
+        counted(count, "file", "files")
+    ))
 }
 
 #[cfg(test)]

@@ -63,6 +63,11 @@ impl ImportsAt {
         }))
     }
 
+    /// Whether it is a spool that no node uses.
+    pub fn is_spool(&self) -> bool {
+        matches!(self.0, At::Spool(..))
+    }
+
     /// Where it is, for people.
     pub fn text(&self) -> String {
         match &self.0 {
@@ -94,6 +99,7 @@ impl ImportsAt {
             }
             At::Spool(spool, config) => {
                 let import = one_import(spool, config, &asked.name, stop)?;
+                import.check_range(&asked).map_err(refused)?;
                 if asked.dry_run {
                     return Ok(Some(import.planned(&asked).await));
                 }

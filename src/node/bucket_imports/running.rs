@@ -152,9 +152,11 @@ impl BucketImports {
     /// Errors: [`BucketImportError`]: there is no such import, or it was stopped.
     pub async fn run(&self, pass: AskedPass) -> Result<PassStatus, BucketImportError> {
         let name = pass.name.to_string();
+        let import = self.named(&pass.name)?;
+        import.check_range(&pass)?;
         if pass.dry_run {
             // It changes nothing, so it need not wait for the pass under way.
-            return Ok(self.named(&pass.name)?.planned(&pass).await);
+            return Ok(import.planned(&pass).await);
         }
         let asks = {
             let state = lock(&self.state);

@@ -112,7 +112,8 @@ pub fn goes_on(spec: &JobSpec, job: JobId) -> String {
     match spec.made_by {
         MadeBy::Run => format!("`forebay batch run --job {job}` goes on with it"),
         MadeBy::Api { .. } => {
-            "a `forebay batch serve --listen ADDR` or `forebay dev` with this folder goes on with it".to_owned()
+            "a `forebay batch serve --listen ADDR` or `forebay dev` with this folder goes on with it"
+                .to_owned()
         }
     }
 }

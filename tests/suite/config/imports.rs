@@ -127,6 +127,10 @@ fn what_is_wrong_is_said() {
     check("on_change = \"again\"", "on_change = \"again\": ");
     check("rejects = \"s3://B\"", "rejects = \"s3://B\": a bucket name is 3 to 63");
     check(
+        "prefix = \"s3://files/orders/\"",
+        "prefix = \"s3://files/orders/\": expected what keys begin with, without s3:// and the bucket: write \"orders/\"",
+    );
+    check(
         "queue_url = \"https://sqs.a/q\"",
         "queue_url = \"https://sqs.a/q\": is only for discovery = \"sqs\" or \"both\"",
     );
@@ -300,6 +304,17 @@ fn a_start_shows_the_settings_of_imports() {
     let loaded = load_with(&text, &[("c.json", CONVERTER)]).unwrap();
     let has = |text: &str| loaded.warnings.iter().any(|warning| warning.contains(text));
     assert!(has("import.orders.prefix = \"in\" does not end with /"), "{:?}", loaded.warnings);
+    for (prefix, is_odd) in
+        [("/in/", true), ("in//", true), ("in/../", true), ("./in/", true), ("in/.x/", false)]
+    {
+        let text = format!("{SMALLEST}{}", import(&format!("{NEEDED}{NO_WINDOW}prefix = \"{prefix}\"")));
+        let warnings = load_with(&text, &[("c.json", CONVERTER)]).unwrap().warnings;
+        assert_eq!(
+            warnings.iter().any(|warning| warning.contains("keys are no paths")),
+            is_odd,
+            "{warnings:?}"
+        );
+    }
     let values = loaded.values();
     let value = |name: &str| {
         &values.iter().find(|value| value.name == format!("import.orders.{name}")).unwrap().value

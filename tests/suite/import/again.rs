@@ -83,6 +83,49 @@ async fn a_file_that_is_given_up_begins_again_at_its_next_row() {
     );
 }
 
+/// It went on with the converter that could not read it, and failed three times again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_a_file_is_read_with_the_converter_of_now_once_a_person_says_so() {
+    for all in [false, true] {
+        let (node, store) = (node(), FakeStore::new());
+        let old = |row| format!("{{\"u\":\"u\",\"e\":\"a {row}\"}}\n");
+        let new = |row| format!("{{\"user\":\"u\",\"e\":\"a {row}\"}}\n");
+        let rows: String = (0..1_500).map(old).chain((1_500..9_000).map(new)).collect();
+        put(&store, "in/a.json", rows).await;
+        for expected in ["failed", "failed", "poison"] {
+            assert_eq!(files(&passed(&node, &store, import(&node)).await), [(expected, 1)]);
+        }
+        let stored = calls(&node).len();
+        assert!((1_000..=1_500).contains(&stored), "{stored}");
+        // A converter that counts the rows otherwise would read others in place of those that are left.
+        let csv = converter_text(r#""fileType":"csv""#, "");
+        let other = Arc::new(import_as(&node, "events", "in/", &csv));
+        let refused = reset_object(other, deps(&node, &store), "in/a.json").await;
+        let Err(ResetError::Refused(what)) = refused else { panic!("{refused:?}") };
+        assert!(what.contains("would count its rows otherwise: set back fileType and csv"), "{what}");
+
+        let text = converter_text(r#""fileType":"json""#, "");
+        let text = text.replace(r#"["path","u"]"#, r#"["any",["path","user"],["path","u"]]"#);
+        let corrected = || import_as(&node, "events", "in/", &text);
+        assert_eq!(files(&passed(&node, &store, corrected()).await), [("poison", 1)], "it keeps its own one");
+        let mut next_row = None;
+        if all {
+            assert_eq!(reset_failed(Arc::new(corrected()), deps(&node, &store)).await.unwrap().count, 1);
+        } else {
+            let reset = reset_object(Arc::new(corrected()), deps(&node, &store), "in/a.json").await.unwrap();
+            assert_eq!((reset.begins, reset.calls), (Begins::NextRow, stored as u64));
+            next_row = Some(reset.rows);
+        }
+        // The converter of then is that of the file from now on.
+        let report = passed(&node, &store, import(&node)).await;
+        assert_eq!((files(&report), report.rejected), (vec![("done", 1)], 0), "{report:?}");
+        let next_row = next_row.unwrap_or(9_000 - report.rows);
+        // What was rejected before waits for `retry-rejects`.
+        let is_there = |row: &u64| *row < 1_500 || *row >= next_row;
+        check_events(&node, (0..9_000).filter(is_there).map(|row| format!("a {row}")));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replaced_object_is_left_out_until_a_person_lets_it_begin() {
     let (node, store) = (node(), FakeStore::new());

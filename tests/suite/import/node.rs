@@ -120,6 +120,15 @@ async fn files_become_calls_once_whatever_happens_to_the_node() {
     let seen = passed(&node, "orders", |last| last["known"] == 3).await;
     assert_eq!((&seen["place"], &seen["source"]), (&"s3://files/in/".into(), &"shop".into()), "{seen}");
     assert!(seen["next_ms"].is_i64() || seen["pass_since_ms"].is_i64(), "{seen}");
+    // Later passes read nothing, and what the first ones did is still there.
+    let sum = &seen["since_start"];
+    assert_eq!(
+        (&sum["done"], &sum["rows"], &sum["rejected"]),
+        (&3.into(), &4_030.into(), &0.into()),
+        "{seen}"
+    );
+    let shown = stand.command(&["status", "orders"], &["--admin", node.console.as_str()]).await.code(0);
+    assert!(shown.out.contains("since the start: 3 files done; 4,030 rows: 4,030 calls stored"), "{shown:?}");
     let metrics = String::from_utf8(ask(&node, "/metrics").await.body.to_vec()).unwrap();
     for line in [
         "forebay_import_objects{import=\"orders\",became=\"known\"} 3",
@@ -434,6 +443,59 @@ async fn dev_imports_from_its_own_bucket() {
     fs::write(&file, text("prefix = \"in/\"")).unwrap();
     assert_eq!(events(2).await, 2);
     assert!(node.terminate().await.success());
+}
+
+/// Their reasons were hidden and stood in the status alone, and files that could not be opened were in no
+/// list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_given_up_are_listed_and_logged_and_an_alarm() {
+    let stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;
+    stand.put("in/a", 0..3).await;
+    stand.put_text("in/array", "[1]").await;
+    stand.put_text("in/cut", "PK\u{3}\u{4}cut off").await;
+    let node = stand.settings.serve().await;
+    let at = ["--admin", node.console.as_str()];
+    let alarm = async || {
+        let status = status(&node).await;
+        let all = status["alarms"].as_array().unwrap().iter();
+        all.clone().find(|alarm| alarm["subject"] == "orders (files given up)").cloned()
+    };
+    let what = wait::until("the alarm", PATIENCE, async || {
+        let alarm = alarm().await?;
+        let what = alarm["what"].as_str()?.to_owned();
+        what.contains("has given up 2 files, the first s3://files/in/").then_some(what)
+    })
+    .await;
+    assert!(
+        what.contains("E-FORMAT: the file is one JSON array") || what.contains("E-COMPRESSION: "),
+        "{what}"
+    );
+    let log = node.log();
+    for said in [
+        "s3://files/in/array is given up: E-FORMAT: the file is one JSON array",
+        "s3://files/in/cut is given up: E-",
+    ] {
+        assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
+    }
+    let list = ["list", "--import", "orders", "--only", "given_up", "--json"];
+    let listed = stand.command(&list, &at).await.code(0);
+    let json: Value = serde_json::from_str(&listed.out).unwrap();
+    let mut found: Vec<(&str, bool)> = json["imports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["what"].as_str().unwrap(), one["why"].as_str().unwrap().contains("[hidden]")))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, [("s3://files/in/array", false), ("s3://files/in/cut", false)], "{json}");
+    assert_eq!(json["total"], 2, "{json}");
+    let shown = stand.command(&list[..5], &at).await.code(0).out;
+    assert!(shown.contains("s3://files/in/cut into shop: given up") && !shown.contains("1970"), "{shown}");
+    // Nothing of them is stored, so that what takes their place is read.
+    stand.put("in/array", 0..1).await;
+    stand.put("in/cut", 0..2).await;
+    wait::until("the end of the alarm", PATIENCE, async || alarm().await.is_none().then_some(())).await;
+    stand.delivered(&[("in/a", 3), ("in/array", 1), ("in/cut", 2)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

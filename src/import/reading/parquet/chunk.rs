@@ -62,7 +62,7 @@ impl Source {
             Some(bytes) if bytes <= PAGE_BYTES_MAX => return Ok(()),
             Some(bytes) => {
                 let (bytes, most) = (grouped(bytes), grouped(PAGE_BYTES_MAX));
-                ParquetFault::Refused(format!(
+                ParquetFault::refused(format!(
                     "a page of it has {bytes} bytes, and at most {most} are read; write smaller pages"
                 ))
             }
@@ -76,9 +76,8 @@ impl Source {
     pub(super) fn fault(&self, part: &str, error: &ParquetError) -> ParquetFault {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         match failed {
-            Some(ParquetFault::Damaged(text)) => ParquetFault::Damaged(format!("{part} is damaged: {text}")),
-            Some(ParquetFault::Refused(text)) => ParquetFault::Refused(format!("{part}: {text}")),
-            Some(fault) => fault,
+            Some(fault @ ParquetFault::Damaged(_)) => fault.of_part(&format!("{part} is damaged: ")),
+            Some(fault) => fault.of_part(&format!("{part}: ")),
             None => ParquetFault::of_library(part, error),
         }
     }

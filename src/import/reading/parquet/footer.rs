@@ -45,7 +45,7 @@ pub(super) fn read(source: &Source) -> Result<(ParquetMetaData, BTreeSet<usize>)
     match magic {
         MAGIC => {}
         MAGIC_ENCRYPTED => {
-            return Err(ParquetFault::Refused(IS_ENCRYPTED.to_owned()));
+            return Err(ParquetFault::refused(IS_ENCRYPTED));
         }
         _ => return Err(cut_off()),
     }
@@ -56,7 +56,7 @@ pub(super) fn read(source: &Source) -> Result<(ParquetMetaData, BTreeSet<usize>)
         return Err(ParquetFault::damaged("its footer is longer than the file"));
     };
     if len > FOOTER_BYTES_MAX {
-        return Err(ParquetFault::Refused(format!(
+        return Err(ParquetFault::refused(format!(
             "its footer has {len} bytes, and at most {FOOTER_BYTES_MAX} are read; write fewer row groups"
         )));
     }
@@ -76,7 +76,7 @@ pub(super) fn read(source: &Source) -> Result<(ParquetMetaData, BTreeSet<usize>)
             match encrypted.is_empty() {
                 true => ParquetFault::of_library("its footer", &error),
                 // Where columns are encrypted, the library misses what is kept elsewhere.
-                false => ParquetFault::Refused(IS_ENCRYPTED.to_owned()),
+                false => ParquetFault::refused(IS_ENCRYPTED),
             }
         })?;
     check_rows(&metadata)?;

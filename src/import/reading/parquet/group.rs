@@ -39,15 +39,8 @@ pub(super) fn check_places(
 ) -> Result<(), ParquetFault> {
     for column in columns {
         for leaf in &column.leaves {
-            range_of(group, leaf, size).map_err(|error| match error {
-                ParquetFault::Damaged(text) => {
-                    ParquetFault::Damaged(format!("column {} {text}", column.name))
-                }
-                ParquetFault::Refused(text) => {
-                    ParquetFault::Refused(format!("column {} {text}", column.name))
-                }
-                other => other,
-            })?;
+            range_of(group, leaf, size)
+                .map_err(|fault| fault.of_part(&format!("column {} ", column.name)))?;
         }
     }
     Ok(())
@@ -62,7 +55,7 @@ fn range_of<'m>(
     let outside = || ParquetFault::damaged("lies outside of the file");
     let about = group.columns().get(leaf.column).ok_or_else(outside)?;
     if about.file_path().is_some() {
-        return Err(ParquetFault::Refused("is in another file".to_owned()));
+        return Err(ParquetFault::refused("is in another file"));
     }
     let from = about.dictionary_page_offset().unwrap_or_else(|| about.data_page_offset());
     let found = u64::try_from(from).ok().zip(u64::try_from(about.compressed_size()).ok());

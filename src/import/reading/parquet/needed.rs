@@ -82,10 +82,10 @@ fn column(
     let name = outside_text(field.name()).to_string();
     if is_encrypted {
         let text = format!("column {name} is encrypted; write it without encryption");
-        return Err(ParquetFault::Refused(text));
+        return Err(ParquetFault::refused(text));
     }
     let (root, kinds) = shape::shape_of(field)
-        .map_err(|what| ParquetFault::Refused(format!("column {name} has {what}, which cannot be read")))?;
+        .map_err(|what| ParquetFault::refused(format!("column {name} has {what}, which cannot be read")))?;
     let about = metadata.file_metadata().schema_descr().columns().iter().enumerate().skip(first_leaf);
     let leaves: Vec<Leaf> = kinds
         .into_iter()

@@ -47,7 +47,7 @@ pub(super) fn check(footer: &[u8]) -> Result<BTreeSet<usize>, ParquetFault> {
         }
         if open.len() > SCHEMA_DEPTH_MAX {
             let text = format!("its columns are nested deeper than {SCHEMA_DEPTH_MAX} levels");
-            return Err(ParquetFault::Refused(text));
+            return Err(ParquetFault::refused(text));
         }
     }
     Ok(encrypted)
