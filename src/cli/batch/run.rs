@@ -8,7 +8,7 @@ use super::args::{RunJobArgs, ScopeOfReport};
 use super::folder::{below, state_of};
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
-use crate::jobs::job::folder::{HeldJob, JobsFolder};
+use crate::jobs::job::folder::JobsFolder;
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::import_way::ImportWay;
 use crate::jobs::job::operation::Operation;
@@ -24,7 +24,7 @@ use crate::node::jobs::one_job::{Around, OneJob};
 use crate::node::jobs::outcome::Outcome;
 use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look};
 use crate::node::jobs::tidying::tidy;
-use crate::node::jobs::tools::{JobTools, ToolsError, store_of};
+use crate::node::jobs::tools::{JobStore, JobTools, ToolsError, ToolsFrom, store_of};
 use crate::runtime::progress::while_shown;
 use crate::runtime::say::say;
 use crate::runtime::{Background, Shutdown, StageWords, SystemClock, SystemRandom};
@@ -76,29 +76,30 @@ pub(super) async fn run(
 
 /// The job of `--job`, or a new one. What it works with is tried before a job is made.
 async fn opened(args: &RunJobArgs, folder: &JobsFolder, process: &ForImports<'_>) -> Result<OneJob, Failure> {
-    let (held, tools, is_new): (HeldJob, JobTools, bool) = match args.job {
-        Some(id) => {
-            let held = folder.hold(id)?;
-            if let MadeBy::Api { .. } = held.spec.made_by {
-                let what = goes_on(&held.spec, id);
-                return Err(Failure::usage(format!("job {id} was made through the API: {what}")));
-            }
-            let tools = JobTools::with_imports(&held.spec, id, process).await.map_err(wrong_tools)?;
-            (held, tools, false)
-        }
-        None => {
-            let (id, spec) = (JobId::random(&SystemRandom), spec(args)?);
-            let tools = JobTools::with_imports(&spec, id, process).await.map_err(wrong_tools)?;
-            (folder.make(id, &spec)?, tools, true)
-        }
-    };
     let around = Around {
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SystemRandom),
         stop: process.stop.clone(),
         turns: None,
     };
-    Ok(OneJob::open(held, is_new, tools, around).await?)
+    let Some(id) = args.job else {
+        let (id, spec) = (JobId::random(&SystemRandom), spec(args)?);
+        let tools = JobTools::with_imports(&spec, id, process).await.map_err(wrong_tools)?;
+        return Ok(OneJob::open(folder.make(id, &spec)?, true, tools, around).await?);
+    };
+    let held = folder.hold(id)?;
+    if let MadeBy::Api { .. } = held.spec.made_by {
+        let what = goes_on(&held.spec, id);
+        return Err(Failure::usage(format!("job {id} was made through the API: {what}")));
+    }
+    let store = ToolsFrom::None(JobStore::of(&held.spec).await);
+    let mut job = OneJob::open(held, false, store, around).await?;
+    // A request to cancel it comes first: what runs its tasks may be gone.
+    job.obey().await?;
+    if !job.needs_no_task() {
+        job.give(JobTools::with_imports(job.spec(), id, process).await.map_err(wrong_tools)?);
+    }
+    Ok(job)
 }
 
 fn wrong_tools(error: ToolsError) -> Failure {

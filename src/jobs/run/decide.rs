@@ -155,6 +155,7 @@ pub struct Decisions {
 impl Decisions {
     /// A job with this past.
     pub fn new(past: Past, limits: Limits) -> Self {
+        let end = past.end(limits.threshold);
         let Past { states, tried } = past;
         let progress = Progress {
             total: states.rows(),
@@ -162,9 +163,6 @@ impl Decisions {
             failed: states.failed(),
             ..Progress::default()
         };
-        let (executed, failed) = (states.executed(), states.failed());
-        // A job that had failed before it was started again has still failed.
-        let has_failed = limits.threshold.is_crossed(executed, failed);
         Self {
             limits,
             states,
@@ -173,7 +171,7 @@ impl Decisions {
             tried,
             throttled: Vec::new(),
             throttle: Throttle::new(limits.concurrency),
-            end: has_failed.then_some(End::TooManyFailed { executed, failed }),
+            end,
             lost: LostRows::default(),
             unrecorded: 0,
             progress,

@@ -180,6 +180,18 @@ impl OneJob {
         &self.held.spec
     }
 
+    /// Whether nothing is left of it but its end: no task of it runs any more.
+    pub fn needs_no_task(&self) -> bool {
+        let status = self.state().status;
+        let has_ended = |past: &Past| past.end(self.threshold()).is_some();
+        status.is_ending() || status.is_final() || self.past.as_ref().is_some_and(has_ended)
+    }
+
+    /// Gives a job that was opened without it what runs its tasks.
+    pub fn give(&mut self, tools: JobTools) {
+        self.from = tools.into();
+    }
+
     /// Does nothing but obey for so long, or until a person cancels the job or the process is stopped: after a
     /// failure. It asks for no slot meanwhile.
     /// Errors: [`JobError`].

@@ -3,7 +3,7 @@
 mod troubles;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::asking::{Asked, ask};
 use super::one_job::{Around, JobEnd, OneJob, Turns};
 use super::outcome::Outcome;
-use super::tools::JobTools;
+use super::tools::{JobStore, JobTools, ToolsFrom};
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
+use crate::jobs::attempts::group::Entries;
 use crate::jobs::handlers::{Ended, Handler, Refusal};
 use crate::jobs::invocation::{Invocation, Schema};
 use crate::jobs::job::folder::{HeldJob, JobsFolder};
@@ -28,7 +29,12 @@ use crate::jobs::job::spec::{
 };
 use crate::jobs::job::state::Priority;
 use crate::jobs::job::status::{FailureClass, Status};
+use crate::jobs::job::transition::Event;
+use crate::jobs::job::troubles::Troubles;
 use crate::jobs::job::wish::Wish;
+use crate::jobs::joined::{LoggedResults, open_with_past};
+use crate::jobs::run::Results as _;
+use crate::jobs::task::TaskResult;
 use crate::object::{Encryption, ObjectKey};
 use crate::runtime::{SystemClock, SystemRandom};
 use crate::store::fake::{FakeStore, Step};
@@ -269,6 +275,35 @@ async fn a_function_that_may_not_be_invoked_fails_the_job_without_a_try() {
     assert!(stand.asked.load(Ordering::Relaxed) <= 4);
     // No task has a result, so there is no report.
     assert_eq!(stand.report().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_tasks_have_all_ended_needs_nothing_that_runs_them() {
+    let stand = Stand::with(&keys(3)).await;
+    let id = stand.left_suspended().await;
+    let held = stand.jobs().hold(id).unwrap();
+    // As after a crash right after the last result.
+    let clock = Arc::new(SystemClock::new());
+    let (mut live, ..) = open_with_past(&*held.disk, id, 3, clock.wall()).unwrap();
+    for event in [Event::Confirmed(None), Event::SlotGiven] {
+        live.apply(&event, clock.wall()).unwrap();
+    }
+    let mut entries = Entries::default();
+    for row in 0..3 {
+        let (http_status, error_code, message) = (Some(200), String::new(), "said".to_owned());
+        entries.result(&TaskResult { row, succeeded: true, http_status, error_code, message });
+    }
+    let troubles = Troubles::new(id, Arc::clone(&held.disk), Arc::<SystemClock>::clone(&clock) as _);
+    let (live, troubles, stop) = (Arc::new(Mutex::new(live)), Arc::new(troubles), stand.stop.clone());
+    let results = LoggedResults { live, clock: Arc::<SystemClock>::clone(&clock) as _, troubles, stop };
+    results.record(&entries).await.unwrap();
+    drop(results);
+    let store = ToolsFrom::None(JobStore { store: Arc::new(stand.store.clone()), role: None });
+    let (random, stop) = (Arc::new(SystemRandom), stand.stop.clone());
+    let job = OneJob::open(held, false, store, Around { clock, random, stop, turns: None }).await.unwrap();
+    assert!(job.needs_no_task());
+    let ended = timeout(LONG, job.run()).await.unwrap().unwrap();
+    assert_eq!((ended.outcome, stand.report().len()), (Outcome::Complete, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,6 +24,15 @@ use crate::store::s3::{S3Settings, S3Store};
 /// without a condition on it takes any.
 const SESSION: &str = "forebay-batch";
 
+/// Where the manifest of a job is read and its report put.
+#[derive(Clone, Debug)]
+pub struct JobStore {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The role with which it is reached; `None`: as the store is by itself.
+    pub role: Option<RoleArn>,
+}
+
 /// What a job works with.
 #[derive(Clone, Debug)]
 pub struct JobTools {
@@ -43,8 +52,11 @@ pub trait MakeTools: Send + Sync + fmt::Debug {
     /// Errors: the job may not use it, and what to do (`BadRequestException`).
     fn check(&self, spec: &JobSpec) -> Result<Operation, String>;
 
-    /// The tools of a job. They are made when it reads its manifest, when it gets a slot and when its report
-    /// is due, and dropped while it waits: programs of waiting jobs do not run.
+    /// The store of a job's manifest and report. A job whose function is gone can still be ended.
+    fn store(&self, spec: &JobSpec) -> JobStore;
+
+    /// The tools of a job. They are made when its tasks are to run, and dropped while it waits: programs of waiting
+    /// jobs do not run.
     /// Errors: [`ToolsError`]. It is tried again later, and the job shows why.
     fn tools<'a>(&'a self, spec: &'a JobSpec, job: JobId) -> BoxFuture<'a, Result<JobTools, ToolsError>>;
 }
@@ -56,6 +68,8 @@ pub enum ToolsFrom {
     Given(JobTools),
     /// They are made when they are needed.
     Made(Arc<dyn MakeTools>),
+    /// No task runs any more: the job needs nothing but its store.
+    None(JobStore),
 }
 
 impl ToolsFrom {
@@ -63,7 +77,16 @@ impl ToolsFrom {
     pub fn given(&self) -> Option<&JobTools> {
         match self {
             Self::Given(tools) => Some(tools),
-            Self::Made(_) => None,
+            Self::Made(_) | Self::None(_) => None,
+        }
+    }
+
+    /// The store of the job's manifest and report.
+    pub fn store(&self, spec: &JobSpec) -> JobStore {
+        match self {
+            Self::Given(tools) => JobStore { store: Arc::clone(&tools.store), role: tools.role.clone() },
+            Self::Made(maker) => maker.store(spec),
+            Self::None(store) => store.clone(),
         }
     }
 
@@ -72,6 +95,7 @@ impl ToolsFrom {
         match self {
             Self::Given(tools) => Ok(tools.clone()),
             Self::Made(maker) => maker.tools(spec, job).await,
+            Self::None(_) => Err(ToolsError::NoTasks),
         }
     }
 }
@@ -79,6 +103,13 @@ impl ToolsFrom {
 impl From<JobTools> for ToolsFrom {
     fn from(tools: JobTools) -> Self {
         Self::Given(tools)
+    }
+}
+
+impl JobStore {
+    /// The store of a job of `batch run`.
+    pub async fn of(spec: &JobSpec) -> Self {
+        Self { store: store_of(&spec.endpoints).await, role: spec.role.clone() }
     }
 }
 

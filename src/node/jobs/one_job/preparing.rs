@@ -21,7 +21,7 @@ use crate::jobs::run::past::Past;
 use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
 use crate::node::jobs::job_error::JobError;
 use crate::node::jobs::prepare::{ManifestReader, remove_part};
-use crate::node::jobs::tools::JobTools;
+use crate::node::jobs::tools::JobStore;
 use crate::words::causes::io_causes;
 use crate::words::{grouped, with_causes};
 
@@ -81,7 +81,7 @@ impl OneJob {
                 .fails_by(Failure::new(FailureClass::Manifest, "ManifestUnreadable", what), what)
                 .await;
         }
-        let JobTools { store, role, .. } = self.tools().await?;
+        let JobStore { store, role } = self.from.store(&self.held.spec);
         let random = Arc::clone(&self.around.random);
         let reader =
             ManifestReader::of(&self.held.spec, role.as_ref(), store as _, Handle::current(), random);

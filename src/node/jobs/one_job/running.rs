@@ -26,7 +26,15 @@ impl OneJob {
     pub(super) async fn run_tasks(&mut self) -> Result<(), JobError> {
         let mut runner = match self.runner.take() {
             Some(runner) => runner,
-            None => self.new_runner().await?,
+            None => {
+                let (rows, past) = self.rows_and_past().await?;
+                // A job that needs nothing but its end ends also if what runs its tasks is gone.
+                if let Some(end) = past.end(self.threshold()) {
+                    self.rows = Some(rows);
+                    return self.tasks_ended(end).await;
+                }
+                self.new_runner(rows, past).await?
+            }
         };
         let mut progress = runner.progress();
         let end = {
@@ -63,6 +71,10 @@ impl OneJob {
             tools.handler.rest();
         }
         self.runner = Some(runner);
+        self.tasks_ended(end).await
+    }
+
+    async fn tasks_ended(&mut self, end: End) -> Result<(), JobError> {
         let status = self.state().status;
         // A cancelled job stays cancelled, however its last tasks ended.
         let event = match (end, status) {
@@ -89,21 +101,14 @@ impl OneJob {
         self.apply(status, event).await
     }
 
-    async fn new_runner(&mut self) -> Result<Runner, JobError> {
+    async fn new_runner(&mut self, rows: Arc<TaskRows>, past: Past) -> Result<Runner, JobError> {
         let tools = self.tools().await?;
-        let (rows, past) = match (self.rows.take(), self.past.take()) {
-            (Some(rows), Some(past)) => (rows, past),
-            _ => self.rows_and_past().await?,
-        };
         self.rows = Some(Arc::clone(&rows));
         let JobSpec { schema, user_arguments, concurrency, max_attempts, .. } = &self.held.spec;
         let limits = Limits {
             concurrency: usize::try_from(*concurrency).unwrap_or(usize::MAX),
             max_attempts: *max_attempts,
-            threshold: Threshold {
-                min_tasks: self.held.spec.failure_min_tasks,
-                percent: u8::try_from(self.held.spec.failure_percent).unwrap_or(100),
-            },
+            threshold: self.threshold(),
             ..Limits::default()
         };
         let parts = Parts {
@@ -121,8 +126,18 @@ impl OneJob {
         Ok(Runner::new(parts, past, limits))
     }
 
+    pub(super) fn threshold(&self) -> Threshold {
+        Threshold {
+            min_tasks: self.held.spec.failure_min_tasks,
+            percent: u8::try_from(self.held.spec.failure_percent).unwrap_or(100),
+        }
+    }
+
     /// The copy of the manifest, and what the log has of its tasks.
-    async fn rows_and_past(&self) -> Result<(Arc<TaskRows>, Past), JobError> {
+    async fn rows_and_past(&mut self) -> Result<(Arc<TaskRows>, Past), JobError> {
+        if let (Some(rows), Some(past)) = (self.rows.take(), self.past.take()) {
+            return Ok((rows, past));
+        }
         let (disk, id) = (Arc::clone(&self.held.disk), self.held.id);
         let read = spawn_blocking(move || {
             let rows = TaskRows::open(&*disk, ROWS)?;

@@ -12,7 +12,6 @@ use crate::jobs::job::crash_disk::CrashDisk;
 use crate::jobs::job::live_state::EventError;
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::PausedBy;
-use crate::jobs::job::transition::Event;
 use crate::jobs::job::troubles::read;
 use crate::jobs::joined::past_of;
 use crate::jobs::task_rows::{BLOCK_ROWS, ROWS};
