@@ -193,9 +193,10 @@ impl OneJob {
     }
 
     /// Does nothing but obey for so long, or until a person cancels the job or the process is stopped: after a
-    /// failure. It asks for no slot meanwhile.
+    /// failure. It asks for no slot meanwhile, and others see `why`.
     /// Errors: [`JobError`].
-    pub async fn rest(&mut self, length: Duration) -> Result<(), JobError> {
+    pub async fn rest(&mut self, length: Duration, why: &str) -> Result<(), JobError> {
+        self.troubles.shows(TroubleOf::Run, why);
         let until = self.around.clock.monotonic().saturating_add(length);
         let before = self.state().status;
         self.handle.set_resting(true);
@@ -208,6 +209,7 @@ impl OneJob {
             self.wait().await;
         }
         self.handle.set_resting(false);
+        self.troubles.forget(TroubleOf::Run);
         self.tell_of_change();
         Ok(())
     }

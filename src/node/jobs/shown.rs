@@ -236,6 +236,8 @@ impl JobShown {
         let waits = match (self.suspended_cause, self.paused_by_person) {
             (Some(cause), _) => format!(", {cause}: `forebay batch confirm {}`", self.job),
             (None, Some(true)) => format!(", by a person: `forebay batch resume {}`", self.job),
+            // The trouble says what it waits for.
+            (None, Some(false)) if !self.troubles.is_empty() => String::new(),
             (None, Some(false)) => {
                 let by = self.preempted_by.as_ref();
                 let by = by.map_or_else(String::new, |by| {

@@ -344,6 +344,19 @@ async fn a_job_whose_function_is_gone_is_cancelled_with_its_report() {
     stand.tools.fails.store(u64::MAX - 1, Ordering::Relaxed);
     let server = stand.serve(1).await;
     until_so(&server, &job, "trouble", |now| !now.failures.is_empty()).await;
+    // Those who look into the folder see the same.
+    let id = JobId::parse(&job).unwrap();
+    let shown = loop {
+        let (_, shown) = look(&stand.folder(), id, &*stand.clock).unwrap();
+        if !shown.troubles.is_empty() {
+            break shown.text();
+        }
+        sleep(Duration::from_millis(10)).await;
+    };
+    assert!(shown.contains("waits:     tried again in about "), "{shown}");
+    assert!(shown.contains("nothing to work with") && !shown.contains("slot is free"), "{shown}");
+    let told = until_so(&server, &job, "trouble", |now| !now.failures.is_empty()).await;
+    assert_eq!(told.failures.len(), 1, "{told:?}");
     assert_eq!(update(&server, &job, Cancelled).await, Ok("Cancelling".to_owned()));
     let ended = until(&server, &job, "Cancelled").await;
     assert_eq!((ended.failures.len(), stand.report(&job)), (0, 3));
