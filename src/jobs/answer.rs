@@ -432,7 +432,7 @@ mod tests {
         };
         let whole = format!("xy{}", "ü".repeat(511));
         check(&whole, &whole);
-        let cut = format!("x{}… (cut: 1,201 bytes in all)", "ü".repeat(496));
+        let cut = format!("x{}… (cut: 1,201 bytes in all)", "ü".repeat(497));
         check(&format!("x{}", "ü".repeat(600)), &cut);
     }
 
