@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use super::args::StateArgs;
 use crate::cli::failure::Failure;
 use crate::import::state_folder::state_folder;
-use crate::jobs::job::folder::JobsFolder;
+use crate::jobs::job::folder::{JobsFolder, StateOption};
 
 /// The folder below the one that was named, or below that of the environment.
 /// Errors: [`Failure`]: it cannot be made.
 pub(super) fn below(named: Option<&PathBuf>) -> Result<JobsFolder, Failure> {
-    Ok(JobsFolder::open(&state_of(named))?)
+    Ok(JobsFolder::open(&state_of(named))?.named(option(named)))
 }
 
 /// The folder that was named, or that of the environment.
@@ -20,5 +20,13 @@ pub(super) fn state_of(named: Option<&PathBuf>) -> PathBuf {
 
 /// The folder of these arguments, to look at.
 pub(super) fn folder(at: &StateArgs) -> JobsFolder {
-    JobsFolder::to_look(&state_of(at.state.as_ref()))
+    let named = at.state.as_ref();
+    JobsFolder::to_look(&state_of(named)).named(option(named))
+}
+
+/// The option with which a command finds the folder again: the environment may name it.
+fn option(named: Option<&PathBuf>) -> StateOption {
+    let of_environment = std::env::var_os("FOREBAY_STATE").map(PathBuf::from);
+    let named = named.filter(|named| Some(*named) != of_environment.as_ref());
+    named.map_or_else(StateOption::default, |named| StateOption::of(named))
 }

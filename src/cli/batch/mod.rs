@@ -80,7 +80,7 @@ async fn wish(args: &OfJobArgs, wish: Wish, out: &mut dyn Write) -> Result<(), F
     let (job, status) =
         (args.job.to_string(), if let Asked::Done(status) = &asked { Some(status.clone()) } else { None });
     let shown = WishShown { job: job.clone(), waits: status.is_none(), status };
-    let goes_on = goes_on(&folder.look(args.job)?.spec, args.job);
+    let goes_on = goes_on(&folder.look(args.job)?.spec, args.job, folder.option());
     let text = match asked {
         Asked::Done(status) => format!("job {job} is {status}\n"),
         Asked::Waits => format!("no process holds job {job}: the request waits, and {goes_on}\n"),

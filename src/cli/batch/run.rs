@@ -29,7 +29,6 @@ use crate::runtime::progress::while_shown;
 use crate::runtime::say::say;
 use crate::runtime::{Background, Shutdown, StageWords, SystemClock, SystemRandom};
 use crate::time::{Clock as _, whole_millis};
-use crate::words::shell_word;
 
 pub(super) const STAGE_WORDS: StageWords =
     StageWords { orderly: "waiting for the invocations in flight", immediate: "stopping at once" };
@@ -52,6 +51,7 @@ pub(super) async fn run(
     let write_key = args.write_key.as_deref();
     let process = ForImports { background, write_key, stop: shutdown.orderly.clone() };
     let job = opened(args, &folder, &process).await?;
+    let interrupted = |id| interrupted(&folder, id);
     let (id, progress) = (job.id(), job.progress());
     match args.show.json {
         true => tracing::info!("job {id}"),
@@ -60,12 +60,12 @@ pub(super) async fn run(
     let now = || ProgressShown::of(&progress.borrow());
     let end = tokio::select! {
         end = while_shown(job.run(), now, args.show.progress) => end?,
-        () = shutdown.immediate.cancelled() => return Err(interrupted(args, id)),
+        () = shutdown.immediate.cancelled() => return Err(interrupted(id)),
     };
     let (_, shown) = look(&folder, id, &SystemClock::new())?;
     print_either(out, args.show.json, &shown, || shown.text()).and_then(|()| out.flush())?;
     match (end.outcome, end.left) {
-        (Outcome::Interrupted, _) => Err(interrupted(args, id)),
+        (Outcome::Interrupted, _) => Err(interrupted(id)),
         (Outcome::Complete, Some(left)) => Err(Failure::failed(left)),
         (outcome, left) => {
             left.iter().for_each(|left| tracing::warn!("{left}"));
@@ -89,7 +89,7 @@ async fn opened(args: &RunJobArgs, folder: &JobsFolder, process: &ForImports<'_>
     };
     let held = folder.hold(id)?;
     if let MadeBy::Api { .. } = held.spec.made_by {
-        let what = goes_on(&held.spec, id);
+        let what = goes_on(&held.spec, id, &held.option);
         return Err(Failure::usage(format!("job {id} was made through the API: {what}")));
     }
     let store = ToolsFrom::None(JobStore::of(&held.spec).await);
@@ -231,14 +231,7 @@ pub(super) fn ended(
     Some(Failure::with_code(exit_code(outcome), complaint))
 }
 
-fn interrupted(args: &RunJobArgs, id: JobId) -> Failure {
-    let of_environment = std::env::var_os("FOREBAY_STATE").map(PathBuf::from);
-    let at = args.state.as_ref().filter(|state| Some(*state) != of_environment.as_ref());
-    let at = at.map_or_else(String::new, |state: &PathBuf| {
-        format!(" --state {}", shell_word(&state.to_string_lossy()))
-    });
-    Failure::with_code(
-        failure::INTERRUPTED,
-        format!("stopped; to continue: forebay batch run --job {id}{at}"),
-    )
+fn interrupted(folder: &JobsFolder, id: JobId) -> Failure {
+    let what = format!("stopped; to continue: forebay batch run --job {id}{}", folder.option());
+    Failure::with_code(failure::INTERRUPTED, what)
 }

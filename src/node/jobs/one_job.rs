@@ -249,8 +249,8 @@ impl OneJob {
                     if told != Some(status) {
                         told = Some(status);
                         let wish = if status == Status::Suspended { "confirm" } else { "resume" };
-                        let job = self.held.id;
-                        tracing::info!(%job, "the job waits for `forebay batch {wish} {job}`");
+                        let (job, folder) = (self.held.id, &self.held.option);
+                        tracing::info!(%job, "the job waits for `forebay batch {wish} {job}{folder}`");
                     }
                     // Stopped: the loop sees it.
                     self.wait().await;

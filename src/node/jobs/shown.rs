@@ -9,7 +9,7 @@ use super::outcome::Outcome;
 pub use super::progress_shown::ProgressShown;
 use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::replay::read;
-use crate::jobs::job::folder::{JobsFolder, Listed, SeenJob};
+use crate::jobs::job::folder::{JobsFolder, Listed, SeenJob, StateOption};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, MadeBy, ManifestPlace};
@@ -69,6 +69,9 @@ pub struct JobShown {
     /// What goes on with it while no process holds it.
     #[serde(skip)]
     goes_on: String,
+    /// How commands name the folder of all jobs.
+    #[serde(skip)]
+    folder: StateOption,
     /// What it waits for, and what to do.
     pub troubles: Vec<String>,
 }
@@ -107,10 +110,10 @@ pub fn handler_text(operation: &Operation) -> String {
     outside_text(&shown).to_string()
 }
 
-/// What goes on with a job that no process holds.
-pub fn goes_on(spec: &JobSpec, job: JobId) -> String {
+/// What goes on with a job of this folder that no process holds.
+pub fn goes_on(spec: &JobSpec, job: JobId, folder: &StateOption) -> String {
     match spec.made_by {
-        MadeBy::Run => format!("`forebay batch run --job {job}` goes on with it"),
+        MadeBy::Run => format!("`forebay batch run --job {job}{folder}` goes on with it"),
         MadeBy::Api { .. } => {
             "a `forebay batch serve` or `forebay dev` with this folder goes on with it".to_owned()
         }
@@ -133,7 +136,7 @@ fn report_text(spec: &JobSpec, job: JobId) -> Option<String> {
 impl JobShown {
     /// A job as it is seen.
     pub fn of(seen: &SeenJob, now: UnixMillis) -> Self {
-        let SeenJob { id, spec, now: peeked, holder, troubles } = seen;
+        let SeenJob { id, spec, now: peeked, holder, troubles, option } = seen;
         let state = &peeked.state;
         let clean = |text: &String| outside_text(text).to_string();
         // Without a holder the time is that of the last entry of its log.
@@ -169,7 +172,8 @@ impl JobShown {
                 .collect(),
             is_held: holder.is_some(),
             process: holder.flatten(),
-            goes_on: goes_on(spec, *id),
+            goes_on: goes_on(spec, *id, option),
+            folder: option.clone(),
             troubles: troubles
                 .iter()
                 .map(|trouble| format!("{} (since {})", trouble.what, rfc3339(trouble.since)))
@@ -234,8 +238,10 @@ impl JobShown {
             (false, _) => format!(" (no process holds it: {})", self.goes_on),
         };
         let waits = match (self.suspended_cause, self.paused_by_person) {
-            (Some(cause), _) => format!(", {cause}: `forebay batch confirm {}`", self.job),
-            (None, Some(true)) => format!(", by a person: `forebay batch resume {}`", self.job),
+            (Some(cause), _) => format!(", {cause}: `forebay batch confirm {}{}`", self.job, self.folder),
+            (None, Some(true)) => {
+                format!(", by a person: `forebay batch resume {}{}`", self.job, self.folder)
+            }
             // The trouble says what it waits for.
             (None, Some(false)) if !self.troubles.is_empty() => String::new(),
             (None, Some(false)) => {
@@ -388,17 +394,19 @@ impl ReportShown {
 
 /// What a person has to do for a job that waits, if it does.
 pub fn waits_for(seen: &SeenJob) -> Option<String> {
-    let job = seen.id;
+    let (job, folder) = (seen.id, &seen.option);
     if let Some(trouble) = seen.troubles.first() {
         return Some(format!("job {job} waits: {}", trouble.what));
     }
     match seen.now.state.status {
         _ if seen.holder.is_none() => {
-            Some(format!("no process holds job {job}: {}", goes_on(&seen.spec, job)))
+            Some(format!("no process holds job {job}: {}", goes_on(&seen.spec, job, folder)))
         }
-        Status::Suspended => Some(format!("job {job} waits to be confirmed: `forebay batch confirm {job}`")),
+        Status::Suspended => {
+            Some(format!("job {job} waits to be confirmed: `forebay batch confirm {job}{folder}`"))
+        }
         Status::Paused(PausedBy::Person) => {
-            Some(format!("job {job} is paused: `forebay batch resume {job}`"))
+            Some(format!("job {job} is paused: `forebay batch resume {job}{folder}`"))
         }
         _ => None,
     }

@@ -79,6 +79,19 @@ async fn a_request_waits_for_a_process_that_goes_on_with_the_job() {
             && waits.out.contains(&format!("forebay batch run --job {id}")),
         "{waits:?}"
     );
+    // Printed commands find the job again.
+    for (words, printed) in [
+        (&["cancel", &id][..], format!("forebay batch run --job {id}` goes on")),
+        (&["describe", &id], format!("forebay batch run --job {id}` goes on")),
+    ] {
+        let said = stand.run(words).await;
+        let (out, state) = (format!("{}{}", said.out, said.err), stand.state.to_str().unwrap());
+        assert!(out.contains(&printed) || out.contains("cannot be cancelled"), "{said:?}");
+        let mut elsewhere = stand.batch(&[words, &["--state", state]].concat());
+        let said = ran(elsewhere.env_remove("FOREBAY_STATE"), b"").await;
+        let printed = printed.replace('`', &format!(" --state {state}`"));
+        assert!(said.out.contains(&printed) || said.err.contains("cannot be cancelled"), "{said:?}");
+    }
     let begun = fs::read_to_string(stand.path("begun")).unwrap();
     stand.run(&["run", "--job", &id]).await.code(1).says("is cancelled");
     assert_eq!(fs::read_to_string(stand.path("begun")).unwrap(), begun, "no task began");
