@@ -222,11 +222,11 @@ impl JobShown {
         })
     }
 
-    /// How far it is, whoever runs it.
+    /// How far it is, whoever runs it: what its log says. What is under way is known to the process that runs it.
     pub fn progress(&self) -> ProgressShown {
         let (status, total) = (self.status, self.total.unwrap_or(0));
         let (succeeded, failed) = (self.succeeded, self.failed);
-        ProgressShown { status, total, succeeded, failed, ..ProgressShown::default() }
+        ProgressShown { status, total, succeeded, failed, reading: None, under_way: None }
     }
 
     /// What the status alone does not say.
