@@ -211,7 +211,7 @@ impl S3Store {
         if let Some(region) = named {
             return Ok(region);
         }
-        let hint = format!("find the region of bucket {bucket} (or set s3.region)");
+        let hint = format!("find the region of bucket {bucket}");
         match answer {
             Err(err) => {
                 let mut error = store_error(Asked::HeadBucket, &home, &err).0;
@@ -223,10 +223,13 @@ impl S3Store {
                 use Reason::{
                     BadRequest, Exists, NoSuchBucket, NotFound, NotImplemented, Other, OtherRegion,
                 };
-                if let BadRequest | Exists | NoSuchBucket | NotFound | NotImplemented | Other | OtherRegion =
-                    error.reason
-                {
-                    error.reason = Reason::RegionNotFound;
+                match error.reason {
+                    // No region would help.
+                    NoSuchBucket | NotFound => error.reason = NoSuchBucket,
+                    BadRequest | Exists | NotImplemented | Other | OtherRegion => {
+                        error.reason = Reason::RegionNotFound;
+                    }
+                    _ => {}
                 }
                 Err(error)
             }

@@ -121,7 +121,7 @@ became of it. A program (cmd:) gets one event as JSON on each line, and writes o
 kill -9: `forebay batch run --job ID` goes on, and repeats only what was in flight.
 
 Exit codes: 0 all tasks succeeded, 1 failed or cancelled, 2 wrong usage or manifest, 3 complete, and some tasks failed,
-4 the store cannot be reached, 5 a right or the function is missing, 130 interrupted.
+4 the store cannot be reached, 5 a right, a bucket or the function is missing, 130 interrupted.
 
 Examples:
   forebay batch run --manifest s3://lake/m.csv --handler 'cmd:python3 f.py' --report s3://lake/reports

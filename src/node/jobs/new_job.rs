@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::outcome::Outcome;
 use super::prepare::ManifestReader;
+use super::reporting::never_stored;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, ManifestPlace, ReportScope, ReportSpec};
 use crate::jobs::job::spec_checks::CONCURRENCY_MAX;
@@ -126,6 +127,11 @@ pub async fn dry_run(
     random: Arc<dyn Random>,
 ) -> Result<DryRun, (Outcome, String)> {
     let failed = |class, text| (Outcome::Failed(class), text);
+    if let Some(to) = &spec.report
+        && let Some(why) = never_stored(to, spec.role.as_ref(), &*store).await
+    {
+        return Err(failed(FailureClass::Access, why));
+    }
     let reader = ManifestReader::of(spec, spec.role.as_ref(), store, Handle::current(), random)
         .map_err(|error| failed(FailureClass::Manifest, with_causes(&error)))?;
     let read = spawn_blocking(move || {

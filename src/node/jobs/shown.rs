@@ -356,6 +356,8 @@ impl ReportShown {
             Some("the job has not ended".to_owned())
         } else if seen.spec.report.is_none() {
             Some("the job was made without a report".to_owned())
+        } else if let Some(failure) = not_stored.filter(|_| state.total.is_none()) {
+            Some(failure.reason.clone())
         } else if let Some(failure) = not_stored {
             let folder = folder.path(id).display().to_string();
             Some(format!("{}; its CSV files are in {}", failure.reason, outside_key(&folder)))

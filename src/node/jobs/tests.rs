@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::asking::{Asked, ask};
 use super::one_job::{Around, JobEnd, OneJob, Turns};
 use super::outcome::Outcome;
+use super::shown::ReportShown;
 use super::tools::{JobStore, JobTools, ToolsFrom};
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
@@ -262,8 +263,34 @@ async fn a_refused_report_fails_the_job_and_keeps_the_files() {
     let id = held.id;
     let ended = stand.run(held, true, succeeds).await;
     assert_eq!(ended.outcome, Outcome::Failed(FailureClass::Access));
-    assert!(ended.why.unwrap().starts_with("ReportNotStored: put p/job-"));
-    assert!(stand.jobs().path(id).join("report-succeeded-000001.csv").exists());
+    let (why, folder) = (ended.why.unwrap(), stand.jobs().path(id));
+    assert!(why.starts_with("ReportNotStored: put p/job-"), "{why}");
+    let last = format!("; no other try follows, and the CSV files of the report are in {}", folder.display());
+    assert!(why.ends_with(&last), "{why}");
+    assert!(folder.join("report-succeeded-000001.csv").exists());
+    let shown = ReportShown::of(&stand.jobs(), &stand.jobs().look(id).unwrap()).unwrap();
+    assert!(shown.why_none.unwrap().ends_with(&format!("; its CSV files are in {}", folder.display())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_for_the_report_that_is_not_there_fails_the_job_before_its_tasks() {
+    let stand = Stand::with(&keys(3)).await;
+    stand.store.miss_bucket("reports", true);
+    let held = stand.make(&stand.spec());
+    let id = held.id;
+    let ended = stand.run(held, true, succeeds).await;
+    assert_eq!(ended.outcome, Outcome::Failed(FailureClass::Access));
+    let why = ended.why.unwrap();
+    assert!(why.starts_with("ReportNotStored: no task was run, since the report cannot be put to"), "{why}");
+    assert!(why.contains("create the bucket, or name another one in --report"), "{why}");
+    assert_eq!(stand.asked.load(Ordering::Relaxed), 0);
+    let shown = ReportShown::of(&stand.jobs(), &stand.jobs().look(id).unwrap()).unwrap();
+    assert!(!shown.why_none.unwrap().contains("CSV files"));
+    // A store that does not say so is not asked again.
+    stand.store.miss_bucket("reports", false);
+    stand.store.script_reads([Step::REFUSED]);
+    let ended = stand.run(stand.make(&stand.spec()), true, succeeds).await;
+    assert_eq!((ended.outcome, stand.report().len()), (Outcome::Complete, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

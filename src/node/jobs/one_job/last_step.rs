@@ -1,5 +1,6 @@
 //! The last step of a job: its report.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -73,7 +74,14 @@ impl OneJob {
                     Outlook::Passing => FailureClass::Unreachable,
                     _ => FailureClass::Access,
                 };
-                self.report_failed(state, class, &error.to_string()).await?;
+                let why = error.to_string();
+                // The file of rows stands in the job's folder, too.
+                let folder = self.held.disk.path(ROWS);
+                let folder = folder.as_deref().and_then(Path::parent).map_or_else(String::new, |folder| {
+                    format!("; no other try follows, and the CSV files of the report are in {}", folder.display())
+                });
+                self.why.get_or_insert(format!("{REPORT_NOT_STORED}: {why}{folder}"));
+                self.report_failed(state, class, &why).await?;
                 return Ok(true);
             }
         }
