@@ -18,7 +18,7 @@ use crate::jobs::job::wish::Wish;
 use crate::node::jobs::asking::{Asked, ask};
 use crate::node::jobs::listing::{Listing, ListingError, PUT_BYTES_MAX, put_manifest};
 use crate::node::jobs::new_job::manifest_place;
-use crate::node::jobs::shown::{JobsShown, ReportShown, goes_on, look};
+use crate::node::jobs::shown::{JobsShown, ReportShown, goes_on, look_closely};
 use crate::node::jobs::tools::store_at;
 use crate::runtime::{Background, SystemClock, SystemRandom};
 use crate::time::Clock as _;
@@ -35,7 +35,7 @@ pub async fn run(
         BatchCommand::Run(args) => run::run(args, background, out).await,
         BatchCommand::List(at) => list(at, out),
         BatchCommand::Describe(args) => {
-            let (_, shown) = look(&folder(&args.at), args.job, &SystemClock::new())?;
+            let shown = look_closely(&folder(&args.at), args.job, &SystemClock::new())?;
             Ok(print_either(out, args.at.json, &shown, || shown.text())?)
         }
         BatchCommand::Watch(args) => watch::run(args, out).await,

@@ -22,7 +22,7 @@ use crate::node::jobs::new_job::{
 };
 use crate::node::jobs::one_job::{Around, OneJob};
 use crate::node::jobs::outcome::Outcome;
-use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look};
+use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look_closely};
 use crate::node::jobs::tidying::tidy;
 use crate::node::jobs::tools::{JobStore, JobTools, ToolsError, ToolsFrom, store_of};
 use crate::runtime::progress::while_shown;
@@ -62,7 +62,7 @@ pub(super) async fn run(
         end = while_shown(job.run(), now, args.show.progress) => end?,
         () = shutdown.immediate.cancelled() => return Err(interrupted(id)),
     };
-    let (_, shown) = look(&folder, id, &SystemClock::new())?;
+    let shown = look_closely(&folder, id, &SystemClock::new())?;
     print_either(out, args.show.json, &shown, || shown.text()).and_then(|()| out.flush())?;
     match (end.outcome, end.left) {
         (Outcome::Interrupted, _) => Err(interrupted(id)),

@@ -33,6 +33,10 @@ pub const NO_HANDLES: &str = "this process gets no more file handles, processes 
                               the limits (ulimit -n, ulimit -u), or let fewer run at once (--concurrency of `batch run`, \
                               --active-jobs of a server)";
 
+/// What a job says while its function takes no more requests.
+pub const THROTTLED: &str = "the function takes no more requests now (429 of an address, throttled by AWS Lambda): tasks wait, \
+                             and no try is counted; let fewer run at once (--concurrency), or let the function take more";
+
 /// What is in the way. There is one text of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TroubleOf {
@@ -44,6 +48,8 @@ pub enum TroubleOf {
     Handles,
     /// The requests beside the job cannot be read.
     Requests,
+    /// The function takes no more requests.
+    Throttle,
     /// What failed the last run of the job in this process: it is tried again.
     Run,
 }
@@ -154,6 +160,7 @@ fn over(of: TroubleOf) -> &'static str {
         TroubleOf::Report => "the bucket takes its report",
         TroubleOf::Handles => "there are file handles and processes again",
         TroubleOf::Requests => "requests beside it can be read",
+        TroubleOf::Throttle => "the function takes requests again",
         TroubleOf::Run => "what failed it is tried again",
     }
 }
@@ -226,12 +233,12 @@ mod tests {
         }
         assert_eq!(lines, 3);
         // The longest texts fit, of whatever characters.
-        for of in [TroubleOf::Report, TroubleOf::Handles, TroubleOf::Requests] {
+        for of in [TroubleOf::Report, TroubleOf::Handles, TroubleOf::Requests, TroubleOf::Throttle] {
             troubles.waits(of, &"\"\\\n".repeat(1_000));
         }
         troubles.shows(TroubleOf::Run, &"\"\\\n".repeat(1_000));
         let seen = read(&disk).unwrap();
-        assert_eq!(seen.len(), 5);
+        assert_eq!(seen.len(), 6);
         assert_eq!(
             seen[0],
             Trouble { since: UnixMillis(1_000), what: "the disk is full: free space".into() }
@@ -239,7 +246,7 @@ mod tests {
         troubles.is_over(TroubleOf::Report);
         troubles.is_over(TroubleOf::Report);
         troubles.forget(TroubleOf::Run);
-        assert_eq!(read(&disk).unwrap().len(), 3);
+        assert_eq!(read(&disk).unwrap().len(), 4);
         drop(troubles);
         assert_eq!(disk.list("").unwrap(), []);
     }

@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::last_tries::LastTries;
 use super::one_job::REPORT_NOT_STORED;
 use super::outcome::Outcome;
 pub use super::progress_shown::ProgressShown;
 use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::replay::read;
-use crate::jobs::job::folder::{JobsFolder, Listed, SeenJob, StateOption};
+use crate::jobs::job::folder::{FolderError, JobsFolder, Listed, SeenJob, StateOption};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, MadeBy, ManifestPlace};
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::{FAILURE_REASON_MAX, PausedBy, SUSPENDED_CAUSE, Status};
+use crate::jobs::job::wish::Wish;
+use crate::jobs::job::wishes::seen as seen_wishes;
 use crate::jobs::report::write::manifest_key;
 use crate::time::{Clock, UnixMillis};
 use crate::words::table::{table, wrapped};
@@ -72,8 +75,13 @@ pub struct JobShown {
     /// How commands name the folder of all jobs.
     #[serde(skip)]
     folder: StateOption,
+    /// Requests that wait beside it. Only of a job that is looked at closely.
+    pub requests: Vec<String>,
     /// What it waits for, and what to do.
     pub troubles: Vec<String>,
+    /// Why tasks failed or wait. Only of a job that is looked at closely.
+    #[serde(flatten)]
+    pub last: LastTries,
 }
 
 /// A job that has a slot.
@@ -174,10 +182,12 @@ impl JobShown {
             process: holder.flatten(),
             goes_on: goes_on(spec, *id, option),
             folder: option.clone(),
+            requests: Vec::new(),
             troubles: troubles
                 .iter()
                 .map(|trouble| format!("{} (since {})", trouble.what, rfc3339(trouble.since)))
                 .collect(),
+            last: LastTries::default(),
         }
     }
 
@@ -194,7 +204,11 @@ impl JobShown {
         let active = about_duration(Duration::from_secs(self.active_seconds));
         fact("made:", &format!("{}{ended}, active for {active}, priority {}", self.made_at, self.priority));
         self.update_reason.iter().for_each(|text| fact("reason:", text));
+        if !self.requests.is_empty() {
+            fact("asked:", &format!("{}; the process that holds the job obeys", self.requests.join(", ")));
+        }
         self.troubles.iter().for_each(|text| fact("waits:", text));
+        self.last.facts().for_each(|(name, text)| fact(name, &text));
         for failure in &self.failures {
             fact("failed:", &format!("{}: {}", failure.code, failure.reason));
         }
@@ -210,7 +224,7 @@ impl JobShown {
             Outcome::SomeFailed => {
                 let which = match self.report {
                     Some(_) => "its report names them",
-                    None => "make the job with --report to see which, and why",
+                    None => "make the job with --report to see which, and why each of them",
                 };
                 format!("some tasks of job {id} failed: {}; {which}", grouped(self.failed))
             }
@@ -414,25 +428,43 @@ pub fn waits_for(seen: &SeenJob) -> Option<String> {
     }
 }
 
-/// Looks at a job again. Errors: [`FolderError`](crate::jobs::job::folder::FolderError).
+/// Looks at a job again. Errors: [`FolderError`].
 pub fn look(
     folder: &JobsFolder,
     job: JobId,
     clock: &dyn Clock,
-) -> Result<(SeenJob, JobShown), crate::jobs::job::folder::FolderError> {
+) -> Result<(SeenJob, JobShown), FolderError> {
     let seen = folder.look(job)?;
     let mut shown = JobShown::of(&seen, clock.wall());
+    if seen.now.state.status.is_final() {
+        // Not every job that ends has one.
+        shown.report = ReportShown::of(folder, &seen)?.report;
+    }
     if shown.paused_by_person == Some(false) {
         shown.preempted_by = slot_holder(folder, &seen)?;
     }
     Ok((seen, shown))
 }
 
+/// The same with one example of why tasks failed or wait. Reads the log of the job.
+/// Errors: [`FolderError`].
+pub fn look_closely(
+    folder: &JobsFolder,
+    job: JobId,
+    clock: &dyn Clock,
+) -> Result<JobShown, FolderError> {
+    let (seen, mut shown) = look(folder, job, clock)?;
+    let unread = |error| FolderError::Disk("read the requests in", folder.path(job), error);
+    shown.requests = seen_wishes(&folder.disk_to_look(job)).map_err(unread)?.iter().map(Wish::to_string).collect();
+    shown.last = LastTries::of(folder, &seen)?;
+    Ok(shown)
+}
+
 /// The job with the highest priority that has a slot of the server which holds this job.
 fn slot_holder(
     folder: &JobsFolder,
     of: &SeenJob,
-) -> Result<Option<SlotHolder>, crate::jobs::job::folder::FolderError> {
+) -> Result<Option<SlotHolder>, FolderError> {
     let has_slot = |job: &&SeenJob| {
         let is_of_server = matches!(job.spec.made_by, MadeBy::Api { .. }) && job.holder == of.holder;
         is_of_server && of.holder.is_some() && job.id != of.id && job.now.state.status.holds_slot()

@@ -4,7 +4,7 @@ mod troubles;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::asking::{Asked, ask};
 use super::one_job::{Around, JobEnd, OneJob, Turns};
 use super::outcome::Outcome;
-use super::shown::ReportShown;
+use super::shown::{ReportShown, look_closely};
 use super::tools::{JobStore, JobTools, ToolsFrom};
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
@@ -52,6 +52,8 @@ struct InProcess {
     asked: Arc<AtomicU64>,
     /// How long it works.
     takes: Duration,
+    /// Whether it takes no more requests.
+    refuses: Arc<AtomicBool>,
 }
 
 debug_fields!(InProcess { asked });
@@ -65,6 +67,9 @@ impl Handler for InProcess {
             }
             let event: Value = serde_json::from_slice(&invocation.body).unwrap();
             let task = &event["tasks"][0];
+            if self.refuses.load(Ordering::Relaxed) {
+                return Ended::Throttled { pause: None };
+            }
             let Some(code) = (self.answers)(task["s3Key"].as_str().unwrap()) else {
                 let (what, remedy) = ("it may not be invoked".to_owned(), "allow it".to_owned());
                 return Ended::Refused(Refusal { class: Class::AccessDenied, what, remedy });
@@ -85,6 +90,7 @@ struct Stand {
     asked: Arc<AtomicU64>,
     stop: CancellationToken,
     takes: Duration,
+    refuses: Arc<AtomicBool>,
 }
 
 impl Stand {
@@ -93,8 +99,8 @@ impl Stand {
         let location = super::tools::location("lake", None).unwrap();
         let key = ObjectKey::listed("m.csv");
         store.put(&Put::plain(location, key, manifest.to_owned(), PutMode::Overwrite)).await.unwrap();
-        let (asked, stop) = (Arc::default(), CancellationToken::new());
-        Self { folder: tempfile::tempdir().unwrap(), store, asked, stop, takes: Duration::ZERO }
+        let (asked, stop, refuses) = (Arc::default(), CancellationToken::new(), Arc::default());
+        Self { folder: tempfile::tempdir().unwrap(), store, asked, stop, takes: Duration::ZERO, refuses }
     }
 
     fn jobs(&self) -> JobsFolder {
@@ -154,8 +160,12 @@ impl Stand {
         is_new: bool,
         answers: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static,
     ) -> OneJob {
-        let handler =
-            InProcess { answers: Box::new(answers), asked: Arc::clone(&self.asked), takes: self.takes };
+        let handler = InProcess {
+            answers: Box::new(answers),
+            asked: Arc::clone(&self.asked),
+            takes: self.takes,
+            refuses: Arc::clone(&self.refuses),
+        };
         let tools = JobTools { store: Arc::new(self.store.clone()), handler: Arc::new(handler), role: None };
         let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
         let around = Around { clock, random, stop: self.stop.clone(), turns };
@@ -226,6 +236,10 @@ async fn a_job_ends_with_an_encrypted_report_and_leaves_nothing_behind() {
     let mut files: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
     assert_eq!(files, ["LOCK", "job.json", "log", "rows"]);
+    let shown = look_closely(&stand.jobs(), id, &SystemClock::new()).unwrap();
+    let failure = shown.last.last_failure.as_ref().unwrap();
+    assert_eq!((failure.row, failure.code.as_str(), failure.message.as_str()), (8, "PermanentFailure", "said"));
+    assert!(shown.text().contains("  last fail: row 8: PermanentFailure (200): said"), "{}", shown.text());
     // Another process finds the job as it ended, and invokes nothing.
     let again = stand.run(stand.jobs().hold(id).unwrap(), false, succeeds).await;
     assert_eq!((again.outcome, stand.asked.load(Ordering::Relaxed)), (Outcome::SomeFailed, 30));

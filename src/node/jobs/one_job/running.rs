@@ -11,7 +11,7 @@ use crate::jobs::invocation::JobCall;
 use crate::jobs::job::spec::JobSpec;
 use crate::jobs::job::status::{Failure, FailureClass, Status};
 use crate::jobs::job::transition::Event;
-use crate::jobs::job::troubles::{NO_HANDLES, TroubleOf};
+use crate::jobs::job::troubles::{NO_HANDLES, THROTTLED, TroubleOf};
 use crate::jobs::joined::{StoredRows, past_of};
 use crate::jobs::run::decide::{End, Limits, Progress};
 use crate::jobs::run::past::Past;
@@ -52,7 +52,9 @@ impl OneJob {
                         self.shown.send_modify(|shown| shown.status = status);
                         let is_over = status != Status::Active;
                         halt.send_if_modified(|halt| is_over && !std::mem::replace(halt, true));
-                        self.tell_of_want(progress.borrow().starved);
+                        let Progress { starved, throttled, .. } = *progress.borrow();
+                        self.tell_of_want(starved);
+                        self.tell_of_throttle(throttled > 0);
                     }
                     () = self.around.stop.cancelled(), if !*halt.borrow() => {
                         halt.send_replace(true);
@@ -67,6 +69,7 @@ impl OneJob {
         let tasks = *progress.borrow_and_update();
         self.show(tasks);
         self.troubles.is_over(TroubleOf::Handles);
+        self.troubles.forget(TroubleOf::Throttle);
         if let Some(tools) = &self.tools {
             tools.handler.rest();
         }
@@ -159,6 +162,14 @@ impl OneJob {
         match is_starved {
             true => _ = self.troubles.waits(TroubleOf::Handles, NO_HANDLES),
             false => self.troubles.is_over(TroubleOf::Handles),
+        }
+    }
+
+    /// A function that is asked for all that it takes refuses again and again: no line for each end of it.
+    fn tell_of_throttle(&self, is_throttled: bool) {
+        match is_throttled {
+            true => _ = self.troubles.waits(TroubleOf::Throttle, THROTTLED),
+            false => self.troubles.forget(TroubleOf::Throttle),
         }
     }
 
