@@ -5,7 +5,8 @@
 //! that the body has a plain `Content-Length` both from memory and from a file; several stores refuse
 //! `aws-chunked` bodies.
 //!
-//! Endpoints come only from the configuration: `AWS_ENDPOINT_URL` and similar variables are ignored.
+//! Endpoints come only from the settings: the variables `AWS_ENDPOINT_URL…` are read by the commands that have an option for
+//! an endpoint, and never by a node.
 
 mod assumed_role;
 mod change;

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use super::args::StateArgs;
 use crate::cli::failure::Failure;
+use crate::config::{Endpoint, Environment};
 use crate::import::state_folder::state_folder;
 use crate::jobs::job::folder::{JobsFolder, StateOption};
+use crate::node::jobs::tools;
 
 /// The folder below the one that was named, or below that of the environment.
 /// Errors: [`Failure`]: it cannot be made.
@@ -16,6 +18,12 @@ pub(super) fn below(named: Option<&PathBuf>) -> Result<JobsFolder, Failure> {
 /// The folder that was named, or that of the environment.
 pub(super) fn state_of(named: Option<&PathBuf>) -> PathBuf {
     state_folder(named, |name| std::env::var_os(name).map(PathBuf::from))
+}
+
+/// The endpoint that was named, or that of the environment.
+/// Errors: [`Failure`]: the environment names none that can be used.
+pub(super) fn endpoint(named: Option<&Endpoint>) -> Result<Option<String>, Failure> {
+    tools::endpoint(named, &Environment::of_process()).map_err(Failure::usage)
 }
 
 /// The folder of these arguments, to look at.

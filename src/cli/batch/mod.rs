@@ -10,7 +10,7 @@ mod watch;
 use std::io::Write;
 
 use self::args::{BatchCommand, ManifestArgs, OfJobArgs, StateArgs};
-use self::folder::{below, folder};
+use self::folder::{below, endpoint, folder};
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
 use crate::jobs::job::spec::ManifestPlace;
@@ -110,7 +110,7 @@ async fn manifest(args: &ManifestArgs, out: &mut dyn Write) -> Result<(), Failur
         matches: args.matches.clone(),
         newer_than: args.newer_than,
     };
-    let store = store_at(args.endpoint_url.as_ref().map(|url| url.as_str())).await;
+    let store = store_at(endpoint(args.endpoint_url.as_ref())?.as_deref()).await;
     let (store, random) = (&*store, &SystemRandom);
     let mut text = String::new();
     let Some(to) = to else {

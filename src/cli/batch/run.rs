@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{RunJobArgs, ScopeOfReport};
-use super::folder::{below, state_of};
+use super::folder::{below, endpoint, state_of};
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
 use crate::jobs::job::folder::JobsFolder;
@@ -184,9 +184,9 @@ fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
         failure_percent: args.failure_percent,
         failure_min_tasks: args.failure_min_tasks,
         endpoints: Endpoints {
-            store: args.endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
-            functions: args.lambda_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
-            tokens: args.sts_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
+            store: endpoint(args.endpoint_url.as_ref())?,
+            functions: endpoint(args.lambda_endpoint_url.as_ref())?,
+            tokens: endpoint(args.sts_endpoint_url.as_ref())?,
         },
         made_by: MadeBy::Run,
         made_at: SystemClock::new().wall(),

@@ -97,6 +97,8 @@ pub fn usual_timeout(operation: &Operation) -> Duration {
 pub struct DryRun {
     /// The form of the manifest.
     pub manifest: &'static str,
+    /// What the columns of a CSV manifest are taken for.
+    pub fields: Option<Vec<&'static str>>,
     /// Its ETag, without quotes, if it is in a store.
     pub etag: Option<String>,
     /// The number of tasks.
@@ -112,9 +114,12 @@ impl DryRun {
     pub fn text(&self) -> String {
         let tasks = counted(self.tasks, "task", "tasks");
         let first: String = self.first.iter().map(|task| format!("  first:    {task}\n")).collect();
+        let columns = self.fields.as_ref().map(|fields| format!("  columns:  {}\n", fields.join(",")));
         format!(
-            "{tasks} would be run, each by {}; nothing was run\n  manifest: {}\n{first}",
-            self.handler, self.manifest
+            "{tasks} would be run, each by {}; nothing was run\n  manifest: {}\n{}{first}",
+            self.handler,
+            self.manifest,
+            columns.unwrap_or_default()
         )
     }
 }
@@ -150,7 +155,8 @@ pub async fn dry_run(
     let (read, first) = read.await.map_err(|error| failed(FailureClass::Other, with_causes(&error)))??;
     let handler = super::shown::handler_text(&spec.operation);
     let etag = read.etag.map(|etag| etag.trim_matches('"').to_owned());
-    Ok(DryRun { manifest: read.form.as_str(), etag, tasks: read.tasks, handler, first })
+    let (manifest, fields) = (read.form.as_str(), read.fields.map(|fields| fields.names()));
+    Ok(DryRun { manifest, fields, etag, tasks: read.tasks, handler, first })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::for_imports::ForImports;
 pub use super::tools_error::ToolsError;
 use crate::boxed_future::BoxFuture;
+use crate::config::{Endpoint, Environment};
 use crate::jobs::handlers::Handler;
 use crate::jobs::handlers::command::{CommandHandler, to_log};
 use crate::jobs::handlers::web::WebHandler;
@@ -138,6 +139,18 @@ impl JobTools {
     }
 }
 
+/// The endpoint that was named, or the one of all services in the environment, as the SDKs of AWS have it.
+/// Errors: the variable names no address.
+pub fn endpoint(named: Option<&Endpoint>, environment: &Environment) -> Result<Option<String>, String> {
+    const OF_ALL: &str = "AWS_ENDPOINT_URL";
+    let of_environment = || -> Result<Option<Endpoint>, String> {
+        let text = environment.text(OF_ALL)?;
+        text.map(Endpoint::parse).transpose().map_err(|error| format!("{OF_ALL}: {error}"))
+    };
+    let endpoint = named.cloned().map_or_else(of_environment, |named| Ok(Some(named)))?;
+    Ok(endpoint.map(|url| url.as_str().to_owned()))
+}
+
 /// The store of the environment, or the one at this endpoint.
 pub async fn store_at(endpoint: Option<&str>) -> Arc<S3Store> {
     let store = endpoint.map(str::to_owned);
@@ -240,7 +253,27 @@ fn function_handler(
     let of_environment = || store.sdk().region().map(|region| region.as_ref().to_owned());
     let region = of_arn.or_else(of_environment).ok_or_else(|| ToolsError::NoRegion(function.to_owned()))?;
     let role = spec.role.as_ref().map(with_external_id).transpose().map_err(ToolsError::Role)?;
-    let endpoint = spec.endpoints.functions.clone().or_else(|| spec.endpoints.store.clone());
+    let at_store = spec.endpoints.store.clone().filter(|_| spec.endpoints.functions.is_none());
+    let endpoint = spec.endpoints.functions.clone().or_else(|| at_store.clone());
     let client = client_in(store, role.as_ref(), &region, endpoint, timeout);
-    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout)))
+    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout, at_store)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_of_its_own_goes_before_that_of_all_services() {
+        let of = |named: Option<&str>, variables: &[(&str, &str)]| {
+            let named = named.map(|url| Endpoint::parse(url).unwrap());
+            endpoint(named.as_ref(), &Environment::of(variables.iter().copied()))
+        };
+        let all = [("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")];
+        assert_eq!(of(None, &[]), Ok(None));
+        assert_eq!(of(None, &all).unwrap().unwrap().trim_end_matches('/'), "http://127.0.0.1:4566");
+        let own = of(Some("http://127.0.0.1:9000"), &all).unwrap().unwrap();
+        assert_eq!(own.trim_end_matches('/'), "http://127.0.0.1:9000");
+        assert!(of(None, &[("AWS_ENDPOINT_URL", "localstack")]).unwrap_err().starts_with("AWS_ENDPOINT_URL: "));
+    }
 }
