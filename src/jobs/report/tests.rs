@@ -50,7 +50,8 @@ fn a_report_says_whether_failed_tasks_had_arguments_of_their_own() {
     let check = |rows: &mut dyn TaskByRow, failed: u64, expected: Option<bool>| {
         let results: Vec<TaskResult> = (0..3).map(|row| result(row, row >= failed)).collect();
         let disk = logged(&results);
-        let report = write_files(&disk, job(), &spec(ReportScope::AllTasks), DATE, rows, 10).unwrap().unwrap();
+        let report =
+            write_files(&disk, job(), &spec(ReportScope::AllTasks), DATE, rows, 10).unwrap().unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&report.manifest.body).unwrap();
         assert_eq!(manifest.get("FailedTasksHadArgs").map(|said| said == true), expected);
     };

@@ -81,6 +81,16 @@ pub enum End {
     Refused(Refusal),
 }
 
+/// How a run has ended already, if no task of it may start any more.
+pub fn end_of(past: &Past, threshold: Threshold) -> Option<End> {
+    let (executed, failed) = (past.states.executed(), past.states.failed());
+    // A job that had failed before it was started again has still failed.
+    if threshold.is_crossed(executed, failed) {
+        return Some(End::TooManyFailed { executed, failed });
+    }
+    (executed == past.states.rows()).then_some(End::Complete)
+}
+
 /// How far a job is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -155,7 +165,7 @@ pub struct Decisions {
 impl Decisions {
     /// A job with this past.
     pub fn new(past: Past, limits: Limits) -> Self {
-        let end = past.end(limits.threshold);
+        let end = end_of(&past, limits.threshold);
         let Past { states, tried } = past;
         let progress = Progress {
             total: states.rows(),

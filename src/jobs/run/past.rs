@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::End;
 use crate::jobs::task_states::{TaskState, TaskStates};
-use crate::jobs::threshold::Threshold;
 
 /// The recorded past of a job.
 #[derive(Debug)]
@@ -40,16 +38,6 @@ impl Past {
         waits
     }
 
-    /// How the run has ended already, if no task of it may start any more.
-    pub fn end(&self, threshold: Threshold) -> Option<End> {
-        let (executed, failed) = (self.states.executed(), self.states.failed());
-        // A job that had failed before it was started again has still failed.
-        if threshold.is_crossed(executed, failed) {
-            return Some(End::TooManyFailed { executed, failed });
-        }
-        (executed == self.states.rows()).then_some(End::Complete)
-    }
-
     /// Tasks that have succeeded, and tasks that have failed.
     pub fn results(&self) -> (u64, u64) {
         (self.states.succeeded(), self.states.failed())
@@ -59,19 +47,6 @@ impl Past {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_run_that_needs_no_task_has_ended() {
-        let threshold = Threshold { min_tasks: 2, percent: 50 };
-        let end = |succeeded, failed| {
-            let mut past = Past::new(4).unwrap();
-            (0..succeeded + failed).for_each(|row| assert!(past.result(row, row < succeeded)));
-            past.end(threshold)
-        };
-        assert_eq!((end(0, 0), end(3, 0), end(0, 1), end(1, 1)), (None, None, None, None));
-        assert_eq!((end(4, 0), end(2, 2)), (Some(End::Complete), Some(End::Complete)));
-        assert_eq!(end(1, 2), Some(End::TooManyFailed { executed: 3, failed: 2 }));
-    }
 
     #[test]
     fn the_first_result_counts_and_ends_the_tries() {

@@ -32,7 +32,7 @@ use crate::jobs::job::troubles::{TroubleOf, Troubles};
 use crate::jobs::joined::LoggedResults;
 use crate::jobs::manifest;
 use crate::jobs::run::Runner;
-use crate::jobs::run::decide::Progress;
+use crate::jobs::run::decide::{Progress, end_of};
 use crate::jobs::run::past::Past;
 use crate::jobs::task_rows::TaskRows;
 use crate::lock::lock;
@@ -183,7 +183,7 @@ impl OneJob {
     /// Whether nothing is left of it but its end: no task of it runs any more.
     pub fn needs_no_task(&self) -> bool {
         let status = self.state().status;
-        let has_ended = |past: &Past| past.end(self.threshold()).is_some();
+        let has_ended = |past: &Past| end_of(past, self.threshold()).is_some();
         status.is_ending() || status.is_final() || self.past.as_ref().is_some_and(has_ended)
     }
 

@@ -429,11 +429,7 @@ pub fn waits_for(seen: &SeenJob) -> Option<String> {
 }
 
 /// Looks at a job again. Errors: [`FolderError`].
-pub fn look(
-    folder: &JobsFolder,
-    job: JobId,
-    clock: &dyn Clock,
-) -> Result<(SeenJob, JobShown), FolderError> {
+pub fn look(folder: &JobsFolder, job: JobId, clock: &dyn Clock) -> Result<(SeenJob, JobShown), FolderError> {
     let seen = folder.look(job)?;
     let mut shown = JobShown::of(&seen, clock.wall());
     if seen.now.state.status.is_final() {
@@ -448,23 +444,17 @@ pub fn look(
 
 /// The same with one example of why tasks failed or wait. Reads the log of the job.
 /// Errors: [`FolderError`].
-pub fn look_closely(
-    folder: &JobsFolder,
-    job: JobId,
-    clock: &dyn Clock,
-) -> Result<JobShown, FolderError> {
+pub fn look_closely(folder: &JobsFolder, job: JobId, clock: &dyn Clock) -> Result<JobShown, FolderError> {
     let (seen, mut shown) = look(folder, job, clock)?;
     let unread = |error| FolderError::Disk("read the requests in", folder.path(job), error);
-    shown.requests = seen_wishes(&folder.disk_to_look(job)).map_err(unread)?.iter().map(Wish::to_string).collect();
+    shown.requests =
+        seen_wishes(&folder.disk_to_look(job)).map_err(unread)?.iter().map(Wish::to_string).collect();
     shown.last = LastTries::of(folder, &seen)?;
     Ok(shown)
 }
 
 /// The job with the highest priority that has a slot of the server which holds this job.
-fn slot_holder(
-    folder: &JobsFolder,
-    of: &SeenJob,
-) -> Result<Option<SlotHolder>, FolderError> {
+fn slot_holder(folder: &JobsFolder, of: &SeenJob) -> Result<Option<SlotHolder>, FolderError> {
     let has_slot = |job: &&SeenJob| {
         let is_of_server = matches!(job.spec.made_by, MadeBy::Api { .. }) && job.holder == of.holder;
         is_of_server && of.holder.is_some() && job.id != of.id && job.now.state.status.holds_slot()

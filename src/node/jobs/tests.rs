@@ -3,8 +3,8 @@
 mod troubles;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -238,7 +238,10 @@ async fn a_job_ends_with_an_encrypted_report_and_leaves_nothing_behind() {
     assert_eq!(files, ["LOCK", "job.json", "log", "rows"]);
     let shown = look_closely(&stand.jobs(), id, &SystemClock::new()).unwrap();
     let failure = shown.last.last_failure.as_ref().unwrap();
-    assert_eq!((failure.row, failure.code.as_str(), failure.message.as_str()), (8, "PermanentFailure", "said"));
+    assert_eq!(
+        (failure.row, failure.code.as_str(), failure.message.as_str()),
+        (8, "PermanentFailure", "said")
+    );
     assert!(shown.text().contains("  last fail: row 8: PermanentFailure (200): said"), "{}", shown.text());
     // Another process finds the job as it ended, and invokes nothing.
     let again = stand.run(stand.jobs().hold(id).unwrap(), false, succeeds).await;

@@ -274,6 +274,8 @@ mod tests {
         assert_eq!(of(None, &all).unwrap().unwrap().trim_end_matches('/'), "http://127.0.0.1:4566");
         let own = of(Some("http://127.0.0.1:9000"), &all).unwrap().unwrap();
         assert_eq!(own.trim_end_matches('/'), "http://127.0.0.1:9000");
-        assert!(of(None, &[("AWS_ENDPOINT_URL", "localstack")]).unwrap_err().starts_with("AWS_ENDPOINT_URL: "));
+        assert!(
+            of(None, &[("AWS_ENDPOINT_URL", "localstack")]).unwrap_err().starts_with("AWS_ENDPOINT_URL: ")
+        );
     }
 }

@@ -99,7 +99,11 @@ async fn a_store_that_is_not_there_and_a_report_that_may_not_be_put_have_their_e
     let failed = run(&stand, &nowhere).await.code(5).says("ReportNotStored: no task was run");
     let failed = failed.says("create the bucket, or name another one in --report");
     let job = failed.json();
-    assert_eq!((&job["total"], &job["report"]), (&serde_json::Value::Null, &serde_json::Value::Null), "{job}");
+    assert_eq!(
+        (&job["total"], &job["report"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null),
+        "{job}"
+    );
     let looked = run(&stand, &[&nowhere[..4], &["--dry-run"]].concat()).await.code(5);
     looked.says("create the bucket, or name another one in --report");
     let manifest = ["--manifest", "s3://no-such-bucket/m.csv"];

@@ -78,7 +78,10 @@ impl OneJob {
                 // The file of rows stands in the job's folder, too.
                 let folder = self.held.disk.path(ROWS);
                 let folder = folder.as_deref().and_then(Path::parent).map_or_else(String::new, |folder| {
-                    format!("; no other try follows, and the CSV files of the report are in {}", folder.display())
+                    format!(
+                        "; no other try follows, and the CSV files of the report are in {}",
+                        folder.display()
+                    )
                 });
                 self.why.get_or_insert(format!("{REPORT_NOT_STORED}: {why}{folder}"));
                 self.report_failed(state, class, &why).await?;

@@ -13,7 +13,7 @@ use crate::jobs::job::status::{Failure, FailureClass, Status};
 use crate::jobs::job::transition::Event;
 use crate::jobs::job::troubles::{NO_HANDLES, THROTTLED, TroubleOf};
 use crate::jobs::joined::{StoredRows, past_of};
-use crate::jobs::run::decide::{End, Limits, Progress};
+use crate::jobs::run::decide::{End, Limits, Progress, end_of};
 use crate::jobs::run::past::Past;
 use crate::jobs::run::{Parts, Runner};
 use crate::jobs::task_rows::{ROWS, TaskRows};
@@ -29,7 +29,7 @@ impl OneJob {
             None => {
                 let (rows, past) = self.rows_and_past().await?;
                 // A job that needs nothing but its end ends also if what runs its tasks is gone.
-                if let Some(end) = past.end(self.threshold()) {
+                if let Some(end) = end_of(&past, self.threshold()) {
                     self.rows = Some(rows);
                     return self.tasks_ended(end).await;
                 }

@@ -50,7 +50,10 @@ async fn a_function_that_takes_no_more_requests_is_what_a_job_waits_for() {
     let job = stand.opened(held, true, succeeds).await;
     let running = tokio::spawn(job.run());
     let told = || jobs.look(id).unwrap().troubles.into_iter().map(|trouble| trouble.what).collect::<Vec<_>>();
-    until("somebody is told", || told().iter().any(|what| what.starts_with("the function takes no more requests"))).await;
+    until("somebody is told", || {
+        told().iter().any(|what| what.starts_with("the function takes no more requests"))
+    })
+    .await;
     stand.refuses.store(false, Ordering::Relaxed);
     let ended = timeout(LONG, running).await.unwrap().unwrap().unwrap();
     assert_eq!((ended.outcome, stand.report().len()), (Outcome::Complete, 3));
@@ -61,7 +64,9 @@ async fn a_task_that_is_tried_again_says_why() {
     let stand = Stand::with(&keys(3)).await;
     let held = stand.make(&JobSpec { max_attempts: 6, ..stand.spec() });
     let (id, jobs) = (held.id, stand.jobs());
-    let job = stand.opened(held, true, |key| Some(if key == "k1" { "TemporaryFailure" } else { "Succeeded" })).await;
+    let job = stand
+        .opened(held, true, |key| Some(if key == "k1" { "TemporaryFailure" } else { "Succeeded" }))
+        .await;
     let running = tokio::spawn(job.run());
     let looked = || look_closely(&jobs, id, &SystemClock::new()).unwrap();
     until("a try is over", || looked().last.last_retry.is_some()).await;
