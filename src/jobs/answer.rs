@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::invocation::Schema;
 use super::task::MESSAGE_MAX;
-use crate::words::{about_bytes, outside_text, outside_text_within};
+use crate::words::{about_bytes, grouped, outside_text, outside_text_within};
 
 /// The largest answer that is read, in bytes: as much as Lambda answers.
 pub const ANSWER_MAX: usize = 6 * 1_024 * 1_024;
@@ -177,9 +177,15 @@ pub fn too_large(bytes: Option<usize>) -> String {
     )
 }
 
-/// A message as it is kept: at most [`MESSAGE_MAX`] bytes, whole characters.
+/// A message as it is kept: at most [`MESSAGE_MAX`] bytes, whole characters. The end of a longer one says that it is
+/// cut, and how long it was.
 pub fn kept(mut message: String) -> String {
-    message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+    let len = message.len();
+    if len > MESSAGE_MAX {
+        let cut = format!("… (cut: {} bytes in all)", grouped(len as u64));
+        message.truncate(message.floor_char_boundary(MESSAGE_MAX.saturating_sub(cut.len())));
+        message.push_str(&cut);
+    }
     message
 }
 
@@ -418,11 +424,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_result_is_cut_between_characters() {
-        let text = format!("x{}", "ü".repeat(600));
-        let body = result(&format!(r#","resultCode":"Succeeded","resultString":"{text}""#));
-        let expected = format!("x{}", "ü".repeat(511));
-        assert_eq!(outcome(&body), Succeeded(expected));
+    fn a_long_result_is_cut_between_characters_and_says_so() {
+        let check = |text: &str, expected: &str| {
+            let body = result(&format!(r#","resultCode":"Succeeded","resultString":"{text}""#));
+            assert_eq!(outcome(&body), Succeeded(expected.to_owned()));
+            assert!(expected.len() <= MESSAGE_MAX);
+        };
+        let whole = format!("xy{}", "ü".repeat(511));
+        check(&whole, &whole);
+        let cut = format!("x{}… (cut: 1,201 bytes in all)", "ü".repeat(497));
+        check(&format!("x{}", "ü".repeat(600)), &cut);
     }
 
     proptest! {

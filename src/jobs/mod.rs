@@ -11,6 +11,7 @@ pub mod invocation;
 pub mod job;
 pub mod joined;
 pub mod manifest;
+pub mod missing_bucket;
 pub mod named_functions;
 pub mod redrives;
 pub mod report;

@@ -26,6 +26,18 @@ pub enum Use<'a> {
         /// The object key: `PREFIX/job-ID/…`.
         key: &'a str,
     },
+    /// A command lists a bucket for a manifest.
+    Listing {
+        /// The bucket's name.
+        bucket: &'a str,
+    },
+    /// A command puts a manifest.
+    NewManifest {
+        /// The bucket's name.
+        bucket: &'a str,
+        /// The object key.
+        key: &'a str,
+    },
 }
 
 /// What happened, and what fixes it if that is known. `role`: that of the job.
@@ -56,6 +68,8 @@ fn advice(error: &StoreError, used: Use<'_>, role: Option<&Role>) -> Option<Stri
             Use::Report { .. } => {
                 "create the bucket, or name another one in --report (create-job: Report.Bucket)"
             }
+            Use::Listing { .. } => "name a bucket that exists in --bucket",
+            Use::NewManifest { .. } => "create the bucket, or name another one in --to",
         },
         Reason::NoAnswer(_) => {
             "check --endpoint-url and AWS_ENDPOINT_URL_S3, and the network between this machine and the store"
@@ -90,6 +104,8 @@ fn missing_statement(used: Use<'_>, role: Option<&Role>) -> String {
             let prefix = key.rsplit_once("job-").map_or("", |(prefix, _)| prefix);
             ("s3:PutObject", format!("{bucket}/{prefix}job-*"), "")
         }
+        Use::Listing { bucket } => ("s3:ListBucket", bucket.to_owned(), ""),
+        Use::NewManifest { bucket, key } => ("s3:PutObject", format!("{bucket}/{key}"), ""),
     };
     let resource = format!("arn:{partition}:s3:::{place}");
     let statement = json!({ "Effect": "Allow", "Action": action, "Resource": resource });
@@ -149,6 +165,14 @@ mod tests {
         ] {
             let said = said(404, code, used, None);
             assert!(said.contains(part) && !said.contains("configuration"), "{said}");
+        }
+        let listing = Use::Listing { bucket: "lake" };
+        for (code, part) in [
+            ("NoSuchBucket", "name a bucket that exists in --bucket"),
+            ("AccessDenied", "\"Resource\":\"arn:aws:s3:::lake\""),
+        ] {
+            let said = said(if code == "NoSuchBucket" { 404 } else { 403 }, code, listing, None);
+            assert!(said.contains(part), "{said}");
         }
         // Nothing of a job can change it.
         assert_eq!(said(501, "NotImplemented", REPORT, None), "501 NotImplemented: no");

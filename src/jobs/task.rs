@@ -24,7 +24,8 @@ pub struct TaskResult {
     pub http_status: Option<u16>,
     /// Why it failed, in the words of the report (`PermanentFailure`, …). Empty if it succeeded.
     pub error_code: String,
-    /// The function's result, or what went wrong: at most [`MESSAGE_MAX`] bytes, whole characters.
+    /// The function's result, or what went wrong: at most [`MESSAGE_MAX`] bytes, whole characters. A longer one was cut,
+    /// and says so at its end.
     pub message: String,
 }
 

@@ -31,7 +31,7 @@ use crate::config::{ByteSize, DevFile, Environment, ImportSettings, Period};
 use crate::delivery::DeliverySettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::ingest::IngestSettings;
-use crate::jobs::job::folder::JobsFolder;
+use crate::jobs::job::folder::{JobsFolder, StateOption};
 use crate::jobs::named_functions::NamedFunctions;
 use crate::live::Mode;
 use crate::object::{BucketString, Encryption, S3Location};
@@ -162,7 +162,7 @@ pub async fn run(
 async fn jobs(dev: &DevSettings, outside: &Outside, s3: &DevS3Running) -> Result<JobsServer, NodeError> {
     let store = Arc::new(S3Store::new(dev_store_settings(s3.url())).await);
     let settings = ServerSettings {
-        folder: JobsFolder::open(&dev.data_dir).map_err(jobs_unusable)?,
+        folder: JobsFolder::open(&dev.data_dir).map_err(jobs_unusable)?.named(StateOption::of(&dev.data_dir)),
         active_jobs: ACTIVE_JOBS,
         region: dev_s3::REGION.to_owned(),
         tools: Arc::new(ServedTools::of_dev(dev.functions.clone(), store)),

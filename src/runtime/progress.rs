@@ -81,7 +81,10 @@ impl View {
                 let (done, total) = now.done_of();
                 meter.bar(done, total, now.place(), now.below());
             }
-            Kind::Lines => eprint_line(&format!("{}, {}", now.place(), now.below())),
+            Kind::Lines => match (now.place(), now.below()) {
+                (place, below) if below.is_empty() => eprint_line(&place),
+                (place, below) => eprint_line(&format!("{place}, {below}")),
+            },
             Kind::Json => eprint_line(&now.json()),
         }
     }

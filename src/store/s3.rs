@@ -5,7 +5,8 @@
 //! that the body has a plain `Content-Length` both from memory and from a file; several stores refuse
 //! `aws-chunked` bodies.
 //!
-//! Endpoints come only from the configuration: `AWS_ENDPOINT_URL` and similar variables are ignored.
+//! Endpoints come only from the settings: the variables `AWS_ENDPOINT_URL…` are read by the commands that have an option for
+//! an endpoint, and never by a node.
 
 mod assumed_role;
 mod change;
@@ -211,7 +212,7 @@ impl S3Store {
         if let Some(region) = named {
             return Ok(region);
         }
-        let hint = format!("find the region of bucket {bucket} (or set s3.region)");
+        let hint = format!("find the region of bucket {bucket}");
         match answer {
             Err(err) => {
                 let mut error = store_error(Asked::HeadBucket, &home, &err).0;
@@ -223,10 +224,13 @@ impl S3Store {
                 use Reason::{
                     BadRequest, Exists, NoSuchBucket, NotFound, NotImplemented, Other, OtherRegion,
                 };
-                if let BadRequest | Exists | NoSuchBucket | NotFound | NotImplemented | Other | OtherRegion =
-                    error.reason
-                {
-                    error.reason = Reason::RegionNotFound;
+                match error.reason {
+                    // No region would help.
+                    NoSuchBucket | NotFound => error.reason = NoSuchBucket,
+                    BadRequest | Exists | NotImplemented | Other | OtherRegion => {
+                        error.reason = Reason::RegionNotFound;
+                    }
+                    _ => {}
                 }
                 Err(error)
             }

@@ -121,7 +121,7 @@ became of it. A program (cmd:) gets one event as JSON on each line, and writes o
 kill -9: `forebay batch run --job ID` goes on, and repeats only what was in flight.
 
 Exit codes: 0 all tasks succeeded, 1 failed or cancelled, 2 wrong usage or manifest, 3 complete, and some tasks failed,
-4 the store cannot be reached, 5 a right or the function is missing, 130 interrupted.
+4 the store cannot be reached, 5 a right, a bucket or the function is missing, 130 interrupted.
 
 Examples:
   forebay batch run --manifest s3://lake/m.csv --handler 'cmd:python3 f.py' --report s3://lake/reports
@@ -220,15 +220,15 @@ pub struct RunJobArgs {
     #[arg(long, value_name = "DIR", env = "FOREBAY_STATE")]
     pub state: Option<PathBuf>,
 
-    /// URL of the store, if it is not AWS
+    /// URL of the store, if it is not AWS; by default AWS_ENDPOINT_URL
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 
-    /// URL of the service that invokes functions; by default AWS, or the endpoint of --endpoint-url
+    /// URL of the service that invokes functions; by default AWS_ENDPOINT_URL, that of --endpoint-url, or AWS
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_LAMBDA", value_parser = Endpoint::parse)]
     pub lambda_endpoint_url: Option<Endpoint>,
 
-    /// URL of the token service that gives the session of --role-arn, if it is not AWS's own
+    /// URL of the token service that gives the session of --role-arn, if it is not AWS's own; by default AWS_ENDPOINT_URL
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_STS", value_parser = Endpoint::parse)]
     pub sts_endpoint_url: Option<Endpoint>,
 
@@ -292,7 +292,7 @@ pub struct ManifestArgs {
     #[arg(long, value_name = "PLACE")]
     pub to: Option<String>,
 
-    /// URL of the store, if it is not AWS
+    /// URL of the store, if it is not AWS; by default AWS_ENDPOINT_URL
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 
@@ -331,7 +331,8 @@ pub struct ServeJobsArgs {
     #[arg(long = "function", value_name = "NAME=HANDLER", value_parser = NamedFunction::parse)]
     pub functions: Vec<NamedFunction>,
 
-    /// URL of the store and of the functions, if they are not in AWS; the roles of jobs are then not assumed
+    /// URL of the store and of the functions, if they are not in AWS; by default AWS_ENDPOINT_URL. The roles of jobs are
+    /// then not assumed
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 

@@ -10,7 +10,7 @@ mod watch;
 use std::io::Write;
 
 use self::args::{BatchCommand, ManifestArgs, OfJobArgs, StateArgs};
-use self::folder::{below, folder};
+use self::folder::{below, endpoint, folder};
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
 use crate::jobs::job::spec::ManifestPlace;
@@ -18,7 +18,7 @@ use crate::jobs::job::wish::Wish;
 use crate::node::jobs::asking::{Asked, ask};
 use crate::node::jobs::listing::{Listing, ListingError, PUT_BYTES_MAX, put_manifest};
 use crate::node::jobs::new_job::manifest_place;
-use crate::node::jobs::shown::{JobsShown, ReportShown, goes_on, look};
+use crate::node::jobs::shown::{JobsShown, ReportShown, goes_on, look_closely};
 use crate::node::jobs::tools::store_at;
 use crate::runtime::{Background, SystemClock, SystemRandom};
 use crate::time::Clock as _;
@@ -35,7 +35,7 @@ pub async fn run(
         BatchCommand::Run(args) => run::run(args, background, out).await,
         BatchCommand::List(at) => list(at, out),
         BatchCommand::Describe(args) => {
-            let (_, shown) = look(&folder(&args.at), args.job, &SystemClock::new())?;
+            let shown = look_closely(&folder(&args.at), args.job, &SystemClock::new())?;
             Ok(print_either(out, args.at.json, &shown, || shown.text())?)
         }
         BatchCommand::Watch(args) => watch::run(args, out).await,
@@ -80,7 +80,7 @@ async fn wish(args: &OfJobArgs, wish: Wish, out: &mut dyn Write) -> Result<(), F
     let (job, status) =
         (args.job.to_string(), if let Asked::Done(status) = &asked { Some(status.clone()) } else { None });
     let shown = WishShown { job: job.clone(), waits: status.is_none(), status };
-    let goes_on = goes_on(&folder.look(args.job)?.spec, args.job);
+    let goes_on = goes_on(&folder.look(args.job)?.spec, args.job, folder.option());
     let text = match asked {
         Asked::Done(status) => format!("job {job} is {status}\n"),
         Asked::Waits => format!("no process holds job {job}: the request waits, and {goes_on}\n"),
@@ -110,7 +110,7 @@ async fn manifest(args: &ManifestArgs, out: &mut dyn Write) -> Result<(), Failur
         matches: args.matches.clone(),
         newer_than: args.newer_than,
     };
-    let store = store_at(args.endpoint_url.as_ref().map(|url| url.as_str())).await;
+    let store = store_at(endpoint(args.endpoint_url.as_ref())?.as_deref()).await;
     let (store, random) = (&*store, &SystemRandom);
     let mut text = String::new();
     let Some(to) = to else {

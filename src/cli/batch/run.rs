@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{RunJobArgs, ScopeOfReport};
-use super::folder::{below, state_of};
+use super::folder::{below, endpoint, state_of};
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
-use crate::jobs::job::folder::{HeldJob, JobsFolder};
+use crate::jobs::job::folder::JobsFolder;
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::import_way::ImportWay;
 use crate::jobs::job::operation::Operation;
@@ -22,14 +22,13 @@ use crate::node::jobs::new_job::{
 };
 use crate::node::jobs::one_job::{Around, OneJob};
 use crate::node::jobs::outcome::Outcome;
-use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look};
+use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look_closely};
 use crate::node::jobs::tidying::tidy;
-use crate::node::jobs::tools::{JobTools, ToolsError, store_of};
+use crate::node::jobs::tools::{JobStore, JobTools, ToolsError, ToolsFrom, store_of};
 use crate::runtime::progress::while_shown;
 use crate::runtime::say::say;
 use crate::runtime::{Background, Shutdown, StageWords, SystemClock, SystemRandom};
 use crate::time::{Clock as _, whole_millis};
-use crate::words::shell_word;
 
 pub(super) const STAGE_WORDS: StageWords =
     StageWords { orderly: "waiting for the invocations in flight", immediate: "stopping at once" };
@@ -52,6 +51,7 @@ pub(super) async fn run(
     let write_key = args.write_key.as_deref();
     let process = ForImports { background, write_key, stop: shutdown.orderly.clone() };
     let job = opened(args, &folder, &process).await?;
+    let interrupted = |id| interrupted(&folder, id);
     let (id, progress) = (job.id(), job.progress());
     match args.show.json {
         true => tracing::info!("job {id}"),
@@ -60,12 +60,12 @@ pub(super) async fn run(
     let now = || ProgressShown::of(&progress.borrow());
     let end = tokio::select! {
         end = while_shown(job.run(), now, args.show.progress) => end?,
-        () = shutdown.immediate.cancelled() => return Err(interrupted(args, id)),
+        () = shutdown.immediate.cancelled() => return Err(interrupted(id)),
     };
-    let (_, shown) = look(&folder, id, &SystemClock::new())?;
+    let shown = look_closely(&folder, id, &SystemClock::new())?;
     print_either(out, args.show.json, &shown, || shown.text()).and_then(|()| out.flush())?;
     match (end.outcome, end.left) {
-        (Outcome::Interrupted, _) => Err(interrupted(args, id)),
+        (Outcome::Interrupted, _) => Err(interrupted(id)),
         (Outcome::Complete, Some(left)) => Err(Failure::failed(left)),
         (outcome, left) => {
             left.iter().for_each(|left| tracing::warn!("{left}"));
@@ -76,29 +76,30 @@ pub(super) async fn run(
 
 /// The job of `--job`, or a new one. What it works with is tried before a job is made.
 async fn opened(args: &RunJobArgs, folder: &JobsFolder, process: &ForImports<'_>) -> Result<OneJob, Failure> {
-    let (held, tools, is_new): (HeldJob, JobTools, bool) = match args.job {
-        Some(id) => {
-            let held = folder.hold(id)?;
-            if let MadeBy::Api { .. } = held.spec.made_by {
-                let what = goes_on(&held.spec, id);
-                return Err(Failure::usage(format!("job {id} was made through the API: {what}")));
-            }
-            let tools = JobTools::with_imports(&held.spec, id, process).await.map_err(wrong_tools)?;
-            (held, tools, false)
-        }
-        None => {
-            let (id, spec) = (JobId::random(&SystemRandom), spec(args)?);
-            let tools = JobTools::with_imports(&spec, id, process).await.map_err(wrong_tools)?;
-            (folder.make(id, &spec)?, tools, true)
-        }
-    };
     let around = Around {
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SystemRandom),
         stop: process.stop.clone(),
         turns: None,
     };
-    Ok(OneJob::open(held, is_new, tools, around).await?)
+    let Some(id) = args.job else {
+        let (id, spec) = (JobId::random(&SystemRandom), spec(args)?);
+        let tools = JobTools::with_imports(&spec, id, process).await.map_err(wrong_tools)?;
+        return Ok(OneJob::open(folder.make(id, &spec)?, true, tools, around).await?);
+    };
+    let held = folder.hold(id)?;
+    if let MadeBy::Api { .. } = held.spec.made_by {
+        let what = goes_on(&held.spec, id, &held.option);
+        return Err(Failure::usage(format!("job {id} was made through the API: {what}")));
+    }
+    let store = ToolsFrom::None(JobStore::of(&held.spec).await);
+    let mut job = OneJob::open(held, false, store, around).await?;
+    // A request to cancel it comes first: what runs its tasks may be gone.
+    job.obey().await?;
+    if !job.needs_no_task() {
+        job.give(JobTools::with_imports(job.spec(), id, process).await.map_err(wrong_tools)?);
+    }
+    Ok(job)
 }
 
 fn wrong_tools(error: ToolsError) -> Failure {
@@ -183,9 +184,9 @@ fn spec(args: &RunJobArgs) -> Result<JobSpec, Failure> {
         failure_percent: args.failure_percent,
         failure_min_tasks: args.failure_min_tasks,
         endpoints: Endpoints {
-            store: args.endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
-            functions: args.lambda_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
-            tokens: args.sts_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
+            store: endpoint(args.endpoint_url.as_ref())?,
+            functions: endpoint(args.lambda_endpoint_url.as_ref())?,
+            tokens: endpoint(args.sts_endpoint_url.as_ref())?,
         },
         made_by: MadeBy::Run,
         made_at: SystemClock::new().wall(),
@@ -230,14 +231,7 @@ pub(super) fn ended(
     Some(Failure::with_code(exit_code(outcome), complaint))
 }
 
-fn interrupted(args: &RunJobArgs, id: JobId) -> Failure {
-    let of_environment = std::env::var_os("FOREBAY_STATE").map(PathBuf::from);
-    let at = args.state.as_ref().filter(|state| Some(*state) != of_environment.as_ref());
-    let at = at.map_or_else(String::new, |state: &PathBuf| {
-        format!(" --state {}", shell_word(&state.to_string_lossy()))
-    });
-    Failure::with_code(
-        failure::INTERRUPTED,
-        format!("stopped; to continue: forebay batch run --job {id}{at}"),
-    )
+fn interrupted(folder: &JobsFolder, id: JobId) -> Failure {
+    let what = format!("stopped; to continue: forebay batch run --job {id}{}", folder.option());
+    Failure::with_code(failure::INTERRUPTED, what)
 }

@@ -1,7 +1,7 @@
 //! `forebay batch serve`: the API of S3 Batch Operations.
 
 use super::args::ServeJobsArgs;
-use super::folder::below;
+use super::folder::{below, endpoint};
 use super::run::STAGE_WORDS;
 use crate::check::ports::here;
 use crate::cli::failure::Failure;
@@ -36,7 +36,7 @@ pub(super) async fn run(args: &ServeJobsArgs) -> Result<(), Failure> {
         folder: below(args.state.as_ref())?,
         active_jobs: args.active_jobs.into(),
         functions,
-        endpoint: args.endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
+        endpoint: endpoint(args.endpoint_url.as_ref())?,
         region: args.region.clone(),
     };
     let region = &args.region;

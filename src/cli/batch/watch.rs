@@ -11,7 +11,7 @@ use super::run::ended;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
 use crate::node::jobs::outcome::Outcome;
-use crate::node::jobs::shown::{look, waits_for};
+use crate::node::jobs::shown::{look, look_closely, waits_for};
 use crate::runtime::SystemClock;
 use crate::runtime::progress::{ProgressArg, View};
 
@@ -29,6 +29,7 @@ pub(super) async fn run(args: &OfJobArgs, out: &mut dyn Write) -> Result<(), Fai
         let state = &seen.now.state;
         if state.status.is_final() {
             drop(view);
+            let shown = look_closely(&folder, args.job, &clock)?;
             print_either(out, args.at.json, &shown, || shown.text()).and_then(|()| out.flush())?;
             let outcome = Outcome::of(state, shown.failed);
             return ended(outcome, &shown, state, None).map_or(Ok(()), Err);

@@ -320,6 +320,6 @@ mod tests {
         assert_eq!(text(&Element::parse(&created("i")).unwrap(), &["JobId"]), Some("i"));
         assert_eq!(text(&Element::parse(&priority_updated("i", 3)).unwrap(), &["Priority"]), Some("3"));
         let root = Element::parse(&failed(&ApiError::no_such_job(), "r")).unwrap();
-        assert_eq!(text(&root, &["Error", "Code"]), Some("NoSuchJob"));
+        assert_eq!(text(&root, &["Error", "Code"]), Some("NoSuchJobException"));
     }
 }

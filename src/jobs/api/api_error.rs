@@ -11,7 +11,7 @@ closed_list! {
         /// The token of another request with another body.
         Idempotency = "IdempotencyException",
         /// There is no such job. AWS answers this code, although its model says NotFoundException.
-        NoSuchJob = "NoSuchJob",
+        NoSuchJob = "NoSuchJobException",
         /// The job's state does not allow the change.
         JobStatus = "JobStatusException",
         /// The token of a page is none of this list.

@@ -4,7 +4,7 @@
 //! is killed, and the next request starts another. All are killed when the pool is dropped.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,6 +45,30 @@ pub enum CommandError {
         /// Why.
         cause: io::Error,
     },
+    /// The folder in which it runs is gone.
+    #[error(
+        "cannot start {program} in the folder {}, in which the job was made: {cause}; make the folder again with what the \
+         program needs, or make the job again", .folder.display()
+    )]
+    Folder {
+        /// The program.
+        program: String,
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl CommandError {
+    fn start(program: &str, folder: Option<&Path>, cause: io::Error) -> Self {
+        let program = outside_text(program).to_string();
+        // The system says the same of a folder that is missing as of a program.
+        match folder.filter(|folder| !folder.is_dir()) {
+            Some(folder) => Self::Folder { program, folder: folder.to_owned(), cause },
+            None => Self::Start { program, cause },
+        }
+    }
 }
 
 /// A pool of programs.
@@ -96,7 +120,7 @@ impl CommandHandler {
         }
         let program = words.remove(0);
         let process = Process::start(&program, &words, folder.as_deref(), &said)
-            .map_err(|cause| CommandError::Start { program: outside_text(&program).to_string(), cause })?;
+            .map_err(|cause| CommandError::start(&program, folder.as_deref(), cause))?;
         Ok(Self {
             program,
             arguments: words,
@@ -125,8 +149,8 @@ impl CommandHandler {
                         return Ended::Starved;
                     }
                     Err(error) => {
-                        let program = outside_text(&self.program);
-                        return failed(FailureKind::Unavailable, format!("cannot start {program}: {error}"));
+                        let error = CommandError::start(&self.program, self.folder.as_deref(), error);
+                        return failed(FailureKind::Unavailable, error.to_string());
                     }
                 }
             }

@@ -13,6 +13,7 @@ use crate::destinations::outcome;
 use crate::destinations::request::Invocation as Kind;
 use crate::jobs::answer::ANSWER_MAX;
 use crate::jobs::invocation::Invocation;
+use crate::words::url::without_userinfo;
 
 /// A function that is invoked by its ARN as it was given: unqualified, or with a version or an alias.
 #[derive(Clone, Debug)]
@@ -20,12 +21,34 @@ pub struct LambdaHandler {
     client: Client,
     function: String,
     timeout: Duration,
+    at_store: Option<String>,
 }
 
 impl LambdaHandler {
-    /// The client must not retry. Answers are waited for as long as `timeout`.
-    pub fn new(client: Client, function: String, timeout: Duration) -> Self {
-        Self { client, function, timeout }
+    /// The client must not retry. Answers are waited for as long as `timeout`. `at_store`: the endpoint of the store, if
+    /// functions are invoked there for want of one of their own.
+    pub fn new(client: Client, function: String, timeout: Duration, at_store: Option<String>) -> Self {
+        Self { client, function, timeout, at_store }
+    }
+
+    /// The end with what explains it if the endpoint is no service of functions.
+    fn explained(&self, ended: Ended) -> Ended {
+        let Some(url) = &self.at_store else { return ended };
+        let hint = format!(
+            "; the function was invoked at {}, the endpoint of the store: if no functions are there, name the endpoint of \
+             their service with --lambda-endpoint-url of `batch run`, or what is invoked with --function of `batch serve`",
+            without_userinfo(url)
+        );
+        match ended {
+            Ended::Refused(Refusal { class, what, remedy }) => {
+                Ended::Refused(Refusal { class, what, remedy: remedy + &hint })
+            }
+            Ended::NotTaken(failure) => Ended::NotTaken(Failure { what: failure.what + &hint, ..failure }),
+            Ended::Failed(failure) if failure.kind == FailureKind::Unavailable => {
+                Ended::Failed(Failure { what: failure.what + &hint, ..failure })
+            }
+            ended => ended,
+        }
     }
 
     async fn send(&self, body: Bytes) -> Ended {
@@ -53,7 +76,7 @@ impl LambdaHandler {
                 }
             }
             Err(Unanswered { lacks_handle: true, .. }) => Ended::Starved,
-            Err(Unanswered { failure, .. }) => ended(&failure, &self.function),
+            Err(Unanswered { failure, .. }) => self.explained(ended(&failure, &self.function)),
         }
     }
 }
@@ -119,6 +142,10 @@ mod tests {
     const ARN: &str = "arn:aws:lambda:eu-west-1:111122223333:function:copy:live";
 
     async fn invoke(step: Step) -> (Ended, Vec<(String, String)>) {
+        invoke_at(step, None).await
+    }
+
+    async fn invoke_at(step: Step, at_store: Option<String>) -> (Ended, Vec<(String, String)>) {
         let server = Server::start(vec![step]).await;
         let config = aws_sdk_lambda::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -127,7 +154,7 @@ mod tests {
             .credentials_provider(Credentials::for_tests())
             .retry_config(RetryConfig::disabled());
         let client = Client::from_conf(config.build());
-        let handler = LambdaHandler::new(client, ARN.into(), Duration::from_secs(2));
+        let handler = LambdaHandler::new(client, ARN.into(), Duration::from_secs(2), at_store);
         let invocation = Invocation { id: "i".into(), task_id: "t".into(), body: "{\"a\":1}".into() };
         (handler.invoke(&invocation).await, server.requests())
     }
@@ -143,6 +170,21 @@ mod tests {
         assert_eq!(ended, Ended::Answered { status: 200, body: "{\"b\":2}".into() });
         let path = "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-west-1%3A111122223333%3Afunction%3Acopy%3Alive/invocations";
         assert_eq!(requests, [(path.to_owned(), "{\"a\":1}".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_no_service_of_functions_is_named() {
+        let hint = "the function was invoked at http://s3.example:9000, the endpoint of the store";
+        let at_store = || Some("http://s3.example:9000".to_owned());
+        for status in [404, 405, 501, 400] {
+            let what = match invoke_at(Step::reply(status, ""), at_store()).await.0 {
+                Ended::Refused(refusal) => refusal.to_string(),
+                Ended::NotTaken(failure) | Ended::Failed(failure) => failure.what,
+                other => panic!("{status}: {other:?}"),
+            };
+            assert!(what.contains(hint) && what.contains("--lambda-endpoint-url"), "{status}: {what}");
+        }
+        assert!(matches!(invoke_at(Step::reply(200, "{}"), at_store()).await.0, Ended::Answered { .. }));
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The folders of all jobs below the state folder: made, held, listed, and removed when they are old.
 
+use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -25,7 +26,7 @@ use crate::jobs::attempts::entry::Change;
 use crate::jobs::attempts::log::create;
 use crate::jobs::attempts::peek::{Peeked, peek};
 use crate::time::UnixMillis;
-use crate::words::with_causes;
+use crate::words::{shell_word, with_causes};
 
 /// The folder of all jobs, in the state folder.
 pub const BATCH: &str = "batch";
@@ -48,14 +49,14 @@ pub enum FolderError {
     #[error("{0} {1}")]
     Disk(&'static str, PathBuf, #[source] io::Error),
     /// There is no such job.
-    #[error("there is no job {0} in {1}; `forebay batch list` shows those that there are")]
-    NoSuchJob(JobId, PathBuf),
+    #[error("there is no job {0} in {1}; `forebay batch list{2}` shows those that there are")]
+    NoSuchJob(JobId, PathBuf, StateOption),
     /// Another process holds it.
     #[error(
-        "job {0} is held by {by}; end that process first, or ask it by `forebay batch pause {0}` or `forebay batch cancel \
-         {0}`", by = process(*.1)
+        "job {0} is held by {by}; end that process first, or ask it by `forebay batch pause {0}{2}` or `forebay batch cancel \
+         {0}{2}`", by = process(*.1)
     )]
-    Held(JobId, Option<u32>),
+    Held(JobId, Option<u32>, StateOption),
     /// What it was asked to do cannot be read.
     #[error("{JOB_FILE} of job {0}")]
     JobFile(JobId, #[source] SealError),
@@ -85,10 +86,28 @@ struct JobFile {
     spec: JobSpec,
 }
 
+/// How the commands on the jobs of a folder name it: ` --state DIR`, or nothing where that is not needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateOption(String);
+
+impl StateOption {
+    /// That of the folder `state`.
+    pub fn of(state: &Path) -> Self {
+        Self(format!(" --state {}", shell_word(&state.to_string_lossy())))
+    }
+}
+
+impl fmt::Display for StateOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The folder of all jobs.
 #[derive(Clone, Debug)]
 pub struct JobsFolder {
     root: PathBuf,
+    option: StateOption,
     /// Nobody has made it so far, perhaps: then it has no jobs.
     may_be_missing: bool,
 }
@@ -102,6 +121,8 @@ pub struct HeldJob {
     pub spec: JobSpec,
     /// Its files.
     pub disk: Arc<dyn Disk>,
+    /// How commands name the folder of all jobs.
+    pub option: StateOption,
     _holder: Holder,
 }
 
@@ -118,6 +139,8 @@ pub struct SeenJob {
     pub holder: Option<Option<u32>>,
     /// What it waits for, if a process holds it.
     pub troubles: Vec<Trouble>,
+    /// How commands name the folder of all jobs.
+    pub option: StateOption,
 }
 
 /// All jobs.
@@ -148,13 +171,24 @@ impl JobsFolder {
         let failed = |error| FolderError::Disk("make the folder", root.clone(), error);
         own_files::make_folders(&root).map_err(failed)?;
         own_files::sync_folder_of(&root).map_err(failed)?;
-        Ok(Self { root, may_be_missing: false })
+        Ok(Self { root, option: StateOption::default(), may_be_missing: false })
     }
 
     /// The folder of all jobs for those who only look. Nothing is made or changed, so it may be on a file system that
     /// is mounted read-only.
     pub fn to_look(state: &Path) -> Self {
-        Self { root: state.join(BATCH), may_be_missing: true }
+        Self { root: state.join(BATCH), option: StateOption::default(), may_be_missing: true }
+    }
+
+    /// The same folder, which commands name like this.
+    #[must_use]
+    pub fn named(self, option: StateOption) -> Self {
+        Self { option, ..self }
+    }
+
+    /// How commands name the folder.
+    pub fn option(&self) -> &StateOption {
+        &self.option
     }
 
     /// The folder of a job.
@@ -192,7 +226,8 @@ impl JobsFolder {
             // If this fails as well, it is removed when old jobs are.
             drop(fs::remove_dir_all(&new));
         })?;
-        Ok(HeldJob { id, spec: spec.clone(), disk: Arc::new(self.disk(id)), _holder: holder })
+        let (disk, option) = (Arc::new(self.disk(id)), self.option.clone());
+        Ok(HeldJob { id, spec: spec.clone(), disk, option, _holder: holder })
     }
 
     /// Writes the files of a new job, and gives its folder the name under which it is found.
@@ -200,7 +235,7 @@ impl JobsFolder {
         let failed = |error| FolderError::Disk("make the folder", new.to_owned(), error);
         let holder = match take(new).map_err(failed)? {
             Taken::Ours(holder) => holder,
-            Taken::By(by) => return Err(FolderError::Held(id, by)),
+            Taken::By(by) => return Err(FolderError::Held(id, by, self.option.clone())),
         };
         let disk = FolderDisk::of(new);
         let at = spec.made_at;
@@ -216,12 +251,12 @@ impl JobsFolder {
     pub fn hold(&self, id: JobId) -> Result<HeldJob, FolderError> {
         let path = self.path(id);
         let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => FolderError::NoSuchJob(id, self.root.clone()),
+            io::ErrorKind::NotFound => self.no_such_job(id),
             _ => FolderError::Disk("lock", path.clone(), error),
         };
         let holder = match take(&path).map_err(failed)? {
             Taken::Ours(holder) => holder,
-            Taken::By(by) => return Err(FolderError::Held(id, by)),
+            Taken::By(by) => return Err(FolderError::Held(id, by, self.option.clone())),
         };
         let disk = self.disk(id);
         let spec = read_spec(&disk, id)?;
@@ -232,7 +267,7 @@ impl JobsFolder {
                 disk.remove(&name).map_err(unfinished)?;
             }
         }
-        Ok(HeldJob { id, spec, disk: Arc::new(disk), _holder: holder })
+        Ok(HeldJob { id, spec, disk: Arc::new(disk), option: self.option.clone(), _holder: holder })
     }
 
     /// Looks at a job, whoever holds it.
@@ -240,20 +275,24 @@ impl JobsFolder {
     pub fn look(&self, id: JobId) -> Result<SeenJob, FolderError> {
         let (path, disk) = (self.path(id), self.disk_to_look(id));
         if !path.is_dir() {
-            return Err(FolderError::NoSuchJob(id, self.root.clone()));
+            return Err(self.no_such_job(id));
         }
         let spec = read_spec(&disk, id)?;
         let now = peek(&disk, id)?;
         let holder = holder_of(&path).map_err(|error| FolderError::Disk("read the lock in", path, error))?;
         let troubles = holder.map_or_else(Vec::new, |_| troubles_in(&disk, &now));
-        Ok(SeenJob { id, spec, now, holder, troubles })
+        Ok(SeenJob { id, spec, now, holder, troubles, option: self.option.clone() })
+    }
+
+    fn no_such_job(&self, id: JobId) -> FolderError {
+        FolderError::NoSuchJob(id, self.root.clone(), self.option.clone())
     }
 
     /// What a job was asked to do, also if its log is damaged.
     /// Errors: [`FolderError`].
     pub fn spec(&self, id: JobId) -> Result<JobSpec, FolderError> {
         if !self.path(id).is_dir() {
-            return Err(FolderError::NoSuchJob(id, self.root.clone()));
+            return Err(self.no_such_job(id));
         }
         read_spec(&self.disk_to_look(id), id)
     }

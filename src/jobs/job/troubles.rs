@@ -21,7 +21,7 @@ use crate::words::outside_text_within;
 /// The file, in the job's folder.
 pub const TROUBLE: &str = "trouble";
 /// The length of the file.
-const FILE_BYTES: usize = 4_096;
+const FILE_BYTES: usize = 8_192;
 /// The text of one trouble is cut at so many bytes. In JSON it takes at most twice as many.
 const TEXT_MAX: usize = 400;
 const KIND: Kind = Kind { name: "trouble", version: 1 };
@@ -32,6 +32,10 @@ const READS_MAX: u32 = 5;
 pub const NO_HANDLES: &str = "this process gets no more file handles, processes or memory: tasks wait, and no try is counted; raise \
                               the limits (ulimit -n, ulimit -u), or let fewer run at once (--concurrency of `batch run`, \
                               --active-jobs of a server)";
+
+/// What a job says while its function takes no more requests.
+pub const THROTTLED: &str = "the function takes no more requests now (429 of an address, throttled by AWS Lambda): tasks wait, \
+                             and no try is counted; let fewer run at once (--concurrency), or let the function take more";
 
 /// What is in the way. There is one text of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +48,10 @@ pub enum TroubleOf {
     Handles,
     /// The requests beside the job cannot be read.
     Requests,
+    /// The function takes no more requests.
+    Throttle,
+    /// What failed the last run of the job in this process: it is tried again.
+    Run,
 }
 
 /// One trouble, as other processes see it.
@@ -87,19 +95,28 @@ impl Troubles {
     /// The job waits for this, and tries again by itself. `what` says what to do. True: it is time for a line in the
     /// log, which was written.
     pub fn waits(&self, of: TroubleOf, what: &str) -> bool {
-        let what = outside_text_within(what, TEXT_MAX).to_string();
+        let what = text_of(what);
         let mut now = lock(&self.now);
         let line = now.lines.happened(of, self.clock.monotonic());
         if let Some(line) = line {
             tracing::warn!(job = %self.job, times = line.times, "{what}");
         }
+        self.put(&mut now, of, what);
+        line.is_some()
+    }
+
+    /// The same without a line in the log: whoever found the trouble writes one.
+    pub fn shows(&self, of: TroubleOf, what: &str) {
+        self.put(&mut lock(&self.now), of, text_of(what));
+    }
+
+    fn put(&self, now: &mut Now, of: TroubleOf, what: String) {
         let since = now.all.get(&of).map_or_else(|| self.clock.wall(), |known| known.since);
         let trouble = Trouble { since, what };
         if now.all.get(&of) != Some(&trouble) {
             now.all.insert(of, trouble);
-            self.write(&now);
+            self.write(now);
         }
-        line.is_some()
     }
 
     /// The job does not wait for this any longer.
@@ -108,6 +125,14 @@ impl Troubles {
         if let Some(Trouble { since, .. }) = now.all.remove(&of) {
             let seconds = self.clock.wall().since(since).as_secs();
             tracing::info!(job = %self.job, seconds, "the job goes on: {}", over(of));
+            self.write(&now);
+        }
+    }
+
+    /// The same without a line in the log.
+    pub fn forget(&self, of: TroubleOf) {
+        let mut now = lock(&self.now);
+        if now.all.remove(&of).is_some() {
             self.write(&now);
         }
     }
@@ -135,7 +160,14 @@ fn over(of: TroubleOf) -> &'static str {
         TroubleOf::Report => "the bucket takes its report",
         TroubleOf::Handles => "there are file handles and processes again",
         TroubleOf::Requests => "requests beside it can be read",
+        TroubleOf::Throttle => "the function takes requests again",
+        TroubleOf::Run => "what failed it is tried again",
     }
+}
+
+/// A trouble as it is shown.
+pub fn text_of(what: &str) -> String {
+    outside_text_within(what, TEXT_MAX).to_string()
 }
 
 fn write(file: &dyn DiskFile, all: &[Trouble]) -> io::Result<()> {
@@ -201,18 +233,20 @@ mod tests {
         }
         assert_eq!(lines, 3);
         // The longest texts fit, of whatever characters.
-        for of in [TroubleOf::Report, TroubleOf::Handles, TroubleOf::Requests] {
+        for of in [TroubleOf::Report, TroubleOf::Handles, TroubleOf::Requests, TroubleOf::Throttle] {
             troubles.waits(of, &"\"\\\n".repeat(1_000));
         }
+        troubles.shows(TroubleOf::Run, &"\"\\\n".repeat(1_000));
         let seen = read(&disk).unwrap();
-        assert_eq!(seen.len(), 4);
+        assert_eq!(seen.len(), 6);
         assert_eq!(
             seen[0],
             Trouble { since: UnixMillis(1_000), what: "the disk is full: free space".into() }
         );
         troubles.is_over(TroubleOf::Report);
         troubles.is_over(TroubleOf::Report);
-        assert_eq!(read(&disk).unwrap().len(), 3);
+        troubles.forget(TroubleOf::Run);
+        assert_eq!(read(&disk).unwrap().len(), 4);
         drop(troubles);
         assert_eq!(disk.list("").unwrap(), []);
     }

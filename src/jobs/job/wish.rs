@@ -42,6 +42,18 @@ impl Wish {
     }
 }
 
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancel(_) => f.write_str("cancel"),
+            Self::Confirm(_) => f.write_str("confirm"),
+            Self::Pause => f.write_str("pause"),
+            Self::Resume => f.write_str("resume"),
+            Self::Priority(priority) => write!(f, "priority {}", priority.number()),
+        }
+    }
+}
+
 /// The id of a wish, and its place in the order: when it was made, and 64 random bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -102,20 +102,20 @@ pub fn waiting(disk: &dyn Disk, now: UnixMillis) -> io::Result<Waiting> {
     Ok(waiting)
 }
 
+/// The wishes that wait, in the order in which they are to be obeyed, as far as they can be read. Nothing is changed.
+/// Errors: the disk's error.
+pub fn seen(disk: &dyn Disk) -> io::Result<Vec<Wish>> {
+    let files = disk.list("")?;
+    // The holder of the job reports one that is broken.
+    let wish = |name: &str| Some(read_wish(disk, name, name.strip_prefix(WISH_PREFIX)?).ok()?.1);
+    Ok(files.iter().filter_map(|(name, _)| wish(name)).collect())
+}
+
 /// The state once the wishes that wait are obeyed, as far as they can be read. Nothing is changed.
 /// Errors: the disk's error.
 pub fn state_after(disk: &dyn Disk, state: &JobState, now: UnixMillis) -> io::Result<JobState> {
-    let mut state = state.clone();
-    for (name, _) in disk.list("")? {
-        let Some(rest) = name.strip_prefix(WISH_PREFIX) else { continue };
-        // The holder of the job reports one that is broken.
-        if let Ok((_, wish)) = read_wish(disk, &name, rest)
-            && let Ok(obeyed) = wish.obey(&state, now)
-        {
-            state = obeyed;
-        }
-    }
-    Ok(state)
+    let obeyed = |state: JobState, wish: Wish| wish.obey(&state, now).unwrap_or(state);
+    Ok(seen(disk)?.into_iter().fold(state.clone(), obeyed))
 }
 
 /// The wish in a file, with the id that `rest` of its name has. The names are in the order of the wishes.

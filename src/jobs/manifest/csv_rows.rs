@@ -12,13 +12,13 @@ use super::outlet::Outlet;
 use super::row_checks::{KEY_CHARS_MAX, check_key, shown};
 use crate::words::counted;
 
-/// Reads all rows. Errors: [`ManifestError`].
+/// Reads all rows. The columns that they have. Errors: [`ManifestError`].
 pub(super) fn read(
     name: &str,
     input: impl BufRead,
     fields: Option<&Fields>,
     outlet: &mut Outlet<'_>,
-) -> Result<(), ManifestError> {
+) -> Result<Option<Fields>, ManifestError> {
     let mut reader = CsvReader::new(name, input);
     let mut fields = fields.cloned();
     while let Some(row) = reader.next()? {
@@ -33,7 +33,7 @@ pub(super) fn read(
         let (bucket, key) = (row.field(fields.bucket())?, row.field(fields.key())?);
         outlet.give(row.line, bucket, key, KEY_CHARS_MAX, version)?;
     }
-    Ok(())
+    Ok(fields)
 }
 
 /// The fields of a manifest that nobody named: by the width of its first row.
@@ -45,16 +45,28 @@ fn fields_of(row: Row<'_>) -> Result<Fields, ManifestError> {
             ManifestError::line(row.line, format!("the row has {columns}; {what}"))
         })
     };
-    Fields::by_width(row.width()).ok_or_else(unknown)
+    let fields = Fields::by_width(row.width()).ok_or_else(unknown)?;
+    // No version of S3 is a number, but each row of an inventory may have a size there.
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match fields.version().map(|at| row.field(at)).transpose()? {
+        Some(version) if is_number(version) => {
+            let what = "the third column is a number, as a size is in a part of an inventory, and would be the version; \
+                        name the manifest.json of the inventory, or name the columns by the job's fields: \
+                        Bucket,Key,Ignore, or Bucket,Key,VersionId if it is a version";
+            Err(ManifestError::line(row.line, format!("{what}: {}", shown(version))))
+        }
+        _ => Ok(fields),
+    }
 }
 
 /// A key of raw JSON has commas, which makes its row too wide: then it is said what is really wrong.
 fn wrong_width(row: Row<'_>, fields: &Fields) -> ManifestError {
     raw_json(row, fields.key()).unwrap_or_else(|| {
         let columns = counted(row.width() as u64, "column", "columns");
-        let (names, first) = (fields.names().join(","), row.field(0).map_or_else(|_| String::new(), shown));
+        let values: Vec<&str> = (0..row.width()).filter_map(|at| row.field(at).ok()).collect();
+        let (names, values) = (fields.names().join(","), shown(&values.join(",")));
         let what = "quote a value that has a comma, and URL-encode keys";
-        let what = format!("the row has {columns} and not {} ({names}); {what}: {first}", fields.width());
+        let what = format!("the row has {columns} and not {} ({names}); {what}: {values}", fields.width());
         ManifestError::line(row.line, what)
     })
 }

@@ -1,6 +1,7 @@
 //! The completion report of an earlier job as a manifest: its failed tasks are run again.
 //!
-//! A report has no arguments of single tasks, so these are not repeated.
+//! A report has no arguments of single tasks. One whose failed tasks had some says so, and is refused: they would run
+//! with the arguments of the job alone.
 
 use serde::Deserialize;
 
@@ -23,6 +24,8 @@ pub(super) struct EarlierReport {
     format: String,
     results: Vec<ResultFile>,
     report_schema: String,
+    #[serde(default)]
+    failed_tasks_had_args: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +48,11 @@ pub(super) fn read(
         let format = shown(&report.format);
         let what =
             format!("the report's format is {format}; a job reads reports of the format {REPORT_FORMAT}");
+        return Err(ManifestError::content(what));
+    }
+    if report.failed_tasks_had_args {
+        let what = "failed tasks of the report had args of their own, which a report does not keep; make a manifest of JSON \
+                    lines of them, each with its args";
         return Err(ManifestError::content(what));
     }
     let schema = Schema::parse(&report.report_schema);

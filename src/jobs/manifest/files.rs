@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use crate::import::reading::ReadingError;
 use crate::import::reading::s3::{BACKOFF, RangeReader, RangeSettings, TRIES_MAX};
 use crate::import::reading::s3_object::S3Object;
+use crate::jobs::missing_bucket::missing_bucket;
 use crate::jobs::store_advice::{Use, advised};
 use crate::object::{BucketString, ObjectKey, S3Location};
 use crate::random::Random;
@@ -99,6 +100,10 @@ impl StoredFiles {
                 Err(error) => error,
             };
             tries += 1;
+            if error.outlook() == Outlook::Missing {
+                // The answer to a HEAD has no code: the bucket may be what is missing.
+                return Err(missing_bucket(&*self.store, location).await.unwrap_or(error));
+            }
             if tries >= TRIES_MAX || error.outlook() != Outlook::Passing {
                 return Err(error);
             }

@@ -62,6 +62,9 @@ impl Form {
             }
             [b'O', b'R', b'C', ..] => "it is ORC; a job reads CSV: make the inventory with CSV as its format",
             [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "it is UTF-16; save the manifest as UTF-8",
+            head if plain(head).first() == Some(&b'[') => {
+                "it is a JSON array; a manifest of JSON lines has one object a line, as `jq -c '.[]'` writes them"
+            }
             head if is_json(head) => {
                 return Self::of_json(name, Box::new(Cursor::new(head.to_vec()).chain(text)));
             }

@@ -71,6 +71,8 @@ pub struct Wanted {
 pub struct ManifestRead {
     /// Its form.
     pub form: ManifestForm,
+    /// The columns of a CSV manifest.
+    pub fields: Option<Fields>,
     /// The tasks; at least one.
     pub tasks: u64,
     /// The rows of an inventory that are delete markers, which are no tasks.
@@ -99,17 +101,18 @@ pub fn read_manifest(
     let (checked, text) = CheckedFile::open(&name, file, Known::default(), progress)?;
     let mut outlet = Outlet::new(taker, progress);
     let read = Form::of(&name, text).and_then(|form| read_form(files, wanted, form, &mut outlet));
-    let Found { form, delete_markers, not_compared } = checked.end(read)?;
+    let Found { form, fields, delete_markers, not_compared } = checked.end(read)?;
     let (tasks, has_args) = (outlet.tasks, outlet.has_args);
     if tasks == 0 {
         return Err(ManifestError::content(no_task(form)));
     }
-    Ok(ManifestRead { form, tasks, delete_markers, has_args, etag, not_compared })
+    Ok(ManifestRead { form, fields, tasks, delete_markers, has_args, etag, not_compared })
 }
 
 /// What was found in a manifest beside its tasks.
 struct Found {
     form: ManifestForm,
+    fields: Option<Fields>,
     delete_markers: u64,
     not_compared: Option<String>,
 }
@@ -122,12 +125,12 @@ fn read_form(
     outlet: &mut Outlet<'_>,
 ) -> Result<Found, ManifestError> {
     let name = files.name();
-    let plain = |form| Found { form, delete_markers: 0, not_compared: None };
+    let plain = |form| Found { form, fields: None, delete_markers: 0, not_compared: None };
     match form {
         Form::Csv(text) => {
             check_form(wanted, ManifestForm::Csv)?;
-            csv_rows::read(&name, text, wanted.fields.as_ref(), outlet)?;
-            Ok(plain(ManifestForm::Csv))
+            let fields = csv_rows::read(&name, text, wanted.fields.as_ref(), outlet)?;
+            Ok(Found { fields, ..plain(ManifestForm::Csv) })
         }
         Form::JsonRows(text) => {
             check_form(wanted, ManifestForm::JsonRows)?;
@@ -139,7 +142,7 @@ fn read_form(
                 check_form(wanted, ManifestForm::Inventory)?;
                 let not_compared = named_files::check_document(files, "manifest.checksum", &bytes)?;
                 let delete_markers = inventory::read(&inventory, files, outlet)?;
-                Ok(Found { form: ManifestForm::Inventory, delete_markers, not_compared })
+                Ok(Found { delete_markers, not_compared, ..plain(ManifestForm::Inventory) })
             }
             Document::Report(report) => {
                 check_form(wanted, ManifestForm::EarlierReport)?;

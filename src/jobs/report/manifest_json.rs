@@ -19,6 +19,9 @@ struct ManifestJson<'a> {
     report_creation_date: String,
     results: Vec<ResultFile<'a>>,
     report_schema: &'static str,
+    /// Ours, and only where it is true: AWS has no arguments of single tasks, and its readers no use for this.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    failed_tasks_had_args: bool,
 }
 
 #[derive(Serialize)]
@@ -31,9 +34,15 @@ struct ResultFile<'a> {
     key: &'a str,
 }
 
-/// The bytes of `manifest.json`, indented as in AWS's sample.
+/// The bytes of `manifest.json`, indented as in AWS's sample. `failed_tasks_had_args`: a failed task had arguments of its
+/// own, so that the report is no manifest.
 /// Errors: never with these values.
-pub fn manifest_json(bucket: &str, date: UnixMillis, files: &[ReportFile]) -> serde_json::Result<Vec<u8>> {
+pub fn manifest_json(
+    bucket: &str,
+    date: UnixMillis,
+    files: &[ReportFile],
+    failed_tasks_had_args: bool,
+) -> serde_json::Result<Vec<u8>> {
     let results = files.iter().map(|file| ResultFile {
         task_execution_status: if file.succeeded { "succeeded" } else { "failed" },
         bucket,
@@ -45,6 +54,7 @@ pub fn manifest_json(bucket: &str, date: UnixMillis, files: &[ReportFile]) -> se
         report_creation_date: rfc3339(date),
         results: results.collect(),
         report_schema: REPORT_SCHEMA,
+        failed_tasks_had_args,
     };
     let mut bytes = Vec::new();
     let form = serde_json::ser::PrettyFormatter::with_indent(b"    ");

@@ -35,6 +35,31 @@ impl TaskByRow for Rows {
     }
 }
 
+/// The same, and each task has an argument.
+struct RowsWithArgs;
+
+impl TaskByRow for RowsWithArgs {
+    fn task(&mut self, row: u64) -> Result<Task, Box<dyn Error + Send + Sync>> {
+        let args = vec![("width".to_owned(), "100".to_owned())];
+        Rows.task(row).map(|task| Task { args, ..task })
+    }
+}
+
+#[test]
+fn a_report_says_whether_failed_tasks_had_arguments_of_their_own() {
+    let check = |rows: &mut dyn TaskByRow, failed: u64, expected: Option<bool>| {
+        let results: Vec<TaskResult> = (0..3).map(|row| result(row, row >= failed)).collect();
+        let disk = logged(&results);
+        let report =
+            write_files(&disk, job(), &spec(ReportScope::AllTasks), DATE, rows, 10).unwrap().unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&report.manifest.body).unwrap();
+        assert_eq!(manifest.get("FailedTasksHadArgs").map(|said| said == true), expected);
+    };
+    check(&mut Rows, 3, None);
+    check(&mut RowsWithArgs, 0, None);
+    check(&mut RowsWithArgs, 1, Some(true));
+}
+
 fn result(row: u64, succeeded: bool) -> TaskResult {
     let error_code = if succeeded { String::new() } else { "PermanentFailure".to_owned() };
     TaskResult { row, succeeded, http_status: Some(200), error_code, message: format!("\"{row}\",\n") }

@@ -112,6 +112,7 @@ pub(super) fn write_files(
         open: [None, None],
         ended: [Vec::new(), Vec::new()],
         seen: SeenRows::default(),
+        failed_had_args: false,
         left_out: 0,
         left_out_named: Vec::new(),
     };
@@ -130,7 +131,8 @@ pub(super) fn write_files(
         return Ok(None);
     }
     let folder = folder(&to.prefix, job);
-    let files = writer.end().map_err(on_disk)?.into_iter().map(|(succeeded, sums)| ReportFile {
+    let ended = writer.end().map_err(on_disk)?;
+    let files = ended.into_iter().map(|(succeeded, sums)| ReportFile {
         key: format!("{folder}results/{}.csv", sums.sha1),
         succeeded,
         staged: sums.name,
@@ -139,7 +141,8 @@ pub(super) fn write_files(
         md5: sums.md5,
     });
     let files: Vec<ReportFile> = files.collect();
-    let body = manifest_json(&to.bucket, date, &files).map_err(|error| on_disk(error.into()))?;
+    let body = manifest_json(&to.bucket, date, &files, writer.failed_had_args);
+    let body = body.map_err(|error| on_disk(error.into()))?;
     let key = manifest_key(&to.prefix, job);
     let md5 = hex::encode(Md5::digest(&body)).into_bytes();
     Ok(Some(Report {
@@ -169,6 +172,7 @@ struct Writer<'a> {
     open: [Option<Staged>; 2],
     ended: [Vec<Sums>; 2],
     seen: SeenRows,
+    failed_had_args: bool,
     left_out: u64,
     left_out_named: Vec<(u64, String)>,
 }
@@ -185,6 +189,7 @@ impl Writer<'_> {
                 return Ok(());
             }
         };
+        self.failed_had_args |= !result.succeeded && !task.args.is_empty();
         let [failed, succeeded] = &mut self.open;
         let [failed_ended, succeeded_ended] = &mut self.ended;
         let (open, ended, status) = match result.succeeded {

@@ -81,6 +81,16 @@ pub enum End {
     Refused(Refusal),
 }
 
+/// How a run has ended already, if no task of it may start any more.
+pub fn end_of(past: &Past, threshold: Threshold) -> Option<End> {
+    let (executed, failed) = (past.states.executed(), past.states.failed());
+    // A job that had failed before it was started again has still failed.
+    if threshold.is_crossed(executed, failed) {
+        return Some(End::TooManyFailed { executed, failed });
+    }
+    (executed == past.states.rows()).then_some(End::Complete)
+}
+
 /// How far a job is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -155,6 +165,7 @@ pub struct Decisions {
 impl Decisions {
     /// A job with this past.
     pub fn new(past: Past, limits: Limits) -> Self {
+        let end = end_of(&past, limits.threshold);
         let Past { states, tried } = past;
         let progress = Progress {
             total: states.rows(),
@@ -162,9 +173,6 @@ impl Decisions {
             failed: states.failed(),
             ..Progress::default()
         };
-        let (executed, failed) = (states.executed(), states.failed());
-        // A job that had failed before it was started again has still failed.
-        let has_failed = limits.threshold.is_crossed(executed, failed);
         Self {
             limits,
             states,
@@ -173,7 +181,7 @@ impl Decisions {
             tried,
             throttled: Vec::new(),
             throttle: Throttle::new(limits.concurrency),
-            end: has_failed.then_some(End::TooManyFailed { executed, failed }),
+            end,
             lost: LostRows::default(),
             unrecorded: 0,
             progress,

@@ -147,7 +147,10 @@ mod tests {
     fn messages_are_cut() {
         let failure = Failure::new(FailureKind::Function, "ü".repeat(2_000));
         match verdict(Ended::Failed(failure), EXPECTED).0 {
-            Verdict::Temporary(told) => assert!((1_020..=MESSAGE_MAX).contains(&told.message.len())),
+            Verdict::Temporary(told) => {
+                assert!((1_020..=MESSAGE_MAX).contains(&told.message.len()));
+                assert!(told.message.ends_with("… (cut: 4,032 bytes in all)"), "{}", told.message);
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -10,6 +10,7 @@ use super::outcome::Outcome;
 use super::tools::location;
 use crate::jobs::job::status::FailureClass;
 use crate::jobs::manifest::listing::{KeyTooLong, push_line};
+use crate::jobs::store_advice::{Use, advised};
 use crate::object::bucket_string::BucketStringError;
 use crate::object::{ObjectKey, S3Location};
 use crate::random::Random;
@@ -17,6 +18,7 @@ use crate::retry::Backoff;
 use crate::store::reader::{ListFrom, ListPage, Store};
 use crate::store::{Outlook, Put, PutMode, StoreError};
 use crate::time::UnixMillis;
+use crate::words::Told;
 
 /// The largest manifest that is put into a bucket: it is made in memory. A larger one is printed into a file,
 /// and copied by other tools.
@@ -47,11 +49,13 @@ pub enum ListingError {
     #[error(transparent)]
     Key(#[from] KeyTooLong),
     /// The store refuses, or cannot be reached.
-    #[error("{what}: {}", cause.with_remedy().full())]
+    #[error("{what}: {}", said.full())]
     Store {
         /// What was tried.
         what: String,
-        /// Why not.
+        /// Why not, and what to do.
+        said: Told,
+        /// The same for programs.
         cause: StoreError,
     },
     /// It cannot be written.
@@ -130,8 +134,8 @@ impl Listing {
                 Ok(page) => return Ok(page),
                 Err(cause) => {
                     tries += 1;
-                    wait_or_fail(&format!("list s3://{}/{}", self.bucket, self.prefix), cause, tries, random)
-                        .await?;
+                    let what = format!("list s3://{}/{}", self.bucket, self.prefix);
+                    wait_or_fail(&what, Use::Listing { bucket: &self.bucket }, cause, tries, random).await?;
                 }
             }
         }
@@ -153,7 +157,8 @@ pub async fn put_manifest(
             Ok(stored) => return Ok(stored.etag.map(|etag| etag.trim_matches('"').to_owned())),
             Err(cause) => {
                 tries += 1;
-                wait_or_fail(&format!("put s3://{bucket}/{key}"), cause, tries, random).await?;
+                let what = format!("put s3://{bucket}/{key}");
+                wait_or_fail(&what, Use::NewManifest { bucket, key }, cause, tries, random).await?;
             }
         }
     }
@@ -161,12 +166,14 @@ pub async fn put_manifest(
 
 async fn wait_or_fail(
     what: &str,
+    used: Use<'_>,
     cause: StoreError,
     tries: u32,
     random: &dyn Random,
 ) -> Result<(), ListingError> {
     if cause.outlook() != Outlook::Passing || tries >= TRIES_MAX {
-        return Err(ListingError::Store { what: what.to_owned(), cause });
+        let said = advised(&cause, used, None);
+        return Err(ListingError::Store { what: what.to_owned(), said, cause });
     }
     let wait: Duration = Backoff::DELIVERY.wait(tries, random);
     sleep(wait).await;

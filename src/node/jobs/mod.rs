@@ -14,6 +14,7 @@ pub mod job_handle;
 pub mod job_progress;
 #[cfg(feature = "dev")]
 pub mod jobs_api;
+pub mod last_tries;
 pub mod listing;
 pub mod new_job;
 pub mod one_job;

@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::outcome::Outcome;
 use super::prepare::ManifestReader;
+use super::reporting::never_stored;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, ManifestPlace, ReportScope, ReportSpec};
 use crate::jobs::job::spec_checks::CONCURRENCY_MAX;
@@ -96,6 +97,8 @@ pub fn usual_timeout(operation: &Operation) -> Duration {
 pub struct DryRun {
     /// The form of the manifest.
     pub manifest: &'static str,
+    /// What the columns of a CSV manifest are taken for.
+    pub fields: Option<Vec<&'static str>>,
     /// Its ETag, without quotes, if it is in a store.
     pub etag: Option<String>,
     /// The number of tasks.
@@ -111,9 +114,12 @@ impl DryRun {
     pub fn text(&self) -> String {
         let tasks = counted(self.tasks, "task", "tasks");
         let first: String = self.first.iter().map(|task| format!("  first:    {task}\n")).collect();
+        let columns = self.fields.as_ref().map(|fields| format!("  columns:  {}\n", fields.join(",")));
         format!(
-            "{tasks} would be run, each by {}; nothing was run\n  manifest: {}\n{first}",
-            self.handler, self.manifest
+            "{tasks} would be run, each by {}; nothing was run\n  manifest: {}\n{}{first}",
+            self.handler,
+            self.manifest,
+            columns.unwrap_or_default()
         )
     }
 }
@@ -126,6 +132,11 @@ pub async fn dry_run(
     random: Arc<dyn Random>,
 ) -> Result<DryRun, (Outcome, String)> {
     let failed = |class, text| (Outcome::Failed(class), text);
+    if let Some(to) = &spec.report
+        && let Some(why) = never_stored(to, spec.role.as_ref(), &*store).await
+    {
+        return Err(failed(FailureClass::Access, why));
+    }
     let reader = ManifestReader::of(spec, spec.role.as_ref(), store, Handle::current(), random)
         .map_err(|error| failed(FailureClass::Manifest, with_causes(&error)))?;
     let read = spawn_blocking(move || {
@@ -144,7 +155,8 @@ pub async fn dry_run(
     let (read, first) = read.await.map_err(|error| failed(FailureClass::Other, with_causes(&error)))??;
     let handler = super::shown::handler_text(&spec.operation);
     let etag = read.etag.map(|etag| etag.trim_matches('"').to_owned());
-    Ok(DryRun { manifest: read.form.as_str(), etag, tasks: read.tasks, handler, first })
+    let (manifest, fields) = (read.form.as_str(), read.fields.map(|fields| fields.names()));
+    Ok(DryRun { manifest, fields, etag, tasks: read.tasks, handler, first })
 }
 
 #[cfg(test)]

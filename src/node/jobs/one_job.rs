@@ -32,7 +32,7 @@ use crate::jobs::job::troubles::{TroubleOf, Troubles};
 use crate::jobs::joined::LoggedResults;
 use crate::jobs::manifest;
 use crate::jobs::run::Runner;
-use crate::jobs::run::decide::Progress;
+use crate::jobs::run::decide::{Progress, end_of};
 use crate::jobs::run::past::Past;
 use crate::jobs::task_rows::TaskRows;
 use crate::lock::lock;
@@ -181,10 +181,23 @@ impl OneJob {
         &self.held.spec
     }
 
+    /// Whether nothing is left of it but its end: no task of it runs any more.
+    pub fn needs_no_task(&self) -> bool {
+        let status = self.state().status;
+        let has_ended = |past: &Past| end_of(past, self.threshold()).is_some();
+        status.is_ending() || status.is_final() || self.past.as_ref().is_some_and(has_ended)
+    }
+
+    /// Gives a job that was opened without it what runs its tasks.
+    pub fn give(&mut self, tools: JobTools) {
+        self.from = tools.into();
+    }
+
     /// Does nothing but obey for so long, or until a person cancels the job or the process is stopped: after a
-    /// failure. It asks for no slot meanwhile.
+    /// failure. It asks for no slot meanwhile, and others see `why`.
     /// Errors: [`JobError`].
-    pub async fn rest(&mut self, length: Duration) -> Result<(), JobError> {
+    pub async fn rest(&mut self, length: Duration, why: &str) -> Result<(), JobError> {
+        self.troubles.shows(TroubleOf::Run, why);
         let until = self.around.clock.monotonic().saturating_add(length);
         let before = self.state().status;
         self.handle.set_resting(true);
@@ -197,6 +210,7 @@ impl OneJob {
             self.wait().await;
         }
         self.handle.set_resting(false);
+        self.troubles.forget(TroubleOf::Run);
         self.tell_of_change();
         Ok(())
     }
@@ -236,8 +250,8 @@ impl OneJob {
                     if told != Some(status) {
                         told = Some(status);
                         let wish = if status == Status::Suspended { "confirm" } else { "resume" };
-                        let job = self.held.id;
-                        tracing::info!(%job, "the job waits for `forebay batch {wish} {job}`");
+                        let (job, folder) = (self.held.id, &self.held.option);
+                        tracing::info!(%job, "the job waits for `forebay batch {wish} {job}{folder}`");
                     }
                     // Stopped: the loop sees it.
                     self.wait().await;

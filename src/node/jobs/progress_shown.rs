@@ -8,22 +8,38 @@ use crate::words::count::percent;
 use crate::words::{about_bytes, counted, grouped, if_any};
 
 /// The progress of a job, for a line or a program.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ProgressShown {
     /// The status of the job.
     pub status: &'static str,
-    /// Rows of the manifest that were read.
-    pub rows_read: u64,
-    /// Bytes of the manifest that were read.
-    pub bytes_read: u64,
-    /// All bytes of the manifest, as far as known.
-    pub bytes_total: u64,
+    /// How far the reading of the manifest is; `None` where another process reads it.
+    #[serde(flatten)]
+    pub reading: Option<ReadingShown>,
     /// The number of tasks.
     pub total: u64,
     /// Tasks that succeeded.
     pub succeeded: u64,
     /// Tasks that failed.
     pub failed: u64,
+    /// What is under way; `None` where another process runs it.
+    #[serde(flatten)]
+    pub under_way: Option<UnderWay>,
+}
+
+/// How far the reading of a manifest is.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ReadingShown {
+    /// Rows of the manifest that were read.
+    pub rows_read: u64,
+    /// Bytes of the manifest that were read.
+    pub bytes_read: u64,
+    /// All bytes of the manifest, as far as known.
+    pub bytes_total: u64,
+}
+
+/// Tasks that have begun and not ended.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct UnderWay {
     /// Invocations that run.
     pub in_flight: u64,
     /// Tasks that wait for another try.
@@ -38,15 +54,19 @@ impl ProgressShown {
         let JobProgress { status, reading, tasks } = now;
         Self {
             status: status.as_str(),
-            rows_read: reading.rows(),
-            bytes_read: reading.bytes(),
-            bytes_total: reading.bytes_expected(),
+            reading: Some(ReadingShown {
+                rows_read: reading.rows(),
+                bytes_read: reading.bytes(),
+                bytes_total: reading.bytes_expected(),
+            }),
             total: tasks.total,
             succeeded: tasks.succeeded,
             failed: tasks.failed,
-            in_flight: tasks.in_flight,
-            waiting: tasks.waiting,
-            throttled: tasks.throttled,
+            under_way: Some(UnderWay {
+                in_flight: tasks.in_flight,
+                waiting: tasks.waiting,
+                throttled: tasks.throttled,
+            }),
         }
     }
 }
@@ -54,7 +74,7 @@ impl ProgressShown {
 impl Progress for ProgressShown {
     fn done_of(&self) -> (u64, u64) {
         match self.total {
-            0 => (self.bytes_read, self.bytes_total),
+            0 => self.reading.map_or((0, 0), |reading| (reading.bytes_read, reading.bytes_total)),
             total => (self.succeeded.saturating_add(self.failed), total),
         }
     }
@@ -64,6 +84,7 @@ impl Progress for ProgressShown {
             (done, total) if self.total > 0 => {
                 format!("{}, {} of {} tasks", self.status, grouped(done), grouped(total))
             }
+            (_, 0) if self.reading.is_none() => self.status.to_owned(),
             (done, 0) => format!("{}, {} read", self.status, about_bytes(done)),
             (done, total) => {
                 format!(
@@ -79,14 +100,15 @@ impl Progress for ProgressShown {
 
     fn below(&self) -> String {
         if self.total == 0 {
-            return counted(self.rows_read, "row", "rows");
+            return self.reading.map_or_else(String::new, |now| counted(now.rows_read, "row", "rows"));
         }
+        let failed = format!("{} failed", grouped(self.failed));
+        let Some(UnderWay { in_flight, waiting, throttled }) = self.under_way else { return failed };
         format!(
-            "{} failed, {} in flight{}{}",
-            grouped(self.failed),
-            grouped(self.in_flight),
-            if_any(self.waiting, |tasks| format!(", {} wait for another try", grouped(tasks))),
-            if_any(self.throttled, |tasks| format!(", {} are throttled", grouped(tasks)))
+            "{failed}, {} in flight{}{}",
+            grouped(in_flight),
+            if_any(waiting, |tasks| format!(", {} wait for another try", grouped(tasks))),
+            if_any(throttled, |tasks| format!(", {} are throttled", grouped(tasks)))
         )
     }
 
@@ -109,8 +131,16 @@ mod tests {
         });
         assert_eq!((now.place().as_str(), now.below().as_str()), ("Preparing, 0 B read", "0 rows"));
         (now.status, now.total, now.succeeded, now.failed) = ("Active", 1_000, 500, 1);
-        (now.in_flight, now.waiting) = (8, 2);
+        now.under_way = Some(UnderWay { in_flight: 8, waiting: 2, throttled: 0 });
         assert_eq!(now.place(), "Active, 501 of 1,000 tasks");
         assert_eq!(now.below(), "1 failed, 8 in flight, 2 wait for another try");
+        let json: serde_json::Value = serde_json::from_str(&now.json()).unwrap();
+        assert_eq!((&json["rows_read"], &json["in_flight"]), (&0.into(), &8.into()), "{json}");
+        // Nobody says zero of what another process knows.
+        (now.reading, now.under_way) = (None, None);
+        assert_eq!((now.place().as_str(), now.below().as_str()), ("Active, 501 of 1,000 tasks", "1 failed"));
+        assert!(!now.json().contains("in_flight"), "{}", now.json());
+        (now.status, now.total) = ("Preparing", 0);
+        assert_eq!((now.place().as_str(), now.below().as_str()), ("Preparing", ""));
     }
 }

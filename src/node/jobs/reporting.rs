@@ -9,13 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::tools::location;
 use crate::disk::Disk;
+use crate::jobs::job::spec::ReportSpec;
 use crate::jobs::job::troubles::{TroubleOf, Troubles};
+use crate::jobs::missing_bucket::missing_bucket;
 use crate::jobs::report::report_file::ReportFile;
 use crate::jobs::report::write::{Report, ReportObject};
 use crate::jobs::store_advice::{Use, advised};
 use crate::object::{ObjectKey, RoleArn, S3Location};
 use crate::random::Random;
 use crate::retry::Backoff;
+use crate::store::reader::StoreReader;
 use crate::store::{Body, ObjectStore, Outlook, Put, PutMode, StoreError};
 use crate::time::Clock;
 use crate::words::Told;
@@ -120,6 +123,19 @@ impl ReportStore<'_> {
             }
         }
     }
+}
+
+/// Why the report of a job can never be put, if that is certain before its tasks run: its bucket is not there.
+pub(super) async fn never_stored(
+    to: &ReportSpec,
+    role: Option<&RoleArn>,
+    store: &dyn StoreReader,
+) -> Option<String> {
+    let location = location(&to.bucket, role).ok()?;
+    let cause = missing_bucket(store, &location).await?;
+    let used = Use::Report { bucket: &to.bucket, key: &to.prefix };
+    let said = advised(&cause, used, location.role.as_ref());
+    Some(format!("no task was run, since the report cannot be put to {}: {}", to.bucket, said.full()))
 }
 
 fn why_it_waits(bucket: &str, said: &Told) -> String {

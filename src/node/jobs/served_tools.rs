@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tools::{JobTools, MakeTools, ToolsError, handler, store_at};
+use super::tools::{JobStore, JobTools, MakeTools, ToolsError, handler, store_at};
 use crate::boxed_future::BoxFuture;
 use crate::jobs::handlers::command::{CommandError, CommandHandler};
 use crate::jobs::job::id::JobId;
@@ -62,10 +62,15 @@ impl MakeTools for ServedTools {
         operation(&self.functions, &self.others, &spec.operation)
     }
 
+    fn store(&self, spec: &JobSpec) -> JobStore {
+        let role = spec.role.clone().filter(|_| self.others == Others::InAws);
+        JobStore { store: Arc::clone(&self.store) as _, role }
+    }
+
     fn tools<'a>(&'a self, spec: &'a JobSpec, job: JobId) -> BoxFuture<'a, Result<JobTools, ToolsError>> {
         Box::pin(async move {
             let operation = self.check(spec).map_err(ToolsError::NotNamed)?;
-            let role = spec.role.clone().filter(|_| self.others == Others::InAws);
+            let JobStore { store: of_job, role } = self.store(spec);
             let store = match &self.others {
                 Others::At(url) => Some(url.clone()),
                 Others::InAws | Others::Nowhere => None,
@@ -74,7 +79,7 @@ impl MakeTools for ServedTools {
             // Programs run in the folder of this process.
             let used = JobSpec { operation, role: role.clone(), endpoints, folder: None, ..spec.clone() };
             let handler = handler(&used, job, &self.store)?;
-            Ok(JobTools { store: Arc::clone(&self.store) as _, handler, role })
+            Ok(JobTools { store: of_job, handler, role })
         })
     }
 }

@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::last_tries::LastTries;
 use super::one_job::REPORT_NOT_STORED;
 use super::outcome::Outcome;
 pub use super::progress_shown::ProgressShown;
 use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::replay::read;
-use crate::jobs::job::folder::{JobsFolder, Listed, SeenJob};
+use crate::jobs::job::folder::{FolderError, JobsFolder, Listed, SeenJob, StateOption};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, MadeBy, ManifestPlace};
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::{FAILURE_REASON_MAX, PausedBy, SUSPENDED_CAUSE, Status};
+use crate::jobs::job::wish::Wish;
+use crate::jobs::job::wishes::seen as seen_wishes;
 use crate::jobs::report::write::manifest_key;
 use crate::time::{Clock, UnixMillis};
 use crate::words::table::{table, wrapped};
@@ -69,8 +72,16 @@ pub struct JobShown {
     /// What goes on with it while no process holds it.
     #[serde(skip)]
     goes_on: String,
+    /// How commands name the folder of all jobs.
+    #[serde(skip)]
+    folder: StateOption,
+    /// Requests that wait beside it. Only of a job that is looked at closely.
+    pub requests: Vec<String>,
     /// What it waits for, and what to do.
     pub troubles: Vec<String>,
+    /// Why tasks failed or wait. Only of a job that is looked at closely.
+    #[serde(flatten)]
+    pub last: LastTries,
 }
 
 /// A job that has a slot.
@@ -107,10 +118,10 @@ pub fn handler_text(operation: &Operation) -> String {
     outside_text(&shown).to_string()
 }
 
-/// What goes on with a job that no process holds.
-pub fn goes_on(spec: &JobSpec, job: JobId) -> String {
+/// What goes on with a job of this folder that no process holds.
+pub fn goes_on(spec: &JobSpec, job: JobId, folder: &StateOption) -> String {
     match spec.made_by {
-        MadeBy::Run => format!("`forebay batch run --job {job}` goes on with it"),
+        MadeBy::Run => format!("`forebay batch run --job {job}{folder}` goes on with it"),
         MadeBy::Api { .. } => {
             "a `forebay batch serve --listen ADDR` or `forebay dev` with this folder goes on with it"
                 .to_owned()
@@ -134,7 +145,7 @@ fn report_text(spec: &JobSpec, job: JobId) -> Option<String> {
 impl JobShown {
     /// A job as it is seen.
     pub fn of(seen: &SeenJob, now: UnixMillis) -> Self {
-        let SeenJob { id, spec, now: peeked, holder, troubles } = seen;
+        let SeenJob { id, spec, now: peeked, holder, troubles, option } = seen;
         let state = &peeked.state;
         let clean = |text: &String| outside_text(text).to_string();
         // Without a holder the time is that of the last entry of its log.
@@ -170,11 +181,14 @@ impl JobShown {
                 .collect(),
             is_held: holder.is_some(),
             process: holder.flatten(),
-            goes_on: goes_on(spec, *id),
+            goes_on: goes_on(spec, *id, option),
+            folder: option.clone(),
+            requests: Vec::new(),
             troubles: troubles
                 .iter()
                 .map(|trouble| format!("{} (since {})", trouble.what, rfc3339(trouble.since)))
                 .collect(),
+            last: LastTries::default(),
         }
     }
 
@@ -191,7 +205,11 @@ impl JobShown {
         let active = about_duration(Duration::from_secs(self.active_seconds));
         fact("made:", &format!("{}{ended}, active for {active}, priority {}", self.made_at, self.priority));
         self.update_reason.iter().for_each(|text| fact("reason:", text));
+        if !self.requests.is_empty() {
+            fact("asked:", &format!("{}; the process that holds the job obeys", self.requests.join(", ")));
+        }
         self.troubles.iter().for_each(|text| fact("waits:", text));
+        self.last.facts().for_each(|(name, text)| fact(name, &text));
         for failure in &self.failures {
             fact("failed:", &format!("{}: {}", failure.code, failure.reason));
         }
@@ -207,7 +225,7 @@ impl JobShown {
             Outcome::SomeFailed => {
                 let which = match self.report {
                     Some(_) => "its report names them",
-                    None => "make the job with --report to see which, and why",
+                    None => "make the job with --report to see which, and why each of them",
                 };
                 format!("some tasks of job {id} failed: {}; {which}", grouped(self.failed))
             }
@@ -219,11 +237,11 @@ impl JobShown {
         })
     }
 
-    /// How far it is, whoever runs it.
+    /// How far it is, whoever runs it: what its log says. What is under way is known to the process that runs it.
     pub fn progress(&self) -> ProgressShown {
         let (status, total) = (self.status, self.total.unwrap_or(0));
         let (succeeded, failed) = (self.succeeded, self.failed);
-        ProgressShown { status, total, succeeded, failed, ..ProgressShown::default() }
+        ProgressShown { status, total, succeeded, failed, reading: None, under_way: None }
     }
 
     /// What the status alone does not say.
@@ -235,8 +253,12 @@ impl JobShown {
             (false, _) => format!(" (no process holds it: {})", self.goes_on),
         };
         let waits = match (self.suspended_cause, self.paused_by_person) {
-            (Some(cause), _) => format!(", {cause}: `forebay batch confirm {}`", self.job),
-            (None, Some(true)) => format!(", by a person: `forebay batch resume {}`", self.job),
+            (Some(cause), _) => format!(", {cause}: `forebay batch confirm {}{}`", self.job, self.folder),
+            (None, Some(true)) => {
+                format!(", by a person: `forebay batch resume {}{}`", self.job, self.folder)
+            }
+            // The trouble says what it waits for.
+            (None, Some(false)) if !self.troubles.is_empty() => String::new(),
             (None, Some(false)) => {
                 let by = self.preempted_by.as_ref();
                 let by = by.map_or_else(String::new, |by| {
@@ -349,6 +371,8 @@ impl ReportShown {
             Some("the job has not ended".to_owned())
         } else if seen.spec.report.is_none() {
             Some("the job was made without a report".to_owned())
+        } else if let Some(failure) = not_stored.filter(|_| state.total.is_none()) {
+            Some(failure.reason.clone())
         } else if let Some(failure) = not_stored {
             let folder = folder.path(id).display().to_string();
             Some(format!("{}; its CSV files are in {}", failure.reason, outside_key(&folder)))
@@ -387,41 +411,51 @@ impl ReportShown {
 
 /// What a person has to do for a job that waits, if it does.
 pub fn waits_for(seen: &SeenJob) -> Option<String> {
-    let job = seen.id;
+    let (job, folder) = (seen.id, &seen.option);
     if let Some(trouble) = seen.troubles.first() {
         return Some(format!("job {job} waits: {}", trouble.what));
     }
     match seen.now.state.status {
         _ if seen.holder.is_none() => {
-            Some(format!("no process holds job {job}: {}", goes_on(&seen.spec, job)))
+            Some(format!("no process holds job {job}: {}", goes_on(&seen.spec, job, folder)))
         }
-        Status::Suspended => Some(format!("job {job} waits to be confirmed: `forebay batch confirm {job}`")),
+        Status::Suspended => {
+            Some(format!("job {job} waits to be confirmed: `forebay batch confirm {job}{folder}`"))
+        }
         Status::Paused(PausedBy::Person) => {
-            Some(format!("job {job} is paused: `forebay batch resume {job}`"))
+            Some(format!("job {job} is paused: `forebay batch resume {job}{folder}`"))
         }
         _ => None,
     }
 }
 
-/// Looks at a job again. Errors: [`FolderError`](crate::jobs::job::folder::FolderError).
-pub fn look(
-    folder: &JobsFolder,
-    job: JobId,
-    clock: &dyn Clock,
-) -> Result<(SeenJob, JobShown), crate::jobs::job::folder::FolderError> {
+/// Looks at a job again. Errors: [`FolderError`].
+pub fn look(folder: &JobsFolder, job: JobId, clock: &dyn Clock) -> Result<(SeenJob, JobShown), FolderError> {
     let seen = folder.look(job)?;
     let mut shown = JobShown::of(&seen, clock.wall());
+    if seen.now.state.status.is_final() {
+        // Not every job that ends has one.
+        shown.report = ReportShown::of(folder, &seen)?.report;
+    }
     if shown.paused_by_person == Some(false) {
         shown.preempted_by = slot_holder(folder, &seen)?;
     }
     Ok((seen, shown))
 }
 
+/// The same with one example of why tasks failed or wait. Reads the log of the job.
+/// Errors: [`FolderError`].
+pub fn look_closely(folder: &JobsFolder, job: JobId, clock: &dyn Clock) -> Result<JobShown, FolderError> {
+    let (seen, mut shown) = look(folder, job, clock)?;
+    let unread = |error| FolderError::Disk("read the requests in", folder.path(job), error);
+    shown.requests =
+        seen_wishes(&folder.disk_to_look(job)).map_err(unread)?.iter().map(Wish::to_string).collect();
+    shown.last = LastTries::of(folder, &seen)?;
+    Ok(shown)
+}
+
 /// The job with the highest priority that has a slot of the server which holds this job.
-fn slot_holder(
-    folder: &JobsFolder,
-    of: &SeenJob,
-) -> Result<Option<SlotHolder>, crate::jobs::job::folder::FolderError> {
+fn slot_holder(folder: &JobsFolder, of: &SeenJob) -> Result<Option<SlotHolder>, FolderError> {
     let has_slot = |job: &&SeenJob| {
         let is_of_server = matches!(job.spec.made_by, MadeBy::Api { .. }) && job.holder == of.holder;
         is_of_server && of.holder.is_some() && job.id != of.id && job.now.state.status.holds_slot()

@@ -3,8 +3,8 @@
 mod troubles;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use super::asking::{Asked, ask};
 use super::one_job::{Around, JobEnd, OneJob, Turns};
 use super::outcome::Outcome;
-use super::tools::JobTools;
+use super::shown::{ReportShown, look_closely};
+use super::tools::{JobStore, JobTools, ToolsFrom};
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
+use crate::jobs::attempts::group::Entries;
 use crate::jobs::handlers::{Ended, Handler, Refusal};
 use crate::jobs::invocation::{Invocation, Schema};
 use crate::jobs::job::folder::{HeldJob, JobsFolder};
@@ -28,7 +30,12 @@ use crate::jobs::job::spec::{
 };
 use crate::jobs::job::state::Priority;
 use crate::jobs::job::status::{FailureClass, Status};
+use crate::jobs::job::transition::Event;
+use crate::jobs::job::troubles::Troubles;
 use crate::jobs::job::wish::Wish;
+use crate::jobs::joined::{LoggedResults, open_with_past};
+use crate::jobs::run::Results as _;
+use crate::jobs::task::TaskResult;
 use crate::object::{Encryption, ObjectKey};
 use crate::runtime::{SystemClock, SystemRandom};
 use crate::store::fake::{FakeStore, Step};
@@ -45,6 +52,8 @@ struct InProcess {
     asked: Arc<AtomicU64>,
     /// How long it works.
     takes: Duration,
+    /// Whether it takes no more requests.
+    refuses: Arc<AtomicBool>,
 }
 
 debug_fields!(InProcess { asked });
@@ -58,6 +67,9 @@ impl Handler for InProcess {
             }
             let event: Value = serde_json::from_slice(&invocation.body).unwrap();
             let task = &event["tasks"][0];
+            if self.refuses.load(Ordering::Relaxed) {
+                return Ended::Throttled { pause: None };
+            }
             let Some(code) = (self.answers)(task["s3Key"].as_str().unwrap()) else {
                 let (what, remedy) = ("it may not be invoked".to_owned(), "allow it".to_owned());
                 return Ended::Refused(Refusal { class: Class::AccessDenied, what, remedy });
@@ -78,6 +90,7 @@ struct Stand {
     asked: Arc<AtomicU64>,
     stop: CancellationToken,
     takes: Duration,
+    refuses: Arc<AtomicBool>,
 }
 
 impl Stand {
@@ -86,8 +99,8 @@ impl Stand {
         let location = super::tools::location("lake", None).unwrap();
         let key = ObjectKey::listed("m.csv");
         store.put(&Put::plain(location, key, manifest.to_owned(), PutMode::Overwrite)).await.unwrap();
-        let (asked, stop) = (Arc::default(), CancellationToken::new());
-        Self { folder: tempfile::tempdir().unwrap(), store, asked, stop, takes: Duration::ZERO }
+        let (asked, stop, refuses) = (Arc::default(), CancellationToken::new(), Arc::default());
+        Self { folder: tempfile::tempdir().unwrap(), store, asked, stop, takes: Duration::ZERO, refuses }
     }
 
     fn jobs(&self) -> JobsFolder {
@@ -147,8 +160,12 @@ impl Stand {
         is_new: bool,
         answers: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static,
     ) -> OneJob {
-        let handler =
-            InProcess { answers: Box::new(answers), asked: Arc::clone(&self.asked), takes: self.takes };
+        let handler = InProcess {
+            answers: Box::new(answers),
+            asked: Arc::clone(&self.asked),
+            takes: self.takes,
+            refuses: Arc::clone(&self.refuses),
+        };
         let tools = JobTools { store: Arc::new(self.store.clone()), handler: Arc::new(handler), role: None };
         let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
         let around = Around { clock, random, stop: self.stop.clone(), turns };
@@ -219,6 +236,13 @@ async fn a_job_ends_with_an_encrypted_report_and_leaves_nothing_behind() {
     let mut files: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
     assert_eq!(files, ["LOCK", "job.json", "log", "rows"]);
+    let shown = look_closely(&stand.jobs(), id, &SystemClock::new()).unwrap();
+    let failure = shown.last.last_failure.as_ref().unwrap();
+    assert_eq!(
+        (failure.row, failure.code.as_str(), failure.message.as_str()),
+        (8, "PermanentFailure", "said")
+    );
+    assert!(shown.text().contains("  last fail: row 8: PermanentFailure (200): said"), "{}", shown.text());
     // Another process finds the job as it ended, and invokes nothing.
     let again = stand.run(stand.jobs().hold(id).unwrap(), false, succeeds).await;
     assert_eq!((again.outcome, stand.asked.load(Ordering::Relaxed)), (Outcome::SomeFailed, 30));
@@ -256,8 +280,34 @@ async fn a_refused_report_fails_the_job_and_keeps_the_files() {
     let id = held.id;
     let ended = stand.run(held, true, succeeds).await;
     assert_eq!(ended.outcome, Outcome::Failed(FailureClass::Access));
-    assert!(ended.why.unwrap().starts_with("ReportNotStored: put p/job-"));
-    assert!(stand.jobs().path(id).join("report-succeeded-000001.csv").exists());
+    let (why, folder) = (ended.why.unwrap(), stand.jobs().path(id));
+    assert!(why.starts_with("ReportNotStored: put p/job-"), "{why}");
+    let last = format!("; no other try follows, and the CSV files of the report are in {}", folder.display());
+    assert!(why.ends_with(&last), "{why}");
+    assert!(folder.join("report-succeeded-000001.csv").exists());
+    let shown = ReportShown::of(&stand.jobs(), &stand.jobs().look(id).unwrap()).unwrap();
+    assert!(shown.why_none.unwrap().ends_with(&format!("; its CSV files are in {}", folder.display())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_for_the_report_that_is_not_there_fails_the_job_before_its_tasks() {
+    let stand = Stand::with(&keys(3)).await;
+    stand.store.miss_bucket("reports", true);
+    let held = stand.make(&stand.spec());
+    let id = held.id;
+    let ended = stand.run(held, true, succeeds).await;
+    assert_eq!(ended.outcome, Outcome::Failed(FailureClass::Access));
+    let why = ended.why.unwrap();
+    assert!(why.starts_with("ReportNotStored: no task was run, since the report cannot be put to"), "{why}");
+    assert!(why.contains("create the bucket, or name another one in --report"), "{why}");
+    assert_eq!(stand.asked.load(Ordering::Relaxed), 0);
+    let shown = ReportShown::of(&stand.jobs(), &stand.jobs().look(id).unwrap()).unwrap();
+    assert!(!shown.why_none.unwrap().contains("CSV files"));
+    // A store that does not say so is not asked again.
+    stand.store.miss_bucket("reports", false);
+    stand.store.script_reads([Step::REFUSED]);
+    let ended = stand.run(stand.make(&stand.spec()), true, succeeds).await;
+    assert_eq!((ended.outcome, stand.report().len()), (Outcome::Complete, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,6 +319,35 @@ async fn a_function_that_may_not_be_invoked_fails_the_job_without_a_try() {
     assert!(stand.asked.load(Ordering::Relaxed) <= 4);
     // No task has a result, so there is no report.
     assert_eq!(stand.report().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_tasks_have_all_ended_needs_nothing_that_runs_them() {
+    let stand = Stand::with(&keys(3)).await;
+    let id = stand.left_suspended().await;
+    let held = stand.jobs().hold(id).unwrap();
+    // As after a crash right after the last result.
+    let clock = Arc::new(SystemClock::new());
+    let (mut live, ..) = open_with_past(&*held.disk, id, 3, clock.wall()).unwrap();
+    for event in [Event::Confirmed(None), Event::SlotGiven] {
+        live.apply(&event, clock.wall()).unwrap();
+    }
+    let mut entries = Entries::default();
+    for row in 0..3 {
+        let (http_status, error_code, message) = (Some(200), String::new(), "said".to_owned());
+        entries.result(&TaskResult { row, succeeded: true, http_status, error_code, message });
+    }
+    let troubles = Troubles::new(id, Arc::clone(&held.disk), Arc::<SystemClock>::clone(&clock) as _);
+    let (live, troubles, stop) = (Arc::new(Mutex::new(live)), Arc::new(troubles), stand.stop.clone());
+    let results = LoggedResults { live, clock: Arc::<SystemClock>::clone(&clock) as _, troubles, stop };
+    results.record(&entries).await.unwrap();
+    drop(results);
+    let store = ToolsFrom::None(JobStore { store: Arc::new(stand.store.clone()), role: None });
+    let (random, stop) = (Arc::new(SystemRandom), stand.stop.clone());
+    let job = OneJob::open(held, false, store, Around { clock, random, stop, turns: None }).await.unwrap();
+    assert!(job.needs_no_task());
+    let ended = timeout(LONG, job.run()).await.unwrap().unwrap();
+    assert_eq!((ended.outcome, stand.report().len()), (Outcome::Complete, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::for_imports::ForImports;
 pub use super::tools_error::ToolsError;
 use crate::boxed_future::BoxFuture;
+use crate::config::{Endpoint, Environment};
 use crate::jobs::handlers::Handler;
 use crate::jobs::handlers::command::{CommandHandler, to_log};
 use crate::jobs::handlers::web::WebHandler;
@@ -23,6 +24,15 @@ use crate::store::s3::{S3Settings, S3Store};
 /// The name of the sessions of assumed roles, and the external id with which they are assumed: a trust policy
 /// without a condition on it takes any.
 const SESSION: &str = "forebay-batch";
+
+/// Where the manifest of a job is read and its report put.
+#[derive(Clone, Debug)]
+pub struct JobStore {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The role with which it is reached; `None`: as the store is by itself.
+    pub role: Option<RoleArn>,
+}
 
 /// What a job works with.
 #[derive(Clone, Debug)]
@@ -43,8 +53,11 @@ pub trait MakeTools: Send + Sync + fmt::Debug {
     /// Errors: the job may not use it, and what to do (`BadRequestException`).
     fn check(&self, spec: &JobSpec) -> Result<Operation, String>;
 
-    /// The tools of a job. They are made when it reads its manifest, when it gets a slot and when its report
-    /// is due, and dropped while it waits: programs of waiting jobs do not run.
+    /// The store of a job's manifest and report. A job whose function is gone can still be ended.
+    fn store(&self, spec: &JobSpec) -> JobStore;
+
+    /// The tools of a job. They are made when its tasks are to run, and dropped while it waits: programs of waiting
+    /// jobs do not run.
     /// Errors: [`ToolsError`]. It is tried again later, and the job shows why.
     fn tools<'a>(&'a self, spec: &'a JobSpec, job: JobId) -> BoxFuture<'a, Result<JobTools, ToolsError>>;
 }
@@ -56,6 +69,8 @@ pub enum ToolsFrom {
     Given(JobTools),
     /// They are made when they are needed.
     Made(Arc<dyn MakeTools>),
+    /// No task runs any more: the job needs nothing but its store.
+    None(JobStore),
 }
 
 impl ToolsFrom {
@@ -63,7 +78,16 @@ impl ToolsFrom {
     pub fn given(&self) -> Option<&JobTools> {
         match self {
             Self::Given(tools) => Some(tools),
-            Self::Made(_) => None,
+            Self::Made(_) | Self::None(_) => None,
+        }
+    }
+
+    /// The store of the job's manifest and report.
+    pub fn store(&self, spec: &JobSpec) -> JobStore {
+        match self {
+            Self::Given(tools) => JobStore { store: Arc::clone(&tools.store), role: tools.role.clone() },
+            Self::Made(maker) => maker.store(spec),
+            Self::None(store) => store.clone(),
         }
     }
 
@@ -72,6 +96,7 @@ impl ToolsFrom {
         match self {
             Self::Given(tools) => Ok(tools.clone()),
             Self::Made(maker) => maker.tools(spec, job).await,
+            Self::None(_) => Err(ToolsError::NoTasks),
         }
     }
 }
@@ -79,6 +104,13 @@ impl ToolsFrom {
 impl From<JobTools> for ToolsFrom {
     fn from(tools: JobTools) -> Self {
         Self::Given(tools)
+    }
+}
+
+impl JobStore {
+    /// The store of a job of `batch run`.
+    pub async fn of(spec: &JobSpec) -> Self {
+        Self { store: store_of(&spec.endpoints).await, role: spec.role.clone() }
     }
 }
 
@@ -105,6 +137,18 @@ impl JobTools {
         let store = store_of(&spec.endpoints).await;
         Ok(Self { store, handler, role: spec.role.clone() })
     }
+}
+
+/// The endpoint that was named, or the one of all services in the environment, as the SDKs of AWS have it.
+/// Errors: the variable names no address.
+pub fn endpoint(named: Option<&Endpoint>, environment: &Environment) -> Result<Option<String>, String> {
+    const OF_ALL: &str = "AWS_ENDPOINT_URL";
+    let of_environment = || -> Result<Option<Endpoint>, String> {
+        let text = environment.text(OF_ALL)?;
+        text.map(Endpoint::parse).transpose().map_err(|error| format!("{OF_ALL}: {error}"))
+    };
+    let endpoint = named.cloned().map_or_else(of_environment, |named| Ok(Some(named)))?;
+    Ok(endpoint.map(|url| url.as_str().to_owned()))
 }
 
 /// The store of the environment, or the one at this endpoint.
@@ -209,7 +253,29 @@ fn function_handler(
     let of_environment = || store.sdk().region().map(|region| region.as_ref().to_owned());
     let region = of_arn.or_else(of_environment).ok_or_else(|| ToolsError::NoRegion(function.to_owned()))?;
     let role = spec.role.as_ref().map(with_external_id).transpose().map_err(ToolsError::Role)?;
-    let endpoint = spec.endpoints.functions.clone().or_else(|| spec.endpoints.store.clone());
+    let at_store = spec.endpoints.store.clone().filter(|_| spec.endpoints.functions.is_none());
+    let endpoint = spec.endpoints.functions.clone().or_else(|| at_store.clone());
     let client = client_in(store, role.as_ref(), &region, endpoint, timeout);
-    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout)))
+    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout, at_store)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_of_its_own_goes_before_that_of_all_services() {
+        let of = |named: Option<&str>, variables: &[(&str, &str)]| {
+            let named = named.map(|url| Endpoint::parse(url).unwrap());
+            endpoint(named.as_ref(), &Environment::of(variables.iter().copied()))
+        };
+        let all = [("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")];
+        assert_eq!(of(None, &[]), Ok(None));
+        assert_eq!(of(None, &all).unwrap().unwrap().trim_end_matches('/'), "http://127.0.0.1:4566");
+        let own = of(Some("http://127.0.0.1:9000"), &all).unwrap().unwrap();
+        assert_eq!(own.trim_end_matches('/'), "http://127.0.0.1:9000");
+        assert!(
+            of(None, &[("AWS_ENDPOINT_URL", "localstack")]).unwrap_err().starts_with("AWS_ENDPOINT_URL: ")
+        );
+    }
 }

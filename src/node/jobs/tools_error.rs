@@ -27,6 +27,9 @@ pub enum ToolsError {
          FOREBAY_WRITE_KEY"
     )]
     WriteKey,
+    /// The job was opened to be ended.
+    #[error("the job was opened without what runs its tasks: a fault of this program")]
+    NoTasks,
     /// An option has a wrong value.
     #[error("{0}: {1}")]
     Wrong(&'static str, String),

@@ -106,7 +106,7 @@ async fn what_is_not_offered_is_refused_by_its_name() {
     let mut boto = Boto::of(&served.url);
     let request = create("copy", "m.csv", &etag, "t");
     for operation in ["describe_job", "get_job_tagging"] {
-        boto.refused(operation, json!({ "JobId": NONE }), "NoSuchJob", "No such job").await;
+        boto.refused(operation, json!({ "JobId": NONE }), "NoSuchJobException", "No such job").await;
     }
     let tags = json!({ "JobId": NONE, "Tags": [] });
     boto.refused("put_job_tagging", tags, "BadRequestException", "put-job-tagging").await;

@@ -1,8 +1,9 @@
 //! What other processes ask of a job.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
-use super::support::{Stand, manifest, script};
+use super::support::{Stand, manifest, ran, script};
 use crate::support::loop_disk::{Kind, LoopDisk};
 use crate::support::tools::on_path;
 
@@ -78,11 +79,45 @@ async fn a_request_waits_for_a_process_that_goes_on_with_the_job() {
             && waits.out.contains(&format!("forebay batch run --job {id}")),
         "{waits:?}"
     );
+    // Printed commands find the job again, and what was asked for is seen.
+    let state = stand.state.to_str().unwrap();
+    for words in [&["describe", &id][..], &["priority", &id, "5"]] {
+        let mut elsewhere = stand.batch(&[words, &["--state", state]].concat());
+        elsewhere.env_remove("FOREBAY_STATE");
+        let said = ran(elsewhere, b"").await.code(0).out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(&format!("`forebay batch run --job {id} --state {state}` goes on")), "{said}");
+    }
+    assert_eq!(stand.described(&id).await["requests"], serde_json::json!(["cancel", "priority 5"]));
     let begun = fs::read_to_string(stand.path("begun")).unwrap();
     stand.run(&["run", "--job", &id]).await.code(1).says("is cancelled");
     assert_eq!(fs::read_to_string(stand.path("begun")).unwrap(), begun, "no task began");
     let report = stand.run(&["report", &id]).await.code(1);
     assert!(report.out.contains("the job was made without a report"), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_program_is_gone_is_cancelled_all_the_same() {
+    if on_path("python3").is_none() {
+        return;
+    }
+    let stand = Stand::start().await;
+    let path = stand.file("m.csv", keys(4_000));
+    let program = stand.file("f", format!("#!/bin/sh\nexec python3 {} slow begun\n", script("handlers.py")));
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let handler = format!("cmd:{program}");
+    let run = ["--manifest", &path, "--handler", &handler, "--report", "s3://forebay/r"];
+    let mut running = stand.started(&run).await;
+    let id = running.id.clone();
+    stand.until(&id, "the first results", |job| job["succeeded"].as_u64() > Some(0)).await;
+    running.child.kill().await.unwrap();
+    fs::remove_file(&program).unwrap();
+    stand.run(&["run", "--job", &id]).await.code(2).says("cannot start");
+    assert_eq!(stand.described(&id).await["status"], "Active");
+    stand.run(&["cancel", &id]).await.code(0);
+    stand.run(&["run", "--job", &id]).await.code(1).says("is cancelled");
+    let job = stand.described(&id).await;
+    assert_eq!(job["status"], "Cancelled");
+    assert_eq!(Some(stand.report(&id).await.len() as u64), job["succeeded"].as_u64());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

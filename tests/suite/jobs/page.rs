@@ -14,10 +14,9 @@ fn section(heading: &str) -> &'static str {
     section.split_once("\n## ").unwrap().0
 }
 
-/// The function of the page.
-fn function() -> &'static str {
-    let (_, python) = section("Try it on this machine").split_once("```python\n").unwrap();
-    python.split_once("```").unwrap().0
+/// The code in Python of a section.
+pub(super) fn python(heading: &str) -> Vec<&'static str> {
+    section(heading).split("```python\n").skip(1).map(|code| code.split_once("```").unwrap().0).collect()
 }
 
 /// The commands of a section, one of them perhaps on several lines.
@@ -41,7 +40,7 @@ async fn printed(stand: &Stand, aws: &Path, state: &str, commands: &str) -> Stri
 async fn the_page_leads_from_nothing_to_a_report() {
     let Some(aws) = in_venv("aws") else { return };
     let stand = Stand::start().await;
-    stand.file("f.py", function());
+    stand.file("f.py", python("Try it on this machine")[0]);
     // All commands but those that name the store of `dev`, which has another port here.
     let mut commands = commands("Try it on this machine");
     commands.retain(|line| ["echo", "forebay", "aws", "cat"].iter().any(|word| line.starts_with(word)));
@@ -69,7 +68,7 @@ async fn the_page_leads_to_a_job_by_the_api() {
         vec!["--function".to_owned(), format!("upper=cmd:python3 {program}")]
     };
     let stand = Stand::with_jobs_of_dev(arguments).await;
-    stand.file("f.py", self::function());
+    stand.file("f.py", self::python("Try it on this machine")[0]);
     for key in ["photos/a cat.txt", "photos/dog.txt"] {
         stand.put(key, "x").await;
     }

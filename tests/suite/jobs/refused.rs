@@ -95,16 +95,19 @@ async fn a_store_that_is_not_there_and_a_report_that_may_not_be_put_have_their_e
     ran(command, b"").await.code(4).says("ManifestUnreadable");
     let path = stand.file("m.csv", "forebay,a\n");
     let nowhere = ["--manifest", path.as_str(), "--report", "s3://no-such-bucket/r", "--json"];
-    let failed = run(&stand, &nowhere).await.code(5).says("ReportNotStored");
+    // It is known before a task runs, and without a job.
+    let failed = run(&stand, &nowhere).await.code(5).says("ReportNotStored: no task was run");
     let failed = failed.says("create the bucket, or name another one in --report");
     let job = failed.json();
-    let id = job["job"].as_str().unwrap();
-    let report = stand.run(&["report", id]).await.code(1);
-    assert!(report.out.contains("its CSV files are in"), "{report:?}");
-    let kept = std::fs::read_dir(stand.path("state/batch").join(id)).unwrap();
-    let kept =
-        kept.filter(|file| file.as_ref().unwrap().file_name().to_str().unwrap().starts_with("report-"));
-    assert_eq!(kept.count(), 1);
+    assert_eq!(
+        (&job["total"], &job["report"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null),
+        "{job}"
+    );
+    let looked = run(&stand, &[&nowhere[..4], &["--dry-run"]].concat()).await.code(5);
+    looked.says("create the bucket, or name another one in --report");
+    let manifest = ["--manifest", "s3://no-such-bucket/m.csv"];
+    run(&stand, &manifest).await.code(5).says("name a bucket that exists in --manifest");
 }
 
 #[cfg(feature = "lambda")]

@@ -127,7 +127,7 @@ impl Stand {
     pub(super) fn batch_of(&self, mut command: Command, words: &[impl AsRef<OsStr>]) -> Command {
         command.arg("batch").args(words).current_dir(self.folder.path()).envs(environment());
         command.env("FOREBAY_STATE", &self.state).env("AWS_ENDPOINT_URL_S3", &self.node.s3);
-        command.env("FOREBAY_LOG", "warn").env("S3", &self.node.s3);
+        command.env("FOREBAY_LOG", "warn");
         command
     }
 

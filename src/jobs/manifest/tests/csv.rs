@@ -22,6 +22,8 @@ fn good_manifests() {
     check("Key,Bucket", "a,my-bucket\n", &["my-bucket|a"]);
     check("Ignore,Bucket,Key,Ignore", "ü,my-bucket,a,\"x\ny\"\n", &["my-bucket|a"]);
     check("Bucket,Key,VersionId", "my-bucket,a,null\n", &["my-bucket|a|null"]);
+    check("Bucket,Key,VersionId", "my-bucket,a,1024\n", &["my-bucket|a|1024"]);
+    check("Bucket,Key,Ignore", "my-bucket,a,1024\n", &["my-bucket|a"]);
     // The described manifest with JSON in place of keys.
     let key = "%7B%22origKey%22%3A%20%22object1key%22%2C%20%22newKey%22%3A%20%22newObject1Key%22%7D";
     check("Bucket,Key", &format!("my-bucket,{key}\n"), &[&format!("my-bucket|{key}")]);
@@ -34,6 +36,11 @@ fn malformed_manifests() {
     let check = |names: &str, text: &str, says: &str| check_refused(&Files::of(text), &fields(names), says);
     check("", "my-bucket\n", "line 1: the row has 1 column; columns are Bucket,Key or");
     check("", "a,b,c,d\n", "line 1: the row has 4 columns; columns are");
+    // A part of an inventory with sizes.
+    let size = "line 1: the third column is a number, as a size is in a part of an inventory";
+    check("", "\"my-bucket\",\"a\",\"1024\"\n", size);
+    check("", "my-bucket,a\nmy-bucket,b%2Cc,d\n", "and URL-encode keys: \"my-bucket,b%2Cc,d\"");
+    check("", "[{\"bucket\":\"my-bucket\",\"key\":\"a\"}]\n", "it is a JSON array");
     check("", "my-bucket,a\nmy-bucket,a,b\n", "line 2: the row has 3 columns and not 2 (Bucket,Key)");
     check(
         "",

@@ -79,6 +79,11 @@ fn other_reports_are_refused() {
         &replaced(good(), "Report_CSV_20180820", "Report_CSV_2"),
         "the report's format is \"Report_CSV_2\"",
     );
+    // As a report of tasks with arguments of their own says.
+    check(
+        &replaced(good(), "\"ReportSchema\"", "\"FailedTasksHadArgs\": true, \"ReportSchema\""),
+        "failed tasks of the report had args of their own",
+    );
     check(&replaced(good(), "Bucket, Key, ", "Bucket, Keys, "), "the schema names no column Key");
     let damaged =
         good().with_object("my-job-reports", "reports/job-1/results/0.csv", FAILED.replace("14975", "14976"));

@@ -382,3 +382,16 @@ fn every_task_gets_one_result_whatever_happens() {
         model(seed);
     }
 }
+
+#[test]
+fn a_run_that_needs_no_task_has_ended() {
+    let threshold = Threshold { min_tasks: 2, percent: 50 };
+    let end = |succeeded, failed| {
+        let mut past = Past::new(4).unwrap();
+        (0..succeeded + failed).for_each(|row| assert!(past.result(row, row < succeeded)));
+        end_of(&past, threshold)
+    };
+    assert_eq!((end(0, 0), end(3, 0), end(0, 1), end(1, 1)), (None, None, None, None));
+    assert_eq!((end(4, 0), end(2, 2)), (Some(End::Complete), Some(End::Complete)));
+    assert_eq!(end(1, 2), Some(End::TooManyFailed { executed: 3, failed: 2 }));
+}

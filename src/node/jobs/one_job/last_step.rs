@@ -1,5 +1,6 @@
 //! The last step of a job: its report.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -16,6 +17,7 @@ use crate::jobs::report::write::{Report, remove_staged, write_report};
 use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
 use crate::node::jobs::job_error::JobError;
 use crate::node::jobs::reporting::{NotStored, ReportStore};
+use crate::node::jobs::tools::JobStore;
 use crate::store::Outlook;
 use crate::words::causes::io_causes;
 use crate::words::with_causes;
@@ -55,13 +57,14 @@ impl OneJob {
             }
             Err(error) => return Err(error),
         };
-        let tools = self.tools().await?;
+        // What runs tasks may be gone.
+        let JobStore { store, role } = self.from.store(&self.held.spec);
         self.troubles.is_over(TroubleOf::Disk);
         self.troubles.is_over(TroubleOf::Handles);
         let Around { clock, random, stop, .. } = &self.around;
-        let (store, troubles) = (&*tools.store, &*self.troubles);
+        let (store, troubles) = (&*store, &*self.troubles);
         let store = ReportStore { store, clock: &**clock, random: &**random, stop, troubles };
-        match store.put(report, tools.role.as_ref(), Arc::clone(&self.held.disk)).await {
+        match store.put(report, role.as_ref(), Arc::clone(&self.held.disk)).await {
             Ok(()) => {}
             Err(NotStored::Stopped) => return Ok(false),
             Err(NotStored::Disk(error)) => return Err(JobError::Staged(error)),
@@ -71,7 +74,17 @@ impl OneJob {
                     Outlook::Passing => FailureClass::Unreachable,
                     _ => FailureClass::Access,
                 };
-                self.report_failed(state, class, &error.to_string()).await?;
+                let why = error.to_string();
+                // The file of rows stands in the job's folder, too.
+                let folder = self.held.disk.path(ROWS);
+                let folder = folder.as_deref().and_then(Path::parent).map_or_else(String::new, |folder| {
+                    format!(
+                        "; no other try follows, and the CSV files of the report are in {}",
+                        folder.display()
+                    )
+                });
+                self.why.get_or_insert(format!("{REPORT_NOT_STORED}: {why}{folder}"));
+                self.report_failed(state, class, &why).await?;
                 return Ok(true);
             }
         }

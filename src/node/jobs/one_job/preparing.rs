@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{LOOK_EVERY, OneJob, due};
+use super::{LOOK_EVERY, OneJob, REPORT_NOT_STORED, due};
 use crate::disk::{has_no_handle, is_no_handle, is_no_space};
 use crate::jobs::job::patient_disk::PatientDisk;
 use crate::jobs::job::spec::ManifestPlace;
@@ -21,7 +21,8 @@ use crate::jobs::run::past::Past;
 use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
 use crate::node::jobs::job_error::JobError;
 use crate::node::jobs::prepare::{ManifestReader, remove_part};
-use crate::node::jobs::tools::JobTools;
+use crate::node::jobs::reporting::never_stored;
+use crate::node::jobs::tools::JobStore;
 use crate::words::causes::io_causes;
 use crate::words::{grouped, with_causes};
 
@@ -81,7 +82,14 @@ impl OneJob {
                 .fails_by(Failure::new(FailureClass::Manifest, "ManifestUnreadable", what), what)
                 .await;
         }
-        let JobTools { store, role, .. } = self.tools().await?;
+        let JobStore { store, role } = self.from.store(&self.held.spec);
+        // Found after the last task, it could not be fixed any more.
+        if let Some(to) = &self.held.spec.report
+            && let Some(why) = never_stored(to, role.as_ref(), &*store).await
+        {
+            let failure = Failure::new(FailureClass::Access, REPORT_NOT_STORED, &why);
+            return self.fails_by(failure, &why).await;
+        }
         let random = Arc::clone(&self.around.random);
         let reader =
             ManifestReader::of(&self.held.spec, role.as_ref(), store as _, Handle::current(), random);

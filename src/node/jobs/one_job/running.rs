@@ -11,9 +11,9 @@ use crate::jobs::invocation::JobCall;
 use crate::jobs::job::spec::JobSpec;
 use crate::jobs::job::status::{Failure, FailureClass, Status};
 use crate::jobs::job::transition::Event;
-use crate::jobs::job::troubles::{NO_HANDLES, TroubleOf};
+use crate::jobs::job::troubles::{NO_HANDLES, THROTTLED, TroubleOf};
 use crate::jobs::joined::{StoredRows, past_of};
-use crate::jobs::run::decide::{End, Limits, Progress};
+use crate::jobs::run::decide::{End, Limits, Progress, end_of};
 use crate::jobs::run::past::Past;
 use crate::jobs::run::{Parts, Runner};
 use crate::jobs::task_rows::{ROWS, TaskRows};
@@ -26,7 +26,15 @@ impl OneJob {
     pub(super) async fn run_tasks(&mut self) -> Result<(), JobError> {
         let mut runner = match self.runner.take() {
             Some(runner) => runner,
-            None => self.new_runner().await?,
+            None => {
+                let (rows, past) = self.rows_and_past().await?;
+                // A job that needs nothing but its end ends also if what runs its tasks is gone.
+                if let Some(end) = end_of(&past, self.threshold()) {
+                    self.rows = Some(rows);
+                    return self.tasks_ended(end).await;
+                }
+                self.new_runner(rows, past).await?
+            }
         };
         let mut progress = runner.progress();
         let end = {
@@ -44,7 +52,9 @@ impl OneJob {
                         self.shown.send_modify(|shown| shown.status = status);
                         let is_over = status != Status::Active;
                         halt.send_if_modified(|halt| is_over && !std::mem::replace(halt, true));
-                        self.tell_of_want(progress.borrow().starved);
+                        let Progress { starved, throttled, .. } = *progress.borrow();
+                        self.tell_of_want(starved);
+                        self.tell_of_throttle(throttled > 0);
                     }
                     () = self.around.stop.cancelled(), if !*halt.borrow() => {
                         halt.send_replace(true);
@@ -59,10 +69,15 @@ impl OneJob {
         let tasks = *progress.borrow_and_update();
         self.show(tasks);
         self.troubles.is_over(TroubleOf::Handles);
+        self.troubles.forget(TroubleOf::Throttle);
         if let Some(tools) = &self.tools {
             tools.handler.rest();
         }
         self.runner = Some(runner);
+        self.tasks_ended(end).await
+    }
+
+    async fn tasks_ended(&mut self, end: End) -> Result<(), JobError> {
         let status = self.state().status;
         // A cancelled job stays cancelled, however its last tasks ended.
         let event = match (end, status) {
@@ -89,21 +104,14 @@ impl OneJob {
         self.apply(status, event).await
     }
 
-    async fn new_runner(&mut self) -> Result<Runner, JobError> {
+    async fn new_runner(&mut self, rows: Arc<TaskRows>, past: Past) -> Result<Runner, JobError> {
         let tools = self.tools().await?;
-        let (rows, past) = match (self.rows.take(), self.past.take()) {
-            (Some(rows), Some(past)) => (rows, past),
-            _ => self.rows_and_past().await?,
-        };
         self.rows = Some(Arc::clone(&rows));
         let JobSpec { schema, user_arguments, concurrency, max_attempts, .. } = &self.held.spec;
         let limits = Limits {
             concurrency: usize::try_from(*concurrency).unwrap_or(usize::MAX),
             max_attempts: *max_attempts,
-            threshold: Threshold {
-                min_tasks: self.held.spec.failure_min_tasks,
-                percent: u8::try_from(self.held.spec.failure_percent).unwrap_or(100),
-            },
+            threshold: self.threshold(),
             ..Limits::default()
         };
         let parts = Parts {
@@ -121,8 +129,18 @@ impl OneJob {
         Ok(Runner::new(parts, past, limits))
     }
 
+    pub(super) fn threshold(&self) -> Threshold {
+        Threshold {
+            min_tasks: self.held.spec.failure_min_tasks,
+            percent: u8::try_from(self.held.spec.failure_percent).unwrap_or(100),
+        }
+    }
+
     /// The copy of the manifest, and what the log has of its tasks.
-    async fn rows_and_past(&self) -> Result<(Arc<TaskRows>, Past), JobError> {
+    async fn rows_and_past(&mut self) -> Result<(Arc<TaskRows>, Past), JobError> {
+        if let (Some(rows), Some(past)) = (self.rows.take(), self.past.take()) {
+            return Ok((rows, past));
+        }
         let (disk, id) = (Arc::clone(&self.held.disk), self.held.id);
         let read = spawn_blocking(move || {
             let rows = TaskRows::open(&*disk, ROWS)?;
@@ -144,6 +162,14 @@ impl OneJob {
         match is_starved {
             true => _ = self.troubles.waits(TroubleOf::Handles, NO_HANDLES),
             false => self.troubles.is_over(TroubleOf::Handles),
+        }
+    }
+
+    /// A function that is asked for all that it takes refuses again and again: no line for each end of it.
+    fn tell_of_throttle(&self, is_throttled: bool) {
+        match is_throttled {
+            true => _ = self.troubles.waits(TroubleOf::Throttle, THROTTLED),
+            false => self.troubles.forget(TroubleOf::Throttle),
         }
     }
 

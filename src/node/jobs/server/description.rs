@@ -8,6 +8,7 @@ use crate::jobs::job::folder::SeenJob;
 use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::{JobSpec, MadeBy, ManifestFormat, ManifestPlace, ReportSpec};
 use crate::jobs::job::status::{FAILURE_REASON_MAX, SUSPENDED_CAUSE, first_chars};
+use crate::jobs::job::troubles::text_of;
 use crate::node::jobs::shown::handler_text;
 use crate::time::UnixMillis;
 
@@ -30,7 +31,7 @@ pub(super) struct Asking<'a> {
 
 /// The description of a job. `trouble`: why it does not go on; what it waits for is seen in its folder.
 pub(super) fn description_of(seen: &SeenJob, trouble: Option<&str>, asking: Asking<'_>) -> JobDescription {
-    let SeenJob { id, spec, now: peeked, holder, troubles } = seen;
+    let SeenJob { id, spec, now: peeked, holder, troubles, .. } = seen;
     let state = &peeked.state;
     // Without a holder the time is that of the last entry of its log.
     let until = if holder.is_some() { asking.now } else { peeked.last_seen };
@@ -39,9 +40,11 @@ pub(super) fn description_of(seen: &SeenJob, trouble: Option<&str>, asking: Aski
         MadeBy::Run => (asking.account, asking.region),
     };
     let failures = state.failures.iter().map(|failure| (failure.code.clone(), failure.reason.clone()));
+    // The folder has the beginning of what the server knows.
+    let is_other = |what: &&str| trouble.is_none_or(|why| *what != text_of(why));
     let troubles = trouble
         .into_iter()
-        .chain(troubles.iter().map(|trouble| trouble.what.as_str()))
+        .chain(troubles.iter().map(|trouble| trouble.what.as_str()).filter(is_other))
         .map(|why| (DOES_NOT_GO_ON.to_owned(), first_chars(why, FAILURE_REASON_MAX)));
     JobDescription {
         id: id.to_string(),

@@ -31,6 +31,9 @@ const SOUND_AFTER: Duration = Duration::from_secs(60);
 /// How often metrics are set.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a job rests once it is open, and why.
+type Rest = (Duration, String);
+
 /// How a run of a job was over.
 #[derive(Debug)]
 enum Over {
@@ -54,10 +57,10 @@ enum Over {
 
 /// Keeps a job until it has ended or the server does. `held`: it was made a moment ago.
 pub(super) async fn keep(shared: Arc<Shared>, id: JobId, mut held: Option<HeldJob>) {
-    let (mut tries, mut rest) = (0_u32, Duration::ZERO);
+    let (mut tries, mut rest) = (0_u32, None::<Rest>);
     loop {
         let began = shared.settings.clock.monotonic();
-        let over = match caught(run_once(&shared, id, held.take(), rest)).await {
+        let over = match caught(run_once(&shared, id, held.take(), rest.as_ref())).await {
             Ok(over) => over,
             Err(_) => Over::NotOpened("a fault of this program: its log shows it".to_owned()),
         };
@@ -66,20 +69,19 @@ pub(super) async fn keep(shared: Arc<Shared>, id: JobId, mut held: Option<HeldJo
             Over::NotOpened(why) => (why, false),
             other => return leave(&shared, id, other),
         };
-        let ran = shared.settings.clock.monotonic().saturating_sub(began.saturating_add(rest));
+        let rested = rest.take().map_or(Duration::ZERO, |(length, _)| length);
+        let ran = shared.settings.clock.monotonic().saturating_sub(began.saturating_add(rested));
         tries = if ran >= SOUND_AFTER { 1 } else { tries.saturating_add(1) };
         let wait = RETRY.wait(tries, &*shared.settings.random);
         let again = about_duration(wait);
         tracing::error!(job = %id, tries, error = why, "the job does not go on; it is tried again in about {again}");
-        lock(&shared.known).set_trouble(id, Some(format!("tried again in about {again}: {why}")));
+        let trouble = format!("tried again in about {again}: {why}");
+        lock(&shared.known).set_trouble(id, Some(trouble.clone()));
         if can_be_open {
             // It rests while it is open, so that it obeys.
-            rest = wait;
-        } else {
-            rest = Duration::ZERO;
-            if shared.stop.run_until_cancelled(sleep(wait)).await.is_none() {
-                return;
-            }
+            rest = Some((wait, trouble));
+        } else if shared.stop.run_until_cancelled(sleep(wait)).await.is_none() {
+            return;
         }
     }
 }
@@ -111,7 +113,7 @@ fn leave(shared: &Shared, id: JobId, over: Over) {
 }
 
 /// Opens a job, lets it rest, and runs it.
-async fn run_once(shared: &Arc<Shared>, id: JobId, held: Option<HeldJob>, rest: Duration) -> Over {
+async fn run_once(shared: &Arc<Shared>, id: JobId, held: Option<HeldJob>, rest: Option<&Rest>) -> Over {
     let opened = {
         // It is never closed.
         let _permit = shared.opening.acquire().await;
@@ -131,10 +133,10 @@ async fn run_once(shared: &Arc<Shared>, id: JobId, held: Option<HeldJob>, rest: 
         return failed(error, Over::NotOpened);
     }
     // Before it can get a slot.
-    handle.set_resting(!rest.is_zero());
+    handle.set_resting(rest.is_some());
     let _open = Open::new(shared, id, handle.clone());
-    if !rest.is_zero()
-        && let Err(error) = job.rest(rest).await
+    if let Some((length, why)) = rest
+        && let Err(error) = job.rest(*length, why).await
     {
         return failed(error, Over::NotOpened);
     }

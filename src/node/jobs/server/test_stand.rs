@@ -23,7 +23,7 @@ use crate::jobs::job::operation::Operation;
 use crate::jobs::job::spec::JobSpec;
 use crate::lock::lock;
 use crate::metrics::Metrics;
-use crate::node::jobs::tools::{JobTools, ToolsError, location};
+use crate::node::jobs::tools::{JobStore, JobTools, ToolsError, location};
 use crate::object::ObjectKey;
 use crate::random::Random;
 use crate::runtime::SystemRandom;
@@ -82,6 +82,10 @@ impl MakeTools for InProcess {
             }
             operation => Ok(operation.clone()),
         }
+    }
+
+    fn store(&self, _: &JobSpec) -> JobStore {
+        JobStore { store: Arc::new(self.store.clone()), role: None }
     }
 
     fn tools<'a>(&'a self, _: &'a JobSpec, _: JobId) -> BoxFuture<'a, Result<JobTools, ToolsError>> {

@@ -319,7 +319,8 @@ async fn what_fails_or_panics_is_tried_again_and_shown_meanwhile() {
         let shown = until_so(&server, &job, words, |now| {
             now.failures.iter().any(|(code, why)| code == "JobDoesNotGoOn" && why.contains(words))
         });
-        assert_eq!(shown.await.status, "Preparing");
+        let status = shown.await.status;
+        assert!(["Active", "Pausing", "Paused"].contains(&status), "{status}");
     }
     let ended = until(&server, &job, "Complete").await;
     assert_eq!((ended.failures.len(), stand.invoked(&job)), (0, (TASKS, 1)));
@@ -329,6 +330,36 @@ async fn what_fails_or_panics_is_tried_again_and_shown_meanwhile() {
     until_so(&server, &job, "trouble", |now| !now.failures.is_empty()).await;
     update(&server, &job, Cancelled).await.unwrap();
     until(&server, &job, "Cancelled").await;
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_function_is_gone_is_cancelled_with_its_report() {
+    let stand = Stand::new().await;
+    let server = stand.serve(1).await;
+    let job = stand.make(&server, "t", 1).await;
+    until_so(&server, &job, "half", |now| now.progress.succeeded > 500).await;
+    server.stop().await;
+    // As after a start without its --function.
+    stand.tools.fails.store(u64::MAX - 1, Ordering::Relaxed);
+    let server = stand.serve(1).await;
+    until_so(&server, &job, "trouble", |now| !now.failures.is_empty()).await;
+    // Those who look into the folder see the same.
+    let id = JobId::parse(&job).unwrap();
+    let shown = loop {
+        let (_, shown) = look(&stand.folder(), id, &*stand.clock).unwrap();
+        if !shown.troubles.is_empty() {
+            break shown.text();
+        }
+        sleep(Duration::from_millis(10)).await;
+    };
+    assert!(shown.contains("waits:     tried again in about "), "{shown}");
+    assert!(shown.contains("nothing to work with") && !shown.contains("slot is free"), "{shown}");
+    let told = until_so(&server, &job, "trouble", |now| !now.failures.is_empty()).await;
+    assert_eq!(told.failures.len(), 1, "{told:?}");
+    assert_eq!(update(&server, &job, Cancelled).await, Ok("Cancelling".to_owned()));
+    let ended = until(&server, &job, "Cancelled").await;
+    assert_eq!((ended.failures.len(), stand.report(&job)), (0, 3));
     server.stop().await;
 }
 

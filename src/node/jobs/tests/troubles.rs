@@ -12,7 +12,6 @@ use crate::jobs::job::crash_disk::CrashDisk;
 use crate::jobs::job::live_state::EventError;
 use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::PausedBy;
-use crate::jobs::job::transition::Event;
 use crate::jobs::job::troubles::read;
 use crate::jobs::joined::past_of;
 use crate::jobs::task_rows::{BLOCK_ROWS, ROWS};
@@ -40,6 +39,40 @@ async fn a_bucket_that_takes_no_report_for_a_while_is_waited_for() {
     let ended = timeout(LONG, running).await.unwrap().unwrap().unwrap();
     assert_eq!((ended.outcome, stand.report().len()), (Outcome::Complete, 3));
     assert_eq!(jobs.look(id).unwrap().troubles, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_takes_no_more_requests_is_what_a_job_waits_for() {
+    let stand = Stand::with(&keys(30)).await;
+    stand.refuses.store(true, Ordering::Relaxed);
+    let held = stand.make(&stand.spec());
+    let (id, jobs) = (held.id, stand.jobs());
+    let job = stand.opened(held, true, succeeds).await;
+    let running = tokio::spawn(job.run());
+    let told = || jobs.look(id).unwrap().troubles.into_iter().map(|trouble| trouble.what).collect::<Vec<_>>();
+    until("somebody is told", || {
+        told().iter().any(|what| what.starts_with("the function takes no more requests"))
+    })
+    .await;
+    stand.refuses.store(false, Ordering::Relaxed);
+    let ended = timeout(LONG, running).await.unwrap().unwrap().unwrap();
+    assert_eq!((ended.outcome, stand.report().len()), (Outcome::Complete, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_is_tried_again_says_why() {
+    let stand = Stand::with(&keys(3)).await;
+    let held = stand.make(&JobSpec { max_attempts: 6, ..stand.spec() });
+    let (id, jobs) = (held.id, stand.jobs());
+    let job = stand
+        .opened(held, true, |key| Some(if key == "k1" { "TemporaryFailure" } else { "Succeeded" }))
+        .await;
+    let running = tokio::spawn(job.run());
+    let looked = || look_closely(&jobs, id, &SystemClock::new()).unwrap();
+    until("a try is over", || looked().last.last_retry.is_some()).await;
+    assert!(looked().text().contains("  last try:  row 2, after 1 try: said"), "{}", looked().text());
+    stand.stop.cancel();
+    assert_eq!(timeout(LONG, running).await.unwrap().unwrap().unwrap().outcome, Outcome::Interrupted);
 }
 
 /// Flips a byte in the middle of the copy's block with this number.
