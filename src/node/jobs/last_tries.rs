@@ -55,9 +55,10 @@ impl LastTries {
         }
         read(&folder.disk_to_look(seen.id), seen.id, &mut |visit| {
             match visit {
-                Visit::Result(result) if !result.succeeded => {
+                Visit::Results(result, count) if !result.succeeded => {
                     last.last_failure = Some(LastFailure {
-                        row: result.row.saturating_add(1),
+                        // The last one of those that failed alike.
+                        row: result.row.saturating_add(count),
                         http_status: result.http_status,
                         code: outside_text(&result.error_code.to_string()).to_string(),
                         message: outside_text_within(&result.message.to_string(), MESSAGE_MAX).to_string(),

@@ -339,7 +339,13 @@ async fn a_job_whose_tasks_have_all_ended_needs_nothing_that_runs_them() {
     }
     let troubles = Troubles::new(id, Arc::clone(&held.disk), Arc::<SystemClock>::clone(&clock) as _);
     let (live, troubles, stop) = (Arc::new(Mutex::new(live)), Arc::new(troubles), stand.stop.clone());
-    let results = LoggedResults { live, clock: Arc::<SystemClock>::clone(&clock) as _, troubles, stop };
+    let results = LoggedResults {
+        live,
+        clock: Arc::<SystemClock>::clone(&clock) as _,
+        troubles,
+        stop,
+        settling: Arc::default(),
+    };
     results.record(&entries).await.unwrap();
     drop(results);
     let store = ToolsFrom::None(JobStore { store: Arc::new(stand.store.clone()), role: None });
