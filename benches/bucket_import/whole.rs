@@ -156,6 +156,7 @@ fn job(bytes: Bytes, folder: &Path) -> Job {
             options: OptionsHash::of(b"one"),
             types: None,
             limits: String::new(),
+            retry_of: None,
             by_content: false,
             force: false,
             place: None,

@@ -160,7 +160,7 @@ mod tests {
         let names = ["userId", "price"].map(str::to_owned);
         let mut watch = Watch::new(2, &[0, 1], &[], &[1]);
         for row in [["1", "1.234,50"], ["2", "NA"], ["3", "99"]] {
-            watch.look(&Record::of_fields(&row), true);
+            watch.look(&Record::of_fields(row), true);
         }
         let doubts = watch.doubts(&names);
         assert_eq!(doubts.len(), 2, "{doubts:?}");

@@ -56,7 +56,7 @@ pub enum ListingError {
         /// Why not, and what to do.
         said: Told,
         /// The same for programs.
-        cause: StoreError,
+        cause: Box<StoreError>,
     },
     /// It cannot be written.
     #[error("write the manifest")]
@@ -173,7 +173,8 @@ async fn wait_or_fail(
 ) -> Result<(), ListingError> {
     if cause.outlook() != Outlook::Passing || tries >= TRIES_MAX {
         let said = advised(&cause, used, None);
-        return Err(ListingError::Store { what: what.to_owned(), said, cause });
+        let (what, cause) = (what.to_owned(), Box::new(cause));
+        return Err(ListingError::Store { what, said, cause });
     }
     let wait: Duration = Backoff::DELIVERY.wait(tries, random);
     sleep(wait).await;

@@ -24,7 +24,7 @@ fn examples() -> BTreeSet<String> {
         let help = command.render_long_help().to_string();
         let lines = help.split("\nExample").skip(1).flat_map(|text| text.lines().skip(1).map(str::trim));
         for line in lines {
-            examples.extend(line.find("forebay ").map(|at| line[at..].to_owned()));
+            examples.extend(line.find("forebay ").map(|at| line.get(at..).unwrap().to_owned()));
         }
         command.get_subcommands_mut().for_each(|below| add(below, examples));
     }
@@ -38,11 +38,11 @@ fn stands_for(text: &str, typed: &str) -> bool {
     let open = Regex::new(r"\$?\{[^ }]*(?:\([^)]*\))?\}|\b[A-Z]{2,}\b").unwrap();
     let (mut pattern, mut from) = ("^".to_owned(), 0);
     for hole in open.find_iter(text) {
-        pattern += &regex::escape(&text[from..hole.start()]);
+        pattern += &regex::escape(text.get(from..hole.start()).unwrap());
         pattern += ".*";
         from = hole.end();
     }
-    pattern += &regex::escape(&text[from..]);
+    pattern += &regex::escape(text.get(from..).unwrap());
     Regex::new(&(pattern + "$")).unwrap().is_match(typed)
 }
 
@@ -158,11 +158,11 @@ async fn what_the_program_prints_is_run_as_it_is() {
     stage.has_dead_letter().await;
     stage.mend();
     let (mut tried, mut wrong) = (BTreeSet::new(), Vec::new());
+    // Capital letters stand for something that only a person knows; the table fills them in.
+    let capitals = Regex::new(r" [A-Z]{2,}( |$)").unwrap();
     for line in PRINTS {
         let printed = stage.run(line).await.said;
-        // Capital letters stand for something that only a person knows; the table fills them in.
-        let open =
-            |command: &String| Regex::new(r" [A-Z]{2,}( |$)").unwrap().is_match(&command.replace(" DLQ", ""));
+        let open = |command: &String| capitals.is_match(&command.replace(" DLQ", ""));
         for command in scan::commands(&printed).into_iter().filter(|command| !open(command)) {
             if tried.insert(command.clone()) {
                 let ran = stage.shell(&command).await;

@@ -35,9 +35,9 @@ pub(super) fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for captured in COMMAND.captures_iter(text) {
         let (whole, first) = (captured.get(1).unwrap(), &captured[2]);
-        let is_quoted = text[..whole.start()].ends_with('`');
+        let is_quoted = text.get(..whole.start()).unwrap().ends_with('`');
         let end = if is_quoted { '`' } else { '\n' };
-        let command = text[whole.start()..].split(end).next().unwrap().replace('\n', " ");
+        let command = text.get(whole.start()..).unwrap().split(end).next().unwrap().replace('\n', " ");
         let is_command = KNOWN.iter().any(|name| name == first) || first == "help";
         assert!(is_command || !is_quoted, "`{command}` is no command of the program");
         if is_command && !NO_COMMANDS.contains(&command.as_str()) {
@@ -122,8 +122,8 @@ fn literals(source: &str) -> Vec<String> {
             rest.find('\n').unwrap_or(rest.len())
         } else if let Some(begins) = raw.captures(rest).filter(|_| !is_in_word) {
             let (begin, end) = (begins[0].len(), format!("\"{}", &begins[1]));
-            let len = rest[begin..].find(&end).unwrap();
-            found.push(rest[begin..begin + len].to_owned());
+            let len = rest.get(begin..).unwrap().find(&end).unwrap();
+            found.push(rest.get(begin..begin + len).unwrap().to_owned());
             begin + len + end.len()
         } else if c == '"' {
             let (text, len) = quoted(rest);
@@ -135,7 +135,7 @@ fn literals(source: &str) -> Vec<String> {
             c.len_utf8()
         };
         is_in_word = c.is_alphanumeric() || c == '_';
-        rest = &rest[len..];
+        rest = rest.get(len..).unwrap();
     }
     found
 }
@@ -155,7 +155,7 @@ fn quoted(source: &str) -> (String, usize) {
             c => text.push(c),
         }
     }
-    panic!("a literal without an end: {}", &source[..source.len().min(80)])
+    panic!("a literal without an end: {}", source.get(..source.floor_char_boundary(80)).unwrap())
 }
 
 #[test]

@@ -225,7 +225,7 @@ impl Stage {
         let programs = [Some(binary()), in_venv("aws")].into_iter().flatten();
         let mut path: Vec<String> =
             programs.map(|file| file.parent().unwrap().display().to_string()).collect();
-        path.push(std::env::var("PATH").unwrap());
+        path.push(std::env::var_os("PATH").unwrap().into_string().unwrap());
         let mut shell = self.command(without_settings(Command::new("sh")));
         let output = finished(shell.args(["-c", line]).env("PATH", path.join(":"))).await;
         let said = [output.stdout, output.stderr].concat();
