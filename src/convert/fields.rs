@@ -6,8 +6,7 @@ use super::evaluate::Evaluation;
 use super::field::Field;
 use super::outcome::RowReject;
 use super::source::Source;
-use super::value::Value;
-use crate::words::outside_text_within;
+use super::value::{Value, shown};
 
 /// The sources of all fields, by [`Field`]; `None`: the converter does not have the field.
 #[derive(Clone, Debug)]
@@ -90,11 +89,4 @@ pub(super) fn bad_type(field: Field, expected: &str, value: &Value<'_>) -> RowRe
         _ => "",
     };
     RowReject::new("bad-type", format!("{} is not {expected}: {}{hint}", field.name(), shown(value)))
-}
-
-/// A value as a message shows it.
-pub(super) fn shown(value: &Value<'_>) -> String {
-    let mut json = Vec::new();
-    value.write(&mut json);
-    outside_text_within(&String::from_utf8_lossy(&json), 64).to_string()
 }

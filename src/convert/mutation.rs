@@ -1,11 +1,11 @@
 //! What a row of strategy mirror does to an earlier one.
 
 use super::field::Field;
-use super::fields::{Fields, shown};
+use super::fields::Fields;
 use super::object_text::{begin, named, text_member};
 use super::outcome::RowReject;
 use super::place::RowPlace;
-use super::value::Value;
+use super::value::{Value, shown};
 use crate::json::quoted;
 
 /// A row inserts, updates or deletes the row with its key.

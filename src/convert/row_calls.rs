@@ -6,7 +6,7 @@ use data_encoding::BASE32_NOPAD;
 
 use super::context::{ContextPlan, number};
 use super::field::{DataType, Field, Strategy};
-use super::fields::{Fields, bad_type, shown};
+use super::fields::{Fields, bad_type};
 use super::members::{end_member, split_operations};
 use super::mutation::Mutation;
 use super::object_text::{begin, named, text_member};
@@ -14,7 +14,7 @@ use super::outcome::{Calls, RowReject};
 use super::place::RowPlace;
 use super::source::Source;
 use super::unread::Unread;
-use super::value::{self, Value};
+use super::value::{self, Value, shown};
 use crate::call::export_time::{self, Numbers};
 use crate::json::{quoted, write_number};
 use crate::time::UnixMillis;

@@ -3,9 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::fields::shown;
 use super::operator::Operator;
-use super::value::Value;
+use super::value::{Value, shown};
 
 /// A value that the row has and an operator could not use.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::decimal::Decimal;
 use crate::json::{self, Cursor, Member, ValueKind, quoted, tidy_into, unescape, write_float, write_number};
+use crate::words::outside_text_within;
 
 /// The most brackets that may be open at once in a row's value, or in a text that is parsed as JSON. With a
 /// converter's own depth, a call stays below the limit of calls, which is 128.
@@ -282,6 +283,13 @@ pub(super) fn object_of<'m>(members: impl IntoIterator<Item = (&'m str, &'m Valu
         value.write(out);
     }
     out.push(b'}');
+}
+
+/// A value as a message shows it.
+pub(super) fn shown(value: &Value<'_>) -> String {
+    let mut json = Vec::new();
+    value.write(&mut json);
+    outside_text_within(&String::from_utf8_lossy(&json), 64).to_string()
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ use super::objects_in_use::ObjectsInUse;
 use super::prefix::Prefix;
 use super::recent::RecentJournal;
 use super::record::{ImportRecord, ImportState};
-use super::retries::{Retries, with_settled};
+use super::retries::Retries;
+use super::settled_retries::with_settled;
 use super::target::{
     Begin, Begun, Earlier, LATER, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken, unwritten,
 };

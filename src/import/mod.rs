@@ -65,6 +65,7 @@ mod run;
 pub mod s3_records;
 pub mod sample;
 mod seen_moved;
+mod settled_retries;
 pub mod shared_progress;
 pub mod state_folder;
 mod step;

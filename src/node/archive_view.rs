@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::claimed_files::claimed;
-use super::sent_again::ReadNotes;
+use super::read_notes::ReadNotes;
 use super::view::NodeView;
 use crate::admin::{
     AllDestinations, ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView,

@@ -40,6 +40,7 @@ mod listen;
 pub mod listeners;
 pub mod outside;
 pub mod policies;
+mod read_notes;
 pub mod receipt_report;
 pub mod recovery;
 mod reload;

@@ -1,12 +1,13 @@
 //! How many dead letters of a node were sent again, as the notes of replays in its buckets say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
 use super::archive_view::NodeArchive;
-use crate::admin::{AllDestinations, DestinationStatus, NotShown};
+use super::read_notes::{Read, SentAgain, UNFINISHED};
+use crate::admin::{AllDestinations, NotShown};
 use crate::object::replay_note::ReplayNote;
 use crate::object::{ObjectKey, ParsedObjectKey, S3Location};
 use crate::sources::SourceId;
@@ -23,32 +24,6 @@ const NOTES_MAX: usize = 10_000;
 const KNOWN_MAX: usize = 4 * NOTES_MAX;
 /// The longest note that is read for a count, in bytes. Those of objects with millions of lines are longer.
 const NOTE_BYTES_MAX: u64 = 1 << 20;
-const UNFINISHED: &str = "the notes of replays in the bucket are still being read";
-
-/// What is known of notes.
-#[derive(Debug, Default)]
-pub(super) struct ReadNotes {
-    by_destination: BTreeMap<String, (Instant, SentAgain)>,
-    notes: HashMap<ObjectKey, Read>,
-}
-
-/// A note that was read.
-#[derive(Clone, Debug)]
-struct Read {
-    destination: String,
-    /// What distinguishes it from the next note with its key.
-    version: (Option<String>, u64),
-    /// How many dead letters it says were sent, or why it does not say so.
-    sent: Result<u64, String>,
-}
-
-/// How many dead letters of a destination were sent again.
-#[derive(Clone, Debug, Default)]
-struct SentAgain {
-    count: u64,
-    /// Why there may be more.
-    unknown: Option<String>,
-}
 
 impl NodeArchive {
     /// Adds to destinations how many of their dead letters were sent again.
@@ -190,21 +165,5 @@ impl NodeArchive {
             );
         }
         NotShown::Store(error.with_remedy().shown(self.shows_all()).to_owned()).to_string()
-    }
-}
-
-impl ReadNotes {
-    /// What is known although not all notes are read.
-    fn so_far(&self, destination: &str) -> SentAgain {
-        let of_it = self.notes.values().filter(|read| read.destination == destination);
-        let count = of_it.filter_map(|read| read.sent.as_ref().ok()).sum();
-        SentAgain { count, unknown: Some(UNFINISHED.to_owned()) }
-    }
-}
-
-impl SentAgain {
-    fn into_status(self, one: &mut DestinationStatus) {
-        one.dead_sent_again = self.count.min(one.dead_stored);
-        one.dead_unknown = self.unknown;
     }
 }
