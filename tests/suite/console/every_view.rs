@@ -47,13 +47,15 @@ async fn see_view(page: &mut Browser, view: &str) {
     }
 }
 
-/// Names of sources had no room at all between 860 and 1,100 px, and Health moved by 0.31.
+/// Names of sources had no room at all between 860 and 1,100 px, and Health moved by 0.31. With the variable
+/// `FOREBAY_EVERY_WIDTH`, axe looks at each width, and there are two more of them.
 #[tokio::test]
 async fn every_view_is_accessible_and_still_and_shows_names_at_every_width() {
     let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let forebay = busy_node(folder.path()).await;
     let mut wrong = Vec::new();
+    let is_long = std::env::var_os("FOREBAY_EVERY_WIDTH").is_some();
     for (theme, width, height) in [
         ("dark", 390, 844),
         ("light", 800, 1_000),
@@ -63,6 +65,9 @@ async fn every_view_is_accessible_and_still_and_shows_names_at_every_width() {
         ("light", 1_280, 800),
         ("dark", 1_920, 1_080),
     ] {
+        if !is_long && [800, 1_100].contains(&width) {
+            continue;
+        }
         for view in VIEWS {
             let url = format!("{}/#/{view}", forebay.console);
             page.act("open", json!({ "url": url, "theme": theme, "width": width, "height": height })).await;
@@ -75,7 +80,9 @@ async fn every_view_is_accessible_and_still_and_shows_names_at_every_width() {
             if shifts["sum"].as_f64().unwrap() > SHIFT_MAX || short != json!([]) || sideways != json!(0) {
                 wrong.push(format!("{view} at {width}: {shifts}, short {short}, {sideways} px sideways"));
             }
-            page.accessible(&format!("{view}, {theme}, {width}")).await;
+            if is_long || [390, 1_024, 1_920].contains(&width) {
+                page.accessible(&format!("{view}, {theme}, {width}")).await;
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
