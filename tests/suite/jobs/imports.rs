@@ -307,7 +307,7 @@ async fn an_import_by_name_shares_its_history_with_the_passes_of_the_node() {
     assert_eq!(stand.archived("event", events.len()).await, events);
 
     // A version that is not the current one is not read.
-    stand.put("v.csv", "files,in/0%20%C3%BC%2B.json,7\n").await;
+    stand.put("v.csv", "files,in/0%20%C3%BC%2B.json,v7\n").await;
     let versioned = ["--manifest", "s3://files/v.csv", "--report", "s3://files/versions"];
     let at = ["run", "--handler", "import:orders", "--admin", &node.console];
     stand.run(&[&at[..], &versioned].concat()).await.code(3);
