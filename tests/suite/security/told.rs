@@ -108,8 +108,8 @@ fn errors() -> Vec<FileError> {
         of_text(&format!("userId,event,{MARKED},{MARKED}\nu,e,1,2\n")),
         of_text(&format!("userId,event,properties.{MARK},properties.{MARK}.a\nu,e,1,2\n")),
         of_text(&format!("userId,event,{MARK}{}\nu,e,1\n", format!(".{}", "x".repeat(300)).repeat(40))),
-        ParquetFault::Damaged(format!("column {MARKED} is damaged").into()).into(),
-        ParquetFault::Refused(format!("column {MARKED} has INTERVAL").into()).into(),
+        ParquetFault::damaged("is damaged").of_part(&ParquetFault::column(MARKED)).into(),
+        ParquetFault::refused("has INTERVAL").of_part(&ParquetFault::column(MARKED)).into(),
         of_rejects("\"jane.roe@example.com\"\n"),
     ];
     // Texts that are put together where they fail.

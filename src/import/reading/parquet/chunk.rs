@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::fault::ParquetFault;
 use super::ranges::Ranges;
 use super::thrift::page_bytes;
-use crate::words::grouped;
+use crate::words::{Told, grouped};
 
 /// The bytes of all pieces that are in memory at once.
 const PIECES_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -73,11 +73,13 @@ impl Source {
     }
 
     /// The fault that an error of the library stands for.
-    pub(super) fn fault(&self, part: &str, error: &ParquetError) -> ParquetFault {
+    pub(super) fn fault(&self, part: &Told, error: &ParquetError) -> ParquetFault {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         match failed {
-            Some(fault @ ParquetFault::Damaged(_)) => fault.of_part(&format!("{part} is damaged: ")),
-            Some(fault) => fault.of_part(&format!("{part}: ")),
+            Some(fault @ ParquetFault::Damaged(_)) => {
+                fault.of_part(&part.clone().and(&Told::plain(" is damaged:")))
+            }
+            Some(fault) => fault.of_part(&part.clone().and(&Told::plain(":"))),
             None => ParquetFault::of_library(part, error),
         }
     }

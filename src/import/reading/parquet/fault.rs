@@ -10,8 +10,8 @@ use crate::import::reading::{ReadingError, typed};
 use crate::tasks::caught_quietly;
 use crate::words::Told;
 
-/// Why a parquet file cannot be read to its end. Names and types of columns are shown: they are the schema,
-/// and the converter names those that are read. What the library says may quote values.
+/// Why a parquet file cannot be read to its end. The names of its columns are private, as those of other files, and so is
+/// what the library says, which may quote values.
 #[derive(Debug, thiserror::Error)]
 pub enum ParquetFault {
     /// Its bytes could not be read. They may be readable later.
@@ -30,35 +30,42 @@ pub enum ParquetFault {
 
 impl ParquetFault {
     /// Damage, in these words.
-    pub(super) fn damaged(text: impl Into<String>) -> Self {
+    pub fn damaged(text: impl Into<String>) -> Self {
         Self::Damaged(Told::plain(text))
     }
 
     /// Something that cannot be read, in these words.
-    pub(super) fn refused(text: impl Into<String>) -> Self {
+    pub fn refused(text: impl Into<String>) -> Self {
         Self::Refused(Told::plain(text))
     }
 
-    /// The same fault of a part of the file.
-    pub(super) fn of_part(self, part: &str) -> Self {
+    /// The same fault of a part of the file: its name comes before the text.
+    #[must_use]
+    pub fn of_part(self, part: &Told) -> Self {
+        let part = part.clone().and(&Told::plain(" "));
         match self {
-            Self::Damaged(told) => Self::Damaged(Told::plain(part).and(&told)),
-            Self::Refused(told) => Self::Refused(Told::plain(part).and(&told)),
+            Self::Damaged(told) => Self::Damaged(part.and(&told)),
+            Self::Refused(told) => Self::Refused(part.and(&told)),
             other => other,
         }
     }
 
+    /// A column, for people.
+    pub fn column(name: &str) -> Told {
+        Told::masked_as(format!("column {name}"), "a column")
+    }
+
     /// What the library says of a part of the file.
-    pub(super) fn of_library(part: &str, error: &ParquetError) -> Self {
+    pub(super) fn of_library(part: &Told, error: &ParquetError) -> Self {
         let said = match error {
             ParquetError::General(text) | ParquetError::EOF(text) => text.clone(),
             ParquetError::NYI(text) => {
-                let part = format!("{part} has what this program does not know");
-                return Self::Refused(Told::plain(part).and_private(&format!(": {text}"), ""));
+                let unknown = Told::plain(" has what this program does not know");
+                return Self::Refused(part.clone().and(&unknown).and_private(&format!(": {text}"), ""));
             }
             other => other.to_string(),
         };
-        Self::Damaged(Told::plain(format!("{part} is damaged")).and_private(&format!(": {said}"), ""))
+        Self::Damaged(part.clone().and(&Told::plain(" is damaged")).and_private(&format!(": {said}"), ""))
     }
 }
 
@@ -95,22 +102,31 @@ mod tests {
             let error = FileError::from(fault);
             assert_eq!((error.to_string().as_str(), error.masked().as_str()), (full, masked));
         };
-        let text =
-            "E-PARQUET-TYPE: the parquet file cannot be read: column a has VARIANT, which cannot be read";
-        check(ParquetFault::refused("column a has VARIANT, which cannot be read"), text, text);
-        let text = "E-PARQUET: the parquet file cannot be read: column a ends after 1 of 2 rows";
-        check(ParquetFault::damaged("ends after 1 of 2 rows").of_part("column a "), text, text);
+        let column = ParquetFault::column("a");
+        check(
+            ParquetFault::refused("has VARIANT, which cannot be read").of_part(&column),
+            "E-PARQUET-TYPE: the parquet file cannot be read: column a has VARIANT, which cannot be read",
+            "E-PARQUET-TYPE: the parquet file cannot be read: a column has VARIANT, which cannot be read",
+        );
+        check(
+            ParquetFault::damaged("ends after 1 of 2 rows").of_part(&column),
+            "E-PARQUET: the parquet file cannot be read: column a ends after 1 of 2 rows",
+            "E-PARQUET: the parquet file cannot be read: a column ends after 1 of 2 rows",
+        );
         let text = "E-PARQUET: the parquet file cannot be read: its end is missing, or it is no parquet file";
         check(ParquetFault::NotParquet(Bytes::new()), text, text);
         check(
-            ParquetFault::of_library("its footer", &ParquetError::General("jane.roe".to_owned())),
+            ParquetFault::of_library(
+                &Told::plain("its footer"),
+                &ParquetError::General("jane.roe".to_owned()),
+            ),
             "E-PARQUET: the parquet file cannot be read: its footer is damaged: jane.roe",
             "E-PARQUET: the parquet file cannot be read: its footer is damaged",
         );
         check(
-            ParquetFault::of_library("column a", &ParquetError::NYI("jane.roe".to_owned())),
+            ParquetFault::of_library(&column, &ParquetError::NYI("jane.roe".to_owned())),
             "E-PARQUET-TYPE: the parquet file cannot be read: column a has what this program does not know: jane.roe",
-            "E-PARQUET-TYPE: the parquet file cannot be read: column a has what this program does not know",
+            "E-PARQUET-TYPE: the parquet file cannot be read: a column has what this program does not know",
         );
     }
 }

@@ -9,6 +9,7 @@ use ::parquet::file::metadata::{
 use super::chunk::Source;
 use super::fault::ParquetFault;
 use super::thrift;
+use crate::words::Told;
 
 /// The first bytes of a parquet file, and its last.
 pub const MAGIC: &[u8; 4] = b"PAR1";
@@ -74,7 +75,7 @@ pub(super) fn read(source: &Source) -> Result<(ParquetMetaData, BTreeSet<usize>)
     let metadata =
         ParquetMetaDataReader::decode_metadata_with_options(&tail, Some(&options)).map_err(|error| {
             match encrypted.is_empty() {
-                true => ParquetFault::of_library("its footer", &error),
+                true => ParquetFault::of_library(&Told::plain("its footer"), &error),
                 // Where columns are encrypted, the library misses what is kept elsewhere.
                 false => ParquetFault::refused(IS_ENCRYPTED),
             }

@@ -9,6 +9,7 @@ use super::chunk::{Chunk, Piece, Source};
 use super::column::Column;
 use super::fault::ParquetFault;
 use super::leaf::Leaf;
+use crate::words::Told;
 
 /// The most rows of a batch.
 pub(super) const BATCH_ROWS_MAX: usize = 1_024;
@@ -23,12 +24,12 @@ const BATCH_BYTES: u64 = 8 * 1024 * 1024;
 const GAP_BYTES_MAX: u64 = 64 * 1024;
 
 /// A column in a row group, for people.
-pub(super) fn part_of(column: &str, group: usize) -> String {
-    format!("column {column} in row group {group}")
+pub(super) fn part_of(column: &str, group: usize) -> Told {
+    ParquetFault::column(column).and(&Told::plain(format!(" in row group {group}")))
 }
 
-pub(super) fn ended(part: &str, rows: u64, said: u64) -> ParquetFault {
-    ParquetFault::damaged(format!("{part} ends after {rows} of {said} rows"))
+pub(super) fn ended(part: &Told, rows: u64, said: u64) -> ParquetFault {
+    ParquetFault::damaged(format!("ends after {rows} of {said} rows")).of_part(part)
 }
 
 /// Checks that the bytes of the columns lie in the file. Errors: [`ParquetFault`].
@@ -40,7 +41,7 @@ pub(super) fn check_places(
     for column in columns {
         for leaf in &column.leaves {
             range_of(group, leaf, size)
-                .map_err(|fault| fault.of_part(&format!("column {} ", column.name)))?;
+                .map_err(|fault| fault.of_part(&ParquetFault::column(&column.name)))?;
         }
     }
     Ok(())

@@ -80,12 +80,12 @@ fn column(
     is_encrypted: bool,
 ) -> Result<Column, ParquetFault> {
     let name = outside_text(field.name()).to_string();
+    let refused = |text: String| ParquetFault::refused(text).of_part(&ParquetFault::column(&name));
     if is_encrypted {
-        let text = format!("column {name} is encrypted; write it without encryption");
-        return Err(ParquetFault::refused(text));
+        return Err(refused("is encrypted; write it without encryption".to_owned()));
     }
-    let (root, kinds) = shape::shape_of(field)
-        .map_err(|what| ParquetFault::refused(format!("column {name} has {what}, which cannot be read")))?;
+    let (root, kinds) =
+        shape::shape_of(field).map_err(|what| refused(format!("has {what}, which cannot be read")))?;
     let about = metadata.file_metadata().schema_descr().columns().iter().enumerate().skip(first_leaf);
     let leaves: Vec<Leaf> = kinds
         .into_iter()

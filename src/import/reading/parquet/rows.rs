@@ -262,7 +262,7 @@ impl ParquetRows {
                     Err(error) => return Err(self.source.fault(&part(), &error)),
                 }
             }
-            let torn = |what| ParquetFault::damaged(format!("{} is damaged: {what}", part()));
+            let torn = |what| ParquetFault::damaged(format!("is damaged: {what}")).of_part(&part());
             column.begin(rows).map_err(torn)?;
             if is_last {
                 for leaf in &mut column.leaves {
