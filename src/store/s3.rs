@@ -212,7 +212,8 @@ impl S3Store {
         if let Some(region) = named {
             return Ok(region);
         }
-        let hint = format!("find the region of bucket {bucket}");
+        let setting = if self.settings.region_of_environment { "AWS_REGION" } else { "s3.region" };
+        let hint = format!("find the region of bucket {bucket} (or set {setting})");
         match answer {
             Err(err) => {
                 let mut error = store_error(Asked::HeadBucket, &home, &err).0;

@@ -163,6 +163,7 @@ pub async fn store_of(endpoints: &Endpoints) -> Arc<S3Store> {
         endpoint_url: endpoints.store.clone(),
         sts_endpoint_url: endpoints.tokens.clone(),
         path_style: endpoints.store.is_some(),
+        region_of_environment: true,
         session_name: SESSION.to_owned(),
         ..S3Settings::default()
     };

@@ -85,6 +85,8 @@ pub struct S3Settings {
     /// The region of buckets without one of their own. If not set, it is discovered (us-east-1 with a custom
     /// endpoint).
     pub region: Option<String>,
+    /// Whether the environment alone names a region, and no configuration: messages say which one to set.
+    pub region_of_environment: bool,
     /// The endpoint of a store other than AWS.
     pub endpoint_url: Option<String>,
     /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.

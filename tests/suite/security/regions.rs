@@ -99,7 +99,7 @@ async fn an_unknown_region_raises_an_alarm_until_it_is_found() {
         caller.send(&forebay, source, 5, 0).await;
     }
     let alarm = alarmed(&forebay, "refused", "find the region of bucket lake").await;
-    assert!(alarm.contains("403"), "{alarm}");
+    assert!(alarm.contains("403") && alarm.contains("set s3.region"), "{alarm}");
 
     double.world(|world| world.buckets.get_mut("lake").unwrap().asked = Asked::Refused);
     for (source, _) in &site.settings.sources {
