@@ -47,7 +47,6 @@ fn stands_for(text: &str, typed: &str) -> bool {
 }
 
 #[test]
-#[ignore = "the table lacks rows for what jobs and imports print since"]
 fn a_new_command_in_a_text_needs_a_row_of_the_table() {
     let examples = examples();
     let found = [scan::of_sources(), scan::of_help(), scan::of_console()].concat();
@@ -137,7 +136,6 @@ const PRINTS: [&str; 14] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a replay with the configuration of dev names no bucket"]
 async fn what_the_program_prints_is_run_as_it_is() {
     if in_venv("aws").is_none() {
         return;

@@ -220,13 +220,17 @@ impl Stage {
         Ran { code: output.status.code(), said: String::from_utf8_lossy(&said).into_owned() }
     }
 
-    /// Runs a line as a shell does whose PATH has the program.
+    /// Runs a line as a shell does whose PATH has the program, and that has no keys of its own: what `dev` has is found by
+    /// itself, or stands in the line.
     pub(super) async fn shell(&self, line: &str) -> Ran {
         let programs = [Some(binary()), in_venv("aws")].into_iter().flatten();
         let mut path: Vec<String> =
             programs.map(|file| file.parent().unwrap().display().to_string()).collect();
         path.push(std::env::var_os("PATH").unwrap().into_string().unwrap());
         let mut shell = self.command(without_settings(Command::new("sh")));
+        for name in ["AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            shell.env_remove(name);
+        }
         let output = finished(shell.args(["-c", line]).env("PATH", path.join(":"))).await;
         let said = [output.stdout, output.stderr].concat();
         Ran { code: output.status.code(), said: String::from_utf8_lossy(&said).into_owned() }
