@@ -225,16 +225,8 @@ impl<'e> Evaluation<'e> {
             }
             Source::Integers(arithmetic, sources) => self.integers(*arithmetic, sources, element),
             Source::Floats(arithmetic, sources) => {
-                let mut sum = None;
-                for source in sources {
-                    let value = of(source)?;
-                    let next = numbers::float(&value);
-                    let step = match sum {
-                        None => next,
-                        Some(sum) => next.and_then(|next| numbers::float_of(*arithmetic, sum, next)),
-                    };
-                    sum = Some(self.unread.used(arithmetic.floats(), &value, step)?);
-                }
+                let step = |sum, next| numbers::float_of(*arithmetic, sum, next);
+                let sum = self.folded((sources, element), arithmetic.floats(), numbers::float, step);
                 sum.filter(|sum| sum.is_finite()).map(Value::Float)
             }
         }
@@ -246,17 +238,30 @@ impl<'e> Evaluation<'e> {
         sources: &'e [Source],
         element: Option<&Value<'e>>,
     ) -> Option<Value<'e>> {
-        let mut sum = None;
+        let step = |sum, next| numbers::int_of(arithmetic, sum, next);
+        let sum = self.folded((sources, element), arithmetic.integers(), |value| self.int(value), step);
+        sum.map(Value::of_int)
+    }
+
+    /// The numbers of sources, put together one after the other.
+    fn folded<T: Copy>(
+        &self,
+        (sources, element): (&'e [Source], Option<&Value<'e>>),
+        operator: Operator,
+        read: impl Fn(&Value<'_>) -> Option<T>,
+        step: impl Fn(T, T) -> Option<T>,
+    ) -> Option<T> {
+        let mut all = None;
         for source in sources {
             let value = self.eval(source, element)?;
-            let next = self.int(&value);
-            let step = match sum {
+            let next = read(&value);
+            let result = match all {
                 None => next,
-                Some(sum) => next.and_then(|next| numbers::int_of(arithmetic, sum, next)),
+                Some(all) => next.and_then(|next| step(all, next)),
             };
-            sum = Some(self.unread.used(arithmetic.integers(), &value, step)?);
+            all = Some(self.unread.used(operator, &value, result)?);
         }
-        sum.map(Value::of_int)
+        all
     }
 
     /// The value as a whole number: its fraction is dropped.

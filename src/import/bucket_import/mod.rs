@@ -48,6 +48,6 @@ pub use rejected::place::RejectsPlace;
 pub use rejected::retry::{RetryReport, retry_rejects};
 pub use report::{Became, NAMED_MAX, NotDone, PassReport};
 pub use reset::{Begins, ResetError, ResetObject, ResetObjects, reset_failed, reset_object};
-pub use scan::{Scan, Scanned};
+pub use scan::{FULL_REQUESTS_MAX, Scan, Scanned};
 pub use settings::{BucketImport, OnChange, OnMissing};
 pub use sorted_out::Would;

@@ -18,7 +18,7 @@ use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
 use super::object_import::{ObjectEnd, ObjectImport, given_up, on_disk};
 use super::report::{Became, PassReport};
-use super::scan::Scan;
+use super::scan::{FULL_REQUESTS_MAX, Scan};
 use super::settings::BucketImport;
 use super::sorted_out::{Left, Reasons, SortedOut};
 use crate::import::at_once::at_once;
@@ -34,8 +34,6 @@ use crate::store::{Outlook, StoreError};
 
 /// The most objects that one pass imports. It keeps their keys in memory; the next pass takes the others.
 const OBJECTS_MAX: usize = 1_000_000;
-/// Requests of a listing up to which all keys are listed again while some objects take long.
-const REQUESTS_MAX: u64 = 100;
 /// So many objects in a row that cannot be read for now, and at least twice as many as are read at once, are an outage of
 /// the store.
 const UNREAD_MIN: usize = 8;
@@ -253,7 +251,7 @@ async fn come_meanwhile(
     report: &PassReport,
 ) -> Vec<Listed> {
     let scan = match &report.scanned.greatest {
-        Some(greatest) if report.list_requests > REQUESTS_MAX => {
+        Some(greatest) if report.list_requests > FULL_REQUESTS_MAX => {
             Scan::After { key: greatest.clone(), also: Vec::new() }
         }
         _ => objects.deps.scan.clone(),

@@ -3,6 +3,9 @@
 /// The most keys that a pass names so that the next one looks at them although it does not list them.
 const KEYS_MAX: usize = 100;
 
+/// Requests of a full listing up to which all keys are listed each time.
+pub const FULL_REQUESTS_MAX: u64 = 100;
+
 /// Which keys a pass lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scan {

@@ -332,13 +332,17 @@ impl OneImport {
         let mut seen = lock(&self.seen);
         seen.failing = None;
         if !seen.is_gone {
-            self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
-            self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
-            self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
             seen.has_given_up = false;
-            self.clear_journal();
+            self.clear_own_alarms();
         }
         watched_rows::clear(&self.deps.alarms);
+    }
+
+    fn clear_own_alarms(&self) {
+        for subject in [self.name(), &self.of_rejects(), &self.of_given_up()] {
+            self.deps.alarms.clear(AlarmKind::BucketImport, subject);
+        }
+        self.clear_journal();
     }
 
     /// Notes a pass of the running node: in its alarms, its metrics and its status.
@@ -570,10 +574,7 @@ impl OneImport {
     pub(super) fn forget(&self) {
         let mut seen = lock(&self.seen);
         seen.is_gone = true;
-        self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
-        self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_rejects());
-        self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
-        self.clear_journal();
+        self.clear_own_alarms();
         self.forget_gauges(std::mem::take(&mut seen.gauges));
         after_status::forget(&self.deps.metrics, self.name());
         self.deps.metrics.import_last_pass.remove(&ImportLabel { import: self.name().to_owned() });

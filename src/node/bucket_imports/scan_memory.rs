@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::import::bucket_import::{PassReport, Scan};
-
-/// Requests of a full listing up to which every pass lists all keys.
-const REQUESTS_MAX: u64 = 100;
+use crate::import::bucket_import::{FULL_REQUESTS_MAX, PassReport, Scan};
 
 /// What is remembered of the passes before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +52,7 @@ impl ScanMemory {
         };
         let scanned = &report.scanned;
         let full_at = match (scan, &self.known) {
-            (Scan::Full, _) if report.list_requests > REQUESTS_MAX => Some(now),
+            (Scan::Full, _) if report.list_requests > FULL_REQUESTS_MAX => Some(now),
             (Scan::After { .. }, Some((full_at, _))) => Some(*full_at),
             _ => None,
         };
