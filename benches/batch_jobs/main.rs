@@ -53,6 +53,8 @@ fn main() {
         server::serve();
     }
     if let Some(what) = argument(large::AS_JOB) {
+        // As the program does: in pages of 2 MiB, what each thread keeps free is most of what is measured.
+        forebay::runtime::memory::without_huge_pages();
         return large::be_job(&what);
     }
     let part = argument("--part");

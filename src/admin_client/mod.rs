@@ -75,9 +75,18 @@ pub enum AskError {
         /// The reason in the answer.
         message: String,
     },
-    /// It has no such source. The last value is the source that was probably meant.
-    #[error("{}", has_no_source(.0, .1, .2.as_deref()))]
-    NoSource(AdminUrl, String, Option<String>),
+    /// It has no such source.
+    #[error("{}", has_no_source(.url, .id, .near.as_deref(), *.is_dev))]
+    NoSource {
+        /// The URL.
+        url: AdminUrl,
+        /// The source that was named.
+        id: String,
+        /// The source that was probably meant.
+        near: Option<String>,
+        /// Whether it runs in dev mode, where each write key is a source from its first call on.
+        is_dev: bool,
+    },
     /// There is no usable token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -96,9 +105,10 @@ fn wants_token(url: &AdminUrl, sent: Option<&TokenFrom>) -> String {
     }
 }
 
-fn has_no_source(url: &AdminUrl, id: &str, near: Option<&str>) -> String {
+fn has_no_source(url: &AdminUrl, id: &str, near: Option<&str>, is_dev: bool) -> String {
     let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
-    format!("{url} has no source {id}: {near}`forebay status --all` lists them")
+    let yet = if is_dev { "; in dev mode a source begins with its first call" } else { "" };
+    format!("{url} has no source {id}: {near}`forebay status --all` lists them{yet}")
 }
 
 impl AskError {
@@ -115,7 +125,7 @@ impl AskError {
             Self::Certificates(..)
             | Self::Unauthorized(..)
             | Self::ReadOnly(_)
-            | Self::NoSource(..)
+            | Self::NoSource { .. }
             | Self::Token(_)
             | Self::Print(_) => true,
         }
@@ -183,23 +193,19 @@ impl AdminClient {
         serde_json::from_slice(answer.body()).map_err(|error| self.broken(error))
     }
 
-    /// Asks whether the collector has this source. Errors: [`AskError`], [`AskError::NoSource`] among them.
-    pub async fn has_source(&self, id: &str, patience: Duration) -> Result<(), AskError> {
-        self.has_source_in(id, &self.ask(Method::GET, "/api/status", patience).await?)
-    }
-
-    /// The same of a status that it answered.
+    /// Looks for this source in a status that the collector answered. Errors: [`AskError::NoSource`].
     pub fn has_source_in(&self, id: &str, status: &Status) -> Result<(), AskError> {
         let known = status.sources.iter().map(|source| source.id.as_str());
         match known.clone().any(|known| known == id) {
             true => Ok(()),
-            false => Err(self.no_source(id, known)),
+            false => Err(self.no_source(id, known, status.dev_s3.is_some())),
         }
     }
 
-    /// That it has only other sources than this one.
-    pub fn no_source<'k>(&self, id: &str, known: impl Iterator<Item = &'k str>) -> AskError {
-        AskError::NoSource(self.url.clone(), id.to_owned(), nearest(id, known).map(str::to_owned))
+    /// That it has only other sources than this one. `is_dev`: it runs in dev mode.
+    pub fn no_source<'k>(&self, id: &str, known: impl Iterator<Item = &'k str>, is_dev: bool) -> AskError {
+        let near = nearest(id, known).map(str::to_owned);
+        AskError::NoSource { url: self.url.clone(), id: id.to_owned(), near, is_dev }
     }
 
     /// Sends one request, with this JSON as its body if there is any, and reads the answer within `patience`,

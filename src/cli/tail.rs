@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -41,7 +41,7 @@ pub async fn run(args: &TailArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (path, mut tail) = (path(args), Tail::new(args, out));
     let work = async {
         if let Some(id) = &args.source {
-            client.has_source(id.as_str(), PATIENCE).await?;
+            client.has_source_in(id.as_str(), &client.ask(Method::GET, "/api/status", PATIENCE).await?)?;
         }
         follow(&client, &path, &mut tail).await
     };

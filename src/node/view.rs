@@ -309,13 +309,15 @@ impl NodeView {
         count(&self.metrics.received, &label) + count(&self.metrics.object_sets_received, &label)
     }
 
-    /// Every source that is configured or has data in the spool.
+    /// Every source that is configured or has data in the spool; in dev mode also those that had some.
     pub(super) fn sources(&self) -> BTreeSet<SourceId> {
         self.sources_beside(&read(&self.removed))
     }
 
     fn sources_beside(&self, removed: &RemovedSources) -> BTreeSet<SourceId> {
-        let mut sources = removed.configured().cloned().unwrap_or_default();
+        // In dev mode no source is configured, and none is removed.
+        let known = || self.log.known_sources(&|_| true);
+        let mut sources = removed.configured().cloned().unwrap_or_else(known);
         sources.extend(self.log.sources());
         sources.extend(self.delivery.progress().sources());
         sources

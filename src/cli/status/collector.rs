@@ -49,12 +49,14 @@ impl Collector {
     /// version does not know are printed, too.
     pub(super) async fn value(&self, source: Option<&SourceId>) -> Result<Value, Failure> {
         let mut status: Value = self.client.ask(Method::GET, "/api/status", PATIENCE).await?;
+        let is_dev = status.get("dev_s3").is_some_and(Value::is_string);
         if let (Some(id), Some(sources)) = (source, status.get_mut("sources").and_then(Value::as_array_mut)) {
             let id_of = |source: &Value| source.get("id").and_then(Value::as_str).map(str::to_owned);
             let known: Vec<String> = sources.iter().filter_map(id_of).collect();
             sources.retain(|source| id_of(source).as_deref() == Some(id.as_str()));
             if sources.is_empty() {
-                return Err(self.client.no_source(id.as_str(), known.iter().map(String::as_str)).into());
+                let known = known.iter().map(String::as_str);
+                return Err(self.client.no_source(id.as_str(), known, is_dev).into());
             }
         }
         Ok(status)

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::after_status;
 use super::deps::ImportsDeps;
-use super::pass_status::{denied_of, error_of};
+use super::pass_status::{are_given_up, denied_of, error_of};
 use super::plan::ImportPlan;
 use crate::admin::{FileNotDone, NotificationsStatus, QueueDepth};
 use crate::alarms::AlarmKind;
 use crate::check::ImportReader;
+use crate::config::Discovery;
 use crate::import::FileEnd;
 use crate::import::bucket_import::{Became, NotDone};
 use crate::import::notifications::{MessageBecame, MessageEnded, RecordEnd, RecordEnded, Watch};
@@ -22,8 +23,8 @@ use crate::words::outside_text_within;
 
 /// The most files of a status whose messages were given back.
 const NAMED_IN_STATUS: usize = 20;
-/// Refused files that are remembered until each could be read.
-const REFUSED_MAX: usize = 1_000;
+/// Refused files, and files that are given up, that are remembered until each could be read.
+const REMEMBERED_MAX: usize = 1_000;
 /// How long a failure that may pass lasts until it is an alarm.
 const LASTING: Duration = Duration::from_secs(60);
 /// How much of a text of others is shown, in bytes.
@@ -35,6 +36,8 @@ pub(super) struct Notifications {
     name: String,
     pub(super) queue: QueueAddress,
     reader: Option<ImportReader>,
+    /// Whether files that are given up are known by messages alone; else a pass tells of them.
+    tells_of_given_up: bool,
     deps: Arc<ImportsDeps>,
     seen: Mutex<Seen>,
 }
@@ -54,6 +57,10 @@ struct Seen {
     failing: Option<(String, UnixMillis)>,
     /// Files that the store refuses, of which the alarm tells; the first of them.
     refused: BTreeSet<String>,
+    /// Files that are given up, of which an alarm tells; the first of them.
+    given_up: BTreeSet<String>,
+    /// Whether the alarm of a pass over the whole bucket tells of such files.
+    told_by_pass: bool,
     /// The last files whose messages were given back.
     not_done: VecDeque<FileNotDone>,
 }
@@ -63,7 +70,9 @@ impl Notifications {
     pub(super) fn of(plan: &ImportPlan, deps: &Arc<ImportsDeps>) -> Option<Arc<Self>> {
         let queue = plan.settings.discovery.queue()?.clone();
         let (name, reader) = (plan.settings.name.to_string(), plan.reader().ok());
-        Some(Arc::new(Self { name, queue, reader, deps: Arc::clone(deps), seen: Mutex::default() }))
+        let tells_of_given_up = matches!(plan.settings.discovery, Discovery::Queue(_));
+        let (deps, seen) = (Arc::clone(deps), Mutex::default());
+        Some(Arc::new(Self { name, queue, reader, tells_of_given_up, deps, seen }))
     }
 
     /// The subjects of its alarms. No import has such a name.
@@ -73,6 +82,10 @@ impl Notifications {
 
     fn of_files(&self) -> String {
         format!("{} notified files", self.name)
+    }
+
+    fn of_given_up(&self) -> String {
+        format!("{} notified files given up", self.name)
     }
 
     /// Notes that nothing can be received, or that it goes on. What may pass by itself is an alarm only if it
@@ -105,11 +118,14 @@ impl Notifications {
             let mut seen = lock(&self.seen);
             seen.failing = None;
             seen.refused.clear();
+            seen.given_up.clear();
+            seen.told_by_pass = false;
             seen.not_counted = None;
             self.show_depth(None);
         }
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_queue());
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_files());
+        self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
     }
 
     /// Removes what the node shows of it.
@@ -202,13 +218,48 @@ impl Notifications {
             let is_refused = |(became, _): &(Became, _)| matches!(became, Became::Denied | Became::Refused);
             if !record.files.iter().any(is_refused) {
                 all_refused.remove(&record.name);
-            } else if all_refused.len() < REFUSED_MAX {
+            } else if all_refused.len() < REMEMBERED_MAX {
                 all_refused.insert(record.name.clone());
             }
         }
         if had && all_refused.is_empty() {
             self.deps.alarms.clear(AlarmKind::BucketImport, &subject);
         }
+    }
+
+    /// Raises an alarm if files are given up, and clears it once each of them is imported.
+    fn note_given_up(&self, records: &[RecordEnded], seen: &mut Seen) {
+        if !self.tells_of_given_up || seen.told_by_pass {
+            return;
+        }
+        let all_given_up = &mut seen.given_up;
+        let mut raised = None;
+        let had = !all_given_up.is_empty();
+        for record in records {
+            if !record.files.iter().any(|(became, _)| *became == Became::Poison) {
+                all_given_up.remove(&record.name);
+            } else if all_given_up.len() < REMEMBERED_MAX {
+                all_given_up.insert(record.name.clone());
+                raised = Some(record);
+            }
+        }
+        if let Some(record) = raised {
+            let last = format!("{}: {}", record.name, what_of(record).unwrap_or_default());
+            let count = u64::try_from(all_given_up.len()).unwrap_or(u64::MAX);
+            let what = are_given_up(&self.name, count, &format!(", the last {last}"));
+            self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_given_up(), what);
+        } else if had && all_given_up.is_empty() {
+            self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
+        }
+    }
+
+    /// Leaves files that are given up to the alarm of a pass, which has looked at the whole bucket. `found`: whether there
+    /// are any.
+    pub(super) fn passed(&self, found: bool) {
+        let mut seen = lock(&self.seen);
+        seen.given_up.clear();
+        seen.told_by_pass = found;
+        self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
     }
 
     /// What is known, for people.
@@ -294,6 +345,7 @@ impl Watch for Notifications {
         seen.not_done.truncate(NAMED_IN_STATUS);
         if !seen.is_gone {
             self.note_files(&ended.records, &mut seen.refused);
+            self.note_given_up(&ended.records, &mut seen);
         }
     }
 }

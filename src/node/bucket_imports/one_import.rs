@@ -475,7 +475,11 @@ impl OneImport {
             Some(what) => alarms.raise(AlarmKind::BucketImport, &self.of_rejects(), what),
             None => alarms.clear(AlarmKind::BucketImport, &self.of_rejects()),
         }
-        match given_up_files(self.name(), report) {
+        let given_up = given_up_files(self.name(), report);
+        if whole {
+            self.notifications.iter().for_each(|notifications| notifications.passed(given_up.is_some()));
+        }
+        match given_up {
             Some(_) if self.pausing.now() => {}
             // A pass over a part sees some of them, and says nothing of the others.
             Some(what) if whole || !seen.has_given_up => {

@@ -237,11 +237,16 @@ pub(super) fn given_up_files(import: &str, report: &PassReport) -> Option<String
     let first = first.map_or_else(String::new, |first| {
         format!(", the first {}: {}", first.name, error_of(&first.end, false).unwrap_or_default())
     });
-    Some(format!(
-        "import {import} has given up {}{first}; no pass reads such files again by itself: `forebay import list --import {import} \
+    Some(are_given_up(import, count, &first))
+}
+
+/// That an import has given up so many files. `example`: one of them, after a comma.
+pub(super) fn are_given_up(import: &str, count: u64, example: &str) -> String {
+    format!(
+        "import {import} has given up {}{example}; it does not read such files again by itself: `forebay import list --import {import} \
          --only given_up` shows why, and once that is fixed `forebay import reset-file {import} --failed` lets them begin again",
         counted(count, "file", "files")
-    ))
+    )
 }
 
 #[cfg(test)]

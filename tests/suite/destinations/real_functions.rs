@@ -1,25 +1,11 @@
 //! Functions in Python, Node and Rust, run by an emulator of AWS Lambda: each gets the calls of its type.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::ffi::OsStr;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 use crate::serve::support::{Caller, PATIENCE, Rig, ask};
@@ -37,63 +23,8 @@ const CALLS: usize = 20;
 /// The track call whose handler throws, the first time that it gets it.
 const THROWN: &str = "track-7";
 
-/// The header of the runtime API that has the client context.
-const CONTEXT: &str = "lambda-runtime-client-context";
-
-type Http = Client<HttpConnector, Full<Bytes>>;
-
 fn arn(function: &str) -> String {
     format!("arn:aws:lambda:eu-west-1:000000000000:function:{function}")
-}
-
-/// A server before the emulator that does what AWS does and the emulator does not: it knows a function by its
-/// ARN, hands the client context to it as JSON, and says that events are JSON.
-async fn as_in_aws(emulator: &Emulator) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    // Without a limit of time: a function waits for its next call as long as there is none.
-    let http: Http = Client::builder(TokioExecutor::new()).build_http();
-    let url = emulator.url();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (http, url) = (http.clone(), url.clone());
-            tokio::spawn(async move {
-                let service = service_fn(move |request| handed_on(http.clone(), url.clone(), request));
-                let served = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-                // The collector or the function may end first.
-                drop(served);
-            });
-        }
-    });
-    address
-}
-
-async fn handed_on(
-    http: Http,
-    url: String,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (mut head, body) = request.into_parts();
-    let path = percent_encoding::percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();
-    head.uri = format!("{url}{}", path.replace(&arn(""), "")).parse().unwrap();
-    decode_context(&mut head.headers, "x-amz-client-context");
-    let body = body.collect().await.unwrap().to_bytes();
-    let answer = http.request(Request::from_parts(head, Full::new(body))).await.unwrap();
-    let (mut head, body) = answer.into_parts();
-    decode_context(&mut head.headers, CONTEXT);
-    // AWS's client for Python crashes without it.
-    head.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    Ok(Response::from_parts(head, Full::new(body.collect().await.unwrap().to_bytes())))
-}
-
-/// Replaces the context in a header, in base64, by the header that the runtime API documents.
-fn decode_context(headers: &mut HeaderMap, name: &str) {
-    if let Some(context) = headers.remove(name) {
-        headers.insert(CONTEXT, STANDARD.decode(context).unwrap().try_into().unwrap());
-    }
 }
 
 /// A function that runs, and the file in which it writes what it gets.
@@ -150,7 +81,7 @@ async fn functions_in_python_node_and_rust_get_the_calls_of_their_types() {
     let (Some(python), Some(node)) = (require("lambda/bin/python"), on_path("node")) else { return };
     let Some(emulator) = Emulator::start(&FUNCTIONS.map(|(_, name)| name)).await else { return };
     let rig = Rig::start(&["lake"]).await;
-    let aws = as_in_aws(&emulator).await.to_string();
+    let aws = emulator.as_in_aws().await.to_string();
     let start = |api: &str, name, program: PathBuf, arguments: &[&str]| {
         Running::start(api, rig.folder.path(), name, program, arguments)
     };

@@ -45,6 +45,7 @@ mod samples;
 #[cfg(feature = "lambda")]
 mod setup_notifications;
 mod shown;
+mod soon;
 mod spreadsheets;
 mod support;
 mod turns;

@@ -242,7 +242,7 @@ async fn a_reload_adds_pauses_and_removes_imports() {
 }
 
 /// The alarm of an import with this subject.
-fn alarm_of(status: &Value, subject: &str) -> Option<Value> {
+pub(super) fn alarm_of(status: &Value, subject: &str) -> Option<Value> {
     let mut alarms = status["alarms"].as_array().unwrap().iter();
     alarms.find(|alarm| alarm["kind"] == "bucket_import" && alarm["subject"] == subject).cloned()
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
+use forebay::import::ATTEMPTS_MAX;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::bucket::gzip;
-use super::node::reload;
+use super::node::{alarm_of, reload};
 use super::support::ran;
 use crate::serve::support::{PATIENCE, Settings, ask, status};
 use crate::support::aws_tool::call;
@@ -44,7 +45,7 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    async fn start(url: &str, discovery: &str) -> Self {
+    pub(super) async fn start(url: &str, discovery: &str) -> Self {
         let stand = Self::without_rule(url, discovery).await;
         let rule =
             json!({ "QueueConfigurations": [{ "QueueArn": stand.arn, "Events": ["s3:ObjectCreated:*"] }] });
@@ -165,7 +166,7 @@ impl Stand {
     }
 }
 
-async fn metrics(node: &Forebay) -> String {
+pub(super) async fn metrics(node: &Forebay) -> String {
     String::from_utf8(ask(node, "/metrics").await.body.to_vec()).unwrap()
 }
 
@@ -262,6 +263,36 @@ async fn what_is_done_with_files_of_messages_is_counted() {
     stand.delivered(&[("in/a", 5), ("in/b", 5), ("in/c", 5)], PATIENCE).await;
     let counted = "forebay_import_after_total{import=\"orders\",became=\"deleted\"} 3";
     wait::until("the count", PATIENCE, async || metrics(&node).await.contains(counted).then_some(())).await;
+    assert!(node.terminate().await.success());
+}
+
+/// No pass tells of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_messages_name_and_that_is_given_up_is_an_alarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(moto) = Moto::start(folder.path()).await else { return };
+    let stand = Stand::start(&moto.url, "sqs").await;
+    let node = stand.serve().await;
+    stand.put_text("in/list", "[{\"u\":\"u\"}]").await;
+    // Each message is an attempt. One that was given back comes again later.
+    let record = json!({ "eventName": "ObjectCreated:Put",
+        "s3": { "bucket": { "name": "files" }, "object": { "key": "in/list" } } });
+    let message =
+        json!({ "QueueUrl": stand.queue, "MessageBody": json!({ "Records": [record] }).to_string() });
+    for _ in 1..ATTEMPTS_MAX {
+        stand.aws("sqs", "send_message", message.clone()).await;
+    }
+    let alarm = async || alarm_of(&status(&node).await, "orders notified files given up");
+    let raised = wait::until("the alarm", COMES_BACK, alarm).await;
+    let what = raised["what"].as_str().unwrap();
+    assert!(
+        what.starts_with("import orders has given up 1 file, the last s3://files/in/list: E-FORMAT"),
+        "{what}"
+    );
+    assert!(what.contains("`forebay import reset-file orders --failed`"), "{what}");
+    stand.put("in/list", 5).await;
+    stand.delivered(&[("in/list", 5)], PATIENCE).await;
+    wait::until("no alarm", PATIENCE, async || alarm().await.is_none().then_some(())).await;
     assert!(node.terminate().await.success());
 }
 

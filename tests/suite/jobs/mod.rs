@@ -6,6 +6,8 @@ mod asked;
 #[cfg(feature = "lambda")]
 mod assumed_role;
 mod control;
+#[cfg(feature = "lambda")]
+mod emulated;
 mod functions;
 mod imports;
 mod kills;

@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::support::bucket::Bucket;
 use crate::support::forebay::{Flush, Forebay, Starting, command};
 use crate::support::tools::stdout_of;
 use crate::support::wait;
@@ -166,22 +167,27 @@ impl Stand {
     /// once.
     pub(super) async fn report(&self, id: &str) -> BTreeMap<String, Vec<String>> {
         let report = self.run(&["report", id, "--json"]).await.code(0).json();
-        let place = report["report"].as_str().unwrap().strip_prefix("s3://forebay/").unwrap().to_owned();
-        let prefix = place.strip_suffix("manifest.json").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        for key in self.node.bucket().keys(prefix).await {
-            let path = folder.path().join(&key);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, self.node.bucket().object(&key).await.body).unwrap();
-        }
-        let mut python = std::process::Command::new("python3");
-        python.arg(script("read_report.py")).arg(folder.path());
-        let rows: Vec<Vec<String>> = serde_json::from_str(&stdout_of(python).await).unwrap();
-        let count = rows.len();
-        let by_key: BTreeMap<_, _> = rows.into_iter().map(|row| (row[1].clone(), row)).collect();
-        assert_eq!(by_key.len(), count, "a task is there twice");
-        by_key
+        report_of(&self.node.bucket(), report["report"].as_str().unwrap()).await
     }
+}
+
+/// The rows of the report at this place in the bucket `forebay` of a store.
+pub(super) async fn report_of(bucket: &Bucket, place: &str) -> BTreeMap<String, Vec<String>> {
+    let place = place.strip_prefix("s3://forebay/").unwrap();
+    let prefix = place.strip_suffix("manifest.json").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for key in bucket.keys(prefix).await {
+        let path = folder.path().join(&key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bucket.object(&key).await.body).unwrap();
+    }
+    let mut python = std::process::Command::new("python3");
+    python.arg(script("read_report.py")).arg(folder.path());
+    let rows: Vec<Vec<String>> = serde_json::from_str(&stdout_of(python).await).unwrap();
+    let count = rows.len();
+    let by_key: BTreeMap<_, _> = rows.into_iter().map(|row| (row[1].clone(), row)).collect();
+    assert_eq!(by_key.len(), count, "a task is there twice");
+    by_key
 }
 
 async fn dev(folder: &TempDir, arguments: impl Fn(&Path) -> Vec<String>) -> Forebay {

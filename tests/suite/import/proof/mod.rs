@@ -1,6 +1,6 @@
 //! Three instances that import one bucket together, from a real store that notifies real queues: files of all
 //! formats with bad ones between them, late, replaced and deleted ones, notifications that come twice, connections
-//! that end at random, and `kill -9` of each instance. Python makes the files and counts what became of their rows.
+//! that end and answers of 503 at random, and `kill -9` of each instance. Python makes the files and counts what became of their rows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -172,7 +172,8 @@ async fn three_instances(store: &str) {
         }
     }
     assert!(putting.wait().await.unwrap().success());
-    assert!(link.broken() > 0, "no connection was cut");
+    let (cut, overloaded) = (link.broken(), link.overloaded());
+    assert!(cut > 0 && overloaded > 0, "{cut} connections were cut, {overloaded} answers were 503");
     link.set(Link::Up);
 
     // Tables are heard of by notifications alone: each arrives without a pass over the bucket.
@@ -218,7 +219,7 @@ async fn three_instances(store: &str) {
     let mut count = script(&python, "count.py");
     count.arg(made.join("plan.json")).arg(&archive).arg(root.path().join("not-done.json")).args(&rejects);
     let counted: Value = serde_json::from_str(&stdout_within(count, limit).await).unwrap();
-    eprintln!("{counted}, {} connections cut", link.broken());
+    eprintln!("{counted}, {cut} connections cut, {overloaded} answers of 503");
     assert_eq!(counted["wrong"], serde_json::json!([]), "seed {seed}: {counted}");
     for instance in instances {
         assert!(instance.node.terminate().await.success());

@@ -42,6 +42,8 @@ function source (scenario, id, index) {
   const pending = index === 5 ? 0 : Math.round((WEIGHT[index] ?? 1) * busy(scenario) * (t - first) / 1_000)
   const counts = ledger(received, pending)
   const last = t - t % 10_000
+  // As a node with flush.max_age 1s: a batch opens and is sealed between two answers.
+  const sealed = scenario === 'restless' && t % 4_000 < 2_000
   return {
     id,
     bucket: bucketOf(scenario),
@@ -59,7 +61,7 @@ function source (scenario, id, index) {
     requests_refused: scenario === 'outage' && index === 3 ? 1_840 : 0,
     last_received_ms: index === 5 ? t - 4_320_000 : t - 300,
     libraries: index > 5 ? [] : [{ name: LIBRARIES[index][0], version: LIBRARIES[index][1], last_seen_ms: t - 700 }, ...(index === 0 ? [{ name: '@segment/analytics-next', version: 'npm:next-1.70.0', last_seen_ms: t - 260_000 }] : [])],
-    batches: pending ? [
+    batches: pending && !sealed ? [
       { stream: 'calls', day_ms: midnight(t), calls: pending, bytes: pending * 812, object_bytes_estimate: pending * 96, first_received_at_ms: first, due_at_ms: first + 10_900 },
       ...(index === 0 ? [{ stream: 'rejected', day_ms: midnight(t), calls: 3, bytes: 2_210, object_bytes_estimate: 640, first_received_at_ms: t - 5_000, due_at_ms: t + 5_900 }] : [])
     ] : []
@@ -247,8 +249,8 @@ function destinations (scenario) {
   return {
     held_bytes: open ? 201_326_592 : 67_108_864,
     destinations: [
-      { name: 'crm', kind: 'lambda', removed: false, succeeded: delivered, failed: counts(['execution-error', 41], ['timeout', 7], ...(open ? [['access-denied', 94]] : [])), dead: counts(['execution-error', 41]), dead_stored: 132, dead_sent_again: open ? 0 : 91, dead_unknown: open ? 'this node may not read the notes of replays in acme-events-raw: `forebay policy reader` prints the statements' : null, functions: [{ ...lane, function: ON_TRACK, types: ['track'], unread: 12, in_flight: 3, waiting: 9, oldest_ms: t - 240 }, { ...lane, function: ON_USER, types: ['identify', 'group'], ...(open && forbidden) }] },
-      { name: 'warehouse-migration', kind: 'http', removed: false, succeeded: delivered * 2, failed: [], dead: [], dead_stored: 4, dead_sent_again: 4, functions: [{ ...lane, function: 'https://collector.example.com/v1/batch', types: [] }] }
+      { name: 'crm', kind: 'lambda', config: '/etc/forebay/forebay.toml', removed: false, succeeded: delivered, failed: counts(['execution-error', 41], ['timeout', 7], ...(open ? [['access-denied', 94]] : [])), dead: counts(['execution-error', 41]), dead_stored: 132, dead_sent_again: open ? 0 : 91, dead_unknown: open ? 'this node may not read the notes of replays in acme-events-raw: `forebay policy reader` prints the statements' : null, functions: [{ ...lane, function: ON_TRACK, types: ['track'], unread: 12, in_flight: 3, waiting: 9, oldest_ms: t - 240 }, { ...lane, function: ON_USER, types: ['identify', 'group'], ...(open && forbidden) }] },
+      { name: 'warehouse-migration', kind: 'http', config: '/etc/forebay/forebay.toml', removed: false, succeeded: delivered * 2, failed: [], dead: [], dead_stored: 4, dead_sent_again: 4, functions: [{ ...lane, function: 'https://collector.example.com/v1/batch', types: [] }] }
     ]
   }
 }

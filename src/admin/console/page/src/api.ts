@@ -178,7 +178,7 @@ export type Failure = { class: string; shown: string; what: string; remedy: stri
 export type ClassCount = { class: string; shown: string; count: number }
 
 export type Destination = {
-  name: string; kind: string; removed: boolean; succeeded: number; failed: ClassCount[]; dead: ClassCount[]
+  name: string; kind: string; config: string | null; removed: boolean; succeeded: number; failed: ClassCount[]; dead: ClassCount[]
   dead_stored: number; dead_sent_again: number; dead_unknown?: string | null
   functions: {
     function: string; types: string[]; waiting: number; unread: number; queued_bytes: number; oldest_ms: number | null; in_flight: number

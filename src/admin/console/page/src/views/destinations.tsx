@@ -100,7 +100,7 @@ function DeadLetters ({ one }: { one: Destination }) {
       </p>
       {left > 0 && !one.removed && <>
         <p class="note">To send {sent > 0 || one.dead_unknown ? 'the rest' : 'them'} again, once the cause is fixed:</p>
-        <Code text={`forebay destinations replay ${shellWord(one.name)} --from DLQ`} what="the command that sends dead letters again" />
+        <Code text={`forebay destinations replay ${shellWord(one.name)} --from DLQ${one.config ? ` --config ${shellWord(one.config)}` : ''}`} what="the command that sends dead letters again" />
       </>}
     </>
   )
