@@ -53,8 +53,10 @@ Example:
     #[command(after_help = "Example:\n  forebay batch resume f3cc4f60-61f6-4a2b-8a21-d07600c373ce")]
     Resume(OfJobArgs),
     /// Print where the completion report of a job is, and its counts
-    #[command(after_help = "Example:\n  forebay batch report f3cc4f60-61f6-4a2b-8a21-d07600c373ce --json")]
-    Report(OfJobArgs),
+    #[command(after_help = "Examples:
+  forebay batch report f3cc4f60-61f6-4a2b-8a21-d07600c373ce --json
+  forebay batch report f3cc4f60-61f6-4a2b-8a21-d07600c373ce --rows failed > failed.csv")]
+    Report(ReportArgs),
     /// Give a job another priority
     #[command(after_help = "Example:\n  forebay batch priority f3cc4f60-61f6-4a2b-8a21-d07600c373ce 20")]
     Priority(PriorityArgs),
@@ -87,6 +89,27 @@ pub struct OfJobArgs {
     /// Where it is.
     #[command(flatten)]
     pub at: StateArgs,
+}
+
+/// `forebay batch report`
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The job.
+    #[command(flatten)]
+    pub of: OfJobArgs,
+
+    /// Print the rows of tasks that have ended, as the report has them, of a job without a report too
+    #[arg(long, value_name = "TASKS", conflicts_with = "json")]
+    pub rows: Option<RowsOfReport>,
+}
+
+/// Tasks whose rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowsOfReport {
+    /// Those that failed
+    Failed,
+    /// All that have ended
+    All,
 }
 
 /// A command on one job, perhaps with a reason.

@@ -9,20 +9,44 @@ mod watch;
 
 use std::io::Write;
 
-use self::args::{BatchCommand, ManifestArgs, OfJobArgs, StateArgs};
+use self::args::{BatchCommand, ManifestArgs, OfJobArgs, ReportArgs, RowsOfReport, StateArgs};
 use self::folder::{below, endpoint, folder};
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
-use crate::jobs::job::spec::ManifestPlace;
+use crate::jobs::job::spec::{ManifestPlace, ReportScope};
 use crate::jobs::job::wish::Wish;
 use crate::node::jobs::asking::{Asked, ask};
 use crate::node::jobs::listing::{Listing, ListingError, PUT_BYTES_MAX, put_manifest};
 use crate::node::jobs::new_job::manifest_place;
+use crate::node::jobs::report_rows::print_rows;
 use crate::node::jobs::shown::{JobsShown, ReportShown, goes_on, look_closely};
 use crate::node::jobs::tools::store_at;
 use crate::runtime::{Background, SystemClock, SystemRandom};
 use crate::time::Clock as _;
 use crate::words::{counted, outside_key};
+
+fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let (job, folder) = (args.of.job, folder(&args.of.at));
+    let seen = folder.look(job)?;
+    if let Some(rows) = args.rows {
+        let scope = match rows {
+            RowsOfReport::Failed => ReportScope::FailedTasksOnly,
+            RowsOfReport::All => ReportScope::AllTasks,
+        };
+        return match print_rows(&folder, &seen, scope, out)? {
+            0 => Ok(()),
+            left_out => {
+                Err(Failure::failed(format!("{left_out} tasks are left out: their rows are damaged")))
+            }
+        };
+    }
+    let report = ReportShown::of(&folder, &seen)?;
+    print_either(out, args.of.at.json, &report, || report.text())?;
+    match report.why_none {
+        None => Ok(()),
+        Some(_) => Err(Failure::failed(format!("job {job} has no report"))),
+    }
+}
 
 /// Runs one command on jobs.
 /// Errors: [`Failure`], also if a job or a task failed: see the exit codes.
@@ -44,15 +68,7 @@ pub async fn run(
         BatchCommand::Pause(args) => wish(args, Wish::Pause, out).await,
         BatchCommand::Resume(args) => wish(args, Wish::Resume, out).await,
         BatchCommand::Priority(args) => wish(&args.of, Wish::Priority(args.priority), out).await,
-        BatchCommand::Report(args) => {
-            let folder = folder(&args.at);
-            let report = ReportShown::of(&folder, &folder.look(args.job)?)?;
-            print_either(out, args.at.json, &report, || report.text())?;
-            match report.why_none {
-                None => Ok(()),
-                Some(_) => Err(Failure::failed(format!("job {} has no report", args.job))),
-            }
-        }
+        BatchCommand::Report(args) => report(args, out),
         BatchCommand::Manifest(args) => manifest(args, out).await,
         #[cfg(feature = "dev")]
         BatchCommand::Serve(args) => serve::run(args).await,

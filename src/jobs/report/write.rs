@@ -96,6 +96,52 @@ pub fn write_report(
     write_files(disk, job, to, date, rows, ROWS_PER_FILE)
 }
 
+/// Passes each row that the report of a job has, or will have, to `each`: of the tasks that have ended by now, in the order
+/// of the log. Returns the number of tasks that are left out, because their row of the manifest cannot be read.
+/// Errors: [`ReportError`], that of `each` among them.
+pub fn each_row(
+    disk: &dyn Disk,
+    job: JobId,
+    scope: ReportScope,
+    rows: &mut dyn TaskByRow,
+    each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<u64, ReportError> {
+    let (mut text, mut left_out) = (Vec::new(), 0);
+    let mut add = |result: &TaskResult| {
+        let Ok(task) = rows.task(result.row) else {
+            left_out += 1;
+            return Ok(());
+        };
+        text.clear();
+        push_row(&mut text, &task, result);
+        each(&text)
+    };
+    each_result(disk, job, scope, &mut add)?;
+    Ok(left_out)
+}
+
+/// Passes the result of each task of the scope that has ended to `add`, once. Whether a task was ever invoked.
+fn each_result(
+    disk: &dyn Disk,
+    job: JobId,
+    scope: ReportScope,
+    add: &mut dyn FnMut(&TaskResult) -> io::Result<()>,
+) -> Result<bool, ReportError> {
+    let mut seen = SeenRows::default();
+    let replayed = read(disk, job, &mut |visit| match visit {
+        Visit::Results(result, count) => {
+            let in_scope = scope == ReportScope::AllTasks || !result.succeeded;
+            result.of_rows(count).try_for_each(|result| {
+                let is_first = seen.add(result.row);
+                if is_first && in_scope { add(&result.to_result()) } else { Ok(()) }
+            })
+        }
+        Visit::Attempt(_) => Ok(()),
+    });
+    let replayed = replayed.map_err(|error| ReportError::Log(job, error))?;
+    Ok(replayed.succeeded + replayed.failed + replayed.attempts > 0)
+}
+
 pub(super) fn write_files(
     disk: &dyn Disk,
     job: JobId,
@@ -111,23 +157,11 @@ pub(super) fn write_files(
         rows_per_file,
         open: [None, None],
         ended: [Vec::new(), Vec::new()],
-        seen: SeenRows::default(),
         failed_had_args: false,
         left_out: 0,
         left_out_named: Vec::new(),
     };
-    let replayed = read(disk, job, &mut |visit| match visit {
-        Visit::Results(result, count) => {
-            let in_scope = to.scope == ReportScope::AllTasks || !result.succeeded;
-            result.of_rows(count).try_for_each(|result| {
-                let is_first = writer.seen.add(result.row);
-                if is_first && in_scope { writer.add(&result.to_result(), rows) } else { Ok(()) }
-            })
-        }
-        Visit::Attempt(_) => Ok(()),
-    });
-    let replayed = replayed.map_err(|error| ReportError::Log(job, error))?;
-    if replayed.succeeded + replayed.failed + replayed.attempts == 0 {
+    if !each_result(disk, job, to.scope, &mut |result| writer.add(result, rows))? {
         return Ok(None);
     }
     let folder = folder(&to.prefix, job);
@@ -171,7 +205,6 @@ struct Writer<'a> {
     rows_per_file: u64,
     open: [Option<Staged>; 2],
     ended: [Vec<Sums>; 2],
-    seen: SeenRows,
     failed_had_args: bool,
     left_out: u64,
     left_out_named: Vec<(u64, String)>,

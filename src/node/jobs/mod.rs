@@ -21,6 +21,7 @@ pub mod one_job;
 pub mod outcome;
 mod prepare;
 mod progress_shown;
+pub mod report_rows;
 mod reporting;
 #[cfg(feature = "dev")]
 pub mod serve;

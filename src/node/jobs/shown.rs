@@ -370,7 +370,10 @@ impl ReportShown {
         let why_none = if !state.status.is_final() {
             Some("the job has not ended".to_owned())
         } else if seen.spec.report.is_none() {
-            Some("the job was made without a report".to_owned())
+            Some(format!(
+                "the job was made without a report: `forebay batch report {id}{} --rows failed` prints the rows of failed tasks",
+                seen.option
+            ))
         } else if let Some(failure) = not_stored.filter(|_| state.total.is_none()) {
             Some(failure.reason.clone())
         } else if let Some(failure) = not_stored {

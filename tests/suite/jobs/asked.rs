@@ -92,7 +92,13 @@ async fn a_request_waits_for_a_process_that_goes_on_with_the_job() {
     stand.run(&["run", "--job", &id]).await.code(1).says("is cancelled");
     assert_eq!(fs::read_to_string(stand.path("begun")).unwrap(), begun, "no task began");
     let report = stand.run(&["report", &id]).await.code(1);
-    assert!(report.out.contains("the job was made without a report"), "{report:?}");
+    let said = format!("the job was made without a report: `forebay batch report {id} --rows failed` prints");
+    assert!(report.out.contains(&said), "{report:?}");
+    // Its rows are printed nevertheless: no task failed before the kill.
+    assert_eq!(stand.run(&["report", &id, "--rows", "failed"]).await.code(0).out, "");
+    let rows = stand.run(&["report", &id, "--rows", "all"]).await.code(0).out;
+    assert_eq!(Some(rows.lines().count() as u64), stand.described(&id).await["succeeded"].as_u64());
+    assert!(rows.lines().all(|row| row.contains(",succeeded,200,,")), "{rows}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

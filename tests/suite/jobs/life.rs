@@ -152,6 +152,13 @@ async fn a_job_fails_above_its_threshold_and_has_a_report() {
     assert!((20..=22).contains(&failed) && job["status"] == "Failed", "{job}");
     let report = stand.run(&["report", job["job"].as_str().unwrap()]).await.code(0);
     assert!(report.out.contains("manifest.json") && report.out.contains("Failed: 0 succeeded"), "{report:?}");
+    // The same rows, without a download.
+    let rows = stand.run(&["report", job["job"].as_str().unwrap(), "--rows", "failed"]).await.code(0).out;
+    assert_eq!(rows.lines().count() as u64, failed);
+    assert!(
+        rows.lines().all(|row| row.starts_with("forebay,permanent,,failed,200,PermanentFailure,")),
+        "{rows}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,6 +37,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay batch run --job {id}{}", "forebay batch run --job @job --state @state", Ends(0)),
     // It has ended.
     ("forebay batch cancel {0}{2}", "forebay batch cancel @job --state @state", Ends(1)),
+    ("forebay batch report {id}{} --rows failed", "forebay batch report @job --rows failed", Ends(0)),
     ("forebay batch run", "", Named),
     ("forebay batch list", "forebay batch list", Ends(0)),
     ("forebay batch list{2}", "forebay batch list --state @state", Ends(0)),
@@ -55,8 +56,8 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
         Ends(0),
     ),
     (
-        "forebay destinations replay ${shellWord(one.name)} --from DLQ",
-        "forebay destinations replay crm --from DLQ",
+        "forebay destinations replay ${shellWord(one.name)} --from DLQ${config}",
+        "forebay destinations replay crm --from DLQ --config forebay.toml",
         Ends(0),
     ),
     (
