@@ -1,9 +1,7 @@
 //! The rows of a report, for a job that has none, or none yet.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use crate::disk::Disk;
 use crate::jobs::job::folder::{JobsFolder, SeenJob};
 use crate::jobs::job::spec::ReportScope;
 use crate::jobs::joined::ReportRows;
@@ -21,7 +19,7 @@ pub fn print_rows(
     scope: ReportScope,
     out: &mut dyn Write,
 ) -> Result<u64, JobError> {
-    let disk: Arc<dyn Disk> = Arc::new(folder.disk_to_look(seen.id));
-    let mut rows = ReportRows::of(TaskRows::open(Arc::clone(&disk), ROWS)?);
-    Ok(each_row(&*disk, seen.id, scope, &mut rows, &mut |row| out.write_all(row))?)
+    let disk = folder.disk_to_look(seen.id);
+    let mut rows = ReportRows::of(TaskRows::open(&disk, ROWS)?);
+    Ok(each_row(&disk, seen.id, scope, &mut rows, &mut |row| out.write_all(row))?)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use forebay::alarms::AlarmKind;
 use forebay::destinations::positions::lost_calls;
+use rustix::fs::{FlockOperation, flock};
 
 use super::*;
 use crate::support::crash::copy;
@@ -49,6 +50,12 @@ async fn sends(dir: &Path, what: &str) -> (BTreeSet<String>, u64, bool) {
     (functions.invoked("f").into_iter().collect(), lost, is_alarm)
 }
 
+/// Whether no process holds the lock of a spool.
+fn is_free(dir: &Path) -> bool {
+    let lock = std::fs::File::open(dir.join("LOCK")).unwrap();
+    flock(&lock, FlockOperation::NonBlockingLockShared).is_ok()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_of_any_file_is_named_and_what_it_took_is_counted() {
     let good = tempfile::tempdir().unwrap();
@@ -80,7 +87,8 @@ async fn damage_of_any_file_is_named_and_what_it_took_is_counted() {
             assert_eq!(missing, lost, "{what}");
             assert_eq!(missing > 0, files[0].starts_with("queued"), "{what}");
             assert_eq!(is_alarm, lost > 0 || files.len() == 2, "{what}");
-            // It is known from then on, and sound.
+            // It is known from then on, and sound. Programs that other tests start hold the lock until they have begun.
+            holds(&format!("{what}: a free spool"), || is_free(dir.path())).await;
             let verified = spool("verify", dir.path(), &[]);
             assert_eq!(verified.code, Some(0), "{what}: {verified:?}");
         }

@@ -286,7 +286,7 @@ async fn a_file_that_messages_name_and_that_is_given_up_is_an_alarm() {
     let raised = wait::until("the alarm", COMES_BACK, alarm).await;
     let what = raised["what"].as_str().unwrap();
     assert!(
-        what.starts_with("import orders has given up 1 file, the last s3://files/in/list: E-FORMAT"),
+        what.contains("import orders has given up 1 file, the last s3://files/in/list: E-FORMAT"),
         "{what}"
     );
     assert!(what.contains("`forebay import reset-file orders --failed`"), "{what}");

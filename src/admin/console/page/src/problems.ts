@@ -36,6 +36,21 @@ const TITLES: Record<string, string> = {
   task: 'A task has failed'
 }
 
+/** Ends of the subjects of alarms about an import, which begin with its name, and what the titles say of it. */
+const OF_IMPORT: [end: string, title: string][] = [
+  [' (files given up)', 'has given up files'],
+  [' notified files given up', 'has given up files'],
+  [' notified files', 'cannot read files that its queue names'],
+  [' (rejected rows)', 'has rejected rows that need attention'],
+  [' queue', 'cannot receive from its queue']
+]
+
+/** The title of an alarm about a part of an import, which names the import. */
+function titleOfImport (kind: string, subject: string | undefined): string | undefined {
+  const found = kind === 'bucket_import' ? OF_IMPORT.find(([end]) => subject?.endsWith(end)) : undefined
+  return found && `Import ${subject!.slice(0, -found[0].length)} ${found[1]}`
+}
+
 const place = (name: string, ...path: string[]): Problem['at'] => ({ name, href: href(...path) })
 const HEALTH = place('Health', 'health')
 const DELIVERIES = place('Deliveries', 'deliveries')
@@ -88,8 +103,9 @@ export function problems (status: Status): Problem[] {
     // An alarm about a bucket concerns the sources whose objects wait for it.
     const waiting = BUCKET_ALARMS.includes(kind) ? status.sources.filter(({ bucket, last_error }) => last_error && bucket === subject) : []
     const sources = kind === 'refusing' ? refused : waiting
-    const whom = sources.length ? names(sources.map(({ id }) => id)) : subject ? [subject] : []
-    const title = waiting.length ? `${TITLES[kind]}: ${subject}` : TITLES[kind] ?? `Something needs attention: ${kind.replaceAll('_', ' ')}`
+    const ofImport = titleOfImport(kind, subject)
+    const whom = sources.length ? names(sources.map(({ id }) => id)) : subject && !ofImport ? [subject] : []
+    const title = ofImport ?? (waiting.length ? `${TITLES[kind]}: ${subject}` : TITLES[kind] ?? `Something needs attention: ${kind.replaceAll('_', ' ')}`)
     found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${what.slice(0, 80)}`, level: 'problem', title, what, since_ms, whom, at: placeOf(kind, subject, status) })
   }
   if (!status.alarms.some(({ kind }) => kind === 'refusing')) {

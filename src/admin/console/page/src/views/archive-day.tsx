@@ -1,8 +1,9 @@
 // One day of a source: its objects, from this node's list or from the bucket, and a look into them.
 
+import type { ComponentChildren } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { type Archive, type ArchiveObject, type ArchiveObjects, type Denied, get, getExact, type Peek, query, Refusal } from '../api'
-import { bytes, count, date, exactBytes, linesOf, plural } from '../format'
+import { bytes, count, date, exactBytes, linesOf, NONE, plural } from '../format'
 import { useNode } from '../node'
 import { Code, CopyButton } from '../parts/copy'
 import { Icon } from '../parts/icon'
@@ -33,17 +34,19 @@ export function Day ({ source, dayMs, stream }: { source: string; dayMs: number;
     <>
       <PageHead lead={<a class="back" href={href('archive', source)}><Icon name="back" size={14} />Days of {source}</a>}
         title={<>{date(dayMs)} {day && <DayState state={day.state} why={day.why} />}</>}>
-        {day && <p class="day-sum">{plural(day.objects, 'object')}, {linesOf(day.stream, day.calls)}, <span title={exactBytes(day.bytes)}>{bytes(day.bytes)}</span></p>}
+        <p class="day-sum">{day ? <>{plural(day.objects, 'object')}, {linesOf(day.stream, day.calls)}, <span title={exactBytes(day.bytes)}>{bytes(day.bytes)}</span></> : NONE}</p>
       </PageHead>
       {day?.why && <p class="source-why tone-notice"><Icon name="notice" /><span><Prose text={day.why} /></span></p>}
-      <Objects key={from} source={source} dayMs={dayMs} stream={stream} from={from} setFrom={setFrom} />
-      {place && <Card title="Download this day"><Code text={syncCommand(place, session.dev, source, stream, dayMs)} what="the command that downloads this day" /></Card>}
+      <Objects key={from} source={source} dayMs={dayMs} stream={stream} from={from} setFrom={setFrom}>
+        {place && <Card title="Download this day"><Code text={syncCommand(place, session.dev, source, stream, dayMs)} what="the command that downloads this day" /></Card>}
+      </Objects>
     </>
   )
 }
 
-function Objects ({ source, dayMs, stream, from, setFrom }: {
-  source: string; dayMs: number; stream: string; from: From; setFrom: (from: From) => void
+/** The objects, and below them `children`: these wait for the first answer, which would push them down. */
+function Objects ({ source, dayMs, stream, from, setFrom, children }: {
+  source: string; dayMs: number; stream: string; from: From; setFrom: (from: From) => void; children: ComponentChildren
 }) {
   const of = { source, day: dayMs, stream, from }
   const { data, error } = usePolled<ArchiveObjects>(`/api/archive/objects${query(of)}`, from === 'list' ? EVERY_MS : BUCKET_EVERY_MS)
@@ -74,28 +77,31 @@ function Objects ({ source, dayMs, stream, from, setFrom }: {
     </div>
   )
   return (
-    <Card title="Objects" actions={toggle}>
-      {error && <Failed error={error} what="The list of objects" />}
-      {!data && !error && <Loading error={null} what="" />}
-      {data?.denied && <Refused denied={data.denied} what="The bucket refuses to list its objects" />}
-      {data && !data.denied && (rows.length
-        ? <div class={opened ? 'with-side' : undefined}>
-            <Table caption="Objects of the day" rows={rows} rowKey={({ key }) => key} max={SHOWN_MAX} selected={opened}
-              open={({ key }) => setOpened(key)} columns={[
-                { head: 'Object', width: 'auto', narrow: 'title', cell: ({ key }) => <button type="button" class="row-button" onClick={() => setOpened(key)}><ObjectName value={key} /></button> },
-                ...(from === 'list' ? [{ head: 'Lines', width: '96px', number: true, cell: ({ calls }: ArchiveObject) => count(calls) }] : []),
-                { head: 'Size', width: '96px', number: true, cell: ({ bytes: size }) => <span title={exactBytes(size)}>{bytes(size)}</span> },
-                { head: from === 'list' ? 'Delivered' : 'Last modified', width: '124px', cell: ({ delivered_at_ms, last_modified_ms }) => <Ago at={delivered_at_ms ?? last_modified_ms} /> }
-              ]} />
-            {opened && <PeekPanel key={opened} source={source} objectKey={opened} close={() => setOpened(null)} />}
-          </div>
-        : <Empty title={from === 'list' ? 'This node\'s list has no object of this day' : 'The bucket has no object of this day'}>
-            {from === 'list' && <p>The list begins with the first delivery of this version. Older objects, and those of other nodes, are in the bucket.</p>}
-          </Empty>)}
-      {failed && <Failed error={failed} what="More objects" />}
-      {next != null && rows.length < SHOWN_MAX && <p class="card-foot"><button type="button" class="link-button" onClick={more}>Show more</button></p>}
-      {next != null && rows.length >= SHOWN_MAX && <p class="note">The first {count(SHOWN_MAX)} objects are shown.</p>}
-    </Card>
+    <>
+      <Card title="Objects" actions={toggle}>
+        {error && <Failed error={error} what="The list of objects" />}
+        {!data && !error && <Loading error={null} what="" />}
+        {data?.denied && <Refused denied={data.denied} what="The bucket refuses to list its objects" />}
+        {data && !data.denied && (rows.length
+          ? <div class={opened ? 'with-side' : undefined}>
+              <Table caption="Objects of the day" rows={rows} rowKey={({ key }) => key} max={SHOWN_MAX} selected={opened}
+                open={({ key }) => setOpened(key)} columns={[
+                  { head: 'Object', width: 'auto', narrow: 'title', cell: ({ key }) => <button type="button" class="row-button" onClick={() => setOpened(key)}><ObjectName value={key} /></button> },
+                  ...(from === 'list' ? [{ head: 'Lines', width: '96px', number: true, cell: ({ calls }: ArchiveObject) => count(calls) }] : []),
+                  { head: 'Size', width: '96px', number: true, cell: ({ bytes: size }) => <span title={exactBytes(size)}>{bytes(size)}</span> },
+                  { head: from === 'list' ? 'Delivered' : 'Last modified', width: '124px', cell: ({ delivered_at_ms, last_modified_ms }) => <Ago at={delivered_at_ms ?? last_modified_ms} /> }
+                ]} />
+              {opened && <PeekPanel key={opened} source={source} objectKey={opened} close={() => setOpened(null)} />}
+            </div>
+          : <Empty title={from === 'list' ? 'This node\'s list has no object of this day' : 'The bucket has no object of this day'}>
+              {from === 'list' && <p>The list begins with the first delivery of this version. Older objects, and those of other nodes, are in the bucket.</p>}
+            </Empty>)}
+        {failed && <Failed error={failed} what="More objects" />}
+        {next != null && rows.length < SHOWN_MAX && <p class="card-foot"><button type="button" class="link-button" onClick={more}>Show more</button></p>}
+        {next != null && rows.length >= SHOWN_MAX && <p class="note">The first {count(SHOWN_MAX)} objects are shown.</p>}
+      </Card>
+      {(data || error) && children}
+    </>
   )
 }
 

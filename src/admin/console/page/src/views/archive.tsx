@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from 'preact/hooks'
 import { type Archive as Answer, type ArchiveDay, query } from '../api'
-import { bytes, count, date, exactBytes, plural, stream } from '../format'
+import { bytes, count, date, exactBytes, NONE, plural, stream } from '../format'
 import { useNode } from '../node'
 import { Code } from '../parts/copy'
 import { type IconName, State } from '../parts/icon'
@@ -45,7 +45,7 @@ function Days ({ source }: { source: string }) {
   const commands = data ? syncCommands(rows, data.days, data.places, session.dev, source) : []
   return (
     <>
-      <PageHead title="Archive" lead={<>Received-days (UTC) with what this node delivered{data && `, for ${data.kept_days} days`}.</>} />
+      <PageHead title="Archive" lead={<>Received-days (UTC) with what this node delivered, for {data?.kept_days ?? NONE} days.</>} />
       <div class="toolbar">
         <SourcePicker value={source} ids={ids} change={pick} />
         <Filter label="Filter" value={text} placeholder="Date or stream, such as 2026-11" change={setText} />

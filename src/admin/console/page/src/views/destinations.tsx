@@ -89,6 +89,7 @@ function Functions ({ one }: { one: Destination }) {
 
 function DeadLetters ({ one }: { one: Destination }) {
   const [left, sent] = [lettersLeft(one), one.dead_sent_again]
+  const config = one.config ? ` --config ${shellWord(one.config)}` : ''
   const causes = one.dead.map((each) => `${count(each.count)} ${each.shown}`).join(', ')
   return (
     <>
@@ -100,7 +101,7 @@ function DeadLetters ({ one }: { one: Destination }) {
       </p>
       {left > 0 && !one.removed && <>
         <p class="note">To send {sent > 0 || one.dead_unknown ? 'the rest' : 'them'} again, once the cause is fixed:</p>
-        <Code text={`forebay destinations replay ${shellWord(one.name)} --from DLQ${one.config ? ` --config ${shellWord(one.config)}` : ''}`} what="the command that sends dead letters again" />
+        <Code text={`forebay destinations replay ${shellWord(one.name)} --from DLQ${config}`} what="the command that sends dead letters again" />
       </>}
     </>
   )

@@ -1,7 +1,8 @@
 // The page of one source.
 
+import { useRef } from 'preact/hooks'
 import type { History, LedgerCounts, NodeInfo, OpenBatch, SourceStatus } from '../api'
-import { bytes, count, date, encryption, exactBytes, linesOf, parseSize, plural, rate, seconds, sentence, stream, until } from '../format'
+import { bytes, count, date, encryption, exactBytes, linesOf, NONE, parseSize, plural, rate, seconds, sentence, stream, until } from '../format'
 import { useNode, useNow } from '../node'
 import { FlushButton } from '../parts/flush'
 import { Icon } from '../parts/icon'
@@ -53,7 +54,7 @@ function Figures ({ source, values, step }: { source: SourceStatus; values: numb
   const { totals } = source
   return (
     <dl class="stats">
-      <Stat name="Calls a second" value={rate(lastRate(values))} note={`the last ${Math.round(step * 120 / 60)} min, highest ${rate(Math.max(0, ...values))}`}><Spark values={values} /></Stat>
+      <Stat name="Calls a second" value={rate(lastRate(values))} note={`highest ${rate(Math.max(0, ...values))} in ${Math.round(step * 120 / 60)} min`}><Spark values={values} /></Stat>
       <Stat name="Last call" value={<Ago at={source.last_received_ms} />} note={`${count(totals.received)} received since the start`} />
       <Stat name="Waiting" value={count(source.pending_calls)} note={source.oldest_undelivered_seconds == null ? 'everything is delivered' : `the oldest for ${seconds(source.oldest_undelivered_seconds)}`} />
       <Stat name="Rejected" value={count(totals.rejected)} note="not valid calls; kept, with the reason" />
@@ -62,23 +63,33 @@ function Figures ({ source, values, step }: { source: SourceStatus; values: numb
   )
 }
 
+/** How long a stream without an open batch keeps its row. */
+const ROW_MS = 60_000
+
+/** The streams that have a row: on a quiet source or with short batches, rows would come and go with each answer. */
+function useStreams (batches: OpenBatch[], now: number): string[] {
+  const seen = useRef(new Map([['calls', Infinity]]))
+  for (const { stream } of batches) if (stream !== 'calls') seen.current.set(stream, now)
+  for (const [stream, at] of seen.current) if (now - at > ROW_MS) seen.current.delete(stream)
+  return [...seen.current.keys()]
+}
+
 function Batches ({ batches, now }: { batches: OpenBatch[]; now: number }) {
   const node = usePolled<NodeInfo>('/api/node', NODE_EVERY_MS)
   const size = parseSize(node.data?.config.find(({ name }) => name === 'flush.max_bytes')?.value ?? '')
-  return (
-    <Card title={batches.length === 1 ? 'Open batch' : 'Open batches'}>
-      {batches.length
-        ? <ul class="batches">{batches.map((batch) => <Batch key={`${batch.stream} ${batch.day_ms}`} batch={batch} now={now} size={size} />)}</ul>
-        : <p class="note">No batch is open. The next call opens one.</p>}
-    </Card>
-  )
+  const rows = useStreams(batches, now).flatMap((name) => {
+    const open = batches.filter((batch) => batch.stream === name)
+    return open.length ? open.map((batch) => <Batch key={`${name} ${batch.day_ms}`} batch={batch} now={now} size={size} />) : [<NoBatch key={name} stream={name} />]
+  })
+  return <Card title="Open batches"><ul class="batches">{rows}</ul></Card>
 }
 
 function Batch ({ batch, now, size }: { batch: OpenBatch; now: number; size: number | null }) {
   const age = now - batch.first_received_at_ms
   const whole = batch.due_at_ms - batch.first_received_at_ms
-  const known = batch.object_bytes_estimate > 0 ? `about ${bytes(batch.object_bytes_estimate)}` : 'not known yet'
-  const bytesWords = size ? `${known}, sealed at ${bytes(size)}` : known
+  const isKnown = batch.object_bytes_estimate > 0
+  const known = isKnown ? `about ${bytes(batch.object_bytes_estimate)}` : 'not known yet'
+  const bytesWords = size && isKnown ? `${known} of ${bytes(size)}` : known
   return (
     <li class="batch">
       <p class="batch-head">
@@ -88,6 +99,19 @@ function Batch ({ batch, now, size }: { batch: OpenBatch; now: number; size: num
       <div class="bars">
         <Bar name={`Sealed ${until(batch.due_at_ms, now)}`} part={whole > 0 ? age / whole : 1} words={`${seconds(age / 1_000)} of ${seconds(whole / 1_000)}`} />
         <Bar name="Size of the object" part={size ? batch.object_bytes_estimate / size : 0} words={bytesWords} />
+      </div>
+    </li>
+  )
+}
+
+/** As large as a batch, so that nothing moves when one opens. */
+function NoBatch ({ stream: name }: { stream: string }) {
+  return (
+    <li class="batch">
+      <p class="batch-head"><b>{sentence(stream(name))}</b> <span class="quiet">no batch is open</span><span class="batch-size">the next {name === 'calls' ? 'call' : 'line'} opens one</span></p>
+      <div class="bars">
+        <Bar name="Sealed" part={0} words={NONE} />
+        <Bar name="Size of the object" part={0} words={NONE} />
       </div>
     </li>
   )
