@@ -20,7 +20,7 @@ pub const FIRST_VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"FBJOBLOG";
 /// Bytes that are read at once.
-const CHUNK: usize = 1_024 * 1_024;
+const CHUNK: usize = 64 * 1_024;
 
 /// The header of a job's log.
 pub fn header(job: JobId) -> Vec<u8> {

@@ -3,10 +3,13 @@
 /// The most rows: 2^32, half a GiB of bits.
 pub const ROWS_MAX: u64 = 1 << 32;
 
-/// A set of rows.
+/// Words of one piece of a set: half a million rows, 64 KiB.
+const PIECE_WORDS: usize = 8 * 1_024;
+
+/// A set of rows, in pieces: a list that grows holds its rows twice while it is moved.
 #[derive(Debug, Default)]
 pub struct SeenRows {
-    words: Vec<u64>,
+    pieces: Vec<Vec<u64>>,
 }
 
 impl SeenRows {
@@ -16,11 +19,13 @@ impl SeenRows {
             Ok(word) if row < ROWS_MAX => word,
             _ => return false,
         };
-        if word >= self.words.len() {
-            self.words.resize(word + 1, 0);
+        let piece = word / PIECE_WORDS;
+        if piece >= self.pieces.len() {
+            self.pieces.resize_with(piece + 1, || vec![0; PIECE_WORDS]);
         }
         let bit = 1 << (row % 64);
-        self.words.get_mut(word).is_some_and(|word| {
+        let word = self.pieces.get_mut(piece).and_then(|piece| piece.get_mut(word % PIECE_WORDS));
+        word.is_some_and(|word| {
             let is_new = *word & bit == 0;
             *word |= bit;
             is_new
@@ -35,7 +40,7 @@ mod tests {
     #[test]
     fn a_row_is_new_once() {
         let mut rows = SeenRows::default();
-        for row in [0, 63, 64, 1_000_000, 1] {
+        for row in [0, 63, 64, 524_287, 524_288, 1_048_576, 1_000_000, 1] {
             assert!(rows.add(row) && !rows.add(row), "{row}");
         }
         assert!(!rows.add(ROWS_MAX));

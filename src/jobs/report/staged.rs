@@ -9,7 +9,7 @@ use sha1::Sha1;
 use crate::disk::{Disk, DiskFile};
 
 /// Bytes that are written at once.
-const WRITE_BYTES: usize = 256 * 1_024;
+const WRITE_BYTES: usize = 64 * 1_024;
 
 /// The file.
 pub(super) struct Staged {

@@ -27,7 +27,7 @@ use crate::words::Told;
 /// report.
 pub(super) const TRIED_FOR: Duration = Duration::from_secs(600);
 /// Bytes that are read at once for the checksum of a file.
-const READ_BYTES: usize = 256 * 1_024;
+const READ_BYTES: usize = 64 * 1_024;
 
 /// Why a report is not stored.
 #[derive(Debug, thiserror::Error)]
