@@ -42,6 +42,8 @@ closed_list! {
         Imports = "imports",
         /// An import of a bucket cannot go on until a person fixes the cause.
         BucketImport = "bucket_import",
+        /// A changed configuration, or a file that it names, cannot be used: what was in force before stays so.
+        Configuration = "configuration",
         /// A task panicked, or the spool has stopped.
         Task = "task",
     }

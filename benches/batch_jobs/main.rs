@@ -44,8 +44,8 @@ fn dir() -> PathBuf {
 /// A runtime with as many threads as the measured machine has cores.
 fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    // As the program has: each thread that waits for the disk keeps some memory.
-    builder.worker_threads(2).max_blocking_threads(16).enable_all().build().expect("a runtime")
+    // As `batch run` has: each thread that waits for the disk keeps some memory.
+    builder.worker_threads(2).max_blocking_threads(4).enable_all().build().expect("a runtime")
 }
 
 fn main() {

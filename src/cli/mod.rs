@@ -40,6 +40,8 @@ use crate::words::counted;
 /// Threads for blocking work: reading and writing files, and name lookups. Each has its own heap, and more
 /// threads would only wait for each other to release the spool's manifest (decision 0075).
 const BLOCKING_THREADS_MAX: usize = 16;
+/// The same in the process of one job, which writes one log: each more would keep memory, however many rows it has.
+const JOB_BLOCKING_THREADS_MAX: usize = 4;
 /// How long the end of a command waits until its programs are killed.
 const PROGRAMS_END: Duration = Duration::from_secs(1);
 
@@ -81,8 +83,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     if is_long {
         memory::without_huge_pages();
     }
+    let is_job = matches!(cli.command, Command::Batch(batch::args::BatchCommand::Run(_)));
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .max_blocking_threads(if is_job { JOB_BLOCKING_THREADS_MAX } else { BLOCKING_THREADS_MAX })
         .enable_all()
         .build()?;
     let background = Background::start()?;

@@ -16,6 +16,7 @@ use super::jobs::server::{JobsServer, ServerSettings};
 use super::listeners::{Addresses, Bound, fit_connections};
 use super::outside::Outside;
 use super::recovery::Recovery;
+use super::reload::{FILE, note_change};
 use super::running::{Ending, Node};
 use super::sdk_keys::{self, SdkKeys};
 use super::settings::dev_store_settings;
@@ -197,6 +198,7 @@ async fn follow_file(dev: &DevSettings, node: &Node) {
         }
         let set = match next {
             Ok(next) if next == in_force => {
+                note_change(&node.engine.view.alarms, FILE, None);
                 reported.clear();
                 continue;
             }
@@ -213,10 +215,12 @@ async fn follow_file(dev: &DevSettings, node: &Node) {
         };
         match set {
             Ok(()) => {
-                tracing::info!(file = %path.display(), "the changed destinations and imports are in force")
+                note_change(&node.engine.view.alarms, FILE, None);
+                tracing::info!(file = %path.display(), "the changed destinations and imports are in force");
             }
             Err(what) if what == reported => {}
             Err(what) => {
+                note_change(&node.engine.view.alarms, FILE, Some(&what));
                 tracing::error!("the changed destinations are not in force, nor are changed imports: {what}");
                 reported = what;
             }

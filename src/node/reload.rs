@@ -11,6 +11,7 @@ use super::sdk_keys::{self, SdkKeys};
 use super::settings::{access, policy};
 use super::setup::Setup;
 use crate::admin;
+use crate::alarms::{AlarmKind, Alarms};
 use crate::config::{Config, ConfigError, ConfigValue, Loaded, reload};
 use crate::import::Importer;
 use crate::lock::write;
@@ -19,6 +20,28 @@ use crate::object::S3Location;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::sources::SourceId;
 use crate::tasks::{Panicked, RESTARTS, Supervised, caught_now};
+use crate::words::outside_text_within;
+
+/// How much of the problems of a configuration an alarm shows, in bytes. The log has all.
+const SHOWN_MAX: usize = 400;
+
+/// The subjects of alarms about a changed configuration.
+pub(super) const FILE: &str = "file";
+pub(super) const DESTINATIONS: &str = "destinations";
+pub(super) const TLS_FILES: &str = "TLS files";
+
+/// Says in an alarm that something changed is not in force, or clears it.
+pub(super) fn note_change(alarms: &Alarms, subject: &str, failed: Option<&str>) {
+    match failed {
+        None => alarms.clear(AlarmKind::Configuration, subject),
+        Some(what) => {
+            let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+            let what = outside_text_within(&what, SHOWN_MAX);
+            let what = format!("the change is not in force, and what was in force before stays so: {what}");
+            alarms.raise(AlarmKind::Configuration, subject, what);
+        }
+    }
+}
 
 /// What notices panics of [`take_over_caught`].
 pub(super) fn supervised_reload(node: &Node) -> Supervised {
@@ -55,6 +78,7 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     let loaded = match new {
         Ok(loaded) => loaded,
         Err(error) => {
+            note_change(&node.engine.view.alarms, FILE, Some(&error.to_string()));
             tracing::error!(
                 "the changed configuration cannot be used, the running one stays in force: {error}"
             );
@@ -63,6 +87,7 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     };
     let changes = reload::diff(&current.config, &loaded.config);
     if changes.is_empty() {
+        note_change(&node.engine.view.alarms, FILE, None);
         return current;
     }
     let after = current.after_reload(loaded);
@@ -75,6 +100,7 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     write(&node.engine.view.removed).keep(kept);
     if let Err(failure) = note_locations(&*node.engine.spool.locations(), next) {
         tracing::error!("the changed configuration is not applied: {failure}");
+        note_change(&node.engine.view.alarms, FILE, Some(&failure.to_string()));
         node.set_configured(ids(&current.config));
         return current;
     }
@@ -86,6 +112,7 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     node.set_imports(plans(next));
     node.set_configured(ids(next));
     node.set_setup(setup(&after, node));
+    note_change(&node.engine.view.alarms, FILE, None);
     tracing::info!("configuration reloaded: {changes}");
     after
 }

@@ -13,7 +13,9 @@ use super::import_sources::Configured;
 use super::listeners::{Addresses, Bound, fit_connections};
 use super::outside::Outside;
 use super::recovery::Recovery;
-use super::reload::{note_locations, setup, supervised_reload, take_over_caught};
+use super::reload::{
+    DESTINATIONS, TLS_FILES, note_change, note_locations, setup, supervised_reload, take_over_caught,
+};
 use super::running::{Ending, Node};
 use super::settings::{
     access, alarm_webhook, collector_settings, delivery_settings, hooks, ingest_settings, policy,
@@ -31,6 +33,7 @@ use crate::runtime::handles::Wanted;
 use crate::runtime::{Background, Shutdown, SystemClock, shutdown};
 use crate::store::s3::S3Store;
 use crate::tasks::{Supervised, keep};
+use crate::words::with_causes;
 
 /// Runs a node with a configuration until a signal ends it, and applies the file's changes. `started` is
 /// called once, when the node accepts calls.
@@ -72,15 +75,21 @@ pub async fn run(
                 let next = &current.config.destinations;
                 if *next != before
                     && let Some(destinations) = node.engine.view.destinations.get()
-                    && let Err(error) = destinations.set(next.clone()).await
                 {
-                    tracing::error!("the changed destinations are not in force, reload once more (SIGHUP): {error}");
-                    current.config.destinations = before;
+                    let set = destinations.set(next.clone()).await;
+                    let failed = set.err().map(|error| format!("reload once more (SIGHUP): {error}"));
+                    note_change(&node.engine.view.alarms, DESTINATIONS, failed.as_deref());
+                    if let Some(what) = failed {
+                        tracing::error!("the changed destinations are not in force, {what}");
+                        current.config.destinations = before;
+                    }
                 }
             }
             Ok(()) = tls_hangups.changed() => {
-                if let Err(error) = node.collector.reload_tls() {
-                    tracing::error!(%error, "the changed TLS files cannot be used; the previous ones stay in use");
+                let failed = node.collector.reload_tls().err().map(|error| with_causes(&error).to_string());
+                note_change(&node.engine.view.alarms, TLS_FILES, failed.as_deref());
+                if let Some(error) = failed {
+                    tracing::error!(error, "the changed TLS files cannot be used; the previous ones stay in use");
                 }
             }
         }

@@ -44,7 +44,7 @@ const WELL: [(&str, &str); 22] = [
 ];
 
 /// What is different when an alert must fire, after two hours.
-const FIRES: [(&str, &[(&str, &str)]); 32] = [
+const FIRES: [(&str, &[(&str, &str)]); 33] = [
     ("ForebayDown", &[("up", "0x200")]),
     ("ForebayAbsent", &[("up", "_x200")]),
     ("ForebayNotReady", &[("forebay_ready", "0x200")]),
@@ -69,6 +69,7 @@ const FIRES: [(&str, &[(&str, &str)]); 32] = [
     ("ForebayFunctionFails", &[("forebay_alarm{kind=\"destination\"}", "1x200")]),
     ("ForebayImportsStopped", &[("forebay_alarm{kind=\"imports\"}", "1x200")]),
     ("ForebayBucketImportStopped", &[("forebay_alarm{kind=\"bucket_import\"}", "1x200")]),
+    ("ForebayConfigurationRefused", &[("forebay_alarm{kind=\"configuration\"}", "1x200")]),
     ("ForebayHookFails", &[("forebay_alarm{kind=\"hook\"}", "1x200")]),
     ("ForebayLedgerDiffers", &[("forebay_ledger_difference", "1x200")]),
     ("ForebayTaskFailed", &[("forebay_alarm{kind=\"task\"}", "1x200")]),

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::support::{Ran, ran};
-use crate::serve::support::{CREDENTIALS, PATIENCE, Rig, Settings, ask, status};
+use crate::serve::support::{CREDENTIALS, PATIENCE, Rig, Settings, ask, change_alarm, status};
 use crate::support::forebay::{Flush, Forebay, Starting, command};
 use crate::support::wait;
 
@@ -445,7 +445,10 @@ async fn dev_imports_from_its_own_bucket() {
     let said = "the changed destinations are not in force, nor are changed imports";
     wait::until("the mistake", PATIENCE, async || node.log().contains(said).then_some(())).await;
     assert_eq!(import_status(&node, "orders").await["enabled"], false);
+    let alarm = change_alarm(&node).await.unwrap();
+    assert!(alarm.starts_with("file: the change is not in force") && alarm.contains("htp"), "{alarm}");
     fs::write(&file, text("prefix = \"in/\"")).unwrap();
+    wait::until("no alarm", PATIENCE, async || change_alarm(&node).await.is_none().then_some(())).await;
     assert_eq!(events(2).await, 2);
     assert!(node.terminate().await.success());
 }

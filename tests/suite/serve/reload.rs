@@ -5,7 +5,7 @@ use std::fs;
 use http::StatusCode;
 use rustix::process::Signal;
 
-use super::support::{Caller, PATIENCE, Rig, Settings, exactly, logged};
+use super::support::{Caller, PATIENCE, Rig, Settings, change_alarm, exactly, logged};
 use crate::support::forebay::Forebay;
 use crate::support::http::is_accepted;
 use crate::support::wait;
@@ -109,8 +109,12 @@ async fn a_changed_file_is_loaded_and_an_invalid_one_ignored() {
     forebay.signal(Signal::HUP);
     logged(&forebay, "the running one stays in force").await;
     assert!(forebay.log().contains("max_agee"), "{}", forebay.log());
+    // Who did not see the log sees the alarm, until the file is right.
+    let alarm = change_alarm(&forebay).await.unwrap();
+    assert!(alarm.starts_with("file: the change is not in force") && alarm.contains("max_agee"), "{alarm}");
     caller.send(&forebay, "web", 3, 0).await;
     right.write();
+    wait::until("no alarm", PATIENCE, async || change_alarm(&forebay).await.is_none().then_some(())).await;
     caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     assert!(forebay.terminate().await.success());
 }

@@ -265,6 +265,14 @@ pub(crate) async fn status(forebay: &Forebay) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
+/// The alarm about a change that is not in force, as the status shows it.
+pub(crate) async fn change_alarm(forebay: &Forebay) -> Option<String> {
+    let status = status(forebay).await;
+    let mut alarms = status["alarms"].as_array().unwrap().iter();
+    let alarm = alarms.find(|alarm| alarm["kind"] == "configuration")?;
+    Some(alarm["what"].as_str().unwrap().to_owned())
+}
+
 /// The admin listener's answer to a GET.
 pub(crate) async fn ask(forebay: &Forebay, path: &str) -> Answer {
     let request = http::Request::get(format!("{}{path}", forebay.console)).body(Full::default()).unwrap();

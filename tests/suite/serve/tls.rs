@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::support::{Caller, PATIENCE, Rig, logged};
+use super::support::{Caller, PATIENCE, Rig, change_alarm, logged};
 use crate::support::forebay::Forebay;
 use crate::support::wait;
 
@@ -94,6 +94,8 @@ async fn calls_arrive_over_tls_and_a_renewed_certificate_is_used() {
     fs::write(folder.join("cert.pem"), "not a certificate").unwrap();
     forebay.signal(Signal::HUP);
     logged(&forebay, "the changed TLS files cannot be used").await;
+    let alarm = change_alarm(&forebay).await.unwrap();
+    assert!(alarm.starts_with("TLS files: the change is not in force"), "{alarm}");
     let (ids, body) = caller.request(3, 0);
     assert!(post(address, &second, &body).await.unwrap().starts_with("HTTP/1.1 200"));
     caller.note("web", ids);

@@ -33,6 +33,7 @@ const TITLES: Record<string, string> = {
   closing: 'Days are not closed',
   hook: 'A hook fails',
   ledger: 'The ledger does not balance',
+  configuration: 'A changed configuration is not in force',
   task: 'A task has failed'
 }
 
