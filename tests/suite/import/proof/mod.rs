@@ -1,6 +1,7 @@
 //! Three instances that import one bucket together, from a real store that notifies real queues: files of all
 //! formats with bad ones between them, late, replaced and deleted ones, notifications that come twice, connections
-//! that end and answers of 503 at random, and `kill -9` of each instance. Python makes the files and counts what became of their rows.
+//! that end and answers of 503 at random, and `kill -9` of each instance. Python makes the files and counts what became
+//! of their rows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
