@@ -132,7 +132,7 @@ pub struct PriorityArgs {
     pub of: OfJobArgs,
 
     /// From 0 to 2147483647; a higher one goes first
-    #[arg(value_name = "N", value_parser = priority)]
+    #[arg(value_name = "N", value_parser = priority, allow_negative_numbers = true)]
     pub priority: Priority,
 }
 
@@ -188,7 +188,8 @@ pub struct RunJobArgs {
     pub role_arn: Option<RoleArn>,
 
     /// From 0 to 2147483647
-    #[arg(long, value_name = "N", default_value = "10", value_parser = priority)]
+    #[arg(long, value_name = "N", default_value = "10")]
+    #[arg(value_parser = priority, allow_negative_numbers = true)]
     pub priority: Priority,
 
     /// Text for people
