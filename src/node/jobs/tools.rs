@@ -257,7 +257,7 @@ fn function_handler(
     let at_store = spec.endpoints.store.clone().filter(|_| spec.endpoints.functions.is_none());
     let endpoint = spec.endpoints.functions.clone().or_else(|| at_store.clone());
     let client = client_in(store, role.as_ref(), &region, endpoint, timeout);
-    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout, at_store)))
+    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout, spec.role.clone(), at_store)))
 }
 
 #[cfg(test)]
