@@ -113,6 +113,40 @@ async fn a_damaged_block_of_the_copy_costs_its_rows_alone() {
     assert_eq!(rows.iter().filter(|byte| **byte == b'\n').count() as u64, others);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_without_its_copy_can_be_cancelled_and_ends() {
+    let (clock, random) = (SystemClock::new(), SystemRandom);
+    for is_damaged in [false, true] {
+        let spoiled = async || {
+            let stand = Stand::with(&keys(3)).await;
+            let id = stand.left_suspended().await;
+            let copy = stand.jobs().path(id).join(ROWS);
+            match is_damaged {
+                true => std::fs::write(copy, "no rows").unwrap(),
+                false => std::fs::remove_file(copy).unwrap(),
+            }
+            (stand, id)
+        };
+        let (stand, id) = spoiled().await;
+        ask(&stand.jobs(), id, &Wish::Cancel(None), &clock, &random).await.unwrap();
+        let job = stand.opened(stand.jobs().hold(id).unwrap(), false, succeeds).await;
+        job.obey().await.unwrap();
+        assert!(job.needs_no_task());
+        let ended = timeout(LONG, job.run()).await.unwrap().unwrap();
+        assert!(ended.state.status.is_final(), "{:?}", ended.state);
+        // One that nobody cancels fails.
+        let (stand, id) = spoiled().await;
+        ask(&stand.jobs(), id, &Wish::Confirm(None), &clock, &random).await.unwrap();
+        let ended = stand.run(stand.jobs().hold(id).unwrap(), false, succeeds).await;
+        assert_eq!(
+            (ended.outcome, ended.state.status),
+            (Outcome::Failed(FailureClass::Other), Status::Failed)
+        );
+        let why = ended.why.unwrap();
+        assert!(why.starts_with("ManifestCopyDamaged: ") && why.contains("make the job again"), "{why}");
+    }
+}
+
 /// Changes a job whose disk is full.
 fn change_on_full_disk(handle: &JobHandle, event: &Event) {
     let refused = handle.apply(event, SystemClock::new().wall()).unwrap_err();
