@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::last_tries::LastTries;
+use super::last_tries::{LastTries, WATCHED_MAX};
 use super::one_job::REPORT_NOT_STORED;
 use super::outcome::Outcome;
-pub use super::progress_shown::ProgressShown;
+pub use super::progress_shown::{ProgressShown, Waits};
 use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::replay::read;
 use crate::jobs::job::folder::{FolderError, JobsFolder, Listed, SeenJob, StateOption};
@@ -241,7 +241,9 @@ impl JobShown {
     pub fn progress(&self) -> ProgressShown {
         let (status, total) = (self.status, self.total.unwrap_or(0));
         let (succeeded, failed) = (self.succeeded, self.failed);
-        ProgressShown { status, total, succeeded, failed, reading: None, under_way: None }
+        let waits = self.last.waiting.zip(self.last.last_retry.as_ref());
+        let waits = waits.map(|(waiting, last)| Waits::of(waiting, last));
+        ProgressShown { status, total, succeeded, failed, reading: None, under_way: None, waits }
     }
 
     /// What the status alone does not say.
@@ -442,6 +444,22 @@ pub fn look(folder: &JobsFolder, job: JobId, clock: &dyn Clock) -> Result<(SeenJ
     }
     if shown.paused_by_person == Some(false) {
         shown.preempted_by = slot_holder(folder, &seen)?;
+    }
+    Ok((seen, shown))
+}
+
+/// The same, with the tasks that wait for another try if no other one has ended since `done` had: then that
+/// is what a job does. Reads the log of the job if it is not long. Errors: [`FolderError`].
+pub fn look_on(
+    folder: &JobsFolder,
+    job: JobId,
+    clock: &dyn Clock,
+    done: &mut Option<u64>,
+) -> Result<(SeenJob, JobShown), FolderError> {
+    let (seen, mut shown) = look(folder, job, clock)?;
+    let now = seen.now.succeeded.saturating_add(seen.now.failed);
+    if done.replace(now) == Some(now) && now <= WATCHED_MAX && seen.now.state.status == Status::Active {
+        shown.last = LastTries::of(folder, &seen)?;
     }
     Ok((seen, shown))
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::asking::{Asked, ask};
 use super::one_job::{Around, JobEnd, OneJob, Turns};
 use super::outcome::Outcome;
-use super::shown::{ReportShown, look_closely};
+use super::shown::{ReportShown, look_closely, look_on};
 use super::tools::{JobStore, JobTools, ToolsFrom};
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;

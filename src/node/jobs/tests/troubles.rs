@@ -16,6 +16,7 @@ use crate::jobs::job::troubles::read;
 use crate::jobs::joined::past_of;
 use crate::jobs::task_rows::{BLOCK_ROWS, ROWS};
 use crate::node::jobs::job_handle::JobHandle;
+use crate::runtime::progress::Progress as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_takes_no_report_for_a_while_is_waited_for() {
@@ -71,6 +72,11 @@ async fn a_task_that_is_tried_again_says_why() {
     let looked = || look_closely(&jobs, id, &SystemClock::new()).unwrap();
     until("a try is over", || looked().last.last_retry.is_some()).await;
     assert!(looked().text().contains("  last try:  row 2, after 1 try: said"), "{}", looked().text());
+    // Who watches the job sees it, too, as long as no other task ends.
+    let mut done = None;
+    let mut below = || look_on(&jobs, id, &SystemClock::new(), &mut done).unwrap().1.progress().below();
+    until("it is what the job does", || below().ends_with(", 1 wait for another try, last: row 2: said"))
+        .await;
     stand.stop.cancel();
     assert_eq!(timeout(LONG, running).await.unwrap().unwrap().unwrap().outcome, Outcome::Interrupted);
 }
