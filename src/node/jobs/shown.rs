@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::job_error::JobError;
 use super::last_tries::{LastTries, WATCHED_MAX};
 use super::one_job::REPORT_NOT_STORED;
 use super::outcome::Outcome;
@@ -129,6 +130,36 @@ pub fn goes_on(spec: &JobSpec, job: JobId, folder: &StateOption) -> String {
     }
 }
 
+/// Why a job cannot go on that was stopped before its manifest was copied.
+const INPUT_LOST: &str =
+    "its manifest was on standard input and was not read to its end, so make the job again";
+
+/// What goes on with a job as it is seen, which may have lost its manifest.
+fn next_step(seen: &SeenJob) -> String {
+    match has_lost_input(seen) {
+        true => INPUT_LOST.to_owned(),
+        false => goes_on(&seen.spec, seen.id, &seen.option),
+    }
+}
+
+fn has_lost_input(seen: &SeenJob) -> bool {
+    let is_read = !matches!(seen.now.state.status, Status::New | Status::Preparing);
+    seen.spec.manifest.place == ManifestPlace::StandardInput && !is_read
+}
+
+/// What a person has to know who has stopped the command that ran a job: `error` ended it if the disk was
+/// full.
+pub fn stopped(folder: &JobsFolder, id: JobId, error: Option<&JobError>) -> String {
+    let stopped = match error {
+        Some(_) => "stopped while the disk of the job's folder was full, so free space",
+        None => "stopped",
+    };
+    match folder.look(id) {
+        Ok(seen) if has_lost_input(&seen) => format!("{stopped}: {INPUT_LOST}"),
+        _ => format!("{stopped}; to continue: forebay batch run --job {id}{}", folder.option()),
+    }
+}
+
 fn manifest_text(place: &ManifestPlace) -> String {
     match place {
         ManifestPlace::Object { bucket, key, .. } => format!("s3://{bucket}/{}", outside_key(key)),
@@ -181,7 +212,7 @@ impl JobShown {
                 .collect(),
             is_held: holder.is_some(),
             process: holder.flatten(),
-            goes_on: goes_on(spec, *id, option),
+            goes_on: next_step(seen),
             folder: option.clone(),
             requests: Vec::new(),
             troubles: troubles
@@ -421,9 +452,7 @@ pub fn waits_for(seen: &SeenJob) -> Option<String> {
         return Some(format!("job {job} waits: {}", trouble.what));
     }
     match seen.now.state.status {
-        _ if seen.holder.is_none() => {
-            Some(format!("no process holds job {job}: {}", goes_on(&seen.spec, job, folder)))
-        }
+        _ if seen.holder.is_none() => Some(format!("no process holds job {job}: {}", next_step(seen))),
         Status::Suspended => {
             Some(format!("job {job} waits to be confirmed: `forebay batch confirm {job}{folder}`"))
         }
