@@ -356,7 +356,7 @@ pub struct ServeJobsArgs {
     pub functions: Vec<NamedFunction>,
 
     /// URL of the store and of the functions, if they are not in AWS; by default AWS_ENDPOINT_URL. The roles of jobs are
-    /// then not assumed
+    /// then not assumed, and programs have it as AWS_ENDPOINT_URL_S3
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 
