@@ -148,6 +148,8 @@ pub struct Asking<'a> {
 pub struct Unanswered {
     /// What happened.
     pub failure: Failure,
+    /// The HTTP status, if the service answered.
+    pub status: Option<u16>,
     /// The service's id of the request, if it gave one.
     pub request_id: Option<Told>,
     /// Nothing was sent: this process has no file handle left for a connection.
@@ -178,15 +180,18 @@ impl Asking<'_> {
                 // Neither a name that could not be looked up nor a token service that was not reached says so.
                 let lacks_handle = failure.class == Class::Network
                     && (io_causes(&error).any(is_no_handle) || has_no_handle());
-                Unanswered { failure, request_id: error.request_id().map(told_id), lacks_handle }
+                let status = error.raw_response().map(|answer| answer.status().as_u16());
+                Unanswered { failure, status, request_id: error.request_id().map(told_id), lacks_handle }
             }),
             Err(_) if was_sent.load(Ordering::Relaxed) => Err(Unanswered {
                 failure: late(Class::Timeout, format!("no answer within {within}")),
+                status: None,
                 request_id: None,
                 lacks_handle: false,
             }),
             Err(_) => Err(Unanswered {
                 failure: late(Class::Network, format!("no credentials came within {within}")),
+                status: None,
                 request_id: None,
                 lacks_handle: false,
             }),

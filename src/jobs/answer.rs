@@ -49,6 +49,8 @@ pub struct Expected<'a> {
     pub invocation_id: &'a str,
     /// The id of the one task of the request.
     pub task_id: &'a str,
+    /// What an answer must be besides, as its handler says: for the message of one that is not.
+    pub form: Option<&'static str>,
 }
 
 /// A text that is copied only if it has escapes. `Option<Cow>` by itself is always copied.
@@ -97,7 +99,7 @@ pub fn read(body: &[u8], expected: Expected<'_>) -> Read {
     }
     match body.trim_ascii_start().first() {
         Some(b'{') => {}
-        _ => return failed(no_object(body)),
+        _ => return failed(no_object(body, expected.form)),
     }
     let answer: Answer<'_> = match serde_json::from_slice(body) {
         Ok(answer) => answer,
@@ -108,7 +110,10 @@ pub fn read(body: &[u8], expected: Expected<'_>) -> Read {
                 beginning(body)
             ));
         }
-        Err(error) => return failed(format!("{INVALID}: {error}; {}", beginning(body))),
+        Err(error) => {
+            let form = expected.form.map_or_else(String::new, |form| format!("; {form}"));
+            return failed(format!("{INVALID}: {error}{form}; {}", beginning(body)));
+        }
     };
     let (invocation, version) =
         (answer.invocation_id.as_deref(), answer.invocation_schema_version.as_deref());
@@ -252,21 +257,25 @@ fn missing(treat_as: Option<&str>) -> Outcome {
 }
 
 /// What an answer is that is no object.
-fn no_object(body: &[u8]) -> String {
+fn no_object(body: &[u8], form: Option<&str>) -> String {
     const BATCH: &str = "write a function for S3 Batch Operations, which answers one object with results";
+    let batch = form.unwrap_or(BATCH);
     if body.trim_ascii().is_empty() {
-        return format!("{INVALID}: the answer is empty; {BATCH}");
+        return format!("{INVALID}: the answer is empty; {batch}");
     }
     let text = || {
-        let what = "the function returned text, as one for S3 events does";
-        format!("{INVALID}: {what}; {BATCH}; {}", beginning(body))
+        let what = match form {
+            Some(_) => "the answer is text",
+            None => "the function returned text, as one for S3 events does",
+        };
+        format!("{INVALID}: {what}; {batch}; {}", beginning(body))
     };
     // Nothing of JSON begins with it, so where the parser stopped says nothing.
     let of_json = |first: &u8| first.is_ascii_digit() || b"[\"-".contains(first);
     let is_bare_text = !body.trim_ascii_start().first().is_some_and(of_json);
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Null) => {
-            format!("{INVALID}: the function returned null, as one for S3 events does; {BATCH}")
+            format!("{INVALID}: the function returned null, as one for S3 events does; {batch}")
         }
         Ok(Value::String(text)) if text.trim_start().starts_with('{') => format!(
             "{INVALID}: the answer is an object within a JSON string; in Java, use RequestStreamHandler and not \
@@ -277,10 +286,11 @@ fn no_object(body: &[u8]) -> String {
         Err(_) if is_bare_text => text(),
         Ok(other) => {
             let kind = kind_of(&other);
-            format!("{INVALID}: the answer is {kind}, not an object; {BATCH}; {}", beginning(body))
+            format!("{INVALID}: the answer is {kind}, not an object; {batch}; {}", beginning(body))
         }
         Err(error) => {
-            format!("{INVALID}: {error}; answer one object of JSON and nothing else; {}", beginning(body))
+            let what = form.unwrap_or("answer one object of JSON and nothing else");
+            format!("{INVALID}: {error}; {what}; {}", beginning(body))
         }
     }
 }
@@ -302,6 +312,7 @@ mod tests {
         schema: Schema::V1,
         invocation_id: "YXNkbGZqYWRmaiBhc2RmdW9hZHNmZGpmaGFzbGtkaGZza2RmaAo",
         task_id: "dGFza2lkZ29lc2hlcmUK",
+        form: None,
     };
 
     /// The sample answer of the described product. The quotes within its text break its JSON.
@@ -387,6 +398,17 @@ mod tests {
         );
         check(&" ".repeat(ANSWER_MAX + 1), &["6 MiB", "answer less"]);
         check(&format!("[{}", "[".repeat(100_000)), &[INVALID]);
+    }
+
+    #[test]
+    fn a_bad_answer_is_told_the_form_of_its_handler() {
+        let expected = Expected { form: Some("one line"), ..EXPECTED };
+        for body in ["{", "done", "", "[1", "3", "\"a\"", "null"] {
+            match read(body.as_bytes(), expected).outcome {
+                PermanentFailure(message) => assert!(message.contains("; one line"), "{body}: {message}"),
+                other => panic!("{body}: {other:?}"),
+            }
+        }
     }
 
     #[test]

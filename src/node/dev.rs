@@ -166,7 +166,7 @@ async fn jobs(dev: &DevSettings, outside: &Outside, s3: &DevS3Running) -> Result
         folder: JobsFolder::open(&dev.data_dir).map_err(jobs_unusable)?.named(StateOption::of(&dev.data_dir)),
         active_jobs: ACTIVE_JOBS,
         region: dev_s3::REGION.to_owned(),
-        tools: Arc::new(ServedTools::of_dev(dev.functions.clone(), store)),
+        tools: Arc::new(ServedTools::of_dev(dev.functions.clone(), store, &s3.url())),
         clock: Arc::clone(&outside.clock),
         random: Arc::clone(&outside.random),
         metrics: outside.metrics.clone(),

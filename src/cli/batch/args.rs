@@ -132,7 +132,7 @@ pub struct PriorityArgs {
     pub of: OfJobArgs,
 
     /// From 0 to 2147483647; a higher one goes first
-    #[arg(value_name = "N", value_parser = priority)]
+    #[arg(value_name = "N", value_parser = priority, allow_negative_numbers = true)]
     pub priority: Priority,
 }
 
@@ -188,7 +188,8 @@ pub struct RunJobArgs {
     pub role_arn: Option<RoleArn>,
 
     /// From 0 to 2147483647
-    #[arg(long, value_name = "N", default_value = "10", value_parser = priority)]
+    #[arg(long, value_name = "N", default_value = "10")]
+    #[arg(value_parser = priority, allow_negative_numbers = true)]
     pub priority: Priority,
 
     /// Text for people
@@ -355,7 +356,7 @@ pub struct ServeJobsArgs {
     pub functions: Vec<NamedFunction>,
 
     /// URL of the store and of the functions, if they are not in AWS; by default AWS_ENDPOINT_URL. The roles of jobs are
-    /// then not assumed
+    /// then not assumed, and programs have it as AWS_ENDPOINT_URL_S3
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 

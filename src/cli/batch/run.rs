@@ -17,12 +17,13 @@ use crate::jobs::job::state::JobState;
 use crate::jobs::job::status::FailureClass;
 use crate::jobs::manifest::fields::Fields;
 use crate::node::jobs::for_imports::ForImports;
+use crate::node::jobs::job_error::JobError;
 use crate::node::jobs::new_job::{
     absolute, dry_run, known_write_key, manifest_place, report_place, usual_concurrency, usual_timeout,
 };
 use crate::node::jobs::one_job::{Around, OneJob};
 use crate::node::jobs::outcome::Outcome;
-use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look_closely};
+use crate::node::jobs::shown::{JobShown, ProgressShown, goes_on, look_closely, stopped};
 use crate::node::jobs::tidying::tidy;
 use crate::node::jobs::tools::{JobStore, JobTools, ToolsError, ToolsFrom, store_of};
 use crate::runtime::progress::while_shown;
@@ -51,7 +52,8 @@ pub(super) async fn run(
     let write_key = args.write_key.as_deref();
     let process = ForImports { background, write_key, stop: shutdown.orderly.clone() };
     let job = opened(args, &folder, &process).await?;
-    let interrupted = |id| interrupted(&folder, id);
+    let interrupted =
+        |id, error: Option<&JobError>| Failure::with_code(failure::INTERRUPTED, stopped(&folder, id, error));
     let (id, progress) = (job.id(), job.progress());
     match args.show.json {
         true => tracing::info!("job {id}"),
@@ -59,13 +61,18 @@ pub(super) async fn run(
     }
     let now = || ProgressShown::of(&progress.borrow());
     let end = tokio::select! {
-        end = while_shown(job.run(), now, args.show.progress) => end?,
-        () = shutdown.immediate.cancelled() => return Err(interrupted(id)),
+        end = while_shown(job.run(), now, args.show.progress) => match end {
+            Err(error) if shutdown.orderly.is_cancelled() && error.is_no_space() => {
+                return Err(interrupted(id, Some(&error)));
+            }
+            end => end?,
+        },
+        () = shutdown.immediate.cancelled() => return Err(interrupted(id, None)),
     };
     let shown = look_closely(&folder, id, &SystemClock::new())?;
     print_either(out, args.show.json, &shown, || shown.text()).and_then(|()| out.flush())?;
     match (end.outcome, end.left) {
-        (Outcome::Interrupted, _) => Err(interrupted(id)),
+        (Outcome::Interrupted, _) => Err(interrupted(id, None)),
         (Outcome::Complete, Some(left)) => Err(Failure::failed(left)),
         (outcome, left) => {
             left.iter().for_each(|left| tracing::warn!("{left}"));
@@ -229,9 +236,4 @@ pub(super) fn ended(
 ) -> Option<Failure> {
     let complaint = shown.complaint(outcome, state, why)?;
     Some(Failure::with_code(exit_code(outcome), complaint))
-}
-
-fn interrupted(folder: &JobsFolder, id: JobId) -> Failure {
-    let what = format!("stopped; to continue: forebay batch run --job {id}{}", folder.option());
-    Failure::with_code(failure::INTERRUPTED, what)
 }

@@ -11,7 +11,7 @@ use super::run::ended;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_either;
 use crate::node::jobs::outcome::Outcome;
-use crate::node::jobs::shown::{look, look_closely, waits_for};
+use crate::node::jobs::shown::{look_closely, look_on, waits_for};
 use crate::runtime::SystemClock;
 use crate::runtime::progress::{ProgressArg, View};
 
@@ -23,9 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn run(args: &OfJobArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (folder, clock) = (folder(&args.at), SystemClock::new());
     let mut view = View::new(ProgressArg::Auto);
-    let mut told = None;
+    let (mut told, mut done) = (None, None);
     loop {
-        let (seen, shown) = look(&folder, args.job, &clock)?;
+        let (seen, shown) = look_on(&folder, args.job, &clock, &mut done)?;
         let state = &seen.now.state;
         if state.status.is_final() {
             drop(view);

@@ -1,7 +1,12 @@
 //! `cmd:PROG ARGS`: programs that read one request a line and write one answer a line.
 //!
 //! A pool keeps at most `concurrency` programs. One that dies, passes the timeout or writes too long a line
-//! is killed, and the next request starts another. All are killed when the pool is dropped.
+//! is killed, and the next request starts another. One that ended while it waited for a request is replaced
+//! within the same try. All are killed when the pool is dropped.
+//!
+//! A program may also write lines that are no answers. What it has written before a request is dropped. A
+//! line that does not have the id of the invocation is the answer only if no other one with it follows at
+//! once. Such a program gets no other request: what it still writes would be taken for the next answer.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,8 +19,8 @@ use memchr::memmem;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-pub use super::process::Said;
 use super::process::{NoLine, Process};
+pub use super::process::{Said, Surroundings};
 use super::{Ended, Failure, FailureKind, Handler};
 use crate::boxed_future::BoxFuture;
 use crate::disk::is_no_handle;
@@ -27,6 +32,11 @@ use crate::words::outside_text;
 /// Answers of earlier requests that are left out before a program is replaced. Each was written after another
 /// one for the same request.
 const REPEATED_MAX: u32 = 16;
+/// How long an answer is waited for after a line that is none: a program that does not flush each line writes
+/// such lines together with its next answer.
+const STRAY_WAIT: Duration = Duration::from_millis(200);
+/// What an answer must be, in the message of one that is not.
+const FORM: &str = "answer with one JSON object on one line; print anything else to standard error";
 
 /// Why a command cannot be used. All of it is wrong usage.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +85,7 @@ impl CommandError {
 pub struct CommandHandler {
     program: String,
     arguments: Vec<String>,
-    /// Where they run; `None`: in the folder of this process.
-    folder: Option<PathBuf>,
+    around: Surroundings,
     timeout: Duration,
     said: Said,
     /// One permit for each program that may run.
@@ -85,6 +94,8 @@ pub struct CommandHandler {
     idle: Mutex<Vec<Idle>>,
     /// This machine had nothing left for another program: the next one that has answered is ended.
     lacks: AtomicBool,
+    /// A line that is no answer was reported: once is enough.
+    has_told: AtomicBool,
 }
 
 debug_fields!(CommandHandler { program, timeout, places });
@@ -102,13 +113,13 @@ struct Idle {
 }
 
 impl CommandHandler {
-    /// A pool of at most `concurrency` programs for the text after `cmd:` that run in `folder`, each of whose answers is waited
+    /// A pool of at most `concurrency` programs for the text after `cmd:`, each of whose answers is waited
     /// for as long as `timeout`. `said` gets the lines of their standard error. It starts the first program,
     /// within a runtime.
     /// Errors: the text names no program, or it cannot be started.
     pub fn start(
         text: &str,
-        folder: Option<PathBuf>,
+        around: Surroundings,
         concurrency: usize,
         timeout: Duration,
         said: Said,
@@ -119,17 +130,18 @@ impl CommandHandler {
             return Err(CommandError::Empty);
         }
         let program = words.remove(0);
-        let process = Process::start(&program, &words, folder.as_deref(), &said)
-            .map_err(|cause| CommandError::start(&program, folder.as_deref(), cause))?;
+        let process = Process::start(&program, &words, &around, &said)
+            .map_err(|cause| CommandError::start(&program, around.folder.as_deref(), cause))?;
         Ok(Self {
             program,
             arguments: words,
-            folder,
+            around,
             timeout,
             said,
             places: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             idle: Mutex::new(vec![Idle { process, last: None }]),
             lacks: AtomicBool::new(false),
+            has_told: AtomicBool::new(false),
         })
     }
 
@@ -138,40 +150,62 @@ impl CommandHandler {
         let Ok(_place) = self.places.acquire().await else {
             return failed(FailureKind::Unavailable, "the programs of this job have been ended".to_owned());
         };
-        let taken = lock(&self.idle).pop();
-        let (mut process, last) = match taken {
-            Some(Idle { process, last }) => (process, last),
-            None => {
-                match Process::start(&self.program, &self.arguments, self.folder.as_deref(), &self.said) {
-                    Ok(process) => (process, None),
-                    Err(error) if is_lack(&error) => {
-                        self.lacks.store(true, Ordering::Relaxed);
-                        return Ended::Starved;
-                    }
-                    Err(error) => {
-                        let error = CommandError::start(&self.program, self.folder.as_deref(), error);
-                        return failed(FailureKind::Unavailable, error.to_string());
-                    }
-                }
-            }
-        };
         // A program whose time has passed is dropped here with its exchange, and so killed.
-        let Ok(answered) =
-            timeout(self.timeout, self.answer(&mut process, invocation, last.as_deref())).await
-        else {
-            return Ended::Failed(Failure::timed_out(self.timeout));
-        };
-        match answered {
-            Ok(body) => {
-                // The job itself needs file handles, too.
-                if !self.lacks.swap(false, Ordering::Relaxed) {
-                    lock(&self.idle).push(Idle { process, last: Some(invocation.id.clone()) });
+        let tried = timeout(self.timeout, self.one_try(invocation)).await;
+        tried.unwrap_or_else(|_| Ended::Failed(Failure::timed_out(self.timeout)))
+    }
+
+    /// Asks a program that waits, or a new one. One that waited may have been about to end: if it has not
+    /// read the request, a new one gets it, and the task has lost no try.
+    async fn one_try(&self, invocation: &Invocation) -> Ended {
+        let mut waiting = self.waiting();
+        loop {
+            let is_new = waiting.is_none();
+            let Idle { mut process, last } = match waiting.take().map_or_else(|| self.started(), Ok) {
+                Ok(program) => program,
+                Err(ended) => return ended,
+            };
+            match self.answer(&mut process, invocation, last.as_deref()).await {
+                Ok(body) => {
+                    // The job itself needs file handles, too.
+                    let has_room = !self.lacks.swap(false, Ordering::Relaxed);
+                    if has_room && names(&body, &invocation.id) {
+                        lock(&self.idle).push(Idle { process, last: Some(invocation.id.clone()) });
+                    }
+                    return Ended::Answered { status: 200, body };
                 }
-                Ended::Answered { status: 200, body }
+                Err(NoLine::NotTaken(_)) if !is_new => {}
+                Err(NoLine::TooLong) => return Ended::TooLarge { status: 200 },
+                Err(NoLine::Died(how) | NoLine::NotTaken(how)) => {
+                    let program = outside_text(&self.program);
+                    return failed(FailureKind::Died, format!("the program {program}: {how}"));
+                }
             }
-            Err(NoLine::TooLong) => Ended::TooLarge { status: 200 },
-            Err(NoLine::Died(how)) => {
-                failed(FailureKind::Died, format!("the program {}: {how}", outside_text(&self.program)))
+        }
+    }
+
+    /// A program that waits for a request and still runs.
+    fn waiting(&self) -> Option<Idle> {
+        let mut idle = lock(&self.idle);
+        loop {
+            let mut last = idle.pop()?;
+            if !last.process.has_ended() {
+                return Some(last);
+            }
+        }
+    }
+
+    /// Another program.
+    fn started(&self) -> Result<Idle, Ended> {
+        match Process::start(&self.program, &self.arguments, &self.around, &self.said) {
+            Ok(process) => Ok(Idle { process, last: None }),
+            Err(error) if is_lack(&error) => {
+                self.lacks.store(true, Ordering::Relaxed);
+                Err(Ended::Starved)
+            }
+            Err(error) => {
+                let error = CommandError::start(&self.program, self.around.folder.as_deref(), error);
+                Err(failed(FailureKind::Unavailable, error.to_string()))
             }
         }
     }
@@ -184,23 +218,63 @@ impl CommandHandler {
         invocation: &Invocation,
         last: Option<&str>,
     ) -> Result<Bytes, NoLine> {
+        let unasked = process.drop_unasked()?;
+        if last.is_some_and(|last| names(&unasked, last)) {
+            self.tell_of_repeated();
+        } else if !unasked.is_empty() {
+            self.tell_of_stray();
+        }
         let mut line = process.exchange(&invocation.body, ANSWER_MAX).await?;
         let mut repeated = 0;
         while last.is_some_and(|last| names(&line, last) && !names(&line, &invocation.id)) {
             repeated += 1;
-            (self.said)("the program answered its last request more than once; the first answer counts");
+            self.tell_of_repeated();
             if repeated > REPEATED_MAX {
                 return Err(NoLine::Died("it answers one request again and again".to_owned()));
             }
             line = process.line(ANSWER_MAX).await?;
         }
+        if !names(&line, &invocation.id)
+            && let Ok(Some(answer)) = timeout(STRAY_WAIT, next_answer(process, &invocation.id)).await
+        {
+            self.tell_of_stray();
+            line = answer;
+        }
         Ok(line)
     }
+
+    fn tell_of_repeated(&self) {
+        (self.said)("the program answered its last request more than once; the first answer counts");
+    }
+
+    fn tell_of_stray(&self) {
+        if !self.has_told.swap(true, Ordering::Relaxed) {
+            (self.said)(
+                "the program wrote a line that is no answer to a request: it is left out, as others will be; print what \
+                 is no answer to standard error",
+            );
+        }
+    }
+}
+
+/// The next line that begins as an answer with this id, if one follows.
+async fn next_answer(process: &mut Process, id: &str) -> Option<Bytes> {
+    for _ in 0..REPEATED_MAX {
+        let line = process.line(ANSWER_MAX).await.ok()?;
+        if names(&line, id) && line.trim_ascii_start().starts_with(b"{") {
+            return Some(line);
+        }
+    }
+    None
 }
 
 impl Handler for CommandHandler {
     fn invoke<'a>(&'a self, invocation: &'a Invocation) -> BoxFuture<'a, Ended> {
         Box::pin(self.send(invocation))
+    }
+
+    fn answer_form(&self) -> Option<&'static str> {
+        Some(FORM)
     }
 
     fn rest(&self) {
@@ -234,7 +308,8 @@ mod tests {
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let kept = Arc::clone(&lines);
         let said: Said = Arc::new(move |line| lock(&kept).push(line.to_owned()));
-        (CommandHandler::start(text, None, concurrency, timeout, said).unwrap(), lines)
+        let around = Surroundings::default();
+        (CommandHandler::start(text, around, concurrency, timeout, said).unwrap(), lines)
     }
 
     fn sh(script: &str) -> String {
@@ -290,8 +365,9 @@ mod tests {
     async fn what_is_no_program_is_an_error_at_the_start() {
         let said: Said = Arc::new(|_| {});
         let check = |text: &str, words: &str| {
+            let around = Surroundings::default();
             let error =
-                CommandHandler::start(text, None, 1, LONG, Arc::clone(&said)).unwrap_err().to_string();
+                CommandHandler::start(text, around, 1, LONG, Arc::clone(&said)).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         };
         check("", "names no program");
@@ -312,12 +388,15 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_programs_run_than_may() {
-        let (handler, _) = pool(&sh("while read l; do sleep 0.02; echo $$; done"), 3, LONG);
+        let (handler, _) = pool(&sh(r#"while read l; do sleep 0.02; echo "$$ $l"; done"#), 3, LONG);
         let handler = Arc::new(handler);
         let mut asked = tokio::task::JoinSet::new();
         for n in 0..30 {
             let handler = Arc::clone(&handler);
-            asked.spawn(async move { body(&handler, &format!("invocation-{n}")).await });
+            asked.spawn(async move {
+                let body = body(&handler, &format!("invocation-{n}")).await;
+                body.split(' ').next().unwrap().to_owned()
+            });
         }
         let ids: BTreeSet<String> = asked.join_all().await.into_iter().collect();
         assert_eq!(ids.len(), 3);
@@ -333,10 +412,74 @@ mod tests {
         let (handler, _) = pool(&sh(&script), 1, LONG);
         let (kind, what) = failure(&handler, "1").await;
         assert_eq!((kind, what.contains("exit status: 3")), (FailureKind::Died, true), "{what}");
+        assert!(
+            !what.contains("must read lines") && what.contains("nothing to its standard error"),
+            "{what}"
+        );
         assert!(body(&handler, "2").await.contains('2'));
+        let (handler, _) = pool(&sh("read l"), 1, LONG);
         let (kind, what) = failure(&handler, "3").await;
         assert_eq!((kind, what.contains("exit status: 0")), (FailureKind::Died, true), "{what}");
         assert!(what.contains("the program sh: it has ended") && what.contains("must read lines"), "{what}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_after_its_answer_costs_no_try() {
+        let (handler, _) = pool(&sh(r#"read l; echo "$l""#), 1, LONG);
+        for n in 0..12 {
+            let id = format!("id{n}");
+            assert_eq!(body(&handler, &id).await, format!(r#"{{"invocationId":"{id}"}}"#));
+        }
+        // This one still runs when it gets the second request, and ends without having read it.
+        let (handler, _) = pool(&sh(r#"read l; echo "$l"; sleep 0.2"#), 1, LONG);
+        assert!(body(&handler, "one").await.contains("one"));
+        assert!(body(&handler, "two").await.contains("two"));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_is_reported_with_the_last_line_of_its_standard_error() {
+        let (handler, _) = pool(&sh("read l; echo first >&2; echo no such bucket >&2; exit 7"), 1, LONG);
+        let (kind, what) = failure(&handler, "1").await;
+        assert_eq!(kind, FailureKind::Died);
+        assert!(
+            what.contains("exit status: 7") && what.ends_with("standard error: no such bucket"),
+            "{what}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_line_beside_the_answer_is_not_the_answer_of_the_next_task() {
+        let after = r#"while read l; do echo "{\"answer\":$l}"; echo done; done"#;
+        let before = r#"while read l; do printf 'done\n%s\n' "{\"answer\":$l}"; done"#;
+        for script in [after, before] {
+            let (handler, lines) = pool(&sh(script), 1, LONG);
+            for n in 0..12 {
+                let id = format!("id{n}");
+                let expected = format!(r#"{{"answer":{{"invocationId":"{id}"}}}}"#);
+                assert_eq!(body(&handler, &id).await, expected, "{script}");
+            }
+            let told = lock(&lines).iter().filter(|line| line.contains("no answer to a request")).count();
+            assert_eq!(told, 1, "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_several_lines_fails_its_task_alone() {
+        let script = r#"read l; printf '{\n "invocationId": "%s"\n}\n' "$l"; read l; echo "$l""#;
+        let (handler, _) = pool(&sh(script), 1, LONG);
+        for id in ["one", "two"] {
+            assert_eq!(body(&handler, id).await, "{");
+        }
+        assert!(handler.answer_form().is_some_and(|form| form.contains("one JSON object on one line")));
+    }
+
+    #[tokio::test]
+    async fn programs_have_the_variables_that_they_are_given() {
+        let script = r#"while read l; do echo "$l $GIVEN ${HOME-none}"; done"#;
+        let variables = vec![("GIVEN", Some("a b".to_owned())), ("HOME", None)];
+        let around = Surroundings { variables, ..Surroundings::default() };
+        let handler = CommandHandler::start(&sh(script), around, 1, LONG, Arc::new(|_| {})).unwrap();
+        assert!(body(&handler, "1").await.ends_with("a b none"));
     }
 
     #[tokio::test]

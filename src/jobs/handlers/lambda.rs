@@ -6,6 +6,7 @@ use aws_sdk_lambda::Client;
 use bytes::Bytes;
 
 use super::{Ended, Failure, FailureKind, Handler, Refusal};
+use crate::arn::ArnParts;
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
 use crate::destinations::lambda_function::{Asking, Unanswered};
@@ -13,6 +14,7 @@ use crate::destinations::outcome;
 use crate::destinations::request::Invocation as Kind;
 use crate::jobs::answer::ANSWER_MAX;
 use crate::jobs::invocation::Invocation;
+use crate::object::RoleArn;
 use crate::words::url::without_userinfo;
 
 /// A function that is invoked by its ARN as it was given: unqualified, or with a version or an alias.
@@ -21,14 +23,27 @@ pub struct LambdaHandler {
     client: Client,
     function: String,
     timeout: Duration,
+    role: Option<RoleArn>,
     at_store: Option<String>,
 }
 
 impl LambdaHandler {
-    /// The client must not retry. Answers are waited for as long as `timeout`. `at_store`: the endpoint of the store, if
-    /// functions are invoked there for want of one of their own.
-    pub fn new(client: Client, function: String, timeout: Duration, at_store: Option<String>) -> Self {
-        Self { client, function, timeout, at_store }
+    /// The client must not retry, and has the role if there is one. Answers are waited for as long as
+    /// `timeout`. `at_store`: the endpoint of the store, if functions are invoked there for want of one of
+    /// their own.
+    pub fn new(
+        client: Client,
+        function: String,
+        timeout: Duration,
+        role: Option<RoleArn>,
+        at_store: Option<String>,
+    ) -> Self {
+        Self { client, function, timeout, role, at_store }
+    }
+
+    fn arn(&self) -> String {
+        let region = self.client.config().region().map_or("*", AsRef::as_ref);
+        arn_of(&self.function, region, self.role.as_ref())
     }
 
     /// The end with what explains it if the endpoint is no service of functions.
@@ -76,7 +91,7 @@ impl LambdaHandler {
                 }
             }
             Err(Unanswered { lacks_handle: true, .. }) => Ended::Starved,
-            Err(Unanswered { failure, .. }) => self.explained(ended(&failure, &self.function)),
+            Err(Unanswered { failure, status, .. }) => self.explained(ended(&failure, status, &self.arn())),
         }
     }
 }
@@ -88,9 +103,10 @@ impl Handler for LambdaHandler {
 }
 
 /// What a request without a usable answer means.
-fn ended(failure: &outcome::Failure, function: &str) -> Ended {
+fn ended(failure: &outcome::Failure, status: Option<u16>, function: &str) -> Ended {
     let what = failure.what.full();
-    let failed = |kind, remedy: &str| Ended::Failed(Failure::new(kind, format!("{what}; {remedy}")));
+    let failure_of = |kind, remedy: &str| Failure { kind, status, what: format!("{what}; {remedy}") };
+    let failed = |kind, remedy: &str| Ended::Failed(failure_of(kind, remedy));
     match failure.class {
         Class::Throttled => Ended::Throttled { pause: failure.pause() },
         Class::AccessDenied | Class::InvalidCredentials | Class::NotFound | Class::Recursive => {
@@ -107,11 +123,28 @@ fn ended(failure: &outcome::Failure, function: &str) -> Ended {
         Class::Unavailable | Class::ExecutionError => {
             failed(FailureKind::Unavailable, "see the function's configuration if it lasts")
         }
-        Class::TooLarge | Class::BadRequest | Class::Redirected => Ended::NotTaken(Failure::new(
-            FailureKind::Refused,
-            format!("{what}; see what the service says of this request"),
-        )),
+        Class::TooLarge | Class::BadRequest | Class::Redirected => {
+            Ended::NotTaken(failure_of(FailureKind::Refused, "see what the service says of this request"))
+        }
     }
+}
+
+/// The ARN of a function that may be given by its name, or by the end of its ARN: a policy takes nothing
+/// else. The account is that of the role, and `*` if nobody knows it.
+fn arn_of(function: &str, region: &str, role: Option<&RoleArn>) -> String {
+    if ArnParts::of(function).is_some() {
+        return function.to_owned();
+    }
+    let role = role.and_then(|role| ArnParts::of(role.as_str())).unwrap_or_default();
+    let partition = match role.partition {
+        "" if region.starts_with("cn-") => "aws-cn",
+        "" if region.starts_with("us-gov-") => "aws-us-gov",
+        "" => "aws",
+        of_role => of_role,
+    };
+    let of_role = if role.account.is_empty() { "*" } else { role.account };
+    let (account, name) = function.split_once(":function:").unwrap_or((of_role, function));
+    format!("arn:{partition}:lambda:{region}:{account}:function:{name}")
 }
 
 fn refusal_remedy(class: Class, function: &str) -> String {
@@ -154,7 +187,7 @@ mod tests {
             .credentials_provider(Credentials::for_tests())
             .retry_config(RetryConfig::disabled());
         let client = Client::from_conf(config.build());
-        let handler = LambdaHandler::new(client, ARN.into(), Duration::from_secs(2), at_store);
+        let handler = LambdaHandler::new(client, ARN.into(), Duration::from_secs(2), None, at_store);
         let invocation = Invocation { id: "i".into(), task_id: "t".into(), body: "{\"a\":1}".into() };
         (handler.invoke(&invocation).await, server.requests())
     }
@@ -217,15 +250,48 @@ mod tests {
         let throttled = refused(429, "TooManyRequestsException").with("retry-after", "3");
         assert_eq!(invoke(throttled).await.0, Ended::Throttled { pause: Some(Duration::from_secs(3)) });
         let kind = async |step| match invoke(step).await.0 {
-            Ended::Failed(failure) => (true, failure.kind),
-            Ended::NotTaken(failure) => (false, failure.kind),
+            Ended::Failed(failure) => (true, failure.kind, failure.status),
+            Ended::NotTaken(failure) => (false, failure.kind, failure.status),
             other => panic!("{other:?}"),
         };
-        assert_eq!(kind(refused(500, "ServiceException")).await, (true, FailureKind::Unavailable));
-        assert_eq!(kind(refused(409, "ResourceConflictException")).await, (true, FailureKind::Unavailable));
-        assert_eq!(kind(refused(400, "InvalidRequestContentException")).await, (false, FailureKind::Refused));
-        assert_eq!(kind(refused(413, "RequestTooLargeException")).await, (false, FailureKind::Refused));
-        assert_eq!(kind(Step::Reset).await, (true, FailureKind::Network));
-        assert_eq!(kind(Step::Hang).await, (true, FailureKind::Timeout));
+        for (status, code, expected) in [
+            (500, "ServiceException", (true, FailureKind::Unavailable)),
+            (409, "ResourceConflictException", (true, FailureKind::Unavailable)),
+            (400, "InvalidRequestContentException", (false, FailureKind::Refused)),
+            (413, "RequestTooLargeException", (false, FailureKind::Refused)),
+        ] {
+            let (is_tried_again, kind, found) = kind(refused(status, code)).await;
+            assert_eq!(((is_tried_again, kind), found), (expected, Some(status)), "{code}");
+        }
+        assert_eq!(kind(Step::Reset).await, (true, FailureKind::Network, None));
+        assert_eq!(kind(Step::Hang).await, (true, FailureKind::Timeout, None));
+    }
+
+    #[test]
+    fn the_statement_of_a_function_has_its_arn_however_it_is_given() {
+        let role = RoleArn::parse("arn:aws:iam::999999999999:role/batch").unwrap();
+        let china = RoleArn::parse("arn:aws-cn:iam::999999999999:role/batch").unwrap();
+        for (function, region, role, arn) in [
+            (ARN, "us-east-1", None, ARN),
+            ("copy:live", "eu-west-1", None, "arn:aws:lambda:eu-west-1:*:function:copy:live"),
+            ("copy", "cn-north-1", None, "arn:aws-cn:lambda:cn-north-1:*:function:copy"),
+            ("copy", "us-gov-west-1", None, "arn:aws-us-gov:lambda:us-gov-west-1:*:function:copy"),
+            ("copy", "eu-west-1", Some(&role), "arn:aws:lambda:eu-west-1:999999999999:function:copy"),
+            (
+                "copy:7",
+                "cn-north-1",
+                Some(&china),
+                "arn:aws-cn:lambda:cn-north-1:999999999999:function:copy:7",
+            ),
+            (
+                "111122223333:function:copy",
+                "eu-west-1",
+                Some(&role),
+                "arn:aws:lambda:eu-west-1:111122223333:function:copy",
+            ),
+        ] {
+            assert_eq!(arn_of(function, region, role), arn);
+            assert!(ArnParts::of(arn).is_some() || arn.contains(":*:"));
+        }
     }
 }

@@ -122,6 +122,11 @@ pub trait Handler: Send + Sync + fmt::Debug {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// What an answer must be besides what S3 Batch Operations wants, in the message of one that is not.
+    fn answer_form(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Called when no invocation runs and none follows soon: closes the file handles kept for the next one.
     fn rest(&self) {}
 }

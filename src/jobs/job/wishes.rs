@@ -10,7 +10,7 @@ use std::io;
 use super::sealed::{Kind, SealError, read_sealed, seal};
 use super::state::JobState;
 use super::wish::{Answer, Wish, WishId};
-use crate::disk::{Disk, write_durably};
+use crate::disk::{Disk, is_no_space, temporary_name, write_durably};
 use crate::random::Random;
 use crate::time::{Clock, UnixMillis};
 
@@ -28,11 +28,14 @@ const ANSWER_PREFIX: &str = "answer-";
 /// The end of the name of a file that is being written (`disk::temporary_name`).
 const UNFINISHED: &str = ".tmp";
 
+/// What to do if there is no space for a wish.
+const FULL: &str = ", so that nothing is asked: free space on its disk, and give the command again";
+
 /// Why a wish cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum WishError {
     /// The disk reported an error.
-    #[error("write the request beside the job")]
+    #[error("write the request beside the job{}", if is_no_space(.0) { FULL } else { "" })]
     Disk(#[from] io::Error),
     /// Too many wait.
     #[error(
@@ -65,7 +68,12 @@ pub fn make_wish(
     // Behind the wishes that wait, even if the clock was set back.
     let after = waiting.last().map_or(0, |last| last.order.saturating_add(1));
     let id = WishId { order: millis(clock.wall()).max(after), random: random.next_u64() };
-    write_durably(disk, &wish_name(id), &seal(WISH, wish)?)?;
+    let name = wish_name(id);
+    if let Err(error) = write_durably(disk, &name, &seal(WISH, wish)?) {
+        // Nobody finishes it. If it cannot be removed, the holder of the job does that after an hour.
+        _ = disk.remove(&temporary_name(&name));
+        return Err(error.into());
+    }
     Ok(id)
 }
 
@@ -281,6 +289,18 @@ mod tests {
         let found = waiting(&disk, UnixMillis(0)).unwrap();
         assert_eq!((found.wishes, found.broken.len()), (vec![(id, Wish::Pause)], 1));
         assert_eq!(disk.names(), ["log", &name]);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nothing_of_a_wish() {
+        let (disk, dice) = (CrashDisk::new(6), Dice::new(6));
+        disk.fill(true);
+        let error = make_wish(&disk, &At(7), &dice, &Wish::Cancel(None)).unwrap_err();
+        assert!(error.to_string().contains("free space"), "{error}");
+        assert_eq!(disk.names(), Vec::<String>::new());
+        disk.fill(false);
+        make_wish(&disk, &At(8), &dice, &Wish::Cancel(None)).unwrap();
+        assert_eq!(wishes_of(&disk), [Wish::Cancel(None)]);
     }
 
     #[test]

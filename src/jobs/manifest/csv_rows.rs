@@ -9,7 +9,7 @@ use super::csv_reader::{CsvReader, Row};
 use super::error::ManifestError;
 use super::fields::Fields;
 use super::outlet::Outlet;
-use super::row_checks::{KEY_CHARS_MAX, check_key, shown};
+use super::row_checks::{KEY_CHARS_MAX, check_key, is_raw_json, shown};
 use crate::words::counted;
 
 /// Reads all rows. The columns that they have. Errors: [`ManifestError`].
@@ -73,6 +73,6 @@ fn wrong_width(row: Row<'_>, fields: &Fields) -> ManifestError {
 
 /// The error of a key that is raw JSON.
 fn raw_json(row: Row<'_>, at: usize) -> Option<ManifestError> {
-    let key = row.field(at).ok().filter(|key| key.starts_with('{'))?;
+    let key = row.field(at).ok().filter(|key| is_raw_json(key))?;
     check_key(key, KEY_CHARS_MAX).err().map(|what| ManifestError::line(row.line, what))
 }

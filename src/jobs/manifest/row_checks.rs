@@ -46,7 +46,7 @@ pub(super) fn check_key(key: &str, chars_max: usize) -> Result<(), String> {
     if key.is_empty() {
         return Err("the key is empty; each row names a bucket and a key".to_owned());
     }
-    if key.starts_with('{') {
+    if is_raw_json(key) {
         let what = "the key is raw JSON; URL-encode it, as Python's urllib.parse.quote does";
         return Err(format!("{what}: {}", shown(key)));
     }
@@ -67,6 +67,16 @@ pub(super) fn check_key(key: &str, chars_max: usize) -> Result<(), String> {
     let what =
         "the key is not URL-encoded: a % begins an escape such as %20 of UTF-8, and stands for itself as %25";
     Err(format!("{what}: {}", shown(key)))
+}
+
+/// Whether a key is JSON that nobody encoded: an encoded key has no quotes. A blank may stand before it, also
+/// an encoded one.
+pub(super) fn is_raw_json(key: &str) -> bool {
+    let mut rest = key;
+    while let Some(after) = [" ", "\t", "%20", "%09"].iter().find_map(|blank| rest.strip_prefix(blank)) {
+        rest = after;
+    }
+    rest.starts_with('{') || key.contains("{\"")
 }
 
 /// Whether each `%` begins an escape, and what they stand for is UTF-8.
@@ -115,7 +125,17 @@ mod tests {
             assert!(error.contains(says), "{key}: {error}");
         };
         wrong("", "the key is empty");
-        wrong("{\"origKey\": \"object1key\"", "raw JSON");
+        for key in [
+            r#"{"origKey": "object1key""#,
+            r#" {"a":1}"#,
+            r#"%20{"origKey": "object1key"}"#,
+            "%20 {}",
+            r#"a={"a":1}"#,
+        ] {
+            wrong(key, "raw JSON");
+        }
+        good("a/{b}");
+        good("%20%7B%22a%22%3A1%7D");
         wrong(&"x".repeat(KEY_CHARS_MAX + 1), "more than 1,024 characters");
         wrong(&"ü".repeat(KEY_CHARS_MAX + 1), "more than 1,024 characters");
         for key in ["%", "a%2", "a%zz", "100%", "%%20", "%C3", "%C3x", "%ff"] {

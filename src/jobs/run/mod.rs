@@ -301,7 +301,8 @@ impl Shared {
             return (Verdict::Temporary(Told::failed(None, PANICKED.to_owned())), 0);
         };
         let (invocation_id, task_id) = (&*invocation.id, &*invocation.task_id);
-        verdict(ended, Expected { schema: self.call.schema, invocation_id, task_id })
+        let form = self.handler.answer_form();
+        verdict(ended, Expected { schema: self.call.schema, invocation_id, task_id, form })
     }
 
     /// A try has ended. Gives the next one for the same worker; `None` if the runner has to look.

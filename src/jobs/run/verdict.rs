@@ -90,7 +90,8 @@ mod tests {
     use crate::jobs::invocation::Schema;
     use crate::jobs::task::MESSAGE_MAX;
 
-    const EXPECTED: Expected<'static> = Expected { schema: Schema::V1, invocation_id: "i", task_id: "t" };
+    const EXPECTED: Expected<'static> =
+        Expected { schema: Schema::V1, invocation_id: "i", task_id: "t", form: None };
 
     fn check(ended: Ended, expected: (Verdict, u64)) {
         assert_eq!(verdict(ended, EXPECTED), expected);

@@ -3,6 +3,7 @@
 use tokio::task::JoinError;
 
 use super::tools::ToolsError;
+use crate::disk::is_no_space;
 use crate::jobs::attempts::LogError;
 use crate::jobs::job::live_state::EventError;
 use crate::jobs::job::transition::Refusal;
@@ -11,6 +12,7 @@ use crate::jobs::manifest::ManifestError;
 use crate::jobs::report::write::ReportError;
 use crate::jobs::run::RunError;
 use crate::jobs::task_rows::TaskRowsError;
+use crate::words::causes::io_causes;
 
 /// Why a job cannot go on in this process. Nothing is lost: what is recorded counts, and its id lets it go
 /// on.
@@ -48,6 +50,13 @@ pub enum JobError {
     Thread(#[from] JoinError),
 }
 
+impl JobError {
+    /// Whether the disk has no space: it was waited for until the job had to stop.
+    pub fn is_no_space(&self) -> bool {
+        io_causes(self).any(is_no_space)
+    }
+}
+
 impl From<SettleError> for JobError {
     fn from(error: SettleError) -> Self {
         match error {
@@ -63,5 +72,27 @@ impl From<EventError> for JobError {
             EventError::Refused(refusal) => Self::Refused(refusal),
             EventError::Log(error) => Self::Log(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::jobs::job::id::JobId;
+    use crate::runtime::SystemRandom;
+
+    #[test]
+    fn a_full_disk_is_known_wherever_it_was_found() {
+        let check = |kind: io::ErrorKind, expected| {
+            let log = || SettleError::Log(LogError::Disk("write", JobId::random(&SystemRandom), kind.into()));
+            assert_eq!(JobError::from(log()).is_no_space(), expected, "{kind}");
+            let of_results = RunError::Results(io::Error::other(log()));
+            assert_eq!(JobError::from(of_results).is_no_space(), expected, "{kind}");
+        };
+        check(io::ErrorKind::StorageFull, true);
+        check(io::ErrorKind::QuotaExceeded, true);
+        check(io::ErrorKind::PermissionDenied, false);
     }
 }

@@ -1,5 +1,7 @@
 //! Why tasks of a job failed or wait, by one example of each: the last one in its log.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::jobs::attempts::LogError;
@@ -10,6 +12,10 @@ use crate::words::{counted, grouped, outside_text, outside_text_within};
 
 /// Results of a log that is read for an example. More would take seconds.
 const RESULTS_MAX: u64 = 2_000_000;
+/// Results of a log that is read again and again while somebody watches the job.
+pub(super) const WATCHED_MAX: u64 = 100_000;
+/// Tasks that wait for another try and are counted.
+const WAITING_MAX: usize = 1_000_000;
 
 /// The last task that failed, and the last one that is tried again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -18,6 +24,9 @@ pub struct LastTries {
     pub last_failure: Option<LastFailure>,
     /// The last try after which a task was to be tried again, of a job that has not ended.
     pub last_retry: Option<LastRetry>,
+    /// Tasks that have been tried and not ended, of a job that has not ended; `None`: more than are counted.
+    #[serde(skip)]
+    pub waiting: Option<u64>,
 }
 
 /// A task that failed, as the report has it.
@@ -53,7 +62,20 @@ impl LastTries {
         if now.succeeded.saturating_add(now.failed) > RESULTS_MAX || (is_final && now.failed == 0) {
             return Ok(last);
         }
+        let mut waiting = BTreeSet::new();
         read(&folder.disk_to_look(seen.id), seen.id, &mut |visit| {
+            match visit {
+                Visit::Results(result, count) if !is_final => {
+                    // No more rows are looked for than wait.
+                    let ended: Vec<u64> =
+                        waiting.range(result.row..result.row.saturating_add(count)).copied().collect();
+                    ended.iter().for_each(|row| _ = waiting.remove(row));
+                }
+                Visit::Attempt(attempt) if !is_final && waiting.len() <= WAITING_MAX => {
+                    waiting.insert(attempt.row);
+                }
+                _ => {}
+            }
             match visit {
                 Visit::Results(result, count) if !result.succeeded => {
                     last.last_failure = Some(LastFailure {
@@ -75,6 +97,7 @@ impl LastTries {
             }
             Ok(())
         })?;
+        last.waiting = u64::try_from(waiting.len()).ok().filter(|_| waiting.len() <= WAITING_MAX);
         Ok(last)
     }
 

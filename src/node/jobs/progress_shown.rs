@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::job_progress::JobProgress;
+use super::last_tries::LastRetry;
 use crate::runtime::progress::Progress;
 use crate::words::count::percent;
-use crate::words::{about_bytes, counted, grouped, if_any};
+use crate::words::{about_bytes, counted, grouped, if_any, outside_text_within};
 
 /// The progress of a job, for a line or a program.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +25,31 @@ pub struct ProgressShown {
     /// What is under way; `None` where another process runs it.
     #[serde(flatten)]
     pub under_way: Option<UnderWay>,
+    /// What another process waits for, if none of its tasks ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
+}
+
+/// How much of a cause is shown in a line of progress, in bytes.
+const CAUSE_MAX: usize = 160;
+
+/// Tasks that were tried and are tried again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Waits {
+    /// How many.
+    pub tasks: u64,
+    /// The row of the last one, from 1.
+    pub last_row: u64,
+    /// The beginning of why its try failed.
+    pub last_cause: String,
+}
+
+impl Waits {
+    /// So many, and the last of them.
+    pub fn of(tasks: u64, last: &LastRetry) -> Self {
+        let last_cause = outside_text_within(&last.cause, CAUSE_MAX).to_string();
+        Self { tasks, last_row: last.row, last_cause }
+    }
 }
 
 /// How far the reading of a manifest is.
@@ -67,6 +93,7 @@ impl ProgressShown {
                 waiting: tasks.waiting,
                 throttled: tasks.throttled,
             }),
+            waits: None,
         }
     }
 }
@@ -103,7 +130,14 @@ impl Progress for ProgressShown {
             return self.reading.map_or_else(String::new, |now| counted(now.rows_read, "row", "rows"));
         }
         let failed = format!("{} failed", grouped(self.failed));
-        let Some(UnderWay { in_flight, waiting, throttled }) = self.under_way else { return failed };
+        let Some(UnderWay { in_flight, waiting, throttled }) = self.under_way else {
+            let Some(Waits { tasks, last_row, last_cause }) = self.waits.as_ref().filter(|of| of.tasks > 0)
+            else {
+                return failed;
+            };
+            let (tasks, row) = (grouped(*tasks), grouped(*last_row));
+            return format!("{failed}, {tasks} wait for another try, last: row {row}: {last_cause}");
+        };
         format!(
             "{failed}, {} in flight{}{}",
             grouped(in_flight),
@@ -140,6 +174,13 @@ mod tests {
         (now.reading, now.under_way) = (None, None);
         assert_eq!((now.place().as_str(), now.below().as_str()), ("Active, 501 of 1,000 tasks", "1 failed"));
         assert!(!now.json().contains("in_flight"), "{}", now.json());
+        let last = LastRetry { row: 1_007, tries: 2, cause: "no answer within 1 s".to_owned() };
+        now.waits = Some(Waits::of(13, &last));
+        let waits = "1 failed, 13 wait for another try, last: row 1,007: no answer within 1 s";
+        assert_eq!(now.below(), waits);
+        now.waits = Some(Waits::of(0, &last));
+        assert_eq!(now.below(), "1 failed");
+        now.waits = None;
         (now.status, now.total) = ("Preparing", 0);
         assert_eq!((now.place().as_str(), now.below().as_str()), ("Preparing", ""));
     }

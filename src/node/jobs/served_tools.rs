@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::tools::{JobStore, JobTools, MakeTools, ToolsError, handler, store_at};
 use crate::boxed_future::BoxFuture;
-use crate::jobs::handlers::command::{CommandError, CommandHandler};
+use crate::dev_s3;
+use crate::jobs::handlers::command::{CommandError, CommandHandler, Surroundings};
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::operation::{Operation, function_name, is_function_arn};
 use crate::jobs::job::spec::{Endpoints, JobSpec};
@@ -20,6 +21,8 @@ pub struct ServedTools {
     functions: NamedFunctions,
     others: Others,
     store: Arc<S3Store>,
+    /// Those of programs, so that they reach the same store.
+    variables: Vec<(&'static str, Option<String>)>,
 }
 
 /// Where functions are invoked that `--function` does not name.
@@ -37,13 +40,35 @@ impl ServedTools {
     /// Those of `batch serve`: with AWS, or with the services at `endpoint`.
     pub async fn of_serve(functions: NamedFunctions, endpoint: Option<String>) -> Self {
         let store = store_at(endpoint.as_deref()).await;
-        Self { functions, others: endpoint.map_or(Others::InAws, Others::At), store }
+        let variables = endpoint.as_deref().map_or_else(Vec::new, variables_at);
+        Self { functions, others: endpoint.map_or(Others::InAws, Others::At), store, variables }
     }
 
-    /// Those of `dev`, whose store is this one.
-    pub fn of_dev(functions: NamedFunctions, store: Arc<S3Store>) -> Self {
-        Self { functions, others: Others::Nowhere, store }
+    /// Those of `dev`, whose store is this one, at this address.
+    pub fn of_dev(functions: NamedFunctions, store: Arc<S3Store>, url: &str) -> Self {
+        Self { functions, others: Others::Nowhere, store, variables: variables_of_dev(url) }
     }
+}
+
+/// The variables of programs whose S3 has this address.
+fn variables_at(url: &str) -> Vec<(&'static str, Option<String>)> {
+    vec![("AWS_ENDPOINT_URL_S3", Some(url.to_owned())), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", None)]
+}
+
+/// The variables of programs of `dev`. With the credentials and the region of the shell a program would work
+/// in somebody's real bucket.
+fn variables_of_dev(url: &str) -> Vec<(&'static str, Option<String>)> {
+    let mut variables = variables_at(url);
+    let (id, secret, region) = (dev_s3::ACCESS_KEY_ID, dev_s3::SECRET_ACCESS_KEY, dev_s3::REGION);
+    let set = [
+        ("AWS_ACCESS_KEY_ID", id),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_REGION", region),
+        ("AWS_DEFAULT_REGION", region),
+    ];
+    variables.extend(set.map(|(name, value)| (name, Some(value.to_owned()))));
+    variables.extend(["AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"].map(|name| (name, None)));
+    variables
 }
 
 /// Tries the programs of functions: each is started and ended, so that a wrong one is known before a job needs it.
@@ -51,7 +76,8 @@ impl ServedTools {
 pub fn try_programs(functions: &NamedFunctions) -> Result<(), CommandError> {
     functions.operations().try_for_each(|operation| match operation {
         Operation::Command(line) => {
-            CommandHandler::start(line, None, 1, Duration::ZERO, Arc::new(|_| {})).map(drop)
+            let around = Surroundings::default();
+            CommandHandler::start(line, around, 1, Duration::ZERO, Arc::new(|_| {})).map(drop)
         }
         _ => Ok(()),
     })
@@ -78,7 +104,7 @@ impl MakeTools for ServedTools {
             let endpoints = Endpoints { store, ..Endpoints::default() };
             // Programs run in the folder of this process.
             let used = JobSpec { operation, role: role.clone(), endpoints, folder: None, ..spec.clone() };
-            let handler = handler(&used, job, &self.store)?;
+            let handler = handler(&used, job, &self.store, self.variables.clone())?;
             Ok(JobTools { store: of_job, handler, role })
         })
     }
@@ -135,6 +161,29 @@ mod tests {
         {
             let error = try_programs(&named(handler)).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn programs_reach_the_store_of_their_server() {
+        let of = |variables: &[(&'static str, Option<String>)], name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+        };
+        let url = "http://127.0.0.1:9000";
+        let (dev, serve) = (variables_of_dev(url), variables_at(url));
+        for variables in [&dev, &serve] {
+            assert_eq!(of(variables, "AWS_ENDPOINT_URL_S3"), Some(Some(url.to_owned())));
+        }
+        for (name, value) in [
+            ("AWS_ACCESS_KEY_ID", Some("forebay")),
+            ("AWS_SECRET_ACCESS_KEY", Some("forebay-secret")),
+            ("AWS_REGION", Some("us-east-1")),
+            ("AWS_DEFAULT_REGION", Some("us-east-1")),
+            ("AWS_SESSION_TOKEN", None),
+            ("AWS_PROFILE", None),
+        ] {
+            assert_eq!(of(&dev, name), Some(value.map(str::to_owned)), "{name}");
+            assert_eq!(of(&serve, name), None, "{name} is the user's");
         }
     }
 

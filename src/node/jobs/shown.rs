@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::last_tries::LastTries;
+use super::job_error::JobError;
+use super::last_tries::{LastTries, WATCHED_MAX};
 use super::one_job::REPORT_NOT_STORED;
 use super::outcome::Outcome;
-pub use super::progress_shown::ProgressShown;
+pub use super::progress_shown::{ProgressShown, Waits};
 use crate::jobs::attempts::LogError;
 use crate::jobs::attempts::replay::read;
 use crate::jobs::job::folder::{FolderError, JobsFolder, Listed, SeenJob, StateOption};
@@ -129,6 +130,36 @@ pub fn goes_on(spec: &JobSpec, job: JobId, folder: &StateOption) -> String {
     }
 }
 
+/// Why a job cannot go on that was stopped before its manifest was copied.
+const INPUT_LOST: &str =
+    "its manifest was on standard input and was not read to its end, so make the job again";
+
+/// What goes on with a job as it is seen, which may have lost its manifest.
+fn next_step(seen: &SeenJob) -> String {
+    match has_lost_input(seen) {
+        true => INPUT_LOST.to_owned(),
+        false => goes_on(&seen.spec, seen.id, &seen.option),
+    }
+}
+
+fn has_lost_input(seen: &SeenJob) -> bool {
+    let is_read = !matches!(seen.now.state.status, Status::New | Status::Preparing);
+    seen.spec.manifest.place == ManifestPlace::StandardInput && !is_read
+}
+
+/// What a person has to know who has stopped the command that ran a job: `error` ended it if the disk was
+/// full.
+pub fn stopped(folder: &JobsFolder, id: JobId, error: Option<&JobError>) -> String {
+    let stopped = match error {
+        Some(_) => "stopped while the disk of the job's folder was full, so free space",
+        None => "stopped",
+    };
+    match folder.look(id) {
+        Ok(seen) if has_lost_input(&seen) => format!("{stopped}: {INPUT_LOST}"),
+        _ => format!("{stopped}; to continue: forebay batch run --job {id}{}", folder.option()),
+    }
+}
+
 fn manifest_text(place: &ManifestPlace) -> String {
     match place {
         ManifestPlace::Object { bucket, key, .. } => format!("s3://{bucket}/{}", outside_key(key)),
@@ -181,7 +212,7 @@ impl JobShown {
                 .collect(),
             is_held: holder.is_some(),
             process: holder.flatten(),
-            goes_on: goes_on(spec, *id, option),
+            goes_on: next_step(seen),
             folder: option.clone(),
             requests: Vec::new(),
             troubles: troubles
@@ -241,7 +272,9 @@ impl JobShown {
     pub fn progress(&self) -> ProgressShown {
         let (status, total) = (self.status, self.total.unwrap_or(0));
         let (succeeded, failed) = (self.succeeded, self.failed);
-        ProgressShown { status, total, succeeded, failed, reading: None, under_way: None }
+        let waits = self.last.waiting.zip(self.last.last_retry.as_ref());
+        let waits = waits.map(|(waiting, last)| Waits::of(waiting, last));
+        ProgressShown { status, total, succeeded, failed, reading: None, under_way: None, waits }
     }
 
     /// What the status alone does not say.
@@ -419,9 +452,7 @@ pub fn waits_for(seen: &SeenJob) -> Option<String> {
         return Some(format!("job {job} waits: {}", trouble.what));
     }
     match seen.now.state.status {
-        _ if seen.holder.is_none() => {
-            Some(format!("no process holds job {job}: {}", goes_on(&seen.spec, job, folder)))
-        }
+        _ if seen.holder.is_none() => Some(format!("no process holds job {job}: {}", next_step(seen))),
         Status::Suspended => {
             Some(format!("job {job} waits to be confirmed: `forebay batch confirm {job}{folder}`"))
         }
@@ -442,6 +473,22 @@ pub fn look(folder: &JobsFolder, job: JobId, clock: &dyn Clock) -> Result<(SeenJ
     }
     if shown.paused_by_person == Some(false) {
         shown.preempted_by = slot_holder(folder, &seen)?;
+    }
+    Ok((seen, shown))
+}
+
+/// The same, with the tasks that wait for another try if no other one has ended since `done` had: then that
+/// is what a job does. Reads the log of the job if it is not long. Errors: [`FolderError`].
+pub fn look_on(
+    folder: &JobsFolder,
+    job: JobId,
+    clock: &dyn Clock,
+    done: &mut Option<u64>,
+) -> Result<(SeenJob, JobShown), FolderError> {
+    let (seen, mut shown) = look(folder, job, clock)?;
+    let now = seen.now.succeeded.saturating_add(seen.now.failed);
+    if done.replace(now) == Some(now) && now <= WATCHED_MAX && seen.now.state.status == Status::Active {
+        shown.last = LastTries::of(folder, &seen)?;
     }
     Ok((seen, shown))
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::asking::{Asked, ask};
 use super::one_job::{Around, JobEnd, OneJob, Turns};
 use super::outcome::Outcome;
-use super::shown::{ReportShown, look_closely};
+use super::shown::{ReportShown, look_closely, look_on, stopped, waits_for};
 use super::tools::{JobStore, JobTools, ToolsFrom};
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
@@ -375,8 +375,12 @@ async fn a_job_of_standard_input_that_lost_it_fails_by_name() {
     let mut spec = stand.spec();
     spec.manifest.place = ManifestPlace::StandardInput;
     let held = stand.make(&spec);
-    let id = held.id;
+    let (id, jobs) = (held.id, stand.jobs());
     drop(held);
+    let shown = look_closely(&jobs, id, &SystemClock::new()).unwrap().text();
+    for text in [shown, waits_for(&jobs.look(id).unwrap()).unwrap(), stopped(&jobs, id, None)] {
+        assert!(text.contains("so make the job again") && !text.contains("run --job"), "{text}");
+    }
     let ended = stand.run(stand.jobs().hold(id).unwrap(), false, succeeds).await;
     assert_eq!(ended.outcome, Outcome::Failed(FailureClass::Manifest));
     assert!(ended.why.unwrap().contains("standard input"));

@@ -10,7 +10,7 @@ pub use super::tools_error::ToolsError;
 use crate::boxed_future::BoxFuture;
 use crate::config::{Endpoint, Environment};
 use crate::jobs::handlers::Handler;
-use crate::jobs::handlers::command::{CommandHandler, to_log};
+use crate::jobs::handlers::command::{CommandHandler, Surroundings, to_log};
 use crate::jobs::handlers::web::WebHandler;
 use crate::jobs::job::id::JobId;
 use crate::jobs::job::import_way::ImportWay;
@@ -119,7 +119,7 @@ impl JobTools {
     /// task. Errors: [`ToolsError`].
     pub async fn of(spec: &JobSpec, job: JobId) -> Result<Self, ToolsError> {
         let store = store_of(&spec.endpoints).await;
-        let handler = handler(spec, job, &store)?;
+        let handler = handler(spec, job, &store, Vec::new())?;
         Ok(Self { store, handler, role: spec.role.clone() })
     }
 
@@ -182,18 +182,19 @@ fn with_external_id(role: &RoleArn) -> Result<Role, String> {
     Ok(Role { arn: role.clone(), external_id: ExternalId::parse(SESSION)? })
 }
 
-/// What invokes the function of a job.
+/// What invokes the function of a job. A program gets these variables ([`Surroundings::variables`]).
 pub(super) fn handler(
     spec: &JobSpec,
     job: JobId,
     store: &Arc<S3Store>,
+    variables: Vec<(&'static str, Option<String>)>,
 ) -> Result<Arc<dyn Handler>, ToolsError> {
     let timeout = Duration::from_millis(spec.task_timeout_ms);
     Ok(match &spec.operation {
         Operation::Command(line) => {
-            let folder = spec.folder.as_ref().map(PathBuf::from);
+            let around = Surroundings { folder: spec.folder.as_ref().map(PathBuf::from), variables };
             let programs = usize::try_from(spec.concurrency).unwrap_or(usize::MAX);
-            Arc::new(CommandHandler::start(line, folder, programs, timeout, to_log(&job.to_string()))?)
+            Arc::new(CommandHandler::start(line, around, programs, timeout, to_log(&job.to_string()))?)
         }
         Operation::Web(url) => {
             Arc::new(WebHandler::new(url.clone(), timeout).map_err(ToolsError::Certificates)?)
@@ -257,7 +258,7 @@ fn function_handler(
     let at_store = spec.endpoints.store.clone().filter(|_| spec.endpoints.functions.is_none());
     let endpoint = spec.endpoints.functions.clone().or_else(|| at_store.clone());
     let client = client_in(store, role.as_ref(), &region, endpoint, timeout);
-    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout, at_store)))
+    Ok(Arc::new(LambdaHandler::new(client, function.to_owned(), timeout, spec.role.clone(), at_store)))
 }
 
 #[cfg(test)]

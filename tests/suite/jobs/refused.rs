@@ -53,6 +53,7 @@ async fn wrong_usage_makes_no_job() {
         (&["--handler", "cmd:cat", "--user-arg", "a=b"], "need InvocationSchemaVersion 2.0"),
         (&["--handler", "cmd:cat", "--report", "reports"], "--report: expected s3://bucket/prefix"),
         (&["--handler", "cmd:cat", "--concurrency", "0"], "0 is not in 1..=10000"),
+        (&["--handler", "cmd:cat", "--priority", "-1"], "expected a number from 0 to 2147483647"),
         (&["--function-arn", "not an arn"], "expected the ARN or the name of a Lambda function"),
         (
             &[],
@@ -62,6 +63,8 @@ async fn wrong_usage_makes_no_job() {
     ] {
         stand.run(&[&m[..], words].concat()).await.code(2).says(says);
     }
+    let job = ["priority", "f3cc4f60-61f6-4a2b-8a21-d07600c373ce", "-1"];
+    stand.run(&job).await.code(2).says("expected a number from 0 to 2147483647");
     stand.run(&["run", "--handler", "cmd:cat"]).await.code(2).says("--manifest");
     for (words, says) in [
         (

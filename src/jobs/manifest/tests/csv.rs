@@ -84,6 +84,11 @@ fn raw_json_keys_are_refused_as_such_whatever_their_width() {
             "line 1: the key is raw JSON",
         );
     }
+    for row in ["my-bucket, {\"a\":1}\n", "my-bucket,%20{\"origKey\": \"a\", \"newKey\": \"b\"}\n"] {
+        for names in ["", "Bucket,Key", "Bucket,Key,VersionId"] {
+            check_refused(&Files::of(row), &fields(names), "line 1: the key is raw JSON");
+        }
+    }
     check_refused(&Files::of("my-bucket,a\nmy-bucket,{}\n"), &fields(""), "line 2: the key is raw JSON");
     check_refused(&Files::of("my-bucket,\"{\"\"a\"\": 1}\"\n"), &fields(""), "line 1: the key is raw JSON");
 }

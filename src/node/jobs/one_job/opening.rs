@@ -9,7 +9,7 @@ use crate::jobs::job::status::Status;
 use crate::jobs::job::transition::Event;
 use crate::jobs::joined::open_with_past;
 use crate::jobs::run::past::Past;
-use crate::jobs::task_rows::{ROWS, TaskRows};
+use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
 use crate::node::jobs::job_error::JobError;
 use crate::time::UnixMillis;
 
@@ -21,11 +21,18 @@ pub(super) struct Opened {
     pub(super) past: Option<Past>,
 }
 
-/// Opens a job whose tasks may start at once.
+/// Opens a job whose tasks may start at once. Without a copy that can be read it may still be cancelled; its
+/// tasks fail it.
 pub(super) fn open_to_run(disk: &dyn Disk, id: JobId, now: UnixMillis) -> Result<Opened, JobError> {
     let state = peek(disk, id)?.state;
     let is_copied = state.total.is_some() && !state.status.is_final();
-    let rows = if is_copied { Some(TaskRows::open(disk, ROWS)?) } else { None };
+    let rows = match is_copied.then(|| TaskRows::open(disk, ROWS)).transpose() {
+        Err(TaskRowsError::Missing(_) | TaskRowsError::Damaged { .. }) => {
+            let (live, replayed) = LiveState::open(disk, id, now, &mut |_| Ok(()))?;
+            return Ok(Opened { live, replayed, rows: None, past: None });
+        }
+        rows => rows?,
+    };
     let (live, mut replayed, past) = open_with_past(disk, id, rows.as_ref().map_or(0, TaskRows::len), now)?;
     // Second results of a row, and results of rows that there are not, do not count.
     (replayed.succeeded, replayed.failed) = past.results();

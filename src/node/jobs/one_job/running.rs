@@ -16,10 +16,13 @@ use crate::jobs::joined::{StoredRows, past_of};
 use crate::jobs::run::decide::{End, Limits, Progress, end_of};
 use crate::jobs::run::past::Past;
 use crate::jobs::run::{Parts, Runner};
-use crate::jobs::task_rows::{ROWS, TaskRows};
+use crate::jobs::task_rows::{ROWS, TaskRows, TaskRowsError};
 use crate::jobs::threshold::Threshold;
 use crate::node::jobs::job_error::JobError;
-use crate::words::{counted, grouped};
+use crate::words::{counted, grouped, with_causes};
+
+/// The code of a job that failed because rows of the copy of its manifest are lost.
+const COPY_DAMAGED: &str = "ManifestCopyDamaged";
 
 impl OneJob {
     /// Runs tasks until all have ended, the job has to stop, or a person wants it to.
@@ -27,7 +30,23 @@ impl OneJob {
         let mut runner = match self.runner.take() {
             Some(runner) => runner,
             None => {
-                let (rows, past) = self.rows_and_past().await?;
+                let (rows, past) = match self.rows_and_past().await {
+                    Ok(both) => both,
+                    // Tried again it would fail again, and the job would never end.
+                    Err(JobError::Rows(
+                        error @ (TaskRowsError::Missing(_) | TaskRowsError::Damaged { .. }),
+                    )) => {
+                        let status = self.state().status;
+                        return match status {
+                            Status::Active | Status::Pausing(_) => {
+                                self.copy_lost(status, &with_causes(&error)).await
+                            }
+                            // A person cancelled it meanwhile.
+                            _ => Ok(()),
+                        };
+                    }
+                    Err(error) => return Err(error),
+                };
                 // A job that needs nothing but its end ends also if what runs its tasks is gone.
                 if let Some(end) = end_of(&past, self.threshold()) {
                     self.rows = Some(rows);
@@ -88,10 +107,7 @@ impl OneJob {
                 Event::ThresholdPassed(failure)
             }
             (End::RowsLost(lost), Status::Active | Status::Pausing(_)) => {
-                let reason = format!("{lost}; make a job of these rows");
-                let failure = Failure::new(FailureClass::Other, "ManifestCopyDamaged", &reason);
-                self.why = Some(failure.to_string());
-                Event::RowsLost(failure)
+                return self.copy_lost(status, &format!("{lost}; make a job of these rows")).await;
             }
             (End::Refused(refusal), Status::Active | Status::Pausing(_)) => {
                 self.why = Some(refusal.to_string());
@@ -102,6 +118,13 @@ impl OneJob {
             _ => return Ok(()),
         };
         self.apply(status, event).await
+    }
+
+    /// Rows of the copy of the manifest are lost.
+    async fn copy_lost(&mut self, decided_in: Status, why: &str) -> Result<(), JobError> {
+        let failure = Failure::new(FailureClass::Other, COPY_DAMAGED, why);
+        self.why = Some(failure.to_string());
+        self.apply(decided_in, Event::RowsLost(failure)).await
     }
 
     async fn new_runner(&mut self, rows: Arc<TaskRows>, past: Past) -> Result<Runner, JobError> {

@@ -274,7 +274,7 @@ async fn a_damaged_job_is_named_and_stops_no_other() {
     let stand = Stand::new().await;
     let server = stand.serve(1).await;
     let mut jobs = Vec::new();
-    for n in 0..4 {
+    for n in 0..5 {
         jobs.push(create(&server, &stand.request(&format!("t{n}"), 1, "")).await.unwrap());
         until(&server, &jobs[n], "Suspended").await;
     }
@@ -284,7 +284,9 @@ async fn a_damaged_job_is_named_and_stops_no_other() {
     flipped[50] ^= 1;
     std::fs::write(file(&jobs[0], "job.json"), flipped).unwrap();
     std::fs::remove_file(file(&jobs[1], "log")).unwrap();
-    std::fs::remove_file(file(&jobs[2], "rows")).unwrap();
+    for job in [&jobs[2], &jobs[4]] {
+        std::fs::remove_file(file(job, "rows")).unwrap();
+    }
     let server = stand.serve(1).await;
     for (job, words) in [(&jobs[0], "is damaged"), (&jobs[1], "the log of job")] {
         let error = try_describe(&server, job).await.unwrap_err();
@@ -292,19 +294,19 @@ async fn a_damaged_job_is_named_and_stops_no_other() {
         assert!(error.message.contains(words), "{error}");
     }
     let listed = list(&server, &[], 10, None).await.unwrap().0;
-    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert_eq!(listed.len(), 3, "{listed:?}");
     // The token of a job whose log alone is damaged still stands for it.
     assert_eq!(create(&server, &stand.request("t1", 1, "")).await.unwrap(), jobs[1]);
-    // Without its copy of the manifest the job cannot run. It says so, and the other one gets the slot.
+    // Without its copy of the manifest the job cannot run. It fails by name, and the other one gets the slot.
     update(&server, &jobs[2], Ready).await.unwrap();
-    let stuck = until_so(&server, &jobs[2], "trouble", |now| !now.failures.is_empty()).await;
-    assert_eq!(stuck.failures[0].0, "JobDoesNotGoOn");
-    assert!(stuck.failures[0].1.contains("the copy rows of the job's manifest is missing"), "{stuck:?}");
+    let failed = until(&server, &jobs[2], "Failed").await;
+    assert_eq!(failed.failures[0].0, "ManifestCopyDamaged");
+    assert!(failed.failures[0].1.contains("the copy rows of the job's manifest is missing"), "{failed:?}");
     update(&server, &jobs[3], Ready).await.unwrap();
     until(&server, &jobs[3], "Complete").await;
-    // A cancel is its way out: without the copy there is no report.
-    assert_eq!(update(&server, &jobs[2], Cancelled).await, Ok("Cancelling".to_owned()));
-    let ended = until(&server, &jobs[2], "Failed").await;
+    // One that waits to be confirmed can still be cancelled: without the copy there is no report.
+    assert_eq!(update(&server, &jobs[4], Cancelled).await, Ok("Cancelling".to_owned()));
+    let ended = until(&server, &jobs[4], "Failed").await;
     assert_eq!((ended.failures.len(), ended.failures[0].0.as_str()), (1, "ReportNotStored"));
     server.stop().await;
 }

@@ -16,6 +16,7 @@ use crate::jobs::job::troubles::read;
 use crate::jobs::joined::past_of;
 use crate::jobs::task_rows::{BLOCK_ROWS, ROWS};
 use crate::node::jobs::job_handle::JobHandle;
+use crate::runtime::progress::Progress as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_takes_no_report_for_a_while_is_waited_for() {
@@ -71,6 +72,11 @@ async fn a_task_that_is_tried_again_says_why() {
     let looked = || look_closely(&jobs, id, &SystemClock::new()).unwrap();
     until("a try is over", || looked().last.last_retry.is_some()).await;
     assert!(looked().text().contains("  last try:  row 2, after 1 try: said"), "{}", looked().text());
+    // Who watches the job sees it, too, as long as no other task ends.
+    let mut done = None;
+    let mut below = || look_on(&jobs, id, &SystemClock::new(), &mut done).unwrap().1.progress().below();
+    until("it is what the job does", || below().ends_with(", 1 wait for another try, last: row 2: said"))
+        .await;
     stand.stop.cancel();
     assert_eq!(timeout(LONG, running).await.unwrap().unwrap().unwrap().outcome, Outcome::Interrupted);
 }
@@ -111,6 +117,40 @@ async fn a_damaged_block_of_the_copy_costs_its_rows_alone() {
     let csv: Vec<_> = report.iter().filter(|(key, _)| key.ends_with(".csv")).collect();
     let [(_, rows)] = csv[..] else { panic!("{report:?}") };
     assert_eq!(rows.iter().filter(|byte| **byte == b'\n').count() as u64, others);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_without_its_copy_can_be_cancelled_and_ends() {
+    let (clock, random) = (SystemClock::new(), SystemRandom);
+    for is_damaged in [false, true] {
+        let spoiled = async || {
+            let stand = Stand::with(&keys(3)).await;
+            let id = stand.left_suspended().await;
+            let copy = stand.jobs().path(id).join(ROWS);
+            match is_damaged {
+                true => std::fs::write(copy, "no rows").unwrap(),
+                false => std::fs::remove_file(copy).unwrap(),
+            }
+            (stand, id)
+        };
+        let (stand, id) = spoiled().await;
+        ask(&stand.jobs(), id, &Wish::Cancel(None), &clock, &random).await.unwrap();
+        let job = stand.opened(stand.jobs().hold(id).unwrap(), false, succeeds).await;
+        job.obey().await.unwrap();
+        assert!(job.needs_no_task());
+        let ended = timeout(LONG, job.run()).await.unwrap().unwrap();
+        assert!(ended.state.status.is_final(), "{:?}", ended.state);
+        // One that nobody cancels fails.
+        let (stand, id) = spoiled().await;
+        ask(&stand.jobs(), id, &Wish::Confirm(None), &clock, &random).await.unwrap();
+        let ended = stand.run(stand.jobs().hold(id).unwrap(), false, succeeds).await;
+        assert_eq!(
+            (ended.outcome, ended.state.status),
+            (Outcome::Failed(FailureClass::Other), Status::Failed)
+        );
+        let why = ended.why.unwrap();
+        assert!(why.starts_with("ManifestCopyDamaged: ") && why.contains("make the job again"), "{why}");
+    }
 }
 
 /// Changes a job whose disk is full.
