@@ -32,8 +32,10 @@ pub struct ImportPlan {
     /// The longest call, in bytes of JSON.
     max_event: usize,
     pub(super) rejects: PathBuf,
-    /// Where rejected rows go from there.
+    /// Where rejected rows go from there, in the store of `[s3]`.
     rejects_in: Option<BucketString>,
+    /// The endpoint of that store; empty for that of AWS.
+    own_endpoint: String,
     /// How Forebay's own objects are put.
     puts: Puts,
     temporary: PathBuf,
@@ -120,6 +122,7 @@ impl ImportPlan {
             max_event: node.max_event,
             rejects: folder.map_or_else(|| node.dir.join(REJECTS), PathBuf::from),
             rejects_in,
+            own_endpoint: node.endpoint.unwrap_or_default().to_owned(),
             puts: node.puts.clone(),
             temporary: node.dir.join(TEMPORARY),
         }
@@ -135,6 +138,7 @@ impl ImportPlan {
         Ok(Some(RejectsInStore {
             store: Arc::clone(&stores.own) as _,
             reader: Arc::clone(&stores.own) as _,
+            endpoint: self.own_endpoint.clone(),
             location: S3Location::new(bucket, self.puts.encryption.clone()),
             prefix: keys_in(place),
             mode: self.puts.mode,
