@@ -233,16 +233,26 @@ impl ImportPlan {
     /// Whether the import would read an object, as far as a listing shows. Without a converter any name is
     /// right.
     pub(in crate::node) fn wants(&self, listed: &Listed) -> bool {
+        let converter = self.settings.converter.as_ref();
+        let pattern = converter.and_then(|converter| converter.compiled.file().pattern.as_ref());
+        Wanted { pattern, ..self.wanted() }.skips(listed).is_none()
+    }
+
+    /// The same whatever the converter's pattern says of its key.
+    pub(super) fn wants_whatever_its_name(&self, listed: &Listed) -> bool {
+        self.wanted().skips(listed).is_none()
+    }
+
+    /// What of the settings decides, but for the converter.
+    fn wanted(&self) -> Wanted<'_> {
         let Self { settings, never, .. } = self;
-        let converter = settings.converter.as_ref();
-        let wanted = Wanted {
+        Wanted {
             prefix: &settings.prefix,
-            pattern: converter.and_then(|converter| converter.compiled.file().pattern.as_ref()),
+            pattern: None,
             never,
             sizes: (*settings.size.start(), *settings.size.end()),
             modified_after: settings.modified_after,
-        };
-        wanted.skips(listed).is_none()
+        }
     }
 
     /// What is listed, for people.
