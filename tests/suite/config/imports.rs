@@ -372,7 +372,9 @@ fn dev_mode_keeps_imports_away_from_its_objects() {
     let check = |lines: &str, expected: Option<&str>| {
         let own = import(&format!("bucket = \"{BUCKET}\"\nconverter = \"c.json\"\n{NO_WINDOW}{lines}"));
         std::fs::write(&file, own).unwrap();
-        let said = DevFile::read(&file, &Environment::of([])).map(drop).map_err(|error| error.to_string());
+        let said = DevFile::read(&file, &Environment::of::<&str, &str>([]))
+            .map(drop)
+            .map_err(|error| error.to_string());
         match expected {
             None => assert_eq!(said, Ok(()), "{lines}"),
             Some(what) => assert!(said.as_ref().is_err_and(|said| said.contains(what)), "{what}: {said:?}"),
