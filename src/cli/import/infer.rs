@@ -10,7 +10,7 @@ use crate::call::Limits;
 use crate::cli::failure::{FAILED, Failure, WRONG_USAGE};
 use crate::cli::serve;
 use crate::convert::DataType;
-use crate::convert::infer::CannotInfer;
+use crate::convert::infer::NamedColumns;
 use crate::import::discovery::files::temporary;
 use crate::import::discovery::inputs::any_in_s3;
 use crate::import::sample::{AskedConverter, InferError, Opening, Wanted, infer_first, sample_files};
@@ -25,7 +25,9 @@ use crate::time::Clock as _;
 /// Prints a converter, and what was decided about it.
 /// Errors: [`Failure`]: the file cannot be read, or no converter can be made of it.
 pub(super) async fn run(args: &InferArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (opening, insert_id) = (opening(&args.reading), args.insert_id.clone());
+    let opening = opening(&args.reading);
+    let [insert_id, user_id, event] = [&args.insert_id, &args.user_id, &args.event].map(Option::clone);
+    let named = NamedColumns { insert_id, user_id, event };
     let inferred = match &args.config {
         Some(config) => {
             let name = args.file.to_str().and_then(|name| SourceId::new(name).ok());
@@ -33,7 +35,7 @@ pub(super) async fn run(args: &InferArgs, out: &mut dyn Write) -> Result<(), Fai
                 let what = "is the name of no import: with --config, name an import of that file";
                 Failure::usage(format!("{} {what}", args.file.display()))
             })?;
-            let asked = AskedConverter { data_type: args.data_type, insert_id };
+            let asked = AskedConverter { data_type: args.data_type, named };
             infer_import(&serve::load_for_setup(config)?, &name, opening, asked).await?
         }
         None => {
@@ -41,14 +43,14 @@ pub(super) async fn run(args: &InferArgs, out: &mut dyn Write) -> Result<(), Fai
             let store = store(&args.reading, sources).await.map(|store| store as _);
             let files = sample_files(sources, store.as_ref(), None, &opening).await?;
             let data_type = args.data_type.unwrap_or(DataType::Event);
-            let wanted = Wanted { data_type, insert_id, max_event: Limits::default().max_event };
+            let wanted = Wanted { data_type, named, max_event: Limits::default().max_event };
             infer_first(files, opening, wanted, SystemClock::new().wall()).await
         }
     };
     let inferred = inferred.map_err(|error| {
         let code = match &error {
             InferError::File(error) => code_of(error),
-            InferError::Cannot(CannotInfer::NoSuchColumn { .. } | CannotInfer::NoInsertId) => WRONG_USAGE,
+            InferError::Cannot(error) if error.is_wrong_usage() => WRONG_USAGE,
             InferError::Cannot(_) | InferError::NoFile | InferError::Task(_) => FAILED,
         };
         Failure::with_code(code, format!("{}: {error}", args.file.display()))
