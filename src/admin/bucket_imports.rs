@@ -55,6 +55,21 @@ pub struct BucketImportStatus {
     /// What its queue brought, if it reads one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notifications: Option<NotificationsStatus>,
+    /// What the journal has of its files, if no node works with it that knows more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_journal: Option<FilesInJournal>,
+}
+
+/// The files of an import that its journal has, by how far they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FilesInJournal {
+    /// Files that are imported.
+    pub done: u64,
+    /// Files that are given up.
+    pub given_up: u64,
+    /// Files that have begun, and go on.
+    pub begun: u64,
 }
 
 /// What the passes of an import did. What messages of a queue brought is not among it.
@@ -182,7 +197,7 @@ pub struct FilePlanned {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PassFailure {
-    /// The kind: `denied`, `settings`, `journal` or `refused`.
+    /// The kind: `denied`, `settings`, `journal`, `refused` or `unreachable`.
     pub kind: String,
     /// What happened, and what to do.
     pub what: String,

@@ -1,6 +1,6 @@
 //! What an import does, and what its queue brought, in words. Pure.
 
-use super::bucket_imports::{BucketImportStatus, ImportTotals};
+use super::bucket_imports::{BucketImportStatus, FilesInJournal, ImportTotals};
 use super::notifications::{NotificationsStatus, QueueDepth};
 use crate::words::{about_seconds, counted, grouped, if_any, outside_text, outside_text_within};
 
@@ -16,6 +16,15 @@ fn between(later_ms: i64, earlier_ms: i64) -> String {
 impl BucketImportStatus {
     /// What it does now.
     pub fn doing(&self, now_ms: i64) -> String {
+        match &self.in_journal {
+            None => self.now(now_ms),
+            Some(files) if self.paused || !self.enabled => format!("{}; {}", self.now(now_ms), files.text()),
+            Some(files) => files.text(),
+        }
+    }
+
+    /// What a node does with it.
+    fn now(&self, now_ms: i64) -> String {
         match (self.enabled, self.pass_since_ms, self.next_ms) {
             (false, ..) => "paused, because enabled = false".to_owned(),
             _ if self.paused => {
@@ -30,6 +39,17 @@ impl BucketImportStatus {
             (true, None, None) if self.notifications.is_some() => "reads notifications".to_owned(),
             (true, None, None) => "no pass has begun since the start".to_owned(),
         }
+    }
+}
+
+impl FilesInJournal {
+    fn text(&self) -> String {
+        format!(
+            "no node runs: {} done, {} given up, {} begun (journal)",
+            counted(self.done, "file", "files"),
+            grouped(self.given_up),
+            grouped(self.begun)
+        )
     }
 }
 
@@ -152,6 +172,12 @@ mod tests {
         assert_eq!(lines(&receives)[2], "  queue: the queue does not say");
         let mut import = BucketImportStatus { enabled: true, ..BucketImportStatus::default() };
         assert_eq!(import.doing(0), "no pass has begun since the start");
+        import.in_journal = Some(FilesInJournal { done: 1_200, given_up: 1, begun: 2 });
+        let files = "no node runs: 1,200 files done, 1 given up, 2 begun (journal)";
+        assert_eq!(import.doing(0), files);
+        let paused = BucketImportStatus { name: "orders".to_owned(), paused: true, ..import.clone() };
+        assert_eq!(paused.doing(0), format!("paused until `forebay import resume orders`; {files}"));
+        import.in_journal = None;
         import.notifications = Some(notifications);
         assert_eq!(import.doing(0), "reads notifications");
         import.next_ms = Some(30_000);

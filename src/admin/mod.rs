@@ -63,7 +63,8 @@ pub use archive_view::{ArchiveView, AskedImports, AskedObjects, ImportStateName,
 pub use asked_object::{AskedObject, ObjectImported, WITHIN_MS_MAX};
 pub use bucket_imports::{
     AskedPass, AskedReset, BucketImportError, BucketImportStatus, BucketImportsView, FilePlanned, FileReset,
-    FilesReset, Grant, ImportTotals, PassFailure, PassPlanned, PassStatus, Paused, RejectsRetried, Renamed,
+    FilesInJournal, FilesReset, Grant, ImportTotals, PassFailure, PassPlanned, PassStatus, Paused,
+    RejectsRetried, Renamed,
 };
 pub use claims::{ClaimsReleased, ClaimsStatus, WaitingStatus};
 pub use days::{Days, UnclosedDay};

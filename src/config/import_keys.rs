@@ -1,11 +1,10 @@
 //! Which keys of a bucket imports read, and which ones nobody imports.
 
-use crate::object::{BucketString, OBJECTS};
+use crate::object::BucketString;
 
 use super::problem::ConfigProblem;
 use super::raw::Table;
 use super::reader::Reader;
-use super::sources::Source;
 
 /// What an import writes beside calls.
 pub(super) const REJECTED_ROWS: &str = "the rejected rows";
@@ -58,21 +57,12 @@ pub(super) struct OfImport<'t> {
 }
 
 /// Checks that no import reads only what this configuration writes, and that none removes what another reads.
+/// `objects`: the keys of the objects that calls go to, with what they are called.
 pub(super) fn check(
     imports: &[OfImport<'_>],
-    sources: &[Source],
-    endpoint: Option<&str>,
+    objects: Vec<(String, Keys)>,
     problems: &mut Vec<ConfigProblem>,
 ) {
-    let objects: Vec<(String, Keys)> = sources
-        .iter()
-        .map(|source| {
-            let bucket = &source.location.bucket;
-            let (endpoint, prefix) = (endpoint.map(str::to_owned), bucket.below(OBJECTS));
-            let keys = Keys { endpoint, bucket: bucket.bucket().to_owned(), prefix };
-            (format!("the objects of source {}", source.id), keys)
-        })
-        .collect();
     check_moves(imports, &objects, problems);
     check_places(imports, &objects, problems);
     let of_imports = imports.iter().flat_map(|import| {

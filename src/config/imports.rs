@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::convert::{Converter, DataType, FILE_BYTES_MAX, Strategy};
 use crate::import::{NotAnAction, OnRowError};
-use crate::object::{BucketString, ExternalId, RoleArn};
+use crate::object::{BucketString, ExternalId, OBJECTS, RoleArn};
 use crate::sources::SourceId;
 use crate::words::nearest;
 
@@ -39,6 +39,8 @@ pub(super) const SCAN_INTERVAL: Duration = Duration::from_secs(60);
 const FULL_SCAN_EVERY: Duration = Duration::from_secs(3_600);
 /// The source of imports in dev mode, if none is named.
 const DEV_SOURCE: &str = "csv";
+/// The bucket of dev mode.
+const DEV_BUCKET: &str = "forebay";
 /// The default of `scan_interval` in dev mode.
 pub(super) const DEV_SCAN_INTERVAL: Duration = Duration::from_secs(2);
 /// The default of `rejects_max`.
@@ -87,9 +89,24 @@ pub(super) fn check(
         imports.extend(settings.filter(|_| problems.len() == before));
         of_keys.extend(keys);
     }
-    let endpoint = around.endpoint.map(Endpoint::as_str);
-    import_keys::check(&of_keys, around.sources.unwrap_or_default(), endpoint, problems);
+    import_keys::check(&of_keys, objects(around), problems);
     imports
+}
+
+/// The keys of the objects that calls go to, with what they are called.
+fn objects(around: &Around<'_>) -> Vec<(String, Keys)> {
+    let endpoint = around.endpoint.map(|endpoint| endpoint.as_str().to_owned());
+    let Some(sources) = around.sources else {
+        let keys = Keys { endpoint, bucket: DEV_BUCKET.to_owned(), prefix: OBJECTS.to_owned() };
+        return vec![("the objects of dev mode".to_owned(), keys)];
+    };
+    let of_source = |source: &Source| {
+        let bucket = &source.location.bucket;
+        let (endpoint, prefix) = (endpoint.clone(), bucket.below(OBJECTS));
+        let keys = Keys { endpoint, bucket: bucket.bucket().to_owned(), prefix };
+        (format!("the objects of source {}", source.id), keys)
+    };
+    sources.iter().map(of_source).collect()
 }
 
 /// What a person should know about imports that are right as they are.
@@ -163,7 +180,7 @@ fn settings<'t>(
             Ok(external_id) => Some(external_id),
             Err(_) => {
                 let what = "is not set, and the import's name is too short to stand for it: set external_id";
-                reader.refuse("role_arn", what);
+                reader.refuse("external_id", what);
                 None
             }
         },

@@ -42,6 +42,14 @@ pub struct InferArgs {
     #[arg(long, value_name = "FIELD")]
     pub insert_id: Option<String>,
 
+    /// Column with the users; by default one whose name says so, such as user_id
+    #[arg(long, value_name = "FIELD")]
+    pub user_id: Option<String>,
+
+    /// Column with the names of the events; by default one whose name says so, such as event
+    #[arg(long, value_name = "FIELD")]
+    pub event: Option<String>,
+
     /// How files are read.
     #[command(flatten)]
     pub reading: ReadingArgs,

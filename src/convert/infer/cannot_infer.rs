@@ -31,6 +31,14 @@ pub enum CannotInfer {
     /// Only events have an `insert_id`.
     #[error("only data type event uses an insert_id: leave out --insert-id")]
     NoInsertId,
+    /// The data type does not use a column that a person named.
+    #[error("data type {} does not use {option}: leave it out", data_type.name())]
+    NotUsed {
+        /// The option that named it.
+        option: &'static str,
+        /// The data type.
+        data_type: DataType,
+    },
     /// The file would be longer than a converter may be.
     #[error("the sample has too many columns: the converter would be longer than 1 MiB")]
     TooLarge,
@@ -39,9 +47,18 @@ pub enum CannotInfer {
     Unusable(String),
 }
 
+impl CannotInfer {
+    /// Whether what a person asked for is wrong, whatever the rows are.
+    pub fn is_wrong_usage(&self) -> bool {
+        matches!(self, Self::NoSuchColumn { .. } | Self::NoInsertId | Self::NotUsed { .. })
+    }
+}
+
 fn hint(data_type: DataType) -> &'static str {
     match data_type {
         DataType::GroupProperties => "give the files a column groups, such as {\"company\": \"acme\"}",
-        _ => "begin with a converter of docs/converter.md, and name the column there",
+        _ => {
+            "name one with --user-id FIELD, or begin with a converter of docs/converter.md, and name the column there"
+        }
     }
 }

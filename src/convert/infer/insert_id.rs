@@ -4,9 +4,10 @@ use super::cannot_infer::CannotInfer;
 use super::column::Column;
 use super::columns_by_field::ColumnsByField;
 use super::known_names::folded;
+use super::named_columns::of_name;
 use super::observed::Observed;
 use crate::convert::field::{DataType, Field};
-use crate::words::{counted, nearest, outside_text_within};
+use crate::words::{counted, outside_text_within};
 
 /// Rows from which on it means something that all values of a column differ.
 const ROWS_MIN: u64 = 10;
@@ -33,15 +34,7 @@ impl InsertId {
         }
         let rows = counted(observed.rows(), "row", "rows");
         if let Some(name) = named {
-            let Some(column) = observed.column(name) else {
-                let names = observed.columns().iter().map(|column| column.name.as_str());
-                let near = nearest(name, names).map(str::to_owned);
-                return Err(CannotInfer::NoSuchColumn {
-                    name: name.to_owned(),
-                    near,
-                    columns: observed.names(),
-                });
-            };
+            let column = of_name(observed, name)?;
             by_field.set(Field::InsertId, &column.name);
             return Ok(Self { note: Some(of_named(column, &rows)) });
         }

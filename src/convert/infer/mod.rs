@@ -10,6 +10,7 @@ mod file_text;
 mod insert_id;
 mod key_pattern;
 mod known_names;
+mod named_columns;
 mod observed;
 mod sample_of;
 mod time_form;
@@ -23,6 +24,7 @@ use columns_by_field::ColumnsByField;
 use file_text::file_text;
 use insert_id::InsertId;
 pub use key_pattern::pattern_of_all;
+pub use named_columns::NamedColumns;
 pub use observed::Observed;
 pub use sample_of::SampleOf;
 
@@ -37,14 +39,14 @@ pub struct Inferred {
     pub notes: Vec<String>,
 }
 
-/// A converter for files like the sample. `insert_id` names the column whose values name the rows; `None`:
-/// one whose values all differ, if there is one. `max_event` is the longest call, in bytes of JSON.
+/// A converter for files like the sample, with the columns that a person named. `max_event` is the longest call, in
+/// bytes of JSON.
 /// Errors: [`CannotInfer`].
 pub fn infer(
     sample: &SampleOf<'_>,
     observed: &Observed,
     data_type: DataType,
-    insert_id: Option<&str>,
+    named: &NamedColumns,
     max_event: usize,
 ) -> Result<Inferred, CannotInfer> {
     if observed.rows() == 0 || observed.columns().is_empty() {
@@ -55,7 +57,8 @@ pub fn infer(
         notes.push(format!("columns after the first {count} are left out"));
     }
     let mut by_field = ColumnsByField::of(observed, data_type);
-    let chosen = InsertId::choose(observed, &mut by_field, (data_type, insert_id))?;
+    named.set(observed, &mut by_field, data_type)?;
+    let chosen = InsertId::choose(observed, &mut by_field, (data_type, named.insert_id.as_deref()))?;
     notes.extend(chosen.note);
     let mut fields = by_field.fields(observed, &mut notes);
     if data_type == DataType::Event && !by_field.has(Field::EventType) {

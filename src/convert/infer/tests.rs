@@ -17,7 +17,13 @@ fn json_sample(name: &str) -> SampleOf<'_> {
 }
 
 fn inferred(rows: &[&str], data_type: DataType) -> Result<Inferred, CannotInfer> {
-    infer(&json_sample("orders_2024-03-01.json.gz"), &observed(rows), data_type, None, MAX)
+    infer(
+        &json_sample("orders_2024-03-01.json.gz"),
+        &observed(rows),
+        data_type,
+        &NamedColumns::default(),
+        MAX,
+    )
 }
 
 /// The fields of a converter that was made, on one line.
@@ -131,7 +137,8 @@ fn an_insert_id_is_proposed_if_its_values_differ() {
     };
     let check = |rows: &[String], named: Option<&str>, expected: Option<&str>, note: &str| {
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-        let inferred = infer(&json_sample("a.json"), &observed(&rows), DataType::Event, named, MAX).unwrap();
+        let inferred =
+            infer(&json_sample("a.json"), &observed(&rows), DataType::Event, &named_id(named), MAX).unwrap();
         let has = inferred.text.contains("\"insert_id\": ");
         assert_eq!(has, expected.is_some(), "{}", inferred.text);
         if let Some(column) = expected {
@@ -167,16 +174,54 @@ fn an_insert_id_is_proposed_if_its_values_differ() {
     // An id with a meaning stays a property; one that is only an id does not.
     let text = |rows: &[String]| {
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-        infer(&json_sample("a.json"), &observed(&rows), DataType::Event, None, MAX).unwrap().text
+        infer(&json_sample("a.json"), &observed(&rows), DataType::Event, &NamedColumns::default(), MAX)
+            .unwrap()
+            .text
     };
     assert!(text(&rows(&order, 10)).contains(r#""order_id":"order_id""#));
     assert!(!text(&rows(&own, 10)).contains(r#""messageId":"messageId""#));
 }
 
+fn named_id(insert_id: Option<&str>) -> NamedColumns {
+    NamedColumns { insert_id: insert_id.map(str::to_owned), ..NamedColumns::default() }
+}
+
+/// Without a column that is known as one of users, nothing could be made, and nobody could say which one it is.
+#[test]
+fn a_person_names_the_columns_of_users_and_events() {
+    let rows = observed(&[r#"{"kunde":"k-1","was":"buy","n":1}"#, r#"{"kunde":"k-2","was":"look","n":2}"#]);
+    let infer = |data_type: DataType, user_id: Option<&str>, event: Option<&str>| {
+        let [user_id, event] = [user_id, event].map(|name| name.map(str::to_owned));
+        let named = NamedColumns { user_id, event, insert_id: None };
+        infer(&json_sample("a.json"), &rows, data_type, &named, MAX)
+    };
+    let error = infer(DataType::Event, None, None).unwrap_err().to_string();
+    assert!(error.contains("name one with --user-id FIELD"), "{error}");
+    let text = infer(DataType::Event, Some("kunde"), Some("was")).unwrap().text;
+    for line in [r#""user_id": "kunde""#, r#""event_type": "was""#, r#""n":"n""#] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(infer(DataType::Profiles, Some("kunde"), None).is_ok());
+    for (data_type, user_id, event, expected) in [
+        (DataType::Event, Some("kunden"), None, "no column is named \"kunden\" (did you mean \"kunde\"?)"),
+        (
+            DataType::Profiles,
+            Some("kunde"),
+            Some("was"),
+            "data type profiles does not use --event: leave it out",
+        ),
+        (DataType::GroupProperties, Some("kunde"), None, "data type group_properties does not use --user-id"),
+    ] {
+        let error = infer(data_type, user_id, event).unwrap_err();
+        assert!(error.to_string().starts_with(expected) && error.is_wrong_usage(), "{error}");
+    }
+}
+
 #[test]
 fn what_cannot_be_inferred_is_said() {
     let check = |rows: &[&str], data_type: DataType, insert_id: Option<&str>, expected: &str| {
-        let error = infer(&json_sample("a.json"), &observed(rows), data_type, insert_id, MAX).unwrap_err();
+        let error =
+            infer(&json_sample("a.json"), &observed(rows), data_type, &named_id(insert_id), MAX).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
     };
     let event = r#"{"event":"e","user_id":"u","order":1}"#;
@@ -219,7 +264,7 @@ fn rows_of_cells_are_observed_too() {
         compression: Compression::None,
         delimiter: Some(b'\t'),
     };
-    let inferred = infer(&sample, &observed, DataType::Event, None, MAX).unwrap();
+    let inferred = infer(&sample, &observed, DataType::Event, &NamedColumns::default(), MAX).unwrap();
     assert!(inferred.text.contains(r#""delimiter": "\t""#), "{}", inferred.text);
     assert!(inferred.text.contains(r#""time": ["multiply","ts",["int",1000]]"#), "{}", inferred.text);
     assert!(!inferred.text.contains("filterPattern") && !inferred.text.contains("\"n\""));
@@ -245,7 +290,7 @@ proptest::proptest! {
             drop(observed.add_json(&format!("{{{}}}", members.join(","))));
         }
         let data_type = DataType::ALL[kind];
-        if let Err(error) = infer(&json_sample("in/a (1).json"), &observed, data_type, None, MAX) {
+        if let Err(error) = infer(&json_sample("in/a (1).json"), &observed, data_type, &NamedColumns::default(), MAX) {
             proptest::prop_assert!(!matches!(error, CannotInfer::Unusable(_)), "{error}");
         }
     }

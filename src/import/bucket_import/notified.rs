@@ -57,7 +57,7 @@ impl NotifiedObjects {
     /// Errors: [`PassError`]: the import cannot be used under its name, or the journal cannot be read.
     pub async fn of(import: Arc<BucketImport>, deps: PassDeps) -> Result<Self, PassError> {
         let id = id_of(&import, &deps, false).await?;
-        let import = never_read_again(import, &deps.journal, true).await?;
+        let import = never_read_again(import, &deps.journal, Some(id)).await?;
         // The queue names the files, so the claims of others need not be listed.
         let deps = PassDeps { scan: Scan::Nothing, ..deps };
         let known = shared(ObjectImport::new(Arc::clone(&import), deps.clone(), id)).await?;

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::admit::is_stored;
 use super::after::After;
-use super::after::moved::moved_below;
+use super::after::moved::{PutThere, put_below};
 use super::after::sweep::{after_import, sweep};
 use super::claimed::shared;
 use super::conversions::{forget_unneeded, keep};
@@ -100,7 +100,7 @@ impl Found {
 /// Errors: [`PassError`]: nothing more is imported.
 pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassReport, PassError> {
     let id = id_of(&import, &deps, false).await?;
-    let import = never_read_again(import, &deps.journal, true).await?;
+    let import = never_read_again(import, &deps.journal, Some(id)).await?;
     let objects = Arc::new(shared(ObjectImport::new(import, deps, id)).await?);
     let id = objects.id;
     objects.room.measure_again();
@@ -151,24 +151,34 @@ pub(super) async fn id_of(
     Ok(on_disk(&deps.journal, begin).await?)
 }
 
-/// The import, which never reads what an import of this journal has moved away, or what it moves itself.
-/// `moves`: it may do so from now on, which is noted.
+/// The import, which never reads what imports of this journal have moved away or rejected, or what it moves or rejects
+/// itself. `writes`: it may do so from now on under this id, which is noted.
 pub(super) async fn never_read_again(
     mut import: Arc<BucketImport>,
     journal: &Arc<dyn Journal>,
-    moves: bool,
+    writes: Option<ImportId>,
 ) -> Result<Arc<BucketImport>, JournalError> {
     let to = match &import.after {
         Some(After::Move(to)) => Some(to.clone()),
         _ => None,
     };
-    let noted = to.clone().filter(|_| moves);
+    let moved_to: Vec<String> = to.iter().filter(|_| writes.is_some()).cloned().collect();
+    let rejects = writes.zip(import.rejects.in_store.as_ref()).map(|(id, place)| {
+        (place.endpoint.clone(), place.location.bucket.bucket().to_owned(), place.keys_of(id))
+    });
     let (endpoint, bucket) = (import.endpoint.clone(), import.location.bucket.bucket().to_owned());
-    let moved = move |journal: &dyn Journal| moved_below(journal, (&endpoint, &bucket), noted.as_deref());
-    let mut moved = on_disk(journal, moved).await?;
-    moved.extend(to);
-    if !moved.is_empty() {
-        Arc::make_mut(&mut import).never.extend(moved);
+    let noted = move |journal: &dyn Journal| {
+        if let Some((endpoint, bucket, keys)) = rejects {
+            put_below(journal, PutThere::Rejects, (&endpoint, &bucket), &keys)?;
+        }
+        let mut never = put_below(journal, PutThere::Rejects, (&endpoint, &bucket), &[])?;
+        never.extend(put_below(journal, PutThere::Moved, (&endpoint, &bucket), &moved_to)?);
+        Ok(never)
+    };
+    let mut never = on_disk(journal, noted).await?;
+    never.extend(to);
+    if !never.is_empty() {
+        Arc::make_mut(&mut import).never.extend(never);
     }
     Ok(import)
 }
@@ -439,7 +449,7 @@ pub(super) async fn listed(
         }
         match deps.store.list(&import.location, from).await {
             Ok(page) => return Ok(Some(page)),
-            Err(cause) if cause.outlook() == Outlook::Passing => {
+            Err(cause) if cause.outlook() == Outlook::Passing && !waits.is_longer_than(deps.patience) => {
                 let why = format!("import {}: the listing of its bucket: {cause}", import.name);
                 if waits.wait(Duration::ZERO, &why, &deps.stop).await.is_none() {
                     return Ok(None);

@@ -47,7 +47,7 @@ pub async fn plan_pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<Pass
     let id = on_disk(&deps.journal, move |journal| known(journal, &name, &fixed)).await?;
     // An import that was not seen before knows nothing, whatever its id will be.
     let id = id.unwrap_or_else(|| ImportId::new(&*deps.random));
-    let import = never_read_again(import, &deps.journal, false).await?;
+    let import = never_read_again(import, &deps.journal, None).await?;
     let objects = Arc::new(ObjectImport::new(import, deps, id));
     let mut plan = PassPlan::default();
     let mut archives = BTreeSet::new();

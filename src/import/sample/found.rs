@@ -26,7 +26,7 @@ use crate::import::reading::temporary::Copied;
 use crate::import::unusable::Unusable;
 use crate::object::ObjectKey;
 use crate::random::Random;
-use crate::store::reader::{ListFrom, StoreReader};
+use crate::store::reader::{ListFrom, Listed, StoreReader};
 use crate::words::{counted, grouped, outside_text};
 
 /// The most pages of a listing in which files are searched.
@@ -143,7 +143,8 @@ pub async fn sample_files(
         let prefix = arg.to_str().and_then(s3_url).filter(|(_, key)| key.is_empty() || key.ends_with('/'));
         match (prefix, store) {
             (Some((bucket, prefix)), Some(store)) => {
-                listed += below(bucket, prefix, store, pattern, (&mut all, &mut keys)).await?;
+                let which = Which { pattern, of_import: None };
+                listed += below((bucket, prefix), store, &which, (&mut all, &mut keys)).await?;
             }
             _ => {
                 not_a_folder(Path::new(arg))?;
@@ -154,16 +155,56 @@ pub async fn sample_files(
     Ok(SampleFiles { keys, ..all_opened(all, listed, opening).await })
 }
 
-/// The first files below a prefix of a bucket whose keys match the pattern: at most [`FILES_MAX`].
+/// Whether an import reads an object, as far as a listing shows and its pattern is not concerned.
+pub type IsOfImport<'i> = &'i (dyn Fn(&Listed) -> bool + Sync);
+
+/// Which objects below a prefix are files.
+struct Which<'w> {
+    /// The pattern of their keys.
+    pattern: Option<&'w FilePattern>,
+    /// What an import says of others; `None`: no import reads them, so hidden names are left out.
+    of_import: Option<IsOfImport<'w>>,
+}
+
+impl Which<'_> {
+    /// Whether an object is a file if the pattern matches its key. `rest`: what follows the prefix.
+    fn takes(&self, listed: &Listed, rest: &str) -> bool {
+        match self.of_import {
+            Some(is_of_import) => is_of_import(listed),
+            None => listed.len > 0 && !rest.ends_with('/') && !is_hidden(rest),
+        }
+    }
+
+    /// What is said of a place without such files, where so many keys do not match and so many others are no files.
+    fn none_found(&self, foreign: u64, skipped: u64) -> String {
+        match (self.pattern, self.of_import) {
+            (Some(pattern), _) if foreign > 0 => {
+                format!(" that matches filterPattern {} ({foreign} do not)", outside_text(pattern.as_str()))
+            }
+            (_, Some(_)) if skipped > 0 => {
+                format!(
+                    " that the import reads (its settings skip {})",
+                    counted(skipped, "object", "objects")
+                )
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// The first files of an import below its prefix of a bucket: those that `is_of_import` takes and whose keys match the
+/// pattern, at most [`FILES_MAX`].
 /// Errors: [`Unusable`]: the bucket cannot be listed, or there is no such file.
 pub async fn sample_below(
-    (bucket, prefix): (&str, &str),
+    place: (&str, &str),
     store: &Arc<dyn StoreReader>,
     pattern: Option<&FilePattern>,
+    is_of_import: IsOfImport<'_>,
     opening: &Opening,
 ) -> Result<SampleFiles, Unusable> {
     let (mut all, mut keys) = (Vec::new(), Keys::default());
-    let listed = below(bucket, prefix, store, pattern, (&mut all, &mut keys)).await?;
+    let which = Which { pattern, of_import: Some(is_of_import) };
+    let listed = below(place, store, &which, (&mut all, &mut keys)).await?;
     Ok(SampleFiles { keys, ..all_opened(all, listed, opening).await })
 }
 
@@ -194,27 +235,29 @@ fn not_a_folder(path: &Path) -> Result<(), Unusable> {
 
 /// Adds the first objects below a prefix. Returns how many more were listed.
 async fn below(
-    bucket: &str,
-    prefix: &str,
+    (bucket, prefix): (&str, &str),
     store: &Arc<dyn StoreReader>,
-    pattern: Option<&FilePattern>,
+    which: &Which<'_>,
     (all, keys): (&mut Vec<Input>, &mut Keys),
 ) -> Result<usize, Unusable> {
     let to = location_of(bucket)?;
-    let (mut found, mut left, mut others, mut next) = (0, 0, 0_u64, None);
+    let (mut found, mut left, mut skipped, mut next) = (0, 0, 0_u64, None);
+    let foreign_before = keys.foreign;
     for _ in 0..PAGES_MAX {
-        let from = ListFrom { prefix, next: next.as_deref(), ..ListFrom::default() };
+        // An import reads archived objects that are restored.
+        let restored = which.of_import.is_some();
+        let from = ListFrom { prefix, next: next.as_deref(), restored, ..ListFrom::default() };
         let failed = |cause| Unusable::Store { what: format!("list s3://{bucket}/{prefix}"), cause };
         let page = store.list(&to, from).await.map_err(failed)?;
         for listed in page.objects {
             let key = listed.key.as_str();
             let rest = key.strip_prefix(prefix).unwrap_or(key);
-            if listed.len == 0 || key.ends_with('/') || is_hidden(rest) {
+            if !which.takes(&listed, rest) {
+                skipped += 1;
                 continue;
             }
             keys.rests.push(rest.to_owned());
-            if pattern.is_some_and(|pattern| !pattern.matches(key, prefix)) {
-                others += 1;
+            if which.pattern.is_some_and(|pattern| !pattern.matches(key, prefix)) {
                 keys.foreign += 1;
                 keys.first_foreign.get_or_insert_with(|| key.to_owned());
                 continue;
@@ -238,12 +281,7 @@ async fn below(
         }
     }
     if found == 0 {
-        let why = match pattern {
-            Some(pattern) if others > 0 => {
-                format!(" that matches filterPattern {} ({others} do not)", outside_text(pattern.as_str()))
-            }
-            _ => String::new(),
-        };
+        let why = which.none_found(keys.foreign.saturating_sub(foreign_before), skipped);
         return Err(Unusable::Wrong(format!("no object in s3://{bucket}/{prefix}{why}")));
     }
     Ok(left)

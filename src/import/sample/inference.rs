@@ -9,7 +9,7 @@ use super::found::{Opening, SampleFile, SampleFiles};
 use super::limits::ROWS_MAX;
 use super::previewer::Previewer;
 use super::source_rows::{Cells, SourceRows};
-use crate::convert::infer::{CannotInfer, Inferred, Observed, SampleOf, infer, pattern_of_all};
+use crate::convert::infer::{CannotInfer, Inferred, NamedColumns, Observed, SampleOf, infer, pattern_of_all};
 use crate::convert::{Columns, Compression, CsvSettings, DataType, FileFormat};
 use crate::import::converted::format;
 use crate::import::csv::{of_io, sample_of};
@@ -24,8 +24,8 @@ use crate::words::{counted, grouped, outside_text};
 pub struct Wanted {
     /// What the rows are.
     pub data_type: DataType,
-    /// The column whose values name the rows; `None`: one whose values all differ.
-    pub insert_id: Option<String>,
+    /// The columns that a person named.
+    pub named: NamedColumns,
     /// The longest call, in bytes of JSON.
     pub max_event: usize,
 }
@@ -35,14 +35,14 @@ pub struct Wanted {
 pub struct AskedConverter {
     /// What the rows are; `None`: what the import says.
     pub data_type: Option<DataType>,
-    /// The column whose values name the rows; `None`: one whose values all differ.
-    pub insert_id: Option<String>,
+    /// The columns that a person named.
+    pub named: NamedColumns,
 }
 
 impl AskedConverter {
     /// What is wanted for an import of such rows. `max_event`: the longest call, in bytes of JSON.
     pub fn wanted(self, of_import: DataType, max_event: usize) -> Wanted {
-        Wanted { data_type: self.data_type.unwrap_or(of_import), insert_id: self.insert_id, max_event }
+        Wanted { data_type: self.data_type.unwrap_or(of_import), named: self.named, max_event }
     }
 }
 
@@ -129,8 +129,7 @@ fn infer_file(
         compression: Compression::of(file.compression()).unwrap_or(Compression::Auto),
         delimiter,
     };
-    let mut inferred =
-        infer(&sample, &observed, wanted.data_type, wanted.insert_id.as_deref(), wanted.max_event)?;
+    let mut inferred = infer(&sample, &observed, wanted.data_type, &wanted.named, wanted.max_event)?;
     inferred.notes.extend(rows.warnings());
     for (code, rows) in &bad {
         let rows = counted(*rows, "row", "rows");

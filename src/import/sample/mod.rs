@@ -15,7 +15,7 @@ mod source_rows;
 
 pub use crate::convert::infer::Inferred;
 pub use field_counts::FieldCounts;
-pub use found::{Opening, SampleFile, SampleFiles, sample_below, sample_files};
+pub use found::{IsOfImport, Opening, SampleFile, SampleFiles, sample_below, sample_files};
 pub use inference::{AskedConverter, InferError, Wanted, infer_first};
 pub use limits::{FILES_MAX, ROWS_MAX};
 pub use preview::{InsertIds, LargestCall, Preview, PreviewedFile, RejectsByCode, SampleReject, SampleRow};

@@ -27,6 +27,8 @@ mod running;
 mod scan_memory;
 mod setting_up;
 mod sharing;
+mod since_start;
+mod views;
 
 pub use deps::ImportsDeps;
 pub use objects_at::ObjectsAt;

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use super::after_status;
 use super::deps::ImportsDeps;
-use super::pass_status::{are_given_up, denied_of, error_of};
+use super::pass_status::{are_given_up, denied_of, error_of, masked_error_of};
 use super::plan::ImportPlan;
+use super::since_start::SinceStart;
+use super::views::InViews;
 use crate::admin::{FileNotDone, NotificationsStatus, QueueDepth};
 use crate::alarms::AlarmKind;
 use crate::check::ImportReader;
 use crate::config::Discovery;
 use crate::import::FileEnd;
 use crate::import::bucket_import::{Became, NotDone};
-use crate::import::notifications::{MessageBecame, MessageEnded, RecordEnd, RecordEnded, Watch};
+use crate::import::notifications::{MessageEnded, RecordEnd, RecordEnded, Watch};
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel, QueueLabel};
 use crate::queue::{QueueAddress, QueueError, QueueFacts, QueueFault, QueueMessage};
@@ -39,6 +41,7 @@ pub(super) struct Notifications {
     /// Whether files that are given up are known by messages alone; else a pass tells of them.
     tells_of_given_up: bool,
     deps: Arc<ImportsDeps>,
+    since_start: Arc<SinceStart>,
     seen: Mutex<Seen>,
 }
 
@@ -46,14 +49,11 @@ pub(super) struct Notifications {
 struct Seen {
     /// Whether its alarms and gauges are no longer updated.
     is_gone: bool,
-    received: u64,
-    last: Option<UnixMillis>,
     /// How many messages the queue has, and why it does not say so now.
     depth: Option<QueueDepth>,
     not_counted: Option<String>,
     /// When the messages in hand were sent.
     in_hand: BTreeMap<String, UnixMillis>,
-    ended: BTreeMap<MessageBecame, u64>,
     failing: Option<(String, UnixMillis)>,
     /// Files that the store refuses, of which the alarm tells; the first of them.
     refused: BTreeSet<String>,
@@ -62,17 +62,21 @@ struct Seen {
     /// Whether the alarm of a pass over the whole bucket tells of such files.
     told_by_pass: bool,
     /// The last files whose messages were given back.
-    not_done: VecDeque<FileNotDone>,
+    not_done: VecDeque<InViews<FileNotDone>>,
 }
 
 impl Notifications {
     /// Those of an import; `None` if it reads no queue.
-    pub(super) fn of(plan: &ImportPlan, deps: &Arc<ImportsDeps>) -> Option<Arc<Self>> {
+    pub(super) fn of(
+        plan: &ImportPlan,
+        deps: &Arc<ImportsDeps>,
+        since_start: &Arc<SinceStart>,
+    ) -> Option<Arc<Self>> {
         let queue = plan.settings.discovery.queue()?.clone();
         let (name, reader) = (plan.settings.name.to_string(), plan.reader().ok());
         let tells_of_given_up = matches!(plan.settings.discovery, Discovery::Queue(_));
-        let (deps, seen) = (Arc::clone(deps), Mutex::default());
-        Some(Arc::new(Self { name, queue, reader, tells_of_given_up, deps, seen }))
+        let (deps, since_start, seen) = (Arc::clone(deps), Arc::clone(since_start), Mutex::default());
+        Some(Arc::new(Self { name, queue, reader, tells_of_given_up, deps, since_start, seen }))
     }
 
     /// The subjects of its alarms. No import has such a name.
@@ -203,7 +207,7 @@ impl Notifications {
         let refused = files().find(|(became, _)| matches!(became, Became::Denied | Became::Refused));
         if let Some((became, report)) = refused {
             let file = NotDone { name: report.name.clone(), became: *became, end: report.end.clone() };
-            let error = error_of(&file.end, false).unwrap_or_default();
+            let error = masked_error_of(&file.end).unwrap_or_default();
             let remedy = denied_of(&file).zip(self.reader.as_ref());
             let remedy =
                 remedy.map_or_else(String::new, |(denied, reader)| format!("; {}", reader.sentence(&denied)));
@@ -244,7 +248,7 @@ impl Notifications {
             }
         }
         if let Some(record) = raised {
-            let last = format!("{}: {}", record.name, what_of(record).unwrap_or_default());
+            let last = format!("{}: {}", record.name, what_of(record, masked_error_of).unwrap_or_default());
             let count = u64::try_from(all_given_up.len()).unwrap_or(u64::MAX);
             let what = are_given_up(&self.name, count, &format!(", the last {last}"));
             self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_given_up(), what);
@@ -263,20 +267,25 @@ impl Notifications {
     }
 
     /// What is known, for people.
-    pub(super) fn status(&self) -> NotificationsStatus {
+    pub(super) fn status(&self, shows_all: bool) -> NotificationsStatus {
+        let messages = self.since_start.messages();
         let seen = lock(&self.seen);
         NotificationsStatus {
             queue: self.queue.url().to_owned(),
-            received: seen.received,
-            last_ms: seen.last.map(|at| at.0),
+            received: messages.received,
+            last_ms: messages.last.map(|at| at.0),
             in_hand: u64::try_from(seen.in_hand.len()).unwrap_or(u64::MAX),
             oldest_ms: seen.in_hand.values().min().map(|at| at.0),
             depth: seen.depth.clone(),
             not_counted: seen.not_counted.clone(),
-            messages: seen.ended.iter().map(|(became, count)| (became.slug().to_owned(), *count)).collect(),
+            messages: messages
+                .ended
+                .iter()
+                .map(|(became, count)| (became.slug().to_owned(), *count))
+                .collect(),
             failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
             failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),
-            not_done: seen.not_done.iter().cloned().collect(),
+            not_done: seen.not_done.iter().map(|file| file.shown(shows_all).clone()).collect(),
         }
     }
 }
@@ -306,9 +315,8 @@ impl Watch for Notifications {
 
     fn received(&self, message: &QueueMessage) {
         let now = self.deps.clock.wall();
+        self.since_start.received(now);
         let mut seen = lock(&self.seen);
-        seen.received += 1;
-        seen.last = Some(now);
         seen.in_hand.insert(message.id.clone(), message.sent.unwrap_or(now));
         self.show_oldest(&seen);
     }
@@ -320,7 +328,7 @@ impl Watch for Notifications {
             after_status::count(&self.deps.metrics, &self.name, &record.after);
         }
         for record in ended.records.iter().filter(|record| record.end >= RecordEnd::Unreadable) {
-            let error = what_of(record);
+            let error = what_of(record, masked_error_of);
             tracing::warn!(
                 import = self.name,
                 file = record.name,
@@ -329,17 +337,21 @@ impl Watch for Notifications {
                 "the message of a file goes back to its queue"
             );
         }
+        self.since_start.ended(ended.became);
         let mut seen = lock(&self.seen);
-        *seen.ended.entry(ended.became).or_default() += 1;
         seen.in_hand.remove(&ended.id);
         self.show_oldest(&seen);
         for record in &ended.records {
-            seen.not_done.retain(|known| known.name != record.name);
+            seen.not_done.retain(|known| known.shown(false).name != record.name);
             if matches!(record.end, RecordEnd::Unreadable | RecordEnd::GivenUp | RecordEnd::Failed) {
                 let became = record.files.iter().map(|(became, _)| became.slug()).next_back();
                 let became = became.unwrap_or(ended.became.slug()).to_owned();
-                let name = record.name.clone();
-                seen.not_done.push_front(FileNotDone { name, became, error: what_of(record) });
+                let file = |all: bool| FileNotDone {
+                    name: record.name.clone(),
+                    became: became.clone(),
+                    error: what_of(record, |end| error_of(end, all)),
+                };
+                seen.not_done.push_front(InViews::of(file));
             }
         }
         seen.not_done.truncate(NAMED_IN_STATUS);
@@ -350,11 +362,11 @@ impl Watch for Notifications {
     }
 }
 
-/// Why an object is not imported, without what files contain.
-fn what_of(record: &RecordEnded) -> Option<String> {
+/// Why an object is not imported. `error`: what is said of the end of a file.
+fn what_of(record: &RecordEnded, error: impl Fn(&FileEnd) -> Option<String>) -> Option<String> {
     let of_files = record.files.iter().find_map(|(_, report)| match &report.end {
         FileEnd::Done | FileEnd::DoneBefore => None,
-        end => error_of(end, false),
+        end => error(end),
     });
     of_files.or_else(|| Some(outside_text_within(record.why.as_deref()?, SHOWN_MAX).to_string()))
 }

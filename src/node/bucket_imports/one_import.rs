@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -17,16 +18,18 @@ use super::pass_status::{
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
 use super::scan_memory::ScanMemory;
+use super::since_start::SinceStart;
+use super::views::{Found, InViews};
 use crate::admin::{
-    AskedPass, BucketImportError, BucketImportStatus, FilePlanned, ImportTotals, PassFailure, PassPlanned,
-    PassStatus, Paused,
+    AskedPass, BucketImportError, BucketImportStatus, FilePlanned, PassPlanned, PassStatus, Paused,
 };
 use crate::alarms::AlarmKind;
 use crate::import::bucket_import::{
-    Became, BucketImport, NotifiedObjects, OtherCompressions, PassDeps, PassError, PassPlan, PassReport,
+    BucketImport, KeptObjects, NotifiedObjects, OtherCompressions, PassDeps, PassError, PassPlan, PassReport,
     Scan, Would, pass, plan_pass,
 };
 use crate::import::claims::SharedImport;
+use crate::import::journal::JournalError;
 use crate::import::{Counters, NameError, watched_rows};
 use crate::live::Mode;
 use crate::lock::lock;
@@ -40,6 +43,9 @@ use crate::words::about_duration;
 
 /// The most files that are not done in a status.
 const NAMED_IN_STATUS: usize = 20;
+
+/// How long somebody who asked for a pass waits for a store that does not answer. Other passes wait until it does.
+const ASKED_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A pass that is asked for, and who waits for its end.
 #[derive(Debug)]
@@ -69,14 +75,9 @@ struct Seen {
     /// Stops the work on rejected rows.
     retry_stop: CancellationToken,
     counters: Counters,
-    /// What all passes did.
-    since_start: ImportTotals,
-    /// What the last pass found, with the first of the files that are not done.
-    last: Option<PassStatus>,
-    /// The same of the last pass that listed all keys: others do not look at files that are given up.
-    whole: Option<PassStatus>,
+    /// What passes found.
+    found: InViews<Found>,
     next: Option<UnixMillis>,
-    failing: Option<(String, UnixMillis)>,
     /// Whether the next pass lists all keys.
     scans: ScanMemory,
     /// What became of objects, as far as there are gauges of it.
@@ -104,12 +105,19 @@ pub(super) struct OneImport {
     pub(super) claims: OnceLock<Result<Option<Arc<SharedImport>>, String>>,
     pub(super) journal_outage: JournalOutage,
     other_compressions: Arc<OtherCompressions>,
+    since_start: Arc<SinceStart>,
     seen: Mutex<Seen>,
 }
 
 impl OneImport {
-    pub(super) fn new(plan: ImportPlan, deps: Arc<ImportsDeps>, stop: CancellationToken) -> Self {
-        let notifications = Notifications::of(&plan, &deps);
+    /// An import with this plan. `since_start`: the counts of the one that it replaces.
+    pub(super) fn new(
+        plan: ImportPlan,
+        deps: Arc<ImportsDeps>,
+        stop: CancellationToken,
+        since_start: Arc<SinceStart>,
+    ) -> Self {
+        let notifications = Notifications::of(&plan, &deps, &since_start);
         Self {
             plan,
             deps,
@@ -121,8 +129,14 @@ impl OneImport {
             claims: OnceLock::new(),
             journal_outage: JournalOutage::default(),
             other_compressions: Arc::default(),
+            since_start,
             seen: Mutex::default(),
         }
+    }
+
+    /// What is counted since the process began.
+    pub(super) fn since_start(&self) -> Arc<SinceStart> {
+        Arc::clone(&self.since_start)
     }
 
     pub(super) fn plan(&self) -> &ImportPlan {
@@ -330,7 +344,7 @@ impl OneImport {
     /// Clears what stands of an import that is paused. Another import whose rows wait says so again.
     fn clear_alarms(&self) {
         let mut seen = lock(&self.seen);
-        seen.failing = None;
+        seen.found.goes_on();
         if !seen.is_gone {
             seen.has_given_up = false;
             self.clear_own_alarms();
@@ -365,10 +379,13 @@ impl OneImport {
                 // The journal has an alarm of its own, and so has the shared one as long as it cannot be reached.
                 let is_local = matches!(error, CannotPass::Met(PassError::Journal(_)));
                 let raises = !is_local && !matches!(journal, JournalFound::Away(_));
-                self.failed(failure(&self.plan, error, false), raises, made.ended);
+                let what = InViews::of(|all| failure(&self.plan, error, all).what);
+                self.failed(what, raises, made.ended);
             }
             Ok(report) => {
-                let found = PassStatus { part: *scan != Scan::Full, ..pass_status(&self.plan, made, false) };
+                let part = *scan != Scan::Full;
+                let found =
+                    InViews::of(|all| PassStatus { part, ..as_status(pass_status(&self.plan, made, all)) });
                 self.worked(report, found, (of_range, *scan != Scan::Nothing));
             }
         }
@@ -401,13 +418,14 @@ impl OneImport {
             scan: Scan::Full,
             // Somebody who asked for a pass waits for its end.
             list_again: asked.is_none().then_some(self.plan.settings.scan_interval),
+            patience: asked.map(|_| ASKED_PATIENCE),
             stop: self.stop.clone(),
             step_bytes: None,
         }
     }
 
     /// Notes that a pass could not go on.
-    fn failed(&self, failed: PassFailure, raises: bool, now: UnixMillis) {
+    fn failed(&self, what: InViews<String>, raises: bool, now: UnixMillis) {
         self.count_pass("failed");
         let mut seen = lock(&self.seen);
         seen.pass_since = None;
@@ -417,14 +435,13 @@ impl OneImport {
         if raises && !seen.is_gone {
             let what = format!(
                 "{}; import {} reads nothing until this is fixed, and retries every {}",
-                failed.what,
+                what.shown(false),
                 self.name(),
                 about_duration(self.plan.settings.scan_interval)
             );
             self.deps.alarms.raise(AlarmKind::BucketImport, self.name(), what);
         }
-        let since = seen.failing.take().map_or(now, |(_, since)| since);
-        seen.failing = Some((failed.what, since));
+        seen.found.failed(what, now);
     }
 
     /// The subject of alarms about rejected rows.
@@ -438,7 +455,13 @@ impl OneImport {
     }
 
     /// Notes what a pass found. `of_range`: a person asked for keys of a range. `has_listed`: it listed keys.
-    fn worked(&self, report: &PassReport, mut found: PassStatus, (of_range, has_listed): (bool, bool)) {
+    fn worked(
+        &self,
+        report: &PassReport,
+        in_views: InViews<PassStatus>,
+        (of_range, has_listed): (bool, bool),
+    ) {
+        let found = in_views.shown(false);
         let whole = !of_range && !found.part;
         after_status::count(&self.deps.metrics, self.name(), &report.after.done);
         if has_listed {
@@ -458,13 +481,7 @@ impl OneImport {
         }
         let mut seen = lock(&self.seen);
         seen.pass_since = None;
-        let sum = &mut seen.since_start;
-        sum.done += report.files_that(Became::Done);
-        sum.rows += report.rows;
-        sum.stored += report.stored;
-        sum.repeats += report.repeats;
-        sum.rejected += report.rejected;
-        sum.skipped_rows += report.skipped_rows;
+        self.since_start.passed(report);
         if found.stopped || seen.is_gone {
             return;
         }
@@ -493,7 +510,7 @@ impl OneImport {
             _ => {}
         }
         let is_away = report.claims.problem.as_ref().is_some_and(|outage| outage.passes);
-        let claims = self.claims_problem(&found, is_away);
+        let claims = self.claims_problem(found, is_away);
         let files = refused_files(self.name(), self.plan.reader().ok().as_ref(), report);
         let refused = claims.into_iter().chain(files).chain(refused_after(&self.plan, &report.after));
         after_status::show(&self.deps.metrics, self.name(), &report.after);
@@ -510,7 +527,6 @@ impl OneImport {
             }
             None => {}
         }
-        seen.failing = None;
         if whole {
             self.show(report, &mut seen.gauges);
         }
@@ -519,28 +535,7 @@ impl OneImport {
             let at = UnixMillis(found.ended_ms).since(UnixMillis(0));
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
         }
-        found.not_done.truncate(NAMED_IN_STATUS);
-        // The status shows those of the import, whoever found the files.
-        found.warnings.clear();
-        if whole {
-            seen.whole = Some(found.clone());
-        }
-        match &mut seen.last {
-            Some(last) if !has_listed => {
-                (last.after, last.rejects) = (found.after, found.rejects);
-                match (&mut last.claims, found.claims) {
-                    // Whose files there are is told by listings.
-                    (Some(known), Some(claims)) => known.problem = claims.problem,
-                    (known, claims) => *known = claims,
-                }
-            }
-            // Where nothing was ever listed, and nothing is left to do, there is nothing to show.
-            None if !has_listed
-                && found.after.is_none()
-                && found.claims.is_none()
-                && found.rejects.is_none() => {}
-            last => *last = Some(found),
-        }
+        seen.found.note(in_views, whole, has_listed);
     }
 
     fn count_pass(&self, became: &'static str) {
@@ -588,7 +583,9 @@ impl OneImport {
     /// What is known of it, for people.
     pub(super) fn status(&self) -> BucketImportStatus {
         let others = self.other_compressions.now(self.deps.clock.wall());
+        let shows_all = self.shows_all();
         let seen = lock(&self.seen);
+        let found = seen.found.shown(shows_all);
         BucketImportStatus {
             name: self.name().to_owned(),
             source: self.plan.settings.source.to_string(),
@@ -597,14 +594,33 @@ impl OneImport {
             paused: self.pausing.now(),
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
-            since_start: Some(seen.since_start).filter(|sum| *sum != ImportTotals::default()),
-            last: seen.last.clone(),
-            whole: seen.whole.clone().filter(|whole| seen.last.as_ref() != Some(whole)),
+            since_start: self.since_start.totals(),
+            last: found.last.clone(),
+            whole: found.whole.clone().filter(|whole| found.last.as_ref() != Some(whole)),
             next_ms: seen.next.map(|at| at.0),
-            failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
-            failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),
+            failing: found.failing.as_ref().map(|(what, _)| what.clone()),
+            failing_since_ms: found.failing.as_ref().map(|(_, since)| since.0),
             warnings: others.iter().map(compression_words).collect(),
-            notifications: self.notifications.as_ref().map(|notifications| notifications.status()),
+            notifications: self.notifications.as_ref().map(|notifications| notifications.status(shows_all)),
+            in_journal: None,
         }
     }
+
+    /// What the journal has of its objects, whoever worked with them before.
+    /// Errors: [`NameError`]: the journal cannot be read.
+    pub(super) async fn kept_objects(&self) -> Result<KeptObjects, NameError> {
+        let (journal, name) = (self.deps.importer.journal(), self.name().to_owned());
+        let read = tokio::task::spawn_blocking(move || KeptObjects::of(&*journal, &name)).await;
+        read.unwrap_or_else(|error| Err(JournalError::of(error.to_string()).into()))
+    }
+}
+
+/// What a status has of a pass.
+fn as_status(mut found: PassStatus) -> PassStatus {
+    found.not_done.truncate(NAMED_IN_STATUS);
+    // The status shows those of the import, whoever found the files.
+    found.warnings.clear();
+    // Whoever asks for a pass gets them.
+    found.grants.clear();
+    found
 }

@@ -95,6 +95,15 @@ pub(super) fn error_of(end: &FileEnd, full: bool) -> Option<String> {
     }
 }
 
+/// The same without private values, for alarms and logs: these are stored, whatever a view shows.
+pub(super) fn masked_error_of(end: &FileEnd) -> Option<String> {
+    match end {
+        FileEnd::Failed(error) => Some(error.masked()),
+        FileEnd::Refused(error) => Some(error.masked()),
+        _ => None,
+    }
+}
+
 /// The right that a file shows to be missing.
 pub(super) fn denied_of(file: &NotDone) -> Option<DeniedRight> {
     match &file.end {
@@ -148,7 +157,12 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
             };
             let told = cause.told();
             let what = format!("s3://{bucket}/{prefix} cannot be listed: {}{remedy}", told.shown(full));
-            (if cause.outlook() == Outlook::Denied { "denied" } else { "refused" }, what)
+            let kind = match cause.outlook() {
+                Outlook::Denied => "denied",
+                Outlook::Passing => "unreachable",
+                _ => "refused",
+            };
+            (kind, what)
         }
         CannotPass::Met(PassError::Name(error)) => ("settings", error.to_string()),
         CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),
@@ -213,7 +227,7 @@ pub(super) fn refused_files(
     // The report names only the first files that are not done, and those may all be others.
     let refused = |file: &&NotDone| matches!(file.became, Became::Denied | Became::Refused);
     let first = report.not_done.iter().find(refused).map_or_else(String::new, |first| {
-        format!(", the first {}: {}", first.name, error_of(&first.end, false).unwrap_or_default())
+        format!(", the first {}: {}", first.name, masked_error_of(&first.end).unwrap_or_default())
     });
     let allow = reader.zip(denied_file(report)).map_or_else(
         || {
@@ -235,7 +249,7 @@ pub(super) fn given_up_files(import: &str, report: &PassReport) -> Option<String
     // The report names only the first files that are not done, and those may all be others.
     let first = report.not_done.iter().find(|file| file.became == Became::Poison);
     let first = first.map_or_else(String::new, |first| {
-        format!(", the first {}: {}", first.name, error_of(&first.end, false).unwrap_or_default())
+        format!(", the first {}: {}", first.name, masked_error_of(&first.end).unwrap_or_default())
     });
     Some(are_given_up(import, count, &first))
 }

@@ -32,8 +32,10 @@ pub struct ImportPlan {
     /// The longest call, in bytes of JSON.
     max_event: usize,
     pub(super) rejects: PathBuf,
-    /// Where rejected rows go from there.
+    /// Where rejected rows go from there, in the store of `[s3]`.
     rejects_in: Option<BucketString>,
+    /// The endpoint of that store; empty for that of AWS.
+    own_endpoint: String,
     /// How Forebay's own objects are put.
     puts: Puts,
     temporary: PathBuf,
@@ -120,6 +122,7 @@ impl ImportPlan {
             max_event: node.max_event,
             rejects: folder.map_or_else(|| node.dir.join(REJECTS), PathBuf::from),
             rejects_in,
+            own_endpoint: node.endpoint.unwrap_or_default().to_owned(),
             puts: node.puts.clone(),
             temporary: node.dir.join(TEMPORARY),
         }
@@ -135,6 +138,7 @@ impl ImportPlan {
         Ok(Some(RejectsInStore {
             store: Arc::clone(&stores.own) as _,
             reader: Arc::clone(&stores.own) as _,
+            endpoint: self.own_endpoint.clone(),
             location: S3Location::new(bucket, self.puts.encryption.clone()),
             prefix: keys_in(place),
             mode: self.puts.mode,
@@ -229,16 +233,26 @@ impl ImportPlan {
     /// Whether the import would read an object, as far as a listing shows. Without a converter any name is
     /// right.
     pub(in crate::node) fn wants(&self, listed: &Listed) -> bool {
+        let converter = self.settings.converter.as_ref();
+        let pattern = converter.and_then(|converter| converter.compiled.file().pattern.as_ref());
+        Wanted { pattern, ..self.wanted() }.skips(listed).is_none()
+    }
+
+    /// The same whatever the converter's pattern says of its key.
+    pub(super) fn wants_whatever_its_name(&self, listed: &Listed) -> bool {
+        self.wanted().skips(listed).is_none()
+    }
+
+    /// What of the settings decides, but for the converter.
+    fn wanted(&self) -> Wanted<'_> {
         let Self { settings, never, .. } = self;
-        let converter = settings.converter.as_ref();
-        let wanted = Wanted {
+        Wanted {
             prefix: &settings.prefix,
-            pattern: converter.and_then(|converter| converter.compiled.file().pattern.as_ref()),
+            pattern: None,
             never,
             sizes: (*settings.size.start(), *settings.size.end()),
             modified_after: settings.modified_after,
-        };
-        wanted.skips(listed).is_none()
+        }
     }
 
     /// What is listed, for people.

@@ -14,7 +14,7 @@ use crate::node::error::NodeError;
 use crate::object::{ObjectKey, S3Location};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
-use crate::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
+use crate::store::reader::{ByteRange, ListFrom, ListPage, Listed, ObjectBody, RangeBytes, StoreReader};
 use crate::store::{Attempted, Head, ObjectVersion};
 use crate::time::Clock as _;
 
@@ -90,7 +90,8 @@ pub async fn preview_import(
     let store = of_import(config, &plan, import.location.clone()).await;
     let place = (import.location.bucket.bucket(), import.prefix.as_str());
     let pattern = import.converter.file().pattern.as_ref();
-    let files = sample_below(place, &store, pattern, &opening).await?;
+    let is_of_import = |listed: &Listed| plan.wants_whatever_its_name(listed);
+    let files = sample_below(place, &store, pattern, &is_of_import, &opening).await?;
     let now = SystemClock::new().wall();
     Ok(preview_files(files, import.converter, opening, samples, now).await?)
 }
@@ -109,7 +110,8 @@ pub async fn infer_import(
     opening.allow_expansion |= plan.settings.allow_expansion;
     let store = of_import(config, &plan, reader.location.clone()).await;
     let place = (reader.location.bucket.bucket(), reader.prefix.as_str());
-    let files = sample_below(place, &store, None, &opening).await?;
+    let is_of_import = |listed: &Listed| plan.wants_whatever_its_name(listed);
+    let files = sample_below(place, &store, None, &is_of_import, &opening).await?;
     let wanted = asked.wanted(plan.settings.data_type, config.collector.max_event);
     Ok(infer_first(files, opening, wanted, SystemClock::new().wall()).await)
 }

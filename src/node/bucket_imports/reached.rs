@@ -14,13 +14,13 @@ use super::one_import::OneImport;
 use super::plan::{ImportStores, plans};
 use super::running::{may_rename, renamed};
 use crate::admin::{
-    AskedPass, AskedReset, BucketImportError, BucketImportStatus, ClaimsReleased, FilesReset, PassStatus,
-    Paused, RejectsRetried, Renamed, import_code,
+    AskedPass, AskedReset, BucketImportError, BucketImportStatus, ClaimsReleased, FilesInJournal, FilesReset,
+    PassStatus, Paused, RejectsRetried, Renamed, import_code,
 };
 use crate::admin_client::{AdminClient, AdminUrl, AskError};
 use crate::config::Config;
 use crate::import::Unusable;
-use crate::import::bucket_import::Scan;
+use crate::import::bucket_import::{KeptObjects, Scan};
 use crate::node::chosen_target::{OwnSpool, Reached};
 use crate::node::error::NodeError;
 use crate::runtime::Background;
@@ -197,7 +197,11 @@ impl ImportsAt {
                     let import = one_import(spool, config, &import.name, CancellationToken::new())?;
                     let paused = import.is_paused().await;
                     paused.map_err(|error| refused(BucketImportError::Failed(error.to_string())))?;
-                    all.push(import.status());
+                    let kept = import.kept_objects().await;
+                    let KeptObjects { done, given_up, begun } =
+                        kept.map_err(|error| refused(BucketImportError::Failed(error.to_string())))?;
+                    let in_journal = Some(FilesInJournal { done, given_up, begun });
+                    all.push(BucketImportStatus { in_journal, ..import.status() });
                 }
                 all
             }
@@ -286,7 +290,7 @@ pub(super) fn one_import(
         let known = config.imports.iter().map(|import| import.name.to_string()).collect();
         refused(BucketImportError::Unknown(name.to_string(), known))
     })?;
-    Ok(OneImport::new(plan, Arc::new(deps_of(spool, config)), stop))
+    Ok(OneImport::new(plan, Arc::new(deps_of(spool, config)), stop, Arc::default()))
 }
 
 fn deps_of(spool: &OwnSpool, config: &Config) -> ImportsDeps {

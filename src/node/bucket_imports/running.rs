@@ -15,6 +15,7 @@ use super::deps::ImportsDeps;
 use super::one_import::{Ask, OneImport};
 use super::plan::ImportPlan;
 use super::sharing::rename_elsewhere;
+use super::since_start::SinceStart;
 use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, ClaimsReleased, PassStatus, Renamed};
 use crate::import::{rename, watched_rows};
 use crate::lock::lock;
@@ -76,7 +77,8 @@ impl BucketImports {
                 Some(same) if *same.import.plan() == plan => same,
                 other => {
                     other.iter().for_each(Running::end);
-                    self.begin(plan, &mut state)
+                    let since_start = other.map(|other| other.import.since_start());
+                    self.begin(plan, since_start.unwrap_or_default(), &mut state)
                 }
             };
             state.imports.insert(name, running);
@@ -89,11 +91,12 @@ impl BucketImports {
         turns.retain(|name, turn| imports.contains_key(name) || Arc::strong_count(turn) > 1);
     }
 
-    /// Begins an import. It waits until an earlier one with its name has ended.
-    fn begin(&self, plan: ImportPlan, state: &mut State) -> Running {
+    /// Begins an import. It waits until an earlier one with its name has ended, whose counts it goes on with.
+    fn begin(&self, plan: ImportPlan, since_start: Arc<SinceStart>, state: &mut State) -> Running {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let (name, enabled) = (plan.settings.name.clone(), plan.settings.enabled);
-        let import = Arc::new(OneImport::new(plan, Arc::clone(&self.deps), self.stop.child_token()));
+        let (deps, stop) = (Arc::clone(&self.deps), self.stop.child_token());
+        let import = Arc::new(OneImport::new(plan, deps, stop, since_start));
         if enabled {
             // One bad import stops no other, and no calls: it is started again however often it panics.
             let supervised = Supervised::new(&self.deps.alarms, format!("import {name}"))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use forebay::config::{After, DevFile, Environment, ImportSettings, Loader, OnChange};
 use forebay::convert::{DataType, Strategy};
+use forebay::dev_s3::BUCKET;
 use forebay::import::OnRowError;
 use forebay::time::UnixMillis;
 
@@ -360,6 +361,43 @@ fn all_problems_of_a_file_of_dev_mode_are_told_at_once() {
     for name in ["destination.laptop.type", "import.orders.parallel"] {
         assert!(error.contains(name), "{name}: {error}");
     }
+}
+
+/// Dev mode has no `[[source]]`, so its own objects were not checked: user files were moved among them.
+#[test]
+fn dev_mode_keeps_imports_away_from_its_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dev.toml");
+    std::fs::write(folder.path().join("c.json"), CONVERTER).unwrap();
+    let check = |lines: &str, expected: Option<&str>| {
+        let own = import(&format!("bucket = \"{BUCKET}\"\nconverter = \"c.json\"\n{NO_WINDOW}{lines}"));
+        std::fs::write(&file, own).unwrap();
+        let said = DevFile::read(&file, &Environment::of::<&str, &str>([]))
+            .map(drop)
+            .map_err(|error| error.to_string());
+        match expected {
+            None => assert_eq!(said, Ok(()), "{lines}"),
+            Some(what) => assert!(said.as_ref().is_err_and(|said| said.contains(what)), "{what}: {said:?}"),
+        }
+    };
+    let among = Some("would put files among the objects of dev mode: choose another prefix");
+    check("prefix = \"in/\"\nafter = \"move:segment-logs/csv/\"", among);
+    check("prefix = \"in/\"\nrejects = \"s3://forebay/segment-logs/bad/\"", among);
+    check("prefix = \"in/\"\njournal = \"s3://forebay/segment-logs/\"", among);
+    check("prefix = \"segment-logs/\"", Some("E-IMPORT-LOOP: nothing would be left to import"));
+    check("prefix = \"in/\"\nafter = \"move:done/\"\nrejects = \"s3://forebay/bad/\"", None);
+    check("", None);
+    // Another store may have a bucket of this name.
+    check("endpoint_url = \"http://127.0.0.1:1\"\nprefix = \"segment-logs/\"", None);
+}
+
+/// The error named `role_arn`, which was set.
+#[test]
+fn a_name_too_short_for_an_external_id_needs_the_setting() {
+    let role = "role_arn = \"arn:aws:iam::123456789012:role/reads\"";
+    let found = problems(&format!("[[import]]\nname = \"o\"\n{NEEDED}{NO_WINDOW}{role}\n"));
+    let [problem] = &found[..] else { panic!("{found:#?}") };
+    assert!(problem.contains("import.o.external_id: is not set"), "{problem}");
 }
 
 /// Commands about imports demanded `[s3]` and a source in files that dev mode takes without.

@@ -85,6 +85,49 @@ async fn commands_take_a_file_that_dev_takes() {
     assert!(!folder.join("forebay-data").exists());
 }
 
+/// They showed objects that the import never reads, such as the calls of `dev` in the same bucket, and left out names
+/// that begin with a dot, which it does read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_and_a_first_converter_are_of_files_that_the_import_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let lines = "bucket = \"forebay\"\nafter = \"move:done/\"\nmax_size = \"100 kB\"\nenabled = false";
+    fs::write(folder.join("c.json"), CONVERTER).unwrap();
+    fs::write(folder.join("dev.toml"), import("orders", lines)).unwrap();
+    let node = Forebay::dev(&folder.join("dev"), Flush::SOON).await;
+    let put = async |key: &str, body: &str| {
+        let client = &node.bucket().client;
+        client
+            .put_object()
+            .bucket("forebay")
+            .key(key)
+            .body(body.as_bytes().to_vec().into())
+            .send()
+            .await
+            .unwrap();
+    };
+    let row = "{\"event\":\"buy\",\"user_id\":\"ann\"}\n";
+    for key in ["done/x.json", "segment-logs/csv/x.json"] {
+        put(key, "{\"none\":1}\n").await;
+    }
+    put("huge.json", &row.repeat(10_000)).await;
+    let own = ["--config", "dev.toml"];
+    let none = run(folder, &node.s3, &[&["import", "preview", "orders"], &own[..]].concat()).await.code(2);
+    let said = "no object in s3://forebay/ that the import reads (its settings skip 3 objects)";
+    assert!(none.err.contains(said), "{none:?}");
+    put("days/.day-1.json", row).await;
+    let shown = run(folder, &node.s3, &[&["import", "preview", "orders"], &own[..]].concat()).await.code(0);
+    assert!(
+        shown.out.contains("s3://forebay/days/.day-1.json")
+            && shown.out.contains("1 row would become 1 call"),
+        "{shown:?}"
+    );
+    let infer = [&["import", "infer-converter", "orders"], &own[..]].concat();
+    let inferred = run(folder, &node.s3, &infer).await.code(0);
+    assert!(inferred.out.contains("\"user_id\": \"user_id\""), "{inferred:?}");
+    assert!(node.terminate().await.success());
+}
+
 /// The first section of the page, from its text alone: infer, preview, import, lines.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_is_followed_on_the_s3_of_dev() {

@@ -151,6 +151,58 @@ async fn files_become_calls_once_whatever_happens_to_the_node() {
     assert!(node.terminate().await.success());
 }
 
+/// Any change of a setting began the counts anew. Without a node, the status knew nothing at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_outlive_a_change_of_settings_and_the_journal_is_counted_without_a_node() {
+    let lines = "bucket = \"files\"\nprefix = \"in/\"";
+    let mut stand = Stand::start(&import("orders", lines)).await;
+    stand.put("in/a", 0..10).await;
+    stand.put("in/b", 0..10).await;
+    stand.put_text("in/bad", "[1]").await;
+    let node = stand.settings.serve().await;
+    passed(&node, "orders", |last| last["known"] == 2 && last["given_up"] == 1).await;
+    let before = import_status(&node, "orders").await["since_start"].clone();
+    assert_eq!((&before["done"], &before["stored"]), (&2.into(), &20.into()), "{before}");
+    stand.settings.imports = import("orders", &format!("{lines}\ndescription = \"All of them\""));
+    reload(&stand.settings, &node).await;
+    passed(&node, "orders", |last| last["known"] == 2).await;
+    assert_eq!(import_status(&node, "orders").await["since_start"], before);
+    assert!(node.terminate().await.success());
+    let own = ["--config", stand.settings.write().to_str().unwrap()];
+    let shown = stand.command(&["status", "orders"], &own).await.code(0);
+    let files = "into shop: no node runs: 2 files done, 1 given up, 0 begun (journal)";
+    assert!(shown.out.contains(files), "{shown:?}");
+    let json = stand.command(&["status", "orders", "--json"], &own).await.code(0);
+    let json = json.json();
+    let one = if json.is_array() { &json[0] } else { &json["imports"][0] };
+    assert_eq!(one["in_journal"], serde_json::json!({ "done": 2, "given_up": 1, "begun": 0 }), "{json}");
+}
+
+/// They named the setting that shows everything although it was set, also in alarms, which nothing shows as a whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_shows_everything_if_the_settings_say_so() {
+    let lines = "bucket = \"files\"\nprefix = \"in/\"\non_row_error = \"fail\"";
+    let stand = Stand::start(&import("orders", lines)).await;
+    stand.put_text("in/bad", "{\"e\":\"e\"}\n").await;
+    let how = "admin.live_view";
+    for (view, has_hint) in [("full", false), ("masked", true)] {
+        let environment: Vec<_> =
+            CREDENTIALS.into_iter().chain([("FOREBAY_ADMIN_LIVE_VIEW", view)]).collect();
+        let node = Forebay::serve(stand.settings.write(), &environment).await;
+        let last = passed(&node, "orders", |last| last["not_done"][0]["error"].is_string()).await;
+        let error = last["last"]["not_done"][0]["error"].as_str().unwrap();
+        assert!(error.contains("E-ROWS: 1 of 1 rows are rejected"), "{error}");
+        assert_eq!(error.contains(how), has_hint, "{view}: {error}");
+        let what = wait::until("the alarm", PATIENCE, async || {
+            let alarm = alarm_of(&status(&node).await, "orders (files given up)")?;
+            alarm["what"].as_str().map(str::to_owned)
+        })
+        .await;
+        assert!(what.contains("s3://files/in/bad: E-ROWS") && !what.contains(how), "{view}: {what}");
+        node.kill().await;
+    }
+}
+
 /// Rows `n` of a file have the insert_id `n`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_whose_insert_ids_are_stored_are_dropped_also_by_the_next_process() {

@@ -18,7 +18,9 @@ use forebay::store::fake::{FakeStore, Step};
 use forebay::store::reader::StoreReader as _;
 use serde_json::Value;
 
-use super::bucket::{Stalls, archive, calls, check_events, deps, files, import_as, passed, put};
+use super::bucket::{
+    Stalls, archive, calls, check_events, deps, files, import_as, location, passed, put, skipped,
+};
 use super::importer::{Node, node};
 use super::support::rejects;
 use crate::support::wait;
@@ -435,12 +437,31 @@ fn in_store(node: &Node, to: &FakeStore, import: BucketImport) -> BucketImport {
     let in_store = RejectsInStore {
         store: Arc::new(to.clone()),
         reader: Arc::new(to.clone()),
+        endpoint: String::new(),
         location: rejects_location(),
         prefix: "bad/".to_owned(),
         mode: PutMode::CreateOnly,
     };
     let place = RejectsPlace::folder(node.dir.path().join("rejects"), 1 << 30);
     BucketImport { rejects: RejectsPlace { in_store: Some(in_store), ..place }, ..import }
+}
+
+/// They were imported as files once the setting was changed or removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejected_rows_are_no_files_of_any_import_after_their_place_is_left() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", rows("a", 0..50)).await;
+    let mut here = in_store(&node, &store, first(&node));
+    let place = here.rejects.in_store.as_mut().unwrap();
+    (place.location, place.prefix) = (location(), "in/bad/".to_owned());
+    passed(&node, &store, here).await;
+    // What a person puts there is a file all the same.
+    put(&store, "in/bad/b.json", rows("b", 0..20)).await;
+    let report = passed(&node, &store, first(&node)).await;
+    assert_eq!((skipped(&report), files(&report)), (vec![("own", 1)], vec![("done", 1)]), "{report:?}");
+    let other = BucketImport { name: "other".to_owned(), ..first(&node) };
+    let report = passed(&node, &store, other).await;
+    assert_eq!((skipped(&report), files(&report)), (vec![("own", 1)], vec![("done", 2)]), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,6 +32,8 @@ pub struct RejectsInStore {
     pub store: Arc<dyn ObjectStore>,
     /// Reads them again.
     pub reader: Arc<dyn StoreReader>,
+    /// The endpoint of the store; empty for that of AWS.
+    pub endpoint: String,
     /// The bucket, and how objects are encrypted there.
     pub location: S3Location,
     /// What the keys begin with: empty, or with `/` at the end.
@@ -42,7 +44,17 @@ pub struct RejectsInStore {
 
 impl RejectsInStore {
     fn key(&self, import: ImportId, set: Set, first: u64) -> ObjectKey {
-        ObjectKey::listed(format!("{}{import}/{}-{first}.ndjson.gz", self.prefix, set.name_in_store()))
+        ObjectKey::listed(format!("{}{}-{first}.ndjson.gz", self.folder(import), set.name_in_store()))
+    }
+
+    /// What the keys of an import begin with.
+    fn folder(&self, import: ImportId) -> String {
+        format!("{}{import}/", self.prefix)
+    }
+
+    /// What all keys begin with that an import puts here, and none of anybody else's objects.
+    pub(in super::super) fn keys_of(&self, import: ImportId) -> [String; 2] {
+        [self.folder(import), self.tried_key().as_str().to_owned()]
     }
 
     /// The place, for people.
