@@ -115,7 +115,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "BUCKET", value_parser = BucketString::of_argument)]
     pub bucket: Option<BucketString>,
 
-    /// Endpoint of a store other than AWS
+    /// Endpoint of a store other than AWS; by default that of the configuration, or AWS_ENDPOINT_URL_S3
     #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 
