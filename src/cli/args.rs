@@ -784,7 +784,7 @@ pub struct FindArgs {
     #[arg(long, value_name = "ID", group = "what", value_parser = NonEmptyStringValueParser::new())]
     pub message_id: Option<String>,
 
-    /// Find calls with this userId
+    /// Find calls with this userId, and aliases with this previousId
     #[arg(long, value_name = "ID", group = "what", value_parser = NonEmptyStringValueParser::new())]
     pub user_id: Option<String>,
 
