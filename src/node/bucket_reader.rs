@@ -63,8 +63,8 @@ impl BucketReader {
         Ok(Self { endpoint_url: Some(url), path_style: true, ..self })
     }
 
-    /// Looks for a `forebay dev` that answers at this address, if neither the configuration, nor an option, nor the
-    /// environment means another store: its S3 server is then used.
+    /// Looks for a `forebay dev` that answers at this address, if neither the configuration, nor an option, nor
+    /// the environment means another store: its S3 server is then used.
     pub async fn or_dev(self, admin: AdminUrl, token: Option<AdminToken>) -> Self {
         let is_configured = self.config.as_ref().is_some_and(|config| !config.sources.is_empty());
         if is_configured || has_credentials(&Environment::of_process()) {
@@ -140,8 +140,8 @@ impl BucketReader {
     }
 }
 
-/// Whether the environment has credentials. The keys of the S3 of dev mode are none: everybody knows them, and the
-/// documentation has them exported. Keys in variables come before all other credentials.
+/// Whether the environment has credentials. The keys of the S3 of dev mode are none: everybody knows them, and
+/// the documentation has them exported. Keys in variables come before all other credentials.
 fn has_credentials(environment: &Environment) -> bool {
     let value = |name: &str| environment.text(name).ok().flatten();
     #[cfg(feature = "dev")]
