@@ -39,8 +39,8 @@ async fn verify_and_receipt_read_the_bucket_of_a_running_dev() {
     assert_eq!((code, said.contains("cannot connect")), (Some(1), true), "{said}");
 }
 
-/// The keys of dev's S3, as the documentation has them exported, counted as those of another store: the commands
-/// asked AWS.
+/// The keys of dev's S3, as the documentation has them exported, counted as those of another store: the
+/// commands asked AWS.
 #[tokio::test]
 async fn exported_keys_of_dev_mean_dev() {
     let folder = tempfile::tempdir().unwrap();
