@@ -7,6 +7,7 @@ use crate::admin::{FOUND_MAX, FoundCall, FoundPlace};
 use crate::json::Members;
 use crate::live::head::Head;
 use crate::object::Stream;
+use crate::receipt::without_position;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 use crate::words::date::parse_rfc3339;
@@ -84,9 +85,10 @@ impl Collected {
     }
 }
 
-fn digest(text: &[u8]) -> u64 {
+/// The digest of a line without its position, which the live view does not know.
+fn digest(line: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hasher.write(text);
+    hasher.write(&without_position(line));
     hasher.finish()
 }
 
@@ -175,11 +177,18 @@ mod tests {
     fn a_rejected_item_without_a_message_id_is_found_once() {
         let mut collected = Collected::new(true);
         let source = SourceId::new("web").unwrap();
+        let mut position = 40_u64;
         let mut add = |user: &str, place: FoundPlace| {
-            let text = format!(
+            let mut text = format!(
                 r#"{{"reason":"r","receivedAt":"1970-01-01T00:00:00.005Z","value":{{"userId":"{user}"}}}}"#
             );
             let received_at = (place == FoundPlace::Stored).then_some(UnixMillis(5));
+            // With receipts a line has its position, which the live view does not know.
+            if place != FoundPlace::Stored {
+                position += 1;
+                text.pop();
+                text.push_str(&format!(r#","forebayPosition":"{position:020}"}}"#));
+            }
             let line =
                 Line { source: &source, stream: &Stream::Rejected, text: text.as_bytes(), received_at };
             collected.add(line, place);
