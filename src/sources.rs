@@ -1,6 +1,6 @@
 //! Sources: where calls come from. Finds the source of a write key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -150,6 +150,11 @@ pub trait SourceLookup: Send + Sync + fmt::Debug {
         matches!(self.find(write_key), Found::Source(_))
     }
 
+    /// The configured source whose id this text is: a client may send the id in place of a write key.
+    fn with_id(&self, _text: &str) -> Option<SourceId> {
+        None
+    }
+
     /// The source that has this key already. Creates no source.
     fn known(&self, write_key: &str) -> Option<SourceId> {
         match self.find(write_key) {
@@ -163,6 +168,7 @@ pub trait SourceLookup: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug, Default)]
 pub struct ConfiguredSources {
     by_hash: HashMap<WriteKeyHash, SourceId>,
+    ids: HashSet<SourceId>,
     accept_unknown: bool,
 }
 
@@ -170,7 +176,9 @@ impl ConfiguredSources {
     /// A table of write keys. A later source with the same key replaces an earlier one; `config` refuses such
     /// a file.
     pub fn new(keys: impl IntoIterator<Item = (WriteKeyHash, SourceId)>, accept_unknown: bool) -> Self {
-        Self { by_hash: keys.into_iter().collect(), accept_unknown }
+        let by_hash: HashMap<WriteKeyHash, SourceId> = keys.into_iter().collect();
+        let ids = by_hash.values().cloned().collect();
+        Self { by_hash, ids, accept_unknown }
     }
 }
 
@@ -186,11 +194,27 @@ impl SourceLookup for ConfiguredSources {
             None => Found::Unknown,
         }
     }
+
+    fn with_id(&self, text: &str) -> Option<SourceId> {
+        SourceId::new(text).ok().filter(|id| self.ids.contains(id))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_id_of_a_source_is_told_from_other_unknown_keys() {
+        let id = SourceId::new("checkout-web").unwrap();
+        let keys = [(WriteKeyHash::of("a-key").unwrap(), id.clone())];
+        let sources = ConfiguredSources::new(keys, false);
+        assert_eq!(sources.find("checkout-web"), Found::Unknown);
+        assert_eq!(sources.with_id("checkout-web"), Some(id));
+        assert!(
+            ["a-key", "checkout", "", "checkout-web "].iter().all(|text| sources.with_id(text).is_none())
+        );
+    }
 
     #[test]
     fn a_key_shows_a_quarter_of_itself_and_six_characters_at_most() {

@@ -1,8 +1,12 @@
 //! What is known of destinations, in words. Pure.
 
 use super::destinations::{ClassCount, DestinationStatus, FunctionStatus};
+use super::status::{DestinationBehind, Status};
 use crate::time::UnixMillis;
-use crate::words::{about_bytes, counted, grouped, if_any, rfc3339};
+use crate::words::{about_bytes, counted, first_few, grouped, if_any, outside_text, rfc3339};
+
+/// The most destinations that one line names.
+const NAMED: usize = 5;
 
 impl ClassCount {
     /// How often each class happened.
@@ -23,6 +27,30 @@ impl DestinationStatus {
             (_, false) if left == 0 => ", all sent again".to_owned(),
             (_, false) => format!(", {sent} sent again, {} left", grouped(left)),
         }
+    }
+}
+
+impl DestinationBehind {
+    /// The destination, if calls wait for it or dead letters are left.
+    pub fn of(status: &DestinationStatus) -> Option<Self> {
+        let waiting = status.functions.iter().fold(0_u64, |sum, one| sum.saturating_add(one.waiting));
+        let behind = Self { name: status.name.clone(), waiting, dead_left: status.dead_left() };
+        (behind.waiting > 0 || behind.dead_left > 0).then_some(behind)
+    }
+
+    fn words(&self) -> String {
+        let waits = (self.waiting > 0).then(|| counted(self.waiting, "call waits", "calls wait"));
+        let dead = (self.dead_left > 0).then(|| counted(self.dead_left, "dead letter", "dead letters"));
+        let parts: Vec<String> = waits.into_iter().chain(dead).collect();
+        format!("{}: {}", outside_text(&self.name), parts.join(" and "))
+    }
+}
+
+impl Status {
+    /// The destinations that are behind or have dead letters, in one line.
+    pub fn behind_words(&self) -> Option<String> {
+        let named = first_few(self.destinations.iter().map(DestinationBehind::words), NAMED);
+        (!named.is_empty()).then(|| format!("{named} (`forebay destinations status`)"))
     }
 }
 
@@ -48,5 +76,36 @@ impl FunctionStatus {
         let flight = if_any(self.in_flight, |count| format!(", {count} in flight"));
         let queued = if_any(self.queued_bytes, |bytes| format!(", {} queued", about_bytes(bytes)));
         format!("{types}: {state}{unread}{queued}{flight}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_is_behind_while_calls_wait_or_dead_letters_are_left() {
+        let status = |waiting, dead_stored, dead_sent_again| {
+            let function = FunctionStatus { waiting, unread: 7, ..FunctionStatus::default() };
+            let name = "crm".to_owned();
+            let functions = vec![function.clone(), function];
+            DestinationStatus {
+                name,
+                functions,
+                dead_stored,
+                dead_sent_again,
+                ..DestinationStatus::default()
+            }
+        };
+        let words = |one: &DestinationStatus| {
+            let destinations: Vec<_> = DestinationBehind::of(one).into_iter().collect();
+            Status { destinations, ..Status::default() }.behind_words()
+        };
+        assert_eq!(words(&status(0, 4, 4)), None, "lines that were not read yet may be for others");
+        assert_eq!(words(&status(0, 5, 4)).unwrap(), "crm: 1 dead letter (`forebay destinations status`)");
+        assert_eq!(
+            words(&status(3, 6, 4)).unwrap(),
+            "crm: 6 calls wait and 2 dead letters (`forebay destinations status`)"
+        );
     }
 }

@@ -18,7 +18,7 @@ pub const FOUND_MAX: usize = 100;
 pub struct AskedCalls {
     /// `messageId`.
     pub message_id: Option<String>,
-    /// `userId`.
+    /// `userId`; of an alias also `previousId`.
     pub user_id: Option<String>,
     /// `anonymousId`.
     pub anonymous_id: Option<String>,

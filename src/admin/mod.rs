@@ -89,5 +89,6 @@ pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use sdks::SdkAddress;
 pub use server::AdminServer;
 pub use status::{
-    Alarm, Applied, BatchStatus, LastObject, Refused, SourceStatus, SpoolStatus, Status, StreamStatus, Totals,
+    Alarm, Applied, BatchStatus, DestinationBehind, LastObject, Refused, SourceStatus, SpoolStatus, Status,
+    StreamStatus, Totals,
 };

@@ -55,9 +55,24 @@ pub struct Status {
     pub sealed_objects: u64,
     /// Every source that is configured or has something in the spool.
     pub sources: Vec<SourceStatus>,
+    /// The destinations that are behind or have dead letters left, in the order of their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<DestinationBehind>,
     /// Every configured import of a bucket, in the order of their names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<BucketImportStatus>,
+}
+
+/// A destination that has not taken everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DestinationBehind {
+    /// The destination's name.
+    pub name: String,
+    /// Calls that wait for it.
+    pub waiting: u64,
+    /// Dead letters that no replay has delivered yet.
+    pub dead_left: u64,
 }
 
 /// A fault that does not fix itself, or has lasted for a long time.

@@ -176,8 +176,10 @@ async fn one_function(
         }
         None if test.invoke.is_none() => {
             let what = match test.settings.functions_at {
-                FunctionsAt::Forward { .. } => "a tracking endpoint has no dry run; add --run",
-                FunctionsAt::Url(_) | FunctionsAt::Lambda(_) => "a web address has no dry run; add --run",
+                FunctionsAt::Forward { .. } => "a tracking endpoint has no dry run; --run sends it this call",
+                FunctionsAt::Url(_) | FunctionsAt::Lambda(_) => {
+                    "a web address has no dry run, so nothing was tried; --run sends it this one call, which it handles as any other"
+                }
             };
             findings.push(not_sent(function, call, what));
         }

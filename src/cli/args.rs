@@ -631,7 +631,8 @@ pub struct ReachArgs {
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Endpoint of a store other than AWS; the default forebay.toml is then not read
+    /// Endpoint of a store other than AWS; the default forebay.toml is then not read. By default that of the
+    /// configuration, or AWS_ENDPOINT_URL_S3
     #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 
@@ -783,7 +784,7 @@ pub struct FindArgs {
     #[arg(long, value_name = "ID", group = "what", value_parser = NonEmptyStringValueParser::new())]
     pub message_id: Option<String>,
 
-    /// Find calls with this userId
+    /// Find calls with this userId, and aliases with this previousId
     #[arg(long, value_name = "ID", group = "what", value_parser = NonEmptyStringValueParser::new())]
     pub user_id: Option<String>,
 

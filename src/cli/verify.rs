@@ -109,9 +109,10 @@ fn shown(progress: &Progress, summary: &Summary) -> String {
 /// How buckets are read, as the arguments and their configuration say. `session` is the reader's name in the
 /// role's session. Errors: [`Failure`] if the configuration is invalid.
 pub(super) fn reader(args: &ReachArgs, session: &'static str) -> Result<BucketReader, Failure> {
-    let load = |file| Loader::new(file, Environment::of_process()).load();
+    let loader = |file| Loader::new(file, Environment::of_process()).with_dev_files();
+    let load = |file| loader(file).without_secrets().without_converters().load();
     let loaded = config_file(args).map(load).transpose()?;
-    Ok(BucketReader {
+    let reader = BucketReader {
         config: loaded.map(|loaded| Arc::new(loaded.config)),
         endpoint_url: args.endpoint_url.clone(),
         region: args.region.clone(),
@@ -119,7 +120,8 @@ pub(super) fn reader(args: &ReachArgs, session: &'static str) -> Result<BucketRe
         dev_s3: None,
         requests: args.concurrency,
         session,
-    })
+    };
+    reader.or_endpoint_of_environment().map_err(Failure::usage)
 }
 
 /// The configuration file for the connection to a bucket.

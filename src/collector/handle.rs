@@ -301,7 +301,11 @@ fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal> {
         Found::Discard => Ok(Destiny::Discard),
         Found::Unknown => {
             tracing::debug!(hash = ?WriteKeyHash::of(write_key), "a write key belongs to no source");
-            Err(Refusal::UnknownWriteKey(KeyBeginning::of(write_key)))
+            let key = KeyBeginning::of(write_key);
+            Err(match policy.sources.with_id(write_key) {
+                Some(source) => Refusal::SourceIdAsKey(source, key),
+                None => Refusal::UnknownWriteKey(key),
+            })
         }
         Found::TooManySources => Err(Refusal::TooManySources(KeyBeginning::of(write_key))),
     }

@@ -34,6 +34,7 @@ pub(super) fn refused_request<'r>(
         Refusal::UnknownWriteKey(key) | Refusal::TooManySources(key) | Refusal::UnknownSettingsKey(key) => {
             (Some(key.clone()), source)
         }
+        Refusal::SourceIdAsKey(id, key) => (Some(key.clone()), Some(id.clone())),
         Refusal::Authorization(_) => (header_beginning(head), source),
         // Many of them cost the sender little: nothing is looked up.
         Refusal::NotFound(_) | Refusal::Method(_) | Refusal::Draining | Refusal::TooManyBytes => {

@@ -76,6 +76,10 @@ impl Refusal {
                 "unknown_write_key",
                 "compare the key in the SDK with the write keys of the sources: correct it, or add it to a `[[source]]`",
             ),
+            Self::SourceIdAsKey(..) => (
+                "source_id_as_key",
+                "the key is the id of this source, and its write keys are others: give the SDK one of them",
+            ),
             Self::TooManySources(_) => (
                 "too_many_sources",
                 "use fewer write keys with `forebay dev`, or `forebay serve` with configured sources",
@@ -154,7 +158,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sources::KeyBeginning;
+    use crate::sources::{KeyBeginning, SourceId};
 
     #[test]
     fn causes_tell_apart_what_a_code_merges() {
@@ -170,6 +174,8 @@ mod tests {
         check(Refusal::Authorization(AuthError::Malformed), "damaged_authorization");
         check(Refusal::NoWriteKey, "no_write_key");
         check(Refusal::UnknownWriteKey(KeyBeginning::of("")), "unknown_write_key");
+        let id = SourceId::new("web").unwrap();
+        check(Refusal::SourceIdAsKey(id, KeyBeginning::of("")), "source_id_as_key");
         check(Refusal::UnknownSettingsKey(KeyBeginning::of("")), "unknown_settings_key");
         check(Refusal::Decode(DecodeError::BadGzip), "damaged_gzip");
         check(Refusal::Decode(DecodeError::TruncatedGzip), "truncated_gzip");

@@ -19,7 +19,7 @@ use crate::ingest::{IngestError, Receipts};
 use crate::log::{AppendError, LOCATION_FULL, OUTCOME_UNKNOWN, SPOOL_FULL};
 use crate::random::Random;
 use crate::receipt;
-use crate::sources::KeyBeginning;
+use crate::sources::{KeyBeginning, SourceId};
 
 /// An answer. All bodies are small and in one piece.
 pub(super) type Reply = Response<AnswerBody>;
@@ -64,6 +64,9 @@ pub(super) enum Refusal {
     UnreadablePixel,
     #[error("the write key belongs to no source")]
     UnknownWriteKey(KeyBeginning),
+    /// The key is the id of this source. The client is not told: anybody may ask.
+    #[error("the write key belongs to no source")]
+    SourceIdAsKey(SourceId, KeyBeginning),
     #[error("every write key becomes a source, and the limit of sources is reached")]
     TooManySources(KeyBeginning),
     #[error("the write key belongs to no source")]
@@ -115,9 +118,10 @@ impl Refusal {
             Self::BodyTimeout => close(S::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyBroken => close(S::BAD_REQUEST, "incomplete_body"),
             Self::Body(error) => keep(S::BAD_REQUEST, body_code(error)),
-            Self::Authorization(_) | Self::NoWriteKey | Self::UnknownWriteKey(_) => {
-                keep(S::UNAUTHORIZED, "invalid_write_key")
-            }
+            Self::Authorization(_)
+            | Self::NoWriteKey
+            | Self::UnknownWriteKey(_)
+            | Self::SourceIdAsKey(..) => keep(S::UNAUTHORIZED, "invalid_write_key"),
             Self::UnreadablePixel => keep(S::BAD_REQUEST, "bad_pixel_data"),
             Self::TooManySources(_) => keep(S::UNAUTHORIZED, "too_many_sources"),
             Self::UnknownSettingsKey(_) => keep(S::NOT_FOUND, "invalid_write_key"),

@@ -1,6 +1,7 @@
 //! The list of a running node: a queue, the thread that writes it, and readers.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashSet, VecDeque};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -69,6 +70,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     entries: VecDeque<Delivered>,
+    /// Those that are being written.
+    writing: Arc<[Delivered]>,
     /// Objects that found no place.
     missed: u64,
     stop: bool,
@@ -146,6 +149,21 @@ impl Deliveries {
         Ok(self.shared.read(|database| database.newest(source, before, limit))?.unwrap_or_default())
     }
 
+    /// The same of now, with the objects that are not written yet, of which there may be more.
+    pub fn recent(&self, source: Option<&SourceId>, limit: usize) -> Result<Vec<Delivered>, Unlisted> {
+        // The queue is read first: an object that is written meanwhile is found in the file.
+        let mut recent: Vec<Delivered> = {
+            let queue = self.shared.queue();
+            let waiting = queue.writing.iter().chain(&queue.entries);
+            waiting.filter(|entry| source.is_none_or(|id| *id == entry.source)).cloned().collect()
+        };
+        let mut known: HashSet<ObjectKey> = recent.iter().map(|entry| entry.key.clone()).collect();
+        let written = self.newest(source, UnixMillis(i64::MAX), limit)?;
+        recent.extend(written.into_iter().filter(|entry| known.insert(entry.key.clone())));
+        recent.sort_by_key(|entry| Reverse(entry.delivered_at));
+        Ok(recent)
+    }
+
     /// At most `limit` objects of a day in the order of their delivery, after the one with the key `after`.
     /// `None` if that one is not listed.
     pub fn of_day(
@@ -209,15 +227,16 @@ impl Shared {
         }
         while let Some((entries, missed)) = self.next_batch(next) {
             let written = guarded(|| self.write(&entries, missed));
-            if written.is_err() {
-                self.put_back(entries, missed);
+            match written {
+                Ok(()) => self.queue().writing = Arc::default(),
+                Err(_) => self.put_back(&entries, missed),
             }
             next = report(written).saturating_add(self.clock.monotonic());
         }
     }
 
     /// Waits for objects, and until `next`. `None` if the list is closed and nothing more can be written.
-    fn next_batch(&self, next: Duration) -> Option<(Vec<Delivered>, u64)> {
+    fn next_batch(&self, next: Duration) -> Option<(Arc<[Delivered]>, u64)> {
         let mut queue = self.queue();
         loop {
             let wait = next.saturating_sub(self.clock.monotonic());
@@ -226,12 +245,13 @@ impl Shared {
                 return None;
             }
             if something && (wait.is_zero() || queue.stop) {
-                return Some((queue.entries.drain(..).collect(), std::mem::take(&mut queue.missed)));
+                queue.writing = queue.entries.drain(..).collect();
+                return Some((Arc::clone(&queue.writing), std::mem::take(&mut queue.missed)));
             }
             // A file that could not be opened is tried again, so that its list is shown once it is repaired
             // or removed.
             if wait.is_zero() && self.has_failed() {
-                return Some((Vec::new(), 0));
+                return Some((Arc::default(), 0));
             }
             queue = if something || self.has_failed() {
                 self.changed.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0
@@ -242,12 +262,13 @@ impl Shared {
     }
 
     /// Keeps objects that could not be written for the next try.
-    fn put_back(&self, entries: Vec<Delivered>, missed: u64) {
+    fn put_back(&self, entries: &[Delivered], missed: u64) {
         let mut queue = self.queue();
+        queue.writing = Arc::default();
         queue.missed = queue.missed.saturating_add(missed);
-        for entry in entries.into_iter().rev() {
+        for entry in entries.iter().rev() {
             if queue.entries.len() < QUEUE_MAX {
-                queue.entries.push_front(entry);
+                queue.entries.push_front(entry.clone());
             } else {
                 queue.missed = queue.missed.saturating_add(1);
             }

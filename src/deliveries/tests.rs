@@ -141,6 +141,26 @@ fn a_list_survives_its_process() {
     assert_eq!(fs::metadata(stand.path()).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+/// The file is written a second after the last write. A search right after a flush did not know the object.
+#[test]
+fn recent_objects_are_those_that_are_not_written_yet_too() {
+    let stand = Stand::new();
+    let list = stand.start();
+    let recent = |source: Option<&SourceId>| -> Vec<i64> {
+        let found = opened(|| list.recent(source, 10)).unwrap();
+        found.iter().map(|entry| entry.delivered_at.0 - NOON).collect()
+    };
+    assert_eq!(recent(None), [0; 0]);
+    for n in 0..3 {
+        list.add(object("web", NOON + n, n.unsigned_abs()));
+        list.add(object("ios", NOON + 10 + n, 10 + n.unsigned_abs()));
+        let web: Vec<i64> = (0..=n).rev().collect();
+        assert_eq!(recent(Some(&source("web"))), web);
+    }
+    assert_eq!(recent(None), [12, 11, 10, 2, 1, 0]);
+    list.close(PATIENCE);
+}
+
 #[test]
 fn an_object_that_is_delivered_again_counts_once() {
     let stand = Stand::new();

@@ -9,18 +9,21 @@ use super::settings::store_settings;
 use crate::admin::Status;
 use crate::admin_client::{AdminClient, AdminToken, AdminUrl};
 use crate::archive::Archive;
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, Environment};
 use crate::object::{BucketString, Encryption, S3Location};
-use crate::reach::aws::is_set;
 use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
 use crate::store::s3::{S3Settings, S3Store};
 
 /// How long a `forebay dev` of this machine may take to answer.
 const DEV_PATIENCE: Duration = Duration::from_secs(2);
+/// The endpoint of the environment, which the clients of AWS read, too.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL_S3";
+/// The access key id of the environment.
+const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 /// What of the environment says that a store of AWS is meant.
 const CREDENTIALS: [&str; 5] = [
-    "AWS_ACCESS_KEY_ID",
+    ACCESS_KEY_ID,
     "AWS_PROFILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -47,11 +50,24 @@ pub struct BucketReader {
 }
 
 impl BucketReader {
-    /// Looks for a `forebay dev` that answers at this address, if neither the configuration, nor an option, nor the
-    /// environment says which store is meant: its S3 server is then used.
+    /// Takes the endpoint of the environment, if neither an option nor the configuration names one.
+    /// Errors: the variable names no address.
+    pub fn or_endpoint_of_environment(self) -> Result<Self, String> {
+        let has_own = |config: &Arc<Config>| config.s3.endpoint.is_some() || config.dev_s3.is_some();
+        if self.endpoint_url.is_some() || self.config.as_ref().is_some_and(has_own) {
+            return Ok(self);
+        }
+        let environment = Environment::of_process();
+        let Some(url) = environment.text(ENDPOINT)? else { return Ok(self) };
+        let url = Endpoint::parse(url).map_err(|what| format!("{ENDPOINT}: {what}"))?;
+        Ok(Self { endpoint_url: Some(url), path_style: true, ..self })
+    }
+
+    /// Looks for a `forebay dev` that answers at this address, if neither the configuration, nor an option, nor
+    /// the environment means another store: its S3 server is then used.
     pub async fn or_dev(self, admin: AdminUrl, token: Option<AdminToken>) -> Self {
         let is_configured = self.config.as_ref().is_some_and(|config| !config.sources.is_empty());
-        if is_configured || self.endpoint_url.is_some() || CREDENTIALS.iter().any(|name| is_set(name)) {
+        if is_configured || has_credentials(&Environment::of_process()) {
             return self;
         }
         let client = AdminClient::new(admin, token);
@@ -63,7 +79,10 @@ impl BucketReader {
                 None
             }
         };
-        Self { dev_s3, ..self }
+        let is_meant = |url: &String| {
+            self.endpoint_url.as_ref().is_none_or(|named| named.as_str() == url.trim_end_matches('/'))
+        };
+        Self { dev_s3: dev_s3.filter(is_meant), ..self }
     }
 
     /// The bucket of a `forebay dev` that was found.
@@ -121,6 +140,19 @@ impl BucketReader {
     }
 }
 
+/// Whether the environment has credentials. The keys of the S3 of dev mode are none: everybody knows them, and
+/// the documentation has them exported. Keys in variables come before all other credentials.
+fn has_credentials(environment: &Environment) -> bool {
+    let value = |name: &str| environment.text(name).ok().flatten();
+    #[cfg(feature = "dev")]
+    if value(ACCESS_KEY_ID) == Some(crate::dev_s3::ACCESS_KEY_ID)
+        && value("AWS_SECRET_ACCESS_KEY") == Some(crate::dev_s3::SECRET_ACCESS_KEY)
+    {
+        return false;
+    }
+    CREDENTIALS.iter().any(|name| value(name).is_some())
+}
+
 /// The location of a bucket: as configured for this source, or else for the first source that writes to the
 /// bucket.
 fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> S3Location {
@@ -134,5 +166,28 @@ fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config)
     match known {
         Some(known) => S3Location { bucket: bucket.clone(), ..known },
         None => S3Location::new(bucket.clone(), Encryption::None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_dev_are_no_credentials() {
+        let check = |variables: &[(&str, &str)], has: bool| {
+            let environment = Environment::of(variables.iter().copied());
+            assert_eq!(has_credentials(&environment), has, "{variables:?}");
+        };
+        check(&[], false);
+        check(&[("AWS_PROFILE", "")], false);
+        check(&[("AWS_PROFILE", "lake")], true);
+        check(&[("AWS_ACCESS_KEY_ID", "forebay")], true);
+        check(&[("AWS_ACCESS_KEY_ID", "forebay"), ("AWS_SECRET_ACCESS_KEY", "other")], true);
+        #[cfg(feature = "dev")]
+        for more in [("AWS_DEFAULT_REGION", "us-east-1"), ("AWS_PROFILE", "lake")] {
+            let keys = [("AWS_ACCESS_KEY_ID", "forebay"), ("AWS_SECRET_ACCESS_KEY", "forebay-secret"), more];
+            check(&keys, false);
+        }
     }
 }

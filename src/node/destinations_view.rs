@@ -25,7 +25,9 @@ use crate::words::Told;
 impl DestinationsView for NodeView {
     fn destinations(&self) -> AllDestinations {
         let Some(destinations) = self.destinations.get() else { return AllDestinations::default() };
-        let (shown, letters) = (destinations.shown(), self.dead_letters());
+        let shown = destinations.shown();
+        // The ledger has a row for each source, of which there may be ten thousand.
+        let letters = if shown.is_empty() { BTreeMap::new() } else { self.dead_letters() };
         let stored = |name| letters.get(name).copied().unwrap_or_default();
         AllDestinations {
             destinations: shown.iter().map(|(name, one)| self.destination(name, one, stored(name))).collect(),

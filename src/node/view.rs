@@ -14,9 +14,10 @@ use super::removed_sources::{RemovedSources, removed_name};
 use super::setup::Setup;
 use crate::admin::refused_words::IN_STATUS_MAX;
 use crate::admin::{
-    self, AdminError, AdminView, BatchStatus, ClockStatus, Days, FlushOutcome, History, HistoryRing,
-    KindCount, LedgerCounts, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState, ReceiptStatus,
-    SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals, UnclosedDay,
+    self, AdminError, AdminView, BatchStatus, ClockStatus, Days, DestinationBehind, DestinationsView as _,
+    FlushOutcome, History, HistoryRing, KindCount, LedgerCounts, NodeStatus, OpenFiles, PositionsStatus,
+    Reading, ReceiptState, ReceiptStatus, SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals,
+    UnclosedDay,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::boxed_future::BoxFuture;
@@ -447,6 +448,7 @@ impl AdminView for NodeView {
             dev_s3: self.dev_s3.get().cloned(),
             ledger: Some(ledger),
             sources,
+            destinations: self.destinations().destinations.iter().filter_map(DestinationBehind::of).collect(),
             imports: self.bucket_imports.get().map(BucketImports::shown).unwrap_or_default(),
         }
     }

@@ -91,7 +91,7 @@ fn is_any() -> bool {
 }
 
 /// Whether the environment has this variable, and it is not empty.
-pub(crate) fn is_set(name: &str) -> bool {
+fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 

@@ -38,3 +38,65 @@ async fn verify_and_receipt_read_the_bucket_of_a_running_dev() {
     let (code, said) = run(&dev, &nowhere, &keys).await;
     assert_eq!((code, said.contains("cannot connect")), (Some(1), true), "{said}");
 }
+
+/// The keys of dev's S3, as the documentation has them exported, counted as those of another store: the
+/// commands asked AWS.
+#[tokio::test]
+async fn exported_keys_of_dev_mean_dev() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Starting::dev_with(folder.path(), Flush::SOON, &["--receipts"]).dev_ready().await;
+    let body = json!({ "batch": [{ "type": "track", "event": "e", "userId": "u" }] });
+    let url = format!("{}/v1/batch?writeKey=web", dev.collector);
+    let answer = Http::new().post(&url, body.to_string()).await.unwrap();
+    let receipt = answer.headers.get("forebay-receipt").unwrap().to_str().unwrap();
+    dev.flush().await;
+    let file = folder.path().join("crm.toml");
+    std::fs::write(&file, "[[destination]]\nname = \"crm\"\ntype = \"http\"\nurl = \"http://127.0.0.1:1\"\n")
+        .unwrap();
+    let file = file.to_str().unwrap();
+
+    let keys = [("AWS_ACCESS_KEY_ID", "forebay"), ("AWS_SECRET_ACCESS_KEY", "forebay-secret")];
+    let with_endpoint = [keys[0], keys[1], ("AWS_ENDPOINT_URL_S3", dev.s3.as_str())];
+    let only_endpoint = [with_endpoint[2]];
+    for environment in [&keys[..], &with_endpoint, &only_endpoint] {
+        let (code, said) = run(&dev, &["receipt", receipt], environment).await;
+        assert_eq!((code, said.contains("segment-logs/web/")), (Some(0), true), "{environment:?}: {said}");
+        let (code, said) = run(&dev, &["verify", "forebay"], environment).await;
+        assert_eq!((code, said.contains("sound: ")), (Some(0), true), "{environment:?}: {said}");
+        let replay = ["destinations", "replay", "crm", "--from", "DLQ", "--config", file];
+        let (code, said) = run(&dev, &replay, environment).await;
+        assert_eq!(code, Some(0), "{environment:?}: {said}");
+    }
+    // The endpoint of the environment counts without a dev, too.
+    let other = [
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "y"),
+        ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"),
+    ];
+    let (code, said) = run(&dev, &["verify", "forebay"], &other).await;
+    assert_eq!((code, said.contains("cannot connect")), (Some(1), true), "{said}");
+    let wrong = [("AWS_ENDPOINT_URL_S3", "127.0.0.1:1")];
+    let (code, said) = run(&dev, &["verify", "forebay"], &wrong).await;
+    assert_eq!((code, said.contains("AWS_ENDPOINT_URL_S3: expected a URL")), (Some(2), true), "{said}");
+}
+
+/// Whoever reads a bucket has neither the write keys of the configuration nor the address of its alarms.
+#[tokio::test]
+async fn verify_needs_no_secret_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Starting::dev_with(folder.path(), Flush::SOON, &[]).dev_ready().await;
+    let url = format!("{}/v1/track?writeKey=web", dev.collector);
+    let body = json!({ "event": "e", "userId": "u" });
+    assert!(Http::new().post(&url, body.to_string()).await.unwrap().status.is_success());
+    dev.flush().await;
+    let file = folder.path().join("forebay.toml");
+    let text = format!(
+        "[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\npath_style = true\n[alarm]\nwebhook = \"env:NO_SUCH_ALARM\"\n\
+         [[source]]\nid = \"web\"\nwrite_keys = [\"env:NO_SUCH_KEY\"]\n",
+        dev.s3
+    );
+    std::fs::write(&file, text).unwrap();
+    let keys = [("AWS_ACCESS_KEY_ID", "forebay"), ("AWS_SECRET_ACCESS_KEY", "forebay-secret")];
+    let (code, said) = run(&dev, &["verify", "forebay", "--config", file.to_str().unwrap()], &keys).await;
+    assert_eq!((code, said.contains("sound: ")), (Some(0), true), "{said}");
+}

@@ -96,9 +96,13 @@ async fn a_first_user_is_told_what_happens_and_what_to_do() {
 /// 1: nothing arrives: a wrong key, and a wrong path.
 async fn refused_requests(user: &User<'_>) {
     user.sends("/v1/batch", "checkout-web-kye", 401).await;
+    // The id of the source is none of its keys.
+    user.sends("/v1/batch", "checkout-web", 401).await;
     user.sends("/v1/trak", "checkout-web-key", 404).await;
     let parts = [
         "with 401 unknown_write_key, POST /v1/batch, key ch",
+        "with 401 source_id_as_key, POST /v1/batch, source checkout-web, key che…, ",
+        "To change: the key is the id of this source, and its write keys are others",
         "with 404 not_found, POST /v1/trak",
         "the nearest is /v1/track. To change: ",
     ];

@@ -115,7 +115,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "BUCKET", value_parser = BucketString::of_argument)]
     pub bucket: Option<BucketString>,
 
-    /// Endpoint of a store other than AWS
+    /// Endpoint of a store other than AWS; by default that of the configuration, or AWS_ENDPOINT_URL_S3
     #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 
@@ -160,7 +160,8 @@ pub struct StatusArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Without --run no function runs: the role is assumed, with and without its external id, and the invocation is a dry
-run. With --run each function gets one call whose messageId begins with forebay-test-. A file with nothing but
+run. A web address has none: only --run tests it. With --run each function gets one call whose messageId begins with
+forebay-test-. A file with nothing but
 destinations, as `forebay dev --config FILE` takes it, can be tested, too. No collector needs to run.
 
 Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage or configuration.

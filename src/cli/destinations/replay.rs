@@ -65,6 +65,7 @@ async fn replay(
         requests: REQUESTS,
         session: SESSION,
     };
+    let reader = reader.or_endpoint_of_environment().map_err(Failure::usage)?;
     let reader = reader.or_dev(dev_admin()?, AdminToken::of_command(None)?).await;
     let failed = |error| failure(args, error);
     let order = order(args);

@@ -74,7 +74,7 @@ Examples:
   forebay import csv track_1.csv
   forebay import csv exports/ --source shop
   zcat old.gz | forebay import csv - --type identify
-  forebay import csv kunden.csv --type identify --map E-Mail=traits.email --date-format 'Datum=DD.MM.YYYY Europe/Berlin'
+  forebay import csv kunden.csv --type identify --map 'Kundennummer=userId;E-Mail=traits.email' --date-format Seit=DD.MM.YYYY
   forebay import csv s3://bucket/exports/ --dry-run
   forebay import csv object_rooms_1.csv")]
 pub struct ImportCsvArgs {
@@ -160,7 +160,7 @@ pub struct FormatArgs {
     pub map: Vec<TypedMap>,
 
     /// Types of cells: string; infer (one type for each column, from its first cells); or a JSON file
-    /// {"column": "string|int|float|bool|time|json|infer|DD.MM.YYYY"}
+    /// {"column": "string|int|float|float_comma|bool|time|json|infer|DD.MM.YYYY"}
     #[arg(long, value_name = "TYPES", default_value = "string")]
     pub types: String,
 

@@ -189,6 +189,7 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
         Line::labelled("waiting", waiting),
         Line::labelled("spool", format!("{used} of {max} ({percent} %), {segments}{parked}{left}")),
     ];
+    lines.extend(status.behind_words().map(|text| Line::labelled("behind", text)));
     let refused = status.refused_lately(view.source).into_iter().enumerate();
     lines.extend(refused.map(|(index, text)| Line::labelled(if index == 0 { "refused" } else { "" }, text)));
     lines.extend(status.s3_proxy.iter().map(|proxy| {
@@ -522,6 +523,7 @@ web       2,000     4,010          0        0       -  none yet\n"
             open_batches: 2,
             sealed_objects: 3,
             oldest_undelivered_seconds: Some(3_700),
+            destinations: Vec::new(),
             imports: Vec::new(),
             refusals: vec![
                 RefusedKind {

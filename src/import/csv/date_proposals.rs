@@ -98,7 +98,8 @@ impl Fits {
             [] => None,
             [format] => {
                 let pass = shell_word(&format!("{shown}={format}"));
-                let zone = if format.contains('Z') {
+                // A zone would move a day without a time to the day before.
+                let zone = if format.contains('Z') || !format.contains(['H', 'h']) {
                     ""
                 } else {
                     "; add the zone of the times, such as Europe/Berlin, unless they are in UTC"
@@ -145,6 +146,11 @@ mod tests {
             doubt(false, &["03/04/2026"]),
             "column \"Datum\": its 1 cell fits more than one date format, DD/MM/YYYY and MM/DD/YYYY (without one they stay \
              text): pass the right one with --date-format"
+        );
+        assert_eq!(
+            doubt(false, &["25.11.2026"]),
+            "column \"Datum\": its 1 cell fits the date format DD.MM.YYYY (without one they stay text): pass \
+             --date-format Datum=DD.MM.YYYY"
         );
         let proposed = |cells: &[&str], format: &str| {
             let doubt = doubt(true, cells);

@@ -3,6 +3,7 @@
 //! Nothing here opens files. The header is compiled once into a [`Plan`] of literal JSON and typed writers,
 //! so that no tree is built for a row.
 
+mod beside_traits;
 mod blanks;
 pub mod call_type;
 mod column_kind;

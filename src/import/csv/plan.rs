@@ -1,5 +1,6 @@
 //! Compiles a header once, and then writes each row as a call.
 
+use super::beside_traits::beside_traits;
 use super::column_kind::{check_properties, kind_of, stays_text, times};
 use super::header::{Header, is_at};
 use super::header_error::conflict;
@@ -48,6 +49,8 @@ pub struct Plan {
     collection: Option<Collection>,
     /// The column with the id of an object.
     object_id: Option<usize>,
+    /// The columns of an identify or group file that stand beside the traits.
+    beside_traits: Vec<usize>,
 }
 
 impl Plan {
@@ -106,6 +109,7 @@ impl Plan {
             }
         };
         warnings.extend(of_options);
+        let beside_traits = beside_traits(kind, &columns, |index| map_of(index).is_some(), id_column);
         let times = times(options, &columns, &mut warnings)?;
         let mut tree = Tree::default();
         for (column, is_time) in columns.into_iter().zip(times) {
@@ -145,6 +149,7 @@ impl Plan {
             max_event,
             collection,
             object_id,
+            beside_traits,
         };
         Ok((plan, warnings))
     }
@@ -201,6 +206,12 @@ impl Plan {
     pub(super) fn plain_texts(&self) -> Vec<usize> {
         let is_text = |kind: &Kind| matches!(kind, Kind::Typed(ColumnType::String) | Kind::Inferred);
         self.columns_of(|leaf| is_text(&leaf.kind) && !leaf.stays_text)
+    }
+
+    /// The names of the columns that stand beside the traits, if people may expect them there.
+    pub(super) fn beside_traits(&self) -> Vec<&str> {
+        let names = self.beside_traits.iter().filter_map(|index| self.names.get(*index));
+        names.map(String::as_str).collect()
     }
 
     /// The columns whose cells keep the blanks that they begin with, in order.

@@ -4,6 +4,7 @@ use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use super::beside_traits;
 use super::blanks::{Blanks, check_blanks};
 use super::how_written::HowWritten;
 use super::watch::Watch;
@@ -202,7 +203,9 @@ impl CsvRows {
 
     /// What a person should look at before the rows are stored, if [`Self::watch`] was called.
     pub fn doubts(&self) -> Vec<String> {
-        self.watch.as_ref().map(|watch| watch.doubts(&self.plan.names)).unwrap_or_default()
+        let Some(watch) = &self.watch else { return Vec::new() };
+        let beside = beside_traits::doubt(&self.plan.beside_traits());
+        beside.into_iter().chain(watch.doubts(&self.plan.names)).collect()
     }
 
     /// Keeps the ids of rows in this folder, if they are too many for memory.

@@ -163,7 +163,7 @@ fn write_typed(declared: ColumnType, cell: &[u8], column: &str, out: &mut Vec<u8
             } else if is_one_of(&["false", "f", "no", "n", "0"]) {
                 out.extend_from_slice(b"false");
             } else {
-                return Err(bad("a bool"));
+                return Err(bad("a bool (true, t, yes, y, 1, or false, f, no, n, 0)"));
             }
         }
         ColumnType::Time
@@ -283,7 +283,11 @@ mod tests {
         bad(FloatComma, "1.5", "bad-type: column c is not a number with a decimal comma: \"1.5\"");
         bad(Float, "1e400", "bad-type: column c is not a float: \"1e400\"");
         bad(Float, "nan", "bad-type: column c is not a float: \"nan\"");
-        bad(Bool, "maybe", "bad-type: column c is not a bool: \"maybe\"");
+        bad(
+            Bool,
+            "maybe",
+            "bad-type: column c is not a bool (true, t, yes, y, 1, or false, f, no, n, 0): \"maybe\"",
+        );
         bad(Json, "{\"a\":1", "bad-type: column c is not JSON: \"{\"a\":1\"");
         bad(Json, "1 2", "bad-type: column c is not JSON: \"1 2\"");
         bad(Json, &"[".repeat(65), &format!("bad-type: column c is not JSON: \"{}…\"", "[".repeat(64)));

@@ -1,11 +1,13 @@
 //! The calls that a search has found so far: the newest ones. Pure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, hash_map::Entry};
+use std::hash::{DefaultHasher, Hasher as _};
 
 use crate::admin::{FOUND_MAX, FoundCall, FoundPlace};
 use crate::json::Members;
 use crate::live::head::Head;
 use crate::object::Stream;
+use crate::receipt::without_position;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 use crate::words::date::parse_rfc3339;
@@ -13,10 +15,18 @@ use crate::words::date::parse_rfc3339;
 /// Calls that were found, at most twice as many as are shown.
 #[derive(Debug)]
 pub(super) struct Collected {
-    calls: Vec<FoundCall>,
+    calls: Vec<(FoundCall, Name)>,
     more: bool,
     /// Whether nothing is hidden.
     full: bool,
+}
+
+/// What distinguishes a call from others of its request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    MessageId(String),
+    /// The digest of a line without a messageId, as rejected items may be. Several lines may be the same.
+    Line(u64),
 }
 
 /// A line that fits, and what its request was.
@@ -36,28 +46,33 @@ impl Collected {
 
     /// Adds a call.
     pub(super) fn add(&mut self, line: Line<'_>, place: FoundPlace) {
-        self.calls.push(found(line, place, self.full));
+        let call = found(line, place, self.full);
+        let name = match &call.message_id {
+            Some(id) => Name::MessageId(id.clone()),
+            None => Name::Line(digest(line.text)),
+        };
+        self.calls.push((call, name));
         if self.calls.len() >= 2 * FOUND_MAX {
             self.keep_newest();
         }
     }
 
     fn keep_newest(&mut self) {
-        let mut known = HashSet::new();
+        let mut known = HashMap::new();
         // A call that moved on during the search was found where it was, and where it is: the later place
         // counts. What the live view saw of a call says least.
-        self.calls.sort_by_key(|call| std::cmp::Reverse((call.received_at_ms, progress(&call.place))));
-        self.calls.retain(|call| {
-            let FoundCall { source, stream, message_id, received_at_ms, .. } = call;
-            let is_repeat = call.place == FoundPlace::Repeat;
-            message_id.is_none()
-                || known.insert((
-                    source.clone(),
-                    stream.clone(),
-                    message_id.clone(),
-                    *received_at_ms,
-                    is_repeat,
-                ))
+        self.calls.sort_by_key(|(call, _)| std::cmp::Reverse((call.received_at_ms, progress(&call.place))));
+        self.calls.retain(|(call, name)| {
+            let FoundCall { source, stream, received_at_ms, place, .. } = call;
+            let is_repeat = *place == FoundPlace::Repeat;
+            match known.entry((source.clone(), stream.clone(), name.clone(), *received_at_ms, is_repeat)) {
+                Entry::Vacant(first) => {
+                    first.insert(progress(place));
+                    true
+                }
+                // Lines of one request that are the same are as far on their way.
+                Entry::Occupied(first) => matches!(name, Name::Line(_)) && *first.get() == progress(place),
+            }
         });
         self.more |= self.calls.len() > FOUND_MAX;
         self.calls.truncate(FOUND_MAX);
@@ -66,8 +81,15 @@ impl Collected {
     /// The newest ones, and whether there are more.
     pub(super) fn newest(mut self) -> (Vec<FoundCall>, bool) {
         self.keep_newest();
-        (self.calls, self.more)
+        (self.calls.into_iter().map(|(call, _)| call).collect(), self.more)
     }
+}
+
+/// The digest of a line without its position, which the live view does not know.
+fn digest(line: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&without_position(line));
+    hasher.finish()
 }
 
 /// How far a call is on its way.
@@ -148,6 +170,42 @@ mod tests {
             ]
         );
         assert!(!more && calls[0].user.as_deref() == Some("u"));
+    }
+
+    /// It was listed as delivered, and once more as stored.
+    #[test]
+    fn a_rejected_item_without_a_message_id_is_found_once() {
+        let mut collected = Collected::new(true);
+        let source = SourceId::new("web").unwrap();
+        let mut position = 40_u64;
+        let mut add = |user: &str, place: FoundPlace| {
+            let mut text = format!(
+                r#"{{"reason":"r","receivedAt":"1970-01-01T00:00:00.005Z","value":{{"userId":"{user}"}}}}"#
+            );
+            let received_at = (place == FoundPlace::Stored).then_some(UnixMillis(5));
+            // With receipts a line has its position, which the live view does not know.
+            if place != FoundPlace::Stored {
+                position += 1;
+                text.pop();
+                text.push_str(&format!(r#","forebayPosition":"{position:020}"}}"#));
+            }
+            let line =
+                Line { source: &source, stream: &Stream::Rejected, text: text.as_bytes(), received_at };
+            collected.add(line, place);
+        };
+        for (user, place) in
+            [("79", FoundPlace::Stored), ("79", FoundPlace::Stored), ("80", FoundPlace::Stored)]
+        {
+            add(user, place);
+        }
+        // Two items of the request may be the same.
+        add("79", delivered());
+        add("79", delivered());
+        let (calls, _) = collected.newest();
+        let mut places: Vec<_> = calls.iter().map(|call| (call.user.as_deref(), &call.place)).collect();
+        places.sort_by_key(|(user, _)| *user);
+        let (delivered, stored) = (delivered(), FoundPlace::Stored);
+        assert_eq!(places, [(Some("79"), &delivered), (Some("79"), &delivered), (Some("80"), &stored)]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::policy::PolicyBucket;
 use crate::sources::SourceId;
 use crate::store::Fault;
 use crate::store::reader::{ByteRange, StoreReader as _};
-use crate::time::{Clock, UnixMillis};
+use crate::time::Clock;
 use crate::words::{about_bytes, about_duration, counted};
 
 /// How long a search takes at most.
@@ -118,8 +118,7 @@ impl NodeArchive {
         mut collected: Collected,
     ) -> Result<Collected, NotShown> {
         let (source, now) = (search.asked.source.clone(), self.node.clock.wall());
-        let before = UnixMillis(i64::MAX);
-        let listed = self.read(move |list| list.newest(source.as_ref(), before, OBJECTS_MAX + 1)).await;
+        let listed = self.read(move |list| list.recent(source.as_ref(), OBJECTS_MAX + 1)).await;
         let (mut entries, missing, _) = listed?;
         if let Some(problem) = missing.problem {
             search.searched.left_out.push(format!("objects in the store: {problem}"));

@@ -19,6 +19,8 @@ struct Part {
     finder: Finder<'static>,
 }
 
+/// The member with the user. An alias names the user that it joins in `previousId`, too.
+const USER: &str = "userId";
 /// The member with the event of a track call.
 const EVENT: &str = "event";
 
@@ -26,7 +28,7 @@ impl Wanted {
     pub(super) fn new(asked: &AskedCalls) -> Self {
         let AskedCalls { message_id, user_id, anonymous_id, event, source: _ } = asked;
         let named =
-            [("messageId", message_id), ("userId", user_id), ("anonymousId", anonymous_id), (EVENT, event)];
+            [("messageId", message_id), (USER, user_id), ("anonymousId", anonymous_id), (EVENT, event)];
         let part = |(member, value): (&'static str, &Option<String>)| {
             let value = value.clone()?;
             let finder = Finder::new(&value).into_owned();
@@ -54,12 +56,10 @@ impl Wanted {
 impl Part {
     fn is_in(&self, members: &Members<'_>) -> bool {
         let has = |member: &str| members.text(member).is_some_and(|text| text == self.value);
-        if self.member != EVENT {
-            return has(self.member);
-        }
-        match members.text("type").as_deref() {
-            Some("page" | "screen") => has("name"),
-            _ => has(EVENT),
+        match (self.member, members.text("type").as_deref()) {
+            (EVENT, Some("page" | "screen")) => has("name"),
+            (USER, Some("alias")) => has(USER) || has("previousId"),
+            (member, _) => has(member),
         }
     }
 }
@@ -85,6 +85,8 @@ mod tests {
         check(user, calls(), "no json u/1é", false);
         check(user, Stream::Rejected, r#"{"reason":"r","value":{"userId":"u/1é"}}"#, true);
         check(user, Stream::Rejected, r#"{"reason":"r","value":"u/1é"}"#, false);
+        check(user, calls(), r#"{"type":"alias","userId":"v","previousId":"u/1é"}"#, true);
+        check(user, calls(), r#"{"type":"track","userId":"v","previousId":"u/1é"}"#, false);
         let number = |asked: &mut AskedCalls| asked.user_id = Some("12".into());
         check(number, calls(), r#"{"userId":12}"#, true);
         let event = |asked: &mut AskedCalls| asked.event = Some("Home".into());

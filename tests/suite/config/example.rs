@@ -7,6 +7,9 @@ use super::{SMALLEST, config, load, load_with, problems};
 
 const EXAMPLE: &str = include_str!("../../../forebay.example.toml");
 
+/// The write keys that the example takes from the environment.
+const KEYS: [(&str, &str); 2] = [("CHECKOUT_WRITE_KEY", "checkout-web-key"), ("IOS_WRITE_KEY", "ios-key")];
+
 /// The lines of the destination of the example, and those of its import.
 fn lists() -> (&'static str, &'static str) {
     let (_, lists) = EXAMPLE.split_once("# [[destination]]").unwrap();
@@ -38,7 +41,8 @@ fn is_setting(text: &str) -> bool {
 
 #[test]
 fn the_example_lists_the_defaults() {
-    let (example, smallest) = (config(EXAMPLE), config(SMALLEST));
+    let example = load(EXAMPLE, &KEYS).unwrap_or_else(|error| panic!("{error}")).config;
+    let smallest = config(SMALLEST);
     assert_eq!(example.collector, smallest.collector);
     assert_eq!(example.admin, smallest.admin);
     assert_eq!(example.spool, smallest.spool);
@@ -50,9 +54,15 @@ fn the_example_lists_the_defaults() {
     assert_eq!(example.sources.len(), 2);
 }
 
+/// A person who forgot to replace them ran a collector with keys that everybody could read.
+#[test]
+fn the_example_holds_no_write_key() {
+    assert!(load(EXAMPLE, &[]).is_err_and(|error| error.to_string().contains("CHECKOUT_WRITE_KEY")));
+}
+
 #[test]
 fn the_commented_settings_of_the_example_are_valid() {
-    let config = config(&all_switched_on());
+    let config = load(&all_switched_on(), &KEYS).unwrap_or_else(|error| panic!("{error}")).config;
     assert_eq!(config.collector.tls.map(|tls| tls.listen), Some("0.0.0.0:8443".parse().unwrap()));
     assert_eq!(config.sources[1].location.bucket.to_string(), "another-bucket");
 }

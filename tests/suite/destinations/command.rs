@@ -564,7 +564,12 @@ async fn a_handler_on_a_laptop_is_tested_from_a_file_with_nothing_else() {
 
     let (code, stdout, stderr) = setup.output(&[], &[]).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
-    assert!(stdout.contains("not tested: a web address has no dry run; add --run"), "{stdout}");
+    assert!(
+        stdout.contains(
+            "not tested: a web address has no dry run, so nothing was tried; --run sends it this one call"
+        ),
+        "{stdout}"
+    );
 
     let ran = setup.test_as(&["--run"], &[]).await;
     assert_eq!(ran.outcomes(), [("call", "passed")], "no credentials are needed");
@@ -589,7 +594,11 @@ async fn a_call_is_forwarded_as_its_sdk_would_send_it() {
     let lines = format!("type = \"http\"\nforward = \"{}\"\nwrite_key = \"their-key\"", server.url());
     let setup = Setup::dev(&lines);
     let dry = setup.test_as(&[], &[]).await;
-    expect(dry.of("call", ""), "not_tested", &["a tracking endpoint has no dry run; add --run"]);
+    expect(
+        dry.of("call", ""),
+        "not_tested",
+        &["a tracking endpoint has no dry run; --run sends it this call"],
+    );
     assert_eq!(server.requests().len(), 0);
     let ran = setup.test_as(&["--run", "--type", "page"], &[]).await;
     expect(ran.of("call", ""), "passed", &["the page call forebay-test-"]);

@@ -49,6 +49,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay batch serve --listen ADDR", "forebay batch serve --listen 127.0.0.1:0", Parsed(SERVES)),
     ("forebay check", "forebay check", Ends(0)),
     ("forebay check --alarm-test", "forebay check --alarm-test", Ends(0)),
+    ("forebay destinations status", "forebay destinations status", Ends(0)),
     ("forebay destinations test {name}", "forebay destinations test crm", Ends(0)),
     (
         "forebay destinations replay {} --from DLQ{config}",

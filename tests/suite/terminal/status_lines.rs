@@ -1,6 +1,6 @@
 //! The lines of `forebay status`, for statuses that tests make.
 
-use forebay::admin::{Alarm, Refused, SourceStatus, SpoolStatus, Status};
+use forebay::admin::{Alarm, DestinationBehind, Refused, SourceStatus, SpoolStatus, Status};
 use forebay::cli::status::render::{View, render};
 
 #[test]
@@ -32,6 +32,16 @@ fn the_waiting_line_omits_zero_counts() {
     check(0, 6, " in 6 sealed objects");
     check(2, 1, " in 2 batches and 1 sealed object");
     check(0, 0, "");
+}
+
+/// "everything is delivered" was all that the status said.
+#[test]
+fn destinations_that_are_behind_have_a_line() {
+    let behind = |name: &str, waiting, dead_left| DestinationBehind { name: name.into(), waiting, dead_left };
+    let destinations = vec![behind("crm", 1_200, 0), behind("mail", 1, 3)];
+    let text = render(&Status { ready: true, destinations, ..Status::default() }, &View::default());
+    let line = "\nbehind   crm: 1,200 calls wait, mail: 1 call waits and 3 dead letters (`forebay destinations status`)\n";
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]

@@ -2,7 +2,7 @@ use super::super::super::reading::Limits;
 use super::super::super::reading::opened::{Opened, Options, open_stream};
 use super::*;
 use crate::call::CallKind;
-use crate::import::csv::{MessageIds, Types, parse_schema};
+use crate::import::csv::{ColumnRule, MessageIds, Types, parse_schema};
 
 #[test]
 fn a_copy_that_cannot_be_made_is_no_fault_of_the_file() {
@@ -292,6 +292,27 @@ fn a_found_type_holds_for_the_whole_file() {
     assert!(opened.note.unwrap().full().contains("float: traits.price; bool: traits.active"));
     let again: CsvOptions = serde_json::from_value(json).unwrap();
     assert_eq!(again.found, opened.options.found);
+}
+
+/// They were stored beside the traits, and nobody said so.
+#[test]
+fn columns_beside_the_traits_are_a_doubt() {
+    let map = |column: &str, name: &str| {
+        (column.to_owned(), ColumnRule { map: Some(name.to_owned()), ..ColumnRule::default() })
+    };
+    let columns = [map("Kundennummer", "userId"), map("E-Mail", "traits.email"), map("Rang", "rank")];
+    let options = CsvOptions { rules: columns.into(), ..CsvOptions::default() };
+    let head = "Kundennummer;E-Mail;Rang;Vorname;Umsatz;timestamp;context.ip;traits.plan";
+    let text = format!("{head}\n1;a@b;9;Eva;3;2026-11-20;192.0.2.1;pro\n");
+    let (_, doubts) = calls(&text, CallKind::Identify, &options);
+    assert_eq!(
+        doubts,
+        ["columns \"Vorname\", \"Umsatz\" stand beside the traits of the call, not in them: \
+          --map Vorname=traits.Vorname puts one of them there"]
+    );
+    let track = text.replace("Rang", "event");
+    let options = CsvOptions { rules: [map("Kundennummer", "userId")].into(), ..CsvOptions::default() };
+    assert_eq!(calls(&track, CallKind::Track, &options).1, [""; 0], "a track call has fields of its own");
 }
 
 /// An import goes on with the types that were found when it began, or cell by cell as one of an earlier program.
