@@ -197,7 +197,7 @@ pub struct FilePlanned {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PassFailure {
-    /// The kind: `denied`, `settings`, `journal` or `refused`.
+    /// The kind: `denied`, `settings`, `journal`, `refused` or `unreachable`.
     pub kind: String,
     /// What happened, and what to do.
     pub what: String,

@@ -13,7 +13,7 @@ use crate::convert::DataType;
 use crate::convert::infer::NamedColumns;
 use crate::import::discovery::files::temporary;
 use crate::import::discovery::inputs::any_in_s3;
-use crate::import::sample::{AskedConverter, InferError, Opening, Wanted, infer_first, sample_files};
+use crate::import::sample::{AskedConverter, InferError, Opening, infer_first, sample_files};
 use crate::import::state_folder::state_folder;
 use crate::node::bucket_imports::infer_import;
 use crate::node::import_store::{ImportStore, import_store};
@@ -25,9 +25,9 @@ use crate::time::Clock as _;
 /// Prints a converter, and what was decided about it.
 /// Errors: [`Failure`]: the file cannot be read, or no converter can be made of it.
 pub(super) async fn run(args: &InferArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let opening = opening(&args.reading);
     let [insert_id, user_id, event] = [&args.insert_id, &args.user_id, &args.event].map(Option::clone);
-    let named = NamedColumns { insert_id, user_id, event };
+    let (opening, named) = (opening(&args.reading), NamedColumns { insert_id, user_id, event });
+    let asked = AskedConverter { data_type: args.data_type, named };
     let inferred = match &args.config {
         Some(config) => {
             let name = args.file.to_str().and_then(|name| SourceId::new(name).ok());
@@ -35,15 +35,13 @@ pub(super) async fn run(args: &InferArgs, out: &mut dyn Write) -> Result<(), Fai
                 let what = "is the name of no import: with --config, name an import of that file";
                 Failure::usage(format!("{} {what}", args.file.display()))
             })?;
-            let asked = AskedConverter { data_type: args.data_type, named };
             infer_import(&serve::load_for_setup(config)?, &name, opening, asked).await?
         }
         None => {
             let sources = std::slice::from_ref(&args.file);
             let store = store(&args.reading, sources).await.map(|store| store as _);
             let files = sample_files(sources, store.as_ref(), None, &opening).await?;
-            let data_type = args.data_type.unwrap_or(DataType::Event);
-            let wanted = Wanted { data_type, named, max_event: Limits::default().max_event };
+            let wanted = asked.wanted(DataType::Event, Limits::default().max_event);
             infer_first(files, opening, wanted, SystemClock::new().wall()).await
         }
     };

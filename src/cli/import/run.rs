@@ -150,6 +150,7 @@ fn failure_of(pass: &PassStatus, config: Option<&Path>) -> Option<Failure> {
         let code = match failed.kind.as_str() {
             "denied" => failure::DENIED,
             "settings" => failure::WRONG_USAGE,
+            "unreachable" => failure::UNREACHABLE,
             _ => failure::FAILED,
         };
         return Some(Failure::with_code(code, outside_text_within(&failed.what, TEXT_BYTES_MAX).to_string()));
@@ -300,7 +301,8 @@ mod tests {
             ..PassStatus::default()
         };
         assert_eq!(code(&failed("denied")), failure::DENIED);
-        assert_eq!(code(&failed("settings")), failure::WRONG_USAGE);
+        let codes = ["settings", "unreachable"].map(|kind| code(&failed(kind)));
+        assert_eq!(codes, [failure::WRONG_USAGE, failure::UNREACHABLE]);
         assert_eq!(code(&failed("journal")), failure::FAILED);
     }
 }

@@ -44,6 +44,8 @@ pub struct PassDeps {
     /// How long after its listing a pass lists its bucket again, if objects are still being read then and there is place
     /// for more. `None`: it never does.
     pub list_again: Option<Duration>,
+    /// How long a listing is retried that the store does not answer. `None`: as long as it takes.
+    pub patience: Option<Duration>,
     /// Stops the pass after a step.
     pub stop: CancellationToken,
     /// Bytes of calls after which a step is handed over. `None`: steps are as large as a request.

@@ -449,7 +449,7 @@ pub(super) async fn listed(
         }
         match deps.store.list(&import.location, from).await {
             Ok(page) => return Ok(Some(page)),
-            Err(cause) if cause.outlook() == Outlook::Passing => {
+            Err(cause) if cause.outlook() == Outlook::Passing && !waits.is_longer_than(deps.patience) => {
                 let why = format!("import {}: the listing of its bucket: {cause}", import.name);
                 if waits.wait(Duration::ZERO, &why, &deps.stop).await.is_none() {
                     return Ok(None);

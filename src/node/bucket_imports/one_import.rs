@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,9 @@ use crate::words::about_duration;
 
 /// The most files that are not done in a status.
 const NAMED_IN_STATUS: usize = 20;
+
+/// How long somebody who asked for a pass waits for a store that does not answer. Other passes wait until it does.
+const ASKED_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A pass that is asked for, and who waits for its end.
 #[derive(Debug)]
@@ -414,6 +418,7 @@ impl OneImport {
             scan: Scan::Full,
             // Somebody who asked for a pass waits for its end.
             list_again: asked.is_none().then_some(self.plan.settings.scan_interval),
+            patience: asked.map(|_| ASKED_PATIENCE),
             stop: self.stop.clone(),
             step_bytes: None,
         }

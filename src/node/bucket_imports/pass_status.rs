@@ -157,7 +157,12 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
             };
             let told = cause.told();
             let what = format!("s3://{bucket}/{prefix} cannot be listed: {}{remedy}", told.shown(full));
-            (if cause.outlook() == Outlook::Denied { "denied" } else { "refused" }, what)
+            let kind = match cause.outlook() {
+                Outlook::Denied => "denied",
+                Outlook::Passing => "unreachable",
+                _ => "refused",
+            };
+            (kind, what)
         }
         CannotPass::Met(PassError::Name(error)) => ("settings", error.to_string()),
         CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),

@@ -144,6 +144,7 @@ pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         scan: Scan::Full,
         stop: CancellationToken::new(),
         list_again: None,
+        patience: None,
         step_bytes: None,
     }
 }
@@ -601,6 +602,21 @@ async fn a_store_that_fails_delays_and_loses_nothing() {
     store.script_reads([Step::REFUSED]);
     let refused = pass(Arc::new(import(&node)), deps(&node, &store)).await.unwrap_err();
     assert!(matches!(refused, PassError::List { .. }), "{refused}");
+}
+
+/// A person who asked for a pass over a store that was away waited until somebody interrupted the command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_with_patience_ends_if_the_store_does_not_answer() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", lines("a", 3)).await;
+    let patient = || PassDeps { patience: Some(Duration::from_millis(500)), ..deps(&node, &store) };
+    store.script_reads(std::iter::repeat_n(Step::RESET, 3));
+    let ended = tokio::time::timeout(Duration::from_secs(60), pass(Arc::new(import(&node)), patient()));
+    let error = ended.await.expect("it ends").unwrap_err();
+    assert!(matches!(error, PassError::List { .. }), "{error}");
+    store.script_reads([Step::Proper]);
+    let report = pass(Arc::new(import(&node)), patient()).await.unwrap();
+    assert_eq!(files(&report), [("done", 1)], "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

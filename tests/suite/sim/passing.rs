@@ -336,6 +336,7 @@ impl Passing {
             scan: Scan::Full,
             stop: stop.clone(),
             list_again: None,
+            patience: None,
             step_bytes: Some(STEP_BYTES),
         };
         let bug = PlantedBug::ALL.into_iter().find(|bug| planted(*bug));
