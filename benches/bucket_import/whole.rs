@@ -104,6 +104,7 @@ impl Node {
             scan: Scan::Full,
             stop: CancellationToken::new(),
             list_again: None,
+            patience: None,
             step_bytes: None,
         }
     }
