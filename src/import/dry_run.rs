@@ -64,15 +64,8 @@ fn read(
 ) -> Result<(), FileError> {
     let mut call = Vec::new();
     let start = limits.rows.start;
-    let too_many = |rejected: u64, row: u64| {
-        let what = format!("{rejected} of {row} rows would be rejected, more than --on-row-error allows");
-        FileError::content("E-ROWS", Told::plain(what))
-    };
     let mut row = rows.pass_over(start)?;
-    while row < limits.rows.end {
-        if preview && tried.samples.len() >= samples {
-            return Ok(());
-        }
+    while row < limits.rows.end && !(preview && tried.samples.len() >= samples) {
         call.clear();
         match rows.next(&mut call)? {
             None if start > 0 && row <= start => return Err(limits.nothing_in_range(row)),
@@ -94,12 +87,13 @@ fn read(
             }
         }
         row += 1;
-        if tried.rejected > 0 && limits.on_row_error.stops(tried.rejected, row - 1, row) {
-            return Err(too_many(tried.rejected, row));
+        if tried.rejected > 0 && limits.on_row_error.stops(tried.rejected, row) {
+            let what = format!(
+                "{} of {row} rows would be rejected, more than --on-row-error allows",
+                tried.rejected
+            );
+            return Err(FileError::content("E-ROWS", Told::plain(what)));
         }
-    }
-    if tried.rejected > 0 && limits.on_row_error.stops_at_end(tried.rejected, row) {
-        return Err(too_many(tried.rejected, row));
     }
     Ok(())
 }

@@ -42,15 +42,8 @@ impl OnRowError {
         short_hash(format!("1 {stops} {allow_expansion}").as_bytes())
     }
 
-    /// Whether a file with so many rejected among its first `rows` rows stops here. `before`: the rows with which this was
-    /// asked last. A share is judged when the thousandth row is among those that were added.
-    pub fn stops(self, rejected: u64, before: u64, rows: u64) -> bool {
-        let is_judged = !matches!(self, Self::MaxPercent(_)) || before < JUDGED_FROM;
-        is_judged && self.stops_at_end(rejected, rows)
-    }
-
-    /// Whether a file with so many rejected among its `rows` rows is a failure, now that it is at its end.
-    pub fn stops_at_end(self, rejected: u64, rows: u64) -> bool {
+    /// Whether a file with so many rejected among its first `rows` rows stops here.
+    pub fn stops(self, rejected: u64, rows: u64) -> bool {
         match self {
             Self::Reject => false,
             Self::Fail => rejected > 0,
@@ -101,17 +94,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_judged_after_a_thousand_rows_and_at_the_end() {
+    fn a_share_is_judged_only_after_a_thousand_rows() {
         let half = OnRowError::default();
-        assert!(!half.stops(999, 998, 999) && !half.stops_at_end(999, 999));
-        assert!(half.stops(501, 999, 1_000) && half.stops_at_end(501, 1_000));
-        assert!(!half.stops(500, 999, 1_000) && !half.stops_at_end(500, 1_000));
-        assert!(half.stops(601, 800, 1_200), "the thousandth row is among those of a step");
-        assert!(!half.stops(1_001, 1_000, 1_001), "a file may recover");
-        assert!(half.stops_at_end(1_001, 2_001));
-        assert!(OnRowError::Fail.stops(1, 5_000, 5_001) && !OnRowError::Fail.stops(0, 0, 1));
-        assert!(OnRowError::Max(3).stops(4, 5_000, 5_001) && !OnRowError::Max(3).stops(3, 3, 4));
-        assert!(!OnRowError::Reject.stops(u64::MAX, 0, u64::MAX));
+        assert!(!half.stops(999, 999));
+        assert!(half.stops(501, 1_000));
+        assert!(!half.stops(500, 1_000));
+        assert!(OnRowError::Fail.stops(1, 1) && !OnRowError::Fail.stops(0, 1));
+        assert!(OnRowError::Max(3).stops(4, 4) && !OnRowError::Max(3).stops(3, 4));
+        assert!(!OnRowError::Reject.stops(u64::MAX, u64::MAX));
     }
 
     #[test]

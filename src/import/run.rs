@@ -405,7 +405,7 @@ impl Run<'_> {
             let reject = step.reject(call).ok_or(FileEnd::Refused(TargetError::IdTaken(call)))?;
             self.keep(rejects, step.first, vec![reject]).await?;
             let rejected = self.report.progress.rejected + step.rejects.len() as u64;
-            if self.job.limits.on_row_error.stops(rejected, step.first, step.end()) {
+            if self.job.limits.on_row_error.stops(rejected, step.end()) {
                 self.last_rejects = RejectCounts::default();
                 self.last_rejects.count(&step.rejects);
                 return Err(FileEnd::Failed(self.job.limits.too_many(rejected, step.end(), &step.rejects)));

@@ -243,21 +243,15 @@ impl<'r> Steps<'r> {
                 }
                 Err(error) => return Err((error, step.rejects)),
             }
-            // The check follows good rows, too, because a share is judged at a certain row, of whatever
+            // The check follows good rows, too, because a share is first judged at a certain row, of whatever
             // kind. Rows that are only counted again are skipped: the sum has all their rejected ones
             // already.
             let is_judged = self.rejected > 0 && !is_stored;
-            if is_judged && self.limits.on_row_error.stops(self.rejected, self.next, self.next + 1) {
+            if is_judged && self.limits.on_row_error.stops(self.rejected, self.next + 1) {
                 let error = self.limits.too_many(self.rejected, self.next + 1, &step.rejects);
                 return Err((error, step.rejects));
             }
             self.next += 1;
-        }
-        let is_whole = self.at_end || self.next >= self.limits.rows.end;
-        let is_judged = is_whole && self.rejected > 0 && !is_stored;
-        if is_judged && self.limits.on_row_error.stops_at_end(self.rejected, self.next) {
-            let error = self.limits.too_many(self.rejected, self.next, &step.rejects);
-            return Err((error, step.rejects));
         }
         if self.at_end && before > 0 && self.next <= self.limits.rows.start && !is_stored {
             return Err((self.limits.nothing_in_range(self.next), step.rejects));
@@ -311,26 +305,23 @@ mod tests {
     /// A step: first row, rows, calls, rows that are left out.
     type Shape = (u64, u64, u64, u64);
 
-    fn begun(progress: ImportProgress) -> Begun {
-        Begun {
+    /// The steps from this row on, and the texts of their calls.
+    fn steps(rows: &[(u32, usize)], from: u64) -> (Vec<Shape>, Vec<String>) {
+        let mut reader = Rows { rows: rows.to_vec(), at: 0 };
+        let progress = ImportProgress { next_row: from, ..ImportProgress::default() };
+        let begun = Begun {
             import: ImportKey(1),
             source: SourceId::new("csv").unwrap(),
             standing: Standing::New,
             progress,
-            read_from: progress.next_row,
+            read_from: from,
             other_options: false,
             keeps_prefix: false,
             keeps_types: false,
             types: None,
             prefix: None,
-        }
-    }
-
-    /// The steps from this row on, and the texts of their calls.
-    fn steps(rows: &[(u32, usize)], from: u64) -> (Vec<Shape>, Vec<String>) {
-        let mut reader = Rows { rows: rows.to_vec(), at: 0 };
-        let progress = ImportProgress { next_row: from, ..ImportProgress::default() };
-        let (begun, limits) = (begun(progress), RowLimits::default());
+        };
+        let limits = RowLimits::default();
         let mut steps = Steps::after(&mut reader, &limits, &begun, None, &|| false).unwrap().unwrap();
         let (mut all, mut texts) = (Vec::new(), Vec::new());
         while let Some(step) = steps.next(Vec::new()).unwrap() {
@@ -357,73 +348,6 @@ mod tests {
         assert_eq!(found, [(0, 1, 1, 0), (1, 1, ROWS_MAX, 0), (2, 1, 1, 0)]);
         let (found, _) = steps(&[(2, 150_000), (2, 150_000), (2, 400_000), (1, 1)], 0);
         assert_eq!(found, [(0, 1, 2, 0), (1, 1, 2, 0), (2, 1, 2, 0), (3, 1, 1, 0)]);
-    }
-
-    /// Rows by whether they are good.
-    struct Kinds {
-        rows: Vec<bool>,
-        at: usize,
-    }
-
-    impl RowReader for Kinds {
-        fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
-            let Some(is_good) = self.rows.get(self.at).copied() else { return Ok(None) };
-            let row = self.at as u64;
-            self.at += 1;
-            if is_good {
-                out.extend_from_slice(b"{}");
-                return Ok(Some(Row::Calls(1)));
-            }
-            Ok(Some(Row::Rejected(Reject {
-                file: "a".to_owned(),
-                row,
-                line: row + 1,
-                byte: 0,
-                code: "width".to_owned(),
-                message: "too few".to_owned(),
-                raw: "x".to_owned(),
-                raw_base64: None,
-                content: None,
-                id_taken: None,
-                retried: None,
-            })))
-        }
-
-        fn skip(&mut self, rows: u64) -> Result<u64, FileError> {
-            let to = (self.at + usize::try_from(rows).unwrap()).min(self.rows.len());
-            Ok((to - std::mem::replace(&mut self.at, to)) as u64)
-        }
-    }
-
-    /// The share was judged at every row after the thousandth one, so a file that began well was given up in the middle.
-    #[test]
-    fn a_file_with_a_bad_stretch_is_judged_at_its_end() {
-        // Kinds of rows in turn, the first row that is not stored yet, and how many are rejected before it.
-        let check = |kinds: &[(usize, bool)], (from, rejected): (u64, u64), fails: bool| {
-            let rows = kinds.iter().flat_map(|(count, is_good)| vec![*is_good; *count]).collect();
-            let mut reader = Kinds { rows, at: 0 };
-            let progress = ImportProgress { next_row: from, rejected, ..ImportProgress::default() };
-            let (begun, limits) = (begun(progress), RowLimits::default());
-            let mut steps = Steps::after(&mut reader, &limits, &begun, None, &|| false).unwrap().unwrap();
-            let error = loop {
-                match steps.next(Vec::new()) {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break None,
-                    Err((error, _)) => break Some(error.to_string()),
-                }
-            };
-            assert_eq!(error.is_some(), fails, "{kinds:?} from {from}: {error:?}");
-            assert!(error.is_none_or(|error| error.starts_with("E-ROWS: ")), "{kinds:?}");
-        };
-        let recovers = [(1_000, true), (1_500, false), (1_000, true)];
-        check(&recovers, (0, 0), false);
-        check(&recovers, (2_200, 1_200), false);
-        let ends_badly = [(1_000, true), (1_500, false)];
-        check(&ends_badly, (0, 0), true);
-        check(&ends_badly, (2_500, 1_500), true);
-        check(&[(400, true), (600, false), (9_000, true)], (0, 0), true);
-        check(&[(400, true), (600, false), (9_000, true)], (700, 300), true);
-        check(&[(100, true), (899, false)], (0, 0), false);
     }
 
     #[test]
