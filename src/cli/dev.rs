@@ -27,7 +27,7 @@ use crate::runtime::say::say_beside;
 Any write key is accepted, and each is its own source. The S3 server has the bucket `forebay`, the region
 us-east-1, the access key `forebay` and the secret key `forebay-secret`. Port 0 selects any free port; the
 addresses in use are printed. Jobs of S3 Batch Operations run there, too (`aws s3control create-job`):
---function says what they invoke; a program finds this S3 in its AWS_… variables.
+--function says what they invoke; a program finds this S3 in its environment.
 
 Examples:
   forebay dev

@@ -17,8 +17,8 @@ pub enum OnRowError {
     Fail,
     /// More rejected rows than this number stop the file.
     Max(u64),
-    /// A larger share of rejected rows, in per cent, stops the file. The share is judged after a thousand
-    /// rows, and at the end of a longer file.
+    /// A larger share of rejected rows, in per cent, stops the file. The share is judged from the thousandth
+    /// row on (decision 0223).
     MaxPercent(u8),
 }
 

@@ -74,7 +74,7 @@ Examples:
   forebay import csv track_1.csv
   forebay import csv exports/ --source shop
   zcat old.gz | forebay import csv - --type identify
-  forebay import csv kunden.csv --type identify --map 'Kundennummer=userId;E-Mail=traits.email' --date-format Seit=DD.MM.YYYY
+  forebay import csv k.csv --type identify --map 'Nr=userId;E-Mail=traits.email' --date-format Seit=DD.MM.YYYY
   forebay import csv s3://bucket/exports/ --dry-run
   forebay import csv object_rooms_1.csv")]
 pub struct ImportCsvArgs {

@@ -220,7 +220,7 @@ impl Decisions {
         }
         match self.throttled.pop().or_else(|| self.redrives.take(now)).or_else(|| self.new_row()) {
             Some(Due { row, tries }) => {
-                self.states.set(row, TaskState::InFlight);
+                self.states.begin(row);
                 Next::Start(Try { row, attempt: tries.saturating_add(1), at: now })
             }
             None => Next::Wait(self.redrives.next_due()),
@@ -259,7 +259,7 @@ impl Decisions {
         }
         match verdict {
             Verdict::Temporary(Told { message, .. }) if attempt < self.limits.max_attempts => {
-                self.states.set(row, TaskState::Waiting);
+                self.states.wait(row);
                 self.redrives.add(row, attempt, now, random);
                 self.unrecorded += 1;
                 Some(Entry::Tried { row, tries: attempt, cause: message })
@@ -289,13 +289,13 @@ impl Decisions {
 
     /// The task waits, and this try does not count.
     fn not_taken(&mut self, row: u64, attempt: u32) {
-        self.states.set(row, TaskState::Waiting);
+        self.states.wait(row);
         self.throttled.push(Due { row, tries: attempt.saturating_sub(1) });
     }
 
     fn finish(&mut self, row: u64, told: Told) -> TaskResult {
         let Told { succeeded, http_status, error_code, message } = told;
-        self.states.set(row, if succeeded { TaskState::Succeeded } else { TaskState::Failed });
+        self.states.end(row, succeeded);
         self.unrecorded += 1;
         let lost = self.lost.rows;
         let executed = self.states.executed().saturating_sub(lost);
@@ -311,7 +311,7 @@ impl Decisions {
     /// The row of a task that was to start cannot be read. It never runs, and the others go on.
     pub fn lost(&mut self, row: u64) {
         if self.states.get(row) == Some(TaskState::InFlight) {
-            self.states.set(row, TaskState::Failed);
+            self.states.end(row, false);
             self.lost.add(row);
         }
     }

@@ -26,7 +26,7 @@ impl Past {
         if !self.tried.is_empty() {
             self.tried.remove(&row);
         }
-        self.states.set(row, if succeeded { TaskState::Succeeded } else { TaskState::Failed })
+        self.states.end(row, succeeded)
     }
 
     /// So many tasks from a row on have a final result. As [`Past::result`] for each of them.
@@ -42,7 +42,7 @@ impl Past {
         if !self.tried.is_empty() {
             self.tried.retain(|row, _| !rows.contains(row));
         }
-        self.states.set_rows(rows, if succeeded { TaskState::Succeeded } else { TaskState::Failed });
+        self.states.end_rows(rows, succeeded);
     }
 
     /// A task was tried so often, and has no result. False: it has one, or the job has no such row.

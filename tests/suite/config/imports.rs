@@ -397,7 +397,7 @@ fn a_name_too_short_for_an_external_id_needs_the_setting() {
     let role = "role_arn = \"arn:aws:iam::123456789012:role/reads\"";
     let found = problems(&format!("[[import]]\nname = \"o\"\n{NEEDED}{NO_WINDOW}{role}\n"));
     let [problem] = &found[..] else { panic!("{found:#?}") };
-    assert!(problem.contains("import.o.external_id: is not set"), "{problem}");
+    assert!(problem.contains("import.o.external_id is not set"), "{problem}");
 }
 
 /// Commands about imports demanded `[s3]` and a source in files that dev mode takes without.

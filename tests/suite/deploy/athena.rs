@@ -28,7 +28,8 @@ print(json.dumps([columns, partitions, properties, names]))
 #[tokio::test]
 async fn the_table_is_read_and_its_partitions_are_the_folders() {
     let Some(python) = require("cfn-lint/bin/python") else { return };
-    let query = PAGE.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let section = PAGE.split("\n## Athena and Glue\n").nth(1).unwrap();
+    let query = section.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("texts.json");
     std::fs::write(&input, serde_json::to_vec(&[TABLE, query]).unwrap()).unwrap();

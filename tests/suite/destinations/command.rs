@@ -564,12 +564,9 @@ async fn a_handler_on_a_laptop_is_tested_from_a_file_with_nothing_else() {
 
     let (code, stdout, stderr) = setup.output(&[], &[]).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
-    assert!(
-        stdout.contains(
-            "not tested: a web address has no dry run, so nothing was tried; --run sends it this one call"
-        ),
-        "{stdout}"
-    );
+    let words = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = "not tested: a web address has no dry run, so nothing was tried; --run sends it this one call";
+    assert!(words.contains(said), "{stdout}");
 
     let ran = setup.test_as(&["--run"], &[]).await;
     assert_eq!(ran.outcomes(), [("call", "passed")], "no credentials are needed");

@@ -67,6 +67,7 @@ def slow(event, begun):
 
 
 notes = None
+PARENT = os.getppid()
 
 
 def note(what, key):
@@ -84,9 +85,8 @@ def at_random(event, folder):
     note("b", key)
     chance = random.random()
     if chance < 0.001:
-        # A program that lost its parent has nobody who ends it.
-        parent = os.getppid()
-        while os.getppid() == parent:
+        # A program that lost its parent, perhaps before it read this task, has nobody who ends it.
+        while os.getppid() == PARENT != 1:
             time.sleep(0.02)
         sys.exit(4)
     note("e", key)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Minimum counts in ten thousand schedules: about a fifth of the usual counts.
-const AT_LEAST: [(&str, u64); 118] = [
+const AT_LEAST: [(&str, u64); 122] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -47,6 +47,10 @@ const AT_LEAST: [(&str, u64); 118] = [
     ("an imported object moved", 140),
     ("an imported object deleted", 200),
     ("an imported object that waits for its delivery", 500),
+    ("a claim released", 140),
+    ("a round over rejected rows begun", 600),
+    ("rejected rows read again", 1_200),
+    ("rejected rows that became calls", 280),
     // Destinations.
     ("an invocation", 55_000),
     ("an invocation that fails", 6_000),
