@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do: by a panic that names the line")]
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::support::forebay::{Flush, Forebay, Starting, command, finished};
@@ -16,21 +18,27 @@ async fn run(dev: &Forebay, arguments: &[&str], environment: &[(&str, &str)]) ->
     (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
 
-#[tokio::test]
-async fn verify_and_receipt_read_the_bucket_of_a_running_dev() {
-    let folder = tempfile::tempdir().unwrap();
-    let dev = Starting::dev_with(folder.path(), Flush::SOON, &["--receipts"]).dev_ready().await;
+/// A `dev` whose bucket has one call, and the receipt of that call.
+async fn dev_with_call(folder: &Path) -> (Forebay, String) {
+    let dev = Starting::dev_with(folder, Flush::SOON, &["--receipts"]).dev_ready().await;
     let body = json!({ "batch": [{ "type": "track", "event": "e", "userId": "u" }] });
     let url = format!("{}/v1/batch?writeKey=web", dev.collector);
     let answer = Http::new().post(&url, body.to_string()).await.unwrap();
-    let receipt = answer.headers.get("forebay-receipt").unwrap().to_str().unwrap();
+    let receipt = answer.headers.get("forebay-receipt").unwrap().to_str().unwrap().to_owned();
     dev.flush().await;
+    (dev, receipt)
+}
+
+#[tokio::test]
+async fn verify_and_receipt_read_the_bucket_of_a_running_dev() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dev, receipt) = dev_with_call(folder.path()).await;
 
     for bucket in ["forebay", "s3://forebay", "s3://forebay/"] {
         let (code, said) = run(&dev, &["verify", bucket], &[]).await;
         assert_eq!((code, said.contains("sound: ")), (Some(0), true), "{bucket}: {said}");
     }
-    let (code, said) = run(&dev, &["receipt", receipt], &[]).await;
+    let (code, said) = run(&dev, &["receipt", &receipt], &[]).await;
     assert_eq!((code, said.contains("segment-logs/web/")), (Some(0), true), "{said}");
     // Who names a store and has credentials does not get another one.
     let keys = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "y")];
@@ -44,12 +52,7 @@ async fn verify_and_receipt_read_the_bucket_of_a_running_dev() {
 #[tokio::test]
 async fn exported_keys_of_dev_mean_dev() {
     let folder = tempfile::tempdir().unwrap();
-    let dev = Starting::dev_with(folder.path(), Flush::SOON, &["--receipts"]).dev_ready().await;
-    let body = json!({ "batch": [{ "type": "track", "event": "e", "userId": "u" }] });
-    let url = format!("{}/v1/batch?writeKey=web", dev.collector);
-    let answer = Http::new().post(&url, body.to_string()).await.unwrap();
-    let receipt = answer.headers.get("forebay-receipt").unwrap().to_str().unwrap();
-    dev.flush().await;
+    let (dev, receipt) = dev_with_call(folder.path()).await;
     let file = folder.path().join("crm.toml");
     std::fs::write(&file, "[[destination]]\nname = \"crm\"\ntype = \"http\"\nurl = \"http://127.0.0.1:1\"\n")
         .unwrap();
@@ -59,7 +62,7 @@ async fn exported_keys_of_dev_mean_dev() {
     let with_endpoint = [keys[0], keys[1], ("AWS_ENDPOINT_URL_S3", dev.s3.as_str())];
     let only_endpoint = [with_endpoint[2]];
     for environment in [&keys[..], &with_endpoint, &only_endpoint] {
-        let (code, said) = run(&dev, &["receipt", receipt], environment).await;
+        let (code, said) = run(&dev, &["receipt", &receipt], environment).await;
         assert_eq!((code, said.contains("segment-logs/web/")), (Some(0), true), "{environment:?}: {said}");
         let (code, said) = run(&dev, &["verify", "forebay"], environment).await;
         assert_eq!((code, said.contains("sound: ")), (Some(0), true), "{environment:?}: {said}");
