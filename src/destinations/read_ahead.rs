@@ -404,9 +404,13 @@ impl ReadAhead {
     /// What is finished beyond [`finished_through`](Self::finished_through), if a call that was tried or is
     /// held back keeps that where it is. `before` is what was known of calls that are not read yet.
     pub fn ahead(&self, before: Option<&Ahead>) -> Option<Ahead> {
-        let is_young = self.calls.first_key_value().is_none_or(|(_, first)| {
-            first.attempts <= 1 && matches!(first.state, CallState::Ready | CallState::InFlight)
-        });
+        let first = self.calls.first_key_value();
+        // What an earlier run noted of calls behind the first one holds until that one is finished.
+        let is_known = before.zip(first).is_some_and(|(before, (first, _))| *first <= before.through);
+        let is_young = !is_known
+            && first.is_none_or(|(_, first)| {
+                first.attempts <= 1 && matches!(first.state, CallState::Ready | CallState::InFlight)
+            });
         let before = before.filter(|before| before.through > self.read_through);
         if is_young && before.is_none() {
             return None;
@@ -493,7 +497,13 @@ mod tests {
         read_ahead.read_through(2_995);
         let left = Ahead { through: 3_000, unfinished: [5].into_iter().chain(2_996..=3_000).collect() };
         assert_eq!(read_ahead.ahead(Some(&ahead)), Some(left));
+        // Another restart, before the first one was tried again, must not send all of them again.
         read_ahead.read_through(3_000);
+        let first_waits = Ahead { through: 3_000, unfinished: vec![5] };
+        assert_eq!(read_ahead.ahead(Some(&ahead)), Some(first_waits.clone()));
+        assert_eq!(sent(&mut read_ahead, 0).len(), 1);
+        assert_eq!(read_ahead.ahead(Some(&ahead)), Some(first_waits));
+        read_ahead.finished(5);
         assert_eq!(read_ahead.ahead(Some(&ahead)), None);
         // With many calls, the note reaches less far.
         let mut read_ahead = ReadAhead::new(0, false);
