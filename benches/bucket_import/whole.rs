@@ -100,6 +100,7 @@ impl Node {
             random: Arc::new(SystemRandom),
             counters: Counters::default(),
             other_compressions: Arc::default(),
+            columns: Arc::default(),
             again: false,
             scan: Scan::Full,
             stop: CancellationToken::new(),

@@ -37,6 +37,13 @@ pub struct BucketImportStatus {
     /// What all passes did since the process started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since_start: Option<ImportTotals>,
+    /// Requests of listings in the last hour: the store charges for each.
+    pub list_requests_hour: u64,
+    /// How many columns of its files the converter does not read. Of JSON lines, the first of each file count.
+    pub unused_columns: u64,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unused_first: Vec<String>,
     /// The last pass that reached its end, since the process started.
     pub last: Option<PassStatus>,
     /// The last pass that listed all keys, if `last` did not.

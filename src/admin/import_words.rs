@@ -6,6 +6,9 @@ use crate::words::{about_seconds, counted, grouped, if_any, outside_text, outsid
 
 /// The most files that are named whose messages went back to the queue.
 const FILES_MAX: usize = 5;
+/// The most columns that are named, and the most bytes of a name.
+const COLUMNS_MAX: usize = 8;
+const COLUMN_BYTES_MAX: usize = 64;
 /// The most bytes of an error that are shown.
 const ERROR_MAX: usize = 2_048;
 
@@ -21,6 +24,25 @@ impl BucketImportStatus {
             Some(files) if self.paused || !self.enabled => format!("{}; {}", self.now(now_ms), files.text()),
             Some(files) => files.text(),
         }
+    }
+
+    /// What its listings cost. `None`: it lists nothing.
+    pub fn listings(&self) -> Option<String> {
+        let requests = counted(self.list_requests_hour, "LIST request", "LIST requests");
+        (self.list_requests_hour > 0).then(|| format!("{requests} in the last hour"))
+    }
+
+    /// The columns that the converter does not read. `None`: it reads all.
+    pub fn unused(&self) -> Option<String> {
+        let first: Vec<String> = self
+            .unused_first
+            .iter()
+            .take(COLUMNS_MAX)
+            .map(|name| outside_text_within(name, COLUMN_BYTES_MAX).to_string())
+            .collect();
+        let more = self.unused_columns.saturating_sub(first.len() as u64);
+        let more = if_any(more, |more| format!(" and {} more", grouped(more)));
+        (!first.is_empty()).then(|| format!("{}{more}", first.join(", ")))
     }
 
     /// What a node does with it.
@@ -123,6 +145,21 @@ impl QueueDepth {
 mod tests {
     use super::*;
     use crate::admin::FileNotDone;
+
+    #[test]
+    fn columns_that_are_not_read_and_requests_of_listings_are_shown() {
+        let status = BucketImportStatus::default();
+        assert_eq!((status.listings(), status.unused()), (None, None));
+        let first = (0..9).map(|number| format!("c{number}")).collect();
+        let status = BucketImportStatus {
+            list_requests_hour: 1_200,
+            unused_columns: 12,
+            unused_first: first,
+            ..status
+        };
+        assert_eq!(status.listings().unwrap(), "1,200 LIST requests in the last hour");
+        assert_eq!(status.unused().unwrap(), "c0, c1, c2, c3, c4, c5, c6, c7 and 4 more");
+    }
 
     #[test]
     fn totals_name_the_command_that_shows_rejected_rows() {

@@ -11,6 +11,7 @@ mod at_once;
 pub mod bucket_import;
 pub mod claims;
 pub mod collector_target;
+mod column_names;
 pub mod converted;
 mod counters;
 pub mod csv;
@@ -75,6 +76,7 @@ mod unusable;
 pub mod watched_journal;
 pub mod watched_rows;
 
+pub use column_names::ColumnsMet;
 pub use counters::{Counters, Snapshot};
 pub use end::{End, Outcome};
 pub use file_error::{FileError, FileFault};

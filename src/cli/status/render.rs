@@ -269,6 +269,8 @@ fn of_import(import: &BucketImportStatus, now_ms: i64) -> Vec<Line> {
         lines.push(Line::new(label, text));
     }
     lines.extend(import.since_start.map(|sum| Line::new("  since the start: ", sum.text(&import.name))));
+    lines.extend(import.listings().map(|text| Line::new("  listings: ", text)));
+    lines.extend(import.unused().map(|text| Line::new("  columns that no call uses: ", text)));
     for (pass, label) in [(&import.last, "  last pass: "), (&import.whole, "  last full: ")] {
         let Some(pass) = pass else { continue };
         lines.push(Line::new(label, format!("ended {} ago", ago(pass.ended_ms))));

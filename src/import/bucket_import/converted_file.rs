@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::conversions::Chosen;
 use crate::convert::{FileFormat, sequence_prefix};
+use crate::import::column_names::ColumnsMet;
 use crate::import::converted::{Conversion, ConvertedRows};
 use crate::import::csv::of_io;
 use crate::import::file_error::FileError;
@@ -26,6 +27,8 @@ pub(super) struct Reading {
     pub(super) options: Options,
     /// The format that files have, unless they began with another one.
     pub(super) format: FileFormat,
+    /// Where the columns of files are noted.
+    pub(super) columns: Arc<ColumnsMet>,
     pub(super) random: Arc<dyn Random>,
 }
 
@@ -133,6 +136,6 @@ impl ConvertedFile {
                 input.map_err(|error| of_io(&error))?
             }
         };
-        ConvertedRows::open(&self.name, input, how)
+        Ok(ConvertedRows::open(&self.name, input, how)?.noting_columns(&reading.columns))
     }
 }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::other_compression::OtherCompressions;
 use super::scan::Scan;
+use crate::import::column_names::ColumnsMet;
 use crate::import::counters::Counters;
 use crate::import::importer::Importer;
 use crate::import::journal::Journal;
@@ -37,6 +38,8 @@ pub struct PassDeps {
     pub counters: Counters,
     /// Remembers objects that are compressed in another way than the converter says.
     pub other_compressions: Arc<OtherCompressions>,
+    /// Remembers the columns of files.
+    pub columns: Arc<ColumnsMet>,
     /// Whether objects that are done are imported again, from their first row.
     pub again: bool,
     /// Which keys are listed.

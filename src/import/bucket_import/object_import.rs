@@ -128,6 +128,7 @@ impl ObjectImport {
     pub(super) fn new(import: Arc<BucketImport>, deps: PassDeps, id: ImportId) -> Self {
         let chosen = Chosen::now(&import);
         let reading = Reading {
+            columns: Arc::clone(&deps.columns),
             options: Options {
                 encoding: import.converter.file().csv.encoding,
                 limits: Limits { allow_expansion: import.allow_expansion, ..Limits::default() },

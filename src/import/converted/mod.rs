@@ -10,6 +10,7 @@ use std::io::{self, Cursor, Read as _};
 use std::sync::Arc;
 
 use crate::convert::{Calls, Converter, FileFormat, Outcome, Row as Values, RowPlace, RowReject};
+use crate::import::column_names::{ColumnsMet, names_of};
 use crate::import::csv::{of_io, sample_of};
 use crate::import::file_error::FileError;
 use crate::import::importer::ROWS_MAX;
@@ -49,7 +50,12 @@ pub struct ConvertedRows {
     calls: Calls,
     /// The next row's number.
     next: u64,
+    /// Where the columns of lines are noted, and of how many more.
+    met: Option<(Arc<ColumnsMet>, u32)>,
 }
+
+/// How many lines of a file are looked at to know its columns.
+const LINES_LOOKED_AT: u32 = 100;
 
 debug_fields!(ConvertedRows { name, next });
 
@@ -92,7 +98,17 @@ impl ConvertedRows {
             }
         };
         let values = Values::new(how.converter.columns());
-        Ok(Self { name: name.to_owned(), how, source, values, calls: Calls::default(), next: 0 })
+        Ok(Self { name: name.to_owned(), how, source, values, calls: Calls::default(), next: 0, met: None })
+    }
+
+    /// Notes which columns the file has. Of JSON lines, those that are read first say it.
+    pub(in crate::import) fn noting_columns(mut self, met: &Arc<ColumnsMet>) -> Self {
+        match &self.source {
+            Source::Lines { .. } => self.met = Some((Arc::clone(met), LINES_LOOKED_AT)),
+            Source::Table(table) => met.note(table.names.iter().map(String::as_str)),
+            Source::Parquet(rows) => met.note(rows.names()),
+        }
+        self
     }
 }
 
@@ -191,12 +207,20 @@ impl RowReader for ConvertedRows {
     }
 
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
-        let Self { name, how, source, values: memory, calls, next } = self;
+        let Self { name, how, source, values: memory, calls, next, met } = self;
         let mut values: Values<'_> = std::mem::take(memory);
         let (row, place) = match source {
             Source::Lines { lines, has_begun } => {
                 let Some(line) = next_line(lines, has_begun)? else { return Ok(None) };
-                let read = text_of(line).and_then(|text| values.read_json(how.converter.columns(), text));
+                let text = text_of(line);
+                if let (Ok(text), Some((columns, left))) = (&text, met.as_mut()) {
+                    columns.note(names_of(text).iter().map(String::as_str));
+                    *left -= 1;
+                    if *left == 0 {
+                        *met = None;
+                    }
+                }
+                let read = text.and_then(|text| values.read_json(how.converter.columns(), text));
                 let row = read.and_then(|()| convert(how, *next, &values, calls, out));
                 let Line { bytes: raw, number: line, byte, is_too_long } = line;
                 (row, Place { line, byte, raw: raw.into(), is_whole: !is_too_long })

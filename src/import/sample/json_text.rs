@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::json::{Member, quoted, unescape};
-
-/// The most brackets of a row that may be open at once: the scanner of rows has checked it before.
-const DEPTH_MAX: usize = 128;
+use crate::import::column_names::names_of;
+use crate::json::quoted;
 
 /// An object with these members.
 pub(super) fn object_text<'m>(members: impl Iterator<Item = (&'m str, &'m str)>) -> String {
@@ -20,14 +18,6 @@ pub(super) fn object_text<'m>(members: impl Iterator<Item = (&'m str, &'m str)>)
     }
     json.push(b'}');
     String::from_utf8(json).unwrap_or_default()
-}
-
-/// The names of an object's members, in order. Nothing for what is no object.
-pub(super) fn names_of(object: &str) -> Vec<String> {
-    let members = Member::all_of(object.as_bytes(), DEPTH_MAX).unwrap_or_default();
-    let name =
-        |member: &Member| String::from_utf8_lossy(&unescape(member.name, object.as_bytes())).into_owned();
-    members.iter().filter(|member| !member.shadowed).map(name).collect()
 }
 
 /// Those of some names that an object has as members.
@@ -52,8 +42,6 @@ mod tests {
     #[test]
     fn names_and_times_are_found() {
         assert_eq!(object_text([("a", "1"), ("b\"", "x\ny")].into_iter()), r#"{"a":"1","b\"":"x\ny"}"#);
-        assert_eq!(names_of(r#"{"a":1,"\u0062":2,"a":3}"#), ["b", "a"]);
-        assert_eq!(names_of("[1]"), Vec::<String>::new());
         assert_eq!(
             names_among(r#"{"price":1}"#, &["price", "revenue"]).into_iter().collect::<Vec<_>>(),
             ["price"]

@@ -1,7 +1,6 @@
 //! Looks at the first rows of files: a first converter is made of them, or it is shown what a converter makes
 //! of them. Nothing is stored.
 
-mod column_names;
 mod field_counts;
 mod found;
 mod inference;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use tokio::task::JoinError;
 
-use super::column_names::ColumnNames;
 use super::field_counts::FieldCounts;
 use super::found::{Opening, SampleFile, SampleFiles};
-use super::json_text::{names_among, names_of, timestamp_of};
+use super::json_text::{names_among, timestamp_of};
 use super::limits::ROWS_MAX;
 use super::preview::{
     InsertIds, LargestCall, Preview, PreviewedFile, RejectsByCode, SampleReject, SampleRow,
@@ -19,6 +18,7 @@ use crate::convert::{
     Calls, Compression, Converter, DataType, Outcome, Row, RowFields, RowPlace, RowReject, Strategy, Unread,
     sequence_prefix,
 };
+use crate::import::column_names::{ColumnNames, names_of};
 use crate::import::file_error::FileError;
 use crate::time::UnixMillis;
 use crate::words::{counted, first_few, outside_text, outside_text_within};

@@ -30,7 +30,7 @@ use crate::import::bucket_import::{
 };
 use crate::import::claims::SharedImport;
 use crate::import::journal::JournalError;
-use crate::import::{Counters, NameError, watched_rows};
+use crate::import::{ColumnsMet, Counters, NameError, watched_rows};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
@@ -43,6 +43,9 @@ use crate::words::about_duration;
 
 /// The most files that are not done in a status.
 const NAMED_IN_STATUS: usize = 20;
+
+/// The most columns that no call uses in a status.
+const COLUMNS_NAMED: usize = 20;
 
 /// How long somebody who asked for a pass waits for a store that does not answer. Other passes wait until it does.
 const ASKED_PATIENCE: Duration = Duration::from_secs(30);
@@ -105,6 +108,7 @@ pub(super) struct OneImport {
     pub(super) claims: OnceLock<Result<Option<Arc<SharedImport>>, String>>,
     pub(super) journal_outage: JournalOutage,
     other_compressions: Arc<OtherCompressions>,
+    columns: Arc<ColumnsMet>,
     since_start: Arc<SinceStart>,
     seen: Mutex<Seen>,
 }
@@ -129,6 +133,7 @@ impl OneImport {
             claims: OnceLock::new(),
             journal_outage: JournalOutage::default(),
             other_compressions: Arc::default(),
+            columns: Arc::default(),
             since_start,
             seen: Mutex::default(),
         }
@@ -414,6 +419,7 @@ impl OneImport {
             random: Arc::clone(&self.deps.random),
             counters,
             other_compressions: Arc::clone(&self.other_compressions),
+            columns: Arc::clone(&self.columns),
             again: asked.is_some_and(|asked| asked.again),
             scan: Scan::Full,
             // Somebody who asked for a pass waits for its end.
@@ -481,7 +487,7 @@ impl OneImport {
         }
         let mut seen = lock(&self.seen);
         seen.pass_since = None;
-        self.since_start.passed(report);
+        self.since_start.passed(report, self.deps.clock.wall());
         if found.stopped || seen.is_gone {
             return;
         }
@@ -582,7 +588,11 @@ impl OneImport {
 
     /// What is known of it, for people.
     pub(super) fn status(&self) -> BucketImportStatus {
-        let others = self.other_compressions.now(self.deps.clock.wall());
+        let now = self.deps.clock.wall();
+        let others = self.other_compressions.now(now);
+        let converter = self.plan.settings.converter.as_ref();
+        let unused = converter.map(|converter| self.columns.unused(converter.compiled.columns()));
+        let unused = unused.unwrap_or_default();
         let shows_all = self.shows_all();
         let seen = lock(&self.seen);
         let found = seen.found.shown(shows_all);
@@ -595,6 +605,9 @@ impl OneImport {
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
             since_start: self.since_start.totals(),
+            list_requests_hour: self.since_start.list_requests_of_last_hour(now),
+            unused_columns: unused.len() as u64,
+            unused_first: unused.into_iter().take(COLUMNS_NAMED).collect(),
             last: found.last.clone(),
             whole: found.whole.clone().filter(|whole| found.last.as_ref() != Some(whole)),
             next_ms: seen.next.map(|at| at.0),

@@ -1,7 +1,8 @@
 //! What is counted of an import since the process began, whatever its settings were meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::admin::ImportTotals;
 use crate::import::bucket_import::{Became, PassReport};
@@ -9,11 +10,18 @@ use crate::import::notifications::MessageBecame;
 use crate::lock::lock;
 use crate::time::UnixMillis;
 
+/// How long requests are counted.
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Requests within this time are counted together.
+const TOGETHER: Duration = Duration::from_secs(60);
+
 /// The counts of an import. Other settings make another import of it, which goes on with these.
 #[derive(Debug, Default)]
 pub(super) struct SinceStart {
     totals: Mutex<ImportTotals>,
     messages: Mutex<Messages>,
+    /// When requests of listings were made, and how many.
+    list_requests: Mutex<VecDeque<(UnixMillis, u64)>>,
 }
 
 /// What its queue brought.
@@ -25,8 +33,9 @@ pub(super) struct Messages {
 }
 
 impl SinceStart {
-    /// Counts a pass.
-    pub(super) fn passed(&self, report: &PassReport) {
+    /// Counts a pass that ends now.
+    pub(super) fn passed(&self, report: &PassReport, now: UnixMillis) {
+        self.listed(report.list_requests, now);
         let sum = &mut *lock(&self.totals);
         sum.done += report.files_that(Became::Done);
         sum.rows += report.rows;
@@ -39,6 +48,26 @@ impl SinceStart {
     /// What all passes did; `None`: nothing.
     pub(super) fn totals(&self) -> Option<ImportTotals> {
         Some(*lock(&self.totals)).filter(|sum| *sum != ImportTotals::default())
+    }
+
+    fn listed(&self, requests: u64, now: UnixMillis) {
+        let mut listed = lock(&self.list_requests);
+        while listed.front().is_some_and(|(at, _)| *at < now.minus(HOUR)) {
+            listed.pop_front();
+        }
+        match listed.back_mut().filter(|(at, _)| *at > now.minus(TOGETHER)) {
+            Some((_, count)) => *count += requests,
+            None => listed.push_back((now, requests)),
+        }
+    }
+
+    /// Requests of listings in the last hour.
+    pub(super) fn list_requests_of_last_hour(&self, now: UnixMillis) -> u64 {
+        lock(&self.list_requests)
+            .iter()
+            .filter(|(at, _)| *at >= now.minus(HOUR))
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// Counts a message that was received.
@@ -56,5 +85,21 @@ impl SinceStart {
     /// What the queue brought.
     pub(super) fn messages(&self) -> Messages {
         lock(&self.messages).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_listings_are_counted_for_an_hour() {
+        let (counts, minute) = (SinceStart::default(), |minute: i64| UnixMillis(minute * 60_000));
+        let pass = |requests| PassReport { list_requests: requests, ..PassReport::default() };
+        counts.passed(&pass(2), minute(0));
+        counts.passed(&pass(3), UnixMillis(1_000));
+        counts.passed(&pass(7), minute(30));
+        let at = |now: i64| counts.list_requests_of_last_hour(minute(now));
+        assert_eq!([at(31), at(60), at(61), at(91)], [12, 12, 7, 0]);
     }
 }

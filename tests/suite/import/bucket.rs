@@ -140,6 +140,7 @@ pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         random: Arc::new(SystemRandom),
         counters: Counters::default(),
         other_compressions: Arc::default(),
+        columns: Arc::default(),
         again: false,
         scan: Scan::Full,
         stop: CancellationToken::new(),

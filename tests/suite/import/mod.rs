@@ -50,4 +50,5 @@ mod spreadsheets;
 mod support;
 mod turns;
 mod ways;
+mod window;
 mod writers;

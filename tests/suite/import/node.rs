@@ -151,6 +151,26 @@ async fn files_become_calls_once_whatever_happens_to_the_node() {
     assert!(node.terminate().await.success());
 }
 
+/// The page of setup says so: when files get a new column, the status names it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_names_columns_that_no_call_uses_and_counts_requests_of_listings() {
+    let stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;
+    stand.put_text("in/a", "{\"e\":\"x\",\"u\":\"u\"}\n").await;
+    let node = stand.settings.serve().await;
+    let seen = passed(&node, "orders", |last| last["known"] == 1).await;
+    let one = import_status(&node, "orders").await;
+    assert_eq!((&one["unused_columns"], &one["unused_first"]), (&0.into(), &Value::Null), "{one}");
+    assert!(seen["list_requests_hour"].as_u64() >= Some(1), "{seen}");
+    stand.put_text("in/b", "{\"e\":\"y\",\"u\":\"u\",\"plan\":\"pro\",\"mia@example.com\":1}\n").await;
+    passed(&node, "orders", |last| last["known"] == 2).await;
+    let shown = stand.command(&["status", "orders"], &["--admin", node.console.as_str()]).await.code(0);
+    for text in ["LIST requests in the last hour\n", "columns that no call uses: plan\n"] {
+        assert!(shown.out.contains(text), "{shown:?}");
+    }
+    assert!(!shown.out.contains("mia@"), "{shown:?}");
+    assert!(node.terminate().await.success());
+}
+
 /// Any change of a setting began the counts anew. Without a node, the status knew nothing at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counts_outlive_a_change_of_settings_and_the_journal_is_counted_without_a_node() {

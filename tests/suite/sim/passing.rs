@@ -332,6 +332,7 @@ impl Passing {
             random: Arc::new(Seeded(Mutex::new(dice))),
             counters: Counters::default(),
             other_compressions: Arc::default(),
+            columns: Arc::default(),
             again: false,
             scan: Scan::Full,
             stop: stop.clone(),

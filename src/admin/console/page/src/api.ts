@@ -168,6 +168,7 @@ export type Pass = {
 export type BucketImport = {
   name: string; source: string; place: string; enabled: boolean; paused?: boolean; pass_since_ms: number | null; pass_rows: number
   last: Pass | null; whole?: Pass | null; next_ms: number | null; failing: string | null; failing_since_ms: number | null; warnings?: string[]
+  list_requests_hour?: number; unused_columns?: number; unused_first?: string[]
   notifications?: Messages | null
 }
 

@@ -61,6 +61,15 @@ export function BucketImports ({ imports }: { imports: BucketImport[] }) {
 
 const StateOf = ({ one }: { one: BucketImport }) => <State {...importState(one)} />
 
+const COLUMNS_MAX = 8
+
+/** The columns that no call uses: the first, and how many more. */
+function unusedColumns ({ unused_first: first = [], unused_columns: all = 0 }: BucketImport) {
+  const shown = first.slice(0, COLUMNS_MAX)
+  const more = all - shown.length
+  return `${shown.join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}`
+}
+
 function Detail ({ one, now, close }: { one: BucketImport; now: number; close: () => void }) {
   const { last } = one
   return (
@@ -69,7 +78,9 @@ function Detail ({ one, now, close }: { one: BucketImport; now: number; close: (
         ['Bucket', <span class="mono wrap">{one.place}</span>],
         ['State', <StateOf one={one} />],
         one.pass_since_ms != null && ['Pass under way', `for ${seconds((now - one.pass_since_ms) / 1_000)}, ${plural(one.pass_rows, 'row')} read`],
-        one.pass_since_ms == null && one.enabled && one.next_ms != null && ['Next pass', until(one.next_ms, now)]
+        one.pass_since_ms == null && one.enabled && one.next_ms != null && ['Next pass', until(one.next_ms, now)],
+        (one.list_requests_hour ?? 0) > 0 && ['Listings', `${plural(one.list_requests_hour!, 'LIST request')} in the last hour`],
+        (one.unused_columns ?? 0) > 0 && ['No call uses', <span class="wrap">{unusedColumns(one)}</span>]
       ]} />
       {one.failing && <Wrong text={one.failing} since={one.failing_since_ms} />}
       {one.warnings?.map(warning => <p class="note wrap" key={warning}>{sentence(warning)}</p>)}
