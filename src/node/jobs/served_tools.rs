@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tools::{JobStore, JobTools, MakeTools, ToolsError, handler, store_at};
+use super::tools::{JobStore, JobTools, MakeTools, ToolsError, handler, store_at, variables_at};
 use crate::boxed_future::BoxFuture;
 use crate::dev_s3;
 use crate::jobs::handlers::command::{CommandError, CommandHandler, Surroundings};
@@ -48,11 +48,6 @@ impl ServedTools {
     pub fn of_dev(functions: NamedFunctions, store: Arc<S3Store>, url: &str) -> Self {
         Self { functions, others: Others::Nowhere, store, variables: variables_of_dev(url) }
     }
-}
-
-/// The variables of programs whose S3 has this address.
-fn variables_at(url: &str) -> Vec<(&'static str, Option<String>)> {
-    vec![("AWS_ENDPOINT_URL_S3", Some(url.to_owned())), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", None)]
 }
 
 /// The variables of programs of `dev`. With the credentials and the region of the shell a program would work

@@ -119,7 +119,8 @@ impl JobTools {
     /// task. Errors: [`ToolsError`].
     pub async fn of(spec: &JobSpec, job: JobId) -> Result<Self, ToolsError> {
         let store = store_of(&spec.endpoints).await;
-        let handler = handler(spec, job, &store, Vec::new())?;
+        let variables = spec.endpoints.store.as_deref().map_or_else(Vec::new, variables_at);
+        let handler = handler(spec, job, &store, variables)?;
         Ok(Self { store, handler, role: spec.role.clone() })
     }
 
@@ -137,6 +138,11 @@ impl JobTools {
         let store = store_of(&spec.endpoints).await;
         Ok(Self { store, handler, role: spec.role.clone() })
     }
+}
+
+/// The variables of programs whose S3 has this address: they reach the store of their job.
+pub(super) fn variables_at(url: &str) -> Vec<(&'static str, Option<String>)> {
+    vec![("AWS_ENDPOINT_URL_S3", Some(url.to_owned())), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", None)]
 }
 
 /// The endpoint that was named, or the one of all services in the environment, as the SDKs of AWS have it.

@@ -16,4 +16,5 @@ mod page;
 mod proof;
 mod refused;
 mod support;
+mod surroundings;
 mod troubles;
