@@ -62,6 +62,65 @@ impl Arn {
     }
 }
 
+/// The ARN of a role, of a user, or of a whole account: what a policy may name for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity(Arn);
+
+impl Identity {
+    /// Its ARN.
+    pub fn arn(&self) -> Arn {
+        self.0.clone()
+    }
+}
+
+/// An ARN that is no [`Identity`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnIdentity {
+    /// It is no ARN.
+    #[error(transparent)]
+    NoArn(#[from] NotAnArn),
+    /// It is a session, and ends with it.
+    #[error(
+        "this is a session of a role, and a policy for it would hold until the session ends: give the role itself, such as \
+         arn:{partition}:iam::{account}:role/{role} (`aws iam get-role --role-name {role}` shows it, with its path)"
+    )]
+    Session {
+        /// Its partition.
+        partition: String,
+        /// Its account.
+        account: String,
+        /// The name of the role, without its path.
+        role: String,
+    },
+    /// It is something else.
+    #[error(
+        "expected the ARN of a role or user, such as arn:aws:iam::111122223333:role/forebay or \
+         arn:aws:iam::111122223333:user/forebay"
+    )]
+    Other,
+}
+
+impl FromStr for Identity {
+    type Err = NotAnIdentity;
+
+    fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
+        let arn: Arn = text.parse()?;
+        let ArnParts { partition, service, account, resource, .. } = arn.parts();
+        let mut names = resource.split('/');
+        let (kind, name) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
+        match (service, kind) {
+            ("iam", "role" | "user") if !name.is_empty() && !account.is_empty() => Ok(Self(arn)),
+            ("iam", "root") if resource == "root" && !account.is_empty() => Ok(Self(arn)),
+            ("sts", "assumed-role") => Err(NotAnIdentity::Session {
+                partition: partition.to_owned(),
+                account: account.to_owned(),
+                role: name.to_owned(),
+            }),
+            _ => Err(NotAnIdentity::Other),
+        }
+    }
+}
+
 /// The partition of a region.
 pub fn partition_of(region: &str) -> &'static str {
     match region {
@@ -97,6 +156,22 @@ mod tests {
         assert_eq!(parts, ["aws-cn", "kms", "cn-north-1", "111122223333", "key/12-ab"]);
         let arn: Arn = "arn:aws:iam::111122223333:role/a:b".parse().unwrap();
         assert_eq!((arn.parts().region, arn.parts().resource), ("", "role/a:b"));
+    }
+
+    #[test]
+    fn an_identity_is_a_role_or_a_user_and_no_session() {
+        for good in ["role/forebay", "role/a/b/forebay", "user/x", "root"] {
+            format!("arn:aws:iam::111122223333:{good}").parse::<Identity>().unwrap();
+        }
+        let refused = |text: &str| text.parse::<Identity>().unwrap_err().to_string();
+        let session = refused("arn:aws:sts::111122223333:assumed-role/forebay/i-0abc");
+        assert!(session.contains("give the role itself, such as arn:aws:iam::111122223333:role/forebay ("));
+        for bad in
+            ["arn:aws:iam::111122223333:rol/forebay", "arn:aws:iam::111122223333:role/", "arn:aws:s3:::b"]
+        {
+            assert!(refused(bad).starts_with("expected the ARN of a role or user"), "{bad}");
+        }
+        assert!(refused("forebay").starts_with("expected an ARN"));
     }
 
     #[test]

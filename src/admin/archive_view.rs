@@ -1,6 +1,7 @@
 //! What the rest of the process shows of deliveries, the archive and imports.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::archive::{ArchiveDays, ArchiveObjects, Peek};
 use super::deliveries::Deliveries;
@@ -32,8 +33,9 @@ pub trait ArchiveView: Send + Sync + fmt::Debug {
     /// The first lines of an object of a source.
     fn peek(&self, source: SourceId, key: ObjectKey) -> BoxFuture<'_, Result<Peek, NotShown>>;
 
-    /// The same destinations, with how many of their dead letters were sent again, as far as the buckets say.
-    fn sent_again(&self, all: AllDestinations) -> BoxFuture<'_, AllDestinations>;
+    /// The same destinations, with how many of their dead letters were sent again, as far as the buckets say. What
+    /// was read of the buckets within `fresh` is not read again. Cancel-safe.
+    fn sent_again(&self, all: AllDestinations, fresh: Duration) -> BoxFuture<'_, AllDestinations>;
 
     /// Finds calls in what is recent.
     fn find(&self, asked: AskedCalls) -> BoxFuture<'_, Result<Found, NotShown>>;

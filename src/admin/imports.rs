@@ -47,6 +47,9 @@ pub struct ImportStatus {
     pub rejected: u64,
     /// Rows that were rejected first, and corrected and sent again since.
     pub sent_again: u64,
+    /// Rows of a file of a bucket that were rejected first, and that a pass read again since: they became calls, repeat
+    /// others, or are left out.
+    pub settled: u64,
     /// Rejected rows of another import that this one read again, and that are still rejected: they count as
     /// `rejected` in that import alone.
     pub rejected_again: u64,

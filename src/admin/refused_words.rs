@@ -1,6 +1,7 @@
 //! Refused requests in words. Pure.
 
 use super::status::Status;
+use crate::live::mask::HIDDEN;
 use crate::live::{RefusedGroup, RefusedKind};
 use crate::log::{LOCATION_FULL, SPOOL_FULL};
 use crate::sources::SourceId;
@@ -69,6 +70,12 @@ impl Status {
                 [format!("{requests} with {}, the last {last} ago", group.in_words()), group.advice()]
             })
             .collect();
+        let is_hidden = |group: &&RefusedGroup| group.address.as_deref() == Some(HIDDEN);
+        if groups.iter().take(IN_TEXT_MAX).any(is_hidden) {
+            let hint =
+                "addresses of clients are hidden: admin.live_view = \"full\" shows those of later requests";
+            lines.push(hint.to_owned());
+        }
         let more = list.more.saturating_add(groups.len().saturating_sub(IN_TEXT_MAX) as u64);
         if groups.is_empty() {
             // Nodes without groups have the kinds alone, and others have no group here if those for lack of
@@ -133,6 +140,12 @@ mod tests {
         assert!(all[2].contains(", source web, ") && all[4].starts_with("and 7 more groups"), "{all:?}");
         let id = SourceId::new("ios").unwrap();
         assert_eq!(status.refused_lately(Some(&id)).len(), 3);
+        let hidden =
+            RefusedGroup { address: Some(HIDDEN.to_owned()), ..group("invalid_json", None, 990_000) };
+        let list = RefusedList { groups: vec![hidden], ..RefusedList::default() };
+        let lines =
+            Status { now_ms: 1_000_000, refused_requests: list, ..Status::default() }.refused_lately(None);
+        assert!(lines[2].contains("admin.live_view = \"full\""), "{lines:?}");
     }
 
     #[test]

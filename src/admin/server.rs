@@ -41,6 +41,7 @@ use super::route::{ImportRoute, Route, route};
 use super::sdks::SdkLines;
 use super::session::{LogIn, SessionStatus, over_tls};
 use super::sessions::{Role, cookie};
+use super::status::{DestinationBehind, Status};
 
 /// Connections at once. A further one replaces the connection that has waited longest for a request. If all
 /// have a request in flight, the new one waits until one is answered: this listener refuses no one.
@@ -59,6 +60,12 @@ pub const LOGIN_BODY_MAX: usize = 1 << 10;
 /// How long the body of a login may take.
 pub const LOGIN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long it counts how many dead letters were sent again: for a page about destinations, which asks every two
+/// seconds, and for the status, which is asked for all the time and must not cost as many listings.
+const LOOKED_AT: Duration = Duration::from_secs(5);
+const IN_STATUS: Duration = Duration::from_secs(60);
+/// How long a status waits for that: it is what people ask for when a store does not answer.
+const STATUS_WAIT: Duration = Duration::from_secs(1);
 const ROOT_TEXT: &str = "Forebay: the console in a browser, metrics at /metrics, readiness at /ready, status at /api/status, \
      ledger at /api/ledger, a receipt at /api/receipt, flush by POST /api/flush, \
      imports by `forebay import csv FILE`\n";
@@ -121,6 +128,19 @@ impl AdminServer {
         accepting::serve(listener, connections, stop, answer).await;
     }
 
+    /// The status. Dead letters that were sent again are no longer left, as far as the buckets say so soon.
+    async fn status(&self) -> Status {
+        let mut status = self.view.status();
+        let has_dead = status.destinations.iter().any(|one| one.dead_left > 0);
+        if let (true, Some(destinations), Some(archive)) = (has_dead, &self.destinations, &self.archive) {
+            let counted = archive.sent_again(destinations.destinations(), IN_STATUS);
+            if let Ok(all) = tokio::time::timeout(STATUS_WAIT, counted).await {
+                status.destinations = all.destinations.iter().filter_map(DestinationBehind::of).collect();
+            }
+        }
+        status
+    }
+
     /// Answers a request. `local` and `peer` are the ends of the connection.
     /// Errors: the answer to a request that cannot be fulfilled.
     async fn answer(
@@ -151,7 +171,7 @@ impl AdminServer {
                     answer::json(StatusCode::SERVICE_UNAVAILABLE, &not_ready)
                 }
             },
-            Route::Status => answer::ok(&self.view.status()),
+            Route::Status => answer::ok(&self.status().await),
             Route::History => answer::ok(&self.view.history()),
             Route::Node => answer::ok(&self.view.node()),
             Route::Live(filter) => self.live(filter, headers, stop),
@@ -321,7 +341,7 @@ async fn of_destinations(
     route: DestinationsRoute,
 ) -> Answer {
     let with_sent_again = async |all: AllDestinations| match archive {
-        Some(archive) => archive.sent_again(all).await,
+        Some(archive) => archive.sent_again(all, LOOKED_AT).await,
         None => all,
     };
     match route {

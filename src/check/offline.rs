@@ -1,5 +1,7 @@
 //! What a configuration alone says, without the network and without the machine that it is for.
 
+use std::net::SocketAddr;
+
 use super::estimate;
 use super::finding::{CheckFinding, Trial};
 use super::report::{CheckReport, Group};
@@ -7,12 +9,19 @@ use super::run::Settings;
 use super::subject::{LocationUnderCheck, Subject};
 use super::surroundings;
 
-/// The findings about a configuration that was loaded, which has `counts`.
-pub fn offline(settings: &Settings, counts: &str) -> CheckReport {
+/// The findings about a configuration that was loaded, which has `counts`. `open_admin`: where other machines
+/// reach the admin listener, if the file has no token for it.
+pub fn offline(settings: &Settings, counts: &str, open_admin: Option<SocketAddr>) -> CheckReport {
     let valid = Trial::new("configuration", "read and check every setting")
         .passed(format!("it is valid: {counts} (secrets were not looked up)"));
     let mut of_file = vec![valid];
     of_file.extend(surroundings::transport(&settings.reach));
+    of_file.extend(open_admin.map(|listen| {
+        Trial::new("admin.token", "nothing").not_tested(format!(
+            "not tested: other machines can reach the admin listener at {listen}, so `forebay serve` starts only with \
+             FOREBAY_ADMIN_TOKEN in its environment, or with admin.token"
+        ))
+    }));
     let mut groups = vec![Group::new("the file", of_file)];
     groups.extend(settings.locations.iter().filter_map(|under_check| of_bucket(settings, under_check)));
     let estimate = estimate::estimate(settings.load, &settings.shape);

@@ -11,7 +11,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::admin::AskedCalls;
-use crate::arn::Arn;
+use crate::arn::{Arn, Identity};
 use crate::config::units::{UnitError, within};
 use crate::config::{ByteSize, Endpoint, Period};
 use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, Stream, object_key};
@@ -385,7 +385,7 @@ pub struct PolicyArgs {
     /// ARN of the role or user that the collector runs as; repeatable. If the collector assumes a role, the
     /// bucket and key policies name that role instead
     #[arg(long, value_name = "ARN")]
-    pub principal: Vec<Arn>,
+    pub principal: Vec<Identity>,
 
     /// KMS key: selects a configured key, or replaces it
     #[arg(long, value_name = "ARN", value_parser = KmsKey::parse)]
@@ -401,7 +401,7 @@ pub struct PolicyArgs {
 
     /// ARN of a role or user that reads the delivered objects; repeatable
     #[arg(long, value_name = "ARN")]
-    pub reader: Vec<Arn>,
+    pub reader: Vec<Identity>,
 
     /// Account of the KMS key, if its ARN does not contain it; of the function (csv-lambda-*); of the jobs
     /// (batch-trust)

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::arn::Identity;
 use crate::config::Config;
 use crate::node::policies::{configured, external_id_of_import, external_ids};
 use crate::policy::{self, Asked, CsvFunction, Template};
@@ -102,11 +103,11 @@ fn loaded(named: Option<&Path>) -> Result<Option<Config>, Failure> {
 fn asked(args: &PolicyArgs) -> Asked {
     Asked {
         bucket: args.bucket.clone(),
-        principals: args.principal.clone(),
+        principals: args.principal.iter().map(Identity::arn).collect(),
         kms_key: args.kms_key.as_ref().map(ToString::to_string),
         role: args.role.as_ref().map(|role| role.arn().clone()),
         external_ids: args.external_id.iter().map(ToString::to_string).collect(),
-        readers: args.reader.clone(),
+        readers: args.reader.iter().map(Identity::arn).collect(),
         account: args.account.as_ref().map(ToString::to_string),
         region: args.region.clone(),
         destination: args.destination.clone(),

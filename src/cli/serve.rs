@@ -11,8 +11,7 @@ use crate::runtime::Background;
 use crate::runtime::say::say_beside;
 
 /// The hint if the configuration file is missing.
-const NO_FILE: &str =
-    "\n  use --config for another file; to try Forebay without a configuration: forebay dev";
+const NO_FILE: &str = "\n  use --config for another file, such as that of `dev --config`; to try Forebay without a configuration: forebay dev";
 
 /// Runs until a signal ends it. Errors: [`Failure`]: the configuration cannot be used, or the node failed.
 pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failure> {

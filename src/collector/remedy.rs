@@ -18,8 +18,8 @@ impl Refusal {
         match self {
             Self::NotFound(_) => (
                 "not_found",
-                "give the SDK this collector's address alone, as `docs/sdks.md` does for each SDK; behind a proxy that \
-                 adds a path set `collector.path_prefix`",
+                "send to a route that there is; to an SDK give this collector's address alone, as `docs/sdks.md` does for \
+                 each; behind a proxy that adds a path set `collector.path_prefix`",
             ),
             Self::Method(_) => {
                 ("method_not_allowed", "send calls with POST; settings and pixels are read with GET")

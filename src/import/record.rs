@@ -121,9 +121,14 @@ impl ImportRecord {
         if self.retries.of.is_some() || self.import.is_some() { 0 } else { self.retries.settled }
     }
 
+    /// Rejected rows of a file of a bucket that a pass read again since, and that are no longer rejected.
+    pub fn settled_by_passes(&self) -> u64 {
+        if self.import.is_none() || self.retries.is_round { 0 } else { self.retries.settled }
+    }
+
     /// Whether the import read rows that another one had rejected. That one has those that are rejected again.
     pub fn is_retry(&self) -> bool {
-        self.retries.of.is_some() && self.retries.settled == self.progress.rejected
+        (self.retries.of.is_some() || self.retries.is_round) && self.retries.settled == self.progress.rejected
     }
 
     /// Takes over the progress in the log, if that is further.

@@ -21,6 +21,9 @@ pub(super) struct Retries {
     /// The import that rejected the rows of this one. That import has those that are rejected again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) of: Option<ImportKey>,
+    /// Whether the import is a round of another one, which has the rows that it rejected again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_round: bool,
     /// How many rows of this import are settled in the record of that one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) noted: u64,

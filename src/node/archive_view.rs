@@ -13,18 +13,19 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::claimed_files::claimed;
+use super::import_status::{import_status, state_of_import};
 use super::read_notes::ReadNotes;
 use super::view::NodeView;
 use crate::admin::{
     AllDestinations, ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView,
-    AskedCalls, AskedImports, AskedObjects, DeliveredObject, Denied, Found, ImportErrors, ImportStateName,
-    ImportStatus, Imports, MissingDeliveries, NotShown, Peek, PendingObject,
+    AskedCalls, AskedImports, AskedObjects, DeliveredObject, Denied, Found, ImportStateName, Imports,
+    MissingDeliveries, NotShown, Peek, PendingObject,
 };
 use crate::archive::first_lines::{FirstLine, first_lines};
 use crate::boxed_future::BoxFuture;
 use crate::deliveries::{About, DayKey, DaySum, Deliveries, KEPT_DAYS, Unlisted};
 use crate::delivery::Delivered;
-use crate::import::{ATTEMPTS_MAX, ImportState, Importer, KnownImport};
+use crate::import::{Importer, KnownImport};
 use crate::live::Mode;
 use crate::live::mask::{HIDDEN, mask_line};
 use crate::log::{DayStage, Log, PendingSeal};
@@ -35,7 +36,7 @@ use crate::store::reader::{ByteRange, ListFrom, StoreReader as _};
 use crate::store::s3::S3Store;
 use crate::store::{Fault, Reason, StoreError};
 use crate::time::{ReceivedDay, UnixMillis};
-use crate::words::{Told, date, grouped, shell_word};
+use crate::words::{date, grouped};
 
 /// The most pending objects in an answer.
 const PENDING_MAX: usize = 200;
@@ -438,83 +439,6 @@ fn delivered(entry: Delivered) -> DeliveredObject {
     }
 }
 
-/// The status of an import, for people. `full`: with messages, which quote what rows contain.
-fn import_status(KnownImport { record: import, is_open }: KnownImport, full: bool) -> ImportStatus {
-    // The code may come from another process.
-    let code = |code: &str| Told::word(code).shown(full).to_owned();
-    let (rejected, sent_again) = (import.unsettled_rejects(), import.sent_again());
-    // The first import has the rows that a retry rejected again, and the command for them.
-    let rejected_again = if import.is_retry() { import.progress.rejected } else { 0 };
-    let errors = import.rejects.into_rows().into_iter().map(|rows| ImportErrors {
-        code: code(&rows.code),
-        count: rows.count,
-        example: Some(format!("line {}: {}", rows.line, rows.message.shown(full))),
-    });
-    // A command reads the file, or a pass over a bucket.
-    let is_of_bucket = import.import.is_some();
-    let again = if is_of_bucket { "the next pass" } else { "the same command" };
-    let (state, next) = match import.state {
-        _ if is_open => ("running", None),
-        ImportState::Done => ("done", None),
-        ImportState::Reading => ("stopped", Some(format!("{again} continues after the last stored row"))),
-        ImportState::Failed if is_of_bucket => {
-            let next = format!("the next pass tries it again; after {ATTEMPTS_MAX} failures it is given up");
-            ("failed", Some(next))
-        }
-        ImportState::Poison if is_of_bucket => {
-            // A file ends with the converter that it began with.
-            let next = if import.progress.stored > 0 {
-                "what is stored of it stays. No pass reads the rest until `forebay import reset-file NAME KEY`, which takes the converter of \
-                 now for it, or until on_row_error changes: \"reject\" keeps bad rows for `forebay import retry-rejects --import NAME`"
-            } else {
-                "no pass reads it again until the file, the converter or on_row_error change, or `forebay import reset-file \
-                 NAME KEY` lets it begin again"
-            };
-            ("given_up", Some(next.to_owned()))
-        }
-        ImportState::Failed => {
-            let next = format!(
-                "the same command tries it again; after {ATTEMPTS_MAX} failures it is given up until the file or the options \
-                 change"
-            );
-            ("failed", Some(next))
-        }
-        ImportState::Poison => {
-            let next =
-                "it is not tried again until you change the file or the options, or import it with `--force`";
-            ("given_up", Some(next.to_owned()))
-        }
-    };
-    let rejects_of_command =
-        import.rejects_file.as_ref().filter(|_| !is_of_bucket && (rejected > 0 || state != "done"));
-    let retry = rejects_of_command.map(|file| {
-        let source = import.source.as_ref().map(|id| format!(" --source {id}"));
-        format!("forebay import retry-rejects {}{}", shell_word(file), source.unwrap_or_default())
-    });
-    ImportStatus {
-        id: import.key.to_string(),
-        what: import.name,
-        source: import.source.map(|source| source.to_string()).unwrap_or_default(),
-        state: state.to_owned(),
-        begun_ms: import.first_seen.0,
-        ended_ms: import.ended_at.map(|at| at.0),
-        bytes: import.bytes,
-        rows_read: import.progress.next_row,
-        stored: import.progress.stored,
-        repeated: import.progress.repeats,
-        refused: import.progress.refused,
-        rejected,
-        sent_again,
-        rejected_again,
-        errors: errors.collect(),
-        rejects_file: import.rejects_file,
-        retry,
-        attempts: import.attempts,
-        why: import.error.map(|error| format!("{}: {}", code(&error.code), error.message.in_view(full))),
-        next,
-    }
-}
-
 impl ArchiveView for NodeArchive {
     fn deliveries(
         &self,
@@ -566,8 +490,8 @@ impl ArchiveView for NodeArchive {
         Box::pin(self.first_lines(source, key))
     }
 
-    fn sent_again(&self, all: AllDestinations) -> BoxFuture<'_, AllDestinations> {
-        Box::pin(self.with_sent_again(all))
+    fn sent_again(&self, all: AllDestinations, fresh: Duration) -> BoxFuture<'_, AllDestinations> {
+        Box::pin(self.with_sent_again(all, fresh))
     }
 
     fn find(&self, asked: AskedCalls) -> BoxFuture<'_, Result<Found, NotShown>> {
@@ -584,79 +508,26 @@ impl ArchiveView for NodeArchive {
             let known = if import.is_none() && only.is_none() {
                 Importer::newest(importer, limit, JOURNAL_WAIT).await
             } else {
-                let is_wanted = move |known: &KnownImport| {
-                    only.is_none_or(|only| import_status(known.clone(), false).state == only.slug())
-                };
+                let is_wanted =
+                    move |known: &KnownImport| only.is_none_or(|only| state_of_import(known) == only.slug());
                 let import = import.map(|import| import.to_string());
                 Importer::newest_of(importer, import, limit, Box::new(is_wanted)).await
             };
             let full = self.shows_all();
+            let names = match self.node.bucket_imports.get() {
+                Some(imports) => imports.names_by_id().await,
+                None => BTreeMap::new(),
+            };
+            let status = |known: KnownImport| {
+                let name = known.record.import.and_then(|id| names.get(&id));
+                import_status(known, name.map(String::as_str), full)
+            };
             Ok(Imports {
-                imports: known.imports.into_iter().map(|import| import_status(import, full)).collect(),
+                imports: known.imports.into_iter().map(status).collect(),
                 total: known.total,
                 loading: known.loading,
                 problem: known.problem,
             })
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::import::ImportId;
-    use crate::log::{ImportKey, ImportProgress};
-
-    const SECRET: &str = "jane.roe@example.com";
-
-    fn failed(message: Told) -> KnownImport {
-        let mut error = serde_json::to_value(message).unwrap();
-        error["code"] = "E-CSV-MISSING".into();
-        let why = format!("column {SECRET} is not a time: \"{SECRET}\"");
-        let record = json!({
-            "key": ImportKey(1),
-            "name": "/exports/track_1.csv",
-            "options": "",
-            "state": "failed",
-            "attempts": 1,
-            "error": error,
-            "progress": ImportProgress::default(),
-            "rejects": [{ "code": "bad-time", "count": 1, "line": 2, "message": why }],
-            "first_seen": 0,
-        });
-        KnownImport { record: serde_json::from_value(record).unwrap(), is_open: false }
-    }
-
-    /// The list named a command that cannot read these rows.
-    #[test]
-    fn what_a_pass_reads_is_not_retried_by_a_command() {
-        let status = |import: Option<ImportId>| {
-            let mut known = failed("why".into());
-            known.record.rejects_file = Some("/r/a.ndjson".to_owned());
-            known.record.import = import;
-            let status = import_status(known, true);
-            (status.retry.is_some(), status.next.unwrap().starts_with("the next pass"))
-        };
-        assert_eq!(status(None), (true, false));
-        assert_eq!(status(Some(ImportId::of_bits(7))), (false, true));
-    }
-
-    #[test]
-    fn a_masked_import_has_nothing_of_its_file() {
-        let older = format!("{{\"message\":\"a track file needs a column event; the file has {SECRET}\"}}");
-        for (message, shown) in [
-            (Told::private(SECRET), "E-CSV-MISSING: [hidden]"),
-            (Told::plain("line 2: ").and_private(SECRET, "bad-time"), "E-CSV-MISSING: line 2: bad-time"),
-            // As a journal of an older program has it.
-            (serde_json::from_str(&older).unwrap(), "E-CSV-MISSING: [hidden]"),
-        ] {
-            let json = |full| serde_json::to_string(&import_status(failed(message.clone()), full)).unwrap();
-            assert_eq!(json(true).matches(SECRET).count(), 3, "{}", json(true));
-            assert!(!json(false).contains(SECRET), "{}", json(false));
-            let how = "(some of it is hidden; admin.live_view = \"full\" shows it)";
-            assert_eq!(import_status(failed(message), false).why, Some(format!("{shown} {how}")));
-        }
     }
 }

@@ -11,6 +11,7 @@ use super::settings::{alarm_webhook, node_name, store_settings};
 use crate::check::{
     self, CheckReport, Load, LocationUnderCheck, Port, Reach, Settings, Shape, SpoolSettings, TlsSettings,
 };
+use crate::config::admin::is_loopback;
 use crate::config::{Config, Endpoint};
 use crate::hook::Notice;
 use crate::object::{ExternalId, RoleArn};
@@ -78,7 +79,8 @@ pub fn check_offline(
         (config.imports.len(), "import", "imports"),
     ];
     let counts = counts.map(|(count, one, many)| counted(count as u64, one, many));
-    Ok(check::offline(&settings, &counts.join(", ")))
+    let needs_token = !is_loopback(config.admin.listen) && config.admin.token.is_none();
+    Ok(check::offline(&settings, &counts.join(", "), needs_token.then_some(config.admin.listen)))
 }
 
 fn settings(

@@ -33,6 +33,7 @@ mod forgotten_sources;
 pub mod function;
 pub mod import_access;
 pub mod import_sources;
+mod import_status;
 pub mod import_store;
 pub mod jobs;
 mod ledger_view;

@@ -14,8 +14,6 @@ use crate::sources::SourceId;
 use crate::store::reader::{ByteRange, ListFrom, Listed, StoreReader as _};
 use crate::store::{Fault, Reason, StoreError};
 
-/// How long an answer counts: a page asks every two seconds.
-const KEPT_FOR: Duration = Duration::from_secs(5);
 /// How long people wait for notes to be read. The next request goes on with those that are left.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The most notes of a destination that are counted.
@@ -26,8 +24,8 @@ const KNOWN_MAX: usize = 4 * NOTES_MAX;
 const NOTE_BYTES_MAX: u64 = 1 << 20;
 
 impl NodeArchive {
-    /// Adds to destinations how many of their dead letters were sent again.
-    pub(super) async fn with_sent_again(&self, mut all: AllDestinations) -> AllDestinations {
+    /// Adds to destinations how many of their dead letters were sent again. An answer counts for `fresh`.
+    pub(super) async fn with_sent_again(&self, mut all: AllDestinations, fresh: Duration) -> AllDestinations {
         if all.destinations.iter().all(|one| one.dead_stored == 0) {
             return all;
         }
@@ -42,9 +40,8 @@ impl NodeArchive {
             known.notes.clear();
         }
         for one in all.destinations.iter_mut().filter(|one| one.dead_stored > 0) {
-            let fresh = known.by_destination.get(&one.name).filter(|(at, _)| at.elapsed() < KEPT_FOR);
-            let fresh = fresh.map(|(_, found)| found.clone());
-            let found = match fresh {
+            let known_now = known.by_destination.get(&one.name).filter(|(at, _)| at.elapsed() < fresh);
+            let found = match known_now.map(|(_, found)| found.clone()) {
                 Some(found) => found,
                 None => {
                     let sources = letters.get(one.name.as_str()).map(Vec::as_slice).unwrap_or_default();

@@ -48,7 +48,8 @@ pub(super) fn no_collector(template: Template) -> PolicyError {
     missing(
         template,
         "the identity of the collector",
-        "--principal ARN, the role or user of its credentials (`aws sts get-caller-identity` shows it)",
+        "--principal ARN, the role or user of its credentials (`aws sts get-caller-identity` names it; of a session \
+         arn:aws:sts::ACCOUNT:assumed-role/NAME/… give the role arn:aws:iam::ACCOUNT:role/NAME)",
     )
 }
 

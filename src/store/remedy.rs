@@ -59,7 +59,8 @@ impl Reason {
             Self::NoCredentials(_) => GIVE_CREDENTIALS,
             Self::UnknownAccessKey => "use an access key that the store knows",
             Self::WrongSignature => {
-                "set the access key and its secret key again: they do not belong together"
+                "set the access key and its secret key again: they do not belong together; those of the environment are read \
+                 at the start"
             }
             Self::SessionEnded => {
                 "get new credentials, or use ones that are renewed automatically, such as a role"

@@ -107,12 +107,13 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
         grouped(import.rejected)
     );
     rows += &if_any(import.sent_again, |rows| format!(", {} rejected first and sent again", grouped(rows)));
+    rows += &if_any(import.settled, |rows| format!(", {} rejected at first only", grouped(rows)));
     rows += &if_any(import.rejected_again, |rows| {
-        format!(", {} rejected again, which the first import has", grouped(rows))
+        format!(", {} rejected again, which count in the first import", grouped(rows))
     });
     fact("read:", &rows);
     // Once all are settled, nothing is left to do about them.
-    let is_settled = import.state == "done" && import.rejected == 0;
+    let is_settled = import.state == "done" && import.rejected + import.rejected_again == 0;
     for errors in import.errors.iter().filter(|_| !is_settled) {
         let example =
             errors.example.as_deref().map_or_else(String::new, |example| format!(", first {example}"));
@@ -203,8 +204,12 @@ mod tests {
         let none = text(&ImportStatus { rejected: 0, sent_again: 5, retry: None, ..done.clone() });
         assert!(none.starts_with("/exports/track_1.csv into shop: done\n"), "{none}");
         assert!(!none.contains("retry") && !none.contains("a.ndjson") && !none.contains("width"), "{none}");
+        let of_bucket = text(&ImportStatus { rejected: 1, settled: 2, retry: None, ..done.clone() });
+        let again = "1 rejected, 2 rejected at first only\n";
+        assert!(of_bucket.contains(again), "{of_bucket}");
         let retry = text(&ImportStatus { rejected: 0, rejected_again: 1, retry: None, ..done });
-        assert!(retry.contains("0 rejected, 1 rejected again, which the first import has"), "{retry}");
+        assert!(retry.contains("0 rejected, 1 rejected again, which count in the first import"), "{retry}");
+        assert!(retry.contains("a.ndjson"), "where the rows are now: {retry}");
     }
 
     #[test]

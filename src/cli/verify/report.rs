@@ -298,6 +298,9 @@ fn verdict(summary: &Summary, bytes_read: u64) -> String {
     let days = format!("{closed} closed, {open} open, {broken} broken");
     match totals.findings {
         0 if totals.days == 0 => "there are no objects\n".to_owned(),
+        0 if bytes_read == 0 => {
+            format!("sound: {seen}; days: {days}{foreign}; contents were not read (--deep reads them)\n")
+        }
         0 => format!("sound: {seen}; days: {days}{foreign}\n"),
         found => {
             format!("NOT SOUND: {} in {seen}; days: {days}{foreign}\n", counted(found, "finding", "findings"))
@@ -399,5 +402,8 @@ NOT SOUND: 12 findings in 504 objects of 21 days with 21,000 calls and 0 rejecte
             text.contains("no markers of closed days") && text.contains("\nsound: 48 objects of 2 days"),
             "{text}"
         );
+        assert!(text.ends_with("; contents were not read (--deep reads them)\n"), "{text}");
+        let deep = render(&summary, 1);
+        assert!(!deep.contains("--deep"), "{deep}");
     }
 }

@@ -84,8 +84,10 @@ enum Zone {
 /// Why a cell is no time of a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadDate {
-    /// The text has another form, or names no day.
+    /// The text has another form.
     Form,
+    /// The numbers are those of no day or time, such as the 31st of November.
+    NoSuchTime,
     /// Clocks were set forward over this time.
     Skipped,
     /// Clocks were set back, and showed this time twice.
@@ -128,7 +130,7 @@ impl DateFormat {
     /// The time that a cell says. White space around it does not count.
     pub(super) fn read(&self, cell: &[u8]) -> Result<UnixMillis, BadDate> {
         let read = self.read_parts(cell).ok_or(BadDate::Form)?;
-        let local = read.local().ok_or(BadDate::Form)?;
+        let local = read.local().ok_or(BadDate::NoSuchTime)?;
         let utc = match (read.offset, self.zone) {
             (Some(minutes), _) | (None, Zone::Minutes(minutes)) => {
                 local.checked_sub_signed(TimeDelta::minutes(minutes)).ok_or(BadDate::Form)?
@@ -412,6 +414,7 @@ impl BadDate {
     pub(super) fn told(self, format: &DateFormat) -> String {
         match self {
             Self::Form => format!("is not of the date format {format}"),
+            Self::NoSuchTime => format!("is no day or time by {format}: there is none with these numbers"),
             Self::Skipped => format!("is no time by {format}: clocks were set forward over it"),
             Self::Twice => format!("is two times by {format}: clocks were set back, and showed it twice"),
             Self::UnknownYear => {

@@ -1,9 +1,9 @@
-//! Finds the date formats that all cells of a column fit, for a person who has not named one.
+//! Finds the date formats that the cells of a column fit, for a person who has not named one.
 
 use std::sync::OnceLock;
 
 use super::date_format::DateFormat;
-use crate::words::{counted, outside_text_within, shell_word};
+use crate::words::{counted, grouped, outside_text_within, shell_word};
 
 /// Days in the orders and with the separators that tables have. ISO 8601 is read without a format.
 const DAYS: [&str; 11] = [
@@ -51,47 +51,77 @@ fn candidates() -> &'static Candidates {
     })
 }
 
-/// The formats that all cells of a column fit so far.
+/// So many cells that fit belong to one that does not, or the column has no dates: one bad cell hid the format of
+/// all others.
+const FITTING_FOR_ONE: u64 = 3;
+/// Cells that fit no format, after which a column without dates is no longer looked at.
+const ODD_MAX: u64 = 100;
+
+/// The formats that the cells of a column fit so far.
 #[derive(Clone, Debug)]
 pub(super) struct Fits {
-    /// Indexes of candidates; `None`: no cell was seen.
+    /// Indexes of candidates; `None`: no cell fits one.
     left: Option<Vec<usize>>,
     /// Whether the cells are times whose format is not known, and not texts.
     are_times: bool,
+    /// Cells that fit.
     cells: u64,
+    /// Cells that do not.
+    odd: u64,
 }
 
 impl Fits {
     /// No cell so far of a column of times, or of texts.
     pub(super) fn new(are_times: bool) -> Self {
-        Self { left: None, are_times, cells: 0 }
+        Self { left: None, are_times, cells: 0, odd: 0 }
     }
 
     /// Adds a cell that is not empty.
     pub(super) fn add(&mut self, cell: &[u8]) {
+        if self.odd > ODD_MAX && !self.are_dates() {
+            return;
+        }
         let fits = |format: &DateFormat| format.read(cell).is_ok();
         let Candidates { all, long } = candidates();
-        match &mut self.left {
+        let fitting: Vec<usize> = match &self.left {
             None => {
                 let tried = if self.are_times { all.len() } else { *long };
                 let fitting = all.iter().take(tried).enumerate().filter(|(_, format)| fits(format));
-                self.left = Some(fitting.map(|(index, _)| index).collect());
+                fitting.map(|(index, _)| index).collect()
             }
-            Some(left) if left.is_empty() => return,
-            Some(left) => left.retain(|index| all.get(*index).is_some_and(fits)),
+            Some(left) => left.iter().copied().filter(|index| all.get(*index).is_some_and(fits)).collect(),
+        };
+        if fitting.is_empty() {
+            self.odd += 1;
+        } else {
+            self.left = Some(fitting);
+            self.cells += 1;
         }
-        self.cells += 1;
+    }
+
+    fn are_dates(&self) -> bool {
+        self.cells >= self.odd.saturating_mul(FITTING_FOR_ONE)
     }
 
     /// What a person should know about a column with this name.
     pub(super) fn doubt(&self, name: &str) -> Option<String> {
+        if !self.are_dates() {
+            return None;
+        }
         let Candidates { all, .. } = candidates();
         let left = self.left.iter().flatten().filter_map(|index| all.get(*index));
         let formats: Vec<String> = left.map(ToString::to_string).collect();
         let shown = outside_text_within(name, 64);
-        let all = match self.cells {
-            1 => "its 1 cell fits".to_owned(),
-            cells => format!("all of its {} fit", counted(cells, "cell", "cells")),
+        let all = match (self.cells, self.odd) {
+            (1, 0) => "its 1 cell fits".to_owned(),
+            (cells, 0) => format!("all of its {} fit", counted(cells, "cell", "cells")),
+            (cells, odd) => {
+                format!(
+                    "{} of its {} fit",
+                    grouped(cells),
+                    counted(cells.saturating_add(odd), "cell", "cells")
+                )
+            }
         };
         let now = if self.are_times { "without one they are no times" } else { "without one they stay text" };
         match formats.as_slice() {
@@ -173,5 +203,20 @@ mod tests {
             assert_eq!(doubt(true, none), "", "{none:?}");
         }
         assert_eq!(doubt(false, &["25.11.26"]), "", "a text may be anything");
+    }
+
+    #[test]
+    fn one_bad_cell_hides_no_format() {
+        let cells = ["31.11.2026 14:30", "25.11.2026 14:30", "26.11.2026 14:30", "27.11.2026 09:00"];
+        let told = doubt(true, &cells);
+        assert!(
+            told.starts_with("column \"Datum\": 3 of its 4 cells fit the date format DD.MM.YYYY HH:mm ("),
+            "{told}"
+        );
+        assert_eq!(doubt(true, &cells[..3]), "", "one of three may be no accident");
+        let texts: Vec<String> = (0..500).map(|n| format!("text {n}")).collect();
+        let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        texts.extend(["25.11.2026"; 50]);
+        assert_eq!(doubt(false, &texts), "");
     }
 }

@@ -17,7 +17,7 @@ use super::plan::ImportPlan;
 use super::sharing::rename_elsewhere;
 use super::since_start::SinceStart;
 use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, ClaimsReleased, PassStatus, Renamed};
-use crate::import::{rename, watched_rows};
+use crate::import::{ImportId, named, rename, watched_rows};
 use crate::lock::lock;
 use crate::sources::SourceId;
 use crate::tasks::{RESTARTS, Supervised, keep};
@@ -143,6 +143,17 @@ impl BucketImports {
                 tracing::warn!(import = %name, "the import is stopped in the middle of a step; it goes on there after the next start");
             }
         }
+    }
+
+    /// The names of the imports, by the ids that their files have. Without those that the journal cannot name now.
+    pub(in crate::node) async fn names_by_id(&self) -> BTreeMap<ImportId, String> {
+        let names: Vec<String> = lock(&self.state).imports.keys().map(ToString::to_string).collect();
+        let journal = self.deps.importer.journal();
+        let read = tokio::task::spawn_blocking(move || {
+            let id = |name: &String| named(&*journal, name).ok().flatten().map(|known| known.id);
+            names.into_iter().filter_map(|name| Some((id(&name)?, name))).collect()
+        });
+        read.await.unwrap_or_default()
     }
 
     /// What is known of every import.

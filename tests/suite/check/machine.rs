@@ -131,6 +131,14 @@ async fn a_file_is_judged_without_network_secrets_and_machine() {
     let (code, said) = run(&["--offline", "--source", "web", "--json"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("\"check\": \"configuration\"") && !said.contains("phones"), "{said}");
+    // `serve` refuses it without a token in its environment, which nobody knows here.
+    assert!(!said.contains("FOREBAY_ADMIN_TOKEN"), "{said}");
+    let private = fs::read_to_string(&file).unwrap();
+    let open = "[admin]\nlisten = \"0.0.0.0:9180\"\n";
+    fs::write(&file, private.replace(&format!("[admin]\n{}\n", setup.admin), open)).unwrap();
+    let (code, said) = run(&["--offline"]).await;
+    assert_eq!((code, said.contains("only with FOREBAY_ADMIN_TOKEN")), (Some(0), true), "{said}");
+    fs::write(&file, private).unwrap();
     let (code, said) = run(&["--offline", "--source", "tv"]).await;
     assert_eq!((code, said.contains("has no source tv")), (Some(2), true), "{said}");
     let (code, said) = run(&[]).await;

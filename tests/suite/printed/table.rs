@@ -107,7 +107,6 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
         Ends(0),
     ),
     ("forebay import reset-file {import} --failed", "forebay import reset-file orders --failed", Ends(0)),
-    ("forebay import retry-rejects --import NAME", "forebay import retry-rejects --import orders", Ends(3)),
     (
         "forebay import retry-rejects --import {import}{at}",
         "forebay import retry-rejects --import orders --config forebay.toml",
@@ -144,6 +143,16 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ),
     ("forebay import status", "forebay import status", Ends(0)),
     ("forebay import status {}", "forebay import status orders", Ends(0)),
+    (
+        "forebay import reset-file {of_import} {}",
+        "forebay import reset-file orders in/orders-1.json",
+        Ends(2),
+    ),
+    (
+        "forebay import retry-rejects --import {of_import}",
+        "forebay import retry-rejects --import orders",
+        Ends(3),
+    ),
     ("forebay import reset-file NAME KEY", "forebay import reset-file orders in/orders-1.json", Ends(2)),
     (
         "forebay import reset-file {name} KEY --accept-rejects",

@@ -101,7 +101,7 @@ async fn each_cause_and_client_is_shown_with_what_to_change() {
     let status = String::from_utf8(status.stdout).unwrap();
     for part in [
         "refused  2 requests with 404 not_found, POST /v1/project/Abcdef…/trak, analytics-node/2.1.3 from [hidden], the last ",
-        "the nearest is /v1/track. To change: give the SDK this collector's address alone",
+        "the nearest is /v1/track. To change: send to a route that there is; to an SDK give this collector's address alone",
         "2 requests with 400 invalid_json, POST /v1/batch, source web, key w…, ",
         "2 requests with 401 no_write_key, POST /v1/track, ",
         "and 2 more groups: `forebay tail --type refused`",

@@ -382,6 +382,7 @@ impl ObjectImport {
 
 /// The record of the file has the rows that a round rejected again.
 fn settled(record: &mut ImportRecord) {
+    record.retries.is_round = true;
     record.retries.settled = record.progress.rejected;
 }
 

@@ -1,0 +1,216 @@
+//! What a node shows of an import: how far it is, what was rejected, and what is to be done.
+
+use crate::admin::{ImportErrors, ImportStatus};
+use crate::import::{ATTEMPTS_MAX, ImportRecord, ImportState, KnownImport};
+use crate::words::{Told, shell_word};
+
+/// What a list calls the state of an import.
+pub(super) fn state_of_import(known: &KnownImport) -> &'static str {
+    match known.record.state {
+        _ if known.is_open => "running",
+        ImportState::Done => "done",
+        ImportState::Reading => "stopped",
+        ImportState::Failed => "failed",
+        ImportState::Poison => "given_up",
+    }
+}
+
+/// The status of an import, for people. `name`: that of the `[[import]]` whose file it is. `full`: with messages,
+/// which quote what rows contain.
+pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) -> ImportStatus {
+    let state = state_of_import(&known);
+    let KnownImport { record: import, is_open } = known;
+    // The code may come from another process.
+    let code = |code: &str| Told::word(code).shown(full).to_owned();
+    let (rejected, sent_again) = (import.unsettled_rejects(), import.sent_again());
+    let next = if is_open { None } else { next_of(&import, name) };
+    let settled = import.settled_by_passes();
+    // The first import has the rows that a retry rejected again, and the command for them.
+    let rejected_again = if import.is_retry() { import.progress.rejected } else { 0 };
+    let errors = import.rejects.into_rows().into_iter().map(|rows| ImportErrors {
+        code: code(&rows.code),
+        count: rows.count,
+        example: Some(format!("line {}: {}", rows.line, rows.message.shown(full))),
+    });
+    // A pass over a bucket reads its rejected rows again by itself.
+    let is_of_command = import.import.is_none();
+    let rejects_of_command = import
+        .rejects_file
+        .as_ref()
+        .filter(|_| is_of_command && (rejected + rejected_again > 0 || state != "done"));
+    let retry = rejects_of_command.map(|file| {
+        let source = import.source.as_ref().map(|id| format!(" --source {id}"));
+        format!("forebay import retry-rejects {}{}", shell_word(file), source.unwrap_or_default())
+    });
+    ImportStatus {
+        id: import.key.to_string(),
+        what: import.name,
+        source: import.source.map(|source| source.to_string()).unwrap_or_default(),
+        state: state.to_owned(),
+        begun_ms: import.first_seen.0,
+        ended_ms: import.ended_at.map(|at| at.0),
+        bytes: import.bytes,
+        rows_read: import.progress.next_row,
+        stored: import.progress.stored,
+        repeated: import.progress.repeats,
+        refused: import.progress.refused,
+        rejected,
+        sent_again,
+        settled,
+        rejected_again,
+        errors: errors.collect(),
+        rejects_file: import.rejects_file,
+        retry,
+        attempts: import.attempts,
+        why: import.error.map(|error| format!("{}: {}", code(&error.code), error.message.in_view(full))),
+        next,
+    }
+}
+
+/// What is to be done about an import, or happens by itself.
+fn next_of(import: &ImportRecord, name: Option<&str>) -> Option<String> {
+    // A command reads the file, or a pass over a bucket.
+    let is_of_bucket = import.import.is_some();
+    let of_import = name.map_or_else(|| "NAME".to_owned(), shell_word);
+    match import.state {
+        ImportState::Done if is_of_bucket && import.unsettled_rejects() > 0 => Some(format!(
+            "correct the converter, and read the rejected rows again: `forebay import retry-rejects --import {of_import}`"
+        )),
+        ImportState::Done => None,
+        ImportState::Reading => {
+            let again = if is_of_bucket { "the next pass" } else { "the same command" };
+            Some(format!("{again} continues after the last stored row"))
+        }
+        ImportState::Failed if is_of_bucket => {
+            Some(format!("the next pass tries it again; after {ATTEMPTS_MAX} failures it is given up"))
+        }
+        ImportState::Failed => Some(format!(
+            "the same command tries it again; after {ATTEMPTS_MAX} failures it is given up until the file or the options change"
+        )),
+        ImportState::Poison if is_of_bucket => {
+            let reset = format!("forebay import reset-file {of_import} {}", key_of(&import.name));
+            // A file ends with the converter that it began with.
+            Some(if import.progress.stored > 0 {
+                format!(
+                    "what is stored of it stays. No pass reads the rest until `{reset}`, which takes the converter of now for it, \
+                     or until on_row_error changes: \"reject\" keeps bad rows for \
+                     `forebay import retry-rejects --import {of_import}`"
+                )
+            } else {
+                format!(
+                    "no pass reads it again until the file, the converter or on_row_error change, or `{reset}` lets it begin \
+                     again"
+                )
+            })
+        }
+        ImportState::Poison => Some(
+            "it is not tried again until you change the file or the options, or import it with `--force`"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The key of an object from its name, as a shell takes it. That of a file in an archive is not known apart from the
+/// name of the file.
+fn key_of(name: &str) -> String {
+    let key = name.strip_prefix("s3://").and_then(|name| name.split_once('/')).map(|(_, key)| key);
+    key.filter(|key| !key.contains('!')).map_or_else(|| "KEY".to_owned(), shell_word)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::import::ImportId;
+    use crate::log::{ImportKey, ImportProgress};
+
+    const SECRET: &str = "jane.roe@example.com";
+
+    fn failed(message: Told) -> KnownImport {
+        let mut error = serde_json::to_value(message).unwrap();
+        error["code"] = "E-CSV-MISSING".into();
+        let why = format!("column {SECRET} is not a time: \"{SECRET}\"");
+        let record = json!({
+            "key": ImportKey(1),
+            "name": "/exports/track_1.csv",
+            "options": "",
+            "state": "failed",
+            "attempts": 1,
+            "error": error,
+            "progress": ImportProgress::default(),
+            "rejects": [{ "code": "bad-time", "count": 1, "line": 2, "message": why }],
+            "first_seen": 0,
+        });
+        KnownImport { record: serde_json::from_value(record).unwrap(), is_open: false }
+    }
+
+    /// The list named a command that cannot read these rows.
+    #[test]
+    fn what_a_pass_reads_is_not_retried_by_a_command() {
+        let status = |import: Option<ImportId>| {
+            let mut known = failed("why".into());
+            known.record.rejects_file = Some("/r/a.ndjson".to_owned());
+            known.record.import = import;
+            let status = import_status(known, Some("orders"), true);
+            (status.retry.is_some(), status.next.unwrap().starts_with("the next pass"))
+        };
+        assert_eq!(status(None), (true, false));
+        assert_eq!(status(Some(ImportId::of_bits(7))), (false, true));
+    }
+
+    /// It printed NAME and KEY, although it knew both, and nothing for rows that were rejected.
+    #[test]
+    fn what_is_to_be_done_is_a_command_that_can_be_copied() {
+        let next = |state, name: Option<&str>, file: &str, rejected| {
+            let mut record = failed("why".into()).record;
+            (record.state, record.import) = (state, Some(ImportId::of_bits(7)));
+            (record.name, record.progress.rejected) = (file.to_owned(), rejected);
+            next_of(&record, name)
+        };
+        let given_up = |name, file| next(ImportState::Poison, name, file, 0).unwrap();
+        let says = given_up(Some("orders"), "s3://files/in/a b.json");
+        assert!(says.contains("`forebay import reset-file orders 'in/a b.json'` lets it"), "{says}");
+        let says = given_up(None, "s3://files/in/a.zip!b.json");
+        assert!(says.contains("`forebay import reset-file NAME KEY` lets it"), "{says}");
+        let done = |rejected| next(ImportState::Done, Some("orders"), "s3://files/a", rejected);
+        assert!(done(1).unwrap().ends_with("`forebay import retry-rejects --import orders`"));
+        assert_eq!(done(0), None);
+    }
+
+    /// The rows of a round were counted nowhere.
+    #[test]
+    fn rows_that_a_pass_read_again_are_counted() {
+        let shown = |retries: serde_json::Value| {
+            let mut known = failed("why".into());
+            (known.record.state, known.record.import) = (ImportState::Done, Some(ImportId::of_bits(7)));
+            known.record.progress.rejected = 2;
+            let mut record = serde_json::to_value(&known.record).unwrap();
+            record["retries"] = retries;
+            known.record = serde_json::from_value(record).unwrap();
+            let status = import_status(known, None, true);
+            [status.rejected, status.settled, status.rejected_again]
+        };
+        let of_file = json!({ "rounds": 1, "settled": 1 });
+        let of_round = json!({ "rounds": 0, "settled": 2, "is_round": true });
+        assert_eq!((shown(of_file), shown(of_round)), ([1, 1, 0], [0, 0, 2]));
+    }
+
+    #[test]
+    fn a_masked_import_has_nothing_of_its_file() {
+        let older = format!("{{\"message\":\"a track file needs a column event; the file has {SECRET}\"}}");
+        for (message, shown) in [
+            (Told::private(SECRET), "E-CSV-MISSING: [hidden]"),
+            (Told::plain("line 2: ").and_private(SECRET, "bad-time"), "E-CSV-MISSING: line 2: bad-time"),
+            // As a journal of an older program has it.
+            (serde_json::from_str(&older).unwrap(), "E-CSV-MISSING: [hidden]"),
+        ] {
+            let json =
+                |full| serde_json::to_string(&import_status(failed(message.clone()), None, full)).unwrap();
+            assert_eq!(json(true).matches(SECRET).count(), 3, "{}", json(true));
+            assert!(!json(false).contains(SECRET), "{}", json(false));
+            let how = "(some of it is hidden; admin.live_view = \"full\" shows it)";
+            assert_eq!(import_status(failed(message), None, false).why, Some(format!("{shown} {how}")));
+        }
+    }
+}
