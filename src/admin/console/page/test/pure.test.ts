@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BucketImport, LiveCall, Messages, Pass, RefusedGroup, SourceStatus, Status } from '../src/api'
+import type { BucketImport, Destination, LiveCall, Messages, Pass, RefusedGroup, SourceStatus, Status } from '../src/api'
+import { destinationState, isOver } from '../src/destination-state'
 import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { afterDone, afterWaits, deletedMessages, givenBack, importState, queueDepth } from '../src/import-state'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
-import { headline, level, problems } from '../src/problems'
+import { headline, level, notices, problems } from '../src/problems'
 import { addRefused, lately, REFUSED_MAX } from '../src/refused-list'
 import { withoutTurns } from '../src/outside'
 import { retryCommand } from '../src/retry'
@@ -92,6 +93,49 @@ test('the header says in a sentence whether all is well', () => {
   assert.equal(headline(bad, problems(bad)).verdict, '2 problems')
   const unready = status({ ready: false, not_ready: ['the spool has stopped'] })
   assert.equal(headline(unready, problems(unready)).verdict, 'Not ready')
+})
+
+test('the header does not say that all is well while dead letters are left or requests are refused', () => {
+  const now_ms = 10_000_000
+  const group = (first_ms: number, requests: number, last_ms = now_ms - 5_000, code = 'invalid_json') => ({ id: first_ms, first_ms, last_ms, requests, code } as RefusedGroup)
+  const of = (change: Partial<Status>) => {
+    const one = status({ now_ms, ...change })
+    return [headline(one, problems(one)).verdict, headline(one, []).detail, ...notices(one).flatMap(({ text, href }) => [text, href])]
+  }
+  const crm = { name: 'crm', waiting: 0, dead_left: 2 }
+  assert.deepEqual(of({ destinations: [crm] }), ['1 notice', 'everything is delivered to the bucket', 'destination crm has 2 dead letters left', '#/destinations/crm'])
+  assert.deepEqual(of({ destinations: [crm, { ...crm, name: 'b', dead_left: 1 }] }).slice(2), ['2 destinations have 3 dead letters left', '#/destinations'])
+  assert.deepEqual(of({ destinations: [{ ...crm, waiting: 1, dead_left: 0 }] }), ['All is well', 'everything is delivered to the bucket, 1 call waits for destination crm'])
+  const refused = (groups: RefusedGroup[], more = 0) => of({ refused_requests: { groups, more } }).slice(2)
+  assert.deepEqual(refused([group(now_ms - 60_000, 3), group(now_ms - 7_000, 9)]), ['12 requests were refused in the last 10 minutes', '#/live/_/refused'])
+  // A group that began before that counts since then.
+  assert.deepEqual(refused([group(now_ms - 7_200_000, 3)], 2)[0], 'at least 3 requests were refused since 00:46')
+  assert.deepEqual(refused([group(1, 3, 2), group(now_ms - 1, 1)], 2)[0], '1 request was refused in the last 10 minutes')
+  // There is an alarm about those that were refused for lack of space.
+  assert.deepEqual(refused([group(1, 3, now_ms, 'spool_full'), group(1, 3, 2)]), [])
+  const alarmed = status({ now_ms, destinations: [crm], alarms: [{ kind: 'clock', what: 'b', since_ms: 2 }] })
+  assert.equal(headline(alarmed, problems(alarmed)).verdict, '1 problem, 1 notice')
+})
+
+test('a failure is no problem once nothing waits and every dead letter was sent again', () => {
+  const lane = { function: 'f', types: [], waiting: 0, unread: 0, queued_bytes: 0, oldest_ms: null, in_flight: 0, open_since_ms: null, failing: null, lost: 0 }
+  const failing = { class: 'timeout', shown: 'Operation timedout', what: '', remedy: '', since_ms: 1 }
+  const one = (change: Partial<Destination>, ...lanes: Partial<typeof lane | { failing: typeof failing, open_since_ms: number }>[]) =>
+    ({ name: 'crm', removed: false, dead_stored: 4, dead_sent_again: 4, functions: lanes.map((each) => ({ ...lane, ...each })), ...change } as Destination)
+  const check = (it: Destination, ...expected: string[]) => {
+    const { tone, word } = destinationState(it)
+    assert.deepEqual([tone, word], expected)
+  }
+  check(one({}, {}), 'well', 'up to date')
+  check(one({}, { failing }), 'quiet', 'last call failed')
+  check(one({}, { failing, open_since_ms: 1 }), 'quiet', 'last call failed')
+  check(one({ dead_sent_again: 5 }, { failing }), 'quiet', 'last call failed')
+  check(one({}, { failing }, { waiting: 2 }), 'quiet', 'sending')
+  check(one({}, { failing }, { failing, waiting: 2 }), 'problem', 'Operation timedout')
+  check(one({ dead_sent_again: 3 }, { failing }), 'problem', 'Operation timedout')
+  check(one({ dead_sent_again: 3 }, {}), 'notice', 'dead letters left')
+  const mixed = one({}, { failing }, { failing, waiting: 2 })
+  assert.deepEqual(mixed.functions.map((each) => isOver(mixed, each)), [true, false])
 })
 
 test('degraded alone is a notice', () => {

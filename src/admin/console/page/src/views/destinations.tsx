@@ -2,6 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { type Attempt, type Attempts, type ClassCount, type Destination, type Destinations as Answer, type Failure, query } from '../api'
+import { destinationState, isOver, lettersLeft, OVER, waiting } from '../destination-state'
 import { bytes, count, dateTime, millis, NONE, plural, shellWord } from '../format'
 import { Code } from '../parts/copy'
 import { Icon, State } from '../parts/icon'
@@ -35,7 +36,7 @@ export function Destinations ({ rest }: { rest: string[] }) {
           <Table caption="Destinations" rows={data.destinations} rowKey={(row) => row.name} selected={name ?? null}
             open={(row) => { location.hash = href('destinations', row.name) }} columns={[
               { head: 'Destination', width: 'auto', narrow: 'title', cell: (row) => <a href={href('destinations', row.name)}>{row.name}</a> },
-              { head: 'State', width: '25%', cell: (row) => <StateOf one={row} /> },
+              { head: 'State', width: '25%', cell: (row) => <State {...destinationState(row)} /> },
               { head: 'Waiting', width: '96px', number: true, cell: (row) => count(waiting(row)) },
               { head: 'Dead letters left', width: '140px', number: true, cell: (row) => count(lettersLeft(row)) },
               { head: 'Delivered', width: '112px', number: true, roomy: true, cell: (row) => count(row.succeeded) },
@@ -58,17 +59,6 @@ function = "arn:aws:lambda:eu-west-1:111122223333:function:on-call"
 role_arn = "arn:aws:iam::111122223333:role/forebay-invoke"`
 
 const sum = (counts: ClassCount[]) => counts.reduce((all, one) => all + one.count, 0)
-const waiting = (one: Destination) => one.functions.reduce((all, each) => all + each.waiting, 0)
-const unread = (one: Destination) => one.functions.reduce((most, each) => Math.max(most, each.unread), 0)
-/** Dead letters that no replay has delivered yet, as far as that is known. */
-const lettersLeft = ({ dead_stored: stored, dead_sent_again: sent }: Destination) => Math.max(0, stored - sent)
-
-function StateOf ({ one }: { one: Destination }) {
-  const failing = one.functions.find((each) => each.open_since_ms != null) ?? one.functions.find((each) => each.failing)
-  if (failing?.failing) return <State icon="problem" tone="problem" word={failing.failing.shown} title={failing.failing.what} />
-  if (one.removed) return <State icon="notice" tone="notice" word="removed, sends what waits" />
-  return waiting(one) + unread(one) > 0 ? <State icon="busy" tone="quiet" word="sending" /> : <State icon="well" tone="well" word="up to date" />
-}
 
 function Functions ({ one }: { one: Destination }) {
   return (
@@ -81,7 +71,7 @@ function Functions ({ one }: { one: Destination }) {
         { head: 'Queued', width: '88px', number: true, roomy: true, cell: (row) => row.queued_bytes > 0 ? bytes(row.queued_bytes) : NONE },
         { head: 'Oldest', width: '104px', roomy: true, cell: (row) => row.oldest_ms == null ? NONE : <Ago at={row.oldest_ms} /> }
       ]} />
-      {one.functions.map((each) => each.failing && <WhyFailing key={each.function} failure={each.failing} since={each.open_since_ms ?? each.failing.since_ms} open={each.open_since_ms != null} />)}
+      {one.functions.map((each) => each.failing && <WhyFailing key={each.function} failure={each.failing} since={each.open_since_ms ?? each.failing.since_ms} open={each.open_since_ms != null} over={isOver(one, each)} />)}
       {one.dead_stored > 0 && <DeadLetters one={one} />}
     </Card>
   )
@@ -107,7 +97,16 @@ function DeadLetters ({ one }: { one: Destination }) {
   )
 }
 
-function WhyFailing ({ failure, since, open }: { failure: Failure; since: number | null; open: boolean }) {
+/** `over`: nothing waits any more, so nobody has to act. */
+function WhyFailing ({ failure, since, open, over }: { failure: Failure; since: number | null; open: boolean; over: boolean }) {
+  if (over) {
+    return (
+      <p class="note over-note">
+        <Icon name="notice" />
+        <span>{OVER}: {failure.shown}{since != null && <>, <Ago at={since} /></>}{failure.what && <>: <Prose text={failure.what} /></>}. If it fails again: <Prose text={failure.remedy} />.</span>
+      </p>
+    )
+  }
   return (
     <p class="source-why tone-problem">
       <Icon name="problem" />

@@ -13,11 +13,11 @@ import { Empty, Filter, PageHead, Select, SourcePicker } from '../parts/small'
 import { type Column, Table } from '../parts/table'
 import { useKeys, usePolled, useSettled, useVisible } from '../poll'
 import { addRefused } from '../refused-list'
+import { ALL_SOURCES, href, REFUSED } from '../route'
 import { CallDetail } from './live-detail'
 import { FindCall } from './live-find'
 import { RefusedLately, RefusedRequests } from './live-refused'
 
-const REFUSED = 'refused'
 const TYPES = ['track', 'identify', 'page', 'screen', 'group', 'alias', 'object', 'rejected', REFUSED]
 const TYPING_MS = 300
 
@@ -25,7 +25,7 @@ type Count = { stored: number; rejected: number; shown: number }
 
 export function Live ({ rest }: { rest: string[] }) {
   const { session } = useNode()
-  return session.live_view === 'off' ? <LiveOff /> : <LiveView linked={rest[0] ?? ''} />
+  return session.live_view === 'off' ? <LiveOff /> : <LiveView rest={rest} />
 }
 
 function LiveOff () {
@@ -39,11 +39,21 @@ function LiveOff () {
   )
 }
 
-function LiveView ({ linked }: { linked: string }) {
+function LiveView ({ rest }: { rest: string[] }) {
   const { session, status } = useNode()
+  const [linked, linkedType] = [rest[0] === ALL_SOURCES ? '' : rest[0] ?? '', rest[1] === REFUSED ? REFUSED : '']
   const [source, setSource] = useState(linked)
-  useEffect(() => setSource(linked), [linked])
-  const [type, setType] = useState('')
+  const [type, chooseType] = useState(linkedType)
+  // A link also leads here from here.
+  useEffect(() => {
+    setSource(linked)
+    chooseType(linkedType)
+  }, [rest])
+  const setType = (chosen: string) => {
+    chooseType(chosen)
+    // The address no longer says what is shown, and its link works again.
+    if (linkedType) history.replaceState(null, '', href('live'))
+  }
   const [typed, setTyped] = useState('')
   const text = useSettled(typed.trim(), TYPING_MS)
   const [paused, setPaused] = useState(false)
