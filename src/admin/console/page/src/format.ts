@@ -141,6 +141,24 @@ export function encryption (applied: { algorithm: string | null; kms_key: string
   return applied.bucket_key ? `${name}, bucket key` : name
 }
 
+/** The most characters at the end of a name that stay, so that it differs from its neighbours. */
+const NAME_END = 14
+
+/**
+ * A name in at most so many characters. An ellipsis stands where something is cut: first the folders in the middle, then
+ * the bucket, and the last part only if it alone is too long.
+ */
+export function shorten (text: string, most: number): string {
+  if (text.length <= most) return text
+  const [, scheme = '', place = '', folders = '', last = ''] = /^(?:([a-z][a-z0-9+.-]*:\/\/)([^/]+\/))?(.*\/(?=.))?(.*)$/s.exec(text) ?? []
+  const gap = folders && '…/'
+  const ways = place || folders ? [scheme + place + gap + last, '…' + place + gap + last, '…/' + last, '…' + last] : []
+  const fits = ways.find((way) => way.length <= most)
+  if (fits) return fits
+  const end = Math.min(NAME_END, Math.floor(most / 2))
+  return last.slice(0, Math.max(1, most - 1 - end)) + '…' + last.slice(last.length - end)
+}
+
 /** The last segment of an object key. */
 export const fileName = (key: string) => key.slice(key.lastIndexOf('/') + 1)
 

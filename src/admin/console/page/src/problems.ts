@@ -75,6 +75,23 @@ function placeOf (kind: string, subject: string | undefined, status: Status): Pr
   return PLACES[kind] ?? HEALTH
 }
 
+/** Beginnings of texts that say no more than their title, and whom it concerns. */
+const AS_TITLED = [/^no put to \S+ has succeeded since [^:]+: /, /^calls of [^;:]+? are answered (?=\d)/]
+/** From so many words on, what a text and its title begin with is said once. */
+const WORDS_REPEATED = 3
+
+/** The text of an alarm without what its title has said. */
+export function withoutTitle (title: string, what: string): string {
+  const known = AS_TITLED.find((begin) => begin.test(what))
+  if (known) return what.replace(known, '')
+  const titled = title.toLowerCase().split(' ')
+  const words = what.split(' ')
+  const bare = (word: string | undefined) => word?.toLowerCase().replace(/[,;:.]$/, '')
+  let same = 0
+  while (same < titled.length && bare(words[same]) === bare(titled[same]) && (same === 0 || !/[,;:.]$/.test(words[same - 1]!))) same += 1
+  return same >= WORDS_REPEATED && same < words.length ? words.slice(same).join(' ') : what
+}
+
 /** Alarms whose subject is a bucket. */
 const BUCKET_ALARMS = ['refused', 'unreachable']
 /** Alarms about puts that fail. */
@@ -100,7 +117,7 @@ export function problems (status: Status): Problem[] {
   }))
   for (const { kind, what: said, since_ms, subject } of status.alarms) {
     // The status names the alarm's subject at the beginning; here the subject stands apart.
-    const what = subject && said.startsWith(`${subject}: `) ? said.slice(subject.length + 2) : said
+    const whole = subject && said.startsWith(`${subject}: `) ? said.slice(subject.length + 2) : said
     // The alarm about refused calls also names the sources that are refused now.
     // An alarm about a bucket concerns the sources whose objects wait for it.
     const waiting = BUCKET_ALARMS.includes(kind) ? status.sources.filter(({ bucket, last_error }) => last_error && bucket === subject) : []
@@ -108,7 +125,8 @@ export function problems (status: Status): Problem[] {
     const ofImport = titleOfImport(kind, subject)
     const whom = sources.length ? names(sources.map(({ id }) => id)) : subject && !ofImport ? [subject] : []
     const title = ofImport ?? (waiting.length ? `${TITLES[kind]}: ${subject}` : TITLES[kind] ?? `Something needs attention: ${kind.replaceAll('_', ' ')}`)
-    found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${what.slice(0, 80)}`, level: 'problem', title, what, since_ms, whom, at: placeOf(kind, subject, status) })
+    const what = withoutTitle(title, whole)
+    found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${whole.slice(0, 80)}`, level: 'problem', title, what, since_ms, whom, at: placeOf(kind, subject, status) })
   }
   if (!status.alarms.some(({ kind }) => kind === 'refusing')) {
     for (const [why, ids] of groupByWhy(refused)) {

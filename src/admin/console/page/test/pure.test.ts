@@ -11,6 +11,7 @@ import { addRefused, lately, REFUSED_MAX } from '../src/refused-list'
 import { withoutTurns } from '../src/outside'
 import { retryCommand } from '../src/retry'
 import { fit, NAME_MIN } from '../src/fit'
+import { shorten } from '../src/format'
 import { href, parseHash } from '../src/route'
 import { roundTop } from '../src/scale'
 import { spanOf, timeLeft } from '../src/time-left'
@@ -168,6 +169,27 @@ test('each alarm has a sentence as its title, and leads to where one acts', () =
   assert.deepEqual(at('of_a_newer_node'), ['Something needs attention: of a newer node', '#/health'])
 })
 
+test('a name is shortened in the middle, and its last part stays', () => {
+  const name = 's3://forebay/orders/2026/11/day-3.json'
+  assert.deepEqual([38, 37, 25, 24, 21, 20, 12, 11].map((most) => shorten(name, most)), [
+    name, 's3://forebay/…/day-3.json', 's3://forebay/…/day-3.json', '…forebay/…/day-3.json', '…forebay/…/day-3.json', '…/day-3.json', '…/day-3.json', '…day-3.json'
+  ])
+  assert.equal(shorten('s3://forebay/orders/', 16), '…forebay/orders/')
+  assert.equal(shorten('s3://forebay/orders/', 9), '…/orders/')
+  assert.equal(shorten('/srv/exports/orders-2019-complete.csv', 20), 'orders-20…mplete.csv')
+  assert.equal(shorten('arn:aws:lambda:eu:1:function:on-track:live', 30), 'arn:aws:lambda:…:on-track:live')
+  assert.equal(shorten('short', 1), 's…')
+})
+
+test('a text does not repeat its title', () => {
+  const told = (kind: string, subject: string, what: string) => problems(status({ alarms: [{ kind, subject, what, since_ms: 1 }] }))[0]!.what
+  assert.equal(told('bucket_import', 'orders (files given up)', 'import orders has given up 2 files, the first s3://a'), '2 files, the first s3://a')
+  assert.equal(told('bucket_import', 'orders queue', 'import orders cannot receive from https://q: denied'), 'https://q: denied')
+  assert.equal(told('refusing', 'web', 'calls of web are answered 503 destination_full: full'), '503 destination_full: full')
+  assert.equal(told('ledger', '', 'the ledger does not balance: web'), 'web')
+  assert.equal(told('clock', '', 'the wall clock is 41 s before the newest call'), 'the wall clock is 41 s before the newest call')
+})
+
 test('a table leaves out what has no room, and no column with names is too short', () => {
   const columns = [
     { width: 'auto' }, { width: '10%' }, { width: '100px', roomy: true }, { width: '90px' }, { width: '80px', roomy: true }
@@ -178,6 +200,9 @@ test('a table leaves out what has no room, and no column with names is too short
   assert.deepEqual(fit(columns, 2 * NAME_MIN + 270).widths, ['auto', `${NAME_MIN}px`, '100px', '90px', '80px'])
   assert.deepEqual(fit(columns, 2 * NAME_MIN + 269).widths, ['auto', `${NAME_MIN}px`, '100px', '90px', null])
   assert.deepEqual(fit(columns, 2 * NAME_MIN + 100).widths, ['auto', `${NAME_MIN}px`, null, '90px', null])
+  // Names that want more have it as long as there is something to leave out.
+  assert.deepEqual(fit([{ width: 'auto', least: 300 }, ...columns.slice(1)], 2 * NAME_MIN + 270).widths, ['auto', `${NAME_MIN}px`, null, '90px', null])
+  assert.equal(fit([{ width: 'auto', least: 300 }, ...columns.slice(1)], 200).needs, 2 * NAME_MIN + 90)
   // Where even that is too much, the table is wider than its box, which scrolls.
   assert.deepEqual(fit(columns, 200), { widths: ['auto', `${NAME_MIN}px`, null, '90px', null], needs: 2 * NAME_MIN + 90 })
 })

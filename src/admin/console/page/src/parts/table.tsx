@@ -18,6 +18,8 @@ export type Column<Row> = {
   narrow?: 'title'
   /** Whether the column is left out where the table has little room, the last first; the row's detail has its value. */
   roomy?: boolean
+  /** The least width of names, in pixels, before columns are left out for them. */
+  least?: number
 }
 
 export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, minWidth, max = ROWS_MAX, class: className }: {

@@ -6,9 +6,10 @@ import { count, dateTime, millis, NONE, plural, seconds, sentence, until } from 
 import { importState, sum, unfinished } from '../import-state'
 import { useNow } from '../node'
 import { Code } from '../parts/copy'
+import { Cut } from '../parts/cut'
 import { State } from '../parts/icon'
 import { Side } from '../parts/side'
-import { Ago, Bar, Card, Cut, Facts } from '../parts/small'
+import { Ago, Bar, Card, Facts } from '../parts/small'
 import { RowsNote, Table } from '../parts/table'
 import { href } from '../route'
 import { AfterImport, QueueMessages, SharedFiles, Wrong } from './bucket-import-more'
@@ -44,9 +45,9 @@ export function BucketImports ({ imports }: { imports: BucketImport[] }) {
     <Card title={plural(imports.length, 'import of a bucket', 'imports of buckets')}>
       <div class={shown ? 'with-side' : undefined}>
         <Table caption="Imports of buckets" rows={imports} rowKey={({ name }) => name} selected={opened} open={({ name }) => setOpened(name)} columns={[
-          { head: 'Import', width: 'auto', narrow: 'title', cell: ({ name }) => <button type="button" class="row-button" onClick={() => setOpened(name)}><Cut text={name} /></button> },
-          { head: 'State', width: '22%', cell: (one) => <StateOf one={one} /> },
-          { head: 'Bucket', width: '20%', roomy: true, cell: ({ place }) => <Cut text={place} /> },
+          { head: 'Import', width: '18%', narrow: 'title', cell: ({ name }) => <button type="button" class="row-button" onClick={() => setOpened(name)}><Cut text={name} /></button> },
+          { head: 'State', width: '20%', cell: (one) => <StateOf one={one} /> },
+          { head: 'Bucket', width: 'auto', least: 200, roomy: true, cell: ({ place }) => <Cut text={place} /> },
           { head: 'Source', width: '12%', roomy: true, cell: ({ source }) => <a href={href('sources', source)}>{source}</a> },
           { head: 'Files done', width: '112px', number: true, cell: one => shownOf(one, done) },
           { head: 'Not done', width: '88px', number: true, cell: one => shownOf(one, pass => unfinished(pass) + pass.not_begun) },

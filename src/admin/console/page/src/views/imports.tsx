@@ -5,9 +5,10 @@ import { type Import, type Imports as Answer, query } from '../api'
 import { count, dateTime, millis, NONE, plural, seconds, sentence, shellWord } from '../format'
 import { useNode, useNow } from '../node'
 import { Code } from '../parts/copy'
+import { Cut } from '../parts/cut'
 import { Icon, type IconName, State } from '../parts/icon'
 import { Side } from '../parts/side'
-import { Ago, Card, Cut, Empty, Facts, Failed, Filter, Loading, PageHead, Prose } from '../parts/small'
+import { Ago, Card, Empty, Facts, Failed, Filter, Loading, PageHead, Prose } from '../parts/small'
 import { RowsNote, Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { retryCommand } from '../retry'
@@ -65,15 +66,15 @@ export function Imports () {
           {rows.length
             ? <div class={shown ? 'with-side' : undefined}>
                 <Table caption="Imports, newest first" rows={rows} rowKey={({ id }) => id} selected={opened} open={({ id }) => setOpened(id)} columns={[
-                  { head: 'File', width: 'auto', narrow: 'title', cell: (one) => <button type="button" class="row-button" onClick={() => setOpened(one.id)}><Cut text={one.what} /></button> },
-                  { head: 'State', width: '148px', cell: (one) => <StateOf one={one} /> },
-                  { head: 'Source', width: '13%', roomy: true, cell: (one) => <span title={one.source}>{one.source}</span> },
-                  { head: 'Rows read', width: '104px', number: true, roomy: true, cell: (one) => count(one.rows_read) },
-                  { head: 'Stored', width: '104px', number: true, cell: (one) => count(one.stored) },
+                  { head: 'File', width: 'auto', least: 300, narrow: 'title', cell: (one) => <button type="button" class="row-button" onClick={() => setOpened(one.id)}><Cut text={one.what} /></button> },
+                  { head: 'State', width: '146px', cell: (one) => <StateOf one={one} /> },
+                  { head: 'Source', width: '12%', roomy: true, cell: (one) => <span title={one.source}>{one.source}</span> },
+                  { head: 'Rows read', width: '92px', number: true, roomy: true, cell: (one) => count(one.rows_read) },
+                  { head: 'Stored', width: '92px', number: true, cell: (one) => count(one.stored) },
                   { head: 'Repeated', width: '88px', number: true, roomy: true, cell: (one) => count(one.repeated) },
                   { head: 'Rejected', width: '88px', number: true, cell: (one) => count(problems(one)) },
-                  { head: 'Began', width: '96px', roomy: true, cell: (one) => <Ago at={one.begun_ms} /> },
-                  { head: 'Took', width: '108px', number: true, roomy: true, cell: (one) => lasted(one, now) }
+                  { head: 'Began', width: '92px', roomy: true, cell: (one) => <Ago at={one.begun_ms} /> },
+                  { head: 'Took', width: '92px', number: true, roomy: true, cell: (one) => lasted(one, now) }
                 ]} />
                 {shown && <Detail key={shown.id} one={shown} now={now} close={() => setOpened(null)} />}
               </div>

@@ -205,14 +205,10 @@ function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolea
   const taken = counted.stored + counted.rejected
   if (taken === 0) return <span class="rates quiet">No calls now</span>
   const sampled = taken > counted.shown
-  return (
-    <span class="rates">
-      {sampled
-        ? <b>Sampled: {filtered ? 'searching' : 'showing'} {rate(counted.shown)} of {rate(taken)} calls/s</b>
-        : <>{rate(taken)} calls/s, all of them {filtered ? 'searched' : 'shown'}</>}
-      {counted.rejected > 0 && <>, {rate(counted.rejected)}/s of them rejected</>}
-    </span>
-  )
+  const what = filtered ? 'searched' : 'shown'
+  const all = sampled ? `Sampled: ${rate(counted.shown)} of ${rate(taken)} calls/s ${what}` : `${rate(taken)} calls/s, all ${what}`
+  const rejected = counted.rejected > 0 ? `, ${rate(counted.rejected)}/s rejected` : ''
+  return <span class="rates" title={all + rejected}>{sampled ? <b>{all}</b> : all}{rejected}</span>
 }
 
 function Rows ({ rows, opened, open, reading }: {
