@@ -7,6 +7,7 @@ import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { afterDone, afterWaits, deletedMessages, givenBack, importState, queueDepth } from '../src/import-state'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, notices, problems } from '../src/problems'
+import { heldRows } from '../src/held-list'
 import { addRefused, lately, REFUSED_MAX } from '../src/refused-list'
 import { withoutTurns } from '../src/outside'
 import { retryCommand } from '../src/retry'
@@ -79,6 +80,13 @@ test('the live list is bounded', () => {
   assert.equal(add(EMPTY, many, false).rows.length, LIST_MAX)
   const held = add(add(EMPTY, [call(1)], false), many, true)
   assert.deepEqual([held.held.length, held.held_count, release(held).rows.length], [LIST_MAX, LIST_MAX + 50, LIST_MAX])
+})
+
+test('rows stay while somebody reads, and new ones are counted', () => {
+  const key = (n: number) => String(n)
+  assert.deepEqual(heldRows([2, 1], [4, 3, 2], key, true), { rows: [2, 1], fresh: 2 })
+  assert.deepEqual(heldRows([2, 1], [4, 3, 2], key, false), { rows: [4, 3, 2], fresh: 0 })
+  assert.deepEqual(heldRows<number>([], [1], key, true), { rows: [1], fresh: 0 })
 })
 
 const source = (change: Partial<SourceStatus>) => ({ id: 'web', pending_calls: 0, refused: null, ...change } as SourceStatus)

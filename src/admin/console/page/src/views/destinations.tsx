@@ -6,6 +6,7 @@ import { destinationState, isOver, lettersLeft, OVER, waiting } from '../destina
 import { bytes, count, dateTime, millis, NONE, plural, shellWord } from '../format'
 import { Code } from '../parts/copy'
 import { Cut } from '../parts/cut'
+import { Held } from '../parts/held'
 import { Icon, State } from '../parts/icon'
 import { Side } from '../parts/side'
 import { Ago, Card, Empty, Facts, Failed, Loading, PageHead, Prose, Select } from '../parts/small'
@@ -122,9 +123,9 @@ function WhyFailing ({ failure, since, open, over }: { failure: Failure; since: 
 function Deliveries ({ one }: { one: Destination }) {
   const [wanted, setWanted] = useState(ALL)
   const { data, error } = usePolled<Attempts>(`/api/destinations/${encodeURIComponent(one.name)}/deliveries${query({ limit: LIMIT, ...(wanted && { class: wanted }) })}`, EVERY_MS)
-  const [opened, setOpened] = useState<string | null>(null)
+  // It stays open when it has left the list.
+  const [shown, setOpened] = useState<Attempt | null>(null)
   const rows = data?.attempts ?? []
-  const shown = rows.find((row) => idOf(row) === opened)
   const choices = [{ value: ALL, label: 'all' }, { value: 'success', label: 'delivered' }, ...one.failed.map((each) => ({ value: each.class, label: each.shown }))]
   return (
     <Card title={`Last deliveries to ${one.name}`} actions={<Select label="Show" value={wanted} choices={choices} change={setWanted} />}>
@@ -133,16 +134,16 @@ function Deliveries ({ one }: { one: Destination }) {
       {data && rows.length === 0 && <Empty title={wanted ? 'None of the last deliveries ended so' : 'Nothing was sent since the start'} />}
       {rows.length > 0 && (
         <div class={shown ? 'with-side' : undefined}>
-          <Table caption="Deliveries, newest first" rows={rows} rowKey={idOf} selected={opened} open={(row) => setOpened(idOf(row))} columns={[
-            { head: 'Call', width: 'auto', narrow: 'title', cell: (row) => <button type="button" class="row-button" onClick={() => setOpened(idOf(row))}><Cut text={row.message_id} /></button> },
+          <Held key={wanted} latest={rows} rowKey={idOf} one="delivery" many="deliveries" reading={shown != null}>{(rows) => <Table caption="Deliveries, newest first" inPlace rows={rows} rowKey={idOf} selected={shown && idOf(shown)} open={setOpened} columns={[
+            { head: 'Call', width: 'auto', narrow: 'title', cell: (row) => <button type="button" class="row-button" onClick={() => setOpened(row)}><Cut text={row.message_id} /></button> },
             { head: 'Result', width: '24%', cell: (row) => <Result one={row} /> },
             { head: 'Type', width: '88px', cell: (row) => row.type },
             { head: 'Source', width: '14%', roomy: true, cell: (row) => row.source },
             { head: 'Attempt', width: '80px', number: true, roomy: true, cell: (row) => count(row.attempt) },
             { head: 'Took', width: '88px', number: true, roomy: true, cell: (row) => millis(row.millis) },
             { head: 'When', width: '104px', cell: (row) => <Ago at={row.at_ms} /> }
-          ]} />
-          {shown && <Detail key={opened} one={shown} masked={data?.masked ?? false} close={() => setOpened(null)} />}
+          ]} />}</Held>
+          {shown && <Detail key={idOf(shown)} one={shown} masked={data?.masked ?? false} close={() => setOpened(null)} />}
         </div>
       )}
       <RowsNote total={rows.length} what="deliveries" />
