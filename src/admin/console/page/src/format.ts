@@ -8,6 +8,9 @@ export function count (n: number | null | undefined): string {
   return n == null ? NONE : grouped.format(n)
 }
 
+/** Below this, `rate` shows no difference. */
+export const RATE_UNIT = 0.1
+
 /**
  * A rate a second, below 10 with one digit after the point, so that a slow source does not read as silent.
  */

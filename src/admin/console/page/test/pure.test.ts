@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BucketImport, Destination, LiveCall, Messages, Pass, RefusedGroup, SourceStatus, Status } from '../src/api'
+import type { BucketImport, Destination, Import, LiveCall, Messages, Pass, RefusedGroup, SourceStatus, Status } from '../src/api'
 import { destinationState, isOver } from '../src/destination-state'
 import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
-import { afterDone, afterWaits, deletedMessages, givenBack, importState, queueDepth } from '../src/import-state'
+import { afterDone, afterWaits, deletedMessages, filesOf, givenBack, importState, queueDepth, settledRows, settledWords } from '../src/import-state'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, notices, problems } from '../src/problems'
 import { heldRows } from '../src/held-list'
@@ -12,7 +12,7 @@ import { addRefused, lately, REFUSED_MAX } from '../src/refused-list'
 import { withoutTurns } from '../src/outside'
 import { retryCommand } from '../src/retry'
 import { fit, NAME_MIN } from '../src/fit'
-import { shorten } from '../src/format'
+import { rate, shorten } from '../src/format'
 import { href, parseHash } from '../src/route'
 import { roundTop } from '../src/scale'
 import { spanOf, timeLeft } from '../src/time-left'
@@ -265,6 +265,13 @@ test('the top of a chart is a round number above the values', () => {
   }
 })
 
+test('the label in the middle of a chart is what stands there', () => {
+  for (const [value, top] of [[0.3, 0.4], [0.03, 0.2], [0.5, 0.6], [1.3, 2], [2.2, 3], [5, 5], [0.95, 1], [13, 15], [105, 150]] as const) {
+    const found = roundTop(value, 0.1)
+    assert.ok(Math.abs(found - top) < 1e-9 && Number(rate(found / 2)) * 2 === Number(rate(found)), `${value}: ${found}`)
+  }
+})
+
 test('the command for rejected rows names the node, unless it finds it by itself', () => {
   const command = 'forebay import retry-rejects a.ndjson --source web'
   assert.equal(retryCommand(command, 'http://127.0.0.1:9180'), command)
@@ -343,6 +350,18 @@ test('the state of an import says what needs a person first', () => {
   check({ notifications: queue({ not_done: [{ name: 'a', became: 'poison' }] }) }, '1 file not done')
   // What another instance has not delivered is its own affair.
   check({ last: pass({ claims: { ...claims, claimed: 3, waiting: [{ instance: 'a', files: 3, since_ms: null, first: [] }] } }) }, 'up to date')
+})
+
+test('rows that were rejected first are counted once they are settled', () => {
+  const file = (change: Partial<Import>) => ({ what: 's3://lake/orders/a', source: 'web', state: 'done', refused: 0, rejected: 0, errors: [{ code: 'a', count: 5, example: null }], ...change } as Import)
+  assert.deepEqual([file({}), file({ rejected: 2 }), file({ rejected: 5, refused: 3 }), file({ state: 'stopped' }), file({ rejected_again: 5 })].map(settledRows), [5, 3, 0, 0, 0])
+  assert.equal(settledWords(file({ rejected: 1, sent_again: 4 })), '4 rows rejected first and sent again')
+  assert.equal(settledWords(file({ rejected: 4 })), '1 row rejected first, and read again or accepted since')
+  const orders = { name: 'orders', source: 'web', place: 's3://lake/orders/' } as BucketImport
+  const all = { name: 'all', source: 'web', place: 's3://lake/' } as BucketImport
+  assert.equal(filesOf(orders, [file({}), file({ what: 's3://lake/b' })], [orders]).length, 1)
+  // Nobody knows which of two imports read it.
+  assert.equal(filesOf(orders, [file({})], [orders, all]).length, 0)
 })
 
 test('messages are deleted or go back, and no count is left out', () => {
