@@ -17,8 +17,11 @@ export const RATE_UNIT = 0.1
 export function rate (n: number | null | undefined): string {
   if (n == null) return NONE
   if (n > 0 && n < 0.1) return '<0.1'
-  return n < 10 ? String(Math.round(n * 10) / 10) : grouped.format(Math.round(n))
+  return n < 10 ? String(asShown(n)) : grouped.format(asShown(n))
 }
+
+/** The rate that `rate` shows. */
+export const asShown = (n: number) => n < 10 ? Math.round(n * 10) / 10 : Math.round(n)
 
 /** `1 call`, `2 calls`. */
 export function plural (n: number, one: string, many = one + 's'): string {

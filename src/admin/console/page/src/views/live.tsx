@@ -58,7 +58,7 @@ function LiveView ({ rest }: { rest: string[] }) {
   const text = useSettled(typed.trim(), TYPING_MS)
   const [paused, setPaused] = useState(false)
   const [reading, setReading] = useState(false)
-  const live = useLive(source, type, text, paused || reading)
+  const live = useLive(source, type, text, paused || reading, session.live_view === 'masked' ? 'masked' : 'full')
   const [opened, setOpened] = useState<LiveCall | null>(null)
   const [finding, setFinding] = useState(false)
   const box = useRef<HTMLDivElement>(null)
@@ -139,13 +139,13 @@ function LiveView ({ rest }: { rest: string[] }) {
 }
 
 /** The stream of calls while the page is visible, and what came with it. */
-function useLive (source: string, type: string, text: string, hold: boolean) {
+function useLive (source: string, type: string, text: string, hold: boolean, expected: 'full' | 'masked') {
   const [list, setList] = useState<LiveList>(EMPTY)
   const [connection, setConnection] = useState<Connection>({ state: 'connecting' })
   const [counted, setCounted] = useState<Count | null>(null)
   const [missed, setMissed] = useState(0)
   const [refused, setRefused] = useState<RefusedGroup[]>([])
-  const [view, setView] = useState<'full' | 'masked'>('full')
+  const [view, setView] = useState(expected)
   const holding = useRef(hold)
   holding.current = hold
   const visible = useVisible()

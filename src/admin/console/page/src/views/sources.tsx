@@ -2,7 +2,7 @@
 
 import { useMemo, useRef, useState } from 'preact/hooks'
 import type { History, SourceStatus } from '../api'
-import { count, plural, rate, seconds } from '../format'
+import { asShown, count, plural, rate, seconds } from '../format'
 import { useNode, useNow } from '../node'
 import { Ago, Empty, Filter, Loading, PageHead, Select } from '../parts/small'
 import { lastRate, StateOfSource } from '../parts/source'
@@ -46,7 +46,8 @@ function AllSources () {
     const found = (status?.sources ?? []).filter(({ id }) => id.toLowerCase().includes(wanted))
     const byName = (a: SourceStatus, b: SourceStatus) => a.id < b.id ? -1 : 1
     // The order is by the mean that is shown, not by the rate of the moment: rows must not change places all the time.
-    const busy = ({ id }: SourceStatus) => mean(rates?.[id]) ?? 0
+    // Sources with the same number stand by their totals.
+    const busy = ({ id }: SourceStatus) => asShown(mean(rates?.[id]) ?? 0)
     const compare: Record<string, (a: SourceStatus, b: SourceStatus) => number> = {
       busiest: (a, b) => busy(b) - busy(a) || b.totals.received - a.totals.received || byName(a, b),
       waiting: (a, b) => b.pending_calls - a.pending_calls || byName(a, b),
@@ -64,7 +65,8 @@ function AllSources () {
     return found
   }, [status, rates, text, order, order === 'state' && Math.floor(now / 5_000)])
 
-  if (!status) return <><PageHead title="Sources" /><Loading error={null} what="The status" /></>
+  // Without the history the rows would stand in another order at first.
+  if (!status || !(history.data ?? history.error)) return <><PageHead title="Sources" /><Loading error={null} what="The status" /></>
   // A young node has a short history.
   const span = history.data && spanOf(history.data.received.length * history.data.step_seconds)
   const columns: Column<SourceStatus>[] = [
