@@ -12,10 +12,16 @@ const midnight = (ms) => ms - ms % DAY
 const wave = (seed, t) => 1 + 0.35 * Math.sin(t / 47 + seed) + 0.2 * Math.sin(t / 11 + seed * 3) + 0.1 * Math.sin(t * 2.3 + seed * 7)
 const hex = (n, length) => (Math.imul(n + 1, 2_654_435_761) >>> 0).toString(16).padStart(8, '0').repeat(4).slice(0, length)
 const now = () => Date.now()
+/** A node that began a minute ago, with a few calls a second, dead letters left, and files of a bucket. */
+const isYoung = (scenario) => scenario === 'young'
+/** A node that delivers each second. */
+const PACE = (scenario) => scenario === 'restless' ? 1_000 : 10_000
+const YOUNG_NAMES = ['my-app', 'shop', 'ios', 'billing']
+const YOUNG_SAMPLES = 9
 const busy = (scenario) => scenario === 'busy' ? 180 : 1
 const rate = (scenario, index, ms) => Math.round(10 * (WEIGHT[index] ?? 1) * busy(scenario) * wave(index, ms / 1_000)) / 10
 const isEmpty = (scenario) => scenario === 'empty'
-const names = (scenario) => isEmpty(scenario) ? [] : scenario === 'many' ? Array.from({ length: 10_000 }, (_, n) => `tenant-${String(n).padStart(5, '0')}`) : NAMES
+const names = (scenario) => isEmpty(scenario) ? [] : isYoung(scenario) ? YOUNG_NAMES : scenario === 'many' ? Array.from({ length: 10_000 }, (_, n) => `tenant-${String(n).padStart(5, '0')}`) : NAMES
 const bucketOf = (scenario) => ['token', 'read', 'masked', 'denied', 'outage'].includes(scenario) ? 'acme-events-raw/tracking/production' : 'forebay'
 
 function key (source, stream, dayMs, atMs, position) {
@@ -97,8 +103,22 @@ function status (scenario) {
     open_batches: sources.filter((one) => one.pending_calls).length, oldest_undelivered_seconds: sources.reduce((old, one) => Math.max(old ?? 0, one.oldest_undelivered_seconds ?? 0) || null, null),
     totals, s3_proxy: null,
     ledger: { balanced: scenario !== 'unbalanced', differences: scenario === 'unbalanced' ? ['checkout-web, hour 2026-11-23T04:00:00Z: stored 122400, delivered + pending + lost 122388'] : [], totals: counts, object_sets: isEmpty(scenario) ? zero : ledger(49_414, 12), dead_letters: zero },
-    sealed_objects: outage ? 6 : 0, sources, imports: isEmpty(scenario) ? [] : bucketImports(outage)
+    refused_requests: { groups: refused(scenario).reverse(), more: 0, dropped_groups: 0, dropped_requests: 0 },
+    sealed_objects: outage ? 6 : 0, sources, destinations: behind(scenario), imports: isEmpty(scenario) ? [] : isYoung(scenario) ? youngImports() : bucketImports(outage)
   }
+}
+
+/** What the status has of destinations: those with waiting calls or dead letters left. */
+function behind (scenario) {
+  const all = destinations(scenario).destinations.map(({ name, functions, dead_stored: stored, dead_sent_again: sent }) => ({ name, waiting: functions.reduce((sum, one) => sum + one.waiting, 0), dead_left: Math.max(0, stored - sent) }))
+  return all.filter(({ waiting, dead_left: left }) => waiting > 0 || left > 0)
+}
+
+function youngImports () {
+  const t = now()
+  const last = { began_ms: t - 9_400, ended_ms: t - 8_000, listed: 3, list_requests: 1, known: 0, skipped: {}, files: { done: 3 }, not_begun: 0, rows: 412, stored: 403, repeats: 0, rejected: 9, skipped_rows: 0, stopped: false, not_done: [], failed: null }
+  const one = (name, place, more) => ({ name, source: 'shop', place, enabled: true, pass_since_ms: null, pass_rows: 0, last, next_ms: t + 39_000, failing: null, failing_since_ms: null, ...more })
+  return [one('orders', 's3://forebay/orders/', {}), one('invoices', 's3://forebay/invoices/', { last: { ...last, files: { done: 2, poison: 1 }, not_done: [{ name: 's3://forebay/invoices/2.json', became: 'poison', error: 'E-GZIP: the stream ends before its end is marked: upload the file again' }] } })]
 }
 
 function bucketImports (outage) {
@@ -128,8 +148,9 @@ function bucketImports (outage) {
 
 function history (scenario) {
   const t = now()
-  const times = Array.from({ length: 120 }, (_, n) => t - t % 5_000 - (119 - n) * 5_000)
-  const series = (id, index) => times.map((ms) => index === 5 ? 0 : rate(scenario, index, ms))
+  const samples = isYoung(scenario) ? YOUNG_SAMPLES : 120
+  const times = Array.from({ length: samples }, (_, n) => t - t % 5_000 - (samples - 1 - n) * 5_000)
+  const series = (id, index) => times.map((ms) => index === 5 ? 0 : isYoung(scenario) ? Math.round(wave(index, ms / 1_000) * 2) / 10 * (1 + index % 2) : rate(scenario, index, ms))
   const list = names(scenario)
   const sources = Object.fromEntries(list.slice(0, 1_000).map((id, index) => [id, series(id, index)]))
   const received = times.map((_, n) => Math.round(Object.values(sources).reduce((sum, values) => sum + values[n], 0) * 10) / 10)
@@ -139,16 +160,20 @@ function history (scenario) {
   }
 }
 
-function delivered (scenario, n) {
+function delivered (scenario, row) {
   const t = now()
   const list = names(scenario)
+  const pace = PACE(scenario)
+  const back = scenario === 'restless' ? row : Math.floor(row / 5)
+  const at = t - t % pace - back * pace - (scenario === 'outage' ? 2_830_000 : 0)
+  // An object stays the same while it moves down the list.
+  const n = scenario === 'restless' ? 200_000 - Math.floor(at / pace) % 100_000 : row
   const index = n % 7 === 6 ? 5 : n % Math.min(5, list.length)
-  const at = t - t % 10_000 - Math.floor(n / 5) * 10_000 - (scenario === 'outage' ? 2_830_000 : 0)
   const stream = n % 7 === 6 ? 'objects/rooms' : n % 11 === 9 ? 'rejected' : 'calls'
   const calls = stream === 'rejected' ? 3 : Math.round((WEIGHT[index] ?? 1) * 10 * wave(n, n))
   const id = list[index] ?? list[0]
   return {
-    delivered_at_ms: at, source: id, stream, day_ms: midnight(at), bucket: bucketOf(scenario), key: key(id, stream, midnight(at), at - 10_412, 48_211_000 - n * 311),
+    delivered_at_ms: at, source: id, stream, day_ms: midnight(at), bucket: bucketOf(scenario), key: key(id, stream, midnight(at), at - 10_412, 148_211_000 - n * 311),
     calls, bytes: calls * 96 + 210, encryption: applied(index), first_received_at_ms: at - 10_412, seconds_to_deliver: 10 + n % 3, put_ms: 18 + n * 7 % 60, reason: ['age', 'age', 'size', 'flush', 'day_end'][n % 5]
   }
 }
@@ -170,7 +195,7 @@ function deliveries (scenario, query) {
         waiting(3, 3, 'waiting', '403 AccessDenied: User: arn:aws:sts::111122223333:assumed-role/forebay-writer/i-0abc is not authorized to perform: s3:PutObject on resource "arn:aws:s3:::acme-events-raw/tracking/production/segment-logs/billing-service-eu-central-1-production/1795392000000/1795395600000-ab12cd34.gz"', 'no_access'),
         waiting(4, 4, 'conflict', 'another object with other content stands at this key', 'exists'), waiting(5, 1, 'putting', null, null)
       ]
-    : scenario === 'busy' ? [waiting(0, 0, 'putting', null, null)] : []
+    : scenario === 'busy' || (scenario === 'restless' && t % 3_000 < 1_500) ? [waiting(0, 0, 'putting', null, null)] : []
   return { pending: pending.filter((one) => !wanted || one.source === wanted), delivered: all.slice(0, Number(query.get('limit') ?? 100)), listed_since_ms: START - 5 * DAY }
 }
 
@@ -217,11 +242,20 @@ function imports (scenario) {
   const t = now()
   if (isEmpty(scenario)) return { imports: [], total: 0 }
   const progress = Math.floor((t - START) / 1_000) * 180
+  if (isYoung(scenario)) {
+    const file = (n, what, more) => ({ id: `imp-y${n}`, what, source: 'shop', state: 'done', begun_ms: t - 9_000 - n * 60_000, ended_ms: t - 8_600 - n * 60_000, rows_read: 120 + n, stored: 119 + n, repeated: 0, refused: 0, rejected: 0, errors: [], why: null, ...more })
+    const bad = { errors: [{ code: 'E-CONVERT', count: 5, example: 'line 3: no event_type' }] }
+    const files = [
+      file(0, 's3://forebay/orders/2026/11/22/day-3.json', { rejected: 1, ...bad }), file(1, 's3://forebay/orders/day-2.json', { ...bad }), file(2, 's3://forebay/orders/day-1.json (rejected rows)', { rejected_again: 1 }),
+      file(3, 's3://forebay/invoices/2.json', { state: 'given_up', why: 'E-GZIP: the stream ends before its end is marked: upload the file again', attempts: 3 }), file(4, '/srv/exports/BestOrdersOfTheYear.csv (rejected rows)', {}), file(5, 's3://acme-company-data-lake-eu-central-1/exports/shop/nightly/orders/2026/11/22/part-00000-5c0f8f0e-3b5c-4a8e-9d3b-0c6c1f0f8a11-c000.snappy.parquet', { rejected: 2, ...bad })
+    ]
+    return { imports: files, total: files.length }
+  }
   return {
     total: 412,
     imports: [
       { id: 'imp-9d1e02', what: 's3://acme-uploads/crm/accounts-2026-11-22.csv', source: 'crm-sync', state: 'running', begun_ms: START, ended_ms: null, rows_read: progress, stored: progress - 92, repeated: 80, refused: 0, rejected: 12, errors: [{ code: 'missing_id', count: 12, example: 'row 8,412: neither user_id nor anonymous_id has a value' }], why: null },
-      { id: 'imp-9d1e01', what: '/srv/exports/orders-2019-2023-complete-history-with-refunds.csv', source: 'billing-service-eu-central-1-production', state: 'done', begun_ms: t - 9_000_000, ended_ms: t - 8_420_000, rows_read: 1_204_882, stored: 1_204_301, repeated: 0, refused: 241, rejected: 340, errors: [{ code: 'bad_number', count: 312, example: 'row 99,120: amount: "12,40" is not a number' }, { code: 'too_few_columns', count: 28, example: 'row 1,003,441 has 7 of 12 columns' }, { code: 'property_too_large', count: 241, example: null }], rejects_file: '/home/data/.local/state/forebay/rejects/imp_akrirandnvjsxpnqwbopvv3bxi.billing-service-eu-central-1-production.ndjson', retry: 'forebay import retry-rejects /home/data/.local/state/forebay/rejects/imp_akrirandnvjsxpnqwbopvv3bxi.billing-service-eu-central-1-production.ndjson --source billing-service-eu-central-1-production', attempts: 0, why: null },
+      { id: 'imp-9d1e01', what: '/srv/exports/orders-2019-2023-complete-history-with-refunds.csv', source: 'billing-service-eu-central-1-production', state: 'done', begun_ms: t - 9_000_000, ended_ms: t - 8_420_000, rows_read: 1_204_882, stored: 1_204_301, repeated: 0, refused: 241, rejected: 340, errors: [{ code: 'bad_number', count: 312, example: 'row 99,120: amount: "12,40" is not a number' }, { code: 'too_few_columns', count: 28, example: 'row 1,003,441 has 7 of 12 columns' }], rejects_file: '/home/data/.local/state/forebay/rejects/imp_akrirandnvjsxpnqwbopvv3bxi.billing-service-eu-central-1-production.ndjson', retry: 'forebay import retry-rejects /home/data/.local/state/forebay/rejects/imp_akrirandnvjsxpnqwbopvv3bxi.billing-service-eu-central-1-production.ndjson --source billing-service-eu-central-1-production', attempts: 0, why: null },
       { id: 'imp-9d1e00', what: 's3://acme-uploads/crm/accounts-2026-11-21.csv', source: 'crm-sync', state: 'given_up', begun_ms: t - 90_000_000, ended_ms: t - 89_990_000, rows_read: 0, stored: 0, repeated: 0, refused: 0, rejected: 0, errors: [], why: 'the header has no column "account_id", which the map names; change the map or the file, and run `forebay import csv` again', attempts: 3, next: 'it is not tried again until you change the file or the options, or import it with `--force`' },
       { id: 'imp-9d1dff', what: '/srv/exports/track_spring_2024.csv (rejected rows)', source: 'checkout-web', state: 'done', begun_ms: t - 93_000_000, ended_ms: t - 92_999_000, rows_read: 5, stored: 4, repeated: 0, refused: 0, rejected: 0, rejected_again: 1, errors: [{ code: 'bad-time', count: 1, example: 'line 3: column timestamp is not a time: "soon"' }], why: null },
       { id: 'imp-9d1dfe', what: '/srv/exports/track_spring_2024.csv', source: 'checkout-web', state: 'done', begun_ms: t - 94_000_000, ended_ms: t - 93_900_000, rows_read: 6, stored: 1, repeated: 0, refused: 0, rejected: 1, sent_again: 4, errors: [{ code: 'bad-time', count: 5, example: 'line 3: column timestamp is not a time: "soon"' }], rejects_file: '/srv/state/rejects/track_spring_2024.ndjson', retry: 'forebay import retry-rejects /srv/state/rejects/track_spring_2024.ndjson --source checkout-web', why: null },
@@ -247,10 +281,13 @@ function destinations (scenario) {
   const lane = { unread: 0, waiting: 0, queued_bytes: 0, oldest_ms: null, in_flight: 0, open_since_ms: null, failing: null, lost: 0 }
   const forbidden = { unread: 0, waiting: 184_220, queued_bytes: 148_800_000, oldest_ms: open, in_flight: 0, open_since_ms: open, failing: failure('access-denied', open) }
   const counts = (...them) => them.map(([name, count]) => ({ class: name, shown: FAILURES[name].shown, count }))
+  const calm = !open && !isYoung(scenario)
+  // Nothing waits, but the last call failed; its dead letter is left or was sent again.
+  const failed = scenario === 'restless' ? null : failure('execution-error', t - 312_000)
   return {
     held_bytes: open ? 201_326_592 : 67_108_864,
     destinations: [
-      { name: 'crm', kind: 'lambda', config: '/etc/forebay/forebay.toml', removed: false, succeeded: delivered, failed: counts(['execution-error', 41], ['timeout', 7], ...(open ? [['access-denied', 94]] : [])), dead: counts(['execution-error', 41]), dead_stored: 132, dead_sent_again: open ? 0 : 91, dead_unknown: open ? 'this node may not read the notes of replays in acme-events-raw: `forebay policy reader` prints the statements' : null, functions: [{ ...lane, function: ON_TRACK, types: ['track'], unread: 12, in_flight: 3, waiting: 9, oldest_ms: t - 240 }, { ...lane, function: ON_USER, types: ['identify', 'group'], ...(open && forbidden) }] },
+      { name: 'crm', kind: 'lambda', config: '/etc/forebay/forebay.toml', removed: false, succeeded: delivered, failed: counts(['execution-error', 41], ['timeout', 7], ...(open ? [['access-denied', 94]] : [])), dead: counts(['execution-error', 41]), dead_stored: isYoung(scenario) ? 6 : 132, dead_sent_again: open ? 0 : isYoung(scenario) ? 4 : 132, dead_unknown: open ? 'this node may not read the notes of replays in acme-events-raw: `forebay policy reader` prints the statements' : null, functions: [{ ...lane, function: ON_TRACK, types: ['track'], ...(calm && { unread: 12, in_flight: 3, waiting: t % 4_000 < 2_000 ? 9 : 0, oldest_ms: t - 240 }) }, { ...lane, function: ON_USER, types: ['identify', 'group'], failing: failed, ...(open && forbidden) }] },
       { name: 'warehouse-migration', kind: 'http', config: '/etc/forebay/forebay.toml', removed: false, succeeded: delivered * 2, failed: [], dead: [], dead_stored: 4, dead_sent_again: 4, functions: [{ ...lane, function: 'https://collector.example.com/v1/batch', types: [] }] }
     ]
   }
@@ -259,11 +296,15 @@ function destinations (scenario) {
 function attempts (scenario, query) {
   const t = now()
   const masked = scenario === 'masked'
-  const all = Array.from({ length: 60 }, (_, n) => {
+  // A call keeps its result while it moves down the list.
+  const step = scenario === 'restless' ? 1_000 : 830
+  const tick = Math.floor(t / step)
+  const all = Array.from({ length: 60 }, (_, row) => row).map((row) => {
+    const n = scenario === 'restless' ? 100_000 - (tick - row) % 100_000 : row
     const name = n % 13 === 4 ? 'execution-error' : n % 29 === 7 ? 'timeout' : scenario === 'outage' && n % 10 === 1 ? 'access-denied' : null
     const failed = name && failure(name, null)
     return {
-      at_ms: t - n * 830 - t % 830, function: name === 'access-denied' ? ON_USER : ON_TRACK, source: NAMES[n % 3], type: name === 'access-denied' ? 'identify' : 'track', message_id: `ajs-next-${hex(Math.floor(t / 830) - n, 12)}`, attempt: 1,
+      at_ms: t - row * step - t % step, function: name === 'access-denied' ? ON_USER : ON_TRACK, source: NAMES[n % 3], type: name === 'access-denied' ? 'identify' : 'track', message_id: `ajs-next-${hex(tick - row, 12)}`, attempt: 1,
       millis: name === 'timeout' ? 5_001 : 18 + n % 40,
       failed: failed && masked ? { ...failed, what: '' } : failed,
       request_id: name === 'timeout' ? null : `${hex(n, 8)}-7f6c-4c1f-9f35-${hex(n + 1, 12)}`, version: failed ? null : '14',
@@ -384,7 +425,7 @@ function find (scenario, query) {
 function refused (scenario) {
   const t = now()
   const one = (id, cause, code, status, route, ago, more) => ({ id, type: 'refused', cause, code, status, method: 'POST', route, address: scenario === 'masked' ? '[hidden]' : '198.51.100.24', agent: 'analytics-node/2.1.3', source: null, key: null, requests: 3 + id * 41, first_ms: t - ago - 840_000, last_ms: t - ago, ...more })
-  if (!['refused', 'busy', 'masked'].includes(scenario)) return []
+  if (!['refused', 'busy', 'masked', 'young'].includes(scenario)) return []
   return [
     one(9, 'invalid_json', 'invalid_json', 400, '/v1/batch', 250_000, { source: 'billing-service-eu-central-1-production', key: '9f3b0c…', message: 'expected a string at byte 4012', remedy: 'send one JSON object in UTF-8; the message names the byte' }),
     one(4, 'not_found', 'not_found', 404, '/collect/v2/projects/Abcdef…/events/trak', 61_000, { agent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148', message: 'there is no route for this path: the nearest is /v1/track; the routes are POST /v1/batch, /v1/import, /v1/track, /v1/identify, /v1/page, /v1/screen, /v1/group, /v1/alias, /v1/set, and for browsers /v1/b, /v1/t, /v1/i, /v1/p, /v1/s, /v1/g, /v1/a, /v1/m; GET /v1/projects/WRITE_KEY/settings, /v1/pixel/track and so on, /sourceConfig, /health; and /sdk/…, /api/s/…, /pixel/v1/…, /beacon/v1/batch of other SDKs', remedy: 'give the SDK this collector\'s address alone, as `docs/sdks.md` does for each SDK; behind a proxy that adds a path set `collector.path_prefix`' }),

@@ -47,6 +47,10 @@ const VIEWS = [
   ['imports-outage', 'outage', 'imports', (page) => page.locator('.row-button').nth(1).click()],
   ...['clicks', 'invoices', 'profiles'].map((name) => [`imports-${name}`, 'calm', 'imports', (page) => page.locator('.row-button', { hasText: name }).click()]),
   ...['orders', 'clicks', 'invoices'].map((name) => [`imports-${name}-outage`, 'outage', 'imports', (page) => page.locator('.row-button', { hasText: name }).first().click()]),
+  ['imports-young', 'young', 'imports', (page) => page.locator('.row-button').first().click()],
+  ['destinations-young', 'young', 'destinations', (page) => page.locator('.row-button').nth(5).waitFor()],
+  ['sources-young', 'young', 'sources', (page) => page.locator('.spark-line').first().waitFor()],
+  ['deliveries-restless', 'restless', 'deliveries', async (page) => { await page.locator('.held tbody tr').nth(2).hover(); await page.locator('.held .pill').waitFor() }],
   ['imports-empty', 'empty', 'imports', (page) => page.locator('.empty').waitFor()],
   ['destinations', 'calm', 'destinations', (page) => page.locator('.row-button').nth(5).waitFor()],
   ['destinations-failed', 'calm', 'destinations', (page) => page.locator('tr', { hasText: 'Execution Error' }).locator('.row-button').first().click()],
@@ -56,7 +60,7 @@ const VIEWS = [
   ['health', 'calm', 'health', (page) => page.locator('.config tbody tr').nth(5).waitFor()],
   ['health-outage', 'outage', 'health', (page) => page.locator('.config tbody tr').nth(5).waitFor()],
   ['health-unbalanced', 'unbalanced', 'health', (page) => page.locator('.equation-off').waitFor()],
-  ['login', 'token', 'live', async (page) => { await page.getByLabel('Token').fill('wrong'); await page.getByRole('button', { name: 'Sign in' }).click(); await page.getByText('not one of').waitFor() }],
+  ['login', 'token', 'live', async (page) => { await page.getByLabel('Token').fill('wrong'); await page.getByRole('button', { name: 'Sign in' }).click(); await page.getByText('does not know this token').waitFor() }],
   ['dead', 'dead', 'sources', (page) => page.locator('.banner').waitFor({ timeout: 10_000 })]
 ]
 const WIDTHS = process.env.FOREBAY_WIDTHS

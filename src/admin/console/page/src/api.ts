@@ -70,7 +70,14 @@ export type Status = {
   open_batches: number; oldest_undelivered_seconds: number | null; totals: Totals; s3_proxy: string | null
   ledger: Ledger | null; sealed_objects: number; sources: SourceStatus[]
   imports?: BucketImport[]
+  /** Destinations that are behind or have dead letters left. */
+  destinations?: DestinationBehind[]
+  /** The groups of refused requests with the latest requests. */
+  refused_requests?: { groups: RefusedGroup[]; more: number }
 }
+
+/** `waiting`: calls that wait for it. `dead_left`: dead letters that no replay has delivered yet. */
+export type DestinationBehind = { name: string; waiting: number; dead_left: number }
 
 export type History = {
   step_seconds: number; now_ms: number; sources: Record<string, number[]>

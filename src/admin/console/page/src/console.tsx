@@ -8,8 +8,8 @@ import { Icon } from './parts/icon'
 import { Problems } from './parts/problems'
 import { PageHead } from './parts/small'
 import { useKeys, usePolled } from './poll'
-import { headline, level, problems, type Problem } from './problems'
-import { href, useRoute } from './route'
+import { headline, level, notices, problems, type Problem } from './problems'
+import { ALL_SOURCES, href, useRoute } from './route'
 import { type Theme, storedTheme, storeTheme } from './theme'
 import { VIEWS, type View } from './views'
 import { Login } from './views/login'
@@ -66,7 +66,7 @@ function Frame ({ session, changed, askAgain }: { session: Session; changed: (se
   const main = useRef<HTMLElement>(null)
   const place = [view.id, ...rest].join('/')
   useEffect(() => {
-    document.title = `${rest[0] ? `${rest[0]} · ` : ''}${view.name} · Forebay`
+    document.title = [rest[0] === ALL_SOURCES ? rest[1] : rest[0], view.name, 'Forebay'].filter(Boolean).join(' · ')
     main.current?.scrollTo(0, 0)
   }, [place])
   const first = useRef(true)
@@ -158,16 +158,25 @@ function Header ({ found, changed }: { found: Problem[]; changed: (session: Sess
   )
 }
 
+/** What changes all the time stands at the end, and what has no room is cut: the bar keeps its height, and links stay in place. */
 function Verdict ({ found }: { found: Problem[] }) {
-  const { status, stale } = useNode()
+  const { session, status, stale } = useNode()
   useNow()
   if (!status) return <p class="verdict">{stale ? 'No answer yet' : 'Loading…'}</p>
-  const { verdict, detail } = headline(status, found)
-  const worst = level(found)
+  if (stale) return <p class="verdict tone-quiet"><Icon name="quiet" size={18} /><span><b>No answer</b></span></p>
+  const told = notices(status, session.live_view === 'off')
+  const { verdict, detail } = headline(status, found, told)
+  const worst = found.length ? level(found) : told.length ? 'notice' : 'well'
+  const between = worst === 'well' ? ': ' : ' · '
+  const listed = told.map(({ text }) => text).join(', ')
   return (
-    <p class={`verdict tone-${stale ? 'quiet' : worst}`}>
-      <Icon name={stale ? 'quiet' : worst} size={18} />
-      <span><b>{stale ? 'No answer' : verdict}</b><span class="verdict-detail">{stale ? '' : worst === 'well' ? `: ${detail}` : ` · ${detail}`}</span></span>
+    <p class={`verdict tone-${worst}`}>
+      <Icon name={worst} size={18} />
+      <span title={[verdict, listed && `: ${listed}`, between, detail].join('')}>
+        <b>{verdict}</b>
+        {told.map(({ key, text, href: to }, index) => <span key={key}>{index ? ', ' : ': '}<a href={to}>{text}</a></span>)}
+        <span class="verdict-detail">{between}{detail}</span>
+      </span>
     </p>
   )
 }

@@ -7,6 +7,8 @@ export type Sized = {
   /** Pixels for what has a known length, such as numbers. `auto` or a part of the table for names. */
   width: string
   roomy?: boolean
+  /** The least width of `auto`, in pixels, while there are roomy columns that can be left out. */
+  least?: number
 }
 
 export type Fit = {
@@ -20,8 +22,10 @@ export type Fit = {
 export function fit (columns: Sized[], room: number): Fit {
   const width = (text: string) => text.endsWith('px') ? parseFloat(text) : text.endsWith('%') ? Math.max(NAME_MIN, room * parseFloat(text) / 100) : NAME_MIN
   const shown = columns.map(() => true)
-  const needs = () => columns.reduce((sum, column, index) => sum + (shown[index] ? width(column.width) : 0), 0)
-  for (let index = columns.length - 1; index >= 0 && needs() > room; index -= 1) {
+  const sum = (of: (column: Sized) => number) => columns.reduce((all, column, index) => all + (shown[index] ? of(column) : 0), 0)
+  const needs = () => sum((column) => width(column.width))
+  const wants = () => sum((column) => Math.max(width(column.width), column.least ?? 0))
+  for (let index = columns.length - 1; index >= 0 && wants() > room; index -= 1) {
     if (columns[index]!.roomy) shown[index] = false
   }
   return {

@@ -8,14 +8,20 @@ export function count (n: number | null | undefined): string {
   return n == null ? NONE : grouped.format(n)
 }
 
+/** Below this, `rate` shows no difference. */
+export const RATE_UNIT = 0.1
+
 /**
  * A rate a second, below 10 with one digit after the point, so that a slow source does not read as silent.
  */
 export function rate (n: number | null | undefined): string {
   if (n == null) return NONE
   if (n > 0 && n < 0.1) return '<0.1'
-  return n < 10 ? String(Math.round(n * 10) / 10) : grouped.format(Math.round(n))
+  return n < 10 ? String(asShown(n)) : grouped.format(asShown(n))
 }
+
+/** The rate that `rate` shows. */
+export const asShown = (n: number) => n < 10 ? Math.round(n * 10) / 10 : Math.round(n)
 
 /** `1 call`, `2 calls`. */
 export function plural (n: number, one: string, many = one + 's'): string {
@@ -139,6 +145,24 @@ export function encryption (applied: { algorithm: string | null; kms_key: string
   if (!applied || !applied.algorithm) return 'not reported'
   const name = applied.algorithm === 'AES256' ? 'SSE-S3' : applied.algorithm === 'aws:kms' ? 'SSE-KMS' : applied.algorithm
   return applied.bucket_key ? `${name}, bucket key` : name
+}
+
+/** The most characters at the end of a name that stay, so that it differs from its neighbours. */
+const NAME_END = 14
+
+/**
+ * A name in at most so many characters. An ellipsis stands where something is cut: first the folders in the middle, then
+ * the bucket, and the last part only if it alone is too long.
+ */
+export function shorten (text: string, most: number): string {
+  if (text.length <= most) return text
+  const [, scheme = '', place = '', folders = '', last = ''] = /^(?:([a-z][a-z0-9+.-]*:\/\/)([^/]+\/))?(.*\/(?=.))?(.*)$/s.exec(text) ?? []
+  const gap = folders && '…/'
+  const ways = place || folders ? [scheme + place + gap + last, '…' + place + gap + last, '…/' + last, '…' + last] : []
+  const fits = ways.find((way) => way.length <= most)
+  if (fits) return fits
+  const end = Math.min(NAME_END, Math.floor(most / 2))
+  return last.slice(0, Math.max(1, most - 1 - end)) + '…' + last.slice(last.length - end)
 }
 
 /** The last segment of an object key. */

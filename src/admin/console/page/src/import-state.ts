@@ -1,6 +1,6 @@
 // What an import of a bucket does and waits for, in words. Pure.
 
-import type { After, BucketImport, Messages, Pass, QueueDepth } from './api'
+import type { After, BucketImport, Import, Messages, Pass, QueueDepth } from './api'
 import { ago, count, plural } from './format'
 
 export type ImportState = {
@@ -59,6 +59,28 @@ export const givenBack = ({ messages }: Messages): Counted[] => inWords(messages
 /** How many messages the queue has. SQS counts them about, so the time belongs to the numbers. */
 export const queueDepth = ({ waiting, in_flight, read_ms }: QueueDepth, now: number) =>
   `about ${count(waiting)} waiting and ${count(in_flight)} in flight, ${ago(read_ms, now)}`
+
+/** The files of an import of a bucket among those that are listed; none if another import reads the same place. */
+export const filesOf = (one: BucketImport, files: Import[], all: BucketImport[]) => files.filter(({ what, source }) => {
+  const readers = all.filter((reader) => reader.source === source && what.startsWith(reader.place))
+  return readers.length === 1 && readers[0]!.name === one.name
+})
+
+/**
+ * Rows that were rejected first, and are not any more. The node counts those that a command read and sent again; of a file
+ * in a bucket it has the causes of all that were rejected, and how many are left. The others became calls when they were
+ * read again, were left out by the converter, or were accepted as rejected.
+ */
+export function settledRows ({ state, errors, rejected, rejected_again: again = 0, sent_again: sent = 0 }: Import): number {
+  if (sent > 0 || state !== 'done' || again > 0) return sent
+  return Math.max(0, errors.reduce((all, { count: n }) => all + n, 0) - rejected)
+}
+
+/** `4 rejected first and sent again` */
+export const settledWords = (one: Import) => {
+  const rows = plural(settledRows(one), 'row')
+  return (one.sent_again ?? 0) > 0 ? `${rows} rejected first and sent again` : `${rows} rejected first, and read again or accepted since`
+}
 
 /** What an import does, or what it waits for: what needs a person first. */
 export function importState (one: BucketImport): ImportState {

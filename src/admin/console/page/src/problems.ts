@@ -1,8 +1,9 @@
 // What is wrong, from the status: the one sentence of the header, and the problems below it. Pure.
 
 import type { SourceStatus, Status } from './api'
-import { count, plural, seconds } from './format'
-import { href } from './route'
+import { clock, count, date, plural, seconds } from './format'
+import { lately } from './refused-list'
+import { href, REFUSED_REQUESTS } from './route'
 
 export type Level = 'well' | 'notice' | 'problem'
 
@@ -74,6 +75,23 @@ function placeOf (kind: string, subject: string | undefined, status: Status): Pr
   return PLACES[kind] ?? HEALTH
 }
 
+/** Beginnings of texts that say no more than their title, and whom it concerns. */
+const AS_TITLED = [/^no put to \S+ has succeeded since [^:]+: /, /^calls of [^;:]+? are answered (?=\d)/]
+/** From so many words on, what a text and its title begin with is said once. */
+const WORDS_REPEATED = 3
+
+/** The text of an alarm without what its title has said. */
+export function withoutTitle (title: string, what: string): string {
+  const known = AS_TITLED.find((begin) => begin.test(what))
+  if (known) return what.replace(known, '')
+  const titled = title.toLowerCase().split(' ')
+  const words = what.split(' ')
+  const bare = (word: string | undefined) => word?.toLowerCase().replace(/[,;:.]$/, '')
+  let same = 0
+  while (same < titled.length && bare(words[same]) === bare(titled[same]) && (same === 0 || !/[,;:.]$/.test(words[same - 1]!))) same += 1
+  return same >= WORDS_REPEATED && same < words.length ? words.slice(same).join(' ') : what
+}
+
 /** Alarms whose subject is a bucket. */
 const BUCKET_ALARMS = ['refused', 'unreachable']
 /** Alarms about puts that fail. */
@@ -99,7 +117,7 @@ export function problems (status: Status): Problem[] {
   }))
   for (const { kind, what: said, since_ms, subject } of status.alarms) {
     // The status names the alarm's subject at the beginning; here the subject stands apart.
-    const what = subject && said.startsWith(`${subject}: `) ? said.slice(subject.length + 2) : said
+    const whole = subject && said.startsWith(`${subject}: `) ? said.slice(subject.length + 2) : said
     // The alarm about refused calls also names the sources that are refused now.
     // An alarm about a bucket concerns the sources whose objects wait for it.
     const waiting = BUCKET_ALARMS.includes(kind) ? status.sources.filter(({ bucket, last_error }) => last_error && bucket === subject) : []
@@ -107,7 +125,8 @@ export function problems (status: Status): Problem[] {
     const ofImport = titleOfImport(kind, subject)
     const whom = sources.length ? names(sources.map(({ id }) => id)) : subject && !ofImport ? [subject] : []
     const title = ofImport ?? (waiting.length ? `${TITLES[kind]}: ${subject}` : TITLES[kind] ?? `Something needs attention: ${kind.replaceAll('_', ' ')}`)
-    found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${what.slice(0, 80)}`, level: 'problem', title, what, since_ms, whom, at: placeOf(kind, subject, status) })
+    const what = withoutTitle(title, whole)
+    found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${whole.slice(0, 80)}`, level: 'problem', title, what, since_ms, whom, at: placeOf(kind, subject, status) })
   }
   if (!status.alarms.some(({ kind }) => kind === 'refusing')) {
     for (const [why, ids] of groupByWhy(refused)) {
@@ -143,18 +162,55 @@ export function level (found: Problem[]): Level {
   return found.some((problem) => problem.level === 'problem') ? 'problem' : found.length ? 'notice' : 'well'
 }
 
+/** What is worth a look but no alarm. The header alone has it, with a link. */
+export type Notice = { key: string; text: string; href: string }
+
+/** Dead letters that are left, and requests that were refused lately. `liveOff`: nobody may see the latter. */
+export function notices (status: Status, liveOff = false): Notice[] {
+  const left = (status.destinations ?? []).filter(({ dead_left: n }) => n > 0)
+  const letters = plural(left.reduce((sum, { dead_left: n }) => sum + n, 0), 'dead letter')
+  const [first] = left
+  const found: Notice[] = []
+  if (first) {
+    found.push(left.length === 1
+      ? { key: 'dead letters', text: `destination ${first.name} has ${letters} left`, href: href('destinations', first.name) }
+      : { key: 'dead letters', text: `${left.length} destinations have ${letters} left`, href: href('destinations') })
+  }
+  const refused = refusedWords(status)
+  if (refused) found.push({ key: 'refused', text: refused, href: liveOff ? href('health') : REFUSED_REQUESTS })
+  return found
+}
+
+/** The refused requests of the last ten minutes. A group counts since its first request, which may be older. */
+function refusedWords ({ refused_requests: list, now_ms: now }: Status): string | null {
+  const groups = lately(list?.groups ?? [], now)
+  if (!groups.length) return null
+  const requests = groups.reduce((sum, group) => sum + group.requests, 0)
+  const since = Math.min(...groups.map(({ first_ms: first }) => first))
+  // Further groups are older than these, so they matter only if each of these is of late.
+  const atLeast = (list?.more ?? 0) > 0 && groups.length === list?.groups.length ? 'at least ' : ''
+  const were = `${atLeast}${plural(requests, 'request was', 'requests were')} refused`
+  if (lately(groups.map((group) => ({ ...group, last_ms: group.first_ms })), now).length === groups.length) return `${were} in the last 10 minutes`
+  const day = date(since) === date(now) ? '' : date(since) + ' '
+  return `${were} since ${day}${clock(since).slice(0, 5)}`
+}
+
 /** The sentence of the header: a verdict and what waits. */
-export function headline (status: Status, found: Problem[]): { verdict: string; detail: string } {
-  const pending = status.sources.reduce((sum, source) => sum + source.pending_calls, 0)
-  const waits = pending === 0 && status.oldest_undelivered_seconds == null
-    ? 'everything is delivered'
-    : `${plural(pending, 'call')} waiting` +
-      (status.oldest_undelivered_seconds == null ? '' : `, the oldest for ${seconds(status.oldest_undelivered_seconds)}`)
+export function headline (status: Status, found: Problem[], told: Notice[] = notices(status)): { verdict: string; detail: string } {
   const serious = found.filter((problem) => problem.level === 'problem').length
-  const verdict = !status.ready
-    ? 'Not ready'
-    : serious ? plural(serious, 'problem') : found.length ? plural(found.length, 'notice') : 'All is well'
-  return { verdict, detail: waits }
+  const others = found.length - serious + told.length
+  const counted = [serious > 0 && plural(serious, 'problem'), others > 0 && plural(others, 'notice')].filter(Boolean).join(', ')
+  return { verdict: !status.ready ? 'Not ready' : counted || 'All is well', detail: waits(status) }
+}
+
+function waits ({ sources, destinations = [], oldest_undelivered_seconds: oldest }: Status): string {
+  const pending = sources.reduce((sum, source) => sum + source.pending_calls, 0)
+  if (pending > 0 || oldest != null) return `${plural(pending, 'call')} waiting` + (oldest == null ? '' : `, the oldest for ${seconds(oldest)}`)
+  if (!destinations.length) return 'everything is delivered'
+  const behind = destinations.filter(({ waiting }) => waiting > 0)
+  const calls = behind.reduce((sum, { waiting }) => sum + waiting, 0)
+  const whom = behind.length === 1 ? `destination ${behind[0]!.name}` : plural(behind.length, 'destination')
+  return 'everything is delivered to the bucket' + (calls > 0 ? `, ${plural(calls, 'call waits', 'calls wait')} for ${whom}` : '')
 }
 
 export type SourceState = { level: 'well' | 'quiet' | 'notice' | 'problem'; word: string; why: string | null }

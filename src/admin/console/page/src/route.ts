@@ -20,6 +20,13 @@ export function href (...parts: (string | number)[]): string {
   return '#/' + parts.map((part) => encodeURIComponent(String(part))).join('/')
 }
 
+/** In place of a source: all of them. No source has this id. */
+export const ALL_SOURCES = '_'
+/** The type of requests that were refused as a whole, in the live view. */
+export const REFUSED = 'refused'
+/** The list of refused requests. */
+export const REFUSED_REQUESTS = href('live', ALL_SOURCES, REFUSED)
+
 export function useRoute (): Route {
   const [route, setRoute] = useState(() => parseHash(location.hash))
   useEffect(() => {

@@ -12,6 +12,9 @@ export function timeLeft ({ seconds_left, incoming_bytes_per_second, is_full }: 
   return incoming_bytes_per_second == null ? ['not known yet', 'what comes in is being measured'] : ['no limit in sight', 'nothing comes in']
 }
 
+/** The mean of a history, of the values that there are. */
+export const mean = (values: number[] | undefined) => values?.length ? values.reduce((sum, one) => sum + one, 0) / values.length : null
+
 /** `10 min`; below a minute `15 s`. */
 export function spanOf (length: number): string {
   return length < 60 ? `${Math.round(length)} s` : `${Math.round(length / 60)} min`

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BucketImport, LiveCall, Messages, Pass, RefusedGroup, SourceStatus, Status } from '../src/api'
+import type { BucketImport, Destination, Import, LiveCall, Messages, Pass, RefusedGroup, SourceStatus, Status } from '../src/api'
+import { destinationState, isOver } from '../src/destination-state'
 import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
-import { afterDone, afterWaits, deletedMessages, givenBack, importState, queueDepth } from '../src/import-state'
+import { afterDone, afterWaits, deletedMessages, filesOf, givenBack, importState, queueDepth, settledRows, settledWords } from '../src/import-state'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
-import { headline, level, problems } from '../src/problems'
+import { headline, level, notices, problems } from '../src/problems'
+import { heldRows } from '../src/held-list'
 import { addRefused, lately, REFUSED_MAX } from '../src/refused-list'
 import { withoutTurns } from '../src/outside'
 import { retryCommand } from '../src/retry'
 import { fit, NAME_MIN } from '../src/fit'
+import { rate, shorten } from '../src/format'
 import { href, parseHash } from '../src/route'
 import { roundTop } from '../src/scale'
 import { spanOf, timeLeft } from '../src/time-left'
@@ -79,6 +82,13 @@ test('the live list is bounded', () => {
   assert.deepEqual([held.held.length, held.held_count, release(held).rows.length], [LIST_MAX, LIST_MAX + 50, LIST_MAX])
 })
 
+test('rows stay while somebody reads, and new ones are counted', () => {
+  const key = (n: number) => String(n)
+  assert.deepEqual(heldRows([2, 1], [4, 3, 2], key, true), { rows: [2, 1], fresh: 2 })
+  assert.deepEqual(heldRows([2, 1], [4, 3, 2], key, false), { rows: [4, 3, 2], fresh: 0 })
+  assert.deepEqual(heldRows<number>([], [1], key, true), { rows: [1], fresh: 0 })
+})
+
 const source = (change: Partial<SourceStatus>) => ({ id: 'web', pending_calls: 0, refused: null, ...change } as SourceStatus)
 const status = (change: Partial<Status>) => ({
   ready: true, not_ready: [], degraded: [], alarms: [], oldest_undelivered_seconds: null, spool: { is_full: false }, sources: [], ...change
@@ -92,6 +102,49 @@ test('the header says in a sentence whether all is well', () => {
   assert.equal(headline(bad, problems(bad)).verdict, '2 problems')
   const unready = status({ ready: false, not_ready: ['the spool has stopped'] })
   assert.equal(headline(unready, problems(unready)).verdict, 'Not ready')
+})
+
+test('the header does not say that all is well while dead letters are left or requests are refused', () => {
+  const now_ms = 10_000_000
+  const group = (first_ms: number, requests: number, last_ms = now_ms - 5_000, code = 'invalid_json') => ({ id: first_ms, first_ms, last_ms, requests, code } as RefusedGroup)
+  const of = (change: Partial<Status>) => {
+    const one = status({ now_ms, ...change })
+    return [headline(one, problems(one)).verdict, headline(one, []).detail, ...notices(one).flatMap(({ text, href }) => [text, href])]
+  }
+  const crm = { name: 'crm', waiting: 0, dead_left: 2 }
+  assert.deepEqual(of({ destinations: [crm] }), ['1 notice', 'everything is delivered to the bucket', 'destination crm has 2 dead letters left', '#/destinations/crm'])
+  assert.deepEqual(of({ destinations: [crm, { ...crm, name: 'b', dead_left: 1 }] }).slice(2), ['2 destinations have 3 dead letters left', '#/destinations'])
+  assert.deepEqual(of({ destinations: [{ ...crm, waiting: 1, dead_left: 0 }] }), ['All is well', 'everything is delivered to the bucket, 1 call waits for destination crm'])
+  const refused = (groups: RefusedGroup[], more = 0) => of({ refused_requests: { groups, more } }).slice(2)
+  assert.deepEqual(refused([group(now_ms - 60_000, 3), group(now_ms - 7_000, 9)]), ['12 requests were refused in the last 10 minutes', '#/live/_/refused'])
+  // A group that began before that counts since then.
+  assert.deepEqual(refused([group(now_ms - 7_200_000, 3)], 2)[0], 'at least 3 requests were refused since 00:46')
+  assert.deepEqual(refused([group(1, 3, 2), group(now_ms - 1, 1)], 2)[0], '1 request was refused in the last 10 minutes')
+  // There is an alarm about those that were refused for lack of space.
+  assert.deepEqual(refused([group(1, 3, now_ms, 'spool_full'), group(1, 3, 2)]), [])
+  const alarmed = status({ now_ms, destinations: [crm], alarms: [{ kind: 'clock', what: 'b', since_ms: 2 }] })
+  assert.equal(headline(alarmed, problems(alarmed)).verdict, '1 problem, 1 notice')
+})
+
+test('a failure is no problem once nothing waits and every dead letter was sent again', () => {
+  const lane = { function: 'f', types: [], waiting: 0, unread: 0, queued_bytes: 0, oldest_ms: null, in_flight: 0, open_since_ms: null, failing: null, lost: 0 }
+  const failing = { class: 'timeout', shown: 'Operation timedout', what: '', remedy: '', since_ms: 1 }
+  const one = (change: Partial<Destination>, ...lanes: Partial<typeof lane | { failing: typeof failing, open_since_ms: number }>[]) =>
+    ({ name: 'crm', removed: false, dead_stored: 4, dead_sent_again: 4, functions: lanes.map((each) => ({ ...lane, ...each })), ...change } as Destination)
+  const check = (it: Destination, ...expected: string[]) => {
+    const { tone, word } = destinationState(it)
+    assert.deepEqual([tone, word], expected)
+  }
+  check(one({}, {}), 'well', 'up to date')
+  check(one({}, { failing }), 'quiet', 'last call failed')
+  check(one({}, { failing, open_since_ms: 1 }), 'quiet', 'last call failed')
+  check(one({ dead_sent_again: 5 }, { failing }), 'quiet', 'last call failed')
+  check(one({}, { failing }, { waiting: 2 }), 'quiet', 'sending')
+  check(one({}, { failing }, { failing, waiting: 2 }), 'problem', 'Operation timedout')
+  check(one({ dead_sent_again: 3 }, { failing }), 'problem', 'Operation timedout')
+  check(one({ dead_sent_again: 3 }, {}), 'notice', 'dead letters left')
+  const mixed = one({}, { failing }, { failing, waiting: 2 })
+  assert.deepEqual(mixed.functions.map((each) => isOver(mixed, each)), [true, false])
 })
 
 test('degraded alone is a notice', () => {
@@ -124,6 +177,27 @@ test('each alarm has a sentence as its title, and leads to where one acts', () =
   assert.deepEqual(at('of_a_newer_node'), ['Something needs attention: of a newer node', '#/health'])
 })
 
+test('a name is shortened in the middle, and its last part stays', () => {
+  const name = 's3://forebay/orders/2026/11/day-3.json'
+  assert.deepEqual([38, 37, 25, 24, 21, 20, 12, 11].map((most) => shorten(name, most)), [
+    name, 's3://forebay/…/day-3.json', 's3://forebay/…/day-3.json', '…forebay/…/day-3.json', '…forebay/…/day-3.json', '…/day-3.json', '…/day-3.json', '…day-3.json'
+  ])
+  assert.equal(shorten('s3://forebay/orders/', 16), '…forebay/orders/')
+  assert.equal(shorten('s3://forebay/orders/', 9), '…/orders/')
+  assert.equal(shorten('/srv/exports/orders-2019-complete.csv', 20), 'orders-20…mplete.csv')
+  assert.equal(shorten('arn:aws:lambda:eu:1:function:on-track:live', 30), 'arn:aws:lambda:…:on-track:live')
+  assert.equal(shorten('short', 1), 's…')
+})
+
+test('a text does not repeat its title', () => {
+  const told = (kind: string, subject: string, what: string) => problems(status({ alarms: [{ kind, subject, what, since_ms: 1 }] }))[0]!.what
+  assert.equal(told('bucket_import', 'orders (files given up)', 'import orders has given up 2 files, the first s3://a'), '2 files, the first s3://a')
+  assert.equal(told('bucket_import', 'orders queue', 'import orders cannot receive from https://q: denied'), 'https://q: denied')
+  assert.equal(told('refusing', 'web', 'calls of web are answered 503 destination_full: full'), '503 destination_full: full')
+  assert.equal(told('ledger', '', 'the ledger does not balance: web'), 'web')
+  assert.equal(told('clock', '', 'the wall clock is 41 s before the newest call'), 'the wall clock is 41 s before the newest call')
+})
+
 test('a table leaves out what has no room, and no column with names is too short', () => {
   const columns = [
     { width: 'auto' }, { width: '10%' }, { width: '100px', roomy: true }, { width: '90px' }, { width: '80px', roomy: true }
@@ -134,6 +208,9 @@ test('a table leaves out what has no room, and no column with names is too short
   assert.deepEqual(fit(columns, 2 * NAME_MIN + 270).widths, ['auto', `${NAME_MIN}px`, '100px', '90px', '80px'])
   assert.deepEqual(fit(columns, 2 * NAME_MIN + 269).widths, ['auto', `${NAME_MIN}px`, '100px', '90px', null])
   assert.deepEqual(fit(columns, 2 * NAME_MIN + 100).widths, ['auto', `${NAME_MIN}px`, null, '90px', null])
+  // Names that want more have it as long as there is something to leave out.
+  assert.deepEqual(fit([{ width: 'auto', least: 300 }, ...columns.slice(1)], 2 * NAME_MIN + 270).widths, ['auto', `${NAME_MIN}px`, null, '90px', null])
+  assert.equal(fit([{ width: 'auto', least: 300 }, ...columns.slice(1)], 200).needs, 2 * NAME_MIN + 90)
   // Where even that is too much, the table is wider than its box, which scrolls.
   assert.deepEqual(fit(columns, 200), { widths: ['auto', `${NAME_MIN}px`, null, '90px', null], needs: 2 * NAME_MIN + 90 })
 })
@@ -185,6 +262,13 @@ test('addresses survive ids with slashes and percent signs', () => {
 test('the top of a chart is a round number above the values', () => {
   for (const [value, top] of [[0, 1], [105, 150], [1, 1], [0.03, 0.03], [75.6e6, 80e6], [12_400, 15_000]] as const) {
     assert.ok(Math.abs(roundTop(value) - top) < top * 1e-9, `${value}: ${roundTop(value)}`)
+  }
+})
+
+test('the label in the middle of a chart is what stands there', () => {
+  for (const [value, top] of [[0.3, 0.4], [0.03, 0.2], [0.5, 0.6], [1.3, 2], [2.2, 3], [5, 5], [0.95, 1], [13, 15], [105, 150]] as const) {
+    const found = roundTop(value, 0.1)
+    assert.ok(Math.abs(found - top) < 1e-9 && Number(rate(found / 2)) * 2 === Number(rate(found)), `${value}: ${found}`)
   }
 })
 
@@ -266,6 +350,18 @@ test('the state of an import says what needs a person first', () => {
   check({ notifications: queue({ not_done: [{ name: 'a', became: 'poison' }] }) }, '1 file not done')
   // What another instance has not delivered is its own affair.
   check({ last: pass({ claims: { ...claims, claimed: 3, waiting: [{ instance: 'a', files: 3, since_ms: null, first: [] }] } }) }, 'up to date')
+})
+
+test('rows that were rejected first are counted once they are settled', () => {
+  const file = (change: Partial<Import>) => ({ what: 's3://lake/orders/a', source: 'web', state: 'done', refused: 0, rejected: 0, errors: [{ code: 'a', count: 5, example: null }], ...change } as Import)
+  assert.deepEqual([file({}), file({ rejected: 2 }), file({ rejected: 5, refused: 3 }), file({ state: 'stopped' }), file({ rejected_again: 5 })].map(settledRows), [5, 3, 0, 0, 0])
+  assert.equal(settledWords(file({ rejected: 1, sent_again: 4 })), '4 rows rejected first and sent again')
+  assert.equal(settledWords(file({ rejected: 4 })), '1 row rejected first, and read again or accepted since')
+  const orders = { name: 'orders', source: 'web', place: 's3://lake/orders/' } as BucketImport
+  const all = { name: 'all', source: 'web', place: 's3://lake/' } as BucketImport
+  assert.equal(filesOf(orders, [file({}), file({ what: 's3://lake/b' })], [orders]).length, 1)
+  // Nobody knows which of two imports read it.
+  assert.equal(filesOf(orders, [file({})], [orders, all]).length, 0)
 })
 
 test('messages are deleted or go back, and no count is left out', () => {

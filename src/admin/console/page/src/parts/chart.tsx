@@ -14,12 +14,14 @@ const LABEL_WIDTH = 90
 /** Below this span, the times below the chart have seconds. */
 const SHORT_MS = 300_000
 
-export function Chart ({ title, times, values, format }: {
+export function Chart ({ title, times, values, format, unit = 0 }: {
   title: string
   /** Unix milliseconds, one for each value. */
   times: number[]
   values: number[]
   format: (value: number) => string
+  /** The least difference that `format` shows: the label in the middle must be true. */
+  unit?: number
 }) {
   const box = useRef<HTMLDivElement>(null)
   const [width, setWidth] = useState(480)
@@ -33,7 +35,7 @@ export function Chart ({ title, times, values, format }: {
 
   const last = values.length - 1
   const highest = Math.max(0, ...values)
-  const top = roundTop(highest)
+  const top = roundTop(highest, unit)
   const x = (index: number) => LEFT + (width - LEFT - 4) * index / Math.max(1, last)
   const y = (value: number) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top)
   const line = values.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`).join('L')

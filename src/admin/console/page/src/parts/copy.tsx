@@ -42,10 +42,11 @@ export function CopyButton ({ text, what, small }: { text: () => string; what: s
   )
 }
 
+/** Lines break at blanks alone; a longer word scrolls. */
 export function Code ({ text, what }: { text: string; what: string }) {
   return (
     <div class="code">
-      <pre tabIndex={0} role="region" aria-label={what}><code>{text}</code></pre>
+      <pre tabIndex={0} role="region" aria-label={what}><code>{text.split(/(\s+)/).map((part, index) => index % 2 ? part : <span key={index} class="word">{part}</span>)}</code></pre>
       <CopyButton text={() => text} what={what} />
     </div>
   )

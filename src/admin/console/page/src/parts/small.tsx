@@ -6,6 +6,7 @@ import type { Missing, Refusal } from '../api'
 import { ago, exactTime, fileName, folder, percent, plural, sentence } from '../format'
 import { useNow } from '../node'
 import { CopyButton } from './copy'
+import { Cut } from './cut'
 import { Icon } from './icon'
 
 /** How long ago a time was, with the exact instant as the title. */
@@ -30,9 +31,14 @@ export function Stat ({ name, value, title, note, children }: {
   )
 }
 
+/** A command in a text. It breaks at blanks, and not at the hyphens of an option. */
+export function Command ({ text }: { text: string }) {
+  return <code>{text.split(' ').map((word, index) => <>{index > 0 && ' '}<span class="word">{word}</span></>)}</code>
+}
+
 /** A message of the node: it begins with a capital, and text in backticks is code. */
 export function Prose ({ text }: { text: string }) {
-  return <>{sentence(text).split('`').map((part, index) => index % 2 ? <code>{part}</code> : part)}</>
+  return <>{sentence(text).split('`').map((part, index) => index % 2 ? <Command text={part} /> : part)}</>
 }
 
 export type Fact = [name: string, value: ComponentChildren]
@@ -59,14 +65,6 @@ export function Bar ({ name, part, words }: { name: string; part: number; words:
       </div>
     </div>
   )
-}
-
-/** Characters at the end of a name, which distinguish it from its neighbours. */
-const NAME_END = 14
-
-/** A name in a table, cut in the middle if it must be. The title has the whole name. */
-export function Cut ({ text, title = text }: { text: string; title?: string }) {
-  return <span class="cut mono" title={title}><span>{text.slice(0, -NAME_END)}</span><span>{text.slice(-NAME_END)}</span></span>
 }
 
 /** The name of an object in a table. */

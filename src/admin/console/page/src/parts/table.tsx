@@ -18,9 +18,11 @@ export type Column<Row> = {
   narrow?: 'title'
   /** Whether the column is left out where the table has little room, the last first; the row's detail has its value. */
   roomy?: boolean
+  /** The least width of names, in pixels, before columns are left out for them. */
+  least?: number
 }
 
-export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, minWidth, max = ROWS_MAX, class: className }: {
+export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, minWidth, max = ROWS_MAX, inPlace, class: className }: {
   /** What the table holds, for screen readers. */
   caption: string
   columns: Column<Row>[]
@@ -33,6 +35,8 @@ export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, mi
   minWidth?: number
   /** The most rows that are drawn. */
   max?: number
+  /** Whether rows keep their places and change what they show when new ones come first, instead of moving down. */
+  inPlace?: boolean
   class?: string
 }) {
   const shown = rows.slice(0, max)
@@ -56,10 +60,10 @@ export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, mi
           </tr>
         </thead>
         <tbody role="rowgroup">
-          {shown.map((row) => {
+          {shown.map((row, index) => {
             const key = rowKey(row)
             return (
-              <tr key={key} role="row" onClick={open && ((event) => clickOpens(event, () => open(row)))}
+              <tr key={inPlace ? index : key} role="row" onClick={open && ((event) => clickOpens(event, () => open(row)))}
                 class={(open ? 'opens ' : '') + (selected === key ? 'selected' : '')}>
                 {drawn.map((column) => (
                   <td key={column.head} role="cell" data-label={column.head} class={classOf(column)}>{column.cell(row)}</td>

@@ -7,7 +7,7 @@ import { afterDone, afterTitle, afterWaits, type Counted, deletedMessages, given
 import { useNode, useNow } from '../node'
 import { Code } from '../parts/copy'
 import { Icon } from '../parts/icon'
-import { Ago, Facts, Prose } from '../parts/small'
+import { Ago, Command, Facts, Prose } from '../parts/small'
 
 /** The files that are named of an instance, and of each other list; the rest are counted. */
 const NAMED_MAX = 5
@@ -54,7 +54,7 @@ export function SharedFiles ({ name, claims, problem }: { name: string; claims: 
         </div>
       ))}
       {claims && claims.unknown > 0 && <>
-        <p class="source-why"><Icon name="notice" /><span><b>{plural(claims.unknown, 'file waits', 'files wait')}: the claim is damaged or gone</b>, and another instance may have the rows. Put back what was there, such as an earlier version of the object. If the disk of that instance is lost, <code>forebay import release {name} --instance ID</code> frees claims that are gone; delete a damaged one only if no instance has rows of its file.</span></p>
+        <p class="source-why"><Icon name="notice" /><span><b>{plural(claims.unknown, 'file waits', 'files wait')}: the claim is damaged or gone</b>, and another instance may have the rows. Put back what was there, such as an earlier version of the object. If the disk of that instance is lost, <Command text={`forebay import release ${name} --instance ID`} /> frees claims that are gone; delete a damaged one only if no instance has rows of its file.</span></p>
         {claims.unknown_first && <p class="quiet">The first: <span class="wrap">{claims.unknown_first}</span></p>}
       </>}
     </>

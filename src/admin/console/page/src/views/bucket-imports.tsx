@@ -1,15 +1,17 @@
 // The imports of buckets, above the list of files: what their last passes found, and what each waits for.
 
 import { useState } from 'preact/hooks'
-import type { BucketImport, Pass } from '../api'
-import { count, dateTime, millis, NONE, plural, seconds, sentence, until } from '../format'
-import { importState, sum, unfinished } from '../import-state'
+import type { BucketImport, Import, Pass } from '../api'
+import { count, dateTime, millis, NONE, plural, seconds, sentence, shellWord, until } from '../format'
+import { filesOf, importState, settledRows, sum, unfinished } from '../import-state'
 import { useNow } from '../node'
 import { Code } from '../parts/copy'
+import { Cut } from '../parts/cut'
 import { State } from '../parts/icon'
 import { Side } from '../parts/side'
-import { Ago, Bar, Card, Cut, Facts } from '../parts/small'
+import { Ago, Bar, Card, Facts } from '../parts/small'
 import { RowsNote, Table } from '../parts/table'
+import { retryCommand } from '../retry'
 import { href } from '../route'
 import { AfterImport, QueueMessages, SharedFiles, Wrong } from './bucket-import-more'
 
@@ -36,7 +38,8 @@ const shownOf = ({ last, whole }: BucketImport, of: (pass: Pass) => number) => {
   return pass ? count(of(pass)) : NONE
 }
 
-export function BucketImports ({ imports }: { imports: BucketImport[] }) {
+/** `files`: the newest files of all imports. */
+export function BucketImports ({ imports, files }: { imports: BucketImport[]; files: Import[] }) {
   const now = useNow()
   const [opened, setOpened] = useState<string | null>(null)
   const shown = imports.find(({ name }) => name === opened)
@@ -44,15 +47,15 @@ export function BucketImports ({ imports }: { imports: BucketImport[] }) {
     <Card title={plural(imports.length, 'import of a bucket', 'imports of buckets')}>
       <div class={shown ? 'with-side' : undefined}>
         <Table caption="Imports of buckets" rows={imports} rowKey={({ name }) => name} selected={opened} open={({ name }) => setOpened(name)} columns={[
-          { head: 'Import', width: 'auto', narrow: 'title', cell: ({ name }) => <button type="button" class="row-button" onClick={() => setOpened(name)}><Cut text={name} /></button> },
-          { head: 'State', width: '22%', cell: (one) => <StateOf one={one} /> },
-          { head: 'Bucket', width: '20%', roomy: true, cell: ({ place }) => <Cut text={place} /> },
+          { head: 'Import', width: '18%', narrow: 'title', cell: ({ name }) => <button type="button" class="row-button" onClick={() => setOpened(name)}><Cut text={name} /></button> },
+          { head: 'State', width: '20%', cell: (one) => <StateOf one={one} /> },
+          { head: 'Bucket', width: 'auto', least: 200, roomy: true, cell: ({ place }) => <Cut text={place} /> },
           { head: 'Source', width: '12%', roomy: true, cell: ({ source }) => <a href={href('sources', source)}>{source}</a> },
           { head: 'Files done', width: '112px', number: true, cell: one => shownOf(one, done) },
           { head: 'Not done', width: '88px', number: true, cell: one => shownOf(one, pass => unfinished(pass) + pass.not_begun) },
           { head: 'Last pass', width: '104px', roomy: true, cell: ({ last }) => last ? <Ago at={last.ended_ms} /> : NONE }
         ]} />
-        {shown && <Detail key={shown.name} one={shown} now={now} close={() => setOpened(null)} />}
+        {shown && <Detail key={shown.name} one={shown} files={filesOf(shown, files, imports)} now={now} close={() => setOpened(null)} />}
       </div>
       <RowsNote total={imports.length} what="imports" />
     </Card>
@@ -70,8 +73,23 @@ function unusedColumns ({ unused_first: first = [], unused_columns: all = 0 }: B
   return `${shown.join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}`
 }
 
-function Detail ({ one, now, close }: { one: BucketImport; now: number; close: () => void }) {
+/** The command that reads the rejected rows of an import of a bucket again. */
+export function RetryRejects ({ name }: { name: string }) {
+  return (
+    <>
+      <h4>Send the rejected rows again</h4>
+      <p class="quiet">Correct the converter. Then:</p>
+      <Code text={retryCommand(`forebay import retry-rejects --import ${shellWord(name)}`, location.origin)} what="the command that reads the rejected rows again" />
+    </>
+  )
+}
+
+function Detail ({ one, files, now, close }: { one: BucketImport; files: Import[]; now: number; close: () => void }) {
   const { last } = one
+  const all = (of: (file: Import) => number) => files.reduce((rows, file) => rows + of(file), 0)
+  const [left, settled] = [all(({ rejected }) => rejected), all(settledRows)]
+  // Of files that are not listed only the last pass is known.
+  const isLeft = left > 0 || (files.length === 0 && (last?.rejected ?? 0) > 0)
   return (
     <Side label="The import" title={<>{one.name} into <a href={href('sources', one.source)}>{one.source}</a></>} close={close}>
       <Facts facts={[
@@ -80,6 +98,7 @@ function Detail ({ one, now, close }: { one: BucketImport; now: number; close: (
         one.pass_since_ms != null && ['Pass under way', `for ${seconds((now - one.pass_since_ms) / 1_000)}, ${plural(one.pass_rows, 'row')} read`],
         one.pass_since_ms == null && one.enabled && one.next_ms != null && ['Next pass', until(one.next_ms, now)],
         (one.list_requests_hour ?? 0) > 0 && ['Listings', `${plural(one.list_requests_hour!, 'LIST request')} in the last hour`],
+        left + settled > 0 && ['Rejected rows', `${count(left)} left` + (settled > 0 ? `; ${count(settled)} rejected first, and read again or accepted since` : '')],
         (one.unused_columns ?? 0) > 0 && ['No call uses', <span class="wrap">{unusedColumns(one)}</span>]
       ]} />
       {one.failing && <Wrong text={one.failing} since={one.failing_since_ms} />}
@@ -89,6 +108,7 @@ function Detail ({ one, now, close }: { one: BucketImport; now: number; close: (
       <QueueMessages messages={one.notifications} />
       <AfterImport after={last?.after} />
       <SharedFiles name={one.name} claims={(one.whole ?? last)?.claims} problem={last?.claims?.problem} />
+      {isLeft && <RetryRejects name={one.name} />}
       <h4>Make a pass now</h4>
       <Code text={`forebay import run ${one.name}`} what="the command that makes a pass" />
     </Side>

@@ -5,6 +5,7 @@ import { type Deliveries as Answer, type Delivered, get, type Pending, query, Re
 import { bytes, count, date, dateTime, encryption, exactBytes, linesOf, millis, plural, seconds, stream, until } from '../format'
 import { useNode, useNow } from '../node'
 import { FlushButton } from '../parts/flush'
+import { Held } from '../parts/held'
 import { type IconName, State } from '../parts/icon'
 import { Side } from '../parts/side'
 import { Ago, Card, Empty, Facts, Failed, KeyWithCopy, LeftOut, Loading, ObjectName, PageHead, Prose, SourcePicker } from '../parts/small'
@@ -53,18 +54,21 @@ function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
   const { status } = useNode()
   const now = useNow()
   const open = (status?.sources ?? []).filter(({ id }) => !source || id === source).reduce((sum, one) => sum + one.pending_calls, 0)
-  const title = pending.length ? `Waiting: ${plural(pending.length, 'sealed object')}` : 'Waiting'
-  if (!pending.length) {
+  // An object that is being put for the first time is there for a moment only: a row of it would move the rest of the page.
+  const listed = pending.filter(({ state, error }) => state !== 'putting' || error != null)
+  const title = listed.length ? `Waiting: ${plural(listed.length, 'sealed object')}` : 'Waiting'
+  const beingPut = pending.length > listed.length && <span class="quiet">{count(pending.length - listed.length)} being put</span>
+  if (!listed.length) {
     return (
-      <Card title={title}>
-        <p class="note">No sealed object waits. {open > 0 ? `${plural(open, 'call is', 'calls are')} in open batches or on the way.` : 'Every call is delivered.'}</p>
+      <Card title={title} actions={beingPut}>
+        <p class="note waiting-note">No sealed object waits. {open > 0 ? `${plural(open, 'call is', 'calls are')} in open batches or on the way.` : 'Every call is delivered.'}</p>
       </Card>
     )
   }
   return (
-    <Card title={title}>
+    <Card title={title} actions={beingPut}>
       <ul class="waiting">
-        {pending.slice(0, 50).map((one) => {
+        {listed.slice(0, 50).map((one) => {
           const { icon, tone, word } = PENDING[one.state] ?? PENDING.waiting
           return (
             <li key={`${one.bucket}/${one.key}`}>
@@ -85,7 +89,7 @@ function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
           )
         })}
       </ul>
-      {pending.length > 50 && <p class="note">The first 50 of {count(pending.length)} are shown.</p>}
+      {listed.length > 50 && <p class="note">The first 50 of {count(listed.length)} are shown.</p>}
     </Card>
   )
 }
@@ -102,10 +106,19 @@ function DeliveredList ({ first, source }: { first: Answer; source: string }) {
   const [older, setOlder] = useState<Delivered[]>([])
   const [end, setEnd] = useState(false)
   const [failed, setFailed] = useState<Refusal | null>(null)
-  const [opened, setOpened] = useState<string | null>(null)
-  const known = new Set(first.delivered.map(rowKey))
-  const rows = [...first.delivered, ...older.filter((one) => !known.has(rowKey(one)))]
-  const shown = rows.find((row) => rowKey(row) === opened)
+  // It stays open when it has left the list.
+  const [shown, setOpened] = useState<Delivered | null>(null)
+  const withOlder = (newest: Delivered[]) => {
+    const known = new Set(newest.map(rowKey))
+    return [...newest, ...older.filter((one) => !known.has(rowKey(one)))]
+  }
+  const rows = withOlder(first.delivered)
+
+  // The older ones follow those that were held: behind newer ones there would be a gap.
+  const release = () => {
+    setOlder([])
+    setEnd(false)
+  }
 
   const more = async () => {
     try {
@@ -132,8 +145,8 @@ function DeliveredList ({ first, source }: { first: Answer; source: string }) {
   return (
     <Card title="Delivered" actions={first.listed_since_ms != null && <span class="quiet">listed since {date(first.listed_since_ms)}</span>}>
       <div class={shown ? 'with-side' : undefined}>
-        <Table caption="Delivered objects, newest first" rows={rows} rowKey={rowKey} max={LISTED_MAX} selected={opened}
-          open={(row) => setOpened(rowKey(row))} columns={[
+        <Held latest={first.delivered} rowKey={rowKey} one="object" many="objects" reading={shown != null || older.length > 0} released={release}>{(newest) => <Table
+          caption="Delivered objects, newest first" inPlace rows={withOlder(newest)} rowKey={rowKey} max={LISTED_MAX} selected={shown && rowKey(shown)} open={setOpened} columns={[
             { head: 'Delivered', width: '158px', cell: ({ delivered_at_ms }) => <time>{dateTime(delivered_at_ms)}</time> },
             { head: 'Source', width: '15%', cell: (row) => <span title={row.source}>{row.source}</span> },
             { head: 'Calls', width: '84px', number: true, cell: (row) => <span title={stream(row.stream)}>{count(row.calls)}</span> },
@@ -144,9 +157,9 @@ function DeliveredList ({ first, source }: { first: Answer; source: string }) {
               head: 'Key',
               width: 'auto',
               narrow: 'title',
-              cell: (row) => <button type="button" class="row-button" onClick={() => setOpened(rowKey(row))}><ObjectName value={row.key} /></button>
+              cell: (row) => <button type="button" class="row-button" onClick={() => setOpened(row)}><ObjectName value={row.key} /></button>
             }
-          ]} />
+          ]} />}</Held>
         {shown && <DeliveredDetail key={rowKey(shown)} row={shown} close={() => setOpened(null)} />}
       </div>
       {failed && <Failed error={failed} what="Older deliveries" />}

@@ -2,11 +2,14 @@
 
 import { useState } from 'preact/hooks'
 import { type Attempt, type Attempts, type ClassCount, type Destination, type Destinations as Answer, type Failure, query } from '../api'
+import { destinationState, isOver, lettersLeft, OVER, waiting } from '../destination-state'
 import { bytes, count, dateTime, millis, NONE, plural, shellWord } from '../format'
 import { Code } from '../parts/copy'
+import { Cut } from '../parts/cut'
+import { Held } from '../parts/held'
 import { Icon, State } from '../parts/icon'
 import { Side } from '../parts/side'
-import { Ago, Card, Cut, Empty, Facts, Failed, Loading, PageHead, Prose, Select } from '../parts/small'
+import { Ago, Card, Empty, Facts, Failed, Loading, PageHead, Prose, Select } from '../parts/small'
 import { RowsNote, Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { href } from '../route'
@@ -35,7 +38,7 @@ export function Destinations ({ rest }: { rest: string[] }) {
           <Table caption="Destinations" rows={data.destinations} rowKey={(row) => row.name} selected={name ?? null}
             open={(row) => { location.hash = href('destinations', row.name) }} columns={[
               { head: 'Destination', width: 'auto', narrow: 'title', cell: (row) => <a href={href('destinations', row.name)}>{row.name}</a> },
-              { head: 'State', width: '25%', cell: (row) => <StateOf one={row} /> },
+              { head: 'State', width: '25%', cell: (row) => <State {...destinationState(row)} /> },
               { head: 'Waiting', width: '96px', number: true, cell: (row) => count(waiting(row)) },
               { head: 'Dead letters left', width: '140px', number: true, cell: (row) => count(lettersLeft(row)) },
               { head: 'Delivered', width: '112px', number: true, roomy: true, cell: (row) => count(row.succeeded) },
@@ -58,17 +61,6 @@ function = "arn:aws:lambda:eu-west-1:111122223333:function:on-call"
 role_arn = "arn:aws:iam::111122223333:role/forebay-invoke"`
 
 const sum = (counts: ClassCount[]) => counts.reduce((all, one) => all + one.count, 0)
-const waiting = (one: Destination) => one.functions.reduce((all, each) => all + each.waiting, 0)
-const unread = (one: Destination) => one.functions.reduce((most, each) => Math.max(most, each.unread), 0)
-/** Dead letters that no replay has delivered yet, as far as that is known. */
-const lettersLeft = ({ dead_stored: stored, dead_sent_again: sent }: Destination) => Math.max(0, stored - sent)
-
-function StateOf ({ one }: { one: Destination }) {
-  const failing = one.functions.find((each) => each.open_since_ms != null) ?? one.functions.find((each) => each.failing)
-  if (failing?.failing) return <State icon="problem" tone="problem" word={failing.failing.shown} title={failing.failing.what} />
-  if (one.removed) return <State icon="notice" tone="notice" word="removed, sends what waits" />
-  return waiting(one) + unread(one) > 0 ? <State icon="busy" tone="quiet" word="sending" /> : <State icon="well" tone="well" word="up to date" />
-}
 
 function Functions ({ one }: { one: Destination }) {
   return (
@@ -81,7 +73,7 @@ function Functions ({ one }: { one: Destination }) {
         { head: 'Queued', width: '88px', number: true, roomy: true, cell: (row) => row.queued_bytes > 0 ? bytes(row.queued_bytes) : NONE },
         { head: 'Oldest', width: '104px', roomy: true, cell: (row) => row.oldest_ms == null ? NONE : <Ago at={row.oldest_ms} /> }
       ]} />
-      {one.functions.map((each) => each.failing && <WhyFailing key={each.function} failure={each.failing} since={each.open_since_ms ?? each.failing.since_ms} open={each.open_since_ms != null} />)}
+      {one.functions.map((each) => each.failing && <WhyFailing key={each.function} failure={each.failing} since={each.open_since_ms ?? each.failing.since_ms} open={each.open_since_ms != null} over={isOver(one, each)} />)}
       {one.dead_stored > 0 && <DeadLetters one={one} />}
     </Card>
   )
@@ -107,7 +99,16 @@ function DeadLetters ({ one }: { one: Destination }) {
   )
 }
 
-function WhyFailing ({ failure, since, open }: { failure: Failure; since: number | null; open: boolean }) {
+/** `over`: nothing waits any more, so nobody has to act. */
+function WhyFailing ({ failure, since, open, over }: { failure: Failure; since: number | null; open: boolean; over: boolean }) {
+  if (over) {
+    return (
+      <p class="note over-note">
+        <Icon name="notice" />
+        <span>{OVER}: {failure.shown}{since != null && <>, <Ago at={since} /></>}{failure.what && <>: <Prose text={failure.what} /></>}. If it fails again: <Prose text={failure.remedy} />.</span>
+      </p>
+    )
+  }
   return (
     <p class="source-why tone-problem">
       <Icon name="problem" />
@@ -122,9 +123,9 @@ function WhyFailing ({ failure, since, open }: { failure: Failure; since: number
 function Deliveries ({ one }: { one: Destination }) {
   const [wanted, setWanted] = useState(ALL)
   const { data, error } = usePolled<Attempts>(`/api/destinations/${encodeURIComponent(one.name)}/deliveries${query({ limit: LIMIT, ...(wanted && { class: wanted }) })}`, EVERY_MS)
-  const [opened, setOpened] = useState<string | null>(null)
+  // It stays open when it has left the list.
+  const [shown, setOpened] = useState<Attempt | null>(null)
   const rows = data?.attempts ?? []
-  const shown = rows.find((row) => idOf(row) === opened)
   const choices = [{ value: ALL, label: 'all' }, { value: 'success', label: 'delivered' }, ...one.failed.map((each) => ({ value: each.class, label: each.shown }))]
   return (
     <Card title={`Last deliveries to ${one.name}`} actions={<Select label="Show" value={wanted} choices={choices} change={setWanted} />}>
@@ -133,16 +134,16 @@ function Deliveries ({ one }: { one: Destination }) {
       {data && rows.length === 0 && <Empty title={wanted ? 'None of the last deliveries ended so' : 'Nothing was sent since the start'} />}
       {rows.length > 0 && (
         <div class={shown ? 'with-side' : undefined}>
-          <Table caption="Deliveries, newest first" rows={rows} rowKey={idOf} selected={opened} open={(row) => setOpened(idOf(row))} columns={[
-            { head: 'Call', width: 'auto', narrow: 'title', cell: (row) => <button type="button" class="row-button" onClick={() => setOpened(idOf(row))}><Cut text={row.message_id} /></button> },
+          <Held key={wanted} latest={rows} rowKey={idOf} one="delivery" many="deliveries" reading={shown != null}>{(rows) => <Table caption="Deliveries, newest first" inPlace rows={rows} rowKey={idOf} selected={shown && idOf(shown)} open={setOpened} columns={[
+            { head: 'Call', width: 'auto', narrow: 'title', cell: (row) => <button type="button" class="row-button" onClick={() => setOpened(row)}><Cut text={row.message_id} /></button> },
             { head: 'Result', width: '24%', cell: (row) => <Result one={row} /> },
             { head: 'Type', width: '88px', cell: (row) => row.type },
             { head: 'Source', width: '14%', roomy: true, cell: (row) => row.source },
             { head: 'Attempt', width: '80px', number: true, roomy: true, cell: (row) => count(row.attempt) },
             { head: 'Took', width: '88px', number: true, roomy: true, cell: (row) => millis(row.millis) },
             { head: 'When', width: '104px', cell: (row) => <Ago at={row.at_ms} /> }
-          ]} />
-          {shown && <Detail key={opened} one={shown} masked={data?.masked ?? false} close={() => setOpened(null)} />}
+          ]} />}</Held>
+          {shown && <Detail key={idOf(shown)} one={shown} masked={data?.masked ?? false} close={() => setOpened(null)} />}
         </div>
       )}
       <RowsNote total={rows.length} what="deliveries" />

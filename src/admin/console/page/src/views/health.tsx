@@ -3,7 +3,7 @@
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
 import type { History, Latency, Ledger, LedgerCounts, NodeInfo, Status } from '../api'
-import { bytes, count, dateTime, exactBytes, millis, percent, plural, rate, seconds, sentence } from '../format'
+import { bytes, count, dateTime, exactBytes, millis, percent, plural, rate, RATE_UNIT, seconds, sentence } from '../format'
 import { useNode, useNow } from '../node'
 import { Chart } from '../parts/chart'
 import { Icon, State } from '../parts/icon'
@@ -65,7 +65,7 @@ function Spool ({ status: { spool, open_batches, sealed_objects }, history }: { 
       <Bar name="Spool" part={spool.max_bytes ? spool.used_bytes / spool.max_bytes : 0} words={`${bytes(spool.used_bytes)} of ${bytes(spool.max_bytes)}`} />
       {series && series.at.length > 1 && (
         <div class="columns charts">
-          <Chart title={`Calls a second, last ${span}`} times={series.at} values={series.received} format={rate} />
+          <Chart title={`Calls a second, last ${span}`} times={series.at} values={series.received} format={rate} unit={RATE_UNIT} />
           <Chart title={`Bytes in the spool, last ${span}`} times={series.spoolAt} values={series.spool} format={bytes} />
         </div>
       )}
@@ -123,7 +123,7 @@ function LatencyCard ({ title, latency, note, children }: {
         <Stat name="99 % within" value={millis(latency.p99_ms)} />
         <Stat name="Longest" value={millis(latency.max_ms)} />
       </dl>
-      <div class="wide-spark"><Spark values={latency.recent} steps={Math.max(2, latency.recent.length)} /></div>
+      <div class="wide-spark"><Spark values={latency.recent} /></div>
       <p class="note">{note}</p>
       {children}
     </Card>

@@ -2,17 +2,19 @@
 
 import { useState } from 'preact/hooks'
 import { type Import, type Imports as Answer, query } from '../api'
-import { count, dateTime, millis, NONE, plural, seconds, sentence, shellWord } from '../format'
+import { count, dateTime, millis, NONE, plural, seconds, sentence } from '../format'
+import { filesOf, settledRows, settledWords } from '../import-state'
 import { useNode, useNow } from '../node'
 import { Code } from '../parts/copy'
+import { Cut } from '../parts/cut'
 import { Icon, type IconName, State } from '../parts/icon'
 import { Side } from '../parts/side'
-import { Ago, Card, Cut, Empty, Facts, Failed, Filter, Loading, PageHead, Prose } from '../parts/small'
+import { Ago, Card, Empty, Facts, Failed, Filter, Loading, PageHead, Prose } from '../parts/small'
 import { RowsNote, Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { retryCommand } from '../retry'
 import { href } from '../route'
-import { BucketImports } from './bucket-imports'
+import { BucketImports, RetryRejects } from './bucket-imports'
 
 const EVERY_MS = 3_000
 const LIMIT = 200
@@ -51,7 +53,7 @@ export function Imports () {
       {!data && <Loading error={error} what="The list of imports" />}
       {data?.problem && <p class="failed" role="status"><Icon name="notice" /><span><b>The journal of imports cannot be read.</b> {sentence(data.problem)}</span></p>}
       {data?.loading && <p class="note">The journal is still being read; some imports may be missing.</p>}
-      {buckets.length > 0 && <BucketImports imports={buckets} />}
+      {buckets.length > 0 && <BucketImports imports={buckets} files={data?.imports ?? []} />}
       {data?.imports.length === 0 && buckets.length === 0 && (
         <Empty title="Nothing was imported yet">
           <p>Calls that exist as CSV files come in with one command. It can be stopped at any moment and continues at the next row:</p>
@@ -65,15 +67,15 @@ export function Imports () {
           {rows.length
             ? <div class={shown ? 'with-side' : undefined}>
                 <Table caption="Imports, newest first" rows={rows} rowKey={({ id }) => id} selected={opened} open={({ id }) => setOpened(id)} columns={[
-                  { head: 'File', width: 'auto', narrow: 'title', cell: (one) => <button type="button" class="row-button" onClick={() => setOpened(one.id)}><Cut text={one.what} /></button> },
-                  { head: 'State', width: '148px', cell: (one) => <StateOf one={one} /> },
-                  { head: 'Source', width: '13%', roomy: true, cell: (one) => <span title={one.source}>{one.source}</span> },
-                  { head: 'Rows read', width: '104px', number: true, roomy: true, cell: (one) => count(one.rows_read) },
-                  { head: 'Stored', width: '104px', number: true, cell: (one) => count(one.stored) },
+                  { head: 'File', width: 'auto', least: 300, narrow: 'title', cell: (one) => <button type="button" class="row-button" onClick={() => setOpened(one.id)}><Cut text={one.what} /></button> },
+                  { head: 'State', width: '146px', cell: (one) => <StateOf one={one} /> },
+                  { head: 'Source', width: '12%', roomy: true, cell: (one) => <span title={one.source}>{one.source}</span> },
+                  { head: 'Rows read', width: '92px', number: true, roomy: true, cell: (one) => count(one.rows_read) },
+                  { head: 'Stored', width: '92px', number: true, cell: (one) => count(one.stored) },
                   { head: 'Repeated', width: '88px', number: true, roomy: true, cell: (one) => count(one.repeated) },
-                  { head: 'Rejected', width: '88px', number: true, cell: (one) => count(problems(one)) },
-                  { head: 'Began', width: '96px', roomy: true, cell: (one) => <Ago at={one.begun_ms} /> },
-                  { head: 'Took', width: '108px', number: true, roomy: true, cell: (one) => lasted(one, now) }
+                  { head: 'Rejected', width: '88px', number: true, cell: (one) => <span title={settledRows(one) > 0 ? settledWords(one) : undefined}>{count(problems(one))}{settledRows(one) > 0 && <span class="quiet"> of {count(problems(one) + settledRows(one))}</span>}</span> },
+                  { head: 'Began', width: '92px', roomy: true, cell: (one) => <Ago at={one.begun_ms} /> },
+                  { head: 'Took', width: '92px', number: true, roomy: true, cell: (one) => lasted(one, now) }
                 ]} />
                 {shown && <Detail key={shown.id} one={shown} now={now} close={() => setOpened(null)} />}
               </div>
@@ -95,8 +97,10 @@ function lasted ({ state, begun_ms, ended_ms }: Import, now: number): string {
 function Detail ({ one, now, close }: { one: Import; now: number; close: () => void }) {
   const buckets = useNode().status?.imports ?? []
   // Once no row is left, nothing has to be done about those that were rejected.
-  const settled = one.state === 'done' && one.rejected === 0
-  const readers = one.rejected > 0 ? buckets.filter(({ place, source }) => source === one.source && one.what.startsWith(place)) : []
+  const isSettled = one.state === 'done' && one.rejected === 0
+  const [settled, byCommand] = [settledRows(one), (one.sent_again ?? 0) > 0]
+  const left = one.rejected ? `${count(one.rejected)} left` : 'none is left'
+  const reader = one.rejected > 0 ? buckets.find((each) => filesOf(each, [one], buckets).length > 0) : undefined
   return (
     <Side label="The import" title={<>Import into <a href={href('sources', one.source)}>{one.source}</a></>} close={close}>
       <Facts facts={[
@@ -109,16 +113,16 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
         ['Repeated', `${count(one.repeated)} (were stored before)`],
         ['Refused', `${count(one.refused)} (not valid calls; in the rejected stream)`],
         ['Rejected', `${count(one.rejected)} (rows that cannot become calls; in the rejects file)`],
-        (one.sent_again ?? 0) > 0 && ['Sent again', `${plural(one.sent_again!, 'row')} that ${one.sent_again === 1 ? 'was' : 'were'} rejected first; ${one.rejected ? `${count(one.rejected)} left` : 'none is left'}`],
+        settled > 0 && [byCommand ? 'Sent again' : 'Settled', `${plural(settled, 'row')} that ${settled === 1 ? 'was' : 'were'} rejected first${byCommand ? '' : ', and read again or accepted since'}; ${left}`],
         (one.rejected_again ?? 0) > 0 && ['Rejected again', `${plural(one.rejected_again!, 'row')}: the first import has them, and the command for them`],
-        !settled && one.rejects_file != null && ['Rejects file', <span class="mono wrap">{one.rejects_file}</span>],
+        !isSettled && one.rejects_file != null && ['Rejects file', <span class="mono wrap">{one.rejects_file}</span>],
         (one.attempts ?? 0) > 0 && ['Failures', `${count(one.attempts)} in a row`],
         ['Import id', <span class="mono wrap">{one.id}</span>]
       ]} />
       {one.why && <p class="source-why tone-problem"><Icon name="problem" /><span><Prose text={one.why} /></span></p>}
       {one.next && <p class="note"><Prose text={one.next} />.</p>}
-      {!settled && one.errors.length > 0 && <>
-        <h4>Why rows were rejected{(one.sent_again ?? 0) > 0 && ' at first'}</h4>
+      {!isSettled && one.errors.length > 0 && <>
+        <h4>Why rows were rejected{settled > 0 && ' at first'}</h4>
         <ul class="errors">
           {one.errors.map(({ code, count: n, example }) => (
             <li key={code}><code>{code}</code> <b>{plural(n, 'row')}</b>{example && <p class="quiet">{example}</p>}</li>
@@ -130,11 +134,7 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
         <p class="quiet">Correct <code>raw</code> of each row in the rejects file, on the machine that ran the import. Then, there:</p>
         <Code text={retryCommand(one.retry, location.origin)} what="the command that imports the corrected rows" />
       </>}
-      {readers.length === 1 && <>
-        <h4>Send the rejected rows again</h4>
-        <p class="quiet">Correct the converter. Then:</p>
-        <Code text={retryCommand(`forebay import retry-rejects --import ${shellWord(readers[0]!.name)}`, location.origin)} what="the command that reads the rejected rows again" />
-      </>}
+      {reader && <RetryRejects name={reader.name} />}
     </Side>
   )
 }

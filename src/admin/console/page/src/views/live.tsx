@@ -13,11 +13,11 @@ import { Empty, Filter, PageHead, Select, SourcePicker } from '../parts/small'
 import { type Column, Table } from '../parts/table'
 import { useKeys, usePolled, useSettled, useVisible } from '../poll'
 import { addRefused } from '../refused-list'
+import { ALL_SOURCES, href, REFUSED } from '../route'
 import { CallDetail } from './live-detail'
 import { FindCall } from './live-find'
 import { RefusedLately, RefusedRequests } from './live-refused'
 
-const REFUSED = 'refused'
 const TYPES = ['track', 'identify', 'page', 'screen', 'group', 'alias', 'object', 'rejected', REFUSED]
 const TYPING_MS = 300
 
@@ -25,7 +25,7 @@ type Count = { stored: number; rejected: number; shown: number }
 
 export function Live ({ rest }: { rest: string[] }) {
   const { session } = useNode()
-  return session.live_view === 'off' ? <LiveOff /> : <LiveView linked={rest[0] ?? ''} />
+  return session.live_view === 'off' ? <LiveOff /> : <LiveView rest={rest} />
 }
 
 function LiveOff () {
@@ -39,16 +39,26 @@ function LiveOff () {
   )
 }
 
-function LiveView ({ linked }: { linked: string }) {
+function LiveView ({ rest }: { rest: string[] }) {
   const { session, status } = useNode()
+  const [linked, linkedType] = [rest[0] === ALL_SOURCES ? '' : rest[0] ?? '', rest[1] === REFUSED ? REFUSED : '']
   const [source, setSource] = useState(linked)
-  useEffect(() => setSource(linked), [linked])
-  const [type, setType] = useState('')
+  const [type, chooseType] = useState(linkedType)
+  // A link also leads here from here.
+  useEffect(() => {
+    setSource(linked)
+    chooseType(linkedType)
+  }, [rest])
+  const setType = (chosen: string) => {
+    chooseType(chosen)
+    // The address no longer says what is shown, and its link works again.
+    if (linkedType) history.replaceState(null, '', href('live'))
+  }
   const [typed, setTyped] = useState('')
   const text = useSettled(typed.trim(), TYPING_MS)
   const [paused, setPaused] = useState(false)
   const [reading, setReading] = useState(false)
-  const live = useLive(source, type, text, paused || reading)
+  const live = useLive(source, type, text, paused || reading, session.live_view === 'masked' ? 'masked' : 'full')
   const [opened, setOpened] = useState<LiveCall | null>(null)
   const [finding, setFinding] = useState(false)
   const box = useRef<HTMLDivElement>(null)
@@ -129,13 +139,13 @@ function LiveView ({ linked }: { linked: string }) {
 }
 
 /** The stream of calls while the page is visible, and what came with it. */
-function useLive (source: string, type: string, text: string, hold: boolean) {
+function useLive (source: string, type: string, text: string, hold: boolean, expected: 'full' | 'masked') {
   const [list, setList] = useState<LiveList>(EMPTY)
   const [connection, setConnection] = useState<Connection>({ state: 'connecting' })
   const [counted, setCounted] = useState<Count | null>(null)
   const [missed, setMissed] = useState(0)
   const [refused, setRefused] = useState<RefusedGroup[]>([])
-  const [view, setView] = useState<'full' | 'masked'>('full')
+  const [view, setView] = useState(expected)
   const holding = useRef(hold)
   holding.current = hold
   const visible = useVisible()
@@ -195,14 +205,10 @@ function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolea
   const taken = counted.stored + counted.rejected
   if (taken === 0) return <span class="rates quiet">No calls now</span>
   const sampled = taken > counted.shown
-  return (
-    <span class="rates">
-      {sampled
-        ? <b>Sampled: {filtered ? 'searching' : 'showing'} {rate(counted.shown)} of {rate(taken)} calls/s</b>
-        : <>{rate(taken)} calls/s, all of them {filtered ? 'searched' : 'shown'}</>}
-      {counted.rejected > 0 && <>, {rate(counted.rejected)}/s of them rejected</>}
-    </span>
-  )
+  const what = filtered ? 'searched' : 'shown'
+  const all = sampled ? `Sampled: ${rate(counted.shown)} of ${rate(taken)} calls/s ${what}` : `${rate(taken)} calls/s, all ${what}`
+  const rejected = counted.rejected > 0 ? `, ${rate(counted.rejected)}/s rejected` : ''
+  return <span class="rates" title={all + rejected}>{sampled ? <b>{all}</b> : all}{rejected}</span>
 }
 
 function Rows ({ rows, opened, open, reading }: {

@@ -13,6 +13,7 @@ import { Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { sourceState } from '../problems'
 import { href } from '../route'
+import { spanOf } from '../time-left'
 import { PointHere } from './point-here'
 
 const HISTORY_EVERY_MS = 5_000
@@ -54,7 +55,7 @@ function Figures ({ source, values, step }: { source: SourceStatus; values: numb
   const { totals } = source
   return (
     <dl class="stats">
-      <Stat name="Calls a second" value={rate(lastRate(values))} note={`highest ${rate(Math.max(0, ...values))} in ${Math.round(step * 120 / 60)} min`}><Spark values={values} /></Stat>
+      <Stat name="Calls a second" value={rate(lastRate(values))} note={`highest ${rate(Math.max(0, ...values))} in ${spanOf(step * Math.max(1, values.length))}`}><Spark values={values} /></Stat>
       <Stat name="Last call" value={<Ago at={source.last_received_ms} />} note={`${count(totals.received)} received since the start`} />
       <Stat name="Waiting" value={count(source.pending_calls)} note={source.oldest_undelivered_seconds == null ? 'everything is delivered' : `the oldest for ${seconds(source.oldest_undelivered_seconds)}`} />
       <Stat name="Rejected" value={count(totals.rejected)} note="not valid calls; kept, with the reason" />

@@ -2,7 +2,7 @@
 
 import { useMemo, useRef, useState } from 'preact/hooks'
 import type { History, SourceStatus } from '../api'
-import { count, plural, rate, seconds } from '../format'
+import { asShown, count, plural, rate, seconds } from '../format'
 import { useNode, useNow } from '../node'
 import { Ago, Empty, Filter, Loading, PageHead, Select } from '../parts/small'
 import { lastRate, StateOfSource } from '../parts/source'
@@ -11,16 +11,17 @@ import { type Column, RowsNote, Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { type SourceState, sourceState } from '../problems'
 import { href } from '../route'
+import { mean, spanOf } from '../time-left'
 import { PointHere } from './point-here'
 import { Source } from './source'
 
 const HISTORY_EVERY_MS = 5_000
-/** How long rows keep their places. */
-const ORDER_MS = 60_000
+/** How long rows keep their places if they are ordered by what changes all the time. */
+const ORDER_MS = 10_000
 
 const ORDERS = [
-  { value: 'busiest', label: 'Busiest first' },
-  { value: 'waiting', label: 'Most waiting first' },
+  { value: 'busiest', label: 'Busiest first (mean)' },
+  { value: 'waiting', label: 'Most waiting, each 10 s' },
   { value: 'state', label: 'Problems first' },
   { value: 'name', label: 'By name' }
 ]
@@ -44,34 +45,38 @@ function AllSources () {
     const wanted = text.trim().toLowerCase()
     const found = (status?.sources ?? []).filter(({ id }) => id.toLowerCase().includes(wanted))
     const byName = (a: SourceStatus, b: SourceStatus) => a.id < b.id ? -1 : 1
-    // The order is by totals, not by the rate of the moment: rows must not change places all the time.
+    // The order is by the mean that is shown, not by the rate of the moment: rows must not change places all the time.
+    // Sources with the same number stand by their totals.
+    const busy = ({ id }: SourceStatus) => asShown(mean(rates?.[id]) ?? 0)
     const compare: Record<string, (a: SourceStatus, b: SourceStatus) => number> = {
-      busiest: (a, b) => b.totals.received - a.totals.received || byName(a, b),
+      busiest: (a, b) => busy(b) - busy(a) || b.totals.received - a.totals.received || byName(a, b),
       waiting: (a, b) => b.pending_calls - a.pending_calls || byName(a, b),
       state: (a, b) => SEVERITY[sourceState(a, now).level] - SEVERITY[sourceState(b, now).level] || byName(a, b),
       name: byName
     }
     found.sort(compare[order])
-    // Rows of sources that are about as busy would change places all the time: they do once a minute.
     const kept = ranks.current
     const of = `${order} ${Math.floor(now / ORDER_MS)}`
-    if (order !== 'state' && kept.of === of) {
+    if (order === 'waiting' && kept.of === of) {
       const rank = ({ id }: SourceStatus) => kept.ranks.get(id) ?? Infinity
       return found.sort((a, b) => rank(a) === rank(b) ? 0 : rank(a) - rank(b))
     }
     if (!wanted) ranks.current = { of, ranks: new Map(found.map(({ id }, index) => [id, index])) }
     return found
-  }, [status, text, order, order === 'state' && Math.floor(now / 5_000)])
+  }, [status, rates, text, order, order === 'state' && Math.floor(now / 5_000)])
 
-  if (!status) return <><PageHead title="Sources" /><Loading error={null} what="The status" /></>
+  // Without the history the rows would stand in another order at first.
+  if (!status || !(history.data ?? history.error)) return <><PageHead title="Sources" /><Loading error={null} what="The status" /></>
+  // A young node has a short history.
+  const span = history.data && spanOf(history.data.received.length * history.data.step_seconds)
   const columns: Column<SourceStatus>[] = [
     { head: 'Source', width: 'auto', narrow: 'title', cell: ({ id }) => <a class="row-link" href={href('sources', id)} title={id}>{id}</a> },
     { head: 'State', width: '116px', cell: (source) => <StateOfSource source={source} now={now} /> },
     {
-      head: 'Calls/s, 10 min',
-      width: '164px',
+      head: span ? `Mean calls/s, ${span}` : 'Mean calls/s',
+      width: '176px',
       roomy: true,
-      cell: ({ id }) => <span class="spark-cell"><Spark values={rates?.[id] ?? []} /><span class="spark-number">{rate(lastRate(rates?.[id]))}</span></span>
+      cell: ({ id }) => <span class="spark-cell" title={`now ${rate(lastRate(rates?.[id]))} calls/s`}><Spark values={rates?.[id] ?? []} /><span class="spark-number">{rate(mean(rates?.[id]))}</span></span>
     },
     { head: 'Last call', width: '104px', cell: ({ last_received_ms }) => <Ago at={last_received_ms} /> },
     { head: 'Waiting', width: '96px', number: true, cell: ({ pending_calls }) => count(pending_calls) },
