@@ -246,7 +246,7 @@ function imports (scenario) {
     const file = (n, what, more) => ({ id: `imp-y${n}`, what, source: 'shop', state: 'done', begun_ms: t - 9_000 - n * 60_000, ended_ms: t - 8_600 - n * 60_000, rows_read: 120 + n, stored: 119 + n, repeated: 0, refused: 0, rejected: 0, errors: [], why: null, ...more })
     const bad = { errors: [{ code: 'E-CONVERT', count: 5, example: 'line 3: no event_type' }] }
     const files = [
-      file(0, 's3://forebay/orders/2026/11/22/day-3.json', { rejected: 1, ...bad }), file(1, 's3://forebay/orders/day-2.json', { ...bad }), file(2, 's3://forebay/orders/day-1.json (rejected rows)', { rejected_again: 1 }),
+      file(0, 's3://forebay/orders/2026/11/22/day-3.json', { rejected: 1, settled: 4, ...bad }), file(1, 's3://forebay/orders/day-2.json', { settled: 5, ...bad }), file(2, 's3://forebay/orders/day-1.json (rejected rows)', { rejected_again: 1 }),
       file(3, 's3://forebay/invoices/2.json', { state: 'given_up', why: 'E-GZIP: the stream ends before its end is marked: upload the file again', attempts: 3 }), file(4, '/srv/exports/BestOrdersOfTheYear.csv (rejected rows)', {}), file(5, 's3://acme-company-data-lake-eu-central-1/exports/shop/nightly/orders/2026/11/22/part-00000-5c0f8f0e-3b5c-4a8e-9d3b-0c6c1f0f8a11-c000.snappy.parquet', { rejected: 2, ...bad })
     ]
     return { imports: files, total: files.length }

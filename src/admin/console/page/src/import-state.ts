@@ -67,19 +67,17 @@ export const filesOf = (one: BucketImport, files: Import[], all: BucketImport[])
 })
 
 /**
- * Rows that were rejected first, and are not any more. The node counts those that a command read and sent again; of a file
- * in a bucket it has the causes of all that were rejected, and how many are left. The others became calls when they were
- * read again, were left out by the converter, or were accepted as rejected.
+ * Rows that were rejected first, and are not any more: those that a command read and sent again, or a pass over a bucket
+ * read again. Of the latter, some became calls, and others repeat calls or were left out by the converter.
  */
-export function settledRows ({ state, errors, rejected, rejected_again: again = 0, sent_again: sent = 0 }: Import): number {
-  if (sent > 0 || state !== 'done' || again > 0) return sent
-  return Math.max(0, errors.reduce((all, { count: n }) => all + n, 0) - rejected)
-}
+export const settledRows = ({ sent_again: sent = 0, settled = 0 }: Import): number => sent + settled
 
 /** `4 rejected first and sent again` */
 export const settledWords = (one: Import) => {
-  const rows = plural(settledRows(one), 'row')
-  return (one.sent_again ?? 0) > 0 ? `${rows} rejected first and sent again` : `${rows} rejected first, and read again or accepted since`
+  const settled = settledRows(one)
+  const rows = plural(settled, 'row')
+  const again = settled === 1 ? 'it' : 'them'
+  return (one.sent_again ?? 0) > 0 ? `${rows} rejected first and sent again` : `${rows} rejected at first only: a pass read ${again} again`
 }
 
 /** What an import does, or what it waits for: what needs a person first. */

@@ -354,9 +354,9 @@ test('the state of an import says what needs a person first', () => {
 
 test('rows that were rejected first are counted once they are settled', () => {
   const file = (change: Partial<Import>) => ({ what: 's3://lake/orders/a', source: 'web', state: 'done', refused: 0, rejected: 0, errors: [{ code: 'a', count: 5, example: null }], ...change } as Import)
-  assert.deepEqual([file({}), file({ rejected: 2 }), file({ rejected: 5, refused: 3 }), file({ state: 'stopped' }), file({ rejected_again: 5 })].map(settledRows), [5, 3, 0, 0, 0])
+  assert.deepEqual([file({ settled: 5 }), file({ rejected: 2, settled: 3 }), file({ rejected: 5 }), file({ sent_again: 4 })].map(settledRows), [5, 3, 0, 4])
   assert.equal(settledWords(file({ rejected: 1, sent_again: 4 })), '4 rows rejected first and sent again')
-  assert.equal(settledWords(file({ rejected: 4 })), '1 row rejected first, and read again or accepted since')
+  assert.equal(settledWords(file({ rejected: 4, settled: 1 })), '1 row rejected at first only: a pass read it again')
   const orders = { name: 'orders', source: 'web', place: 's3://lake/orders/' } as BucketImport
   const all = { name: 'all', source: 'web', place: 's3://lake/' } as BucketImport
   assert.equal(filesOf(orders, [file({}), file({ what: 's3://lake/b' })], [orders]).length, 1)

@@ -113,14 +113,14 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
         ['Repeated', `${count(one.repeated)} (were stored before)`],
         ['Refused', `${count(one.refused)} (not valid calls; in the rejected stream)`],
         ['Rejected', `${count(one.rejected)} (rows that cannot become calls; in the rejects file)`],
-        settled > 0 && [byCommand ? 'Sent again' : 'Settled', `${plural(settled, 'row')} that ${settled === 1 ? 'was' : 'were'} rejected first${byCommand ? '' : ', and read again or accepted since'}; ${left}`],
+        settled > 0 && [byCommand ? 'Sent again' : 'Settled', `${plural(settled, 'row')} that ${settled === 1 ? 'was' : 'were'} rejected first${byCommand ? '' : ', and read again since'}; ${left}`],
         (one.rejected_again ?? 0) > 0 && ['Rejected again', `${plural(one.rejected_again!, 'row')}: the first import has them, and the command for them`],
         !isSettled && one.rejects_file != null && ['Rejects file', <span class="mono wrap">{one.rejects_file}</span>],
         (one.attempts ?? 0) > 0 && ['Failures', `${count(one.attempts)} in a row`],
         ['Import id', <span class="mono wrap">{one.id}</span>]
       ]} />
       {one.why && <p class="source-why tone-problem"><Icon name="problem" /><span><Prose text={one.why} /></span></p>}
-      {one.next && <p class="note"><Prose text={one.next} />.</p>}
+      {one.next && !(reader && one.state === 'done') && <p class="note"><Prose text={one.next} />.</p>}
       {!isSettled && one.errors.length > 0 && <>
         <h4>Why rows were rejected{settled > 0 && ' at first'}</h4>
         <ul class="errors">
