@@ -17,7 +17,7 @@ use super::recovery::{Recovery, report};
 use super::view::NodeView;
 use crate::alarms::Alarms;
 use crate::deliveries::Deliveries;
-use crate::delivery::{DayHook, Delivery, DeliveryDeps, DeliverySettings};
+use crate::delivery::{DayHook, Delivery, DeliveryDeps, DeliveryEquipment, DeliverySettings, LogDeps};
 use crate::destinations::disk_work::DiskWork;
 use crate::destinations::invoke::Equipment;
 use crate::destinations::positions::Positions;
@@ -63,11 +63,8 @@ impl Engine {
     ) -> Self {
         let Recovery { outside, spool, recovered, positions } = recovery;
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
-        report(&recovered, &alarms);
         let list = Deliveries::start(&dir.join(DELIVERIES), Arc::clone(&outside.clock));
         let deps = DeliveryDeps {
-            log: spool.log(),
-            staging: spool.staging_disk(),
             store: Arc::clone(&store) as _,
             clock: Arc::clone(&outside.clock),
             random: Arc::clone(&outside.random),
@@ -77,7 +74,10 @@ impl Engine {
             list: Some(Arc::new(list.clone())),
             background: Some(background.handle().clone()),
         };
-        let (delivery, scheduler) = Delivery::start(deps, settings);
+        let equipment = DeliveryEquipment::new(deps, settings);
+        let log = LogDeps { log: spool.log(), staging: spool.staging_disk() };
+        let (delivery, scheduler) = Delivery::start(&equipment, log);
+        report(&recovered, delivery.alarms());
         let view = Arc::new(NodeView {
             log: spool.reports(),
             follow: spool.follow(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use forebay::alarms::{AlarmKind, Alarms};
 use forebay::batch::DueRule;
 use forebay::call::{LineSink, RejectReason};
-use forebay::delivery::{DayHook, Delivery, DeliveryDeps, DeliverySettings};
+use forebay::delivery::{DayHook, Delivery, DeliveryDeps, DeliveryEquipment, DeliverySettings, LogDeps};
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{AppendError, Appended, Log, PendingSeal, Reports, RequestFrames};
@@ -183,8 +183,6 @@ impl Node {
         spool.locations().set_locations(told.into_iter().collect()).unwrap();
         let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
         let deps = DeliveryDeps {
-            log: spool.log(),
-            staging: spool.staging_disk(),
             store: Arc::new(store.clone()),
             clock: Arc::<StepClock>::clone(clock),
             random: Arc::new(Counting::default()),
@@ -194,7 +192,8 @@ impl Node {
             list: None,
             background: None,
         };
-        let (delivery, scheduler) = Delivery::start(deps, settings);
+        let of_log = LogDeps { log: spool.log(), staging: spool.staging_disk() };
+        let (delivery, scheduler) = Delivery::start(&DeliveryEquipment::new(deps, settings), of_log);
         Self { spool, delivery, alarms, metrics, recovered, clock: Arc::clone(clock), scheduler }
     }
 
