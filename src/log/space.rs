@@ -121,6 +121,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn several_logs_are_full_once_each_of_them_is() {
+        let usage = |used, full: bool, disk_is_full| Usage {
+            used,
+            max: 1_000,
+            full_at: 950,
+            batches: 2,
+            segment_bytes: used,
+            is_full: full,
+            disk_is_full,
+            ..Usage::default()
+        };
+        let sum = Usage::sum([usage(960, true, false), usage(100, false, true)]);
+        let expected = Usage {
+            used: 1_060,
+            max: 2_000,
+            full_at: 1_900,
+            batches: 4,
+            segment_bytes: 960,
+            disk_is_full: true,
+            ..Usage::default()
+        };
+        assert_eq!(sum, expected);
+        assert!(Usage::sum([usage(960, true, false), usage(950, true, false)]).is_full);
+        assert_eq!(Usage::sum([usage(7, true, true)]), usage(7, true, true));
+        assert_eq!(Usage::sum([]), Usage::default());
+    }
+
+    #[test]
     fn pressure_counts_only_the_space_that_parked_objects_leave() {
         let check = |used: u64, parked: u64, excess: u64| {
             let usage = Usage { used, max: 1_000, parked, ..Usage::default() };

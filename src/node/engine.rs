@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::archive_view::NodeArchive;
 use super::bucket_imports::{ImportStores, ImportsDeps};
 use super::error::NodeError;
+use super::logs::{NodeLog, NodeLogs};
 use super::outside::Outside;
 use super::recovery::{Recovery, report};
 use super::view::NodeView;
@@ -78,10 +79,12 @@ impl Engine {
         let log = LogDeps { log: spool.log(), staging: spool.staging_disk() };
         let (delivery, scheduler) = Delivery::start(&equipment, log);
         report(&recovered, delivery.alarms());
+        let own = NodeLog { log: spool.reports(), delivery };
         let view = Arc::new(NodeView {
-            log: spool.reports(),
+            logs: NodeLogs::new(vec![own.clone()]),
+            log: own.log,
             follow: spool.follow(),
-            delivery,
+            delivery: own.delivery,
             metrics: outside.metrics.clone(),
             alarms,
             started: outside.clock.monotonic(),
