@@ -4,7 +4,7 @@
 //! | | what is shared | how |
 //! | --- | --- | --- |
 //! | [`SharedLocations`] | slots of each location of puts | in turn (`in_turn.rs`) |
-//! | [`Slots`] | encoders, and the one measurement at a time | in turn |
+//! | [`Slots`] | look-ups of due batches, encoders, and the one measurement at a time | in turn |
 //! | [`StagingMemory`] | memory for staged objects | who finds none stages in a file of its log |
 //! | [`Health`] | which puts fail | a failure is kept as long as a log has an object that waits for it |
 //! | [`Logs`] | gauges | they add up |
@@ -21,7 +21,7 @@ use super::logs::Logs;
 use super::make::staging::StagingMemory;
 use super::progress::Repeated;
 use super::put::put_locations::SharedLocations;
-use super::settings::DeliverySettings;
+use super::settings::{DeliverySettings, LOOK_UPS};
 
 /// The equipment of a process, for any number of logs.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct DeliveryEquipment {
     pub(super) settings: DeliverySettings,
     pub(super) logs: Logs,
     pub(super) memory: StagingMemory,
+    /// Limits the due batches of which is looked up at once where they go.
+    pub(super) look_ups: Slots,
     /// Limits the objects that are encoded at once.
     pub(super) encoders: Slots,
     /// Limits measurements to one at a time, because none is urgent.
@@ -45,6 +47,7 @@ impl DeliveryEquipment {
         Arc::new(Self {
             logs: Logs::default(),
             memory: StagingMemory::default(),
+            look_ups: Slots::new(LOOK_UPS),
             encoders: Slots::new(settings.encoders),
             measurements: Slots::new(1),
             locations: Arc::default(),

@@ -50,6 +50,7 @@ pub(super) struct Shared {
     pub(super) deps: Deps,
     pub(super) settings: DeliverySettings,
     pub(super) staging: Staging,
+    pub(super) look_ups: Turns,
     pub(super) encoders: Turns,
 
     pub(super) put_locations: PutLocations,
@@ -83,6 +84,7 @@ impl Shared {
         Arc::new(Self {
             number,
             staging: Staging::new(staging, equipment.memory.clone(), settings.object_in_memory_max),
+            look_ups: equipment.look_ups.turns(),
             encoders: equipment.encoders.turns(),
             put_locations: PutLocations::new(&equipment.locations),
             busy: Claims::new(Some(Arc::clone(&kick))),

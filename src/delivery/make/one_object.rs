@@ -50,9 +50,13 @@ async fn one_object(
     reason: Reason,
 ) -> Result<Option<(Seal, Staged, OwnedSemaphorePermit)>, Stopped> {
     panic_if_planted(PlantedPanic::Delivery);
+    let Some(look_up) = shared.look_ups.take().await else { return Ok(None) };
     let goes_to = blocking(shared, {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
-        move || goes_to(&shared, &batch)
+        move || {
+            let _look_up = look_up;
+            goes_to(&shared, &batch)
+        }
     })
     .await?;
     let (location, until) = match goes_to {
