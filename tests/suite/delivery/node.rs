@@ -117,6 +117,8 @@ pub(super) struct Process {
     pub(super) alarms: Arc<Alarms>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<StepClock>,
+    /// Gives each new spool an id of its own.
+    ids: Arc<Counting>,
 }
 
 impl Process {
@@ -139,7 +141,7 @@ impl Process {
             background: None,
         };
         let equipment = DeliveryEquipment::new(deps, settings);
-        Self { equipment, alarms, metrics, clock: Arc::clone(clock) }
+        Self { equipment, alarms, metrics, clock: Arc::clone(clock), ids: Arc::default() }
     }
 
     /// Opens a spool on `disk` and begins to deliver it.
@@ -150,7 +152,7 @@ impl Process {
         told: impl IntoIterator<Item = (SourceId, S3Location)>,
     ) -> Node {
         let (clock, metrics) = (Arc::<StepClock>::clone(&self.clock), Arc::clone(&self.metrics));
-        let (spool, recovered) = Spool::open(disk, options, clock, &Counting::default(), metrics).unwrap();
+        let (spool, recovered) = Spool::open(disk, options, clock, &*self.ids, metrics).unwrap();
         spool.locations().set_locations(told.into_iter().collect()).unwrap();
         let log = LogDeps { log: spool.log(), staging: spool.staging_disk() };
         let (delivery, scheduler) = Delivery::start(&self.equipment, log);
@@ -296,7 +298,7 @@ impl Node {
     /// Ends it, while the process goes on: the delivery first.
     pub(super) async fn leave(self) {
         self.delivery.end(false, Duration::ZERO).await;
-        assert!(self.scheduler.is_finished(), "nothing of it runs any more");
+        self.scheduler.await.unwrap();
         tokio::task::spawn_blocking(move || self.spool.close()).await.unwrap();
     }
 }
