@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(sum(&[other, one.clone()]), of(Some(9), Some("403"), Some(7), 7));
         let both = [of(None, Some("a"), Some(8), 0), of(None, Some("b"), Some(7), 0)];
         assert_eq!(sum(&both), of(None, Some("a"), Some(7), 0));
-        assert_eq!((sum(&[one.clone()]), sum(&[])), (one, SourceProgress::default()));
+        assert_eq!((SourceProgress::sum([one.clone()]), sum(&[])), (one, SourceProgress::default()));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(super) struct NodeLog {
     pub(super) delivery: Delivery,
 }
 
+/// An open batch, with the delivery of its log.
+pub(super) type NodeBatch<'l> = (OpenBatch, &'l Delivery);
+
 /// All logs of a node.
 #[derive(Debug)]
 pub(super) struct NodeLogs(Vec<NodeLog>);
@@ -75,8 +78,8 @@ impl NodeLogs {
         self.logs().filter_map(|log| log.oldest_undelivered()).min()
     }
 
-    /// Every open batch, with the delivery of its log.
-    pub(super) fn open_batches<'l>(&'l self) -> Vec<(OpenBatch, &'l Delivery)> {
+    /// Every open batch.
+    pub(super) fn open_batches<'l>(&'l self) -> Vec<NodeBatch<'l>> {
         let of = |of: &'l NodeLog| of.log.open_batches().into_iter().map(|batch| (batch, &of.delivery));
         self.0.iter().flat_map(of).collect()
     }
@@ -133,8 +136,8 @@ impl NodeLogs {
     /// Flushes all logs at once, and waits as [`Delivery::flush`] does.
     pub(super) async fn flush(&self, source: Option<&SourceId>, wait: Duration) -> Flushed {
         let mut flushes = JoinSet::new();
-        for delivery in self.deliveries().cloned() {
-            let source = source.cloned();
+        for delivery in self.deliveries() {
+            let (delivery, source) = (delivery.clone(), source.cloned());
             flushes.spawn(async move { delivery.flush(source.as_ref(), wait).await });
         }
         Flushed::sum(flushes.join_all().await)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::bucket_imports::BucketImports;
 use super::ledger_view;
-use super::logs::{NodeLog, NodeLogs};
+use super::logs::{NodeBatch, NodeLog, NodeLogs};
 use super::removed_sources::{RemovedSources, removed_name};
 use super::setup::Setup;
 use crate::admin::refused_words::IN_STATUS_MAX;
@@ -28,8 +28,7 @@ use crate::destinations::runner::Destinations;
 use crate::live::{Filter, LiveView};
 use crate::lock::{lock, read};
 use crate::log::{
-    AccountKey, Follow, LOCATION_FULL, Located, OpenBatch, PendingSeal, Report, Reports, Row, Rows,
-    SPOOL_FULL, Standing,
+    AccountKey, Follow, LOCATION_FULL, Located, PendingSeal, Report, Reports, Row, Rows, SPOOL_FULL, Standing,
 };
 use crate::metrics::{
     AccountLabel, KindLabel, Metrics, ReasonLabel, SourceLabel, StatusLabel, StreamAccountLabel, count,
@@ -133,7 +132,7 @@ impl NodeView {
         &self,
         id: &SourceId,
         rows: &BTreeMap<AccountKey, Row>,
-        (undelivered, open): (Option<&(u64, UnixMillis)>, &[(OpenBatch, &Delivery)]),
+        (undelivered, open): (Option<&(u64, UnixMillis)>, &[NodeBatch<'_>]),
         (now, is_full): (UnixMillis, bool),
     ) -> SourceStatus {
         let of_calls = AccountKey::of_calls(id.clone());
@@ -316,7 +315,7 @@ impl NodeView {
     }
 }
 
-fn batch_status((batch, delivery): &(OpenBatch, &Delivery)) -> BatchStatus {
+fn batch_status((batch, delivery): &NodeBatch<'_>) -> BatchStatus {
     BatchStatus {
         stream: batch.key.stream.to_string(),
         day_ms: batch.key.day.start().0,
@@ -389,7 +388,7 @@ impl AdminView for NodeView {
             report.accounts.into_iter().map(|of| (of.account, of.total)).collect();
         // The value is computed once for all sources: there may be ten thousand.
         let undelivered = self.logs.undelivered();
-        let (mut open_batches, mut open_of) = (0, BTreeMap::<SourceId, Vec<(OpenBatch, &Delivery)>>::new());
+        let (mut open_batches, mut open_of) = (0, BTreeMap::<SourceId, Vec<NodeBatch<'_>>>::new());
         for batch in self.logs.open_batches() {
             open_batches += 1;
             open_of.entry(batch.0.key.source.clone()).or_default().push(batch);

@@ -126,7 +126,8 @@ impl Process {
         store: Arc<dyn ObjectStore>,
         clock: &Arc<StepClock>,
         settings: DeliverySettings,
-        (hook, list): (Option<Arc<dyn DayHook>>, Option<Arc<dyn DeliveredList>>),
+        hook: Option<Arc<dyn DayHook>>,
+        list: Option<Arc<dyn DeliveredList>>,
     ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
@@ -225,7 +226,7 @@ impl Node {
         hook: Option<Arc<dyn DayHook>>,
         told: impl IntoIterator<Item = (SourceId, S3Location)>,
     ) -> Self {
-        Process::new(Arc::new(store.clone()), clock, settings, (hook, None)).open(disk, options, told)
+        Process::new(Arc::new(store.clone()), clock, settings, hook, None).open(disk, options, told)
     }
 
     pub(super) fn log(&self) -> Arc<dyn Log> {

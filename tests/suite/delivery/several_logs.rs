@@ -158,8 +158,7 @@ impl Two {
         let store = FakeStore::new();
         let (counted, order) = (Counted::new(&store), Arc::new(InOrder::default()));
         let list: Arc<dyn DeliveredList> = Arc::<InOrder>::clone(&order);
-        let process =
-            Process::new(Arc::new(counted.clone()), &StepClock::new(), settings, (None, Some(list)));
+        let process = Process::new(Arc::new(counted.clone()), &StepClock::new(), settings, None, Some(list));
         Self { store, counted, order, process, dirs: [(); 2].map(|()| tempfile::tempdir().unwrap()) }
     }
 
