@@ -1,7 +1,7 @@
 //! Alarms: faults that stand until they are fixed. Each is an ERROR line when it is raised and once a minute
 //! while it stands, a gauge, and an entry in the status. Many of one kind share a line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -66,9 +66,20 @@ pub struct Alarm {
 /// line.
 pub const LINES_MAX: usize = 3;
 
-/// All standing alarms.
+/// All standing alarms, as one part of the process raises and clears them: an alarm of several parts stands
+/// until each of them has cleared it.
 #[derive(Debug)]
 pub struct Alarms {
+    all: Arc<All>,
+    part: Part,
+}
+
+/// Number of a part. 0 is the process itself.
+type Part = u64;
+const PROCESS: Part = 0;
+
+#[derive(Debug)]
+struct All {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     standing: Mutex<Standing>,
@@ -79,8 +90,20 @@ pub struct Alarms {
 
 #[derive(Debug, Default)]
 struct Standing {
-    alarms: BTreeMap<(AlarmKind, String), Alarm>,
+    alarms: BTreeMap<(AlarmKind, String), Raised>,
     logs: BTreeMap<AlarmKind, Log>,
+    /// The parts that have not ended, beside the process itself.
+    parts: BTreeSet<Part>,
+    /// The last part.
+    last: Part,
+}
+
+/// What the parts say of an alarm. The first one's text is shown, so that it does not change from check to
+/// check.
+#[derive(Debug)]
+struct Raised {
+    by: BTreeMap<Part, String>,
+    since: UnixMillis,
 }
 
 /// The log state of one kind.
@@ -103,51 +126,73 @@ impl Log {
 }
 
 impl Alarms {
-    /// No alarms.
+    /// No alarms. What is raised here is the process's own.
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         // Each gauge exists from the start: an alerting rule on a missing gauge never fires.
         for kind in AlarmKind::ALL {
             metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(0);
         }
-        Self {
+        let all = All {
             clock,
             metrics,
             standing: Mutex::default(),
             ending: watch::Sender::new(None),
             changes: watch::Sender::new(0),
+        };
+        Self { all: Arc::new(all), part: PROCESS }
+    }
+
+    /// The same alarms for a part of the process that may end before the process does.
+    pub fn of_part(&self) -> Self {
+        let mut standing = lock(&self.all.standing);
+        standing.last += 1;
+        let part = standing.last;
+        standing.parts.insert(part);
+        Self { all: Arc::clone(&self.all), part }
+    }
+
+    /// Clears what this part has raised. It raises nothing from now on. Does nothing for the process itself.
+    pub fn end_part(&self) {
+        let mut standing = lock(&self.all.standing);
+        if standing.parts.remove(&self.part) {
+            for (kind, subject) in standing.subjects_of(self.part, &AlarmKind::ALL) {
+                self.all.clear(&mut standing, self.part, kind, &subject);
+            }
         }
     }
 
     /// Raises an alarm, or updates the text of a standing one.
     pub fn raise(&self, kind: AlarmKind, subject: &str, what: String) {
-        self.raise_of(kind, subject, what, self.clock.monotonic());
+        self.raise_of(kind, subject, what, self.all.clock.monotonic());
     }
 
     /// As [`Alarms::raise`], of a fault that began before it was one: at monotonic time `began`.
     pub fn raise_of(&self, kind: AlarmKind, subject: &str, what: String, began: Duration) {
-        let mut standing = lock(&self.standing);
-        let key = (kind, subject.to_owned());
-        if let Some(old) = standing.alarms.get_mut(&key) {
-            old.what = what;
+        let all = &*self.all;
+        let mut standing = lock(&all.standing);
+        if self.part != PROCESS && !standing.parts.contains(&self.part) {
             return;
         }
-        let log = standing.log(kind, self.clock.monotonic());
+        let key = (kind, subject.to_owned());
+        if let Some(old) = standing.alarms.get_mut(&key) {
+            old.by.insert(self.part, what);
+            return;
+        }
+        let log = standing.log(kind, all.clock.monotonic());
         if log.takes_line() {
             tracing::error!(kind = kind.slug(), subject, "alarm: {what}");
         } else {
             log.raised += 1;
         }
-        let ago = self.clock.monotonic().saturating_sub(began);
-        let since = self.clock.wall().minus(ago);
-        let new = Alarm { kind, subject: subject.to_owned(), what, since };
-        standing.alarms.insert(key, new);
-        self.count(kind, &standing);
-        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+        let ago = all.clock.monotonic().saturating_sub(began);
+        let since = all.clock.wall().minus(ago);
+        standing.alarms.insert(key, Raised { by: BTreeMap::from([(self.part, what)]), since });
+        all.count(kind, &standing);
     }
 
     /// Raises an alarm for a task that cannot continue, and asks the process to end: only a restart may help.
     pub fn end_process(&self, subject: &str, what: String) {
-        self.ending.send_if_modified(|ending| {
+        self.all.ending.send_if_modified(|ending| {
             let first = ending.is_none();
             ending.get_or_insert_with(|| format!("{subject}: {what}"));
             first
@@ -157,59 +202,72 @@ impl Alarms {
 
     /// The reason why the process must end; `None` while it can continue.
     pub fn ending(&self) -> watch::Receiver<Option<String>> {
-        self.ending.subscribe()
+        self.all.ending.subscribe()
     }
 
-    /// Clears an alarm if it stands.
+    /// Clears an alarm if this part has raised it. It stands on while another part has not cleared it.
     pub fn clear(&self, kind: AlarmKind, subject: &str) {
-        let mut standing = lock(&self.standing);
-        if standing.alarms.remove(&(kind, subject.to_owned())).is_none() {
+        self.all.clear(&mut lock(&self.all.standing), self.part, kind, subject);
+    }
+
+    /// Logs alarms again that have stood for a minute. `now` is monotonic.
+    pub fn repeat(&self, now: Duration) {
+        let mut standing = lock(&self.all.standing);
+        let Standing { alarms, logs, .. } = &mut *standing;
+        logs.retain(|kind, log| {
+            if now.saturating_sub(log.minute) < once_a_minute::EVERY {
+                return true;
+            }
+            let all: Vec<Alarm> = alarms
+                .iter()
+                .filter(|((of, _), _)| of == kind)
+                .map(|(key, raised)| raised.alarm(key))
+                .collect();
+            let (raised, cleared) = (std::mem::take(&mut log.raised), std::mem::take(&mut log.cleared));
+            (log.minute, log.lines) = (now, all.len().min(LINES_MAX));
+            say_again(*kind, &all, (raised, cleared), self.all.clock.wall());
+            !all.is_empty()
+        });
+    }
+
+    /// Changes with each alarm that is raised or cleared.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.all.changes.subscribe()
+    }
+
+    /// Every standing alarm, of all parts.
+    pub fn standing(&self) -> Vec<Alarm> {
+        lock(&self.all.standing).alarms.iter().map(|(key, raised)| raised.alarm(key)).collect()
+    }
+
+    /// The subjects of the alarms of some kinds that this part has raised and not cleared.
+    pub fn subjects(&self, kinds: &[AlarmKind]) -> Vec<(AlarmKind, String)> {
+        lock(&self.all.standing).subjects_of(self.part, kinds)
+    }
+}
+
+impl All {
+    fn clear(&self, standing: &mut Standing, part: Part, kind: AlarmKind, subject: &str) {
+        let key = (kind, subject.to_owned());
+        let Some(raised) = standing.alarms.get_mut(&key) else { return };
+        if raised.by.remove(&part).is_none() || !raised.by.is_empty() {
             return;
         }
+        standing.alarms.remove(&key);
         let log = standing.log(kind, self.clock.monotonic());
         if log.takes_line() {
             tracing::info!(kind = kind.slug(), subject, "alarm cleared");
         } else {
             log.cleared += 1;
         }
-        self.count(kind, &standing);
-        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+        self.count(kind, standing);
     }
 
-    /// Logs alarms again that have stood for a minute. `now` is monotonic.
-    pub fn repeat(&self, now: Duration) {
-        let mut standing = lock(&self.standing);
-        let Standing { alarms, logs } = &mut *standing;
-        logs.retain(|kind, log| {
-            if now.saturating_sub(log.minute) < once_a_minute::EVERY {
-                return true;
-            }
-            let all: Vec<&Alarm> = alarms.values().filter(|alarm| alarm.kind == *kind).collect();
-            let (raised, cleared) = (std::mem::take(&mut log.raised), std::mem::take(&mut log.cleared));
-            (log.minute, log.lines) = (now, all.len().min(LINES_MAX));
-            say_again(*kind, &all, (raised, cleared), self.clock.wall());
-            !all.is_empty()
-        });
-    }
-
+    /// Shows that an alarm of this kind was raised or cleared.
     fn count(&self, kind: AlarmKind, standing: &Standing) {
         let stands = standing.alarms.keys().any(|(of, _)| *of == kind);
         self.metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(i64::from(stands));
-    }
-
-    /// Changes with each alarm that is raised or cleared.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
-    /// Every standing alarm.
-    pub fn standing(&self) -> Vec<Alarm> {
-        lock(&self.standing).alarms.values().cloned().collect()
-    }
-
-    /// The subjects of the standing alarms of some kinds.
-    pub fn subjects(&self, kinds: &[AlarmKind]) -> Vec<(AlarmKind, String)> {
-        lock(&self.standing).alarms.keys().filter(|(kind, _)| kinds.contains(kind)).cloned().collect()
+        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 }
 
@@ -217,10 +275,24 @@ impl Standing {
     fn log(&mut self, kind: AlarmKind, now: Duration) -> &mut Log {
         self.logs.entry(kind).or_insert(Log { minute: now, lines: 0, raised: 0, cleared: 0 })
     }
+
+    fn subjects_of(&self, part: Part, kinds: &[AlarmKind]) -> Vec<(AlarmKind, String)> {
+        let of_part = |(key, raised): &(&(AlarmKind, String), &Raised)| {
+            kinds.contains(&key.0) && raised.by.contains_key(&part)
+        };
+        self.alarms.iter().filter(of_part).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+impl Raised {
+    fn alarm(&self, (kind, subject): &(AlarmKind, String)) -> Alarm {
+        let what = self.by.values().next().cloned().unwrap_or_default();
+        Alarm { kind: *kind, subject: subject.clone(), what, since: self.since }
+    }
 }
 
 /// Writes the lines of one kind after a minute: one for each alarm, or one for all of them.
-fn say_again(kind: AlarmKind, all: &[&Alarm], (raised, cleared): (u64, u64), now: UnixMillis) {
+fn say_again(kind: AlarmKind, all: &[Alarm], (raised, cleared): (u64, u64), now: UnixMillis) {
     let kind = kind.slug();
     match all {
         [first, .., _] if all.len() > LINES_MAX => tracing::error!(
@@ -354,5 +426,36 @@ mod tests {
             assert!(alarms.standing().is_empty());
         });
         assert_eq!(lines.len(), 2, "{lines:#?}");
+    }
+
+    #[test]
+    fn an_alarm_of_several_parts_stands_until_each_has_cleared_it_or_ended() {
+        let metrics = Arc::new(Metrics::new());
+        let process = Alarms::new(Arc::new(StepClock::default()), Arc::clone(&metrics));
+        let (one, other) = (process.of_part(), process.of_part());
+        let check = |expected: &[&str]| {
+            let standing: Vec<String> = process.standing().into_iter().map(|alarm| alarm.what).collect();
+            assert_eq!(standing, expected);
+            let gauge = metrics.alarm.get_or_create(&KindLabel { kind: "refused" }).get();
+            assert_eq!(gauge, i64::from(!expected.is_empty()));
+        };
+        one.raise(AlarmKind::Refused, "lake", "one".to_owned());
+        other.raise(AlarmKind::Refused, "lake", "other".to_owned());
+        other.raise(AlarmKind::Refused, "pond", "pond".to_owned());
+        check(&["one", "pond"]);
+        assert_eq!(one.subjects(&[AlarmKind::Refused]).len(), 1, "what the other raised is not its own");
+        one.clear(AlarmKind::Refused, "pond");
+        check(&["one", "pond"]);
+        one.clear(AlarmKind::Refused, "lake");
+        check(&["other", "pond"]);
+        one.raise(AlarmKind::Refused, "lake", "one".to_owned());
+        other.end_part();
+        check(&["one"]);
+        other.raise(AlarmKind::Refused, "pond", "late".to_owned());
+        check(&["one"]);
+        process.end_part();
+        check(&["one"]);
+        one.end_part();
+        check(&[]);
     }
 }

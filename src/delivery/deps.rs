@@ -14,13 +14,9 @@ use crate::sources::SourceId;
 use crate::store::ObjectStore;
 use crate::time::{Clock, ReceivedDay, UnixMillis};
 
-/// What delivery needs from outside.
+/// What the deliveries of all logs need from outside.
 #[derive(Clone, Debug)]
 pub struct DeliveryDeps {
-    /// Where batches come from.
-    pub log: Arc<dyn Log>,
-    /// Where objects are staged.
-    pub staging: StagingDisk,
     /// Where objects go.
     pub store: Arc<dyn ObjectStore>,
     /// Time.
@@ -29,7 +25,7 @@ pub struct DeliveryDeps {
     pub random: Arc<dyn Random>,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Alarms.
+    /// Alarms. Each log raises them as a part of its own.
     pub alarms: Arc<Alarms>,
     /// Called for each closed day.
     pub hook: Option<Arc<dyn DayHook>>,
@@ -37,6 +33,47 @@ pub struct DeliveryDeps {
     pub list: Option<Arc<dyn DeliveredList>>,
     /// Where objects are encoded. `None`: on the same threads as all other blocking work.
     pub background: Option<tokio::runtime::Handle>,
+}
+
+/// A log to deliver.
+#[derive(Clone, Debug)]
+pub struct LogDeps {
+    /// Where batches come from.
+    pub log: Arc<dyn Log>,
+    /// Where its objects are staged.
+    pub staging: StagingDisk,
+}
+
+/// What the delivery of one log uses: that of all logs, and its own.
+#[derive(Clone, Debug)]
+pub(super) struct Deps {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) metrics: Arc<Metrics>,
+    /// The log's own part of the alarms.
+    pub(super) alarms: Arc<Alarms>,
+    pub(super) hook: Option<Arc<dyn DayHook>>,
+    pub(super) list: Option<Arc<dyn DeliveredList>>,
+    pub(super) background: Option<tokio::runtime::Handle>,
+}
+
+impl Deps {
+    pub(super) fn new(of_all: &DeliveryDeps, log: Arc<dyn Log>) -> Self {
+        let DeliveryDeps { store, clock, random, metrics, alarms, hook, list, background } = of_all.clone();
+        Self {
+            log,
+            store,
+            clock,
+            random,
+            metrics,
+            alarms: Arc::new(alarms.of_part()),
+            hook,
+            list,
+            background,
+        }
+    }
 }
 
 /// A day that is closed: its marker is in the store.

@@ -19,6 +19,17 @@ pub struct Flushed {
     pub pending: u64,
 }
 
+impl Flushed {
+    /// The outcome of flushes of several logs.
+    pub fn sum(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().fold(Self::default(), |sum, one| Self {
+            sealed: sum.sealed.saturating_add(one.sealed),
+            delivered: sum.delivered.saturating_add(one.delivered),
+            pending: sum.pending.saturating_add(one.pending),
+        })
+    }
+}
+
 /// Minimum time between two checks whether a flush is done.
 const CHECK_EVERY: Duration = Duration::from_millis(20);
 /// How long to rest after a check, for each batch checked.

@@ -3,6 +3,9 @@
 //! Everything here is a function of the spool. A crash at any instant loses nothing and duplicates nothing:
 //! work before the seal is repeated; after the seal the same object is made again and put under the same key.
 //!
+//! A process delivers any number of logs. Each has a [`Delivery`] of its own, which can end and begin again
+//! while others go on. All of them use one [`DeliveryEquipment`].
+//!
 //! One task, the scheduler, checks the batches and starts a task for each one that is due. A batch has one
 //! task at a time. A put holds one of its bucket's slots and releases it while it waits for the next
 //! try, so a bucket that fails delays no other.
@@ -17,7 +20,9 @@
 //! | `days` | 4. a day is over and all of it is in the store: its marker is put, and the hook is called |
 //! | `failures` | beside them: which puts fail, which sources are refused because of it, and the alarms |
 //!
-//! The files beside the folders serve all steps. `shared` lists the state that the tasks share;
+//! The files beside the folders serve all steps. `equipment` lists what all logs share, `in_turn` gives its
+//! slots to them in turn, and `logs` adds up their gauges. `shared` lists the state that the tasks of one log
+//! share;
 //! `tasks_under_way` keeps one task for each piece of work, and what panicked rests; `blocking` runs what
 //! waits for the disk; `resume` starts tasks for sealed objects that have none. `flush` delivers everything
 //! now. `watches` notices a clock that was set back, and a ledger that does not balance. `progress` says what
@@ -33,7 +38,10 @@ mod schedule;
 
 mod blocking;
 mod deps;
+mod equipment;
 mod flush;
+mod in_turn;
+mod logs;
 pub mod progress;
 mod resume;
 pub mod settings;
@@ -47,12 +55,14 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-pub use deps::{ClosedDay, DayHook, Delivered, DeliveredList, DeliveryDeps};
+pub use deps::{ClosedDay, DayHook, Delivered, DeliveredList, DeliveryDeps, LogDeps};
+pub use equipment::DeliveryEquipment;
 pub use flush::Flushed;
 use put::put_locations::put_location;
 pub use put::put_locations::put_locations;
 pub use settings::{DeliverySettings, DiskWork};
 
+use crate::alarms::Alarms;
 use crate::batch::AFTER_DAY;
 use crate::log::{Difference, OpenBatch};
 use crate::sources::SourceId;
@@ -61,7 +71,7 @@ use crate::time::{ReceivedDay, UnixMillis};
 use progress::{Progress, WaitingPuts};
 use shared::Shared;
 
-/// Running delivery. Cheap to clone.
+/// Running delivery of one log. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     shared: Arc<Shared>,
@@ -75,17 +85,23 @@ pub struct Drained {
 }
 
 impl Delivery {
-    /// Starts delivery: first of objects that were sealed earlier, then of batches as they become due.
-    pub fn start(deps: DeliveryDeps, settings: DeliverySettings) -> (Self, JoinHandle<()>) {
-        let scheduler = Supervised::new(&deps.alarms, "scheduler");
-        let shared = Shared::new(deps, settings);
+    /// Starts delivery of a log: first of objects that were sealed earlier, then of batches as they become
+    /// due. The task ends at [`shutdown`](Self::shutdown), or when the log has stopped.
+    pub fn start(equipment: &Arc<DeliveryEquipment>, log: LogDeps) -> (Self, JoinHandle<()>) {
+        let shared = Shared::new(equipment, log);
+        let scheduler = Supervised::new(&shared.deps.alarms, "scheduler").ended_by(shared.stop.clone());
         resume::resume_all(&shared);
         let scheduler = {
-            let shared = Arc::clone(&shared);
-            let start = move || schedule::scheduler::run(Arc::clone(&shared));
-            tokio::spawn(keep(scheduler, start))
+            let of_task = Arc::clone(&shared);
+            let start = move || schedule::scheduler::run(Arc::clone(&of_task));
+            shared.tasks.spawn(keep(scheduler, start))
         };
         (Self { shared }, scheduler)
+    }
+
+    /// The log's own part of the alarms: they are cleared when its delivery [ends](Self::end).
+    pub fn alarms(&self) -> &Arc<Alarms> {
+        &self.shared.deps.alarms
     }
 
     /// The progress of each source.
@@ -167,6 +183,16 @@ impl Delivery {
         self.shared.tasks.wait().await;
         let pending = self.shared.deps.log.pending_numbers().len();
         Drained { left: self.shared.deps.log.open_batches().len() + pending }
+    }
+
+    /// As [`Delivery::shutdown`], while the process goes on with other logs: then the alarms of this log are
+    /// cleared, and gauges and health of buckets no longer have it. What it had of slots and memory, others
+    /// have. Delivery of the log can start again at once.
+    pub async fn end(self, deliver: bool, grace: Duration) -> Drained {
+        let shared = Arc::clone(&self.shared);
+        let drained = self.shutdown(deliver, grace).await;
+        shared.leave();
+        drained
     }
 
     /// Raises or clears the alarm of the ledger: `differences` lists the places where its two sides differ.

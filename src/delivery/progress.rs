@@ -25,6 +25,24 @@ pub struct SourceProgress {
     pub delivered: u64,
 }
 
+impl SourceProgress {
+    /// The progress of one source in several logs.
+    pub fn sum(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().reduce(Self::and).unwrap_or_default()
+    }
+
+    fn and(self, other: Self) -> Self {
+        let at = |object: &Option<Delivered>| object.as_ref().map(|object| object.delivered_at);
+        let is_later = at(&other.last_object) > at(&self.last_object);
+        Self {
+            last_object: if is_later { other.last_object } else { self.last_object },
+            waiting: self.waiting.or(other.waiting),
+            waiting_since: [self.waiting_since, other.waiting_since].into_iter().flatten().min(),
+            delivered: self.delivered.saturating_add(other.delivered),
+        }
+    }
+}
+
 /// All sources.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -158,6 +176,47 @@ impl Repeated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::{BucketString, ObjectKey, ObjectName, Stream};
+
+    #[test]
+    fn progress_of_several_logs_adds_up() {
+        let (bucket, source) = (BucketString::parse("bucket").unwrap(), SourceId::new("web").unwrap());
+        let name = ObjectName {
+            first_received_at: UnixMillis(0),
+            node: "n1",
+            spool_id: "0123456789abcdef0123456789abcdef",
+            first_position: 1,
+        };
+        let day = UnixMillis(0).day();
+        let key = ObjectKey::of_batch(&bucket, &Stream::Calls, &source, day, name);
+        let object = |at| Delivered {
+            delivered_at: UnixMillis(at),
+            source: source.clone(),
+            stream: Stream::Calls,
+            day,
+            bucket: bucket.clone(),
+            key: key.clone(),
+            calls: 1,
+            bytes: 1,
+            encryption: None,
+            first_received_at: UnixMillis(0),
+            put_ms: None,
+            reason: None,
+        };
+        let of = |at: Option<i64>, waiting: Option<&str>, since: Option<i64>, delivered| SourceProgress {
+            last_object: at.map(object),
+            waiting: waiting.map(str::to_owned),
+            waiting_since: since.map(UnixMillis),
+            delivered,
+        };
+        let sum = |all: &[SourceProgress]| SourceProgress::sum(all.iter().cloned());
+        let (one, other) = (of(Some(5), None, None, 3), of(Some(9), Some("403"), Some(7), 4));
+        assert_eq!(sum(&[one.clone(), other.clone()]), of(Some(9), Some("403"), Some(7), 7));
+        assert_eq!(sum(&[other, one.clone()]), of(Some(9), Some("403"), Some(7), 7));
+        let both = [of(None, Some("a"), Some(8), 0), of(None, Some("b"), Some(7), 0)];
+        assert_eq!(sum(&both), of(None, Some("a"), Some(7), 0));
+        assert_eq!((SourceProgress::sum([one.clone()]), sum(&[])), (one, SourceProgress::default()));
+    }
 
     #[test]
     fn the_first_failure_says_since_when_and_the_last_one_why() {

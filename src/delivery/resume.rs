@@ -75,7 +75,7 @@ fn resume(shared: &Arc<Shared>, pending: PendingSeal) {
             let slots = shared.put_locations.slots(&seal.location);
             let hold = match busy {
                 Some(busy) => {
-                    let place = Arc::clone(&slots.sealed).acquire_owned().await.ok();
+                    let place = slots.sealed.take().await;
                     place.map(|place| (busy, place))
                 }
                 None => None,

@@ -1,34 +1,36 @@
-//! What all tasks of delivery share.
+//! What all tasks of the delivery of one log share. What several logs share is in `equipment.rs`.
 //!
 //! Each struct owns what changes together, and its locks. No lock of one is taken while a lock of another is
 //! held.
 //!
 //! | struct | what it owns |
 //! | --- | --- |
-//! | [`PutLocations`] | the slots of each location of puts |
+//! | [`PutLocations`] | the turns of the log at the slots of each location of puts |
 //! | [`Claims`] | which batches have a task, and which sealed objects |
 //! | [`TasksUnderWay`] | what panicked |
 //! | [`ClosingDays`] | which days have a task, and why they wait |
 //! | [`DueRequests`] | requests from outside: flushes, removed sources, the shutdown |
 //! | [`Sizes`] | how well lines compress |
-//! | [`Failing`] | which puts fail, what each failing party may hold, which sources are refused, conflicts |
+//! | [`Failing`] | what each failing party may hold, which sources are refused, conflicts |
 //! | [`Mismatches`] | buckets that encrypt differently from what was requested |
 //! | [`Progress`] | what each source last delivered, and what it waits for |
 //! | [`WaitingPuts`] | why each sealed object is not stored yet |
-//! | [`Repeated`] | what is logged once a minute |
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::days::closing_days::ClosingDays;
-use super::deps::DeliveryDeps;
+use super::deps::{Deps, LogDeps};
+use super::equipment::DeliveryEquipment;
 use super::failures::encryption_mismatch::Mismatches;
 use super::failures::failing::Failing;
+use super::in_turn::Turns;
+use super::logs::{LogNumber, Reading};
 use super::make::staging::Staging;
 use super::progress::{Progress, Repeated, WaitingPuts};
 use super::put::put_locations::PutLocations;
@@ -43,11 +45,13 @@ use crate::sources::SourceId;
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) deps: DeliveryDeps,
+    equipment: Arc<DeliveryEquipment>,
+    number: LogNumber,
+    pub(super) deps: Deps,
     pub(super) settings: DeliverySettings,
     pub(super) staging: Staging,
-    /// Limits the objects that are encoded at once.
-    pub(super) encoders: Semaphore,
+    pub(super) look_ups: Turns,
+    pub(super) encoders: Turns,
 
     pub(super) put_locations: PutLocations,
     /// Batches that have a task, up to their seal, and then as long as their frames are held.
@@ -62,7 +66,7 @@ pub(super) struct Shared {
     pub(super) mismatches: Mismatches,
     pub(super) progress: Progress,
     pub(super) waiting_puts: WaitingPuts,
-    pub(super) repeated: Repeated,
+    pub(super) repeated: Arc<Repeated>,
 
     /// Wakes the scheduler.
     pub(super) kick: Arc<Notify>,
@@ -73,29 +77,49 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(deps: DeliveryDeps, settings: DeliverySettings) -> Arc<Self> {
-        let kick = Arc::new(Notify::new());
+    pub(super) fn new(equipment: &Arc<DeliveryEquipment>, log: LogDeps) -> Arc<Self> {
+        let (kick, number, settings) = (Arc::new(Notify::new()), equipment.logs.begin(), equipment.settings);
+        let LogDeps { log, staging } = log;
+        let deps = Deps::new(&equipment.deps, log);
         Arc::new(Self {
-            staging: Staging::new(deps.staging.clone(), settings.object_in_memory_max),
-            encoders: Semaphore::new(settings.encoders),
-            put_locations: PutLocations::default(),
+            number,
+            staging: Staging::new(staging, equipment.memory.clone(), settings.object_in_memory_max),
+            look_ups: equipment.look_ups.turns(),
+            encoders: equipment.encoders.turns(),
+            put_locations: PutLocations::new(&equipment.locations),
             busy: Claims::new(Some(Arc::clone(&kick))),
             delivering: Claims::new(None),
             under_way: TasksUnderWay::new(deps.clone(), settings.backoff),
             closing_days: Arc::default(),
             requests: DueRequests::default(),
-            sizes: Sizes::new(settings.rule.max_bytes),
-            failing: Failing::default(),
+            sizes: Sizes::new(settings.rule.max_bytes, equipment.measurements.turns()),
+            failing: Failing::new(number, &equipment.health),
             mismatches: Mismatches::default(),
             progress: Progress::default(),
             waiting_puts: WaitingPuts::default(),
-            repeated: Repeated::new(Arc::clone(&deps.clock)),
+            repeated: Arc::clone(&equipment.repeated),
             kick,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             deps,
             settings,
+            equipment: Arc::clone(equipment),
         })
+    }
+
+    /// Changes what gauges show of this log.
+    pub(super) fn read(&self, read: impl FnOnce(&mut Reading)) {
+        let show = (&*self.deps.metrics, self.deps.clock.wall());
+        self.equipment.logs.read(self.number, show, read);
+    }
+
+    /// Removes from what all logs share whatever is there of this one. All its tasks have ended, so nothing
+    /// adds to it any more.
+    pub(super) fn leave(&self) {
+        self.put_locations.forget_unused(&BTreeSet::new());
+        self.failing.health().keep(self.number, |_, _| false, self.deps.clock.monotonic());
+        self.equipment.logs.end(self.number, (&self.deps.metrics, self.deps.clock.wall()));
+        self.deps.alarms.end_part();
     }
 
     /// Runs a task, supervised by its work, until delivery stops. `None` if it did not come to its end: it

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::deps::DeliveryDeps;
+use super::deps::Deps;
 use crate::batch::BatchKey;
 use crate::lock::lock;
 use crate::log::DayInBucket;
@@ -86,14 +86,14 @@ pub(super) type Hold = (Claim<BatchKey>, OwnedSemaphorePermit);
 /// The work that panicked.
 #[derive(Debug)]
 pub(super) struct TasksUnderWay {
-    deps: DeliveryDeps,
+    deps: Deps,
     pauses: Backoff,
     /// The work that has panicked since it last ended well, and when it may be restarted (monotonic).
     panicked: Mutex<BTreeMap<Work, (Supervised, Duration)>>,
 }
 
 impl TasksUnderWay {
-    pub(super) fn new(deps: DeliveryDeps, pauses: Backoff) -> Self {
+    pub(super) fn new(deps: Deps, pauses: Backoff) -> Self {
         Self { deps, pauses, panicked: Mutex::default() }
     }
 

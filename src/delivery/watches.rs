@@ -17,16 +17,8 @@ pub(super) const UNNOTICED: Duration = Duration::from_secs(60);
 
 /// Brings the gauges of the spool, and of what waits in it, up to date.
 pub(super) fn refresh_gauges(shared: &Shared) {
-    let (log, metrics) = (&shared.deps.log, &shared.deps.metrics);
-    let usage = log.usage();
-    let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    metrics.spool_bytes.set(gauge(usage.used));
-    metrics.spool_max_bytes.set(gauge(usage.max));
-    metrics.parked_bytes.set(gauge(usage.parked));
-    metrics.open_batches.set(i64::try_from(usage.batches).unwrap_or(i64::MAX));
-    let now = shared.deps.clock.wall();
-    let oldest = log.oldest_undelivered().map_or(Duration::ZERO, |at| now.since(at));
-    metrics.oldest_undelivered_seconds.set(oldest.as_secs_f64());
+    let (usage, oldest) = (shared.deps.log.usage(), shared.deps.log.oldest_undelivered());
+    shared.read(|reading| (reading.usage, reading.oldest_undelivered) = (usage, oldest));
 }
 
 /// When the next check of the ledger is due.
@@ -48,7 +40,7 @@ impl LedgerWatch {
 
 /// Raises the alarm if there are differences, and clears it if there are none.
 pub(super) fn judge_ledger(shared: &Shared, differences: &[Difference]) {
-    shared.deps.metrics.ledger_difference.set(i64::try_from(differences.len()).unwrap_or(i64::MAX));
+    shared.read(|reading| reading.differences = differences.len());
     let Some(first) = differences.first() else {
         shared.deps.alarms.clear(AlarmKind::Ledger, SUBJECT);
         return;

@@ -36,6 +36,7 @@ mod reports;
 mod request_frames;
 mod seals;
 mod space;
+mod sums;
 
 pub use account_key::AccountKey;
 pub use append::{
@@ -54,6 +55,7 @@ pub use reports::{Accounts, Located, Locations, SetLocations, Standing, Status};
 pub use request_frames::RequestFrames;
 pub use seals::{Amend, Encoded, KeptBytes, KeptObject, Parked, PendingSeal, Seal, Seals};
 pub use space::{Capacity, FULL_PERCENT, PRESSURE_PERCENT, ROWS_PERCENT, Usage};
+pub use sums::{DaysReport, sum_of_undelivered};
 
 /// What delivery needs from a log.
 ///

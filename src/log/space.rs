@@ -47,7 +47,7 @@ pub struct Usage {
     pub parked: u64,
     /// Segments in use.
     pub segments: usize,
-    /// The length of a new segment.
+    /// The length of a new segment, the longest of several logs.
     pub segment_bytes: u64,
     /// Batches with undelivered frames.
     pub batches: usize,
@@ -69,6 +69,23 @@ impl Usage {
         #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
         (!self.is_full && bytes_per_second > 0.0)
             .then(|| Duration::try_from_secs_f64(left as f64 / bytes_per_second).unwrap_or(Duration::MAX))
+    }
+
+    /// The space of several logs together. It is full once each of them is.
+    pub fn sum(all: impl IntoIterator<Item = Self>) -> Self {
+        let add = |sum: Self, one: Self| Self {
+            used: sum.used.saturating_add(one.used),
+            max: sum.max.saturating_add(one.max),
+            parked: sum.parked.saturating_add(one.parked),
+            segments: sum.segments.saturating_add(one.segments),
+            segment_bytes: sum.segment_bytes.max(one.segment_bytes),
+            batches: sum.batches.saturating_add(one.batches),
+            full_at: sum.full_at.saturating_add(one.full_at),
+            is_full: sum.is_full && one.is_full,
+            disk_is_full: sum.disk_is_full || one.disk_is_full,
+            refused: sum.refused.saturating_add(one.refused),
+        };
+        all.into_iter().reduce(add).unwrap_or_default()
     }
 
     /// How many bytes of segments to free to end the pressure; 0 without pressure. A full disk is pressure.
@@ -102,6 +119,34 @@ pub const ROWS_PERCENT: u64 = 85;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_logs_are_full_once_each_of_them_is() {
+        let usage = |used, full: bool, disk_is_full| Usage {
+            used,
+            max: 1_000,
+            full_at: 950,
+            batches: 2,
+            segment_bytes: used,
+            is_full: full,
+            disk_is_full,
+            ..Usage::default()
+        };
+        let sum = Usage::sum([usage(960, true, false), usage(100, false, true)]);
+        let expected = Usage {
+            used: 1_060,
+            max: 2_000,
+            full_at: 1_900,
+            batches: 4,
+            segment_bytes: 960,
+            disk_is_full: true,
+            ..Usage::default()
+        };
+        assert_eq!(sum, expected);
+        assert!(Usage::sum([usage(960, true, false), usage(950, true, false)]).is_full);
+        assert_eq!(Usage::sum([usage(7, true, true)]), usage(7, true, true));
+        assert_eq!(Usage::sum([]), Usage::default());
+    }
 
     #[test]
     fn pressure_counts_only_the_space_that_parked_objects_leave() {

@@ -24,11 +24,11 @@ use crate::admin::{
 use crate::archive::first_lines::{FirstLine, first_lines};
 use crate::boxed_future::BoxFuture;
 use crate::deliveries::{About, DayKey, DaySum, Deliveries, KEPT_DAYS, Unlisted};
-use crate::delivery::Delivered;
+use crate::delivery::{Delivered, Delivery};
 use crate::import::{Importer, KnownImport};
 use crate::live::Mode;
 use crate::live::mask::{HIDDEN, mask_line};
-use crate::log::{DayStage, Log, PendingSeal};
+use crate::log::{DayStage, DaysReport, Log, PendingSeal};
 use crate::object::{BucketString, OBJECTS, ObjectKey, ParsedObjectKey, ParsedPartKey, S3Location, Stream};
 use crate::policy::{self, PolicyBucket, Template, Values};
 use crate::sources::SourceId;
@@ -119,7 +119,7 @@ impl NodeArchive {
     }
 
     pub(super) fn location(&self, source: &SourceId) -> Result<S3Location, NotShown> {
-        let found = self.node.log.current_location(source);
+        let found = self.node.logs.current_location(source);
         found.ok_or_else(|| NotShown::UnknownSource(source.clone()))
     }
 
@@ -136,21 +136,21 @@ impl NodeArchive {
     /// The oldest pending objects of a source or of all, and their number.
     fn pending(&self, source: Option<&SourceId>) -> (Vec<PendingObject>, u64) {
         let (mut oldest, mut total) = (Vec::new(), 0);
-        self.node.log.each_pending_seal(&mut |pending| {
+        self.node.logs.each_pending_seal(&mut |pending, delivery| {
             if source.is_some_and(|source| *source != pending.seal.batch.source) {
                 return;
             }
             total += 1;
             if oldest.len() < PENDING_MAX {
-                oldest.push(pending.clone());
+                oldest.push((pending.clone(), delivery));
             }
         });
-        (oldest.into_iter().map(|pending| self.pending_object(pending)).collect(), total)
+        (oldest.into_iter().map(|(pending, of)| self.pending_object(pending, of)).collect(), total)
     }
 
-    fn pending_object(&self, pending: PendingSeal) -> PendingObject {
+    fn pending_object(&self, pending: PendingSeal, delivery: &Delivery) -> PendingObject {
         let seal = pending.seal;
-        let puts = self.node.delivery.waiting_puts().of(seal.number);
+        let puts = delivery.waiting_puts().of(seal.number);
         let state = match () {
             () if pending.conflict => "conflict",
             () if pending.parked.is_some() => "parked",
@@ -184,9 +184,9 @@ impl NodeArchive {
         source: Option<&SourceId>,
         (sums, total): (Vec<(DayKey, DaySum)>, u64),
     ) -> (Vec<ArchiveDay>, u64) {
-        let log = &self.node.log;
-        let stages = log.unclosed_days();
-        let (waiting, over) = (self.node.delivery.waiting_to_close(), log.days_over());
+        let logs = &self.node.logs;
+        let DaysReport { over, unclosed: stages } = logs.days();
+        let waiting = logs.waiting_to_close();
         // Sums of days before the oldest one of this page are on other pages.
         let oldest = sums.last().map(|(of, _)| of.day).filter(|_| total > sums.len() as u64);
         let mut all: BTreeMap<(Reverse<ReceivedDay>, SourceId, String), Option<DaySum>> = BTreeMap::new();
@@ -197,7 +197,7 @@ impl NodeArchive {
         let wanted = |day: ReceivedDay, id: &SourceId| {
             source.is_none_or(|source| source == id) && oldest.is_none_or(|oldest| day >= oldest)
         };
-        for batch in log.open_batches() {
+        for (batch, _) in logs.open_batches() {
             let key = batch.key;
             if wanted(key.day, &key.source) {
                 all.entry(place(key.day, &key.source, key.stream.to_string())).or_default();
@@ -237,7 +237,7 @@ impl NodeArchive {
         let sources = self.node.sources().into_iter();
         let wanted = sources.filter(|id| source.is_none_or(|source| source == id));
         let place = |id: SourceId| {
-            let to = self.node.log.current_location(&id)?;
+            let to = self.node.logs.current_location(&id)?;
             let place = ArchivePlace {
                 bucket: to.bucket.to_string(),
                 endpoint_url: self.store.endpoint_url().map(str::to_owned),

@@ -63,7 +63,7 @@ impl DestinationsView for NodeView {
 impl NodeView {
     /// The number of dead letters of each destination, from the ledger.
     fn dead_letters(&self) -> BTreeMap<SourceId, u64> {
-        let report = self.log.ledger(Rows::Totals);
+        let report = self.logs.ledger(Rows::Totals);
         let mut all = report.removed;
         report.accounts.iter().for_each(|of| all.add(&of.account, &of.total));
         all.dead.into_iter().map(|(destination, row)| (destination, row.stored)).collect()
@@ -73,7 +73,7 @@ impl NodeView {
     /// have no bucket any more.
     pub(super) fn dead_letters_by_source(&self) -> BTreeMap<String, Vec<SourceId>> {
         let mut sources: BTreeMap<String, Vec<SourceId>> = BTreeMap::new();
-        for of in self.log.ledger(Rows::Totals).accounts {
+        for of in self.logs.ledger(Rows::Totals).accounts {
             if let Stream::Dead(destination) = of.account.stream()
                 && of.total.stored > 0
             {

@@ -14,7 +14,7 @@ use crate::alarms::{AlarmKind, Alarms};
 use crate::batch::DueRule;
 use crate::config::Config;
 use crate::delivery::days::closing::last_over;
-use crate::delivery::{DayHook, Delivery, DeliveryDeps, DeliverySettings};
+use crate::delivery::{DayHook, Delivery, DeliveryDeps, DeliveryEquipment, DeliverySettings, LogDeps};
 use crate::destinations::closed::{Waiting, waiting};
 use crate::destinations::positions::All;
 use crate::disk::Disk;
@@ -132,8 +132,6 @@ pub async fn drain(
     reach_as_configured(&*spool.locations(), setup.configured)?;
     let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
     let deps = DeliveryDeps {
-        log: spool.log(),
-        staging: spool.staging_disk(),
         store: setup.store,
         clock: Arc::clone(&outside.clock),
         random: Arc::clone(&outside.random),
@@ -154,7 +152,9 @@ pub async fn drain(
             log.end_days(through)?;
         }
     }
-    let (delivery, scheduler) = Delivery::start(deps, setup.settings);
+    let equipment = DeliveryEquipment::new(deps, setup.settings);
+    let log = LogDeps { log: spool.log(), staging: spool.staging_disk() };
+    let (delivery, scheduler) = Delivery::start(&equipment, log);
     let why = deliver(&delivery, &*spool.log(), &alarms, &outside, &shutdown, until, progress).await;
     let batches_left = delivery.shutdown(false, Duration::ZERO).await.left;
     let over = until.left(&*spool.log(), outside.clock.wall()).days;

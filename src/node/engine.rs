@@ -12,12 +12,13 @@ use tokio::task::JoinHandle;
 use super::archive_view::NodeArchive;
 use super::bucket_imports::{ImportStores, ImportsDeps};
 use super::error::NodeError;
+use super::logs::{NodeLog, NodeLogs};
 use super::outside::Outside;
 use super::recovery::{Recovery, report};
 use super::view::NodeView;
 use crate::alarms::Alarms;
 use crate::deliveries::Deliveries;
-use crate::delivery::{DayHook, Delivery, DeliveryDeps, DeliverySettings};
+use crate::delivery::{DayHook, Delivery, DeliveryDeps, DeliveryEquipment, DeliverySettings, LogDeps};
 use crate::destinations::disk_work::DiskWork;
 use crate::destinations::invoke::Equipment;
 use crate::destinations::positions::Positions;
@@ -63,11 +64,8 @@ impl Engine {
     ) -> Self {
         let Recovery { outside, spool, recovered, positions } = recovery;
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
-        report(&recovered, &alarms);
         let list = Deliveries::start(&dir.join(DELIVERIES), Arc::clone(&outside.clock));
         let deps = DeliveryDeps {
-            log: spool.log(),
-            staging: spool.staging_disk(),
             store: Arc::clone(&store) as _,
             clock: Arc::clone(&outside.clock),
             random: Arc::clone(&outside.random),
@@ -77,11 +75,16 @@ impl Engine {
             list: Some(Arc::new(list.clone())),
             background: Some(background.handle().clone()),
         };
-        let (delivery, scheduler) = Delivery::start(deps, settings);
+        let equipment = DeliveryEquipment::new(deps, settings);
+        let log = LogDeps { log: spool.log(), staging: spool.staging_disk() };
+        let (delivery, scheduler) = Delivery::start(&equipment, log);
+        report(&recovered, delivery.alarms());
+        let own = NodeLog { log: spool.reports(), delivery };
         let view = Arc::new(NodeView {
-            log: spool.reports(),
+            logs: NodeLogs::new(vec![own.clone()]),
+            log: own.log,
             follow: spool.follow(),
-            delivery,
+            delivery: own.delivery,
             metrics: outside.metrics.clone(),
             alarms,
             started: outside.clock.monotonic(),

@@ -39,6 +39,7 @@ pub mod jobs;
 mod ledger_view;
 mod listen;
 pub mod listeners;
+mod logs;
 pub mod outside;
 pub mod policies;
 mod read_notes;

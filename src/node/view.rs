@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::bucket_imports::BucketImports;
 use super::ledger_view;
+use super::logs::{NodeBatch, NodeLog, NodeLogs};
 use super::removed_sources::{RemovedSources, removed_name};
 use super::setup::Setup;
 use crate::admin::refused_words::IN_STATUS_MAX;
@@ -27,8 +28,7 @@ use crate::destinations::runner::Destinations;
 use crate::live::{Filter, LiveView};
 use crate::lock::{lock, read};
 use crate::log::{
-    AccountKey, Follow, LOCATION_FULL, Located, OpenBatch, PendingSeal, Report, Reports, Row, Rows,
-    SPOOL_FULL, Standing,
+    AccountKey, Follow, LOCATION_FULL, Located, PendingSeal, Report, Reports, Row, Rows, SPOOL_FULL, Standing,
 };
 use crate::metrics::{
     AccountLabel, KindLabel, Metrics, ReasonLabel, SourceLabel, StatusLabel, StreamAccountLabel, count,
@@ -61,8 +61,12 @@ pub(super) type LedgerSeries = (String, Option<String>);
 /// A node, as shown to its operator.
 #[derive(Debug)]
 pub(super) struct NodeView {
+    /// All logs, for what they report together.
+    pub(super) logs: NodeLogs,
+    /// The spool: it names the node, and takes its calls.
     pub(super) log: Arc<dyn Reports>,
     pub(super) follow: Arc<dyn Follow>,
+    /// The delivery of the spool.
     pub(super) delivery: Delivery,
     pub(super) metrics: Metrics,
     pub(super) alarms: Arc<Alarms>,
@@ -128,19 +132,19 @@ impl NodeView {
         &self,
         id: &SourceId,
         rows: &BTreeMap<AccountKey, Row>,
-        (undelivered, open): (Option<&(u64, UnixMillis)>, &[&OpenBatch]),
+        (undelivered, open): (Option<&(u64, UnixMillis)>, &[NodeBatch<'_>]),
         (now, is_full): (UnixMillis, bool),
     ) -> SourceStatus {
         let of_calls = AccountKey::of_calls(id.clone());
-        let progress = self.delivery.progress().of(id);
+        let progress = self.logs.progress(id);
         let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
-        let to = self.log.current_location(id);
+        let to = self.logs.current_location(id);
         let seen = self.live.seen(id);
         let refused = |reason| count(&self.metrics.refused, &ReasonLabel { source: id.to_string(), reason });
         SourceStatus {
             last_received_ms: seen.as_ref().and_then(|seen| seen.last_received()).map(|at| at.0),
             libraries: seen.iter().flat_map(|seen| seen.libraries()).collect(),
-            batches: open.iter().take(BATCHES_SHOWN_MAX).map(|batch| self.batch(batch)).collect(),
+            batches: open.iter().take(BATCHES_SHOWN_MAX).map(batch_status).collect(),
             id: id.to_string(),
             bucket: to.as_ref().map_or_else(String::new, |to| to.bucket.to_string()),
             encryption: to.as_ref().map_or_else(String::new, |to| to.encryption.to_string()),
@@ -172,21 +176,9 @@ impl NodeView {
         }
     }
 
-    fn batch(&self, batch: &OpenBatch) -> BatchStatus {
-        BatchStatus {
-            stream: batch.key.stream.to_string(),
-            day_ms: batch.key.day.start().0,
-            calls: batch.frames,
-            bytes: batch.bytes,
-            object_bytes_estimate: self.delivery.object_bytes(batch),
-            first_received_at_ms: batch.first_received_at.0,
-            due_at_ms: self.delivery.due_at(batch).0,
-        }
-    }
-
     /// The reason why calls are refused while the spool is full.
     fn no_room(&self) -> String {
-        match self.delivery.what_fails() {
+        match self.logs.what_fails() {
             Some(fails) => format!("{NO_ROOM}; {fails}"),
             None => NO_ROOM.to_owned(),
         }
@@ -196,7 +188,7 @@ impl NodeView {
         if is_full {
             return Some(admin::Refused { code: SPOOL_FULL.to_owned(), why: self.no_room() });
         }
-        let why = self.delivery.why_refused(id)?;
+        let why = self.logs.why_refused(id)?;
         Some(admin::Refused { code: LOCATION_FULL.to_owned(), why })
     }
 
@@ -210,8 +202,8 @@ impl NodeView {
         }
     }
 
-    /// The state of positions, for a receipt. `waiting`: the reason why the source's objects wait.
-    fn positions(&self, located: Located, waiting: Option<&String>) -> PositionsStatus {
+    /// The state of positions, for a receipt of a log. `waiting`: the reason why the source's objects wait.
+    fn positions(of: &NodeLog, located: Located, waiting: Option<&String>) -> PositionsStatus {
         let Located { first, last, reason, standing } = located;
         let status = PositionsStatus { first, last, reason, ..PositionsStatus::default() };
         let stream = |stream: &Stream| Some(stream.to_string());
@@ -221,7 +213,7 @@ impl NodeView {
                 stream: stream(&batch.key.stream),
                 since_ms: Some(batch.first_received_at.0),
                 batch_lines: Some(batch.frames),
-                due_ms: Some(self.delivery.due_at(&batch).0),
+                due_ms: Some(of.delivery.due_at(&batch).0),
                 waiting: waiting.cloned(),
                 ..status
             },
@@ -262,7 +254,7 @@ impl NodeView {
             at: self.clock.monotonic(),
             sources: sources.collect(),
             object_bytes: self.metrics.object_bytes.get(),
-            spool_bytes: self.log.usage().used,
+            spool_bytes: self.logs.usage().used,
         };
         lock(&self.history).add(reading);
     }
@@ -271,8 +263,7 @@ impl NodeView {
     fn refresh_ledger(&self) {
         // The lock stays held, so that of two scrapes at once none shows again what the other has removed.
         let mut shown = lock(&self.gauges);
-        let report = self.log.ledger(Rows::Totals);
-        self.delivery.judge_ledger(&report.differences);
+        let report = self.logs.ledger(Rows::Totals);
         let rows = ledger_series(&report);
         for (source, stream) in shown.iter().filter(|series| !rows.contains_key(*series)) {
             for (account, _) in accounts(&LedgerCounts::default()) {
@@ -317,11 +308,22 @@ impl NodeView {
 
     fn sources_beside(&self, removed: &RemovedSources) -> BTreeSet<SourceId> {
         // In dev mode no source is configured, and none is removed.
-        let known = || self.log.known_sources(&|_| true);
+        let known = || self.logs.known_sources();
         let mut sources = removed.configured().cloned().unwrap_or_else(known);
-        sources.extend(self.log.sources());
-        sources.extend(self.delivery.progress().sources());
+        sources.extend(self.logs.sources());
         sources
+    }
+}
+
+fn batch_status((batch, delivery): &NodeBatch<'_>) -> BatchStatus {
+    BatchStatus {
+        stream: batch.key.stream.to_string(),
+        day_ms: batch.key.day.start().0,
+        calls: batch.frames,
+        bytes: batch.bytes,
+        object_bytes_estimate: delivery.object_bytes(batch),
+        first_received_at_ms: batch.first_received_at.0,
+        due_at_ms: delivery.due_at(batch).0,
     }
 }
 
@@ -360,11 +362,11 @@ fn accounts(counts: &LedgerCounts) -> [(&'static str, u64); 8] {
 impl AdminView for NodeView {
     fn ready(&self) -> Result<(), Vec<String>> {
         let mut reasons = Vec::new();
-        if let Some(reason) = self.log.stopped().borrow().as_ref() {
+        if let Some(reason) = self.logs.stopped() {
             reasons.push(format!("the spool has stopped ({reason}); restart to recover"));
         }
         reasons.extend(self.alarms.ending().borrow().clone());
-        if self.log.usage().is_full {
+        if self.logs.usage().is_full {
             reasons.push(self.no_room());
         }
         if self.draining.load(Ordering::Acquire) {
@@ -375,22 +377,21 @@ impl AdminView for NodeView {
 
     fn status(&self) -> Status {
         let now = self.clock.wall();
-        let usage = self.log.usage();
+        let usage = self.logs.usage();
         // The lock stays held: a source that is forgotten meanwhile would be missing in one sum and counted
         // in another.
         let removed = read(&self.removed);
         let sources = self.sources_beside(&removed);
-        let report = self.log.ledger(Rows::Totals);
-        self.delivery.judge_ledger(&report.differences);
+        let report = self.logs.ledger(Rows::Totals);
         let ledger = ledger_view::summary(&report);
         let rows: BTreeMap<AccountKey, Row> =
             report.accounts.into_iter().map(|of| (of.account, of.total)).collect();
         // The value is computed once for all sources: there may be ten thousand.
-        let undelivered = self.log.undelivered();
-        let open = self.log.open_batches();
-        let mut open_of: BTreeMap<&SourceId, Vec<&OpenBatch>> = BTreeMap::new();
-        for batch in &open {
-            open_of.entry(&batch.key.source).or_default().push(batch);
+        let undelivered = self.logs.undelivered();
+        let (mut open_batches, mut open_of) = (0, BTreeMap::<SourceId, Vec<NodeBatch<'_>>>::new());
+        for batch in self.logs.open_batches() {
+            open_batches += 1;
+            open_of.entry(batch.0.key.source.clone()).or_default().push(batch);
         }
         let sources = sources.iter().map(|id| {
             let open = open_of.remove(id).unwrap_or_default();
@@ -404,7 +405,7 @@ impl AdminView for NodeView {
         };
         let (alarms, rate) = (self.alarms.standing(), self.rate());
         let mut sealed_objects = 0;
-        self.log.each_pending_seal(&mut |_| sealed_objects += 1);
+        self.logs.each_pending_seal(&mut |_, _| sealed_objects += 1);
         Status {
             version: version::version().to_owned(),
             now_ms: now.0,
@@ -432,9 +433,9 @@ impl AdminView for NodeView {
                 incoming_bytes_per_second: rate.map(whole),
                 is_full: usage.is_full,
             },
-            open_batches: open.len() as u64,
+            open_batches,
             sealed_objects,
-            oldest_undelivered_seconds: self.log.oldest_undelivered().map(|at| now.since(at).as_secs()),
+            oldest_undelivered_seconds: self.logs.oldest_undelivered().map(|at| now.since(at).as_secs()),
             totals: Totals {
                 received: sum(|totals| totals.received),
                 stored: sum(|totals| totals.stored),
@@ -502,8 +503,8 @@ impl AdminView for NodeView {
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {
-        let mut waiting = self.delivery.waiting_to_close();
-        let unclosed = self.log.unclosed_days().into_iter();
+        let (mut waiting, days) = (self.logs.waiting_to_close(), self.logs.days());
+        let (over, unclosed) = (days.over, days.unclosed.into_iter());
         let wanted = unclosed.filter(|((_, id), _)| source.is_none_or(|source| source == id));
         let days = wanted.map(|((day, id), stage)| UnclosedDay {
             day: day.start().0,
@@ -512,12 +513,11 @@ impl AdminView for NodeView {
             source: id.to_string(),
             why: waiting.remove(&(day, id)),
         });
-        Days { over_through: self.log.days_over().map(|day| day.start().0), unclosed: days.collect() }
+        Days { over_through: over.map(|day| day.start().0), unclosed: days.collect() }
     }
 
     fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, AdminError> {
-        let report = self.log.ledger(source.map_or(Rows::All, Rows::Of));
-        self.delivery.judge_ledger(&report.differences);
+        let report = self.logs.ledger(source.map_or(Rows::All, Rows::Of));
         match source.filter(|id| report.accounts.is_empty() && !self.sources().contains(id)) {
             Some(unknown) => Err(AdminError::UnknownSource(unknown.clone())),
             None => Ok(ledger_view::ledger(&report, source.is_none().then_some(&report.removed))),
@@ -533,10 +533,10 @@ impl AdminView for NodeView {
             if let Some(id) = source.as_ref().filter(|id| !self.sources().contains(id)) {
                 return Err(AdminError::UnknownSource(id.clone()));
             }
-            if self.log.stopped().borrow().is_some() {
+            if self.logs.stopped().is_some() {
                 return Err(AdminError::Stopped);
             }
-            let flushed = self.delivery.flush(source.as_ref(), wait).await;
+            let flushed = self.logs.flush(source.as_ref(), wait).await;
             Ok(FlushOutcome {
                 sealed: flushed.sealed,
                 delivered: flushed.delivered,
@@ -547,25 +547,25 @@ impl AdminView for NodeView {
 
     fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>> {
         Box::pin(async move {
-            let spool_id = self.log.spool_id();
-            let bucket = self.log.current_location(&receipt.source).map(|to| to.bucket.to_string());
-            if receipt.spool_id != spool_id {
+            let bucket = self.logs.current_location(&receipt.source).map(|to| to.bucket.to_string());
+            let Some(of) = self.logs.of_receipt(&receipt) else {
+                let spool_id = self.log.spool_id();
                 return Ok(ReceiptStatus { spool_id, bucket, positions: Vec::new() });
-            }
-            let (log, source) = (Arc::clone(&self.log), receipt.source.clone());
+            };
+            let (log, spool_id, source) = (Arc::clone(&of.log), of.log.spool_id(), receipt.source.clone());
             let located = tokio::task::spawn_blocking(move || log.locate(&receipt)).await;
             let located = located.map_err(|error| AdminError::Unread(error.to_string()))?;
             let located = located.map_err(|error| AdminError::Unread(error.to_string()))?;
-            let waiting = self.delivery.progress().of(&source).waiting;
-            let positions = located.into_iter().map(|located| self.positions(located, waiting.as_ref()));
+            let waiting = of.delivery.progress().of(&source).waiting;
+            let positions = located.into_iter().map(|located| Self::positions(of, located, waiting.as_ref()));
             Ok(ReceiptStatus { spool_id, bucket, positions: positions.collect() })
         })
     }
 
     fn refresh_metrics(&self) {
-        self.delivery.refresh_gauges();
+        self.logs.refresh_gauges();
         self.refresh_ledger();
-        let left = self.rate().and_then(|rate| self.log.usage().time_left(rate));
+        let left = self.rate().and_then(|rate| self.logs.usage().time_left(rate));
         let left = left.map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);
         self.metrics.ready.set(i64::from(self.ready().is_ok()));

@@ -73,7 +73,7 @@ impl Deliverable for Marker<'_> {
 
     async fn put_once(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
         let slots = self.shared.put_locations.slots(&put.location);
-        let Ok(_slot) = slots.puts.acquire().await else { return Err(Stopped) };
+        let Some(_slot) = slots.puts.take().await else { return Err(Stopped) };
         Ok(self.shared.deps.store.put(put).await)
     }
 

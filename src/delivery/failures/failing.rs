@@ -1,11 +1,13 @@
 //! Records which puts fail, and which sources are refused as a consequence.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::health::{Cause, Health};
 use crate::batch::BatchKey;
+use crate::delivery::logs::LogNumber;
 use crate::delivery::put::put_locations::{self, PutLocation, put_location};
 use crate::lock::lock;
 use crate::log::refusals::{Division, Party};
@@ -18,13 +20,18 @@ use crate::words::about_bytes;
 /// How long a sealed object keeps a place that others wait for if its bucket accepts nothing.
 const LEAVES_PLACE_AFTER: Duration = Duration::from_secs(10);
 
-/// What fails, as puts report it and as the last check judged it. It outlives a panic of the scheduler.
+/// What fails, as puts report it and as the last check of a log judged it. It outlives a panic of the
+/// scheduler.
 ///
 /// Order of locks: `refusing` before `health`. The others are never held together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Failing {
-    /// Which puts fail.
-    health: Mutex<Health>,
+    log: LogNumber,
+    /// Which puts fail, of all logs.
+    health: Arc<Mutex<Health>>,
+    /// Whether one failure is enough to count as failing: under pressure there is no time to wait for the
+    /// result of the next try.
+    strict: AtomicBool,
     /// How much of the spool each failing party may hold, as of the last check.
     division: Mutex<Arc<Division<PutLocation>>>,
     /// Which sources were refused lately.
@@ -45,6 +52,40 @@ pub(crate) struct Refusing {
 }
 
 impl Failing {
+    pub(in crate::delivery) fn new(log: LogNumber, health: &Arc<Mutex<Health>>) -> Self {
+        Self {
+            log,
+            health: Arc::clone(health),
+            strict: AtomicBool::new(false),
+            division: Mutex::default(),
+            refusing: Mutex::default(),
+            conflicts: Mutex::default(),
+        }
+    }
+
+    /// The log whose puts these are.
+    pub(in crate::delivery) fn log(&self) -> LogNumber {
+        self.log
+    }
+
+    pub(crate) fn be_strict(&self, strict: bool) {
+        self.strict.store(strict, Ordering::Release);
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict.load(Ordering::Acquire)
+    }
+
+    /// Whether the puts of a source to a bucket fail.
+    pub(crate) fn is_failing(&self, source: &SourceId, to: &S3Location) -> bool {
+        self.health().is_failing(source, to, self.is_strict())
+    }
+
+    /// Records that a put which began at `began` is still in flight.
+    pub(crate) fn under_way(&self, source: &SourceId, to: &S3Location, began: Duration, now: Duration) {
+        self.health().under_way(self.log, source, to, began, now);
+    }
+
     pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
         lock(&self.health)
     }
@@ -67,7 +108,7 @@ impl Failing {
             Fault::Refused | Fault::NoAccess | Fault::Expired => Cause::Refused,
             _ => Cause::Unreachable,
         };
-        self.health().failed(source, to, cause, error.with_remedy().masked(), now);
+        self.health().failed(self.log, (source, to), cause, error.with_remedy().masked(), now);
     }
 
     /// Records that a source has an upload conflict: nothing is put for it until a person has decided.

@@ -8,5 +8,5 @@
 pub mod damage;
 pub(super) mod encryption_mismatch;
 pub(super) mod failing;
-mod health;
+pub(super) mod health;
 pub(super) mod refusals_and_alarms;

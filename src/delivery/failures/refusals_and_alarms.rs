@@ -63,9 +63,10 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
     let current: BTreeMap<SourceId, S3Location> = log.current_locations().into_iter().collect();
     let mut held = held_by_seals(&**log, &current);
     let mut health = shared.failing.health();
-    // Under pressure there is no time to wait for the result of the next try.
-    health.be_strict(log.is_under_pressure());
-    health.keep(|source, to| held.contains_key(&(source.clone(), to.clone())), now);
+    let strict = log.is_under_pressure();
+    shared.failing.be_strict(strict);
+    let waits = |source: &SourceId, to: &S3Location| held.contains_key(&(source.clone(), to.clone()));
+    health.keep(shared.failing.log(), waits, now);
     add_open(&mut held, &current, open);
     let mut flows: BTreeMap<(SourceId, PutLocation), Flow<PutLocation>> = BTreeMap::new();
     for ((source, to), held) in held {
@@ -73,7 +74,9 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
             health.heard(&source, now);
         }
         let standing = match () {
-            () if conflicts.contains(&source) || health.is_failing(&source, &to) => FlowState::Failing,
+            () if conflicts.contains(&source) || health.is_failing(&source, &to, strict) => {
+                FlowState::Failing
+            }
             () if health.is_silent(&source, now) => FlowState::Silent,
             () => FlowState::Healthy,
         };
@@ -93,7 +96,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
             flow.standing = standing;
         }
     }
-    let failing = health.failing_locations();
+    let failing = health.failing_locations(strict);
     drop(health);
     let flows: Vec<Flow<PutLocation>> = flows.into_values().collect();
     (log.divide(&flows, &failing), flows.len())
@@ -132,7 +135,7 @@ fn add_open(
 /// Raises an alarm for each bucket at which puts fail, and clears those that no longer apply.
 fn alarm_what_fails(shared: &Shared, now: Duration) {
     let alarms = &shared.deps.alarms;
-    let wrong = shared.failing.health().wrong(now);
+    let wrong = shared.failing.health().wrong(shared.failing.log(), now);
     let configured: BTreeSet<String> = if wrong.is_empty() {
         BTreeSet::new()
     } else {

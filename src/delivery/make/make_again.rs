@@ -18,8 +18,12 @@ impl SealedObject<'_> {
             Some(_) => Some(Form::Parked),
             None => {
                 let shared = Arc::clone(self.shared);
-                let Ok(_encoder) = self.shared.encoders.acquire().await else { return Ok(()) };
-                blocking(self.shared, move || make_again(&shared, &pending)).await?.map(Form::Staged)
+                let Some(encoder) = self.shared.encoders.take().await else { return Ok(()) };
+                let work = move || {
+                    let _encoder = encoder;
+                    make_again(&shared, &pending)
+                };
+                blocking(self.shared, work).await?.map(Form::Staged)
             }
         };
         Ok(())

@@ -50,9 +50,13 @@ async fn one_object(
     reason: Reason,
 ) -> Result<Option<(Seal, Staged, OwnedSemaphorePermit)>, Stopped> {
     panic_if_planted(PlantedPanic::Delivery);
+    let Some(look_up) = shared.look_ups.take().await else { return Ok(None) };
     let goes_to = blocking(shared, {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
-        move || goes_to(&shared, &batch)
+        move || {
+            let _look_up = look_up;
+            goes_to(&shared, &batch)
+        }
     })
     .await?;
     let (location, until) = match goes_to {
@@ -64,7 +68,7 @@ async fn one_object(
         }
     };
     let slots = shared.put_locations.slots(&location);
-    let Ok(slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(None) };
+    let Some(slot) = slots.sealed.take().await else { return Ok(None) };
     // Boxed: it takes kilobytes, and thousands of batches may wait for a slot at once.
     let sealed = Box::pin(object_at(shared, batch, reason, (location, until))).await?;
     Ok(sealed.map(|(seal, staged)| (seal, staged, slot)))
@@ -77,14 +81,17 @@ async fn object_at(
     reason: Reason,
     (location, until): (Box<S3Location>, Option<u64>),
 ) -> Result<Option<(Seal, Staged)>, Stopped> {
-    let Ok(encoder) = shared.encoders.acquire().await else { return Ok(None) };
+    let Some(encoder) = shared.encoders.take().await else { return Ok(None) };
     let job = job_of(shared, batch, reason, until);
     let made = in_background(shared, {
         let (shared, job) = (Arc::clone(shared), job.clone());
-        move || Ok(encode_job(&shared, &job))
+        move || {
+            // Its thread goes on if the log ends meanwhile, so the thread gives the encoder back.
+            let _encoder = encoder;
+            Ok(encode_job(&shared, &job))
+        }
     })
     .await?;
-    drop(encoder);
     let sealed = blocking(shared, {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
         move || seal_made(&shared, &batch, &job, made, *location, reason)

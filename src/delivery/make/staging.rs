@@ -19,12 +19,19 @@ const MEMORY_MAX: usize = 16 * 1_024 * 1_024;
 /// for a sealed object.
 const LAST_RESORT_MAX: usize = 256 * 1_024 * 1_024;
 
-/// Where objects are staged.
+/// The memory in which all logs of a process stage objects. Cheap to clone; clones are the same memory.
+#[derive(Clone, Debug, Default)]
+pub struct StagingMemory {
+    staged: Arc<AtomicUsize>,
+    last_resort: Arc<AtomicUsize>,
+}
+
+/// Where objects of one log are staged.
 #[derive(Debug)]
 pub struct Staging {
     on: StagingDisk,
+    memory: StagingMemory,
     in_memory_max: usize,
-    last_resort: Arc<AtomicUsize>,
     next: AtomicU64,
 }
 
@@ -77,6 +84,8 @@ impl Drop for StagedFile {
 #[derive(Debug)]
 struct Reserved {
     budget: Arc<AtomicUsize>,
+    /// What its log counts of it.
+    of_log: Option<Arc<AtomicUsize>>,
     max: usize,
     bytes: usize,
 }
@@ -87,6 +96,9 @@ impl Reserved {
         let fits = self.budget.fetch_add(more, Ordering::AcqRel) + more <= self.max;
         if fits {
             self.bytes += more;
+            if let Some(of_log) = &self.of_log {
+                of_log.fetch_add(more, Ordering::AcqRel);
+            }
         } else {
             self.budget.fetch_sub(more, Ordering::AcqRel);
         }
@@ -94,7 +106,10 @@ impl Reserved {
     }
 
     fn give_back(&mut self) {
-        self.budget.fetch_sub(std::mem::take(&mut self.bytes), Ordering::AcqRel);
+        let bytes = std::mem::take(&mut self.bytes);
+        for counter in [Some(&self.budget), self.of_log.as_ref()].into_iter().flatten() {
+            counter.fetch_sub(bytes, Ordering::AcqRel);
+        }
     }
 }
 
@@ -105,19 +120,20 @@ impl Drop for Reserved {
 }
 
 impl Staging {
-    /// Stages objects longer than `in_memory_max` in files.
-    pub fn new(on: StagingDisk, in_memory_max: usize) -> Self {
-        Self { on, in_memory_max, last_resort: Arc::default(), next: AtomicU64::new(1) }
+    /// Stages objects longer than `in_memory_max`, and those for which `memory` has no room, in files.
+    pub fn new(on: StagingDisk, memory: StagingMemory, in_memory_max: usize) -> Self {
+        Self { on, memory, in_memory_max, next: AtomicU64::new(1) }
     }
 
     /// Begins the one object of up to 256 MiB that may be staged in memory because the disk is full: it is
-    /// sealed, and delivering it frees the segments that it pins. `None` while there is another.
+    /// sealed, and delivering it frees the segments that it pins. `None` while there is another, of any log.
     pub fn begin_in_memory(&self) -> Option<StagingWriter> {
         let mut writer = self.begin();
-        writer.reserved = Reserved { budget: Arc::clone(&self.last_resort), max: LAST_RESORT_MAX, bytes: 0 };
+        let budget = Arc::clone(&self.memory.last_resort);
+        writer.reserved = Reserved { budget, of_log: None, max: LAST_RESORT_MAX, bytes: 0 };
         writer.memory_max = LAST_RESORT_MAX;
         // One byte marks the budget as taken.
-        let taken = self.last_resort.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
+        let taken = self.memory.last_resort.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
         taken.ok().map(|_| {
             writer.reserved.bytes = 1;
             writer
@@ -131,7 +147,12 @@ impl Staging {
             name: format!("staging/{}.gz", self.next.fetch_add(1, Ordering::Relaxed)),
             memory_max: self.in_memory_max,
             memory: Vec::new(),
-            reserved: Reserved { budget: Arc::clone(&self.on.in_memory), max: MEMORY_MAX, bytes: 0 },
+            reserved: Reserved {
+                budget: Arc::clone(&self.memory.staged),
+                of_log: Some(Arc::clone(&self.on.in_memory)),
+                max: MEMORY_MAX,
+                bytes: 0,
+            },
             file: None,
             len: 0,
             crc32: crc32fast::Hasher::new(),
@@ -158,6 +179,7 @@ impl StagingWriter {
             None => {
                 let reserved = Reserved {
                     budget: Arc::clone(&self.reserved.budget),
+                    of_log: self.reserved.of_log.clone(),
                     max: self.reserved.max,
                     bytes: std::mem::take(&mut self.reserved.bytes),
                 };
@@ -256,10 +278,8 @@ mod tests {
     fn small_objects_stay_in_memory_and_large_ones_or_those_over_budget_go_to_files() {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
-        let staging = Staging::new(
-            StagingDisk { disk: Arc::clone(&disk), in_memory: Arc::default() },
-            OBJECT_IN_MEMORY_MAX,
-        );
+        let on = StagingDisk { disk: Arc::clone(&disk), in_memory: Arc::default() };
+        let staging = Staging::new(on, StagingMemory::default(), OBJECT_IN_MEMORY_MAX);
         let make = |len: usize| {
             let mut writer = staging.begin();
             let bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
@@ -291,5 +311,37 @@ mod tests {
         assert!(staging.begin_in_memory().is_none(), "only one at a time");
         drop(last);
         assert!(staging.begin_in_memory().is_some());
+    }
+
+    #[test]
+    fn all_logs_share_one_budget_and_each_counts_its_own_part() {
+        let memory = StagingMemory::default();
+        let new = || {
+            let dir = tempfile::tempdir().unwrap();
+            let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+            let on = StagingDisk { disk, in_memory: Arc::default() };
+            (Staging::new(on.clone(), memory.clone(), OBJECT_IN_MEMORY_MAX), on.in_memory, dir)
+        };
+        let ((one, of_one, _one), (other, of_other, _other)) = (new(), new());
+        let stage = |staging: &Staging, len: usize| {
+            let mut writer = staging.begin();
+            writer.write_all(&vec![7; len]).unwrap();
+            writer.finish()
+        };
+        let in_memory = |staged: &Staged| matches!(staged.body().unwrap(), Body::Bytes(_));
+        let counted = || (of_one.load(Ordering::Acquire), of_other.load(Ordering::Acquire));
+        let mut held: Vec<Staged> = (0..15).map(|_| stage(&one, OBJECT_IN_MEMORY_MAX)).collect();
+        held.push(stage(&other, OBJECT_IN_MEMORY_MAX));
+        assert!(held.iter().all(in_memory));
+        assert_eq!(counted(), (15 * OBJECT_IN_MEMORY_MAX, OBJECT_IN_MEMORY_MAX));
+        assert!(!in_memory(&stage(&one, 1)) && !in_memory(&stage(&other, 1)), "the budget is used up");
+        held.truncate(15);
+        assert_eq!(counted(), (15 * OBJECT_IN_MEMORY_MAX, 0));
+        assert!(in_memory(&stage(&other, 1)));
+        let last = one.begin_in_memory().unwrap();
+        assert!(other.begin_in_memory().is_none(), "one for the whole process");
+        drop((last, held));
+        assert!(other.begin_in_memory().is_some());
+        assert_eq!(counted(), (0, 0));
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
+use crate::delivery::in_turn::{Slots, Turns};
 use crate::delivery::settings::{FAILING_PUTS_PER_LOCATION, PUTS_PER_LOCATION, SEALED_PER_LOCATION};
 use crate::lock::lock;
 use crate::object::S3Location;
@@ -28,49 +29,106 @@ pub(in crate::delivery) fn in_words((bucket, role, key): &PutLocation) -> String
     format!("{bucket}{role}{key}")
 }
 
-/// A bucket's share of the work.
+/// A bucket's share of the work, for all logs.
 #[derive(Debug)]
-pub(in crate::delivery) struct Slots {
-    /// Puts in flight.
-    pub(in crate::delivery) puts: Semaphore,
-    /// Of those, puts of sources that fail. Such puts wait here first, so that no other source waits for
-    /// them.
-    pub(in crate::delivery) failing_puts: Semaphore,
-    /// Notified when the bucket has accepted an object, so that those that wait for it to recover are
-    /// retried soon.
-    pub(in crate::delivery) accepted: Accepted,
-    /// Sealed objects that are neither stored nor parked.
-    pub(in crate::delivery) sealed: Arc<Semaphore>,
+struct OfAll {
+    puts: Slots,
+    failing_puts: Slots,
+    sealed: Slots,
+    accepted: Accepted,
 }
 
-/// The slots of every location that was used so far.
+/// The slots of every location that a log uses.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct PutLocations(Mutex<BTreeMap<PutLocation, Arc<Slots>>>);
+pub(in crate::delivery) struct SharedLocations(Mutex<BTreeMap<PutLocation, Weak<OfAll>>>);
+
+impl SharedLocations {
+    fn of(&self, location: &PutLocation) -> Arc<OfAll> {
+        let mut known = lock(&self.0);
+        known.get(location).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let new = Arc::new(OfAll {
+                puts: Slots::new(PUTS_PER_LOCATION),
+                failing_puts: Slots::new(FAILING_PUTS_PER_LOCATION),
+                sealed: Slots::new(SEALED_PER_LOCATION),
+                accepted: Accepted::default(),
+            });
+            known.insert(location.clone(), Arc::downgrade(&new));
+            new
+        })
+    }
+
+    /// Forgets the locations that no log uses.
+    fn forget_unused(&self) {
+        lock(&self.0).retain(|_, slots| slots.strong_count() > 0);
+    }
+}
+
+/// A bucket's share of the work, as one log takes it.
+#[derive(Debug)]
+pub(in crate::delivery) struct LocationSlots {
+    /// Puts in flight.
+    pub(in crate::delivery) puts: Turns,
+    /// Of those, puts of sources that fail. Such puts wait here first, so that no other source waits for
+    /// them.
+    pub(in crate::delivery) failing_puts: Turns,
+    /// Notified when the bucket has accepted an object of any log, so that those that wait for it to recover
+    /// are retried soon.
+    pub(in crate::delivery) accepted: Accepted,
+    /// Sealed objects that are neither stored nor parked.
+    pub(in crate::delivery) sealed: Turns,
+    /// Keeps them: as long as a log uses a location, others share its slots.
+    _of_all: Arc<OfAll>,
+}
+
+impl LocationSlots {
+    fn of(of_all: Arc<OfAll>) -> Self {
+        Self {
+            puts: of_all.puts.turns(),
+            failing_puts: of_all.failing_puts.turns(),
+            accepted: of_all.accepted.of_one_log(),
+            sealed: of_all.sealed.turns(),
+            _of_all: of_all,
+        }
+    }
+}
+
+/// The slots of every location that one log has used so far.
+#[derive(Debug)]
+pub(in crate::delivery) struct PutLocations {
+    of_all: Arc<SharedLocations>,
+    used: Mutex<BTreeMap<PutLocation, Arc<LocationSlots>>>,
+}
 
 impl PutLocations {
-    pub(in crate::delivery) fn slots(&self, to: &S3Location) -> Arc<Slots> {
-        let new = || Slots {
-            puts: Semaphore::new(PUTS_PER_LOCATION),
-            failing_puts: Semaphore::new(FAILING_PUTS_PER_LOCATION),
-            accepted: Accepted::default(),
-            sealed: Arc::new(Semaphore::new(SEALED_PER_LOCATION)),
-        };
-        Arc::clone(lock(&self.0).entry(put_location(to)).or_insert_with(|| Arc::new(new())))
+    pub(in crate::delivery) fn new(of_all: &Arc<SharedLocations>) -> Self {
+        Self { of_all: Arc::clone(of_all), used: Mutex::default() }
+    }
+
+    pub(in crate::delivery) fn slots(&self, to: &S3Location) -> Arc<LocationSlots> {
+        let location = put_location(to);
+        let mut used = lock(&self.used);
+        if let Some(slots) = used.get(&location) {
+            return Arc::clone(slots);
+        }
+        let new = Arc::new(LocationSlots::of(self.of_all.of(&location)));
+        used.insert(location, Arc::clone(&new));
+        new
     }
 
     /// Forgets locations that are not `wanted`, unless something is put to them or waits for them.
     pub(in crate::delivery) fn forget_unused(&self, wanted: &BTreeSet<PutLocation>) {
-        lock(&self.0).retain(|location, slots| {
+        lock(&self.used).retain(|location, slots| {
             let is_used = Arc::strong_count(slots) > 1
-                || Arc::strong_count(&slots.sealed) > 1
+                || slots.sealed.free() < SEALED_PER_LOCATION
                 || slots.accepted.is_awaited();
             is_used || wanted.contains(location)
         });
+        self.of_all.forget_unused();
     }
 
     /// Makes everything that waits for its bucket retry soon.
     pub(in crate::delivery) fn retry_all(&self) {
-        for slots in lock(&self.0).values() {
+        for slots in lock(&self.used).values() {
             slots.accepted.notify();
         }
     }
@@ -82,7 +140,11 @@ impl PutLocations {
 /// They are notified in the order in which they began to wait, so that the same events lead to the same
 /// steps. (A channel that wakes its waiters in random order would not do.)
 #[derive(Clone, Debug, Default)]
-pub(in crate::delivery) struct Accepted(Arc<State>);
+pub(in crate::delivery) struct Accepted {
+    state: Arc<State>,
+    /// One clone for each waiter of this log.
+    waiters: Arc<()>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -100,8 +162,13 @@ pub(in crate::delivery) struct Waiter {
 impl Accepted {
     /// Notifies all waiters that the bucket has accepted an object.
     pub(in crate::delivery) fn notify(&self) {
-        self.0.count.fetch_add(1, Ordering::AcqRel);
-        self.0.notify.notify_waiters();
+        self.state.count.fetch_add(1, Ordering::AcqRel);
+        self.state.notify.notify_waiters();
+    }
+
+    /// The same notifications, with the waiters of one log.
+    fn of_one_log(&self) -> Self {
+        Self { state: Arc::clone(&self.state), waiters: Arc::default() }
     }
 
     /// Waits for notifications from now on.
@@ -109,13 +176,13 @@ impl Accepted {
         Waiter { from: self.clone(), seen: self.count() }
     }
 
-    /// Whether anything waits, or another clone may be notified.
+    /// Whether anything of this log waits.
     pub(in crate::delivery) fn is_awaited(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+        Arc::strong_count(&self.waiters) > 1
     }
 
     fn count(&self) -> u64 {
-        self.0.count.load(Ordering::Acquire)
+        self.state.count.load(Ordering::Acquire)
     }
 }
 
@@ -129,7 +196,7 @@ impl Waiter {
     pub(in crate::delivery) async fn notified(&mut self) {
         loop {
             // Created before the count is read, so that a notification in between wakes it.
-            let notified = self.from.0.notify.notified();
+            let notified = self.from.state.notify.notified();
             let count = self.from.count();
             if count != self.seen {
                 self.seen = count;

@@ -122,9 +122,9 @@ impl<'a> SealedObject<'a> {
         // Set once the put has its slots: time spent waiting for a slot is not caused by the store.
         let began = OnceLock::new();
         let trying = async {
-            let failing = shared.failing.health().is_failing(&source, &to);
-            let _turn = if failing { Some(slots.failing_puts.acquire().await.ok()?) } else { None };
-            let _slot = slots.puts.acquire().await.ok()?;
+            let failing = shared.failing.is_failing(&source, &to);
+            let _turn = if failing { Some(slots.failing_puts.take().await?) } else { None };
+            let _slot = slots.puts.take().await?;
             let before = *began.get_or_init(|| shared.deps.clock.monotonic());
             let answer = shared.deps.store.put(put).await;
             let took = shared.deps.clock.monotonic().saturating_sub(before);
@@ -145,7 +145,7 @@ impl<'a> SealedObject<'a> {
                 () = tokio::time::sleep(self.park_look()) => {
                     if let Some(began) = began.get() {
                         let now = shared.deps.clock.monotonic();
-                        shared.failing.health().under_way(&source, &to, *began, now);
+                        shared.failing.under_way(&source, &to, *began, now);
                     }
                     self.park_if_due().await?;
                 }
@@ -177,7 +177,7 @@ impl<'a> SealedObject<'a> {
         let park_after = self.shared.settings.park_after;
         let patience = if pressure { PATIENCE_UNDER_PRESSURE.min(park_after) } else { park_after };
         waited >= patience || {
-            let places_left = self.shared.put_locations.slots(&self.seal.location).sealed.available_permits();
+            let places_left = self.shared.put_locations.slots(&self.seal.location).sealed.free();
             let (source, to) = (&self.seal.batch.source, self.location_now());
             self.shared.failing.must_leave(source, &to, (pressure, places_left), waited)
         }

@@ -42,10 +42,13 @@ async fn measure(
     let Some(turn) = shared.sizes.turn().await else { return Ok(()) };
     let work = {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
-        move || Ok(sample(&*shared.deps.log, &*shared.deps.clock, &batch, &pieces))
+        move || {
+            // Its thread goes on if the log ends meanwhile, so the thread gives the turn back.
+            let _turn = turn;
+            Ok(sample(&*shared.deps.log, &*shared.deps.clock, &batch, &pieces))
+        }
     };
     let sampled = in_background(shared, work).await?;
-    drop(turn);
     match sampled {
         Ok(sampled) => {
             estimate.measured(batch.bytes, sampled);

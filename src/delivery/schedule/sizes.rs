@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::estimate::{Estimate, ratio};
 use crate::batch::BatchKey;
+use crate::delivery::in_turn::Turns;
 use crate::delivery::tasks_under_way::Claims;
 use crate::lock::lock;
 use crate::log::OpenBatch;
@@ -21,8 +22,7 @@ pub(in crate::delivery) struct Sizes {
     known: Mutex<Known>,
     /// Batches that are being measured.
     pub(in crate::delivery) measuring: Arc<Claims<BatchKey>>,
-    /// Limits measurements to one at a time, because none is urgent.
-    turns: Semaphore,
+    turns: Turns,
 }
 
 #[derive(Debug, Default)]
@@ -41,8 +41,8 @@ impl Known {
 }
 
 impl Sizes {
-    pub(in crate::delivery) fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, known: Mutex::default(), measuring: Claims::new(None), turns: Semaphore::new(1) }
+    pub(in crate::delivery) fn new(max_bytes: u64, turns: Turns) -> Self {
+        Self { max_bytes, known: Mutex::default(), measuring: Claims::new(None), turns }
     }
 
     /// Lines never grow by much when they are compressed, so a batch this small fills no object and needs no
@@ -97,7 +97,7 @@ impl Sizes {
     }
 
     /// Waits for its turn to measure. `None` never comes: the semaphore is never closed.
-    pub(in crate::delivery) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.turns.acquire().await.ok()
+    pub(in crate::delivery) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.turns.take().await
     }
 }

@@ -16,5 +16,6 @@ mod panics;
 mod parking;
 mod reach;
 mod restart;
+mod several_logs;
 mod share;
 mod size;

@@ -11,7 +11,9 @@ use std::time::Duration;
 use forebay::alarms::{AlarmKind, Alarms};
 use forebay::batch::DueRule;
 use forebay::call::{LineSink, RejectReason};
-use forebay::delivery::{DayHook, Delivery, DeliveryDeps, DeliverySettings};
+use forebay::delivery::{
+    DayHook, DeliveredList, Delivery, DeliveryDeps, DeliveryEquipment, DeliverySettings, LogDeps,
+};
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{AppendError, Appended, Log, PendingSeal, Reports, RequestFrames};
@@ -22,6 +24,7 @@ use forebay::retry::Backoff;
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
 use forebay::spool::{Recovered, Spool, SpoolOptions};
+use forebay::store::ObjectStore;
 use forebay::store::fake::{FakeObject, FakeStore};
 use forebay::time::{Clock, UnixMillis};
 use tokio::task::JoinHandle;
@@ -107,6 +110,58 @@ pub(super) fn to(bucket: &str) -> S3Location {
     S3Location::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
 }
 
+/// What all spools of a process share.
+#[derive(Clone)]
+pub(super) struct Process {
+    pub(super) equipment: Arc<DeliveryEquipment>,
+    pub(super) alarms: Arc<Alarms>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<StepClock>,
+    /// Gives each new spool an id of its own.
+    ids: Arc<Counting>,
+}
+
+impl Process {
+    pub(super) fn new(
+        store: Arc<dyn ObjectStore>,
+        clock: &Arc<StepClock>,
+        settings: DeliverySettings,
+        hook: Option<Arc<dyn DayHook>>,
+        list: Option<Arc<dyn DeliveredList>>,
+    ) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
+        let deps = DeliveryDeps {
+            store,
+            clock: Arc::<StepClock>::clone(clock),
+            random: Arc::new(Counting::default()),
+            metrics: Arc::clone(&metrics),
+            alarms: Arc::clone(&alarms),
+            hook,
+            list,
+            background: None,
+        };
+        let equipment = DeliveryEquipment::new(deps, settings);
+        Self { equipment, alarms, metrics, clock: Arc::clone(clock), ids: Arc::default() }
+    }
+
+    /// Opens a spool on `disk` and begins to deliver it.
+    pub(super) fn open(
+        &self,
+        disk: Arc<dyn Disk>,
+        options: SpoolOptions,
+        told: impl IntoIterator<Item = (SourceId, S3Location)>,
+    ) -> Node {
+        let (clock, metrics) = (Arc::<StepClock>::clone(&self.clock), Arc::clone(&self.metrics));
+        let (spool, recovered) = Spool::open(disk, options, clock, &*self.ids, metrics).unwrap();
+        spool.locations().set_locations(told.into_iter().collect()).unwrap();
+        let log = LogDeps { log: spool.log(), staging: spool.staging_disk() };
+        let (delivery, scheduler) = Delivery::start(&self.equipment, log);
+        let Self { alarms, metrics, clock, .. } = self.clone();
+        Node { spool, delivery, alarms, metrics, recovered, clock, scheduler }
+    }
+}
+
 /// A running spool and its deliveries.
 pub(super) struct Node {
     pub(super) spool: Spool,
@@ -171,31 +226,7 @@ impl Node {
         hook: Option<Arc<dyn DayHook>>,
         told: impl IntoIterator<Item = (SourceId, S3Location)>,
     ) -> Self {
-        let metrics = Arc::new(Metrics::new());
-        let (spool, recovered) = Spool::open(
-            disk,
-            options,
-            Arc::<StepClock>::clone(clock),
-            &Counting::default(),
-            Arc::clone(&metrics),
-        )
-        .unwrap();
-        spool.locations().set_locations(told.into_iter().collect()).unwrap();
-        let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
-        let deps = DeliveryDeps {
-            log: spool.log(),
-            staging: spool.staging_disk(),
-            store: Arc::new(store.clone()),
-            clock: Arc::<StepClock>::clone(clock),
-            random: Arc::new(Counting::default()),
-            metrics: Arc::clone(&metrics),
-            alarms: Arc::clone(&alarms),
-            hook,
-            list: None,
-            background: None,
-        };
-        let (delivery, scheduler) = Delivery::start(deps, settings);
-        Self { spool, delivery, alarms, metrics, recovered, clock: Arc::clone(clock), scheduler }
+        Process::new(Arc::new(store.clone()), clock, settings, hook, None).open(disk, options, told)
     }
 
     pub(super) fn log(&self) -> Arc<dyn Log> {
@@ -259,6 +290,15 @@ impl Node {
     /// Ends it, whatever its ledger says.
     pub(super) async fn end(self) {
         self.delivery.shutdown(false, Duration::ZERO).await;
+        self.scheduler.await.unwrap();
+        tokio::task::spawn_blocking(move || self.spool.close()).await.unwrap();
+    }
+}
+
+impl Node {
+    /// Ends it, while the process goes on: the delivery first.
+    pub(super) async fn leave(self) {
+        self.delivery.end(false, Duration::ZERO).await;
         self.scheduler.await.unwrap();
         tokio::task::spawn_blocking(move || self.spool.close()).await.unwrap();
     }

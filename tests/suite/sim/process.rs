@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay::alarms::Alarms;
 use forebay::batch::BatchKey;
-use forebay::delivery::{Delivery, DeliveryDeps};
+use forebay::delivery::{Delivery, DeliveryDeps, DeliveryEquipment, LogDeps};
 use forebay::destinations::runner::Destinations;
 use forebay::disk::Disk as _;
 use forebay::import::Importer;
@@ -212,8 +212,6 @@ impl World {
         let metrics = Arc::new(Metrics::new());
         let clock: Arc<SimClock> = Arc::new(self.clock.clone());
         let deps = DeliveryDeps {
-            log: spool.log(),
-            staging: spool.staging_disk(),
             store: self.store.of(&disk),
             clock: Arc::<SimClock>::clone(&clock),
             random: Arc::new(Seeded(Mutex::new(self.dice.split()))),
@@ -223,7 +221,9 @@ impl World {
             list: None,
             background: None,
         };
-        let (delivery, scheduler) = Delivery::start(deps, self.plan.settings);
+        let of_log = LogDeps { log: spool.log(), staging: spool.staging_disk() };
+        let (delivery, scheduler) =
+            Delivery::start(&DeliveryEquipment::new(deps, self.plan.settings), of_log);
         let baton = self.new_baton();
         let bucket = self.bucket.as_ref().zip(baton.as_ref());
         let shared = bucket.and_then(|(bucket, baton)| bucket.objects.shared(spool.reports(), baton));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forebay::alarms::Alarms;
 use forebay::batch::DueRule;
-use forebay::delivery::{Delivery, DeliveryDeps, DeliverySettings};
+use forebay::delivery::{Delivery, DeliveryDeps, DeliveryEquipment, DeliverySettings, LogDeps};
 use forebay::log::Log;
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Encryption, S3Location};
@@ -101,8 +101,6 @@ impl Node {
         let settings =
             DeliverySettings { backoff, park_after: Duration::ZERO, ..DeliverySettings::new(rule) };
         let deps = DeliveryDeps {
-            log: Arc::clone(&log),
-            staging: spool.staging_disk(),
             store: Arc::new(store.clone()),
             clock: Arc::<StandingClock>::clone(clock),
             random: Arc::new(Counting::default()),
@@ -112,7 +110,8 @@ impl Node {
             list: None,
             background: None,
         };
-        let (delivery, scheduler) = Delivery::start(deps, settings);
+        let of_log = LogDeps { log: Arc::clone(&log), staging: spool.staging_disk() };
+        let (delivery, scheduler) = Delivery::start(&DeliveryEquipment::new(deps, settings), of_log);
         Ok((Self { spool, disk: disk.clone(), delivery, scheduler, log }, recovered))
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink, RejectReason};
 use forebay::delivery::make::encode::{self, Job, encode};
-use forebay::delivery::make::staging::{OBJECT_IN_MEMORY_MAX, Staged, Staging};
+use forebay::delivery::make::staging::{OBJECT_IN_MEMORY_MAX, Staged, Staging, StagingMemory};
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{Log, Parked, RequestFrames, Seal};
 use forebay::metrics::Metrics;
@@ -154,7 +154,7 @@ pub(super) async fn made_with(more: &[(&str, std::ops::Range<u32>)]) -> Made {
     let made = Made { folder: tempfile::tempdir().unwrap() };
     let spool = open(&made.closed());
     let log = spool.log();
-    let staging = Staging::new(spool.staging_disk(), OBJECT_IN_MEMORY_MAX);
+    let staging = Staging::new(spool.staging_disk(), StagingMemory::default(), OBJECT_IN_MEMORY_MAX);
     let goes = |source: &str, bucket: &str| {
         let bucket = BucketString::parse(bucket).unwrap();
         let location = S3Location::new(bucket, Encryption::SseS3);

@@ -13,8 +13,8 @@ use forebay::alarms::Alarms;
 use forebay::batch::{BatchKey, DueRule};
 use forebay::call::{ClientLibraries, Limits, Request, Shape, Stamp};
 use forebay::delivery::make::encode::{self, Job, encode};
-use forebay::delivery::make::staging::{Staged, Staging};
-use forebay::delivery::{Delivery, DeliveryDeps, DeliverySettings};
+use forebay::delivery::make::staging::{Staged, Staging, StagingMemory};
+use forebay::delivery::{Delivery, DeliveryDeps, DeliveryEquipment, DeliverySettings, LogDeps};
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{AppendError, Appended, Log, RequestFrames, Seal, frame::Origin};
 use forebay::metrics::Metrics;
@@ -195,7 +195,7 @@ impl Process {
 
     /// Staging that keeps objects of up to `in_memory_max` bytes in memory and larger ones in files.
     pub(super) fn staging(&self, in_memory_max: usize) -> Staging {
-        Staging::new(self.spool.staging_disk(), in_memory_max)
+        Staging::new(self.spool.staging_disk(), StagingMemory::default(), in_memory_max)
     }
 
     /// Starts delivery. It runs until [`Delivering::end`].
@@ -209,8 +209,6 @@ impl Process {
         };
         let (clock, metrics) = (Arc::<SetClock>::clone(&self.clock), Arc::new(Metrics::new()));
         let deps = DeliveryDeps {
-            log: self.log(),
-            staging: self.spool.staging_disk(),
             store: Arc::new(gate.clone()),
             clock: Arc::<SetClock>::clone(&clock),
             random: Arc::new(Counting::default()),
@@ -220,7 +218,8 @@ impl Process {
             list: None,
             background: None,
         };
-        let (delivery, scheduler) = Delivery::start(deps, settings);
+        let of_log = LogDeps { log: self.log(), staging: self.spool.staging_disk() };
+        let (delivery, scheduler) = Delivery::start(&DeliveryEquipment::new(deps, settings), of_log);
         Delivering { delivery, scheduler, log: self.log(), clock: Arc::clone(&self.clock) }
     }
 
