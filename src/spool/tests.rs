@@ -1106,7 +1106,7 @@ fn a_second_reader_is_told_of_positions_whose_segments_are_gone() {
     let lost = read.log.shared.state().calls.lost.clone();
     assert_eq!(
         lost,
-        [Range { first: segments[2].1, last: segments[2].2 }],
+        [Range { first: segments[2].1, last: segments[2].2 }.into()],
         "the older one is read and forgotten"
     );
 }

@@ -5,6 +5,7 @@
 //! mean, and which one comes next, is the same for all. Notes about files belong to the logs that have files.
 
 pub(crate) mod accounts;
+mod day_ends;
 pub(crate) mod days;
 mod delivered_day;
 mod keeper;

@@ -23,7 +23,7 @@ impl Days for SpoolLog {
         // A group whose commit began earlier may not yet be on disk and in the index. The day is not over
         // until it is.
         drop(lock(&self.shared.commit_gate));
-        self.shared.append(vec![CallNote::DaysOver { through }])
+        self.shared.append(vec![CallNote::DaysOver { through, from: None }])
     }
 
     fn day_locations(&self) -> Vec<(SourceId, S3Location)> {
