@@ -5,7 +5,7 @@
 //! - A manifest cut anywhere gives the state of its whole notes. Damage is reported if notes follow it.
 
 use forebay::batch::BatchKey;
-use forebay::log::notes::{CallNote, Tally};
+use forebay::log::notes::{CallNote, MarkerOf, Tally};
 use forebay::log::{
     AccountKey, Amend, DayInBucket, Hour, Hours, ImportKey, ImportProgress, Lost, LostFrames, OpenImport,
     Parked, Range, Row, Seal, TextBefore,
@@ -125,9 +125,8 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
             let batch = BatchKey { source: place.source.clone(), day: place.day, stream };
             assert_eq!(state.calls.previous_last(&batch, &place.bucket), day.sealed_through(&batch.stream));
         }
-        if let Some(marker) =
-            day.marker(place, "0123456789abcdef0123456789abcdef", state.calls.previous_day(place))
-        {
+        let log = MarkerOf { id: "0123456789abcdef0123456789abcdef", repeats_within: None };
+        if let Some(marker) = day.marker(place, log, state.calls.previous_day(place)) {
             assert!(marker.streams.values().all(|stream| stream.objects > 0));
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::delivered_day::DeliveredDay;
+use super::delivered_day::{DeliveredDay, MarkerOf};
 use super::keeper::{NoteKeeper, OpenFrames as _};
 use crate::batch::BatchKey;
 use crate::log::{Closable, DayInBucket, DayStage};
@@ -13,7 +13,7 @@ use crate::time::ReceivedDay;
 
 pub(crate) fn closable(
     keeper: &impl NoteKeeper,
-    log_id: &str,
+    log: MarkerOf<'_>,
     wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
 ) -> Vec<Closable> {
     keeper.read(|state| {
@@ -44,7 +44,7 @@ pub(crate) fn closable(
             Some(Closable {
                 place: place.clone(),
                 location: day.location.clone(),
-                marker: day.marker(place, log_id, state.previous_day(place))?,
+                marker: day.marker(place, log, state.previous_day(place))?,
             })
         };
         days.filter(is_wanted).filter_map(closable).collect()

@@ -18,7 +18,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use delivered_day::DeliveredDay;
+pub use delivered_day::{DeliveredDay, MarkerOf};
 pub(crate) use keeper::{NoteKeeper, OpenFrames};
 pub use ledger::Tally;
 pub(crate) use ledger::{Health, Ledger, ROWS_MAX, counts_of};

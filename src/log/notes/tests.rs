@@ -138,7 +138,8 @@ impl Memory {
     }
 
     fn closable(&self) -> Vec<crate::log::Closable> {
-        days::closable(self, "0123456789abcdef0123456789abcdef", &mut |_, _| true)
+        let log = MarkerOf { id: "0123456789abcdef0123456789abcdef", repeats_within: Some(262_144) };
+        days::closable(self, log, &mut |_, _| true)
     }
 }
 
@@ -168,6 +169,7 @@ fn a_day_is_sealed_committed_closed_and_its_source_forgotten() {
     assert_eq!(seals::commit(&log, &first, None).unwrap().unwrap().seal, first);
     let day = log.closable().remove(0);
     assert_eq!(day.marker.streams[&Stream::Calls].calls, 3);
+    assert_eq!(day.marker.repeats_within, Some(262_144), "readers of the bucket compare within its window");
     log.append(vec![CallNote::Closed(day.place)]).unwrap();
     assert!(log.closable().is_empty() && days::unclosed_days(&log).is_empty());
 

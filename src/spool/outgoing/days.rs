@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
-use crate::log::notes::{CallNote, NoteKeeper as _, days};
+use crate::log::notes::{CallNote, MarkerOf, NoteKeeper as _, days};
 use crate::log::{Closable, DayInBucket, Days, Status as _, Stopped};
 use crate::object::S3Location;
 use crate::sources::SourceId;
@@ -34,7 +34,8 @@ impl Days for SpoolLog {
     }
 
     fn closable(&self, wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool) -> Vec<Closable> {
-        days::closable(&*self.shared, &self.spool_id(), wanted)
+        let log = MarkerOf { id: &self.spool_id(), repeats_within: None };
+        days::closable(&*self.shared, log, wanted)
     }
 
     fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped> {
