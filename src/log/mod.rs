@@ -30,6 +30,7 @@ mod imports;
 mod in_logs;
 mod ledger_report;
 mod lost;
+mod new_streams;
 pub mod notes;
 mod range;
 pub mod refusals;
@@ -50,6 +51,7 @@ pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport, Ro
 pub use in_logs::{InLog, InLogs, LogId};
 pub use ledger_report::{AccountReport, Difference, Removed, Report, Rows};
 pub use lost::{Lost, LostFrames};
+pub use new_streams::{KnownStreams, NewStreams};
 pub use range::Range;
 pub use refusals::{FRAME_BYTES, Held, NOTE_BYTES};
 pub use reports::{Accounts, Located, Locations, SetLocations, Standing, Status};

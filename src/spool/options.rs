@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::log::FULL_PERCENT;
+use crate::log::{FULL_PERCENT, NewStreams};
 use crate::spool::manifest::MANIFEST_BYTES;
 use crate::spool::share::{self, Rule};
 
@@ -39,6 +39,8 @@ pub struct SpoolOptions {
     pub hold_after: Option<u64>,
     /// Who is refused when puts fail.
     pub refusals: Rule,
+    /// Which streams of objects and dead letters may begin.
+    pub new_streams: NewStreams,
 }
 
 impl Default for SpoolOptions {
@@ -54,6 +56,7 @@ impl Default for SpoolOptions {
             manifest_bytes: MANIFEST_BYTES,
             hold_after: None,
             refusals: share::divide,
+            new_streams: NewStreams::default(),
         }
     }
 }

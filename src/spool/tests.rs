@@ -442,6 +442,27 @@ fn the_rule_that_a_spool_is_given_decides_who_is_refused() {
     assert_eq!(refused.into_keys().collect::<Vec<_>>(), [source("ios")]);
 }
 
+/// Of one group and across groups.
+#[test]
+fn the_rule_that_a_spool_is_given_decides_which_streams_may_begin() {
+    let of = |name: &str| request_in(Stream::Dead(source(name)), "web", &numbered(0, 1, 10));
+    let check = |rule: NewStreams, taken: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = open_stepped(dir.path(), SpoolOptions { new_streams: rule, ..options() });
+        let mut stored = 0;
+        for group in [vec![of("a")], vec![of("b")], vec![request("web", &numbered(0, 1, 10)), of("a")]] {
+            match spool.append(group) {
+                Ok(_) => stored += 1,
+                Err(error) => assert_eq!(error, AppendError::TooManyStreams),
+            }
+        }
+        assert_eq!(stored, taken, "{rule:?}");
+    };
+    check(NewStreams::UpTo(0), 0);
+    check(NewStreams::UpTo(1), 2);
+    check(NewStreams::Any, 3);
+}
+
 #[test]
 fn a_request_with_a_frame_too_large_to_store_is_refused_whole() {
     let dir = tempfile::tempdir().unwrap();

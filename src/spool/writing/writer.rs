@@ -13,9 +13,10 @@ use crate::batch::BatchKey;
 use crate::disk::DiskFile;
 use crate::log::frame::{self, FrameKind, Head, RowKey, Salt};
 use crate::log::notes::Ledger;
-use crate::log::{AccountKey, AppendError, Hour, ImportProgress, ImportStep, RequestFrames, Row};
+use crate::log::{
+    AccountKey, AppendError, Hour, ImportProgress, ImportStep, KnownStreams, RequestFrames, Row,
+};
 use crate::object::Stream;
-use crate::object::stream::NAMED_STREAMS_MAX;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::format::runs::Run;
 use crate::spool::format::seen_file::Fingerprints;
@@ -128,6 +129,22 @@ struct Plan {
     imports: BTreeMap<u64, ImportProgress>,
     frames: u32,
     body_len: usize,
+}
+
+/// The streams of the ledger, and those that begin with a group. They are no part of each other.
+struct WithGroup<'a> {
+    ledger: &'a Ledger,
+    new: &'a BTreeSet<AccountKey>,
+}
+
+impl KnownStreams for WithGroup<'_> {
+    fn knows(&self, account: &AccountKey) -> bool {
+        self.ledger.knows(account) || self.new.contains(account)
+    }
+
+    fn named_streams(&self) -> usize {
+        self.ledger.named_streams() + self.new.len()
+    }
 }
 
 /// Consecutive frames of one request and one kind, and so of one stream.
@@ -365,14 +382,13 @@ impl Writer {
     /// Refuses a request that would be the first of its object or dead-letter stream, if there are too many.
     fn too_many_streams(&self, plan: &mut Plan, request: &Incoming) -> Option<AppendError> {
         let account = request.account.as_ref().filter(|account| !account.is_of_calls())?;
-        let ledger = &lock(&self.shared.index).ledger;
-        if ledger.knows(account) || plan.new_streams.contains(account) {
-            return None;
+        let index = lock(&self.shared.index);
+        let known = WithGroup { ledger: &index.ledger, new: &plan.new_streams };
+        match self.shared.options.new_streams.begins(account, &known) {
+            Ok(false) => {}
+            Ok(true) => drop(plan.new_streams.insert(account.clone())),
+            Err(refused) => return Some(refused),
         }
-        if ledger.named_streams() + plan.new_streams.len() >= NAMED_STREAMS_MAX {
-            return Some(AppendError::TooManyStreams);
-        }
-        plan.new_streams.insert(account.clone());
         None
     }
 
