@@ -154,7 +154,7 @@ fn follow_segment(
         };
         let unread = (next - 1, u64::MAX);
         // Losses are passed; what they mean for the segment is decided by those who release it.
-        if read_run(&mut piece, salt, run, unread, &|| (), &mut passed)? == Go::Stop {
+        if read_run(&mut piece, salt, run, unread, &|| Ok(()), &mut passed)? == Go::Stop {
             return Ok(Go::Stop);
         }
         next = last + 1;
