@@ -68,7 +68,7 @@ async fn a_marker_says_within_how_many_positions_its_log_recognises_repeats() {
     // On the next day, whose marker is not there yet.
     let mut next = web.next_day();
     lake.put(&next.object_of(&[with(known, "receivedAt", json!("2015-05-28T00:00:00.500Z"))])).await;
-    for (within, findings) in [(None::<u64>, 2), (Some(4), 2), (Some(3), 0)] {
+    for (within, findings) in [(None::<u64>, 2), (Some(7), 2), (Some(4), 1), (Some(3), 0)] {
         let mut marker = web.marker(&objects);
         let mut said: Value = serde_json::from_slice(&marker.body).unwrap();
         if let Some(within) = within {
