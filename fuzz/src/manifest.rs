@@ -5,10 +5,10 @@
 //! - A manifest cut anywhere gives the state of its whole notes. Damage is reported if notes follow it.
 
 use forebay::batch::BatchKey;
-use forebay::log::notes::{CallNote, Tally};
+use forebay::log::notes::{CallNote, MarkerOf, Tally};
 use forebay::log::{
-    AccountKey, Amend, DayInBucket, Hour, Hours, ImportKey, ImportProgress, OpenImport, Parked, Range, Row,
-    Seal, TextBefore,
+    AccountKey, Amend, DayInBucket, Hour, Hours, ImportKey, ImportProgress, Lost, LostFrames, OpenImport,
+    Parked, Range, Row, Seal, TextBefore,
 };
 use forebay::object::{
     AppliedEncryption, BucketString, Encryption, KmsContext, KmsKey, ObjectKey, S3Location, SseKms, Stream,
@@ -125,9 +125,8 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
             let batch = BatchKey { source: place.source.clone(), day: place.day, stream };
             assert_eq!(state.calls.previous_last(&batch, &place.bucket), day.sealed_through(&batch.stream));
         }
-        if let Some(marker) =
-            day.marker(place, "0123456789abcdef0123456789abcdef", state.calls.previous_day(place))
-        {
+        let log = MarkerOf { id: "0123456789abcdef0123456789abcdef", repeats_within: None };
+        if let Some(marker) = day.marker(place, log, state.calls.previous_day(place)) {
             assert!(marker.streams.values().all(|stream| stream.objects > 0));
         }
     }
@@ -158,12 +157,14 @@ fn note(choices: &mut Choices<'_>) -> Note {
         7 => CallNote::Retry { number: choices.number(), overwrite: choices.yes() },
         8 => CallNote::Amended { number: choices.number(), amend: amend(choices) },
         9 => CallNote::Restored { number: choices.number() },
-        10 => CallNote::Lost(range(choices)),
+        10 => CallNote::Lost(lost(choices)),
         11 => {
             let positions = choices.yes().then(|| range(choices));
             return FileNote::Released { number: choices.number(), positions }.into();
         }
-        12 => CallNote::DaysOver { through: time(choices).day() },
+        12 => {
+            CallNote::DaysOver { through: time(choices).day(), from: choices.yes().then(|| choices.number()) }
+        }
         13 => {
             let (source, day) = (source(choices), time(choices).day());
             let bucket = BucketString::parse(choices.one(&BUCKETS)).unwrap();
@@ -192,6 +193,15 @@ fn time(choices: &mut Choices<'_>) -> UnixMillis {
 
 fn range(choices: &mut Choices<'_>) -> Range {
     Range { first: choices.number(), last: choices.number() }
+}
+
+fn lost(choices: &mut Choices<'_>) -> Lost {
+    let frames = match choices.below(3) {
+        0 => LostFrames::EachPosition,
+        1 => LostFrames::Exactly(choices.number()),
+        _ => LostFrames::Unknown,
+    };
+    Lost { frames, ..range(choices).into() }
 }
 
 fn text(choices: &mut Choices<'_>) -> String {

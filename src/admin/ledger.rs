@@ -14,6 +14,9 @@ pub struct Ledger {
     pub difference_count: u64,
     /// Positions of the spool that were ever noted as lost. Not every one of them held a call.
     pub lost_positions: u64,
+    /// Positions that were noted as lost besides, of which nobody knows whether they held a call.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lost_uncounted: u64,
     /// Totals of the calls of the sources shown; if all are shown, also of sources that were removed.
     pub totals: LedgerCounts,
     /// By source.
@@ -22,6 +25,10 @@ pub struct Ledger {
     /// source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed: Option<RemovedCounts>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The summed counts of forgotten sources, which were removed from the configuration and have nothing

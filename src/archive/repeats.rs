@@ -1,6 +1,7 @@
 //! Finds calls that are stored twice although the collector could have recognised the repeat. Pure.
 //!
 //! The collector recognises a repeat within its dedupe window: 24 h, and 2,097,152 calls of all sources. A
+//! log with a shorter window says so in its markers. A
 //! line does not contain its position, but its object limits it: line `k` of `n` has at least position
 //! `first + k` and at most `last - (n - 1 - k)`. Two lines are compared only if they were certainly within
 //! one window.
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::lines::Prints;
 
-/// Positions in one window: the most calls that the collector remembers.
+/// Positions in one window, unless a marker names fewer: the most calls that the collector remembers.
 pub const POSITIONS_MAX: u64 = 2 * 1_024 * 1_024;
 /// Seconds in one window.
 pub const SECONDS_MAX: u32 = 24 * 3_600;
@@ -37,9 +38,12 @@ impl Windows {
         self.by_spool.clear();
     }
 
-    /// Adds the next object of a spool, and returns its repeats.
-    pub fn take(&mut self, spool: &str, object: &Object<'_>) -> Vec<Repeats> {
+    /// Adds the next object of a spool, and returns its repeats. `positions` is the number of positions
+    /// within which the spool recognises repeats, if its markers say so; above [`POSITIONS_MAX`] it has no
+    /// effect, or a marker could ask for any amount of memory.
+    pub fn take(&mut self, spool: &str, positions: Option<u64>, object: &Object<'_>) -> Vec<Repeats> {
         let window = self.by_spool.entry(spool.to_owned()).or_default();
+        window.positions = positions.unwrap_or(POSITIONS_MAX).min(POSITIONS_MAX);
         let found = window.take(object);
         let (own, newest) = (window.len(), window.newest());
         self.by_spool.retain(|_, window| newest.saturating_sub(window.newest()) < SECONDS_MAX);
@@ -57,13 +61,21 @@ impl Windows {
     }
 }
 
-/// Recent calls of one source in one spool: at most those within [`POSITIONS_MAX`], plus one object.
-#[derive(Debug, Default)]
+/// Recent calls of one source in one spool: at most those within `positions`, plus one object.
+#[derive(Debug)]
 struct Window {
+    /// Lines this many positions apart are not compared.
+    positions: u64,
     /// Maps a print to the first position of the object that contains the original.
     known: HashMap<u64, u64>,
     /// In the order of positions.
     order: VecDeque<Entry>,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { positions: POSITIONS_MAX, known: HashMap::new(), order: VecDeque::new() }
+    }
 }
 
 #[derive(Debug)]
@@ -153,7 +165,7 @@ impl Window {
 
     fn forget(&mut self, high: u64, seconds: u32) {
         while let Some(oldest) = self.order.front() {
-            let within = high.saturating_sub(oldest.low) < POSITIONS_MAX
+            let within = high.saturating_sub(oldest.low) < self.positions
                 && seconds.saturating_sub(oldest.seconds) < SECONDS_MAX;
             if within {
                 break;
@@ -189,7 +201,7 @@ mod tests {
     impl Windows {
         fn took(&mut self, spool: &str, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
             let prints = all(prints);
-            self.take(spool, &Object { first, last, lines: prints.len() as u64, prints: &prints })
+            self.take(spool, None, &Object { first, last, lines: prints.len() as u64, prints: &prints })
         }
     }
 
@@ -225,6 +237,28 @@ mod tests {
         check(10, POSITIONS_MAX + 1, 0, false);
         check(2, 2, SECONDS_MAX - 1, true);
         check(2, 2, SECONDS_MAX, false);
+    }
+
+    #[test]
+    fn a_log_that_says_its_window_is_compared_within_it() {
+        let check = |window: Option<u64>, second: u64, found: bool| {
+            let mut windows = Windows::default();
+            windows.take(
+                "a",
+                window,
+                &Object { first: 1, last: 1, lines: 1, prints: &all(&[print(1, None, 0)]) },
+            );
+            let again = all(&[print(1, None, 0)]);
+            let again = Object { first: second, last: second, lines: 1, prints: &again };
+            assert_eq!(windows.take("a", window, &again).len(), usize::from(found), "{window:?} {second}");
+        };
+        check(Some(262_144), 262_144, true);
+        check(Some(262_144), 262_145, false);
+        check(None, 262_145, true);
+        check(None, POSITIONS_MAX + 1, false);
+        check(Some(u64::MAX), POSITIONS_MAX, true);
+        check(Some(u64::MAX), POSITIONS_MAX + 1, false);
+        check(Some(0), 2, false);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! Each arrow is bounded. Days are returned in the order of sources and days regardless of the duration of
 //! their requests, so that repeats can be found within a sliding window.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::RandomState;
 use std::sync::Arc;
 
@@ -96,6 +96,8 @@ pub struct Around {
 struct Looked {
     report: DayReport,
     links: Vec<Link>,
+    /// By spool: the positions within which it recognises repeats, as its marker says.
+    repeats_within: Vec<(String, u64)>,
     /// Objects still to be read, chain by chain, in the order of their first positions; then parts of
     /// imports.
     unread: VecDeque<Unread>,
@@ -170,6 +172,9 @@ pub struct Verify {
     unread: VecDeque<Unread>,
     reading: VecDeque<Reading>,
     hasher: RandomState,
+    /// By spool: the positions within which it recognises repeats, if a marker said so. A day without a marker
+    /// is compared like the others of its spool.
+    repeats_within: BTreeMap<String, u64>,
     /// For the current source.
     chain: DayChain,
     windows: Windows,
@@ -209,6 +214,7 @@ impl Verify {
             unread: VecDeque::new(),
             reading: VecDeque::new(),
             hasher: RandomState::new(),
+            repeats_within: BTreeMap::new(),
             chain: DayChain::default(),
             windows: Windows::default(),
             letters: Windows::default(),
@@ -249,7 +255,12 @@ impl Verify {
             }
             return Ok(false);
         };
-        let Looked { mut report, links, unread, _objects } = day.await??;
+        let Looked { mut report, links, repeats_within, unread, _objects } = day.await??;
+        for (spool, positions) in repeats_within {
+            // The fewest that any of its markers names: that finds too little, never too much.
+            let known = self.repeats_within.entry(spool).or_insert(positions);
+            *known = positions.min(*known);
+        }
         report.found(self.missing_days(&report, &links).await?);
         self.waiting.push_back(Waiting { report, left: unread.len(), _objects });
         self.unread.extend(unread);
@@ -334,12 +345,13 @@ impl Verify {
         }
         let (first, lines, prints) = (object.at.first_position, content.lines, &content.prints);
         let lines = repeats::Object { first, last, lines, prints };
+        let within = self.repeats_within.get(&object.at.spool_id).copied();
         if let Stream::Dead(destination) = &object.at.stream {
             let of = format!("{}/{destination}", object.at.spool_id);
-            let repeats = self.letters.take(&of, &lines);
+            let repeats = self.letters.take(&of, within, &lines);
             return (repeats.iter().map(|repeats| repeats.count).sum(), Vec::new());
         }
-        let repeats = self.windows.take(&object.at.spool_id, &lines);
+        let repeats = self.windows.take(&object.at.spool_id, within, &lines);
         let place = object.place();
         let finding = |Repeats { certain, line, of, count }: Repeats| BucketFinding {
             place: BucketPlace { line: Some(line), positions: None, ..place.clone() },
@@ -507,10 +519,10 @@ async fn look(
 ) -> Result<Looked, VerifyError> {
     let judged = async |listing: &DayListing| {
         let (day, parts) = ask(&archive, listing).await?;
-        let links = links(&day);
-        Ok::<_, VerifyError>((links, parts, judge(archive.bucket(), day, &rules)))
+        let said = (links(&day), repeats_within(&day));
+        Ok::<_, VerifyError>((said, parts, judge(archive.bucket(), day, &rules)))
     };
-    let (mut links, mut parts, (mut report, mut objects)) = judged(&listing).await?;
+    let (mut said, mut parts, (mut report, mut objects)) = judged(&listing).await?;
     let moved = |finding: &BucketFinding| {
         use BucketProblem::{Marker, MarkerDiffers, Missing, NoMarker, Vanished};
         matches!(finding.problem, Missing | NoMarker | Marker { .. } | MarkerDiffers { .. } | Vanished)
@@ -520,12 +532,19 @@ async fn look(
     {
         let again = Days::of_day(&archive, &listing.source, day).await?;
         if !again.is_same(&listing) {
-            (links, parts, (report, objects)) = judged(&again).await?;
+            (said, parts, (report, objects)) = judged(&again).await?;
         }
     }
     let all = objects.into_iter().map(Unread::Object).chain(parts.into_iter().map(Unread::Part));
     let unread = all.filter(|object| deep && object.len() > 0).collect();
-    Ok(Looked { report, links, unread, _objects: permit })
+    let (links, repeats_within) = said;
+    Ok(Looked { report, links, repeats_within, unread, _objects: permit })
+}
+
+/// By spool: the positions within which it recognises repeats, as far as the markers of a day say.
+fn repeats_within(day: &Day) -> Vec<(String, u64)> {
+    let said = day.markers.iter().filter_map(|marker| marker.said.as_ref().ok());
+    said.filter_map(|marker| Some((marker.spool.clone(), marker.repeats_within?))).collect()
 }
 
 /// Reads the metadata of a day's objects and parts of imports, and its markers.

@@ -3,5 +3,5 @@
 pub mod due;
 pub mod key;
 
-pub use due::{AFTER_DAY, DueRule, Reason};
+pub use due::{AFTER_DAY, Deadline, DueRule, NEAR_END, Now, Reason};
 pub use key::BatchKey;

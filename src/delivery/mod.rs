@@ -63,7 +63,6 @@ pub use put::put_locations::put_locations;
 pub use settings::{DeliverySettings, DiskWork};
 
 use crate::alarms::Alarms;
-use crate::batch::AFTER_DAY;
 use crate::log::{Difference, OpenBatch};
 use crate::sources::SourceId;
 use crate::tasks::{Supervised, keep};
@@ -152,10 +151,8 @@ impl Delivery {
 
     /// The latest time at which a batch becomes due: by age, or because its day is over.
     pub fn due_at(&self, batch: &OpenBatch) -> UnixMillis {
-        let (wall, monotonic) = (self.shared.deps.clock.wall(), self.shared.deps.clock.monotonic());
-        let deadline = self.shared.settings.rule.deadline(batch.first_received_at, wall, monotonic);
-        let by_age = wall.plus(deadline.saturating_sub(monotonic));
-        by_age.min(batch.key.day.end().plus(AFTER_DAY)).max(batch.first_received_at)
+        let now = schedule::due::now(&self.shared);
+        self.shared.settings.rule.due_at(batch.key.day, batch.first_received_at, &now)
     }
 
     /// The estimated size of the object that a batch would become now, in bytes.

@@ -147,6 +147,7 @@ mod tests {
             spool: "0123456789abcdef0123456789abcdef".into(),
             streams: BTreeMap::new(),
             previous_day: None,
+            repeats_within: None,
         };
         ClosedDay { key: marker.key(&bucket), bucket, marker }
     }

@@ -73,7 +73,8 @@ pub enum AppendError {
         next: Option<u64>,
     },
     /// The request is the first with objects of its collection, and the spool has its largest number of
-    /// collections ([`NAMED_STREAMS_MAX`](crate::object::stream::NAMED_STREAMS_MAX)): 400.
+    /// collections ([`NAMED_STREAMS_MAX`](crate::object::stream::NAMED_STREAMS_MAX)): 400. Decided by
+    /// [`NewStreams`](super::NewStreams).
     #[error(
         "the spool has the largest number of collections, {NAMED_STREAMS_MAX}, and this one would be new"
     )]

@@ -1,6 +1,7 @@
 //! Batches with unsealed frames, and how to read their frames.
 
 use std::io;
+use std::time::Duration;
 
 use super::Stopped;
 use super::frame::Frame;
@@ -10,6 +11,9 @@ use crate::time::UnixMillis;
 
 /// Frames that are stored and not sealed.
 pub trait Batches {
+    /// How far the reader of the log is behind its end: zero if frames are open as soon as they are stored.
+    fn behind(&self) -> Duration;
+
     /// One batch, if it has unsealed frames.
     fn open_batch(&self, key: &BatchKey) -> Option<OpenBatch>;
 

@@ -8,8 +8,9 @@ use crate::time::{ReceivedDay, UnixMillis};
 
 /// Ending days and closing them, and steps of the clock that ends them.
 pub trait Days {
-    /// Ends the days through `through` durably: no further call is stored on them. Does nothing if they have
-    /// ended.
+    /// Ends the days through `through` durably: no further call is stored on them. A log that others write
+    /// notes the position at which they end, and stores late calls as of the day after. Does nothing if they
+    /// have ended.
     fn end_days(&self, through: ReceivedDay) -> Result<(), Stopped>;
 
     /// Records a step of the wall clock.
@@ -18,7 +19,8 @@ pub trait Days {
     /// For each day that is not closed, the source and the bucket of its newest object.
     fn day_locations(&self) -> Vec<(SourceId, S3Location)>;
 
-    /// Days that have ended, whose objects are all in the store, and which `wanted` accepts.
+    /// Days that have ended, whose objects are all in the store, and which `wanted` accepts. The log is read
+    /// to the position at which such a day ended: no call of it can come any more.
     fn closable(&self, wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool) -> Vec<Closable>;
 
     /// Records durably that a day's marker is in the store and its hook has been called.
@@ -48,7 +50,7 @@ closed_list! {
     /// The stage of a day that has calls in the spool, or objects, and is not closed.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
     pub enum DayStage by slug {
-        /// Calls may still be added to it.
+        /// Calls may still be added to it, or stand in a part of the log that is not read yet.
         Open = "open",
         /// It is over, and some of it is not in the store.
         Delivering = "delivering",

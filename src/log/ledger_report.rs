@@ -109,8 +109,11 @@ pub struct Report {
     pub accounts: Vec<AccountReport>,
     /// Differences of all accounts.
     pub differences: Vec<Difference>,
-    /// Positions ever noted as lost.
+    /// Positions ever noted as lost, or as many frames where it is known how many stood there.
     pub lost_positions: u64,
+    /// Positions noted as lost besides, of which nobody knows whether they held a frame. 0 in a log that
+    /// counts its frames.
+    pub lost_uncounted: u64,
     /// What is left of sources that were forgotten. Part of every report, whichever rows are wanted.
     pub removed: Removed,
 }

@@ -15,6 +15,11 @@ impl Range {
         (next < end).then(|| Self { first: next, last: end - 1 })
     }
 
+    /// How many they are.
+    pub fn positions(&self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+
     /// The part of it between these ends, both included.
     pub fn within(self, first: u64, last: u64) -> Option<Self> {
         Self::between(self.first.max(first), self.last.min(last).saturating_add(1))

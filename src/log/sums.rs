@@ -71,6 +71,7 @@ impl Report {
         self.accounts = accounts.into_values().collect();
         self.differences.extend(other.differences);
         self.lost_positions = self.lost_positions.saturating_add(other.lost_positions);
+        self.lost_uncounted = self.lost_uncounted.saturating_add(other.lost_uncounted);
         self.removed.take_over(&other.removed);
         self
     }
@@ -149,6 +150,7 @@ mod tests {
             accounts: accounts.to_vec(),
             differences: vec![difference],
             lost_positions: 7,
+            lost_uncounted: 3,
             removed: Removed { sources: removed, calls, objects: calls, dead },
         }
     }
@@ -162,7 +164,7 @@ mod tests {
         both.total.add(&Row::stored_in(&Stream::Calls, 1));
         both.earlier.add(&Row::stored_in(&Stream::Calls, 1));
         assert_eq!(sum.accounts, [both, account("b", &[(9, 4)]), account("c", &[(1, 5)])]);
-        assert_eq!((sum.differences.len(), sum.lost_positions), (2, 14));
+        assert_eq!((sum.differences.len(), sum.lost_positions, sum.lost_uncounted), (2, 14, 6));
         assert_eq!(sum.removed, report(&[], 3).removed);
         assert_eq!(Report::sum([one.clone()]), one);
         assert_eq!(Report::sum([]), Report::default());

@@ -38,6 +38,7 @@ pub(super) fn ledger(report: &Report, removed: Option<&Removed>) -> Ledger {
         differences: texts(&report.differences, SHOWN_MAX),
         difference_count: report.differences.len() as u64,
         lost_positions: report.lost_positions,
+        lost_uncounted: report.lost_uncounted,
         totals: counts(&totals),
         sources,
         removed: removed.map(removed_counts),

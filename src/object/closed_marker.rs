@@ -42,6 +42,10 @@ pub struct ClosedMarker {
     /// `None`: there was none, or an older release made the marker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_day: Option<ReceivedDay>,
+    /// The number of positions within which the log recognises repeats, whenever they come. `None`: it
+    /// remembers as many calls as the spool does, for a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats_within: Option<u64>,
 }
 
 /// The sums over all objects of one spool, source, received-day and stream.
@@ -265,6 +269,7 @@ mod tests {
             spool: SPOOL.into(),
             streams: closing.sum().map(|stream| (Stream::Calls, stream.clone())).into_iter().collect(),
             previous_day: None,
+            repeats_within: None,
         }
     }
 

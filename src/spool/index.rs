@@ -300,6 +300,10 @@ impl OpenFrames for Index {
         self.batches.iter().map(|(key, batch)| (key, batch.open_frames, batch.first_received_at))
     }
 
+    fn read_before(&self) -> u64 {
+        u64::MAX
+    }
+
     fn holds(&self, batch: &BatchKey, position: u64) -> bool {
         let spans = |stretch: &Stretch| (stretch.first..=stretch.last).contains(&position);
         self.batches.get(batch).is_some_and(|batch| batch.stretches.iter().any(spans))

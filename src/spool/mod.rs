@@ -56,7 +56,7 @@ use std::thread::JoinHandle;
 #[cfg(test)]
 pub(crate) use capped_disk::capped;
 pub use handles::Handles;
-pub use options::{DELIVERIES, SpoolOptions};
+pub use options::{CacheDamaged, DELIVERIES, Holds, SpoolOptions};
 pub(crate) use options::{SEEN_MAX, beside_calls};
 pub(crate) use outgoing::CALLS_PERCENT_MIN;
 pub use recovery::{OpenError, Recovered};

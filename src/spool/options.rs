@@ -1,8 +1,9 @@
 //! The options of a spool, and the sizes that follow from its cap.
 
+use std::io;
 use std::time::Duration;
 
-use crate::log::FULL_PERCENT;
+use crate::log::{FULL_PERCENT, NewStreams};
 use crate::spool::manifest::MANIFEST_BYTES;
 use crate::spool::share::{self, Rule};
 
@@ -39,6 +40,43 @@ pub struct SpoolOptions {
     pub hold_after: Option<u64>,
     /// Who is refused when puts fail.
     pub refusals: Rule,
+    /// Which streams of objects and dead letters may begin.
+    pub new_streams: NewStreams,
+    /// What the segments hold.
+    pub holds: Holds,
+}
+
+/// What segments hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Holds {
+    /// The only copy of what was acknowledged. Each block is synced before it counts. Frames that cannot be
+    /// read are lost: their positions are named, those that no block has among them, and the segment is kept
+    /// apart.
+    #[default]
+    OnlyCopy,
+    /// A cache of another log, which numbered the frames and is read again if any of them is missing. No
+    /// block is synced. A read that meets damage ends with [`CacheDamaged`] and names nothing as lost:
+    /// positions that no block has need not have had a frame.
+    Cache,
+}
+
+/// Frames of a cache cannot be read: what it was filled from must be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("segment {segment} of the cache is damaged; its frames must be read again from the log")]
+pub struct CacheDamaged {
+    /// The segment's number.
+    pub segment: u64,
+}
+
+impl Holds {
+    /// Decides about damage in a segment. `Ok`: the frames are lost.
+    /// Errors: [`CacheDamaged`], inside an error of the kind `InvalidData`.
+    pub(super) fn judge(self, segment: u64) -> io::Result<()> {
+        match self {
+            Self::OnlyCopy => Ok(()),
+            Self::Cache => Err(io::Error::new(io::ErrorKind::InvalidData, CacheDamaged { segment })),
+        }
+    }
 }
 
 impl Default for SpoolOptions {
@@ -54,6 +92,8 @@ impl Default for SpoolOptions {
             manifest_bytes: MANIFEST_BYTES,
             hold_after: None,
             refusals: share::divide,
+            new_streams: NewStreams::default(),
+            holds: Holds::default(),
         }
     }
 }

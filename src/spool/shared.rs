@@ -13,7 +13,7 @@ use crate::disk::{self, Disk, DiskFile};
 use crate::lock::{wait_while, wait_while_at_most};
 use crate::log::frame::Salt;
 use crate::log::notes::{CallNote, CallState, NoteKeeper};
-use crate::log::{Stopped, Usage};
+use crate::log::{Lost, Range, Stopped, Usage};
 use crate::metrics::Metrics;
 use crate::once_a_minute::{Line, OnceAMinute};
 use crate::sources::SourceId;
@@ -229,8 +229,7 @@ impl Shared {
         let (notes, found) = decide(&manifest.state());
         let noted = manifest.append(notes, |state| {
             let mut index = lock(&self.index);
-            // The count never decreases.
-            index.ledger.lost_positions = index.ledger.lost_positions.max(state.calls.ledger.lost_positions);
+            index.ledger.learn_lost(&state.calls.ledger);
             change(found, state, &mut index)
         });
         noted.map_err(|error| self.not_noted(&error))
@@ -379,6 +378,10 @@ impl NoteKeeper for Shared {
     ) -> Result<T, Stopped> {
         let decide = |state: &State| decide(&state.calls);
         self.note_from(decide, |found, state, index| then(found, &state.calls, index))
+    }
+
+    fn lost_at(&self, range: Range) -> Lost {
+        range.into()
     }
 
     fn stop_for_bug(&self, what: &str) -> Stopped {

@@ -81,6 +81,25 @@ impl Stepped {
         }
     }
 
+    /// Puts frames into a cache, which another log numbered: those of `group` have the positions from `first`
+    /// on. Nothing is synced. See [`Holds::Cache`](crate::spool::Holds::Cache).
+    /// Errors: [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
+    /// [`AppendError::Unknown`]: the write failed. [`AppendError::Stopped`]: the spool had stopped, or it is
+    /// no cache, finds repeats or refuses frames, or was given a position twice.
+    pub fn put_numbered(
+        &mut self,
+        first: u64,
+        group: impl IntoIterator<Item = RequestFrames>,
+    ) -> Result<(), AppendError> {
+        let mut group: Vec<Incoming> = group.into_iter().map(Incoming::from).collect();
+        match self.writer.commit_numbered(first, &mut group) {
+            Ok(_) => Ok(()),
+            Err(CommitError::NoSpace { .. }) => Err(AppendError::Full),
+            Err(CommitError::Unknown) => Err(AppendError::Unknown),
+            Err(CommitError::Stopped) => Err(AppendError::Stopped),
+        }
+    }
+
     /// Runs the housekeeper once.
     pub fn keep(&mut self) -> Result<(), Stopped> {
         self.housekeeper.pass()

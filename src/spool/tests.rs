@@ -19,12 +19,13 @@ use crate::log::frame::Origin;
 use crate::log::refusals::{Division, Flow, FlowState, Party};
 use crate::log::{
     AppendError, Appended, Difference, Encoded, Follow, Go, Held, ImportKey, ImportProgress, ImportStep,
-    InLog, Log, LogId, Parked, Range, Read, ReadThrough, RequestFrames, RowsUnknown, Seal, frame,
+    InLog, Log, LogId, NewStreams, Parked, Range, Read, ReadThrough, RequestFrames, RowsUnknown, Seal, frame,
 };
 use crate::object::{BucketString, Encryption, ObjectKey, PutLocation, S3Location, Stream};
 use crate::sources::SourceId;
 use crate::spool::format::parked_name;
 use crate::spool::share::Rule;
+use crate::spool::shared::lock;
 use crate::time::{DAY_MS, UnixMillis};
 
 #[derive(Debug, Default)]
@@ -440,6 +441,27 @@ fn the_rule_that_a_spool_is_given_decides_who_is_refused() {
     };
     let refused = spool.log().divide(&[flow], &BTreeMap::new()).refused;
     assert_eq!(refused.into_keys().collect::<Vec<_>>(), [source("ios")]);
+}
+
+/// Of one group and across groups.
+#[test]
+fn the_rule_that_a_spool_is_given_decides_which_streams_may_begin() {
+    let of = |name: &str| request_in(Stream::Dead(source(name)), "web", &numbered(0, 1, 10));
+    let check = |rule: NewStreams, taken: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = open_stepped(dir.path(), SpoolOptions { new_streams: rule, ..options() });
+        let mut stored = 0;
+        for group in [vec![of("a")], vec![of("b")], vec![request("web", &numbered(0, 1, 10)), of("a")]] {
+            match spool.append(group) {
+                Ok(_) => stored += 1,
+                Err(error) => assert_eq!(error, AppendError::TooManyStreams),
+            }
+        }
+        assert_eq!(stored, taken, "{rule:?}");
+    };
+    check(NewStreams::UpTo(0), 0);
+    check(NewStreams::UpTo(1), 2);
+    check(NewStreams::Any, 3);
 }
 
 #[test]
@@ -1106,7 +1128,7 @@ fn a_second_reader_is_told_of_positions_whose_segments_are_gone() {
     let lost = read.log.shared.state().calls.lost.clone();
     assert_eq!(
         lost,
-        [Range { first: segments[2].1, last: segments[2].2 }],
+        [Range { first: segments[2].1, last: segments[2].2 }.into()],
         "the older one is read and forgotten"
     );
 }
@@ -1167,4 +1189,147 @@ fn a_second_reader_learns_what_is_damaged() {
     let expected: Vec<String> =
         all[..15].iter().cloned().chain(["lost 16-16".to_owned()]).chain(all[16..].iter().cloned()).collect();
     assert_eq!((read, read_through.through), (expected, 40));
+}
+
+/// The options of a cache: the log that it is filled from found the repeats, and decided what it takes.
+fn cache() -> SpoolOptions {
+    SpoolOptions { holds: Holds::Cache, dedupe_max: 0, new_streams: NewStreams::Any, ..options() }
+}
+
+/// The positions and lines of `web`.
+fn positions(log: &dyn Log) -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    log.read(&key("web"), 0, u64::MAX, &mut |read| {
+        match read {
+            Read::Frame(frame) => {
+                found.push((frame.position, String::from_utf8(frame.payload.to_vec()).unwrap()));
+            }
+            Read::Lost(range) => panic!("{range:?} is lost"),
+        }
+        Ok(Go::On)
+    })
+    .unwrap();
+    found
+}
+
+#[test]
+fn a_cache_keeps_the_numbers_that_frames_have_stores_repeats_and_syncs_no_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cache = open_stepped(dir.path(), cache());
+    let all = numbered(0, 400, 1_000);
+    // As records have them: up to 4,095 frames from the position after a multiple of 4,096 on.
+    let mut expected = Vec::new();
+    for (record, lines) in (1_u64..).zip(all.chunks(10)) {
+        let first = record * 4_096 + 1;
+        while cache.put_numbered(first, [request("web", lines)]) == Err(AppendError::Full) {
+            cache.keep().unwrap();
+        }
+        expected.extend((first..).zip(lines.iter().cloned()));
+    }
+    let again = 100 * 4_096;
+    cache.put_numbered(again, [request("web", &all[..1]), request("ios", &all[..1])]).unwrap();
+    expected.push((again, all[0].clone()));
+    assert!(cache.log().usage().segments > 1, "some of them are closed");
+    assert_eq!(positions(&*cache.log()), expected);
+    assert_eq!(cache.log().open_batch(&key("web")).unwrap().frames, 401);
+    assert_eq!(cache.log.shared.metrics.sync_seconds.recent().count, 0);
+    // What is delivered is let go as in a spool.
+    let seal = seal_in(&*cache.log(), &key("web"), 20 * 4_096);
+    cache.log().commit(&seal, None).unwrap();
+    let open = cache.log().open_batch(&key("web")).unwrap();
+    assert_eq!((open.first, open.frames), (20 * 4_096 + 1, 401 - 190));
+    assert_eq!(cache.log().ledger_differences(), []);
+}
+
+#[test]
+fn frames_of_a_cache_are_never_numbered_twice_nor_left_out() {
+    let check = |options: SpoolOptions, stream: &Stream, firsts: &[u64], stops: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cache = open_stepped(dir.path(), options);
+        let line = numbered(0, 1, 100);
+        let frames = || request_in(stream.clone(), "web", &line);
+        let put: Vec<_> = firsts.iter().map(|first| cache.put_numbered(*first, [frames()])).collect();
+        assert_eq!(put.last().unwrap().is_err(), stops, "{firsts:?} {put:?}");
+        assert_eq!(cache.log().is_stopped(), stops, "{firsts:?}");
+    };
+    let (calls, dead) = (Stream::Calls, Stream::Dead(source("crm")));
+    check(cache(), &calls, &[5, 6], false);
+    check(cache(), &dead, &[5, 6], false);
+    check(cache(), &calls, &[5, 5], true);
+    check(SpoolOptions { dedupe_max: 10, ..cache() }, &calls, &[5], true);
+    check(SpoolOptions { new_streams: NewStreams::UpTo(0), ..cache() }, &dead, &[5], true);
+    check(options(), &calls, &[5], true);
+}
+
+/// In a cache that is no loss, and gaps between blocks are no frames.
+#[test]
+fn damage_is_a_loss_in_a_spool_and_in_a_cache_a_reason_to_read_again() {
+    let check = |options: SpoolOptions, without_index: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let is_cache = options.holds == Holds::Cache;
+        let mut spool = open_stepped(dir.path(), options);
+        let all = numbered(0, 400, 1_000);
+        for (number, lines) in (0_u64..).zip(all.chunks(10)) {
+            let put = |spool: &mut Stepped| match is_cache {
+                true => spool.put_numbered(number * 4_096 + 1, [request("web", lines)]),
+                false => spool.append([request("web", lines)]).map(drop),
+            };
+            while put(&mut spool) == Err(AppendError::Full) {
+                spool.keep().unwrap();
+            }
+        }
+        spool.keep().unwrap();
+        let mut indexes = 0;
+        for (name, bytes) in names_in(dir.path()) {
+            let path = dir.path().join(&name);
+            if without_index && name.ends_with(".idx") {
+                indexes += 1;
+                fs::write(path, vec![0; bytes.len()]).unwrap();
+            } else if let Some(at) =
+                memchr::memmem::find(&bytes, b"{\"n\":12,").filter(|_| name.ends_with(".seg"))
+            {
+                let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+                std::os::unix::fs::FileExt::write_all_at(&file, b"#", at as u64 + 3).unwrap();
+            }
+        }
+        assert_eq!(indexes > 0, without_index);
+        let mut lost = Vec::new();
+        let read = spool.log().read(&key("web"), 0, u64::MAX, &mut |read| {
+            if let Read::Lost(range) = read {
+                lost.push(range);
+            }
+            Ok(Go::On)
+        });
+        let marked = lock(&spool.log.shared.index).segments.values().any(|state| state.damaged);
+        if is_cache {
+            let error = read.unwrap_err();
+            let why = error.get_ref().and_then(|why| why.downcast_ref::<CacheDamaged>());
+            assert!(why.is_some() && lost.is_empty() && !marked, "{error} {lost:?}");
+        } else {
+            read.unwrap();
+            assert_eq!((lost, marked), (vec![Range { first: 13, last: 13 }], true));
+        }
+    };
+    for without_index in [false, true] {
+        check(options(), without_index);
+        check(cache(), without_index);
+    }
+}
+
+/// Its index is damaged, and every frame can still be found.
+#[test]
+fn a_cache_without_an_index_names_nothing_between_its_blocks_as_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cache = open_stepped(dir.path(), cache());
+    let all = numbered(0, 400, 1_000);
+    for (record, lines) in (1_u64..).zip(all.chunks(10)) {
+        while cache.put_numbered(record * 4_096, [request("web", lines)]) == Err(AppendError::Full) {
+            cache.keep().unwrap();
+        }
+    }
+    cache.keep().unwrap();
+    for (name, bytes) in names_in(dir.path()).into_iter().filter(|(name, _)| name.ends_with(".idx")) {
+        fs::write(dir.path().join(name), vec![0; bytes.len()]).unwrap();
+    }
+    assert_eq!(positions(&*cache.log()).len(), 400);
 }

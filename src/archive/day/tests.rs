@@ -53,6 +53,7 @@ fn marker(spool: u8, objects: &[Stored]) -> FoundMarker {
         spool: at.spool_id.clone(),
         streams: streams.into_iter().filter_map(|(stream, sum)| Some((stream, sum.sum()?.clone()))).collect(),
         previous_day: None,
+        repeats_within: None,
     };
     FoundMarker { at, said: Ok(said) }
 }

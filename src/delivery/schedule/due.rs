@@ -4,15 +4,13 @@
 //! all batches.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use crate::batch::{BatchKey, DueRule, Reason};
+use crate::batch::{BatchKey, Deadline, DueRule, Now, Reason};
 use crate::delivery::shared::Shared;
 use crate::delivery::tasks_under_way::Work;
 use crate::log::OpenBatch;
 use crate::object::S3Location;
 use crate::sources::SourceId;
-use crate::time::UnixMillis;
 
 /// Maximum number of open batches. Above it, the batches that have gone longest without a new line become
 /// due.
@@ -20,8 +18,7 @@ pub(crate) const OPEN_BATCHES_MAX: usize = 20_000;
 
 /// The facts by which one check judges all batches: the same instant and the same requests for all of them.
 pub(crate) struct View {
-    wall: UnixMillis,
-    monotonic: Duration,
+    now: Now,
     rule: DueRule,
     shutting_down: bool,
     /// Batches that flushes requested, each with the last requested position.
@@ -38,6 +35,12 @@ pub(crate) struct View {
     resting: BTreeSet<Work>,
 }
 
+/// The clocks, and how far the log is read.
+pub(in crate::delivery) fn now(shared: &Shared) -> Now {
+    let (clock, log) = (&shared.deps.clock, &shared.deps.log);
+    Now { wall: clock.wall(), monotonic: clock.monotonic(), behind: log.behind() }
+}
+
 impl View {
     /// `open` lists all open batches, sorted by key. `asked` must be read before `open`: a request for a
     /// batch that is not in `open` is forgotten, because it is taken for done.
@@ -49,8 +52,7 @@ impl View {
         let done = extract_done(&mut asked, open);
         shared.requests.forget(done);
         Self {
-            wall: shared.deps.clock.wall(),
-            monotonic: shared.deps.clock.monotonic(),
+            now: now(shared),
             rule: shared.settings.rule,
             shutting_down: shared.requests.is_shutting_down(),
             asked,
@@ -62,9 +64,9 @@ impl View {
         }
     }
 
-    /// When a batch is due by age, on the monotonic clock.
-    pub(crate) fn deadline(&self, batch: &OpenBatch) -> Duration {
-        self.rule.deadline(batch.first_received_at, self.wall, self.monotonic)
+    /// When a batch is due by age, if it was not seen before.
+    pub(crate) fn deadline(&self, batch: &OpenBatch) -> Deadline {
+        self.rule.deadline(batch.first_received_at, &self.now)
     }
 
     /// Whether work on a batch panicked and its pause is not over.
@@ -78,7 +80,7 @@ impl View {
     pub(crate) fn reason(
         &self,
         batch: &OpenBatch,
-        deadline: Duration,
+        deadline: Deadline,
         place: impl FnOnce() -> Option<(S3Location, Option<u64>)>,
         estimate: impl FnOnce() -> u64,
     ) -> Option<Reason> {
@@ -94,7 +96,7 @@ impl View {
     fn reason_of_its_own(
         &self,
         batch: &OpenBatch,
-        deadline: Duration,
+        deadline: Deadline,
         place: impl FnOnce() -> Option<(S3Location, Option<u64>)>,
         estimate: impl FnOnce() -> u64,
     ) -> Option<Reason> {
@@ -114,7 +116,7 @@ impl View {
         {
             return Some(Reason::Retargeted);
         }
-        self.rule.decide(batch.key.day, deadline, estimate(), self.wall, self.monotonic)
+        self.rule.decide(batch.key.day, deadline, estimate(), &self.now)
     }
 }
 
@@ -162,18 +164,18 @@ fn resting(shared: &Shared) -> BTreeSet<Work> {
     resting
 }
 
-/// The monotonic instants at which batches are due by age. Each is computed once, so a step of the wall clock
-/// moves none.
+/// The monotonic instants at which batches are due by age. Each is computed once, at the first check after the
+/// batch's first frame was read, so a step of the wall clock moves none.
 #[derive(Debug, Default)]
-pub(crate) struct Deadlines(Vec<(BatchKey, u64, Duration)>);
+pub(crate) struct Deadlines(Vec<(BatchKey, u64, Deadline)>);
 
 impl Deadlines {
     /// The deadlines of `open`, which is sorted by key. `compute` gives those that are new or stale.
     pub(crate) fn of(
         &mut self,
         open: &[OpenBatch],
-        compute: impl Fn(&OpenBatch) -> Duration,
-    ) -> Vec<Duration> {
+        compute: impl Fn(&OpenBatch) -> Deadline,
+    ) -> Vec<Deadline> {
         let mut known = std::mem::take(&mut self.0).into_iter().peekable();
         for batch in open {
             while known.next_if(|(key, ..)| *key < batch.key).is_some() {}

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::delivered_day::DeliveredDay;
+use super::delivered_day::{DeliveredDay, MarkerOf};
 use super::keeper::{NoteKeeper, OpenFrames as _};
 use crate::batch::BatchKey;
 use crate::log::{Closable, DayInBucket, DayStage};
@@ -13,7 +13,7 @@ use crate::time::ReceivedDay;
 
 pub(crate) fn closable(
     keeper: &impl NoteKeeper,
-    log_id: &str,
+    log: MarkerOf<'_>,
     wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
 ) -> Vec<Closable> {
     keeper.read(|state| {
@@ -25,7 +25,9 @@ pub(crate) fn closable(
         if days.peek().is_none() {
             return Vec::new();
         }
+        // How far the log is read, and what is open of that, are of one instant.
         let open = keeper.open();
+        let read_before = open.read_before();
         let undelivered: BTreeSet<(ReceivedDay, &SourceId)> = state
             .seals
             .values()
@@ -34,13 +36,15 @@ pub(crate) fn closable(
             .map(|batch| (batch.day, &batch.source))
             .collect();
         let is_wanted = |(place, day): &(&DayInBucket, &DeliveredDay)| {
-            !undelivered.contains(&(place.day, &place.source)) && wanted(place, &day.location)
+            state.is_over(place.day, read_before)
+                && !undelivered.contains(&(place.day, &place.source))
+                && wanted(place, &day.location)
         };
         let closable = |(place, day): (&DayInBucket, &DeliveredDay)| {
             Some(Closable {
                 place: place.clone(),
                 location: day.location.clone(),
-                marker: day.marker(place, log_id, state.previous_day(place))?,
+                marker: day.marker(place, log, state.previous_day(place))?,
             })
         };
         days.filter(is_wanted).filter_map(closable).collect()
@@ -49,8 +53,10 @@ pub(crate) fn closable(
 
 pub(crate) fn unclosed_days(keeper: &impl NoteKeeper) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
     keeper.read(|state| {
+        let open = keeper.open();
+        let read_before = open.read_before();
         let stage = |day: ReceivedDay, pending: bool, unsure: bool| match () {
-            () if state.days_over < Some(day) => DayStage::Open,
+            () if !state.is_over(day, read_before) => DayStage::Open,
             () if pending => DayStage::Delivering,
             () if unsure || state.days_unsure >= Some(day) => DayStage::Unsure,
             () => DayStage::Closing,
@@ -64,7 +70,7 @@ pub(crate) fn unclosed_days(keeper: &impl NoteKeeper) -> BTreeMap<(ReceivedDay, 
             *known = (*known).max(stage);
         }
         stages.extend(state.seals.values().map(|pending| of(&pending.seal.batch)));
-        stages.extend(keeper.open().batches().map(|(batch, ..)| of(batch)));
+        stages.extend(open.batches().map(|(batch, ..)| of(batch)));
         stages
     })
 }

@@ -25,6 +25,15 @@ pub struct DeliveredDay {
     streams: BTreeMap<Stream, Box<DeliveredStream>>,
 }
 
+/// What a marker says of its log.
+#[derive(Clone, Copy, Debug)]
+pub struct MarkerOf<'l> {
+    /// The log's id, as in the names of its objects.
+    pub id: &'l str,
+    /// See [`ClosedMarker::repeats_within`].
+    pub repeats_within: Option<u64>,
+}
+
 /// One stream of the day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct DeliveredStream {
@@ -96,7 +105,7 @@ impl DeliveredDay {
     pub fn marker(
         &self,
         place: &DayInBucket,
-        log_id: &str,
+        log: MarkerOf<'_>,
         previous_day: Option<ReceivedDay>,
     ) -> Option<ClosedMarker> {
         let streams: BTreeMap<_, _> = self
@@ -109,9 +118,10 @@ impl DeliveredDay {
             source: place.source.clone(),
             day: place.day,
             node: self.node.clone(),
-            spool: log_id.to_owned(),
+            spool: log.id.to_owned(),
             streams,
             previous_day,
+            repeats_within: log.repeats_within,
         })
     }
 }
@@ -181,7 +191,8 @@ mod tests {
     }
 
     fn marker_of(day: &DeliveredDay) -> Option<ClosedMarker> {
-        day.marker(&DayInBucket::of(&seal(1, 1, 1)), "0123456789abcdef0123456789abcdef", None)
+        let log = MarkerOf { id: "0123456789abcdef0123456789abcdef", repeats_within: None };
+        day.marker(&DayInBucket::of(&seal(1, 1, 1)), log, None)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::ledger::Ledger;
 use super::note::CallNote;
 use super::state::CallState;
 use crate::batch::BatchKey;
-use crate::log::{Seal, Stopped};
+use crate::log::{Lost, Range, Seal, Stopped};
 use crate::time::UnixMillis;
 
 /// Commits notes about calls, and has the state that they add up to. Every log has one.
@@ -36,6 +36,9 @@ pub(crate) trait NoteKeeper {
         self.append_from(|_| (notes, ()), |(), _, _| ())
     }
 
+    /// What the log knows of the frames that stood at positions that can no longer be read.
+    fn lost_at(&self, range: Range) -> Lost;
+
     /// Stops the log for good, because of a bug.
     fn stop_for_bug(&self, what: &str) -> Stopped;
 }
@@ -48,6 +51,10 @@ pub(crate) trait OpenFrames {
     /// Each batch with frames, sorted, with the number of those that are in no seal, and when the first of
     /// these was received.
     fn batches(&self) -> impl Iterator<Item = (&BatchKey, u64, UnixMillis)>;
+
+    /// The first position of the log that is not read: every frame before it is among these, or was let go.
+    /// The highest number in a log whose frames are open as soon as they are stored.
+    fn read_before(&self) -> u64;
 
     /// Whether a batch still needs the frame at a position.
     fn holds(&self, batch: &BatchKey, position: u64) -> bool;

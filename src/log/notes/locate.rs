@@ -6,7 +6,9 @@ use std::io;
 use super::keeper::{NoteKeeper, OpenFrames as _};
 use crate::batch::BatchKey;
 use crate::log::frame::FrameKind;
-use crate::log::{Batches, Go, Located, OpenBatch, PendingSeal, REQUEST_BYTES_MAX, Range, Read, Standing};
+use crate::log::{
+    Batches, Go, Located, Lost, OpenBatch, PendingSeal, REQUEST_BYTES_MAX, Range, Read, Standing,
+};
 use crate::object::Stream;
 use crate::receipt::Receipt;
 
@@ -150,7 +152,7 @@ impl<L: Batches, K: NoteKeeper> Search<'_, L, K> {
         };
         Ok(self.keeper.read(|state| {
             let seals = state.seals.values().filter(spans).cloned().collect();
-            View { next, seen, open, seals, lost: state.lost.clone() }
+            View { next, seen, open, seals, lost: state.lost.iter().map(Lost::range).collect() }
         }))
     }
 

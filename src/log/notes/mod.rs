@@ -5,6 +5,7 @@
 //! mean, and which one comes next, is the same for all. Notes about files belong to the logs that have files.
 
 pub(crate) mod accounts;
+mod day_ends;
 pub(crate) mod days;
 mod delivered_day;
 mod keeper;
@@ -17,7 +18,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use delivered_day::DeliveredDay;
+pub use delivered_day::{DeliveredDay, MarkerOf};
 pub(crate) use keeper::{NoteKeeper, OpenFrames};
 pub use ledger::Tally;
 pub(crate) use ledger::{Health, Ledger, ROWS_MAX, counts_of};

@@ -1,7 +1,7 @@
 //! Notes about calls: what happened to their seals, days, positions and counts.
 
 use super::ledger::Tally;
-use crate::log::{Amend, DayInBucket, Range, Seal};
+use crate::log::{Amend, DayInBucket, Lost, Seal};
 use crate::object::{AppliedEncryption, S3Location};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
@@ -64,13 +64,18 @@ pub enum CallNote {
         number: u64,
     },
     /// Positions that can no longer be read.
-    Lost(Range),
+    Lost(Lost),
     /// The ledger's counts since the last tally. It is noted before any frame that it covers is let go.
     Tallied(Tally),
     /// No more calls are received on this day or an earlier one, whatever the clock shows.
     DaysOver {
         /// The last such day.
         through: ReceivedDay,
+        /// The position at which these days end, in a log that others write: what stands before it and is
+        /// not read yet still belongs to them, and nothing at it or later does. `None` in a log that refuses
+        /// late calls itself: it has stored all of these days when it notes this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<u64>,
     },
     /// A day's marker is in the store, and its hook, if any, has been notified.
     Closed(DayInBucket),

@@ -4,7 +4,7 @@ use super::keeper::{NoteKeeper, OpenFrames as _};
 use super::note::CallNote;
 use super::state::CallState;
 use crate::batch::BatchKey;
-use crate::log::{Amend, Encoded, PendingSeal, Range, Seal, Stopped};
+use crate::log::{Amend, Encoded, Lost, PendingSeal, Range, Seal, Stopped};
 use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 
 /// Returns also how many frames of the batch are counted as lost.
@@ -68,17 +68,20 @@ pub(crate) fn commit(
 }
 
 pub(crate) fn amend(keeper: &impl NoteKeeper, seal: &Seal, amend: Amend) -> Result<(), Stopped> {
-    let mut notes: Vec<CallNote> = amend.lost.iter().map(|range| CallNote::Lost(*range)).collect();
+    let mut notes: Vec<CallNote> =
+        amend.lost.iter().map(|range| CallNote::Lost(keeper.lost_at(*range))).collect();
     notes.push(CallNote::Amended { number: seal.number, amend });
     keeper.append(notes)
 }
 
 pub(crate) fn lost_of(keeper: &impl NoteKeeper, seal: &Seal) -> Vec<Range> {
-    let known = keeper.read(|state| Range::merge(state.lost.iter().copied()));
-    let within: Vec<Range> =
-        known.into_iter().filter_map(|range| range.within(seal.first, seal.last)).collect();
-    let positions = within.iter().map(|range| range.last - range.first + 1).fold(0, u64::saturating_add);
-    if positions >= seal.frames { within } else { vec![seal.range()] }
+    keeper.read(|state| {
+        if Lost::most_within(state.lost.iter().copied(), seal.range()) < seal.frames {
+            return vec![seal.range()];
+        }
+        let known = Range::merge(state.lost.iter().map(Lost::range));
+        known.into_iter().filter_map(|range| range.within(seal.first, seal.last)).collect()
+    })
 }
 
 /// `report` gets each new note.
@@ -92,8 +95,9 @@ pub(crate) fn note_lost(
     }
     // Several readers may find the same damage at once.
     let decide = |state: &CallState| {
-        let new = lost.iter().filter(|range| !state.lost.contains(range));
-        let notes: Vec<CallNote> = new.map(|range| CallNote::Lost(*range)).collect();
+        let is_known = |range: &Range| state.lost.iter().any(|known| known.range() == *range);
+        let new = lost.iter().filter(|range| !is_known(range));
+        let notes: Vec<CallNote> = new.map(|range| CallNote::Lost(keeper.lost_at(*range))).collect();
         notes.iter().for_each(report);
         (notes, ())
     };

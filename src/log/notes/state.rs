@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::day_ends::DayEnds;
 use super::delivered_day::DeliveredDay;
 use super::ledger::{Ledger, ROWS_MAX};
 use super::note::CallNote;
 use crate::batch::BatchKey;
-use crate::log::{Amend, DayInBucket, Hour, Parked, PendingSeal, Range, Report, Rows, Seal};
+use crate::log::{Amend, DayInBucket, Hour, Lost, Parked, PendingSeal, Report, Rows, Seal};
 use crate::object::{BucketString, S3Location};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
@@ -48,12 +49,15 @@ pub struct CallState {
     /// No more calls are received on this day or an earlier one.
     #[serde(default)]
     pub days_over: Option<ReceivedDay>,
+    /// Where days end in the log, in order. Empty in a log that refuses late calls itself.
+    #[serde(default, skip_serializing_if = "DayEnds::is_empty")]
+    pub(crate) day_ends: DayEnds,
     /// The newest day that lost notes may have referred to. It is uncertain what was delivered of this day
     /// and of earlier days, so none of them is closed.
     #[serde(default)]
     pub(crate) days_unsure: Option<ReceivedDay>,
     /// Positions that can no longer be read.
-    pub lost: Vec<Range>,
+    pub lost: Vec<Lost>,
     /// The ledger: the tallied counts, and how many of these frames were delivered or lost.
     #[serde(default)]
     pub(crate) ledger: Ledger,
@@ -93,19 +97,24 @@ impl CallState {
                 let lost = amended.map(|amend| amend.lost).unwrap_or_default();
                 // Only one entry is removed, because other damage may be noted as an equal range.
                 for range in lost {
-                    self.lost.iter().rposition(|known| *known == range).map(|at| self.lost.remove(at));
+                    self.lost.iter().rposition(|known| known.range() == range).map(|at| self.lost.remove(at));
                 }
             }
             CallNote::Amended { number, amend } => self.amended(number, Some(Box::new(amend))),
-            CallNote::Lost(range) => {
-                self.assigned_through(range.last);
-                self.lose(range);
+            CallNote::Lost(lost) => {
+                self.assigned_through(lost.last);
+                self.lose(lost);
             }
             CallNote::Tallied(tally) => {
                 self.assigned_through(tally.through);
                 self.ledger.add_tally(&tally);
             }
-            CallNote::DaysOver { through } => self.days_over = self.days_over.max(Some(through)),
+            CallNote::DaysOver { through, from } => {
+                if let Some(from) = from.filter(|_| self.days_over < Some(through)) {
+                    self.day_ends.add(through, from);
+                }
+                self.days_over = self.days_over.max(Some(through));
+            }
             CallNote::Closed(place) => {
                 self.days.remove(&place);
                 let last = self.last_closed.entry((place.source, place.bucket)).or_insert(place.day);
@@ -131,6 +140,18 @@ impl CallState {
         let of_seals = self.seals.values().map(|pending| &pending.seal.batch.source);
         let of_days = self.days.keys().map(|place| &place.source);
         of_seals.chain(of_days).cloned().collect()
+    }
+
+    /// Whether a day has ended, and nothing that belongs to it can still be unread. The log is read up to the
+    /// position `read_before`, which is the first that is not read.
+    pub(crate) fn is_over(&self, day: ReceivedDay, read_before: u64) -> bool {
+        self.days_over >= Some(day) && self.day_ends.end_of(day).is_none_or(|end| end <= read_before)
+    }
+
+    /// The last day to which no frame at `position` belongs, whatever it is stamped with: a late frame is
+    /// stored as of the day after.
+    pub fn days_over_at(&self, position: u64) -> Option<ReceivedDay> {
+        if self.day_ends.is_empty() { self.days_over } else { self.day_ends.over_at(position) }
     }
 
     fn forget(&mut self, sources: Vec<SourceId>) {
@@ -229,22 +250,19 @@ impl CallState {
         let Some(amended) = amended else { return };
         let Some(pending) = self.seals.get_mut(&number) else { return };
         let known = pending.amended.replace(*amended.clone()).is_some();
-        // The note that named these positions may have rotted.
+        // The note that named these positions may have rotted, and with it what it said of their frames.
         for range in amended.lost.into_iter().filter(|_| !known) {
-            if !self.lost.contains(&range) {
-                self.lose(range);
+            if !self.lost.iter().any(|known| known.range() == range) {
+                self.lose(range.into());
             }
         }
     }
 
     /// Notes a range as lost. Positions that are noted already are not counted again: readers and starts name
     /// the same damage in ranges of their own, and a seal that is amended names it once more.
-    fn lose(&mut self, range: Range) {
-        let known = self.lost.iter().filter_map(|known| known.within(range.first, range.last));
-        let new = range.outside(&Range::merge(known));
-        let count = |new: &Range| new.last.saturating_sub(new.first).saturating_add(1);
-        self.ledger.add_lost_positions(new.iter().map(count).fold(0, u64::saturating_add));
-        self.lost.push(range);
+    fn lose(&mut self, lost: Lost) {
+        self.ledger.add_lost(lost.beside(self.lost.iter().map(Lost::range)));
+        self.lost.push(lost);
     }
 
     fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
@@ -289,7 +307,7 @@ impl CallState {
         self.days.get(&place)?.sealed_through(&batch.stream)
     }
 
-    /// Forgets entries that are no longer needed: cursors of days before `keep_from` with nothing pending,
+    /// Forgets entries that are no longer needed: ends of days before the oldest frame, cursors of days before `keep_from` with nothing pending,
     /// buckets that no undelivered frame uses, and positions before the oldest frame. Lost positions from
     /// `unread` on stay, because the second reader still has to learn of them.
     pub fn prune(&mut self, keep_from: UnixMillis, oldest_position: u64, unread: Option<u64>) {
@@ -320,7 +338,8 @@ impl CallState {
         // to the newest forgotten one may be closed. None of these days is waiting to be closed now.
         self.days_unsure = unsure.max(forgotten);
         let told_from = oldest_position.min(unread.unwrap_or(u64::MAX));
-        self.lost.retain(|range| range.last >= told_from);
+        self.day_ends.prune(oldest_position);
+        self.lost.retain(|lost| lost.last >= told_from);
         self.ledger.fold(Hour::of(keep_from), ROWS_MAX);
     }
 }
@@ -354,7 +373,7 @@ mod pairs {
 mod tests {
     use super::*;
     use crate::log::notes::{CallNote, Tally};
-    use crate::log::{AccountKey, Row};
+    use crate::log::{AccountKey, Range, Row};
     use crate::object::{ObjectKey, Stream};
 
     /// Found by fuzzing: adding one to the highest number overflowed.
@@ -363,7 +382,7 @@ mod tests {
         let mut state = CallState::new();
         let number = u64::MAX;
         let range = Range { first: 1, last: number };
-        state.apply(CallNote::Lost(range));
+        state.apply(CallNote::Lost(range.into()));
         assert_eq!(state.next_position, number);
 
         let seal = seal(number);
@@ -445,16 +464,16 @@ mod tests {
         let mut state = CallState::new();
         state.apply(CallNote::Sealed(Seal { first: 1, last: 20, ..seal(20) }));
         // A start names damage, a delivery amends its seal, and then finds more damage around it.
-        state.apply(CallNote::Lost(range(5, 7)));
+        state.apply(CallNote::Lost(range(5, 7).into()));
         for lost in [vec![range(5, 7)], vec![range(4, 8), range(10, 10)]] {
-            lost.iter().for_each(|range| state.apply(CallNote::Lost(*range)));
+            lost.iter().for_each(|range| state.apply(CallNote::Lost((*range).into())));
             state.apply(CallNote::Amended { number: 20, amend: amend(lost) });
         }
         assert_eq!(state.ledger_report().lost_positions, 6);
         // The same if the notes of the ranges rotted.
         let mut state = CallState::new();
         state.apply(CallNote::Sealed(Seal { first: 1, last: 20, ..seal(20) }));
-        state.apply(CallNote::Lost(range(6, 9)));
+        state.apply(CallNote::Lost(range(6, 9).into()));
         state.apply(CallNote::Amended { number: 20, amend: amend(vec![range(5, 7)]) });
         assert_eq!(state.ledger_report().lost_positions, 5);
     }

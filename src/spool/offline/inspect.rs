@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::batch::BatchKey;
 use crate::disk::if_there;
 use crate::disk::real_disk::SUBDIRECTORIES;
-use crate::log::Range;
+use crate::log::{Lost, Range};
 use crate::object::Stream;
 use crate::spool::format::key_run::run_number;
 use crate::spool::format::runs::{ScannedRuns, Stretch};
@@ -192,7 +192,7 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
         batches: batches.into_values().collect(),
         seals: seals.collect(),
         locations: locations.collect(),
-        lost: state.calls.lost.clone(),
+        lost: state.calls.lost.iter().map(Lost::range).collect(),
         disk: disk_use(view)?,
     })
 }

@@ -1,8 +1,8 @@
 //! Reads every frame of a spool in order, and names what cannot be read: which bytes, which positions, and
 //! whether their calls had been acknowledged.
 
-use crate::log::Range;
 use crate::log::frame::Frame;
+use crate::log::{Lost, Range};
 use crate::spool::format::ByteRange;
 use crate::spool::format::scan::{FoundBlock, scan_noting};
 use crate::spool::format::segment::{
@@ -277,8 +277,8 @@ impl Survey<'_> {
             self.push_damage(tail);
         }
         let state = &self.view.manifest.state;
-        let known = state.files.released.iter().chain(&state.calls.lost);
-        let known = || Range::merge(known.copied());
+        let lost = state.calls.lost.iter().map(Lost::range);
+        let known = || Range::merge(state.files.released.iter().copied().chain(lost));
         let lost = Range::between(next, first).map(|range| range.outside(&known())).unwrap_or_default();
         let missing = std::mem::take(&mut self.missing);
         for number in &missing {
@@ -336,7 +336,7 @@ impl Survey<'_> {
     }
 
     fn push_damage(&mut self, finding: Finding) {
-        let known = || Range::merge(self.view.manifest.state.calls.lost.iter().copied());
+        let known = || Range::merge(self.view.manifest.state.calls.lost.iter().map(Lost::range));
         if finding.kind != Kind::Missing
             && let Some(range @ Range { first, last }) = finding.positions
             && range.outside(&known()).is_empty()

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::batch::BatchKey;
 use crate::disk::{DiskFile, if_there, read_all};
 use crate::log::frame::{Frame, Salt};
-use crate::log::{Parked, PendingSeal, Range};
+use crate::log::{Lost, Parked, PendingSeal, Range};
 use crate::spool::format::key_run::{run_len, run_name};
 use crate::spool::format::runs::{Run, Runs, ScannedRuns, Stretch};
 use crate::spool::format::seen_file;
@@ -91,7 +91,7 @@ pub fn verify(view: &View, progress: &mut dyn FnMut(u64, u64)) -> Result<Verifie
         }
     }
     notes.extend(leftover_notes(view));
-    let known_lost = view.manifest.state.calls.lost.clone();
+    let known_lost = view.manifest.state.calls.lost.iter().map(Lost::range).collect();
     Ok(Verified { sound: findings.is_empty(), findings, notes, known_lost, checked })
 }
 

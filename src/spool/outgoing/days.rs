@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
-use crate::log::notes::{CallNote, NoteKeeper as _, days};
+use crate::log::notes::{CallNote, MarkerOf, NoteKeeper as _, days};
 use crate::log::{Closable, DayInBucket, Days, Status as _, Stopped};
 use crate::object::S3Location;
 use crate::sources::SourceId;
@@ -23,7 +23,7 @@ impl Days for SpoolLog {
         // A group whose commit began earlier may not yet be on disk and in the index. The day is not over
         // until it is.
         drop(lock(&self.shared.commit_gate));
-        self.shared.append(vec![CallNote::DaysOver { through }])
+        self.shared.append(vec![CallNote::DaysOver { through, from: None }])
     }
 
     fn day_locations(&self) -> Vec<(SourceId, S3Location)> {
@@ -34,7 +34,8 @@ impl Days for SpoolLog {
     }
 
     fn closable(&self, wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool) -> Vec<Closable> {
-        days::closable(&*self.shared, &self.spool_id(), wanted)
+        let log = MarkerOf { id: &self.spool_id(), repeats_within: None };
+        days::closable(&*self.shared, log, wanted)
     }
 
     fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped> {

@@ -80,7 +80,7 @@ fn lost_with_files(shared: &Shared, segments: &[Unread], wanted: Range) -> Vec<R
     }
     let there = segments.iter().filter_map(|segment| Range::between(segment.first, segment.last + 1));
     let there = Range::merge(there.chain(state.files.released.iter().copied()));
-    let lost = state.calls.lost.iter().filter_map(|lost| lost.within(wanted.first, wanted.last));
+    let lost = state.calls.lost.iter().filter_map(|lost| lost.range().within(wanted.first, wanted.last));
     Range::merge(lost).into_iter().flat_map(|lost| lost.outside(&there)).collect()
 }
 
@@ -154,7 +154,7 @@ fn follow_segment(
         };
         let unread = (next - 1, u64::MAX);
         // Losses are passed; what they mean for the segment is decided by those who release it.
-        if read_run(&mut piece, salt, run, unread, &|| (), &mut passed)? == Go::Stop {
+        if read_run(&mut piece, salt, run, unread, &|| Ok(()), &mut passed)? == Go::Stop {
             return Ok(Go::Stop);
         }
         next = last + 1;

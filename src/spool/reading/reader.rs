@@ -7,7 +7,7 @@ use crate::disk::{DiskFile, if_there, read_sound};
 use crate::log::frame::Salt;
 use crate::log::{Go, Range, Read, Visit};
 use crate::spool::format::runs::{Run, Runs, ScannedRuns, Stretch};
-use crate::spool::format::scan::{Frames, Item};
+use crate::spool::format::scan::{FoundBlock, Frames, Item};
 use crate::spool::format::segment::{index_name, segment_name};
 use crate::spool::format::segment_index;
 use crate::spool::shared::{Shared, lock};
@@ -20,7 +20,7 @@ const TOGETHER_BYTES: u64 = 128 * 1_024;
 const GAP_BYTES: u64 = 8 * 1_024;
 
 /// Passes the durable frames of `key` with `after < position <= through` to `visit`, in order.
-/// Errors: the disk's error, or the error of `visit`.
+/// Errors: the disk's error, the error of `visit`, or [`CacheDamaged`](crate::spool::CacheDamaged) in a cache.
 pub(in crate::spool) fn read(
     shared: &Shared,
     key: &BatchKey,
@@ -93,6 +93,7 @@ pub(in crate::spool) fn runs_of(shared: &Shared, key: &BatchKey, stretch: &Stret
 
 /// Finds the runs by a scan of the segment, because its index file cannot be used. If the scan finds fewer
 /// frames than expected, the missing ones are in the ranges that cannot be read.
+/// Errors: as [`read`].
 fn rebuild_runs(shared: &Shared, key: &BatchKey, stretch: &Stretch) -> io::Result<Places> {
     tracing::warn!(
         segment = stretch.segment,
@@ -113,18 +114,21 @@ fn rebuild_runs(shared: &Shared, key: &BatchKey, stretch: &Stretch) -> io::Resul
     if frames >= stretch.frames {
         return Ok(Places { runs, lost: Vec::new() });
     }
-    damaged(shared, stretch.segment);
+    damaged(shared, stretch.segment)?;
+    Ok(Places { runs, lost: lost_positions(&blocks, stretch) })
+}
+
+/// The positions of a stretch that no sound frame of these blocks has: those of damaged frames, and the gaps
+/// between blocks.
+fn lost_positions(blocks: &[FoundBlock], stretch: &Stretch) -> Vec<Range> {
     let (mut lost, mut next) = (Vec::new(), stretch.first);
-    for block in &blocks {
+    for block in blocks {
         lost.extend(Range::between(next, block.header.first_position));
         lost.extend(&block.lost);
         next = next.max(block.last_position() + 1);
     }
     lost.extend(Range::between(next, stretch.last + 1));
-    Ok(Places {
-        runs,
-        lost: lost.into_iter().filter_map(|range| range.within(stretch.first, stretch.last)).collect(),
-    })
+    lost.into_iter().filter_map(|range| range.within(stretch.first, stretch.last)).collect()
 }
 
 /// The piece of a segment that is in memory. Its buffer is reused.
@@ -183,14 +187,15 @@ impl<'f> Piece<'f> {
     }
 }
 
-/// Passes the frames of a run with `after < position <= through`, and calls `on_damage` for each loss among
+/// Passes the frames of a run with `after < position <= through`, and calls `on_damage` before each loss among
 /// them.
+/// Errors: the disk's error, or that of `on_damage` or `visit`.
 pub(super) fn read_run(
     piece: &mut Piece<'_>,
     salt: Salt,
     run: Run,
     (after, through): (u64, u64),
-    on_damage: &dyn Fn(),
+    on_damage: &dyn Fn() -> io::Result<()>,
     visit: &mut Visit<'_>,
 ) -> io::Result<Go> {
     let (mut offset, mut next) = (u64::from(run.offset), run.first);
@@ -218,7 +223,7 @@ pub(super) fn read_run(
                 Item::Lost(_) => break,
             }
             if let Some(range) = lost.take() {
-                on_damage();
+                on_damage()?;
                 next = range.last + 1;
                 if range.last > after && visit(Read::Lost(range))? == Go::Stop {
                     return Ok(Go::Stop);
@@ -243,8 +248,11 @@ pub(super) fn read_run(
 }
 
 /// Marks a segment as damaged, so that it goes to quarantine when it is released.
-fn damaged(shared: &Shared, segment: u64) {
+/// Errors: [`CacheDamaged`](crate::spool::CacheDamaged): nothing is lost.
+fn damaged(shared: &Shared, segment: u64) -> io::Result<()> {
+    shared.options.holds.judge(segment)?;
     if let Some(state) = lock(&shared.index).segments.get_mut(&segment) {
         state.damaged = true;
     }
+    Ok(())
 }

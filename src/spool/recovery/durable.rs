@@ -72,7 +72,8 @@ impl Durable {
 
         let released =
             segments.unused.iter().map(|found| found.number).chain(losses.missing_segments.iter().copied());
-        let mut recorded: Vec<Note> = losses.lost.iter().map(|range| CallNote::Lost(*range).into()).collect();
+        let mut recorded: Vec<Note> =
+            losses.lost.iter().map(|range| CallNote::Lost((*range).into()).into()).collect();
         recorded.extend(released.map(|number| Note::from(FileNote::Released { number, positions: None })));
         if !recorded.is_empty() {
             shared.note(recorded).map_err(|_| OpenError::Stopped)?;

@@ -8,7 +8,7 @@ use super::notes::Notes;
 use super::open_error::{OpenError, failed};
 use super::segments::Segments;
 use crate::disk::Disk;
-use crate::log::Range;
+use crate::log::{Lost, Range};
 use crate::spool::manifest::state::State;
 
 /// Losses, and what the search for them found.
@@ -85,7 +85,8 @@ fn missing_segments(state: &State, segments: &Segments) -> Vec<u64> {
 /// may have released some of them: naming too many positions is safer than hiding one.
 fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
     let mut lost: Vec<Range> = Vec::new();
-    let known = Range::merge(state.files.released.iter().chain(&state.calls.lost).copied());
+    let known =
+        Range::merge(state.files.released.iter().copied().chain(state.calls.lost.iter().map(Lost::range)));
     // Positions from here on were never written, or never acknowledged. Each block states which positions
     // were synced before it.
     let synced = found.iter().map(|found| found.synced + 1).max().unwrap_or(0).max(state.calls.next_position);

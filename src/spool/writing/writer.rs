@@ -12,15 +12,17 @@ use std::sync::{Arc, MutexGuard};
 use crate::batch::BatchKey;
 use crate::disk::DiskFile;
 use crate::log::frame::{self, FrameKind, Head, RowKey, Salt};
-use crate::log::notes::Ledger;
-use crate::log::{AccountKey, AppendError, Hour, ImportProgress, ImportStep, RequestFrames, Row};
+use crate::log::notes::{Ledger, NoteKeeper as _};
+use crate::log::{
+    AccountKey, AppendError, Hour, ImportProgress, ImportStep, KnownStreams, RequestFrames, Row,
+};
 use crate::object::Stream;
-use crate::object::stream::NAMED_STREAMS_MAX;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::format::runs::Run;
 use crate::spool::format::seen_file::Fingerprints;
 use crate::spool::format::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
 use crate::spool::index::Added;
+use crate::spool::options::Holds;
 use crate::spool::shared::{NextSegments, Shared, lock};
 use crate::spool::writing::seen::Windows;
 use crate::time::UnixMillis;
@@ -130,6 +132,22 @@ struct Plan {
     body_len: usize,
 }
 
+/// The streams of the ledger, and those that begin with a group. They are no part of each other.
+struct WithGroup<'a> {
+    ledger: &'a Ledger,
+    new: &'a BTreeSet<AccountKey>,
+}
+
+impl KnownStreams for WithGroup<'_> {
+    fn knows(&self, account: &AccountKey) -> bool {
+        self.ledger.knows(account) || self.new.contains(account)
+    }
+
+    fn named_streams(&self) -> usize {
+        self.ledger.named_streams() + self.new.len()
+    }
+}
+
 /// Consecutive frames of one request and one kind, and so of one stream.
 struct Piece {
     kind: FrameKind,
@@ -231,6 +249,34 @@ impl Writer {
         Ok(plan.outcomes)
     }
 
+    /// Stores frames that have positions already, in a cache: those of `group` have the positions from `first`
+    /// on. No position is used twice, and between two groups some may be left out. The spool must be one that
+    /// finds no repeats and refuses no stream ([`NewStreams::Any`](crate::log::NewStreams::Any)).
+    ///
+    /// Errors: as [`Writer::commit`]. The spool stops, because it is a bug, if a position was used, or if a
+    /// frame was left out: those after it would have the positions of others.
+    pub(in crate::spool) fn commit_numbered(
+        &mut self,
+        first: u64,
+        group: &mut [Incoming],
+    ) -> Result<Vec<Outcome>, CommitError> {
+        let options = &self.shared.options;
+        // A frame that notes repeats would take the position of a frame that is left out.
+        if options.holds != Holds::Cache || options.dedupe_max > 0 || first < self.next_position {
+            self.shared.stop_for_bug("frames would be numbered twice");
+            return Err(CommitError::Stopped);
+        }
+        let frames = group.iter().map(|request| frame::fingerprints(&request.bytes).count() as u64);
+        let end = frames.fold(first, u64::saturating_add);
+        self.next_position = first;
+        let outcomes = self.commit(group)?;
+        if self.next_position != end {
+            self.shared.stop_for_bug("a frame of a cache was left out");
+            return Err(CommitError::Stopped);
+        }
+        Ok(outcomes)
+    }
+
     fn write_and_sync(&self, file: &dyn DiskFile, parts: &[IoSlice<'_>], at: u64) -> Result<(), CommitError> {
         let stop = |what: &str, error: &std::io::Error| {
             self.shared.poison(what, error);
@@ -241,7 +287,7 @@ impl Writer {
             file.sync().map_err(|error| stop("sync a spool segment", &error))?;
         }
         file.write_at(parts, at).map_err(|error| stop("write a spool segment", &error))?;
-        if planted(PlantedBug::AnswerBeforeSync) {
+        if planted(PlantedBug::AnswerBeforeSync) || self.shared.options.holds == Holds::Cache {
             return Ok(());
         }
         let before = self.shared.clock.monotonic();
@@ -365,14 +411,13 @@ impl Writer {
     /// Refuses a request that would be the first of its object or dead-letter stream, if there are too many.
     fn too_many_streams(&self, plan: &mut Plan, request: &Incoming) -> Option<AppendError> {
         let account = request.account.as_ref().filter(|account| !account.is_of_calls())?;
-        let ledger = &lock(&self.shared.index).ledger;
-        if ledger.knows(account) || plan.new_streams.contains(account) {
-            return None;
+        let index = lock(&self.shared.index);
+        let known = WithGroup { ledger: &index.ledger, new: &plan.new_streams };
+        match self.shared.options.new_streams.begins(account, &known) {
+            Ok(false) => {}
+            Ok(true) => drop(plan.new_streams.insert(account.clone())),
+            Err(refused) => return Some(refused),
         }
-        if ledger.named_streams() + plan.new_streams.len() >= NAMED_STREAMS_MAX {
-            return Some(AppendError::TooManyStreams);
-        }
-        plan.new_streams.insert(account.clone());
         None
     }
 

@@ -57,6 +57,31 @@ async fn lines_of_another_day_or_source_and_repeats_are_found() {
     assert_eq!(lake.verify(&["--json", "--deep", "--source", "ios"]).await.findings().len(), 3);
 }
 
+/// Beyond its window a log stores a call again, and that is no finding.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marker_says_within_how_many_positions_its_log_recognises_repeats() {
+    let lake = Lake::start().await;
+    let mut web = Chain::new("web", 'a', DAY);
+    let known = web.line();
+    let objects = [web.object_of(std::slice::from_ref(&known)), web.object_of(std::slice::from_ref(&known))];
+    lake.put_all(&objects).await;
+    // On the next day, whose marker is not there yet.
+    let mut next = web.next_day();
+    lake.put(&next.object_of(&[with(known, "receivedAt", json!("2015-05-28T00:00:00.500Z"))])).await;
+    for (within, findings) in [(None::<u64>, 2), (Some(7), 2), (Some(4), 1), (Some(3), 0)] {
+        let mut marker = web.marker(&objects);
+        let mut said: Value = serde_json::from_slice(&marker.body).unwrap();
+        if let Some(within) = within {
+            said["repeats_within"] = json!(within);
+        }
+        marker.body = said.to_string().into_bytes();
+        lake.put(&marker).await;
+        let found = lake.verify(&["--json", "--deep"]).await.findings();
+        let repeats = found.iter().filter(|finding| finding.contains("repeat")).count();
+        assert_eq!(repeats, findings, "{within:?}: {found:?}");
+    }
+}
+
 /// A crash on a full disk can store a dead letter twice: 25,155 lines for 23,265 calls, and not a word about
 /// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

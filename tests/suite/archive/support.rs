@@ -271,6 +271,7 @@ pub(super) fn marker(source: &str, day: i64, node: &str, spool: &str, objects: &
         spool: spool.to_owned(),
         streams: streams.into_iter().filter_map(|(stream, sum)| Some((stream, sum.sum()?.clone()))).collect(),
         previous_day: None,
+        repeats_within: None,
     };
     Made { key: marker.key(&bucket).to_string(), metadata: BTreeMap::new(), body: marker.body().unwrap() }
 }

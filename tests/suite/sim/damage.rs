@@ -6,8 +6,8 @@ use std::io::{self, IoSlice};
 
 use forebay::disk::Disk as _;
 use forebay::disk::DiskFile;
-use forebay::log::Range;
 use forebay::log::frame::Salt;
+use forebay::log::{Lost, Range};
 use forebay::spool::format::{BLOCK_HEADER, FoundBlock, Ident, SEGMENT_HEADER, number_in, scan};
 use forebay::spool::manifest::ManifestError;
 use forebay::spool::{Recovered, manifest};
@@ -177,7 +177,8 @@ impl Damage {
             return Err(format!("the manifest is damaged: {:?}", read.damaged));
         }
         let state = read.state;
-        self.name(&state.calls.lost)?;
+        let lost: Vec<_> = state.calls.lost.iter().map(Lost::range).collect();
+        self.name(&lost)?;
         let amended = state.calls.seals.values().filter_map(|pending| pending.amended.as_ref());
         amended.map(|amend| &amend.lost).try_for_each(|lost| self.name(lost))
     }

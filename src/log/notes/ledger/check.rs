@@ -51,8 +51,9 @@ impl Ledger {
             Rows::Of(source) => self.of_source(source).map(of).collect(),
             Rows::All => self.accounts.iter().map(of).collect(),
         };
-        let (lost_positions, removed) = (self.lost_positions, self.removed.clone());
-        Report { accounts, differences: Vec::new(), lost_positions, removed }
+        let (lost_positions, lost_uncounted) = (self.lost_positions, self.lost_uncounted);
+        let removed = self.removed.clone();
+        Report { accounts, differences: Vec::new(), lost_positions, lost_uncounted, removed }
     }
 
     /// The accounts of a source.

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::BatchKey;
 use crate::log::frame::{Frame, FrameKind};
+use crate::log::lost::Added;
 use crate::log::{AccountKey, Hour, Hours, ImportProgress, Removed, Row};
 use crate::object::Stream;
 use crate::sources::SourceId;
@@ -92,14 +93,18 @@ pub(crate) struct Ledger {
     pub began: bool,
     /// Every frame up to this position is in the rows.
     pub tallied_through: u64,
-    /// Positions ever noted as lost. Not every one held a call.
+    /// Positions ever noted as lost, or as many frames where it is known how many stood there. Not every one
+    /// held a call.
     pub lost_positions: u64,
+    /// Positions noted as lost besides, of which nobody knows whether they held a frame.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lost_uncounted: u64,
     /// The newest day on which notes were missing. Counts of days up to it may be incomplete.
     pub doubt_through: Option<ReceivedDay>,
     /// The newest day on which positions were lost. Counts of days up to it may differ from what a start
     /// finds.
     pub lost_through: Option<ReceivedDay>,
-    /// The value of [`Self::lost_positions`] when `lost_through` was set.
+    /// The value of [`Self::lost_at_most`] when `lost_through` was set.
     lost_seen: u64,
     accounts: BTreeMap<AccountKey, Account>,
     /// What is left of the accounts of forgotten sources.
@@ -112,6 +117,10 @@ pub(crate) struct Ledger {
     /// batch is settled.
     #[serde(skip)]
     uncertain: BTreeSet<BatchKey>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn stream_index(stream: &Stream) -> usize {
@@ -263,9 +272,9 @@ impl Ledger {
     /// Records at a start that counts up to the day `newest` may be wrong, if positions were lost since this
     /// was last recorded.
     pub(crate) fn set_lost_through(&mut self, newest: Option<ReceivedDay>) {
-        if self.lost_positions > self.lost_seen {
+        if self.lost_at_most() > self.lost_seen {
             self.lost_through = self.lost_through.max(newest);
-            self.lost_seen = self.lost_positions;
+            self.lost_seen = self.lost_at_most();
         }
     }
 
@@ -288,9 +297,21 @@ impl Ledger {
         }
     }
 
-    /// Counts positions that were noted as lost.
-    pub(crate) fn add_lost_positions(&mut self, positions: u64) {
-        self.lost_positions = self.lost_positions.saturating_add(positions);
+    /// Counts what was noted as lost.
+    pub(crate) fn add_lost(&mut self, added: Added) {
+        self.lost_positions = self.lost_positions.saturating_add(added.counted);
+        self.lost_uncounted = self.lost_uncounted.saturating_add(added.uncounted);
+    }
+
+    /// Takes over from the ledger of the notes what they name as lost. The counts never decrease.
+    pub(crate) fn learn_lost(&mut self, noted: &Self) {
+        self.lost_positions = self.lost_positions.max(noted.lost_positions);
+        self.lost_uncounted = self.lost_uncounted.max(noted.lost_uncounted);
+    }
+
+    /// The most frames that what was noted can have lost.
+    fn lost_at_most(&self) -> u64 {
+        self.lost_positions.saturating_add(self.lost_uncounted)
     }
 
     /// The hours that a seal names for the frames read for it. Normally these are the hours that were read.
@@ -337,7 +358,7 @@ impl Ledger {
     }
 
     /// Writes off the open frames of a batch that has no open frames left in the index. Does so only if at
-    /// least as many lost positions are not yet booked, or if the batch's counts are uncertain. Returns the
+    /// least as many lost frames may not yet be booked, or if the batch's counts are uncertain. Returns the
     /// number of frames written off.
     pub(crate) fn settle(&mut self, batch: &BatchKey) -> u64 {
         let uncertain = self.uncertain.remove(batch) || self.doubt_through >= Some(batch.day);
@@ -345,7 +366,7 @@ impl Ledger {
         if open == 0 {
             return 0;
         }
-        let not_booked = i128::from(self.lost_positions) - i128::from(self.total_lost());
+        let not_booked = i128::from(self.lost_at_most()) - i128::from(self.total_lost());
         let Some(account) =
             self.accounts.get_mut(&AccountKey::of_batch(batch)).filter(|_| uncertain || open <= not_booked)
         else {

@@ -118,7 +118,7 @@ fn missing_frames_count_as_lost_only_up_to_the_known_losses() {
     ledger.deliver(&calls("web", 0), &sealed, &sealed);
     assert_eq!(ledger.settle(&calls("web", 0)), 0);
     assert_eq!(texts(&ledger, &[]), ["batch web/0: 1 pending by the counts, but 0 in the spool"]);
-    ledger.add_lost_positions(1);
+    ledger.add_lost(Added { counted: 1, uncounted: 0 });
     assert_eq!(ledger.settle(&calls("web", 0)), 1);
     assert_eq!(texts(&ledger, &[]), [""; 0]);
     let report = ledger.report(Rows::All);
@@ -129,6 +129,19 @@ fn missing_frames_count_as_lost_only_up_to_the_known_losses() {
     assert_eq!(ledger.settle(&calls("web", 0)), 0);
 }
 
+#[test]
+fn positions_that_nobody_counted_explain_at_most_as_many_frames() {
+    let mut ledger = Ledger::new();
+    ledger.count(&account("web"), hour(0), &stored(3));
+    ledger.add_lost(Added { counted: 0, uncounted: 2 });
+    ledger.set_lost_through(Some(hour(0).day()));
+    assert_eq!(ledger.lost_through, Some(hour(0).day()));
+    assert_eq!(ledger.settle(&calls("web", 0)), 0);
+    ledger.add_lost(Added { counted: 1, uncounted: 0 });
+    assert_eq!(ledger.settle(&calls("web", 0)), 3);
+    assert_eq!(texts(&ledger, &[]), [""; 0]);
+}
+
 /// Found by the simulation: one frame of an hour was lost and not yet booked, and one of another hour was
 /// sealed and damaged before it was counted.
 #[test]
@@ -137,7 +150,7 @@ fn losses_of_two_hours_that_cancel_out_are_both_found() {
     ledger.count(&account("web"), hour(0), &stored(2));
     ledger.count(&account("web"), hour(1), &stored(4));
     ledger.seal(&calls("web", 0), &[(hour(0), 1), (hour(1), 3)]);
-    ledger.add_lost_positions(2);
+    ledger.add_lost(Added { counted: 2, uncounted: 0 });
     ledger.set_lost_through(Some(hour(0).day()));
     ledger.reconcile(&[(calls("web", 0), 2, hour(1))], Health::default());
     ledger.seal(&calls("web", 0), &[(hour(1), 2)]);
@@ -148,7 +161,7 @@ fn losses_of_two_hours_that_cancel_out_are_both_found() {
 #[test]
 fn losses_explain_no_difference_on_later_days() {
     let mut ledger = Ledger::new();
-    ledger.add_lost_positions(1);
+    ledger.add_lost(Added { counted: 1, uncounted: 0 });
     ledger.set_lost_through(Some(hour(0).day()));
     ledger.set_lost_through(Some(hour(48).day()));
     for day in [0, 1] {
@@ -179,7 +192,7 @@ fn frames_found_missing_at_a_start_count_as_lost_when_their_batch_is_settled() {
         rows: vec![(account("web"), hour(0), stored(10)), (account("web"), hour(1), stored(10))],
         ..Tally::default()
     });
-    noted.add_lost_positions(4);
+    noted.add_lost(Added { counted: 4, uncounted: 0 });
     let check = |unknown: bool, open: u64, sealed: &[(Hour, u64)], left: Row| {
         let mut ledger = noted.clone();
         let health = Health { lost: true, unknown };
