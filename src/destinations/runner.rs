@@ -256,6 +256,7 @@ type Copying = (LaneId, JoinHandle<io::Result<(Piece, Losses)>>);
 #[derive(Default)]
 struct Logged {
     not_kept: OnceAMinute<()>,
+    not_released: OnceAMinute<()>,
     not_opened: OnceAMinute<LaneId>,
     not_copied: OnceAMinute<LaneId>,
     given_up: OnceAMinute<LaneId>,
@@ -378,16 +379,21 @@ impl Runner {
             }
             let release =
                 |(id, queue): (&LaneId, &Arc<Queue>)| queue.finished(finished_in(positions.kept(), id));
-            let written = written.and_then(|()| queues.iter().try_for_each(release));
-            (positions, written)
+            let released = if written.is_ok() { queues.iter().try_for_each(release) } else { Ok(()) };
+            (positions, written, released)
         });
         // After a panic there are no positions, and nothing can go on safely.
-        let Some((positions, written)) = joined(written.await) else {
+        let Some((positions, written, released)) = joined(written.await) else {
             return Err(io::Error::other("the process ends"));
         };
         self.hold(&positions);
         drop(unread);
         self.positions = Some(positions);
+        // What is written is in force, whatever is left to be removed: lanes that went on by other orders would pass
+        // over calls of others. The next round removes it.
+        if let Err(error) = released {
+            self.not_released(&error);
+        }
         written
     }
 
@@ -403,6 +409,16 @@ impl Runner {
                 %error,
                 times = line.times,
                 "what is kept of destinations cannot be written: the spool keeps what they finish meanwhile"
+            );
+        }
+    }
+
+    fn not_released(&mut self, error: &io::Error) {
+        if let Some(line) = self.logged.not_released.happened((), self.deps.clock.monotonic()) {
+            tracing::warn!(
+                %error,
+                times = line.times,
+                "what destinations had queued and have finished cannot be removed, and takes space until it can"
             );
         }
     }

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use forebay::destinations::positions::{All, Positions, reconfigured};
 use forebay::destinations::runner::{Deps, Destinations};
 use forebay::destinations::select::Selection;
 use forebay::destinations::settings::{DestinationSettings, FunctionsAt, SecretText, URL};
+use forebay::disk::{Disk, DiskFile};
 use forebay::log::{Append, AppendError, Appended, Follow, Range, ReadThrough, RequestFrames, Visit};
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
@@ -127,8 +129,48 @@ fn taking(kinds: &[&str]) -> DestinationSettings {
     }
 }
 
+/// A disk that removes no file of a queue.
+#[derive(Debug)]
+struct KeepsQueues(Arc<dyn Disk>);
+
+impl Disk for KeepsQueues {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.0.open(name)
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.0.create(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        if name.starts_with("queued/") {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        self.0.remove(name)
+    }
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        self.0.list(dir)
+    }
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.0.path(name)
+    }
+}
+
 async fn start(
     (spool, disk): (&Stepped, &SimDisk),
+    with: (&Function, &Arc<Graves>),
+    bounds: (u64, u64),
+    configured: DestinationSettings,
+) -> Destinations {
+    start_on((spool, disk, Arc::clone(spool.disk())), with, bounds, configured).await
+}
+
+async fn start_on(
+    (spool, disk, of_queues): (&Stepped, &SimDisk, Arc<dyn Disk>),
     (function, graves): (&Function, &Arc<Graves>),
     (share, held): (u64, u64),
     configured: DestinationSettings,
@@ -144,7 +186,7 @@ async fn start(
         metrics,
         clock: Arc::new(clock),
         random: Arc::new(Seeded(Mutex::new(Dice(1)))),
-        disk: Arc::clone(spool.disk()),
+        disk: of_queues,
         share,
         disk_work: DiskWork::InPlaceAfter(Duration::from_millis(200)),
         handles: usize::MAX,
@@ -193,6 +235,32 @@ async fn a_dead_letter_is_stored_although_the_clock_was_set_back_by_days() {
     call(&mut spool, "track", "one");
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!((function.1.lock().unwrap().len(), *graves.stored.lock().unwrap()), (1, 1));
+    running.stop(Duration::ZERO).await;
+}
+
+/// Seed 812: a change of the configuration was kept and then said to have failed, because a finished file of a queue
+/// could not be removed. Its lanes went on by the old one and passed over calls that are theirs by the new one.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_kept_is_in_force_although_a_finished_queue_cannot_be_removed() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    let (function, graves) = (Function(Some(Class::AccessDenied), Arc::default()), Arc::default());
+    let soon_old = |kinds: &[&str]| DestinationSettings {
+        max_age: Duration::from_secs(2),
+        max_queue: u64::MAX,
+        ..taking(kinds)
+    };
+    let of_queues: Arc<dyn Disk> = Arc::new(KeepsQueues(Arc::clone(spool.disk())));
+    let on = (&spool, &disk, of_queues);
+    let running = start_on(on, (&function, &graves), (0, 100), soon_old(&["track"])).await;
+    call(&mut spool, "track", "queued");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(*graves.stored.lock().unwrap(), 1, "it is finished");
+    assert_eq!(spool.disk().list("queued").unwrap().len(), 1, "and its file is left");
+    running.set(vec![soon_old(&["track", "page"])]).await.unwrap();
+    call(&mut spool, "page", "page");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(*graves.stored.lock().unwrap(), 2, "the call of the new configuration");
     running.stop(Duration::ZERO).await;
 }
 
