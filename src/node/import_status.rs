@@ -34,10 +34,8 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
     });
     // A pass over a bucket reads its rejected rows again by itself.
     let is_of_command = import.import.is_none();
-    let rejects_of_command = import
-        .rejects_file
-        .as_ref()
-        .filter(|_| is_of_command && (rejected + rejected_again > 0 || state != "done"));
+    let rejects_of_command =
+        import.rejects_file.as_ref().filter(|_| is_of_command && (rejected > 0 || state != "done"));
     let retry = rejects_of_command.map(|file| {
         let source = import.source.as_ref().map(|id| format!(" --source {id}"));
         format!("forebay import retry-rejects {}{}", shell_word(file), source.unwrap_or_default())

@@ -113,7 +113,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
         Parsed("tests/suite/import/rejects_of_node.rs runs it over a spool that no node uses"),
     ),
     (
-        "forebay import retry-rejects --import ${shellWord(readers[0]!.name)}",
+        "forebay import retry-rejects --import ${shellWord(name)}",
         "forebay import retry-rejects --import orders",
         Ends(3),
     ),
@@ -170,7 +170,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
         Ends(0),
     ),
     (
-        "forebay import release {name} --instance ID",
+        "forebay import release ${shellWord(name)} --instance ID",
         "forebay import release shared --instance 0123456789abcdef0123456789abcdef",
         Ends(0),
     ),

@@ -54,7 +54,7 @@ export function SharedFiles ({ name, claims, problem }: { name: string; claims: 
         </div>
       ))}
       {claims && claims.unknown > 0 && <>
-        <p class="source-why"><Icon name="notice" /><span><b>{plural(claims.unknown, 'file waits', 'files wait')}: the claim is damaged or gone</b>, and another instance may have the rows. Put back what was there, such as an earlier version of the object. If the disk of that instance is lost, <Command text={`forebay import release ${name} --instance ID`} /> frees claims that are gone; delete a damaged one only if no instance has rows of its file.</span></p>
+        <p class="source-why"><Icon name="notice" /><span><b>{plural(claims.unknown, 'file waits', 'files wait')}: the claim is damaged or gone</b>, and another instance may have the rows. Put back what was there, such as an earlier version of the object. If the disk of that instance is lost, <Command text={`forebay import release ${shellWord(name)} --instance ID`} /> frees claims that are gone; delete a damaged one only if no instance has rows of its file.</span></p>
         {claims.unknown_first && <p class="quiet">The first: <span class="wrap">{claims.unknown_first}</span></p>}
       </>}
     </>
