@@ -15,6 +15,7 @@ pub mod missing_bucket;
 pub mod named_functions;
 pub mod redrives;
 pub mod report;
+mod row_bits;
 pub mod run;
 pub mod store_advice;
 pub mod task;

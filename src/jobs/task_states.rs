@@ -1,7 +1,9 @@
-//! The state of every task of a job: one bit a row, and the rows in flight.
+//! The state of every task of a job: at most one bit a row, and the rows in flight.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+
+use super::row_bits::RowBits;
 
 /// The state of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +16,12 @@ pub enum TaskState {
     Ended,
 }
 
-/// The states of all tasks of a job, and how many have each. Eight rows a byte: 1.25 MB for ten million, and
+/// The states of all tasks of a job, and how many have each. At most a bit a row, 1.25 MB for ten million, and
 /// more for the few that are in flight.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TaskStates {
-    /// Row r has the bit r mod 8 of byte r/8: whether its task has ended or is in flight.
-    bytes: Vec<u8>,
+    /// Whether its task has ended or is in flight.
+    bits: RowBits,
     in_flight: BTreeSet<u64>,
     rows: u64,
     succeeded: u64,
@@ -32,8 +34,8 @@ impl TaskStates {
     /// The states of so many tasks, all waiting. `None`: they do not fit into the memory that can be
     /// addressed.
     pub fn new(rows: u64) -> Option<Self> {
-        let bytes = vec![0; usize::try_from(rows.div_ceil(8)).ok()?];
-        Some(Self { bytes, in_flight: BTreeSet::new(), rows, succeeded: 0, failed: 0 })
+        usize::try_from(rows.div_ceil(8)).ok()?;
+        Some(Self { bits: RowBits::default(), in_flight: BTreeSet::new(), rows, succeeded: 0, failed: 0 })
     }
 
     /// The number of tasks.
@@ -63,11 +65,13 @@ impl TaskStates {
 
     /// The state of the task on this row; `None` beyond the last row.
     pub fn get(&self, row: u64) -> Option<TaskState> {
-        let (byte, bit) = self.place(row)?;
-        Some(match self.bytes.get(byte)? & bit {
-            0 => TaskState::Waiting,
-            _ if self.in_flight.contains(&row) => TaskState::InFlight,
-            _ => TaskState::Ended,
+        if row >= self.rows {
+            return None;
+        }
+        Some(match self.bits.get(row) {
+            false => TaskState::Waiting,
+            true if self.in_flight.contains(&row) => TaskState::InFlight,
+            true => TaskState::Ended,
         })
     }
 
@@ -76,7 +80,7 @@ impl TaskStates {
     pub fn begin(&mut self, row: u64) -> bool {
         let may = self.get(row).is_some_and(|before| before != TaskState::Ended);
         if may {
-            self.mark(row, true);
+            self.bits.set(row, true);
             self.in_flight.insert(row);
         }
         may
@@ -86,7 +90,7 @@ impl TaskStates {
     pub fn wait(&mut self, row: u64) -> bool {
         let may = self.get(row).is_some_and(|before| before != TaskState::Ended);
         if may {
-            self.mark(row, false);
+            self.bits.set(row, false);
             self.in_flight.remove(&row);
         }
         may
@@ -96,7 +100,7 @@ impl TaskStates {
     pub fn end(&mut self, row: u64, succeeded: bool) -> bool {
         let may = self.get(row).is_some_and(|before| before != TaskState::Ended);
         if may {
-            self.mark(row, true);
+            self.bits.set(row, true);
             self.in_flight.remove(&row);
             self.count(succeeded, 1);
         }
@@ -107,50 +111,25 @@ impl TaskStates {
     pub fn end_rows(&mut self, rows: Range<u64>, succeeded: bool) {
         let mut row = rows.start;
         while row < rows.end {
-            // Eight rows that wait become eight that have ended, at once.
-            let whole = (row.is_multiple_of(8) && rows.end - row >= 8).then_some(row / 8);
-            let byte = whole.and_then(|byte| self.bytes.get_mut(usize::try_from(byte).ok()?));
-            match byte.filter(|byte| **byte == 0 && row.saturating_add(8) <= self.rows) {
-                Some(byte) => {
-                    *byte = u8::MAX;
-                    self.count(succeeded, 8);
-                    row += 8;
-                }
-                None => {
-                    self.end(row, succeeded);
-                    row += 1;
-                }
+            // Many rows that wait become as many that have ended, at once.
+            let many = self.bits.set_many(row, rows.end.min(self.rows).saturating_sub(row));
+            if many > 0 {
+                self.count(succeeded, many);
+                row += many;
+            } else {
+                self.end(row, succeeded);
+                row += 1;
             }
         }
     }
 
     /// The first row from this one on whose task is waiting.
     pub fn next_waiting(&self, from: u64) -> Option<u64> {
-        let is_waiting = |row: &u64| self.get(*row) == Some(TaskState::Waiting);
-        let aligned = from.checked_next_multiple_of(8)?.min(self.rows);
-        (from..aligned).find(is_waiting).or_else(|| {
-            let begin = usize::try_from(aligned / 8).ok()?;
-            let more = self.bytes.get(begin..)?.iter().position(|byte| *byte != u8::MAX)?;
-            let first = aligned.saturating_add(8 * u64::try_from(more).ok()?);
-            (first..self.rows.min(first.saturating_add(8))).find(is_waiting)
-        })
+        self.bits.first_clear(from, self.rows)
     }
 
     fn count(&mut self, succeeded: bool, tasks: u64) {
         *(if succeeded { &mut self.succeeded } else { &mut self.failed }) += tasks;
-    }
-
-    fn mark(&mut self, row: u64, is_set: bool) {
-        let place = self.place(row);
-        if let Some((byte, bit)) = place.and_then(|(byte, bit)| Some((self.bytes.get_mut(byte)?, bit))) {
-            *byte = if is_set { *byte | bit } else { *byte & !bit };
-        }
-    }
-
-    /// The byte of a row, and its bit in there.
-    fn place(&self, row: u64) -> Option<(usize, u8)> {
-        let byte = usize::try_from(row / 8).ok().filter(|_| row < self.rows)?;
-        Some((byte, 1 << (row % 8)))
     }
 }
 
@@ -180,11 +159,6 @@ mod tests {
         let mut states = TaskStates::new(20).unwrap();
         states.end_rows(1..17, true);
         assert_eq!([0, 1, 8, 17, 19].map(|from| states.next_waiting(from)), [0, 17, 17, 17, 19].map(Some));
-    }
-
-    #[test]
-    fn eight_rows_take_a_byte() {
-        assert_eq!(TaskStates::new(10_000_001).unwrap().bytes.len(), 1_250_001);
     }
 
     proptest! {
