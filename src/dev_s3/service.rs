@@ -101,9 +101,21 @@ impl Service {
     /// The source object of a copy.
     fn source(&self, source: &CopySource) -> S3Result<Arc<ObjectMeta>> {
         match source {
-            CopySource::Bucket { bucket, key, .. } => self.found(bucket, key),
+            CopySource::Bucket { bucket, key, version_id, .. } => {
+                only_version(version_id.as_deref())?;
+                self.found(bucket, key)
+            }
             _ => Err(s3_error!(NotImplemented, "only objects of a bucket can be copied")),
         }
+    }
+}
+
+/// Objects have no versions but the one that S3 calls `null`. Another one answered with the object that is there now
+/// would be taken for what was asked.
+fn only_version(asked: Option<&str>) -> S3Result<()> {
+    match asked {
+        None | Some("null") => Ok(()),
+        Some(_) => Err(s3_error!(NoSuchVersion, "this server keeps no versions of objects")),
     }
 }
 
@@ -185,6 +197,7 @@ impl S3 for Service {
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
         let input = req.input;
+        only_version(input.version_id.as_deref())?;
         let (object, mut file) = self.opened(&input.bucket, &input.key).await?;
         let conditions = ReadConditions {
             if_match: input.if_match,
@@ -211,6 +224,7 @@ impl S3 for Service {
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
         let input = req.input;
+        only_version(input.version_id.as_deref())?;
         let object = self.found(&input.bucket, &input.key)?;
         let conditions = ReadConditions {
             if_match: input.if_match,
@@ -232,6 +246,7 @@ impl S3 for Service {
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
         let input = req.input;
+        only_version(input.version_id.as_deref())?;
         self.change(move |vault| vault.delete_object(&input.bucket, &input.key, input.if_match)).await?;
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
     }

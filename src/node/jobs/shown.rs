@@ -255,8 +255,10 @@ impl JobShown {
             Outcome::Complete | Outcome::Interrupted => return None,
             Outcome::SomeFailed => {
                 let which = match self.report {
-                    Some(_) => "its report names them",
-                    None => "make the job with --report to see which, and why each of them",
+                    Some(_) => "its report names them".to_owned(),
+                    None => {
+                        format!("`forebay batch report {id} --rows failed` shows which, and why each of them")
+                    }
                 };
                 format!("some tasks of job {id} failed: {}; {which}", grouped(self.failed))
             }

@@ -219,6 +219,27 @@ async fn a_multipart_upload_is_checked_and_survives_a_restart() {
     assert_eq!(second.list_multipart_uploads().bucket(BUCKET).send().await.unwrap().uploads().len(), 0);
 }
 
+/// A version that is not there was answered with the object that is.
+#[tokio::test]
+async fn an_object_has_no_version_but_null() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let client = client(&server).await;
+    put(&client, "k", "x").await;
+    let get = |version: &str| client.get_object().bucket(BUCKET).key("k").version_id(version);
+    assert_eq!(code(get("abc").send().await), "NoSuchVersion");
+    assert!(get("null").send().await.is_ok());
+    let head = client.head_object().bucket(BUCKET).key("k").version_id("abc").send().await.unwrap_err();
+    assert_eq!(head.raw_response().unwrap().status().as_u16(), 404);
+    let copied =
+        client.copy_object().bucket(BUCKET).key("l").copy_source(format!("{BUCKET}/k?versionId=abc"));
+    assert_eq!(code(copied.send().await), "NoSuchVersion");
+    let deleted = client.delete_object().bucket(BUCKET).key("k").version_id("abc");
+    assert_eq!(code(deleted.send().await), "NoSuchVersion");
+    assert!(get("null").send().await.is_ok());
+    server.stop().await.unwrap();
+}
+
 /// `If-Match` of a DELETE was ignored (S3 User Guide, "How to perform conditional deletes").
 #[tokio::test]
 async fn deletes_support_conditions() {

@@ -15,10 +15,10 @@ use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/batch";
 const FUNCTION: &str = "arn:aws:lambda:us-east-1:111122223333:function:copy";
-/// A session is not used in its last five seconds, so this one for a second. Two redrives come three seconds
-/// after the first try at the earliest.
+/// A session as short as this one is renewed once a third of it is left, so after four seconds. The third redrive comes
+/// seven seconds after the first try at the earliest.
 const SESSION: Duration = Duration::from_secs(6);
-const TRIES: u64 = 3;
+const TRIES: u64 = 4;
 
 /// The access key that a request is signed with.
 fn signer(request: &Request) -> String {

@@ -37,6 +37,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay batch run --job {id}{}", "forebay batch run --job @job --state @state", Ends(0)),
     // It has ended.
     ("forebay batch cancel {0}{2}", "forebay batch cancel @job --state @state", Ends(1)),
+    ("forebay batch report {id} --rows failed", "forebay batch report @job --rows failed", Ends(0)),
     ("forebay batch report {id}{} --rows failed", "forebay batch report @job --rows failed", Ends(0)),
     ("forebay batch run", "", Named),
     ("forebay batch list", "forebay batch list", Ends(0)),
