@@ -47,6 +47,8 @@ pub struct ImportStatus {
     pub rejected: u64,
     /// Rows that were rejected first, and corrected and sent again since.
     pub sent_again: u64,
+    /// Rows that are left out on purpose, as a converter says. Reported when the import ends.
+    pub left_out: u64,
     /// Rows of a file of a bucket that were rejected first, and that a pass read again since: they became calls, repeat
     /// others, or are left out.
     pub settled: u64,

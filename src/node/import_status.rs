@@ -54,6 +54,7 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
         refused: import.progress.refused,
         rejected,
         sent_again,
+        left_out: import.skipped,
         settled,
         rejected_again,
         errors: errors.collect(),
@@ -76,8 +77,12 @@ fn next_of(import: &ImportRecord, name: Option<&str>) -> Option<String> {
         )),
         ImportState::Done => None,
         ImportState::Reading => {
-            let again = if is_of_bucket { "the next pass" } else { "the same command" };
-            Some(format!("{again} continues after the last stored row"))
+            Some(match is_of_bucket {
+                // One that is gone or replaced stays as it is.
+                true => "the next pass continues after the last stored row, if the object is still there as it was",
+                false => "the same command continues after the last stored row",
+            }
+            .to_owned())
         }
         ImportState::Failed if is_of_bucket => {
             Some(format!("the next pass tries it again; after {ATTEMPTS_MAX} failures it is given up"))

@@ -106,6 +106,7 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
         grouped(import.refused),
         grouped(import.rejected)
     );
+    rows += &if_any(import.left_out, |rows| format!(", {} left out by the converter", grouped(rows)));
     rows += &if_any(import.sent_again, |rows| format!(", {} rejected first and sent again", grouped(rows)));
     rows += &if_any(import.settled, |rows| format!(", {} rejected at first only", grouped(rows)));
     rows += &if_any(import.rejected_again, |rows| {
@@ -204,6 +205,8 @@ mod tests {
         let none = text(&ImportStatus { rejected: 0, sent_again: 5, retry: None, ..done.clone() });
         assert!(none.starts_with("/exports/track_1.csv into shop: done\n"), "{none}");
         assert!(!none.contains("retry") && !none.contains("a.ndjson") && !none.contains("width"), "{none}");
+        let left_out = text(&ImportStatus { left_out: 2, ..done.clone() });
+        assert!(left_out.contains("5 rejected, 2 left out by the converter\n"), "{left_out}");
         let of_bucket = text(&ImportStatus { rejected: 1, settled: 2, retry: None, ..done.clone() });
         let again = "1 rejected, 2 rejected at first only\n";
         assert!(of_bucket.contains(again), "{of_bucket}");

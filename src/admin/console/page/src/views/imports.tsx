@@ -113,6 +113,7 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
         ['Repeated', `${count(one.repeated)} (were stored before)`],
         ['Refused', `${count(one.refused)} (not valid calls; in the rejected stream)`],
         ['Rejected', `${count(one.rejected)} (rows that cannot become calls; in the rejects file)`],
+        (one.left_out ?? 0) > 0 && ['Left out', `${plural(one.left_out!, 'row')}, by the converter`],
         settled > 0 && [byCommand ? 'Sent again' : 'Settled', `${plural(settled, 'row')} that ${settled === 1 ? 'was' : 'were'} rejected first${byCommand ? '' : ', and read again since'}; ${left}`],
         (one.rejected_again ?? 0) > 0 && ['Rejected again', `${plural(one.rejected_again!, 'row')}: the first import has them, and the command for them`],
         !isSettled && one.rejects_file != null && ['Rejects file', <span class="mono wrap">{one.rejects_file}</span>],
