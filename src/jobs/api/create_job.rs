@@ -107,7 +107,14 @@ impl CreateJob {
             priority: priority(&root.need("Priority")?)?,
             role_arn: root.need("RoleArn")?.text(1..=2_048)?,
             tags: match root.get("Tags")? {
-                Some(tags) => pairs(&tags, "member", ("Key", 1..=128), ("Value", 0..=256), TAGS_MAX)?,
+                Some(tags) => {
+                    let pairs = pairs(&tags, "member", ("Key", 1..=128), ("Value", 0..=256), TAGS_MAX)?;
+                    // AWS refuses them, too.
+                    if pairs.iter().any(|(key, _)| key.starts_with("aws:")) {
+                        return Err(tags.bad("has a key that begins with aws:, which AWS keeps for itself"));
+                    }
+                    pairs
+                }
                 None => Vec::new(),
             },
         })
@@ -380,6 +387,11 @@ mod tests {
             ("<Operation>", "<Operation><S3PutObjectCopy/>", "exactly one operation"),
             ("<ClientRequestToken>t-1</ClientRequestToken>", "", "ClientRequestToken is missing"),
             ("</Priority>", "</Priority><Priority>3</Priority>", "Priority is given twice"),
+            (
+                "</CreateJobRequest>",
+                "<Tags><member><Key>aws:x</Key><Value>v</Value></member></Tags></CreateJobRequest>",
+                "Tags has a key that begins with aws:",
+            ),
             ("CreateJobRequest", "DeleteJobRequest", "no CreateJobRequest"),
             ("</CreateJobRequest>", "", "no XML"),
         ];
