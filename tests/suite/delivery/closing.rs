@@ -1,8 +1,7 @@
 //! Days that are over: when they are closed, what their markers say, and that nothing is added to them any
 //! more.
 
-use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -11,7 +10,6 @@ use forebay::alarms::AlarmKind;
 use forebay::boxed_future::BoxFuture;
 use forebay::delivery::{ClosedDay, DayHook};
 use forebay::disk::Disk;
-use forebay::disk::DiskFile;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{AppendError, DayStage};
 use forebay::object::closed_marker::{ClosedMarker, Closing, ParsedMarkerKey};
@@ -21,6 +19,7 @@ use forebay::store::fake::{FakeObject, FakeStore, Step};
 use forebay::time::{DAY_MS, ReceivedDay, UnixMillis};
 
 use super::node::*;
+use crate::support::hooked_disk::{Change, hooked_disk};
 
 const TODAY: i64 = EVENING - EVENING % DAY_MS;
 const TOMORROW: i64 = TODAY + DAY_MS;
@@ -395,95 +394,47 @@ async fn a_day_of_which_notes_were_lost_is_never_called_closed() {
     node.halt().await;
 }
 
-/// A disk whose segments are synced only when somebody lets them.
-#[derive(Clone, Debug)]
-struct Stalling {
-    disk: Arc<RealDisk>,
-    stall: Arc<(Mutex<bool>, Condvar)>,
-    stalled: Arc<AtomicBool>,
+/// Syncs of segments, which hang while somebody holds them.
+#[derive(Clone, Default)]
+struct Syncs {
+    held: Arc<(Mutex<bool>, Condvar)>,
+    hang: Arc<AtomicBool>,
 }
 
-#[derive(Debug)]
-struct StallingFile {
-    file: Arc<dyn DiskFile>,
-    of: Option<Stalling>,
-}
-
-impl Stalling {
-    fn open(dir: &Path) -> Self {
-        let disk = Arc::new(RealDisk::open(dir).unwrap());
-        Self { disk, stall: Arc::default(), stalled: Arc::default() }
+impl Syncs {
+    fn hold(&self, held: bool) {
+        *self.held.0.lock().unwrap() = held;
+        self.held.1.notify_all();
     }
 
-    fn set(&self, stall: bool) {
-        *self.stall.0.lock().unwrap() = stall;
-        self.stall.1.notify_all();
-    }
-
-    fn file(&self, name: &str, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(StallingFile { file, of: name.starts_with("wal-").then(|| self.clone()) })
-    }
-}
-
-impl Disk for Stalling {
-    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(name, self.disk.open(name)?))
-    }
-    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(name, self.disk.create(name)?))
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-    fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
-        self.disk.list(dir)
-    }
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        self.disk.path(name)
-    }
-}
-
-impl DiskFile for StallingFile {
-    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
-        self.file.read_at(buf, at)
-    }
-    fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
-        self.file.write_at(parts, at)
-    }
-    fn sync(&self) -> io::Result<()> {
-        if let Some(of) = &self.of {
-            let stall = of.stall.0.lock().unwrap();
-            of.stalled.store(*stall, Ordering::SeqCst);
-            drop(of.stall.1.wait_while(stall, |stall| *stall).unwrap());
-        }
-        self.file.sync()
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
+    fn on(&self, dir: &Path) -> Arc<dyn Disk> {
+        let of = self.clone();
+        hooked_disk(Arc::new(RealDisk::open(dir).unwrap()), move |change| {
+            if matches!(change, Change::Sync(name) if name.starts_with("wal-")) {
+                let held = of.held.0.lock().unwrap();
+                of.hang.store(*held, Ordering::SeqCst);
+                drop(of.held.1.wait_while(held, |held| *held).unwrap());
+            }
+            Ok(())
+        })
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_day_is_not_over_while_a_call_of_it_hangs_in_its_sync() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
-    let disk = Stalling::open(dir.path());
-    let node = Node::open_on(Arc::new(disk.clone()), &store, &clock, (options(), settings()), None);
+    let syncs = Syncs::default();
+    let node = Node::open_on(syncs.on(dir.path()), &store, &clock, (options(), settings()), None);
     node.send("web", "bucket");
     node.append("web", &lines(0, 1)).await;
     node.flush().await;
     let day = UnixMillis(TODAY).day();
-    disk.set(true);
+    syncs.hold(true);
     {
         let line = lines(1, 1);
         let append = node.append("web", &line);
         let meanwhile = async {
-            eventually("the sync hangs", || disk.stalled.load(Ordering::SeqCst)).await;
+            eventually("the sync hangs", || syncs.hang.load(Ordering::SeqCst)).await;
             let log = node.log();
             let ended = tokio::task::spawn_blocking(move || log.end_days(day));
             eventually("no more calls of the day are taken", || {
@@ -492,7 +443,7 @@ async fn a_day_is_not_over_while_a_call_of_it_hangs_in_its_sync() {
             .await;
             let closable = node.log().closable(&mut |_, _| true);
             assert!(closable.is_empty(), "{closable:?}");
-            disk.set(false);
+            syncs.hold(false);
             ended.await.unwrap().unwrap();
         };
         tokio::join!(append, meanwhile);

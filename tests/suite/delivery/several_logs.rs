@@ -1,7 +1,6 @@
 //! Two spools in one process, whose deliveries share one equipment.
 
-use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,8 +8,8 @@ use std::time::Duration;
 use forebay::alarms::AlarmKind;
 use forebay::delivery::settings::{PUTS_PER_LOCATION, SEALED_PER_LOCATION};
 use forebay::delivery::{Delivered, DeliveredList, DeliverySettings};
+use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
-use forebay::disk::{Disk, DiskFile};
 use forebay::log::AppendError;
 use forebay::object::{ObjectKey, S3Location};
 use forebay::retry::Backoff;
@@ -19,75 +18,7 @@ use forebay::store::{Attempted, Head, ObjectStore, Put, Stored};
 use tempfile::TempDir;
 
 use super::node::*;
-
-/// A disk whose files cannot be written or synced once it fails.
-#[derive(Clone, Debug)]
-struct Failing {
-    disk: Arc<RealDisk>,
-    fails: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct FailingFile {
-    file: Arc<dyn DiskFile>,
-    of: Failing,
-}
-
-impl Failing {
-    fn open(dir: &Path) -> Self {
-        Self { disk: Arc::new(RealDisk::open(dir).unwrap()), fails: Arc::default() }
-    }
-
-    fn tried(&self) -> io::Result<()> {
-        if self.fails.load(Ordering::SeqCst) { Err(io::Error::other("the disk fails")) } else { Ok(()) }
-    }
-
-    fn file(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(FailingFile { file, of: self.clone() })
-    }
-}
-
-impl Disk for Failing {
-    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(self.disk.open(name)?))
-    }
-    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(self.disk.create(name)?))
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-    fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        self.tried()?;
-        self.disk.sync_dir(dir)
-    }
-    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
-        self.disk.list(dir)
-    }
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        self.disk.path(name)
-    }
-}
-
-impl DiskFile for FailingFile {
-    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
-        self.file.read_at(buf, at)
-    }
-    fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
-        self.of.tried()?;
-        self.file.write_at(parts, at)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.of.tried()?;
-        self.file.sync()
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-}
+use crate::support::hooked_disk::{Change, hooked_disk};
 
 /// A store that counts the puts in flight.
 #[derive(Clone, Debug)]
@@ -233,8 +164,18 @@ async fn a_spool_ends_and_begins_again_beside_another_and_each_call_is_stored_on
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spool_whose_disk_fails_ends_alone_and_begins_again() {
     let two = Two::new(settings());
-    let failing = Failing::open(two.dirs[0].path());
-    let (one, other) = (two.open_on(Arc::new(failing.clone())), two.open(1));
+    let fails = Arc::<AtomicBool>::default();
+    // Once it fails, nothing can be written or synced.
+    let failing = hooked_disk(Arc::new(RealDisk::open(two.dirs[0].path()).unwrap()), {
+        let fails = Arc::clone(&fails);
+        move |change| match change {
+            Change::Write | Change::Sync(_) | Change::SyncDir if fails.load(Ordering::SeqCst) => {
+                Err(io::Error::other("the disk fails"))
+            }
+            _ => Ok(()),
+        }
+    });
+    let (one, other) = (two.open_on(failing), two.open(1));
     for node in [&one, &other] {
         node.send("web", "bucket");
     }
@@ -245,7 +186,7 @@ async fn a_spool_whose_disk_fails_ends_alone_and_begins_again() {
         node.delivery.flush(None, Duration::ZERO).await;
     }
     eventually("both put", || two.counted.in_flight() == 2).await;
-    failing.fails.store(true, Ordering::SeqCst);
+    fails.store(true, Ordering::SeqCst);
     let failed = one.try_append("web", &lines(100, 50)).await;
     assert!(matches!(failed, Err(AppendError::Stopped | AppendError::Unknown)), "{failed:?}");
     eventually("its put has ended, and its slot is free", || two.counted.in_flight() == 1).await;
@@ -257,7 +198,6 @@ async fn a_spool_whose_disk_fails_ends_alone_and_begins_again() {
     gate.open();
     other.append("web", &lines(150, 50)).await;
     other.flush().await;
-    drop(failing);
     let one = two.open(0);
     one.append("web", &lines(200, 50)).await;
     one.flush().await;

@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use forebay::destinations::positions::{All, Positions, reconfigured};
 use forebay::destinations::runner::{Deps, Destinations};
 use forebay::destinations::select::Selection;
 use forebay::destinations::settings::{DestinationSettings, FunctionsAt, SecretText, URL};
-use forebay::disk::{Disk, DiskFile};
+use forebay::disk::Disk;
 use forebay::log::{Append, AppendError, Appended, Follow, Range, ReadThrough, RequestFrames, Visit};
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
@@ -26,6 +25,7 @@ use forebay::time::UnixMillis;
 use super::clock::SimClock;
 use super::found::{NOON, append, open, seal_lines};
 use super::process::Seeded;
+use crate::support::hooked_disk::{Change, hooked_disk};
 use crate::support::sim_disk::{Dice, EIO, SimDisk, Trouble};
 
 /// More appends than there can be without a fault.
@@ -129,37 +129,6 @@ fn taking(kinds: &[&str]) -> DestinationSettings {
     }
 }
 
-/// A disk that removes no file of a queue.
-#[derive(Debug)]
-struct KeepsQueues(Arc<dyn Disk>);
-
-impl Disk for KeepsQueues {
-    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.0.open(name)
-    }
-    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.0.create(name)
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        if name.starts_with("queued/") {
-            return Err(io::Error::from_raw_os_error(EIO));
-        }
-        self.0.remove(name)
-    }
-    fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        self.0.sync_dir(dir)
-    }
-    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
-        self.0.list(dir)
-    }
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        self.0.path(name)
-    }
-}
-
 async fn start(
     (spool, disk): (&Stepped, &SimDisk),
     with: (&Function, &Arc<Graves>),
@@ -250,7 +219,10 @@ async fn a_change_that_is_kept_is_in_force_although_a_finished_queue_cannot_be_r
         max_queue: u64::MAX,
         ..taking(kinds)
     };
-    let of_queues: Arc<dyn Disk> = Arc::new(KeepsQueues(Arc::clone(spool.disk())));
+    let of_queues = hooked_disk(Arc::clone(spool.disk()), |change| match change {
+        Change::Remove(name) if name.starts_with("queued/") => Err(io::Error::from_raw_os_error(EIO)),
+        _ => Ok(()),
+    });
     let on = (&spool, &disk, of_queues);
     let running = start_on(on, (&function, &graves), (0, 100), soon_old(&["track"])).await;
     call(&mut spool, "track", "queued");

@@ -20,6 +20,7 @@ pub(crate) mod faketime;
 pub(crate) mod fault_proxy;
 pub(crate) mod forebay;
 pub(crate) mod granted;
+pub(crate) mod hooked_disk;
 pub(crate) mod http;
 pub(crate) mod json;
 #[cfg(feature = "lambda")]
