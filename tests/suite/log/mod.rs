@@ -7,13 +7,13 @@ pub(crate) mod contract;
 mod imports;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use forebay::disk::Disk;
-use forebay::disk::real_disk::RealDisk;
+use forebay::disk::real_disk::{DirectoryError, RealDisk};
 use forebay::log::{Append, Follow, Imports, Log, Reports, SetLocations};
 use forebay::metrics::Metrics;
 use forebay::random::Random;
@@ -120,8 +120,21 @@ impl Held for InDirectory {
 
     fn restarted(self) -> Self {
         self.spool.close();
-        Self { spool: open(Arc::new(RealDisk::open(&self.dir).unwrap())), ..self }
+        Self { spool: open(Arc::new(reopened(&self.dir))), ..self }
     }
+}
+
+/// The directory of a spool that was closed. A test that starts a program meanwhile has a handle of its lock, too,
+/// between fork and exec.
+fn reopened(dir: &Path) -> RealDisk {
+    let opened = (0..2_000).find_map(|_| match RealDisk::open(dir) {
+        Err(DirectoryError::Locked(_)) => {
+            std::thread::sleep(Duration::from_millis(5));
+            None
+        }
+        opened => Some(opened.unwrap()),
+    });
+    opened.expect("a lock that is free within ten seconds")
 }
 
 /// The spool on a simulated disk. Its crash is that of the machine: what was not synced is lost, torn or kept
