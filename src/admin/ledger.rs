@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::is_zero;
+
 /// The whole ledger at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ledger {
@@ -14,7 +16,7 @@ pub struct Ledger {
     pub difference_count: u64,
     /// Positions of the spool that were ever noted as lost. Not every one of them held a call.
     pub lost_positions: u64,
-    /// Positions that were noted as lost besides, of which nobody knows whether they held a call.
+    /// Further lost positions. Nobody knows whether they held calls.
     #[serde(skip_serializing_if = "is_zero")]
     pub lost_uncounted: u64,
     /// Totals of the calls of the sources shown; if all are shown, also of sources that were removed.
@@ -25,10 +27,6 @@ pub struct Ledger {
     /// source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed: Option<RemovedCounts>,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// The summed counts of forgotten sources, which were removed from the configuration and have nothing

@@ -3,7 +3,7 @@
 use super::file_id::FileId;
 use super::reject_counts::RejectCounts;
 use crate::log::ImportKey;
-use crate::words::Told;
+use crate::words::{Told, is_zero};
 
 /// How an import ended.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -73,10 +73,4 @@ impl End {
         let (rejects, last_rejects) = (RejectCounts::default(), RejectCounts::default());
         Self { import, outcome, rejects, last_rejects, skipped: 0, rejects_file: None, version: None }
     }
-}
-
-/// Whether a count is left out where it is written.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-pub(super) fn is_zero(count: &u64) -> bool {
-    *count == 0
 }

@@ -3,10 +3,10 @@
 use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
-use crate::words::Told;
+use crate::words::{Told, is_zero};
 
 use super::csv::FoundTypes;
-use super::end::{End, Outcome, is_zero};
+use super::end::{End, Outcome};
 use super::file_id::FileId;
 use super::import_id::ImportId;
 use super::prefix::Prefix;

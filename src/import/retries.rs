@@ -1,8 +1,8 @@
 //! What became of the rejected rows of a file after its import: they may be read again in rounds, each of which
 //! leaves fewer of them, or by a person who corrected them in their file. Each of these is an import of its own.
 
-use super::end::is_zero;
 use crate::log::ImportKey;
+use crate::words::is_zero;
 
 /// The rounds of a file, as its record has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

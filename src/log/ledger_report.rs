@@ -111,8 +111,7 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// Positions ever noted as lost, or as many frames where it is known how many stood there.
     pub lost_positions: u64,
-    /// Positions noted as lost besides, of which nobody knows whether they held a frame. 0 in a log that
-    /// counts its frames.
+    /// Further lost positions. Nobody knows whether they held frames. 0 in a log that counts its frames.
     pub lost_uncounted: u64,
     /// What is left of sources that were forgotten. Part of every report, whichever rows are wanted.
     pub removed: Removed,

@@ -86,7 +86,7 @@ impl Lost {
 pub(crate) struct Added {
     /// Frames that are lost.
     pub counted: u64,
-    /// Positions, each of which may have held a frame.
+    /// Positions that may have held a frame or not.
     pub uncounted: u64,
 }
 

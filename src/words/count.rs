@@ -12,6 +12,11 @@ pub fn if_any(count: u64, text: impl FnOnce(u64) -> String) -> String {
     if count > 0 { text(count) } else { String::new() }
 }
 
+/// Whether a serializer leaves a count out (`skip_serializing_if`).
+pub fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// A number with separators: `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

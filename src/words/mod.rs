@@ -18,7 +18,7 @@ pub mod url;
 
 pub use causes::with_causes;
 pub use columns::{columns, within_columns};
-pub use count::{counted, grouped, if_any};
+pub use count::{counted, grouped, if_any, is_zero};
 pub use date::{date, rfc3339};
 pub use duration::{about_duration, about_seconds};
 pub use list::first_few;

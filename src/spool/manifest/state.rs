@@ -9,6 +9,7 @@ use super::key_run::KeyRun;
 use crate::log::notes::{CallState, FIRST_POSITION};
 use crate::log::{OpenImport, Range};
 use crate::time::UnixMillis;
+use crate::words::is_zero;
 
 /// The state that all notes of a spool add up to. It is written as one object with the members of both parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -48,10 +49,6 @@ pub struct FileState {
     /// The keys of all frames up to this position are in runs, or expired.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) keys_through: u64,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// Written by hand, because serde's own way for `flatten` copies the state, which may have tens of megabytes,

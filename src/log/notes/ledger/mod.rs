@@ -34,6 +34,7 @@ use crate::log::{AccountKey, Hour, Hours, ImportProgress, Removed, Row};
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
+use crate::words::is_zero;
 
 /// Limit for rows of single hours. Above it, the oldest rows with nothing pending are folded into the
 /// `earlier` row of their source. A row takes about 170 bytes in each of two ledgers in memory (the
@@ -96,7 +97,7 @@ pub(crate) struct Ledger {
     /// Positions ever noted as lost, or as many frames where it is known how many stood there. Not every one
     /// held a call.
     pub lost_positions: u64,
-    /// Positions noted as lost besides, of which nobody knows whether they held a frame.
+    /// Further lost positions. Nobody knows whether they held frames.
     #[serde(skip_serializing_if = "is_zero")]
     pub lost_uncounted: u64,
     /// The newest day on which notes were missing. Counts of days up to it may be incomplete.
@@ -117,10 +118,6 @@ pub(crate) struct Ledger {
     /// batch is settled.
     #[serde(skip)]
     uncertain: BTreeSet<BatchKey>,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 fn stream_index(stream: &Stream) -> usize {
