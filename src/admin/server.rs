@@ -60,12 +60,14 @@ pub const LOGIN_BODY_MAX: usize = 1 << 10;
 /// How long the body of a login may take.
 pub const LOGIN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long it counts how many dead letters were sent again: for a page about destinations, which asks every two
-/// seconds, and for the status, which is asked for all the time and must not cost as many listings.
-const LOOKED_AT: Duration = Duration::from_secs(5);
-const IN_STATUS: Duration = Duration::from_secs(60);
-/// How long a status waits for that: it is what people ask for when a store does not answer.
+/// How old the count of dead letters that were sent again may be on a page about destinations, which asks every
+/// two seconds.
+const COUNT_AGE_ON_PAGE: Duration = Duration::from_secs(5);
+/// The same in a status, which programs poll: each new count costs requests to the store.
+const COUNT_AGE_IN_STATUS: Duration = Duration::from_secs(60);
+/// How long a status waits for the count: people ask for it when a store does not answer.
 const STATUS_WAIT: Duration = Duration::from_secs(1);
+
 const ROOT_TEXT: &str = "Forebay: the console in a browser, metrics at /metrics, readiness at /ready, status at /api/status, \
      ledger at /api/ledger, a receipt at /api/receipt, flush by POST /api/flush, \
      imports by `forebay import csv FILE`\n";
@@ -128,12 +130,12 @@ impl AdminServer {
         accepting::serve(listener, connections, stop, answer).await;
     }
 
-    /// The status. Dead letters that were sent again are no longer left, as far as the buckets say so soon.
+    /// The status, without the dead letters that were sent again, if the buckets can be asked in time.
     async fn status(&self) -> Status {
         let mut status = self.view.status();
         let has_dead = status.destinations.iter().any(|one| one.dead_left > 0);
         if let (true, Some(destinations), Some(archive)) = (has_dead, &self.destinations, &self.archive) {
-            let counted = archive.sent_again(destinations.destinations(), IN_STATUS);
+            let counted = archive.sent_again(destinations.destinations(), COUNT_AGE_IN_STATUS);
             if let Ok(all) = tokio::time::timeout(STATUS_WAIT, counted).await {
                 status.destinations = all.destinations.iter().filter_map(DestinationBehind::of).collect();
             }
@@ -341,7 +343,7 @@ async fn of_destinations(
     route: DestinationsRoute,
 ) -> Answer {
     let with_sent_again = async |all: AllDestinations| match archive {
-        Some(archive) => archive.sent_again(all, LOOKED_AT).await,
+        Some(archive) => archive.sent_again(all, COUNT_AGE_ON_PAGE).await,
         None => all,
     };
     match route {

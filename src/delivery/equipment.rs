@@ -30,7 +30,7 @@ pub struct DeliveryEquipment {
     pub(super) settings: DeliverySettings,
     pub(super) logs: Logs,
     pub(super) memory: StagingMemory,
-    /// Limits the due batches of which is looked up at once where they go.
+    /// Limits how many due batches look up their location at once.
     pub(super) look_ups: Slots,
     /// Limits the objects that are encoded at once.
     pub(super) encoders: Slots,
@@ -42,7 +42,7 @@ pub struct DeliveryEquipment {
 }
 
 impl DeliveryEquipment {
-    /// Equipment of which no log has used anything.
+    /// New equipment. No log uses it yet.
     pub fn new(deps: DeliveryDeps, settings: DeliverySettings) -> Arc<Self> {
         Arc::new(Self {
             logs: Logs::default(),

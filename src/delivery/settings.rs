@@ -17,8 +17,8 @@ pub const FAILING_PUTS_PER_LOCATION: usize = PUTS_PER_LOCATION / 2;
 /// Sealed objects of one bucket that are neither stored nor parked. Further batches wait in the spool,
 /// not encoded.
 pub const SEALED_PER_LOCATION: usize = 64;
-/// Due batches of which is looked up at once where they go, over all buckets and logs: each may wait for its
-/// disk on a thread. Without the limit, the batches of a backlog, all due at once, would have all threads.
+/// The most due batches that look up their location at once, over all buckets and logs. Each may keep a thread
+/// that waits for the disk. Without the limit, a backlog would take all threads.
 pub const LOOK_UPS: usize = 32;
 /// Minimum for the number of objects encoded at once, over all buckets.
 pub const ENCODERS_MIN: usize = 2;

@@ -63,10 +63,12 @@ impl ColumnsMet {
         names.filter(|name| looks_like_name(name)).for_each(|name| met.add(name));
     }
 
-    /// Those that a converter does not read, in the order in which they were met.
-    pub fn unused(&self, read: &Columns) -> Vec<String> {
+    /// How many of them a converter does not read, and the first `most` of these, in the order in which they
+    /// were met.
+    pub fn unused(&self, read: &Columns, most: usize) -> (u64, Vec<String>) {
         let met = lock(&self.0);
-        met.iter().filter(|name| read.slot(name.as_bytes()).is_none()).map(str::to_owned).collect()
+        let unused = || met.iter().filter(|name| read.slot(name.as_bytes()).is_none());
+        (unused().count() as u64, unused().take(most).map(str::to_owned).collect())
     }
 }
 
@@ -91,7 +93,10 @@ mod tests {
     fn columns_that_a_converter_does_not_read_are_known_and_values_are_no_columns() {
         let met = ColumnsMet::default();
         met.note(["user", "Straße", "a@example.com", "4711", "plan name", "user"].into_iter());
-        assert_eq!(met.unused(&Columns::from_iter(["user", "other"])), ["Straße", "plan name"]);
-        assert_eq!(met.unused(&Columns::from_iter(["user", "Straße", "plan name"])), Vec::<String>::new());
+        let unused = |read: &[&str], most| met.unused(&read.iter().copied().collect(), most);
+        let both = vec!["Straße".to_owned(), "plan name".to_owned()];
+        assert_eq!(unused(&["user", "other"], 9), (2, both.clone()));
+        assert_eq!(unused(&["user", "other"], 1), (2, both[..1].to_vec()));
+        assert_eq!(unused(&["user", "Straße", "plan name"], 9), (0, Vec::new()));
     }
 }

@@ -4,8 +4,8 @@
 const PIECE_ROWS: u64 = 8 * PIECE_BYTES as u64;
 const PIECE_BYTES: usize = 8 * 1_024;
 
-/// A bit for each row, none of which is set at first. Pieces whose bits are all alike take no memory, so tasks
-/// that end nearly in the order of their rows take little, and any order at most a bit a row.
+/// A bit for each row. At first all are clear. A piece whose bits are all the same takes no memory. So the set is
+/// small if tasks end nearly in the order of their rows. In any other order it takes at most one bit a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RowBits {
     pieces: Vec<Piece>,

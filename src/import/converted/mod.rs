@@ -54,7 +54,7 @@ pub struct ConvertedRows {
     met: Option<(Arc<ColumnsMet>, u32)>,
 }
 
-/// How many lines of a file are looked at to know its columns.
+/// The number of lines at the beginning of a file whose members count as its columns.
 const LINES_LOOKED_AT: u32 = 100;
 
 debug_fields!(ConvertedRows { name, next });

@@ -81,22 +81,24 @@ impl Fits {
         if self.odd > ODD_MAX && !self.are_dates() {
             return;
         }
-        let fits = |format: &DateFormat| format.read(cell).is_ok();
         let Candidates { all, long } = candidates();
-        let fitting: Vec<usize> = match &self.left {
+        let fits = |index: &usize| all.get(*index).is_some_and(|format| format.read(cell).is_ok());
+        let is_date = match &mut self.left {
             None => {
                 let tried = if self.are_times { all.len() } else { *long };
-                let fitting = all.iter().take(tried).enumerate().filter(|(_, format)| fits(format));
-                fitting.map(|(index, _)| index).collect()
+                let fitting: Vec<usize> = (0..tried).filter(fits).collect();
+                self.left = Some(fitting).filter(|fitting| !fitting.is_empty());
+                self.left.is_some()
             }
-            Some(left) => left.iter().copied().filter(|index| all.get(*index).is_some_and(fits)).collect(),
+            Some(left) => {
+                let is_date = left.iter().any(fits);
+                if is_date {
+                    left.retain(fits);
+                }
+                is_date
+            }
         };
-        if fitting.is_empty() {
-            self.odd += 1;
-        } else {
-            self.left = Some(fitting);
-            self.cells += 1;
-        }
+        *(if is_date { &mut self.cells } else { &mut self.odd }) += 1;
     }
 
     fn are_dates(&self) -> bool {

@@ -591,8 +591,9 @@ impl OneImport {
         let now = self.deps.clock.wall();
         let others = self.other_compressions.now(now);
         let converter = self.plan.settings.converter.as_ref();
-        let unused = converter.map(|converter| self.columns.unused(converter.compiled.columns()));
-        let unused = unused.unwrap_or_default();
+        let unused =
+            converter.map(|converter| self.columns.unused(converter.compiled.columns(), COLUMNS_NAMED));
+        let (unused_columns, unused_first) = unused.unwrap_or_default();
         let shows_all = self.shows_all();
         let seen = lock(&self.seen);
         let found = seen.found.shown(shows_all);
@@ -606,8 +607,8 @@ impl OneImport {
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
             since_start: self.since_start.totals(),
             list_requests_hour: self.since_start.list_requests_of_last_hour(now),
-            unused_columns: unused.len() as u64,
-            unused_first: unused.into_iter().take(COLUMNS_NAMED).collect(),
+            unused_columns,
+            unused_first,
             last: found.last.clone(),
             whole: found.whole.clone().filter(|whole| found.last.as_ref() != Some(whole)),
             next_ms: seen.next.map(|at| at.0),
