@@ -104,6 +104,7 @@ impl Node {
             again: false,
             scan: Scan::Full,
             stop: CancellationToken::new(),
+            whole: true,
             list_again: None,
             patience: None,
             step_bytes: None,

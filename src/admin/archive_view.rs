@@ -69,6 +69,12 @@ closed_list! {
         Failed = "failed",
         /// It failed too often.
         GivenUp = "given_up",
+        /// Its object was replaced after rows of it were stored, and the new one is not imported.
+        Changed = "changed",
+        /// Its object was replaced before its end, and the new one is imported as another file.
+        Replaced = "replaced",
+        /// Its object is gone, and rows of it are stored.
+        Gone = "gone",
         /// It belongs to another instance.
         Claimed = "claimed",
     }

@@ -353,7 +353,7 @@ pub struct FileReset {
     /// The file's name.
     pub name: String,
     /// Where it begins: `next_row`, or `new_object` if another object is there now; `done` if its rejected rows
-    /// were accepted.
+    /// were accepted; `gone` if its object is.
     pub begins: String,
     /// Rows that were read of it before, or of the object that was there, if one file was asked for.
     pub rows: Option<u64>,

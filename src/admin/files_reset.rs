@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use super::bucket_imports::{FileReset, FilesReset};
 use crate::words::{counted, grouped, outside_text};
 
+/// Where a file begins again whose object is gone.
+const GONE: &str = "gone";
+
 impl FilesReset {
     /// For people: the files, and what comes next.
     pub fn text(&self) -> String {
@@ -21,6 +24,9 @@ impl FilesReset {
             // Writing to a string cannot fail.
             _ = writeln!(text, "and {}", counted(more, "more file", "more files"));
         }
+        if self.files.iter().all(|file| file.begins == GONE) {
+            return text;
+        }
         let import = outside_text(&self.import);
         text + &format!(
             "The next pass reads what is listed here; to make one now: forebay import run {import}\n"
@@ -36,7 +42,9 @@ impl FilesReset {
         let names = self.files.iter().map(|file| format!("{}\n", outside_text(&file.name)));
         let rows = counted(rows, "rejected row", "rejected rows");
         names.collect::<String>()
-            + &format!("{rows} of {files} accepted; the next pass does what `after` says\n")
+            + &format!(
+                "{rows} of {files} accepted: nothing reads them again, and the next pass does what `after` says\n"
+            )
     }
 }
 
@@ -47,6 +55,12 @@ fn line(file: &FileReset) -> String {
         return format!("{name} goes on at its next row, unless it was replaced");
     };
     let stored = format!("{} stored", counted(*calls, "call", "calls"));
+    if begins == GONE {
+        return format!(
+            "{name} is gone: {} of it were read ({stored}), and no pass reports it again",
+            counted(*rows, "row", "rows")
+        );
+    }
     match (is_new, rows) {
         (true, _) => format!(
             "{name} begins at its first row, because another object is there now; of the old one {} were read ({stored})",

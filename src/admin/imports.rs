@@ -27,7 +27,8 @@ pub struct ImportStatus {
     /// The source; empty if it is not known.
     pub source: String,
     /// The state: `running`, `stopped` (the same command continues the import), `done`, `failed` (the import
-    /// is retried), `given_up` or `claimed` (it belongs to another instance).
+    /// is retried), `given_up`, `changed` or `replaced` (its object was replaced before its end), `gone` or `claimed` (it
+    /// belongs to another instance).
     pub state: String,
     /// When the import was first seen (Unix milliseconds).
     pub begun_ms: i64,

@@ -632,6 +632,10 @@ pub(super) fn admitted(
     if record.limits != begin.limits {
         record.forget_failures();
     }
+    if record.state.is_cut_short() {
+        // The object is back.
+        record.error = None;
+    }
     let other_options = is_other && !is_anew;
     match (record.state, &record.error) {
         (ImportState::Done, _) => return Ok(Admitted { record, standing: Standing::Done, other_options }),

@@ -24,6 +24,7 @@ pub mod file_id;
 pub mod file_result;
 pub mod files_import;
 mod find_earlier;
+mod half_read;
 pub mod identity;
 mod import_id;
 mod import_names;

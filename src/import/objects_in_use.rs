@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
+use super::half_read::HalfRead;
 use super::import_id::ImportId;
 use super::places::Places;
 use super::rejects_room::RejectsRooms;
@@ -23,6 +24,8 @@ pub(super) struct ObjectsInUse {
     pub(super) rooms: RejectsRooms,
     /// Those that imports have moved.
     pub(super) moved: SeenMoved,
+    /// Whether there are half-read ones.
+    pub(super) half_read: HalfRead,
     /// Held while the journal is read or written.
     turn: Mutex<()>,
     /// Held for moments: who ends with an object never waits for the disk.

@@ -32,6 +32,19 @@ pub enum ImportState {
     Failed,
     /// The file failed too often.
     Poison,
+    /// Its object was replaced after rows of it were stored, and the new one is not imported.
+    Changed,
+    /// Its object was replaced before its last row was read, and the new one is imported as another file.
+    Replaced,
+    /// Its object is gone, and rows of it are stored.
+    Gone,
+}
+
+impl ImportState {
+    /// Whether the file ended before its last row because its object is no longer there.
+    pub fn is_cut_short(self) -> bool {
+        matches!(self, Self::Changed | Self::Replaced | Self::Gone)
+    }
 }
 
 /// The last failure of a file.

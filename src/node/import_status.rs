@@ -12,6 +12,9 @@ pub(super) fn state_of_import(known: &KnownImport) -> &'static str {
         ImportState::Reading => "stopped",
         ImportState::Failed => "failed",
         ImportState::Poison => "given_up",
+        ImportState::Changed => "changed",
+        ImportState::Replaced => "replaced",
+        ImportState::Gone => "gone",
     }
 }
 
@@ -106,6 +109,19 @@ fn next_of(import: &ImportRecord, name: Option<&str>) -> Option<String> {
                 )
             })
         }
+        ImportState::Changed => Some(format!(
+            "what is stored of it stays. `forebay import reset-file {of_import} {}` imports the object that is there now",
+            key_of(&import.name)
+        )),
+        ImportState::Gone => Some(format!(
+            "what is stored of it stays. Put the object back as it was, and the next pass over all keys goes on with it; or say that              you know of it: `forebay import reset-file {of_import} {}`",
+            key_of(&import.name)
+        )),
+        ImportState::Replaced if import.unsettled_rejects() > 0 => Some(format!(
+            "its rejected rows cannot be read again, because another object has its key:              `forebay import reset-file {of_import} {} --accept-rejects` does without them",
+            key_of(&import.name)
+        )),
+        ImportState::Replaced => None,
         ImportState::Poison => Some(
             "it is not tried again until you change the file or the options, or import it with `--force`"
                 .to_owned(),

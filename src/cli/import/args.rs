@@ -393,7 +393,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME", value_parser = SourceId::new)]
     pub import: Option<SourceId>,
 
-    /// Show only files in this state: running, stopped, done, failed, given_up or claimed
+    /// Show only files in this state: running, stopped, done, failed, given_up, changed, replaced, gone or claimed
     #[arg(long, value_name = "STATE", value_parser = state_name)]
     pub only: Option<ImportStateName>,
 

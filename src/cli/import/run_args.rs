@@ -128,7 +128,7 @@ pub struct ResetFileArgs {
     #[arg(value_name = "NAME", value_parser = SourceId::new)]
     pub name: SourceId,
 
-    /// The object's key: one that failed too often, or that changed after rows of it were stored
+    /// The object's key: one that failed too often, or was replaced or is gone after rows of it were stored
     #[arg(value_name = "KEY", required_unless_present = "failed", conflicts_with = "failed",
         value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub key: Option<String>,
@@ -137,7 +137,7 @@ pub struct ResetFileArgs {
     #[arg(long, action = ArgAction::SetTrue)]
     pub failed: bool,
 
-    /// Instead: tag, move or delete the file although rows of it were rejected; with --failed, all such files
+    /// Instead: do without the rejected rows of the file; with --failed, of all files
     #[arg(long, action = ArgAction::SetTrue)]
     pub accept_rejects: bool,
 

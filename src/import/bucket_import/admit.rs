@@ -1,17 +1,20 @@
 //! Decides about one version of an object by what the journal says of its key, and notes that its import
 //! begins.
 
+use super::cut_short::cut_short;
 use super::decide::Skip;
 use super::object_state::{IsStored, ObjectState, Stage, Standing};
 use super::settings::OnChange;
+use crate::import::file_error::FileError;
 use crate::import::file_id::{FileId, key_of};
 use crate::import::import_id::ImportId;
 use crate::import::importer::{Importer, has_stored};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::objects_in_use::ObjectInUse;
 use crate::import::reading::s3_object::S3Object;
-use crate::import::record::LastError;
+use crate::import::record::{ImportState, LastError};
 use crate::sources::SourceId;
+use crate::time::UnixMillis;
 
 /// A version of an object that may be imported.
 #[derive(Clone, Debug)]
@@ -44,6 +47,16 @@ pub(super) struct Rules {
     pub(super) options: String,
     /// Whether files that are done are imported again.
     pub(super) again: bool,
+    /// What names of the import's objects begin with, before their keys.
+    pub(super) place: String,
+    pub(super) now: UnixMillis,
+}
+
+impl Rules {
+    /// The name of an object, for people.
+    pub(super) fn name_of(&self, key: &str) -> String {
+        format!("{}{key}", self.place)
+    }
 }
 
 /// What becomes of a version.
@@ -53,13 +66,20 @@ pub(super) enum Admission {
     LeftOut { is_new: bool },
     /// It is imported.
     Done,
-    /// It is given up, or changed while it was read, for this reason.
+    /// It is given up, or was replaced before its end, for this reason.
     GivenUp(Stage, Option<LastError>),
     /// It is being imported by somebody else.
     InUse,
     /// Its import begins, or goes on. `anew`: it was done, and begins at its first row. `was_open`: an
-    /// earlier pass began it, and what became of its files is not recorded.
-    Begins { state: Box<ObjectState>, anew: bool, was_open: bool, in_use: ObjectInUse },
+    /// earlier pass began it, and what became of its files is not recorded. `replaced`: why the version before it
+    /// ended before its last row, if rows of that are stored.
+    Begins {
+        state: Box<ObjectState>,
+        anew: bool,
+        was_open: bool,
+        replaced: Option<FileError>,
+        in_use: ObjectInUse,
+    },
 }
 
 /// Whether calls of the version that is kept are stored, when another one was met. Waits for the disk.
@@ -125,19 +145,29 @@ pub(super) fn admit(
     if turn.is_in_use(rules.id, key) {
         return Ok(Admission::InUse);
     }
+    let (ids, name) = ((rules.id, &rules.source), rules.name_of(key));
+    let mut replaced = None;
     let known = ObjectState::read(journal, rules.id, key)?;
     let (mut state, anew, was_open) = match known {
         None => (ObjectState::open(etag, *len, *file), false, false),
         Some(mut known) => {
             let standing = known.standing(etag, *len, &rules.options);
-            let is_stored = is_stored(importer, &known, standing, (rules.id, &rules.source))?;
+            let is_stored = is_stored(importer, &known, standing, ids)?;
             if is_stored && rules.on_change == OnChange::Ignore {
                 let is_new = !known.has_left_out(etag);
                 if is_new {
+                    if known.stage != Stage::Done {
+                        let of = (name.as_str(), &known);
+                        let why = cut_short(journal, importer, ids, of, (ImportState::Changed, rules.now))?;
+                        known.changed(&why);
+                    }
                     known.leave_out(etag);
                     known.write(journal, rules.id, key)?;
                 }
-                return Ok(Admission::LeftOut { is_new });
+                return Ok(match known.stage {
+                    Stage::Changed => Admission::GivenUp(known.stage, known.error),
+                    _ => Admission::LeftOut { is_new },
+                });
             }
             match standing {
                 Standing::Done if rules.again => (known, true, false),
@@ -147,7 +177,15 @@ pub(super) fn admit(
                     let was_open = known.stage == Stage::Open;
                     (known, false, was_open)
                 }
-                _ => (known.other(etag, *len, *file, is_stored), false, false),
+                _ => {
+                    if known.stage != Stage::Done {
+                        let of = (name.as_str(), &known);
+                        let why = cut_short(journal, importer, ids, of, (ImportState::Replaced, rules.now))?;
+                        // Of one that was replaced before, a person knows.
+                        replaced = Some(why).filter(|_| is_stored && known.stage != Stage::Changed);
+                    }
+                    (known.other(etag, *len, *file, is_stored), false, false)
+                }
             }
         }
     };
@@ -159,7 +197,7 @@ pub(super) fn admit(
     state.write(journal, rules.id, key)?;
     let in_use = turn.take(rules.id, key);
     Ok(match in_use {
-        Some(in_use) => Admission::Begins { state: Box::new(state), anew, was_open, in_use },
+        Some(in_use) => Admission::Begins { state: Box::new(state), anew, was_open, replaced, in_use },
         None => Admission::InUse,
     })
 }

@@ -146,7 +146,7 @@ impl ObjectImport {
                         shared.stored(&source, key, state.version(), counts);
                     }
                     Some((_, Stage::Open | Stage::Waiting)) | None => shared.note_unfinished(key),
-                    Some((_, Stage::Poison | Stage::Changed)) => {}
+                    Some((_, Stage::Poison | Stage::Changed | Stage::Gone)) => {}
                 }
             }
             Ok(())

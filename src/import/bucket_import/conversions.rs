@@ -97,7 +97,8 @@ fn gone(what: &str) -> FileError {
 
 /// The options that a file needs until its end, if they count.
 pub(super) fn needed(record: &ImportRecord) -> Option<&str> {
-    let counts = record.state != ImportState::Done && has_calls(record.progress);
+    let is_over = matches!(record.state, ImportState::Done | ImportState::Replaced);
+    let counts = !is_over && has_calls(record.progress);
     Some(record.options.as_str()).filter(|options| counts && !options.is_empty())
 }
 

@@ -44,6 +44,8 @@ pub struct PassDeps {
     pub again: bool,
     /// Which keys are listed.
     pub scan: Scan,
+    /// Whether a pass over all keys sees all of them: a person may have asked for some.
+    pub whole: bool,
     /// How long after its listing a pass lists its bucket again, if objects are still being read then and there is place
     /// for more. `None`: it never does.
     pub list_again: Option<Duration>,

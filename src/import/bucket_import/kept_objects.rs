@@ -24,7 +24,7 @@ impl KeptObjects {
         ObjectState::each_from(journal, import.id, "", &mut |key, json| {
             let count = match ObjectState::of_json(key, json)?.stage {
                 Stage::Done => &mut kept.done,
-                Stage::Poison | Stage::Changed => &mut kept.given_up,
+                Stage::Poison | Stage::Changed | Stage::Gone => &mut kept.given_up,
                 Stage::Open | Stage::Waiting => &mut kept.begun,
             };
             *count += 1;

@@ -142,7 +142,6 @@ impl ObjectImport {
                     }
                 }
                 Outlook::Missing if self.import.on_missing == OnMissing::Skip => {
-                    tracing::warn!("{name} is gone");
                     return Err(NotBegun::Skipped(Skip::Missing));
                 }
                 outlook => return Err(not_found(outlook, error)),

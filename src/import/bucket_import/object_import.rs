@@ -9,6 +9,7 @@ use super::admit::{Admission, Rules, Version, admit, is_stored, skip_of};
 use super::after::tally::Tally;
 use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, FilesOf, Reading, files_of};
+use super::cut_short::{cut_short, why};
 use super::decide::Skip;
 use super::deps::PassDeps;
 use super::not_ours::NotOurs;
@@ -96,6 +97,8 @@ struct Begun {
     how: How,
     /// Whether an earlier pass began it, and what became of its files is not recorded.
     was_open: bool,
+    /// Why the version before it ended before its last row, if it did.
+    replaced: Option<FileError>,
     in_use: ObjectInUse,
 }
 
@@ -171,29 +174,33 @@ impl ObjectImport {
                     return ObjectEnd::Files(before);
                 }
             };
-            let Begun { object, mut state, how, was_open, in_use } = begun;
+            let Begun { object, mut state, how, was_open, replaced, in_use } = begun;
+            if let Some(why) = replaced {
+                before.push((Became::Changed, FileReport::new(name.clone(), FileEnd::Failed(why))));
+            }
             let version = (object.version.etag.clone(), object.len);
-            let (is_opened, ends) = self.files((&name, object), how, &mut state).await;
-            let is_stopped = ends.iter().any(|(became, _)| *became == Became::Stopped);
+            let (is_opened, mut ends) = self.files((&name, object), how, &mut state).await;
             state.has_calls |= ends.iter().any(|(_, report)| has_stored(report.progress));
-            let is_changed = ends.iter().any(|(became, _)| *became == Became::Changed);
+            if !state.has_calls && any(&ends, Became::Missing) {
+                state.has_calls = self.has_calls(&state).await;
+            }
+            let is_changed = any(&ends, Became::Changed);
             let may_begin_again = !state.has_calls && is_changed;
             state.error = ends.iter().find_map(|(_, report)| error_of(&report.end)).or(state.error);
-            let stops = |became| became == Became::Stopped && planted(PlantedBug::StoppedTakenForDone);
-            let is_done = |became| matches!(became, Became::Done | Became::DoneBefore) || stops(became);
-            if ends.iter().all(|(became, _)| is_done(*became)) {
-                (state.stage, state.error) = (Stage::Done, None);
-            } else if state.is_archive && (is_stopped || (was_open && !is_opened)) {
-                // Whether calls of its files are stored is not known: it stays open.
-            } else if !ends.iter().all(|(became, _)| became.is_settled()) || may_begin_again {
-                state.stage = Stage::Waiting;
-            } else if is_changed {
-                state.stage = Stage::Changed;
-            } else {
-                (state.stage, state.given_up_with) = (Stage::Poison, self.options());
-                super::given_up::log(&self.import.name, &ends);
+            state.stage = stage_of(&ends, &state, was_open && !is_opened);
+            match state.stage {
+                Stage::Done => state.error = None,
+                Stage::Poison => {
+                    state.given_up_with = self.options();
+                    super::given_up::log(&self.import.name, &ends);
+                }
+                Stage::Open | Stage::Waiting | Stage::Changed | Stage::Gone => {}
             }
             let is_done = state.stage == Stage::Done;
+            if !is_done {
+                self.note_not_done();
+            }
+            self.cut_short(&mut state, &name, &mut ends).await;
             match self.write_end(state, listed.key.as_str(), &ends).await {
                 Ok(()) if is_done => self.stored_all(listed.key.as_str(), version, &ends),
                 Ok(()) => {}
@@ -217,13 +224,26 @@ impl ObjectImport {
         ObjectEnd::Files(vec![(Became::Changed, FileReport::new(name, FileEnd::Failed(error)))])
     }
 
+    /// Whether calls of an object are stored, which its state does not know after a kill.
+    async fn has_calls(&self, state: &ObjectState) -> bool {
+        let (state, rules, importer) = (state.clone(), self.rules(), Arc::clone(&self.deps.importer));
+        let stored = self
+            .on_disk(move |_| is_stored(&importer, &state, state.of_another(), (rules.id, &rules.source)));
+        stored.await.unwrap_or_else(|error| {
+            // The next pass looks again.
+            tracing::warn!(%error, "it is not known whether rows of an object are stored");
+            false
+        })
+    }
+
     /// The end of an object. An object that is gone, or archived, is skipped if nothing of it was read.
     fn ended(&self, name: String, ends: Vec<(Became, FileReport)>) -> ObjectEnd {
-        if let [(_, FileReport { end: FileEnd::Failed(error), .. })] = ends.as_slice() {
+        if let [(became, FileReport { end: FileEnd::Failed(error), .. })] = ends.as_slice() {
+            let is_half_read = *became == Became::Gone;
             let is_archived = error.message.masked().contains("InvalidObjectState");
             match error.fault {
                 FileFault::Denied if is_archived => return ObjectEnd::Skipped(Skip::Archived),
-                FileFault::Missing if self.import.on_missing == OnMissing::Skip => {
+                FileFault::Missing if self.import.on_missing == OnMissing::Skip && !is_half_read => {
                     tracing::warn!("{name} is gone");
                     return ObjectEnd::Skipped(Skip::Missing);
                 }
@@ -235,7 +255,17 @@ impl ObjectImport {
 
     /// Finds the version to import, and notes that its import begins.
     async fn begin(&self, name: &str, listed: Listed) -> Result<Begun, NotBegun> {
-        let (object, now) = self.look(name, listed).await?;
+        let key = listed.key.as_str().to_owned();
+        let (object, now) = match self.look(name, listed).await {
+            Err(gone @ (NotBegun::Skipped(Skip::Missing) | NotBegun::Ended(Became::Missing, _))) => {
+                if let Some(error) = self.note_gone(key).await? {
+                    return Err(NotBegun::Ended(Became::Gone, FileEnd::Failed(error)));
+                }
+                tracing::warn!("{name} is gone");
+                return Err(gone);
+            }
+            looked => looked?,
+        };
         if let Some(why) = self.not_ours(Version::of(&object)).await? {
             return Err(NotBegun::NotOurs(why));
         }
@@ -254,9 +284,9 @@ impl ObjectImport {
                 Err(NotBegun::Ended(became, FileEnd::Failed(error)))
             }
             Admission::InUse => Err(NotBegun::Ended(Became::Stopped, FileEnd::Stopped)),
-            Admission::Begins { state, anew, was_open, in_use } => {
+            Admission::Begins { state, anew, was_open, replaced, in_use } => {
                 let how = How { stored_at: now.last_modified, resets: state.resets, anew };
-                Ok(Begun { object, state: *state, how, was_open, in_use })
+                Ok(Begun { object, state: *state, how, was_open, replaced, in_use })
             }
         }
     }
@@ -313,6 +343,8 @@ impl ObjectImport {
             on_change: self.import.on_change,
             options: self.options(),
             again: self.deps.again,
+            place: self.name_of(""),
+            now: self.now,
         }
     }
 
@@ -419,7 +451,39 @@ impl ObjectImport {
             let what = format!("it changed during the read. Its first {rows} are stored; {next}");
             error.message = Told::plain(what);
         }
-        (became, report)
+        match &mut report.end {
+            FileEnd::Failed(error) if became == Became::Missing && has_stored(report.progress) => {
+                *error = why(ImportState::Gone, report.progress.next_row);
+                (Became::Gone, report)
+            }
+            _ => (became, report),
+        }
+    }
+
+    /// Says in the records of an object's files that the rest of them is never read, and in these ends how much of an object
+    /// is stored that is gone, if the object is gone or was replaced.
+    async fn cut_short(&self, state: &mut ObjectState, name: &str, ends: &mut [(Became, FileReport)]) {
+        let ended = match state.stage {
+            Stage::Changed => ImportState::Changed,
+            Stage::Gone => ImportState::Gone,
+            Stage::Open | Stage::Waiting | Stage::Done | Stage::Poison => return,
+        };
+        let (of, rules, name) = (state.clone(), self.rules(), name.to_owned());
+        let importer = Arc::clone(&self.deps.importer);
+        let cut = self.on_disk(move |journal| {
+            cut_short(journal, &importer, (rules.id, &rules.source), (&name, &of), (ended, rules.now))
+        });
+        match cut.await {
+            Ok(why) if ended == ImportState::Gone => {
+                state.gone(&why, true);
+                for (became, report) in ends.iter_mut().filter(|(became, _)| *became == Became::Missing) {
+                    (*became, report.end) = (Became::Gone, FileEnd::Failed(why.clone()));
+                }
+            }
+            Ok(_) => {}
+            // The list shows it as one that was stopped, and the state says more.
+            Err(error) => tracing::warn!(%error, "the end of an object's files is not recorded"),
+        }
     }
 
     async fn rows_of(
@@ -580,6 +644,33 @@ impl ObjectImport {
     }
 }
 
+/// Whether one of these files became this.
+fn any(ends: &[(Became, FileReport)], became: Became) -> bool {
+    ends.iter().any(|(of_file, _)| *of_file == became)
+}
+
+/// How far an object is whose files ended so. `is_unknown`: it was not opened, and an earlier pass has not recorded what
+/// became of its files.
+fn stage_of(ends: &[(Became, FileReport)], state: &ObjectState, is_unknown: bool) -> Stage {
+    let stops = |became| became == Became::Stopped && planted(PlantedBug::StoppedTakenForDone);
+    let is_done = |became| matches!(became, Became::Done | Became::DoneBefore) || stops(became);
+    let is_changed = any(ends, Became::Changed);
+    if ends.iter().all(|(became, _)| is_done(*became)) {
+        Stage::Done
+    } else if state.is_archive && (is_unknown || any(ends, Became::Stopped)) {
+        // Whether calls of its files are stored is not known: it stays open.
+        state.stage
+    } else if state.has_calls && (any(ends, Became::Gone) || any(ends, Became::Missing)) {
+        Stage::Gone
+    } else if !ends.iter().all(|(became, _)| became.is_settled()) || (is_changed && !state.has_calls) {
+        Stage::Waiting
+    } else if is_changed {
+        Stage::Changed
+    } else {
+        Stage::Poison
+    }
+}
+
 /// The failure of a file while the journal cannot be used.
 fn unrecorded(error: &JournalError) -> FileError {
     FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string())
@@ -589,6 +680,7 @@ fn unrecorded(error: &JournalError) -> FileError {
 pub(super) fn given_up(stage: Stage, why: Option<LastError>) -> (Became, FileError) {
     let (became, fault) = match stage {
         Stage::Changed => (Became::Changed, FileFault::Changed),
+        Stage::Gone => (Became::Gone, FileFault::Missing),
         _ => (Became::Poison, FileFault::Content),
     };
     let error = match why {

@@ -4,6 +4,7 @@
 //! object's files have the progress; this shows that a key came back with another version.
 
 use super::after::entry::AfterEntry;
+use crate::import::file_error::FileError;
 use crate::import::file_id::FileId;
 use crate::import::import_id::ImportId;
 use crate::import::journal::{Change, Journal, JournalError};
@@ -25,8 +26,10 @@ pub(super) enum Stage {
     Done,
     /// It is given up with the options of `given_up_with`.
     Poison,
-    /// It changed while it was read, after rows of it were stored.
+    /// It was replaced after rows of it were stored, and before the last one was.
     Changed,
+    /// It is gone after rows of it were stored, and before the last one was. If it comes back as it was, it goes on.
+    Gone,
 }
 
 /// Takes the key of an object and what the journal has of it. Returns whether the next one is wanted, too.
@@ -69,6 +72,9 @@ pub(super) struct ObjectState {
     /// The tag of another version of the key, which was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     left_out: Option<String>,
+    /// Whether a person knows that the object is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_accepted: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -153,6 +159,7 @@ impl ObjectState {
             replaced: 0,
             error: None,
             left_out: None,
+            is_accepted: false,
         }
     }
 
@@ -188,12 +195,26 @@ impl ObjectState {
     pub(super) fn reset(self) -> Self {
         let resets = self.resets.saturating_add(1);
         let (stage, attempts, given_up_with) = (Stage::Waiting, 0, String::new());
-        Self { stage, attempts, given_up_with, resets, error: None, ..self }
+        Self { stage, attempts, given_up_with, resets, error: None, is_accepted: false, ..self }
     }
 
     /// What is to be done with the object now that it is imported, with so many rejected rows.
     pub(super) fn imported(&self, rejected: u64) -> AfterEntry {
         AfterEntry::imported(&self.etag, self.size, rejected)
+    }
+
+    /// Notes that the object was replaced before its last row was read, for this reason.
+    pub(super) fn changed(&mut self, why: &FileError) {
+        let (code, message) = (why.code.clone(), why.message.clone());
+        (self.stage, self.has_calls) = (Stage::Changed, true);
+        self.error = Some(LastError { code, message });
+    }
+
+    /// Notes that the object is gone, for this reason. `has_rows`: rows of it are stored, so somebody has to know.
+    pub(super) fn gone(&mut self, why: &FileError, has_rows: bool) {
+        let (code, message) = (why.code.clone(), why.message.clone());
+        (self.stage, self.error) = (Stage::Gone, Some(LastError { code, message }));
+        (self.has_calls, self.is_accepted) = (has_rows, !has_rows);
     }
 
     /// Whether this is the state of the version with this tag and length.
@@ -206,14 +227,13 @@ impl ObjectState {
         match (self.is_of(etag, size), self.stage) {
             (true, Stage::Done) => Standing::Done,
             (true, Stage::Poison) if self.given_up_with == options => Standing::Poison,
-            (true, Stage::Changed) => Standing::Poison,
             (true, _) => Standing::Wanted,
             (false, _) => self.of_another(),
         }
     }
 
     /// What another version of the key is.
-    fn of_another(&self) -> Standing {
+    pub(super) fn of_another(&self) -> Standing {
         match self.stage {
             Stage::Done => Standing::Changed,
             _ if self.has_calls => Standing::Changed,
@@ -235,7 +255,7 @@ impl ObjectState {
         stored: IsStored<'_>,
     ) -> Result<bool, JournalError> {
         let is_same = version.is_none_or(|(etag, len)| self.is_of(etag, len));
-        let is_unfinished = matches!(self.stage, Stage::Open | Stage::Waiting);
+        let is_unfinished = matches!(self.stage, Stage::Open | Stage::Waiting | Stage::Changed | Stage::Gone);
         Ok(is_same && is_unfinished && stored(self, self.of_another())?)
     }
 
@@ -343,7 +363,7 @@ mod tests {
         check(archive(Stage::Waiting), Standing::Wanted, Standing::Wanted);
         check(archive(Stage::Poison), Standing::Wanted, Standing::Wanted);
         let changed = ObjectState { has_calls: true, ..state(Stage::Changed) };
-        check(changed.clone(), Standing::Poison, Standing::Changed);
+        check(changed.clone(), Standing::Wanted, Standing::Changed);
         check(changed.reset(), Standing::Wanted, Standing::Changed);
     }
 
@@ -387,8 +407,10 @@ mod tests {
             let archive = ObjectState { is_archive: true, ..state(stage) };
             check(archive, false, stage == Stage::Open);
         }
-        for stage in [Stage::Done, Stage::Poison, Stage::Changed] {
-            check(ObjectState { has_calls: true, ..state(stage) }, true, false);
+        for (stage, expected) in
+            [(Stage::Done, false), (Stage::Poison, false), (Stage::Changed, true), (Stage::Gone, true)]
+        {
+            check(ObjectState { has_calls: true, ..state(stage) }, true, expected);
         }
     }
 

@@ -104,7 +104,11 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let objects = Arc::new(shared(ObjectImport::new(import, deps, id)).await?);
     let id = objects.id;
     objects.room.measure_again();
-    let mut found = found(&objects, &objects.deps.scan).await?;
+    let mut not_done = objects.not_done().await?;
+    let mut found = found(&objects, &objects.deps.scan, &mut not_done).await?;
+    if !found.is_stopped {
+        objects.end_gone(not_done, &mut found.report).await?;
+    }
     found.report.claims.problem = objects.claims_problem();
     if found.is_stopped || found.objects.is_empty() {
         let mut report = PassReport { after: sweep(&objects).await?, ..found.unread() };
@@ -266,7 +270,7 @@ async fn come_meanwhile(
         }
         _ => objects.deps.scan.clone(),
     };
-    match found(objects, &scan).await {
+    match found(objects, &scan, &mut BTreeSet::new()).await {
         Ok(found) => {
             let is_new = |listed: &Listed| !begun.contains(listed.key.as_str());
             let mut new: Vec<Listed> = found.objects.into_iter().filter(is_new).collect();
@@ -316,8 +320,13 @@ fn count(ended: Ended, report: &mut PassReport, begun: &mut BTreeSet<String>, un
     holds_back
 }
 
-/// Lists the keys of the import that the scan asks for, and decides about each.
-async fn found(objects: &Arc<ObjectImport>, scan: &Scan) -> Result<Found, PassError> {
+/// Lists the keys of the import that the scan asks for, and decides about each. Takes those that the listing shows out of
+/// `unlisted`.
+async fn found(
+    objects: &Arc<ObjectImport>,
+    scan: &Scan,
+    unlisted: &mut BTreeSet<String>,
+) -> Result<Found, PassError> {
     let mut found = Found::default();
     let named = match scan {
         Scan::Full => Vec::new(),
@@ -347,8 +356,8 @@ async fn found(objects: &Arc<ObjectImport>, scan: &Scan) -> Result<Found, PassEr
     }
     let mut next: Option<String> = None;
     loop {
-        let Some((left, after)) = sorted_page(objects, (scan, next.as_deref()), &mut found.report).await?
-        else {
+        let page = sorted_page(objects, (scan, next.as_deref()), unlisted, &mut found.report).await?;
+        let Some((left, after)) = page else {
             found.is_stopped = true;
             return Ok(found);
         };
@@ -360,11 +369,12 @@ async fn found(objects: &Arc<ObjectImport>, scan: &Scan) -> Result<Found, PassEr
     }
 }
 
-/// Lists the next keys of the import, and counts what nothing is done about. Returns the other objects, and
-/// what the listing continues with; `None`: the pass is stopped.
+/// Lists the next keys of the import, takes them out of `unlisted`, and counts what nothing is done about. Returns the
+/// other objects, and what the listing continues with; `None`: the pass is stopped.
 pub(super) async fn sorted_page(
     objects: &ObjectImport,
     (scan, next): (&Scan, Option<&str>),
+    unlisted: &mut BTreeSet<String>,
     report: &mut PassReport,
 ) -> Result<Option<(Vec<Left>, Option<String>)>, PassError> {
     let after = match scan {
@@ -377,6 +387,11 @@ pub(super) async fn sorted_page(
     let Some(page) = listed(objects, from).await? else { return Ok(None) };
     if let Some(last) = page.objects.last() {
         report.scanned.listed(last.key.as_str());
+    }
+    if !unlisted.is_empty() {
+        for listed in &page.objects {
+            unlisted.remove(listed.key.as_str());
+        }
     }
     let next = page.next.clone();
     Ok(Some((sorted(objects, page, report).await?, next)))

@@ -53,7 +53,8 @@ pub async fn plan_pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<Pass
     let mut archives = BTreeSet::new();
     let mut next: Option<String> = None;
     loop {
-        let page = sorted_page(&objects, (&objects.deps.scan, next.as_deref()), &mut plan.report).await?;
+        let scan = (&objects.deps.scan, next.as_deref());
+        let page = sorted_page(&objects, scan, &mut BTreeSet::new(), &mut plan.report).await?;
         let (left, after) = match page {
             Some((left, after)) => (looked_at(&objects, left, &mut plan.report).await?, after),
             None => (None, None),

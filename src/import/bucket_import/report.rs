@@ -25,8 +25,10 @@ closed_list! {
         Failed = "failed",
         /// It failed too often.
         Poison = "poison",
-        /// It changed while it was read, after rows of it were stored.
+        /// It was replaced after rows of it were stored, and before the last one was.
         Changed = "changed",
+        /// It is gone after rows of it were stored, and before the last one was.
+        Gone = "gone",
         /// It was gone when it was to be read.
         Missing = "missing",
         /// Access to it is denied.
@@ -41,7 +43,7 @@ closed_list! {
 impl Became {
     /// Whether nothing is left to do for the file before a person decides, or before it is replaced.
     pub fn is_settled(self) -> bool {
-        matches!(self, Self::Done | Self::DoneBefore | Self::Poison | Self::Changed)
+        matches!(self, Self::Done | Self::DoneBefore | Self::Poison | Self::Changed | Self::Gone)
     }
 }
 

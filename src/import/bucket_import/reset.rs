@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::{Version, is_stored};
+use super::cut_short::cut_short;
 use super::deps::PassDeps;
 use super::object_import::{ObjectImport, on_disk};
 use super::object_state::{ObjectState, Stage, Standing};
@@ -15,9 +16,11 @@ use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, known};
 use crate::import::importer::Importer;
 use crate::import::journal::{Change, Journal, JournalError};
+use crate::import::record::ImportState;
 use crate::import::run::FileEnd;
 use crate::log::ImportProgress;
 use crate::sources::SourceId;
+use crate::time::UnixMillis;
 use crate::words::shell_word;
 
 /// How long the store may take to say which version of an object is there.
@@ -37,6 +40,8 @@ closed_list! {
         NextRow = "next_row",
         /// At the first row of the object that is there now: it is another one.
         NewObject = "new_object",
+        /// Nowhere: the object is gone, and a person knows of it.
+        Gone = "gone",
     }
 }
 
@@ -129,19 +134,16 @@ pub async fn reset_object(
     }
     let version = match tokio::time::timeout(PATIENCE, objects.version_now(key)).await {
         Ok(Ok(version)) => version,
-        Ok(Err(None)) => {
-            let what = format!("{name} is gone, so nothing can begin: put an object there first");
-            return Err(ResetError::Refused(what));
-        }
+        Ok(Err(None)) => return objects.accept_gone(key.to_owned()).await,
         Ok(Err(end)) => return Err(ResetError::Unknown { name, end }),
         Err(_) => return Err(ResetError::Unknown { name, end: None }),
     };
     let (importer, journal) = (Arc::clone(&objects.deps.importer), Arc::clone(&objects.deps.journal));
     let (import, source) = (objects.import.name.clone(), objects.import.source.clone());
-    let read_on = ReadOn::of(&objects);
+    let (read_on, now) = (ReadOn::of(&objects), objects.now);
     let work = move |journal: &dyn Journal| {
         let of_object = |name: &str, state: &ObjectState| read_on.rest(journal, name, state);
-        reset_now(journal, &importer, (id, &source), (&import, &name), (&version, &of_object))
+        reset_now(journal, &importer, (id, &source), (&import, &name, now), (&version, &of_object))
     };
     on_disk(&journal, work).await
 }
@@ -162,7 +164,7 @@ fn reset_now(
     journal: &dyn Journal,
     importer: &Importer,
     (id, source): (ImportId, &SourceId),
-    (import, name): (&str, &str),
+    (import, name, now): (&str, &str, UnixMillis),
     (version, rest_of): (&Version, RestOf<'_>),
 ) -> Result<ResetObject, ResetError> {
     let Version { key, etag, len, file } = version;
@@ -199,6 +201,9 @@ fn reset_now(
         }
         Standing::Wanted if state.is_of(etag, *len) => return goes_on("the next pass goes on with it"),
         _ if is_stored(importer, &state, standing, (id, source))? => {
+            if state.stage != Stage::Done {
+                cut_short(journal, importer, (id, source), (name, &state), (ImportState::Replaced, now))?;
+            }
             (state.other(etag, *len, *file, true).at(Stage::Waiting), Begins::NewObject)
         }
         _ => return goes_on("nothing of it is stored, and the next pass begins it as it is now"),
@@ -211,8 +216,9 @@ fn reset_now(
     Ok(ResetObject { name: name.to_owned(), begins, rows, calls })
 }
 
-/// How far the files of an object are.
-fn progress_of(
+/// How far the files of an object with this name are. Waits for the disk.
+/// Errors: [`JournalError`]: the journal cannot be read.
+pub(super) fn progress_of(
     journal: &dyn Journal,
     importer: &Importer,
     (id, source): (ImportId, &SourceId),

@@ -144,7 +144,14 @@ impl SortedOut {
             _ if !stored(state, standing)? => Would::Begin,
             _ if rules.on_change == OnChange::Reprocess => Would::Reprocess,
             _ if state.has_left_out(etag) => {
-                self.left_out += 1;
+                match state.stage {
+                    // A part of the one before it is stored.
+                    Stage::Changed => {
+                        let why = (listed.key.as_str().to_owned(), state.stage, state.error.clone());
+                        self.given_up.push(why);
+                    }
+                    _ => self.left_out += 1,
+                }
                 return Ok(());
             }
             _ => Would::LeaveOut,
@@ -173,6 +180,7 @@ mod tests {
     use crate::import::journal::LocalJournal;
     use crate::object::ObjectKey;
     use crate::sources::SourceId;
+    use crate::time::UnixMillis;
 
     fn listed(key: &str) -> Listed {
         Listed {
@@ -199,17 +207,22 @@ mod tests {
             ("b", "a", Stage::Waiting),
             ("between", "a", Stage::Done),
             ("c", "b", Stage::Done),
-            ("e", "a", Stage::Changed),
         ] {
             write(id, key, etag, stage);
         }
         write(other, "d", "a", Stage::Done);
+        let mut changed = ObjectState::open("b", 5, file).at(Stage::Changed);
+        changed.has_calls = true;
+        changed.leave_out("a");
+        changed.write(&journal, id, "e").unwrap();
         let rules = |again, on_change| Rules {
             id,
             source: SourceId::new("csv").unwrap(),
             on_change,
             options: "o".to_owned(),
             again,
+            place: "s3://lake/".to_owned(),
+            now: UnixMillis(0),
         };
         let check = |keys: &[&str], rules: &Rules, expected: &[(&str, &str)], counts: (u64, usize)| {
             let page = keys.iter().map(|key| listed(key)).collect();

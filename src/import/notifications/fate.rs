@@ -81,7 +81,7 @@ pub(super) fn of_skip(why: Skip) -> RecordEnd {
 pub fn of_files(files: impl IntoIterator<Item = Became>) -> RecordEnd {
     let of_file = |became| match became {
         Became::Done | Became::DoneBefore => RecordEnd::Settled,
-        Became::Poison | Became::Changed => RecordEnd::GivenUp,
+        Became::Poison | Became::Changed | Became::Gone => RecordEnd::GivenUp,
         Became::Failed | Became::Missing | Became::Denied | Became::Refused => RecordEnd::Failed,
         Became::Stopped => RecordEnd::Stopped,
     };
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_object_is_settled_if_all_its_files_are() {
-        use Became::{Changed, Denied, Done, DoneBefore, Failed, Missing, Poison, Refused, Stopped};
+        use Became::{Changed, Denied, Done, DoneBefore, Failed, Gone, Missing, Poison, Refused, Stopped};
         let check = |files: &[Became], expected| {
             assert_eq!(of_files(files.iter().copied()), expected, "{files:?}");
         };
@@ -146,6 +146,7 @@ mod tests {
         check(&[DoneBefore, Done], RecordEnd::Settled);
         check(&[Done, Poison], RecordEnd::GivenUp);
         check(&[Changed, Done], RecordEnd::GivenUp);
+        check(&[Gone], RecordEnd::GivenUp);
         for failed in [Failed, Missing, Denied, Refused] {
             check(&[Done, failed, Poison], RecordEnd::Failed);
         }

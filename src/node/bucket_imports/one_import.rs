@@ -13,7 +13,8 @@ use super::journal_outage::{JournalFound, JournalOutage};
 use super::key_range::{KeyRange, misses};
 use super::notifications::Notifications;
 use super::pass_status::{
-    CannotPass, Made, compression_words, failure, given_up_files, pass_status, refused_files, rejects_wait,
+    CannotPass, Made, compression_words, cut_short_files, failure, given_up_files, pass_status,
+    refused_files, rejects_wait,
 };
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
@@ -24,6 +25,7 @@ use crate::admin::{
     AskedPass, BucketImportError, BucketImportStatus, FilePlanned, PassPlanned, PassStatus, Paused,
 };
 use crate::alarms::AlarmKind;
+use crate::config::OnChange;
 use crate::import::bucket_import::{
     BucketImport, KeptObjects, NotifiedObjects, OtherCompressions, PassDeps, PassError, PassPlan, PassReport,
     Scan, Would, pass, plan_pass,
@@ -422,6 +424,7 @@ impl OneImport {
             columns: Arc::clone(&self.columns),
             again: asked.is_some_and(|asked| asked.again),
             scan: Scan::Full,
+            whole: asked.is_none_or(|asked| !asked.has_range()),
             // Somebody who asked for a pass waits for its end.
             list_again: asked.is_none().then_some(self.plan.settings.scan_interval),
             patience: asked.map(|_| ASKED_PATIENCE),
@@ -498,7 +501,11 @@ impl OneImport {
             Some(what) => alarms.raise(AlarmKind::BucketImport, &self.of_rejects(), what),
             None => alarms.clear(AlarmKind::BucketImport, &self.of_rejects()),
         }
-        let given_up = given_up_files(self.name(), report);
+        let is_ignored = self.plan.settings.on_change == OnChange::Ignore;
+        let given_up = given_up_files(self.name(), report)
+            .into_iter()
+            .chain(cut_short_files(self.name(), is_ignored, report))
+            .reduce(|one, other| format!("{one}; {other}"));
         if whole {
             self.notifications.iter().for_each(|notifications| notifications.passed(given_up.is_some()));
         }

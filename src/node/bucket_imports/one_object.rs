@@ -146,7 +146,12 @@ fn of_files(files: &[(Became, FileReport)], reader: Option<&ImportReader>) -> Ob
                     denied.zip(reader).map(|(denied, reader)| format!("; {}", reader.sentence(&denied)));
                 return never(what() + &remedy.unwrap_or_default());
             }
-            Became::Failed | Became::Poison | Became::Changed | Became::Missing | Became::Refused => {
+            Became::Failed
+            | Became::Poison
+            | Became::Changed
+            | Became::Gone
+            | Became::Missing
+            | Became::Refused => {
                 return never(what());
             }
         }

@@ -254,6 +254,30 @@ pub(super) fn given_up_files(import: &str, report: &PassReport) -> Option<String
     Some(are_given_up(import, count, &first))
 }
 
+/// What a person must know of files that end before their last row. `is_ignored`: objects that replace others are not
+/// imported.
+pub(super) fn cut_short_files(import: &str, is_ignored: bool, report: &PassReport) -> Option<String> {
+    let of = |became: Became, says: &str| {
+        let count = report.files_that(became);
+        let first = report.not_done.iter().find(|file| file.became == became);
+        let first = first.map_or_else(String::new, |first| format!(", the first {}", first.name));
+        let slug = became.slug();
+        (count > 0).then(|| {
+            format!(
+                "{} of import {import} {slug} before the last row was stored{first}: `forebay import list --import {import} --only {slug}` \
+                 shows how much is stored, and `forebay import reset-file {import} KEY` {says}",
+                counted(count, "file", "files")
+            )
+        })
+    };
+    let changed = of(Became::Changed, "imports the object that is there now").filter(|_| is_ignored);
+    let gone = of(Became::Gone, "says that you know of it, unless the object comes back");
+    match (changed, gone) {
+        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        (one, other) => one.or(other),
+    }
+}
+
 /// That an import has given up so many files. `example`: one of them, after a comma.
 pub(super) fn are_given_up(import: &str, count: u64, example: &str) -> String {
     format!(

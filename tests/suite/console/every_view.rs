@@ -2,16 +2,20 @@
 //! the screen.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::browser::Browser;
 use super::import_some;
+use crate::serve::support::status;
 use crate::support::forebay::{Flush, Forebay, Starting};
 use crate::support::scripted_http::{Reply, ScriptedHttp};
+use crate::support::wait;
 
 const VIEWS: [&str; 8] =
     ["live", "sources", "sources/checkout-api", "deliveries", "destinations", "archive", "imports", "health"];
+const PATIENCE: Duration = Duration::from_secs(180);
 /// What may move in a view while nobody does anything, as the score of Cumulative Layout Shift.
 const SHIFT_MAX: f64 = 0.1;
 
@@ -54,6 +58,15 @@ async fn every_view_is_accessible_and_still_and_shows_names_at_every_width() {
     let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let forebay = busy_node(folder.path()).await;
+    // What appears while somebody looks moves the view, so all of it is there before.
+    wait::until("the alarm, and a dead letter", PATIENCE, async || {
+        let status = status(&forebay).await;
+        let mut destinations = status["destinations"].as_array()?.iter();
+        let has_letter = destinations.any(|one| one["name"] == "crm" && one["dead_left"].as_u64() > Some(0));
+        let mut alarms = status["alarms"].as_array()?.iter();
+        (has_letter && alarms.any(|alarm| alarm["subject"].as_str().unwrap().contains("gone"))).then_some(())
+    })
+    .await;
     let mut wrong = Vec::new();
     let is_long = std::env::var_os("FOREBAY_EVERY_WIDTH").is_some();
     for (theme, width, height) in [

@@ -144,6 +144,7 @@ pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         again: false,
         scan: Scan::Full,
         stop: CancellationToken::new(),
+        whole: true,
         list_again: None,
         patience: None,
         step_bytes: None,
@@ -413,7 +414,7 @@ async fn an_object_that_changed_after_a_kill_is_not_read_if_calls_of_it_are_stor
         let node = killed_at(node, &store, first, steps, stores_last).await;
         put(&store, "in/a.json", lines("b", 50)).await;
         let report = passed(&node, &store, import(&node)).await;
-        let found = (report.files_that(Became::Done), report.skipped_for(Skip::Changed));
+        let found = (report.files_that(Became::Done), report.files_that(Became::Changed));
         assert_eq!(
             found,
             if expected == "done" { (1, 0) } else { (0, 1) },
@@ -438,7 +439,7 @@ async fn an_object_that_cannot_be_opened_after_a_kill_is_still_the_version_that_
         assert_eq!(files(&report), [("denied", 1)], "{report:?}");
         put(&store, "in/a.json", lines("b", 50)).await;
         let report = passed(&node, &store, import(&node)).await;
-        assert_eq!((files(&report), report.skipped_for(Skip::Changed)), (vec![], 1), "{report:?}");
+        assert_eq!(files(&report), [("changed", 1)], "{report:?}");
     }
 }
 
@@ -472,7 +473,7 @@ async fn after_a_pass_that_died_the_next_one_knows_what_is_stored() {
     let other = || import_as(&node, "events", "in/", &converter_text(r#""fileType":"json""#, "new "));
     put(&store, "in/a.json", lines("b", 50)).await;
     let report = passed(&node, &store, other()).await;
-    assert_eq!((files(&report), report.skipped_for(Skip::Changed)), (vec![], 1), "{report:?}");
+    assert_eq!(files(&report), [("changed", 1)], "{report:?}");
     // Another file needs its converter no more than this one does, and ends.
     put(&store, "in/c.json", lines("c", 3)).await;
     passed(&node, &store, other()).await;

@@ -15,6 +15,7 @@ mod bucket;
 mod claims;
 mod content;
 mod corpus;
+mod cut_short;
 mod dev_commands;
 mod earlier_program;
 mod full_disk;

@@ -103,10 +103,16 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay import list --import {import}", "forebay import list --import orders", Ends(0)),
     ("forebay import list --import {}", "forebay import list --import orders", Ends(0)),
     (
+        "forebay import list --import {import} --only {slug}",
+        "forebay import list --import orders --only changed",
+        Ends(0),
+    ),
+    (
         "forebay import list --import {import} --only given_up",
         "forebay import list --import orders --only given_up",
         Ends(0),
     ),
+    ("forebay import reset-file {import} KEY", "forebay import reset-file orders in/orders-1.json", Ends(2)),
     ("forebay import reset-file {import} --failed", "forebay import reset-file orders --failed", Ends(0)),
     (
         "forebay import retry-rejects --import {import}{at}",
@@ -159,6 +165,16 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
         "forebay import reset-file {name} KEY --accept-rejects",
         "forebay import reset-file orders in/orders-1.json --accept-rejects",
         Ends(0),
+    ),
+    (
+        "forebay import reset-file {import} {key} --accept-rejects",
+        "forebay import reset-file orders in/orders-1.json --accept-rejects",
+        Ends(2),
+    ),
+    (
+        "forebay import reset-file {of_import} {} --accept-rejects",
+        "forebay import reset-file orders in/orders-1.json --accept-rejects",
+        Ends(2),
     ),
     (
         "forebay import release NAME --instance ID",

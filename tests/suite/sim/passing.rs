@@ -336,6 +336,7 @@ impl Passing {
             again: false,
             scan: Scan::Full,
             stop: stop.clone(),
+            whole: true,
             list_again: None,
             patience: None,
             step_bytes: Some(STEP_BYTES),

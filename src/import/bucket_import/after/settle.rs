@@ -1,11 +1,13 @@
 //! Settles the rejected rows of objects, so that they are no longer kept because of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::entry::{AfterEntry, Kept};
 use crate::import::bucket_import::deps::PassDeps;
 use crate::import::bucket_import::object_import::ObjectImport;
 use crate::import::bucket_import::object_state::ObjectState;
+use crate::import::bucket_import::rejected::find::{objects_named, with_rejects};
 use crate::import::bucket_import::rejected::set::{Set, remove};
 use crate::import::bucket_import::rejected::settled::records_of;
 use crate::import::bucket_import::reset::{ResetError, objects_of};
@@ -16,6 +18,7 @@ use crate::import::importer::Importer;
 use crate::import::journal::{Change, Journal, JournalError};
 use crate::import::record::ImportRecord;
 use crate::import::reject_counts::RejectCounts;
+use crate::log::ImportKey;
 use crate::sources::SourceId;
 
 /// The objects that one turn looks at.
@@ -55,45 +58,57 @@ fn settle_rejects(
     first: impl FnOnce() -> Result<(), JournalError>,
 ) -> Result<Settled, JournalError> {
     let Some(in_use) = importer.objects().turn().take(id, key) else { return Ok(Settled::InUse) };
+    first()?;
     let entry = AfterEntry::read(journal, id, key)?.and_then(Result::ok);
     let Some((due, rows)) = entry.and_then(settled) else { return Ok(Settled::NotKept) };
-    first()?;
     journal.change(Change { kept: &[due.kept(id, key)?], ..Change::default() })?;
     drop(in_use);
     Ok(Settled::Rows(rows))
 }
 
-/// Settles the rejected rows of an object without which a person does. Waits for the disk.
-/// Errors: [`JournalError`]: the same again goes on.
-fn accept(journal: &dyn Journal, objects: &ObjectImport, key: &str) -> Result<Settled, JournalError> {
-    let forget = || forget_rejects(journal, objects, key);
-    settle_rejects(journal, &objects.deps.importer, (objects.id, key), forget)
+/// Settles the rejected rows of an object without which a person does: those in these records, of the version that is
+/// there now and of those before it. Waits for the disk. Errors: [`JournalError`]: the same again goes on.
+fn accept(
+    journal: &dyn Journal,
+    objects: &ObjectImport,
+    key: &str,
+    records: &[ImportKey],
+) -> Result<Settled, JournalError> {
+    let mut rows = 0;
+    let settled = settle_rejects(journal, &objects.deps.importer, (objects.id, key), || {
+        for record in records {
+            rows += forget_rejects(objects, *record)?;
+        }
+        Ok(())
+    })?;
+    Ok(match settled {
+        Settled::NotKept if rows > 0 => Settled::Rows(rows),
+        settled => settled,
+    })
 }
 
-/// Says in the records of an object's files that none of their rejected rows is to be read again, and removes those
-/// that are kept in the folder. Waits for the disk.
-fn forget_rejects(journal: &dyn Journal, objects: &ObjectImport, key: &str) -> Result<(), JournalError> {
+/// Says in the record of a file that none of its rejected rows is to be read again, and removes those that are kept in
+/// the folder. Returns how many were to be. Waits for the disk.
+fn forget_rejects(objects: &ObjectImport, of: ImportKey) -> Result<u64, JournalError> {
     let (id, source, importer) = (objects.id, &objects.import.source, &objects.deps.importer);
-    let Some(state) = ObjectState::read(journal, id, key)? else { return Ok(()) };
-    for record in records_of(journal, importer, (id, source), &objects.name_of(key), &state)? {
-        let Some(file) = record.file else { continue };
-        let set = Set { file, generation: record.generation, rounds: record.retries.rounds };
-        // A round that was stopped in the middle has a record and a set of its own.
-        let round = key_of(file.rejects(set.generation, set.rounds), source, Some(id));
-        for of in [record.key, round] {
-            importer.change_record(of, |record| {
-                record.retries.settled = record.progress.rejected;
-                record.retries.under_way = String::new();
-                record.retries.in_store = Vec::new();
-                record.rejects = RejectCounts::default();
-                record.rejects_file = None;
-            })?;
-        }
-        for set in [set, set.next()] {
-            remove(&objects.import.rejects.file(id, set));
-        }
+    let Some(record) = importer.recorded(of)? else { return Ok(0) };
+    let Some(file) = record.file else { return Ok(0) };
+    let set = Set { file, generation: record.generation, rounds: record.retries.rounds };
+    // A round that was stopped in the middle has a record and a set of its own.
+    let round = key_of(file.rejects(set.generation, set.rounds), source, Some(id));
+    for of in [record.key, round] {
+        importer.change_record(of, |record| {
+            record.retries.settled = record.progress.rejected;
+            record.retries.under_way = String::new();
+            record.retries.in_store = Vec::new();
+            record.rejects = RejectCounts::default();
+            record.rejects_file = None;
+        })?;
     }
-    Ok(())
+    for set in [set, set.next()] {
+        remove(&objects.import.rejects.file(id, set));
+    }
+    Ok(record.unsettled_rejects())
 }
 
 /// The entry of an object once its rejected rows are settled, and how many there were. `None`: the object is not
@@ -112,9 +127,13 @@ pub async fn accept_rejects(
     deps: PassDeps,
     key: &str,
 ) -> Result<SettledObjects, ResetError> {
-    let objects = Arc::new(may_accept(import, deps).await?);
+    let objects = Arc::new(objects_of(import, deps).await?);
     let (name, of, by) = (objects.name_of(key), Arc::clone(&objects), key.to_owned());
-    let settled = objects.on_disk(move |journal| accept(journal, &of, &by)).await?;
+    let accept = move |journal: &dyn Journal| {
+        let records = rejecting(journal, &of)?.remove(&by).unwrap_or_default();
+        accept(journal, &of, &by, &records)
+    };
+    let settled = objects.on_disk(accept).await?;
     match settled {
         Settled::Rows(rows) => Ok(SettledObjects { count: 1, names: vec![name], rows }),
         Settled::InUse => {
@@ -123,7 +142,7 @@ pub async fn accept_rejects(
         }
         Settled::NotKept => {
             let what = format!(
-                "{name} is not kept because of rejected rows: `forebay import status {}` shows which files wait, and why",
+                "{name} has no rejected rows that wait: `forebay import list --import {}` shows which files have",
                 objects.import.name
             );
             Err(ResetError::Refused(what))
@@ -137,20 +156,19 @@ pub async fn accept_all_rejects(
     import: Arc<BucketImport>,
     deps: PassDeps,
 ) -> Result<SettledObjects, ResetError> {
-    let objects = Arc::new(may_accept(import, deps).await?);
+    let objects = Arc::new(objects_of(import, deps).await?);
     let (mut all, mut next) = (SettledObjects::default(), Some(String::new()));
+    let of = Arc::clone(&objects);
+    let mut records = objects.on_disk(move |journal| rejecting(journal, &of)).await?;
     while let Some(keys) = next_kept(&objects, &mut next).await? {
         for key in keys {
-            let (name, of) = (objects.name_of(&key), Arc::clone(&objects));
-            let settled = objects.on_disk(move |journal| accept(journal, &of, &key)).await?;
-            if let Settled::Rows(rows) = settled {
-                all.count += 1;
-                all.rows += rows;
-                if all.names.len() < NAMED_MAX {
-                    all.names.push(name);
-                }
-            }
+            let of_key = records.remove(&key).unwrap_or_default();
+            all.accept(&objects, key, of_key).await?;
         }
+    }
+    // Nothing is to be done with these files afterwards.
+    for (key, of_key) in records {
+        all.accept(&objects, key, of_key).await?;
     }
     Ok(all)
 }
@@ -224,15 +242,44 @@ fn is_stored_now(
     Ok(!records.is_empty() && records.iter().all(is_settled))
 }
 
-/// The imports of objects, if anything is to be done with them.
-async fn may_accept(import: Arc<BucketImport>, deps: PassDeps) -> Result<ObjectImport, ResetError> {
-    if import.after.is_none() {
-        let what = format!(
-            "import {} keeps no file because of rejected rows: it does nothing with files once they are imported (after \
-             = \"none\")",
-            import.name
-        );
-        return Err(ResetError::Refused(what));
+impl SettledObjects {
+    /// Settles the rejected rows of one more object.
+    async fn accept(
+        &mut self,
+        objects: &Arc<ObjectImport>,
+        key: String,
+        records: Vec<ImportKey>,
+    ) -> Result<(), JournalError> {
+        let (name, of) = (objects.name_of(&key), Arc::clone(objects));
+        let settled = objects.on_disk(move |journal| accept(journal, &of, &key, &records)).await?;
+        if let Settled::Rows(rows) = settled {
+            self.count += 1;
+            self.rows += rows;
+            if self.names.len() < NAMED_MAX {
+                self.names.push(name);
+            }
+        }
+        Ok(())
     }
-    objects_of(import, deps).await
+}
+
+/// The records of files with rejected rows that are not settled, by the keys of their objects. Reads the whole journal.
+/// Errors: [`JournalError`]: the journal cannot be read.
+fn rejecting(
+    journal: &dyn Journal,
+    objects: &ObjectImport,
+) -> Result<BTreeMap<String, Vec<ImportKey>>, JournalError> {
+    let (id, importer, place) = (objects.id, &objects.deps.importer, objects.name_of(""));
+    let mut rejecting: BTreeMap<String, Vec<ImportKey>> = BTreeMap::new();
+    for of in with_rejects(journal, importer, id)? {
+        let Some(record) = importer.recorded(of)?.filter(|record| !record.retries.is_round) else { continue };
+        let Some(rest) = record.name.strip_prefix(&place) else { continue };
+        for object in objects_named(rest) {
+            if ObjectState::read(journal, id, object)?.is_some() {
+                rejecting.entry(object.to_owned()).or_default().push(of);
+                break;
+            }
+        }
+    }
+    Ok(rejecting)
 }

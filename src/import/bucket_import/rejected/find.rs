@@ -15,8 +15,10 @@ pub(super) enum FoundFile {
     Rejects(Box<FileWithRejects>),
     /// Its import has not reached the end. The name.
     NotDone(String),
-    /// Another object has its key. The name.
-    Replaced(String),
+    /// Another object has its key. The name, and the key.
+    Replaced(String, String),
+    /// Its object is gone. The name, and the key.
+    Gone(String, String),
     /// It is being read. The name.
     InUse(String),
 }
@@ -34,7 +36,7 @@ pub(super) struct FileWithRejects {
 
 /// The files of an import with rejected rows that are not settled. Reads the whole journal.
 /// Errors: [`JournalError`]: the journal cannot be read.
-pub(super) fn with_rejects(
+pub(in crate::import::bucket_import) fn with_rejects(
     journal: &dyn Journal,
     importer: &Importer,
     id: ImportId,
@@ -57,6 +59,12 @@ pub(super) fn with_rejects(
     Ok(found.into_iter().map(|(_, key)| key).collect())
 }
 
+/// The keys that the object of a file with this name can have, which begins with the key: a key may have the character
+/// that stands between an archive and its entry.
+pub(in crate::import::bucket_import) fn objects_named(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(name).chain(name.match_indices('!').filter_map(|(at, _)| name.get(..at)))
+}
+
 /// Looks at a file of an import, and takes its object. `place` is what names of its files begin with before
 /// their keys. `None`: nothing of it is left to be settled, or it is not of an object. Waits for the disk.
 /// Errors: [`JournalError`]: the journal cannot be read.
@@ -73,21 +81,25 @@ pub(super) fn found(
     }
     let name = record.name.clone();
     let Some(rest) = name.strip_prefix(place) else { return Ok(None) };
-    let (mut key, mut is_known) = (None, false);
-    // A key may have the character that stands between an archive and its entry.
-    let archives = rest.match_indices('!').filter_map(|(at, _)| Some((rest.get(..at)?, rest.get(at + 1..))));
-    for (object, entry) in std::iter::once((rest, None)).chain(archives) {
+    let (mut key, mut of_key) = (None, None);
+    for object in objects_named(rest) {
+        let entry = rest.get(object.len()..).and_then(|entry| entry.strip_prefix('!'));
         let Some(state) = ObjectState::read(journal, id, object)? else { continue };
-        is_known = true;
+        of_key.get_or_insert_with(|| object.to_owned());
         let file = entry.map_or(state.file, |entry| state.file.entry(entry));
         if record.file == Some(file) && state.is_archive == entry.is_some() {
             key = Some((object.to_owned(), state));
             break;
         }
     }
-    let Some((key, state)) = key else { return Ok(is_known.then_some(FoundFile::Replaced(name))) };
-    if record.state != ImportState::Done {
-        return Ok(Some(FoundFile::NotDone(name)));
+    let Some((key, state)) = key else { return Ok(of_key.map(|key| FoundFile::Replaced(name, key))) };
+    match record.state {
+        ImportState::Done => {}
+        ImportState::Changed | ImportState::Replaced => return Ok(Some(FoundFile::Replaced(name, key))),
+        ImportState::Gone => return Ok(Some(FoundFile::Gone(name, key))),
+        ImportState::Reading | ImportState::Failed | ImportState::Poison => {
+            return Ok(Some(FoundFile::NotDone(name)));
+        }
     }
     Ok(Some(match turn.take(id, &key) {
         Some(in_use) => FoundFile::Rejects(Box::new(FileWithRejects { key, state, record, _in_use: in_use })),

@@ -15,7 +15,7 @@ use crate::import::bucket_import::settings::BucketImport;
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::run::FileEnd;
 use crate::log::ImportKey;
-use crate::words::Told;
+use crate::words::{Told, shell_word};
 
 /// What an object does not have of which no row was read.
 const NOTHING: &str = "none of its rows is rejected";
@@ -128,9 +128,13 @@ impl ObjectImport {
                 let what = "its import has not reached the end: run or reset it first";
                 (name, Became::Refused, not_read(FileFault::Local, "E-REJECTS", Told::plain(what)))
             }
-            FoundFile::Replaced(name) if of_key(&name) => {
-                let what = "another object has its key now, so its rejected rows cannot be read again";
+            FoundFile::Replaced(name, key) if of_key(&name) => {
+                let what = self.without_object("another object has its key now", &key);
                 (name, Became::Changed, not_read(FileFault::Changed, "E-CHANGED", Told::plain(what)))
+            }
+            FoundFile::Gone(name, key) if of_key(&name) => {
+                let what = self.without_object("its object is gone", &key);
+                (name, Became::Gone, not_read(FileFault::Missing, "E-MISSING", Told::plain(what)))
             }
             FoundFile::InUse(name) if of_key(&name) => {
                 let what = "it is being read now: run this command again when that has ended";
@@ -143,6 +147,15 @@ impl ObjectImport {
             report.left(name, became, end);
         }
         Ok(!is_stopped)
+    }
+
+    /// What to do about rejected rows whose object is no longer there.
+    fn without_object(&self, why: &str, key: &str) -> String {
+        let (import, key) = (&self.import.name, shell_word(key));
+        format!(
+            "{why}, so its rejected rows cannot be read again: `forebay import reset-file {import} {key} --accept-rejects` does \
+             without them"
+        )
     }
 }
 

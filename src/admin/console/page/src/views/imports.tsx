@@ -24,7 +24,10 @@ const STATES: Record<string, { icon: IconName; tone: 'well' | 'notice' | 'proble
   stopped: { icon: 'notice', tone: 'notice', word: 'stopped' },
   done: { icon: 'well', tone: 'well', word: 'done' },
   failed: { icon: 'problem', tone: 'problem', word: 'failed' },
-  given_up: { icon: 'problem', tone: 'problem', word: 'given up' }
+  given_up: { icon: 'problem', tone: 'problem', word: 'given up' },
+  changed: { icon: 'problem', tone: 'problem', word: 'changed' },
+  replaced: { icon: 'quiet', tone: 'quiet', word: 'replaced' },
+  gone: { icon: 'problem', tone: 'problem', word: 'gone' }
 }
 
 function StateOf ({ one }: { one: Import }) {

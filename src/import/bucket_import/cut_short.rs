@@ -1,0 +1,69 @@
+//! Ends files before their last row: their object is gone, or another one has its key.
+
+use super::object_state::ObjectState;
+use super::rejected::settled::records_of;
+use crate::import::file_error::{FileError, FileFault};
+use crate::import::import_id::ImportId;
+use crate::import::importer::Importer;
+use crate::import::journal::{Journal, JournalError};
+use crate::import::record::{ImportRecord, ImportState, LastError};
+use crate::log::ImportProgress;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+use crate::words::{Told, counted};
+
+/// Says in the records of an object's files that the rest of them is never read, and logs it if rows are stored. Returns
+/// why. `ended`: the state of those that are not done, one of [`ImportState::is_cut_short`], and the time. Waits for the
+/// disk. Errors: [`JournalError`]: some say so, and others not; the same again goes on.
+pub(super) fn cut_short(
+    journal: &dyn Journal,
+    importer: &Importer,
+    of: (ImportId, &SourceId),
+    (name, state): (&str, &ObjectState),
+    (ended, now): (ImportState, UnixMillis),
+) -> Result<FileError, JournalError> {
+    let records = records_of(journal, importer, of, name, state)?;
+    let progress = records.iter().fold(ImportProgress::default(), |sum, record| sum.plus(record.progress));
+    let error = why(ended, progress.next_row);
+    for record in records.iter().filter(|record| record.state != ImportState::Done) {
+        importer.settle(record.key)?;
+        importer.change_record(record.key, |record| end(record, ended, &error, now))?;
+    }
+    if progress.next_row > 0 {
+        tracing::warn!("{name}: {}", error.masked());
+    }
+    Ok(error)
+}
+
+fn end(record: &mut ImportRecord, ended: ImportState, error: &FileError, now: UnixMillis) {
+    if record.state == ended {
+        return;
+    }
+    let (code, message) = (error.code.clone(), error.message.clone());
+    (record.state, record.attempts) = (ended, 0);
+    (record.error, record.ended_at) = (Some(LastError { code, message }), Some(now));
+}
+
+/// Why nothing more of a file is read of which so many rows were.
+pub(super) fn why(ended: ImportState, rows: u64) -> FileError {
+    let first = match rows {
+        0 => "No row of it is stored".to_owned(),
+        rows => format!("Its first {} are stored", counted(rows, "row", "rows")),
+    };
+    let (fault, code, what) = match ended {
+        ImportState::Gone => {
+            (FileFault::Missing, "E-MISSING", format!("the object is gone. {first}, and the rest is not"))
+        }
+        ImportState::Replaced => {
+            let what = format!(
+                "it was replaced before its end. {first}; the new content is imported as another file"
+            );
+            (FileFault::Changed, "E-CHANGED", what)
+        }
+        _ => {
+            let what = format!("it was replaced before its end. {first}; the new content is not imported");
+            (FileFault::Changed, "E-CHANGED", what)
+        }
+    };
+    FileError::new(fault, code, Told::plain(what))
+}

@@ -1,0 +1,235 @@
+//! Files that end before their last row, because their object is gone or another one has its key: somebody hears of it,
+//! and nothing waits for ever.
+
+use std::sync::Arc;
+
+use forebay::import::bucket_import::{
+    Begins, BucketImport, OnChange, OnMissing, PassReport, ResetError, accept_all_rejects, accept_rejects,
+    reset_object, retry_rejects,
+};
+use forebay::import::{FileEnd, ImportState};
+use forebay::store::Fault;
+use forebay::store::fake::{FakeStore, Step};
+
+use super::bucket::{
+    ROWS, archive, check_events, converter_text, deps, died_at, events, files, import, import_as, lines,
+    passed, put, skipped,
+};
+use super::importer::{Node, node};
+
+/// A file of which this node has stored a part when it was killed. Returns also how many rows that are.
+async fn half_read(is_archive: bool) -> (Node, FakeStore, u64) {
+    let (node, store) = (node(), FakeStore::new());
+    put_file(&store, is_archive).await;
+    put(&store, "in/b.json", lines("b", 30)).await;
+    died_at(&node, &store, import(&node), 1, true).await;
+    let open = node.spool.imports().open_imports();
+    let rows = open.iter().map(|import| import.progress.next_row).max().unwrap();
+    let node = node.killed();
+    assert!((1..ROWS as u64).contains(&rows), "{rows}");
+    (node, store, rows)
+}
+
+async fn put_file(store: &FakeStore, is_archive: bool) {
+    let text = lines("a", ROWS);
+    put(store, "in/a.json", if is_archive { archive(&[("1", &text)]) } else { text.into_bytes() }).await;
+}
+
+/// The error of the only file that is not done.
+fn error_of(report: &PassReport) -> String {
+    let [not_done] = report.not_done.as_slice() else { panic!("{report:?}") };
+    let FileEnd::Failed(error) = &not_done.end else { panic!("{report:?}") };
+    format!("{} {}", not_done.name, error.masked())
+}
+
+/// The states of the files of an object, as the list shows them.
+fn states(node: &Node, key: &str) -> Vec<ImportState> {
+    let (name, mut states) = (format!("s3://lake/{key}"), Vec::new());
+    let mut add = |record: forebay::import::ImportRecord| {
+        if record.name.split('!').next() == Some(name.as_str()) {
+            states.push(record.state);
+        }
+    };
+    node.importer.journal().each(&mut add).unwrap();
+    states
+}
+
+async fn reset(node: &Node, store: &FakeStore) -> Result<Begins, ResetError> {
+    let reset = reset_object(Arc::new(import(node)), deps(node, store), "in/a.json").await?;
+    Ok(reset.begins)
+}
+
+/// The pass ended well, without a word, and the list showed the file as stopped for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_read_object_that_is_gone_is_reported_until_a_person_knows() {
+    for (on_missing, is_archive) in
+        [(OnMissing::Skip, false), (OnMissing::Fail, false), (OnMissing::Skip, true)]
+    {
+        let (node, store, rows) = half_read(is_archive).await;
+        store.delete("lake", "in/a.json");
+        let import = |node: &Node| BucketImport { on_missing, ..import(node) };
+        for others in [vec![("done", 1), ("gone", 1)], vec![("gone", 1)], vec![("gone", 1)]] {
+            let report = passed(&node, &store, import(&node)).await;
+            assert_eq!((files(&report), skipped(&report)), (others, vec![]), "{report:?}");
+            let error = error_of(&report);
+            let expected = format!(
+                "s3://lake/in/a.json E-MISSING: the object is gone. Its first {} rows are stored, and the rest is not",
+                forebay::words::grouped(rows)
+            );
+            assert_eq!(error, expected);
+        }
+        assert_eq!(states(&node, "in/a.json"), [ImportState::Gone]);
+        assert_eq!(reset(&node, &store).await.unwrap(), Begins::Gone);
+        for _ in 0..2 {
+            assert_eq!(files(&passed(&node, &store, import(&node)).await), []);
+        }
+        // It comes back as it was.
+        put_file(&store, is_archive).await;
+        assert_eq!(files(&passed(&node, &store, import(&node)).await), [("done", 1)]);
+        assert_eq!(states(&node, "in/a.json"), [ImportState::Done]);
+        check_events(&node, events("a", ROWS).chain(events("b", 30)));
+    }
+}
+
+/// Nobody has to know of a file of which nothing is stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_is_gone_before_a_row_is_stored_is_forgotten() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", "[]").await;
+    for expected in ["failed", "failed", "poison"] {
+        assert_eq!(files(&passed(&node, &store, import(&node)).await), [(expected, 1)]);
+    }
+    store.delete("lake", "in/a.json");
+    assert_eq!(files(&passed(&node, &store, import(&node)).await), []);
+    let Err(ResetError::Refused(what)) = reset(&node, &store).await else { panic!("it begins again") };
+    assert!(what.contains("is gone, so nothing can begin"), "{what}");
+    put(&store, "in/a.json", lines("a", 5)).await;
+    assert_eq!(files(&passed(&node, &store, import(&node)).await), [("done", 1)]);
+    check_events(&node, events("a", 5));
+}
+
+/// It was skipped, as if nothing of it were stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_is_gone_while_it_is_read_is_reported() {
+    let (node, store, _) = half_read(false).await;
+    store.delete("lake", "in/b.json");
+    let gone = Step::Answer { fault: Fault::NotFound, status: Some(404), code: Some("NoSuchKey") };
+    store.script_reads([Step::Proper, Step::Proper, gone]);
+    let report = passed(&node, &store, import(&node)).await;
+    assert_eq!((files(&report), skipped(&report)), (vec![("gone", 1)], vec![]), "{report:?}");
+    assert_eq!(states(&node, "in/a.json"), [ImportState::Gone]);
+    // The answer was wrong: the object is there.
+    assert_eq!(files(&passed(&node, &store, import(&node)).await), [("done", 1)]);
+    check_events(&node, events("a", ROWS));
+}
+
+/// The end of the old one was a warning in the log, and the list showed it as stopped for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_read_object_that_was_replaced_is_changed_until_a_person_lets_the_new_one_begin() {
+    for is_archive in [false, true] {
+        let (node, store, rows) = half_read(is_archive).await;
+        put(&store, "in/a.json", lines("new", 50)).await;
+        let says = format!(
+            "s3://lake/in/a.json E-CHANGED: it was replaced before its end. Its first {} rows are stored; the new content is not \
+             imported",
+            forebay::words::grouped(rows)
+        );
+        for expected in [vec![("done", 1), ("changed", 1)], vec![("changed", 1)], vec![("changed", 1)]] {
+            let report = passed(&node, &store, import(&node)).await;
+            assert_eq!((files(&report), skipped(&report)), (expected, vec![]), "{report:?}");
+            assert_eq!(error_of(&report), says);
+        }
+        assert_eq!(states(&node, "in/a.json"), [ImportState::Changed]);
+        assert_eq!(reset(&node, &store).await.unwrap(), Begins::NewObject);
+        assert_eq!(files(&passed(&node, &store, import(&node)).await), [("done", 1)]);
+        let mut states = states(&node, "in/a.json");
+        states.sort_by_key(|state| *state != ImportState::Done);
+        assert_eq!(states, [ImportState::Done, ImportState::Replaced]);
+        check_events(
+            &node,
+            events("a", usize::try_from(rows).unwrap()).chain(events("b", 30)).chain(events("new", 50)),
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_reprocess_the_end_of_the_old_object_is_reported_once() {
+    let (node, store, rows) = half_read(false).await;
+    put(&store, "in/a.json", lines("new", 50)).await;
+    let reprocess = |node: &Node| BucketImport { on_change: OnChange::Reprocess, ..import(node) };
+    let report = passed(&node, &store, reprocess(&node)).await;
+    assert_eq!(files(&report), [("done", 2), ("changed", 1)]);
+    assert!(error_of(&report).ends_with("the new content is imported as another file"), "{report:?}");
+    let report = passed(&node, &store, reprocess(&node)).await;
+    assert_eq!((files(&report), report.known), (vec![], 2));
+    assert!(states(&node, "in/a.json").contains(&ImportState::Replaced));
+    check_events(
+        &node,
+        events("a", usize::try_from(rows).unwrap()).chain(events("b", 30)).chain(events("new", 50)),
+    );
+}
+
+/// The list showed it as given up, with a command that was refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_given_up_and_replaced_is_no_longer_given_up() {
+    for on_change in [OnChange::Reprocess, OnChange::Ignore] {
+        let (node, store) = (node(), FakeStore::new());
+        put(&store, "in/a.json", lines("a", 1_500) + &"{\n".repeat(9_000)).await;
+        for expected in ["failed", "failed", "poison"] {
+            assert_eq!(files(&passed(&node, &store, import(&node)).await), [(expected, 1)]);
+        }
+        put(&store, "in/a.json", lines("new", 50)).await;
+        let import = BucketImport { on_change, ..import(&node) };
+        let (expected, state) = match on_change {
+            OnChange::Reprocess => (vec![("done", 1), ("changed", 1)], ImportState::Replaced),
+            OnChange::Ignore => (vec![("changed", 1)], ImportState::Changed),
+        };
+        assert_eq!(files(&passed(&node, &store, import).await), expected);
+        let states = states(&node, "in/a.json");
+        assert!(states.contains(&state) && !states.contains(&ImportState::Poison), "{states:?}");
+    }
+}
+
+/// They could not be settled in any way, and each retry failed because of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejected_rows_without_their_object_are_settled_by_a_person() {
+    let user = |user: &str| converter_text(r#""fileType":"json""#, "").replace(r#"["path","u"]"#, user);
+    let import = |node: &Node| import_as(node, "events", "in/", &user(r#"["path","u"]"#));
+    for (replaced, all) in [(true, false), (true, true), (false, false), (false, true)] {
+        let (node, store) = (node(), FakeStore::new());
+        put(&store, "in/a.json", lines("a", 100)).await;
+        let zip = archive(&[("1", lines("c", 100).as_str()), ("2", lines("d", 50).as_str())]);
+        put(&store, "in/z!.zip", zip).await;
+        let rejected = passed(&node, &store, import(&node)).await.rejected;
+        assert!(rejected > 0);
+        for key in ["in/a.json", "in/z!.zip"] {
+            match replaced {
+                true => put(&store, key, lines("new", 5)).await,
+                false => store.delete("lake", key),
+            }
+        }
+        passed(&node, &store, import(&node)).await;
+        let retry =
+            async || retry_rejects(Arc::new(import(&node)), deps(&node, &store), None, false).await.unwrap();
+        assert_eq!(retry().await.left_count, 3);
+        let accept = || (Arc::new(import(&node)), deps(&node, &store));
+        if all {
+            let (import, deps) = accept();
+            let accepted = accept_all_rejects(import, deps).await.unwrap();
+            assert_eq!((accepted.count, accepted.rows), (2, rejected), "{accepted:?}");
+        } else {
+            let mut rows = 0;
+            for key in ["in/a.json", "in/z!.zip"] {
+                let (import, deps) = accept();
+                rows += accept_rejects(import, deps, key).await.unwrap().rows;
+            }
+            assert_eq!(rows, rejected);
+        }
+        assert_eq!(retry().await.left_count, 0);
+        let (import, deps) = accept();
+        let Err(ResetError::Refused(what)) = accept_rejects(import, deps, "in/a.json").await else {
+            panic!("there are more");
+        };
+        assert!(what.contains("has no rejected rows that wait"), "{what}");
+    }
+}
