@@ -10,6 +10,7 @@ mod claims_status;
 mod deps;
 mod journal_outage;
 mod key_range;
+mod left_behind;
 mod notifications;
 mod objects_at;
 mod one_import;

@@ -11,6 +11,7 @@ use super::after_status::{self, refused_after};
 use super::deps::ImportsDeps;
 use super::journal_outage::{JournalFound, JournalOutage};
 use super::key_range::{KeyRange, misses};
+use super::left_behind::LeftBehind;
 use super::notifications::Notifications;
 use super::pass_status::{
     CannotPass, Made, compression_words, failure, given_up_files, pass_status, refused_files, rejects_wait,
@@ -67,7 +68,7 @@ impl Ask {
 
 /// What is known of an import.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     pass_since: Option<UnixMillis>,
     /// Whether the alarm that stands was raised by a pass that listed nothing.
     raised_unlisted: bool,
@@ -91,6 +92,20 @@ struct Seen {
     is_gone: bool,
 }
 
+impl Seen {
+    /// What the import that goes on with other settings needs, so that alarms and gauges end that no longer hold. This
+    /// one no longer updates them.
+    pub(super) fn leave(&mut self) -> Self {
+        self.is_gone = true;
+        Self {
+            raised_unlisted: self.raised_unlisted,
+            has_given_up: self.has_given_up,
+            gauges: std::mem::take(&mut self.gauges),
+            ..Self::default()
+        }
+    }
+}
+
 /// An import of a bucket.
 #[derive(Debug)]
 pub(super) struct OneImport {
@@ -107,21 +122,22 @@ pub(super) struct OneImport {
     /// What instances share of it, or why that cannot be used.
     pub(super) claims: OnceLock<Result<Option<Arc<SharedImport>>, String>>,
     pub(super) journal_outage: JournalOutage,
-    other_compressions: Arc<OtherCompressions>,
-    columns: Arc<ColumnsMet>,
-    since_start: Arc<SinceStart>,
-    seen: Mutex<Seen>,
+    pub(super) other_compressions: Arc<OtherCompressions>,
+    pub(super) columns: Arc<ColumnsMet>,
+    pub(super) since_start: Arc<SinceStart>,
+    pub(super) seen: Mutex<Seen>,
 }
 
 impl OneImport {
-    /// An import with this plan. `since_start`: the counts of the one that it replaces.
+    /// An import with this plan. `left`: what the one that it replaces has left to it.
     pub(super) fn new(
         plan: ImportPlan,
         deps: Arc<ImportsDeps>,
         stop: CancellationToken,
-        since_start: Arc<SinceStart>,
+        left: LeftBehind,
     ) -> Self {
-        let notifications = Notifications::of(&plan, &deps, &since_start);
+        let LeftBehind { since_start, columns, other_compressions, seen, of_queue } = left;
+        let notifications = Notifications::of(&plan, &deps, &since_start, of_queue);
         Self {
             plan,
             deps,
@@ -132,16 +148,11 @@ impl OneImport {
             asked_objects: Default::default(),
             claims: OnceLock::new(),
             journal_outage: JournalOutage::default(),
-            other_compressions: Arc::default(),
-            columns: Arc::default(),
+            other_compressions,
+            columns,
             since_start,
-            seen: Mutex::default(),
+            seen: Mutex::new(seen),
         }
-    }
-
-    /// What is counted since the process began.
-    pub(super) fn since_start(&self) -> Arc<SinceStart> {
-        Arc::clone(&self.since_start)
     }
 
     pub(super) fn plan(&self) -> &ImportPlan {

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::deps::ImportsDeps;
+use super::left_behind::LeftBehind;
 use super::one_import::OneImport;
 use super::plan::{ImportStores, plans};
 use super::running::{may_rename, renamed};
@@ -290,7 +291,7 @@ pub(super) fn one_import(
         let known = config.imports.iter().map(|import| import.name.to_string()).collect();
         refused(BucketImportError::Unknown(name.to_string(), known))
     })?;
-    Ok(OneImport::new(plan, Arc::new(deps_of(spool, config)), stop, Arc::default()))
+    Ok(OneImport::new(plan, Arc::new(deps_of(spool, config)), stop, LeftBehind::default()))
 }
 
 fn deps_of(spool: &OwnSpool, config: &Config) -> ImportsDeps {
