@@ -4,12 +4,10 @@
 use std::sync::Arc;
 
 use super::notifications::SeenOfQueue;
-use super::one_import::{OneImport, Seen};
-use super::plan::ImportPlan;
+use super::seen::Seen;
 use super::since_start::SinceStart;
 use crate::import::ColumnsMet;
 use crate::import::bucket_import::OtherCompressions;
-use crate::lock::lock;
 
 /// What an import leaves behind. The default is that of none.
 #[derive(Debug, Default)]
@@ -19,38 +17,4 @@ pub(super) struct LeftBehind {
     pub(super) other_compressions: Arc<OtherCompressions>,
     pub(super) seen: Seen,
     pub(super) of_queue: Option<SeenOfQueue>,
-}
-
-impl OneImport {
-    /// Stops it at its next step, for the import with this plan. From now on it shows nothing.
-    pub(super) fn leave_to(&self, next: &ImportPlan) -> LeftBehind {
-        self.stop.cancel();
-        let (was, is) = (&self.plan().settings, &next.settings);
-        let mut left =
-            LeftBehind { since_start: Arc::clone(&self.since_start), ..LeftBehind::default() };
-        if (&was.bucket, &was.endpoint, &was.prefix) == (&is.bucket, &is.endpoint, &is.prefix) {
-            left.columns = Arc::clone(&self.columns);
-        }
-        if was.converter == is.converter {
-            left.other_compressions = Arc::clone(&self.other_compressions);
-        }
-        // Its first pass shows whether they still hold, if it looks at the same.
-        let finds_alike = was.discovery == is.discovery && was.journal == is.journal;
-        if !is.enabled || !finds_alike {
-            self.forget();
-            return left;
-        }
-        left.seen = lock(&self.seen).leave();
-        left.of_queue = self.notifications.as_ref().map(|notifications| notifications.leave());
-        left
-    }
-
-    /// Whether its rows are compared with others as those of this plan are.
-    pub(super) fn compares_as(&self, next: &ImportPlan) -> bool {
-        let compared = |plan: &ImportPlan| {
-            let settings = &plan.settings;
-            (settings.enabled, settings.source.clone(), settings.insert_id_window)
-        };
-        compared(self.plan()) == compared(next)
-    }
 }

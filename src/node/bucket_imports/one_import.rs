@@ -18,9 +18,9 @@ use super::pass_status::{
 };
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
-use super::scan_memory::ScanMemory;
+use super::seen::Seen;
 use super::since_start::SinceStart;
-use super::views::{Found, InViews};
+use super::views::InViews;
 use crate::admin::{
     AskedPass, BucketImportError, BucketImportStatus, FilePlanned, PassPlanned, PassStatus, Paused,
 };
@@ -63,46 +63,6 @@ impl Ask {
     pub(super) fn unanswered(name: SourceId) -> Self {
         let pass = AskedPass { name, from: None, to: None, again: false, dry_run: false };
         Self { pass, answer: oneshot::channel().0 }
-    }
-}
-
-/// What is known of an import.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    pass_since: Option<UnixMillis>,
-    /// Whether the alarm that stands was raised by a pass that listed nothing.
-    raised_unlisted: bool,
-    /// Whether a pass over all keys found files that are given up.
-    has_given_up: bool,
-    /// Stops the pass under way, or the one that is about to begin.
-    pass_stop: CancellationToken,
-    /// Stops the work on rejected rows.
-    retry_stop: CancellationToken,
-    counters: Counters,
-    /// What passes found.
-    found: InViews<Found>,
-    next: Option<UnixMillis>,
-    /// Whether the next pass lists all keys.
-    scans: ScanMemory,
-    /// What became of objects, as far as there are gauges of it.
-    gauges: BTreeSet<&'static str>,
-    /// Whether the last pass found no room for rejected rows; `None`: none has looked.
-    rejects_full: Option<bool>,
-    /// Whether its alarms and gauges are no longer updated: it was removed, or its settings changed.
-    is_gone: bool,
-}
-
-impl Seen {
-    /// What the import that goes on with other settings needs, so that alarms and gauges end that no longer hold. This
-    /// one no longer updates them.
-    pub(super) fn leave(&mut self) -> Self {
-        self.is_gone = true;
-        Self {
-            raised_unlisted: self.raised_unlisted,
-            has_given_up: self.has_given_up,
-            gauges: std::mem::take(&mut self.gauges),
-            ..Self::default()
-        }
     }
 }
 

@@ -149,8 +149,8 @@ impl ImportPlan {
     fn without_moved(self, imports: &[ImportSettings]) -> Self {
         let here = (&self.settings.endpoint, self.settings.bucket.bucket());
         let moved = imports.iter().filter(|other| (&other.endpoint, other.bucket.bucket()) == here);
-        let moved =
-            moved.filter_map(|other| if let Moves::Move(to) = &other.after { Some(to.clone()) } else { None });
+        let moved = moved
+            .filter_map(|other| if let Moves::Move(to) = &other.after { Some(to.clone()) } else { None });
         self.never.learn(moved);
         self
     }
