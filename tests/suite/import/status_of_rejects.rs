@@ -124,7 +124,9 @@ async fn a_file_that_is_given_up_has_as_many_errors_as_rejected_rows() {
 /// The command had KEY in it, since the name of an entry was taken for no key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_about_an_entry_of_an_archive_names_the_archive() {
-    let stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;
+    let stand =
+        Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"\non_row_error = \"fail\""))
+            .await;
     write(&stand, "u");
     let body = archive(&[("one!.json", &rows("in/a", 3, |_| 'u')), ("two!.json", &rows("in/b", 3, |_| 'v'))]);
     let client = &stand.rig.bucket("files").client;
