@@ -37,7 +37,7 @@ pub struct ReasonLabel {
 }
 
 /// What becomes of imported rows.
-const BECAME: [&str; 4] = ["stored", "repeated", "refused", "rejected"];
+const BECAME: [&str; 5] = ["stored", "repeated", "refused", "rejected", "left_out"];
 
 /// A source and what became of imported rows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use forebay::disk::real_disk::RealDisk;
 use forebay::import::bucket_import::{
-    Became, BucketImport, OnChange, OnMissing, PassDeps, RejectsPlace, Scan, pass,
+    Became, BucketImport, Never, OnChange, OnMissing, PassDeps, RejectsPlace, Scan, pass,
 };
 use forebay::import::file_id::FileId;
 use forebay::import::journal::LocalJournal;
@@ -122,7 +122,7 @@ pub(crate) fn import(folder: &Path, file_type: &str) -> BucketImport {
         location: location(),
         endpoint: String::new(),
         prefix: "in/".to_owned(),
-        never: Vec::new(),
+        never: Never::default(),
         source: source(),
         converter: converter(file_type),
         converter_text: converter_text(file_type).as_bytes().into(),

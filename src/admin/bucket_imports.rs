@@ -79,7 +79,7 @@ pub struct FilesInJournal {
     pub begun: u64,
 }
 
-/// What the passes of an import did. What messages of a queue brought is not among it.
+/// What the passes of an import did, and retries of its rejected rows. What messages of a queue brought is not among it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImportTotals {
@@ -91,8 +91,10 @@ pub struct ImportTotals {
     pub stored: u64,
     /// Rows that were dropped because they repeat others.
     pub repeats: u64,
-    /// Rows that were rejected, and calls that the limits of a collector refuse.
+    /// Rows that were rejected and still are, and calls that the limits of a collector refuse.
     pub rejected: u64,
+    /// Rows that were rejected at first, also before the start, and that a retry found to be no longer.
+    pub settled: u64,
     /// Rows that the converter left out.
     pub skipped_rows: u64,
 }

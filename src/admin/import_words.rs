@@ -80,12 +80,13 @@ impl ImportTotals {
     pub fn text(&self, import: &str) -> String {
         let list = format!("; `forebay import list --import {}` shows why", outside_text(import));
         format!(
-            "{} done; {}: {} stored, {}{} rejected, {} left out by the converter{}",
+            "{} done; {}: {} stored, {}{} rejected, {}{} left out by the converter{}",
             counted(self.done, "file", "files"),
             counted(self.rows, "row", "rows"),
             counted(self.stored, "call", "calls"),
             if_any(self.repeats, |rows| format!("{} dropped as repeats, ", grouped(rows))),
             grouped(self.rejected),
+            if_any(self.settled, |rows| format!("{} rejected at first only, ", grouped(rows))),
             grouped(self.skipped_rows),
             if_any(self.rejected, |_| list)
         )
@@ -163,8 +164,14 @@ mod tests {
 
     #[test]
     fn totals_name_the_command_that_shows_rejected_rows() {
-        let totals =
-            ImportTotals { done: 22, rows: 439, stored: 400, rejected: 37, skipped_rows: 2, repeats: 0 };
+        let totals = ImportTotals {
+            done: 22,
+            rows: 439,
+            stored: 400,
+            rejected: 37,
+            skipped_rows: 2,
+            ..ImportTotals::default()
+        };
         assert_eq!(
             totals.text("orders"),
             "22 files done; 439 rows: 400 calls stored, 37 rejected, 2 left out by the converter; `forebay import list --import \
@@ -172,6 +179,11 @@ mod tests {
         );
         let text = ImportTotals { rejected: 0, repeats: 1, ..totals }.text("orders");
         assert!(text.ends_with("1 dropped as repeats, 0 rejected, 2 left out by the converter"), "{text}");
+        let text = ImportTotals { rejected: 0, settled: 37, ..totals }.text("orders");
+        assert!(
+            text.ends_with("0 rejected, 37 rejected at first only, 2 left out by the converter"),
+            "{text}"
+        );
     }
 
     #[test]

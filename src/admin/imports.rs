@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::{counted, outside_text};
+
 /// Imports, the one that began last first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,6 +26,9 @@ pub struct ImportStatus {
     pub id: String,
     /// The file: a path, or `s3://…`.
     pub what: String,
+    /// The import of a bucket that reads the file, if one does: several may read the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<String>,
     /// The source; empty if it is not known.
     pub source: String,
     /// The state: `running`, `stopped` (the same command continues the import), `done`, `failed` (the import
@@ -73,6 +78,32 @@ pub struct ImportStatus {
     pub next: Option<String>,
 }
 
+impl ImportStatus {
+    /// The file, its source and its state, in a line.
+    pub fn title(&self) -> String {
+        let mut state = self.state.replace('_', " ");
+        if self.state == "done" && self.rejected > 0 {
+            state += &format!(", but {}", counted(self.rejected, "row is rejected", "rows are rejected"));
+        }
+        let [what, source, state] =
+            [&self.what, &self.source, &state].map(|text| outside_text(text).to_string());
+        // Several imports may read one file.
+        let by =
+            self.import.as_ref().map_or_else(String::new, |name| format!(" (import {})", outside_text(name)));
+        format!("{what} into {source}{by}: {state}")
+    }
+}
+
+impl ImportErrors {
+    /// How many, why, and the first of them.
+    pub fn text(&self) -> String {
+        let of = if self.not_stored { " of the step that was not stored" } else { "" };
+        let example =
+            self.example.as_deref().map_or_else(String::new, |example| format!(", first {example}"));
+        format!("{} {}{of}{example}", counted(self.count, "row", "rows"), self.code)
+    }
+}
+
 /// Rejected rows with the same error code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -83,4 +114,8 @@ pub struct ImportErrors {
     pub count: u64,
     /// Where the first of these rows was, and why it was rejected.
     pub example: Option<String>,
+    /// Whether they are of the step that made the file fail. It was not stored, so they do not count as rejected, and
+    /// will be read again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub not_stored: bool,
 }

@@ -117,6 +117,25 @@ impl AskError {
         matches!(self, Self::Unauthorized(..) | Self::ReadOnly(_))
     }
 
+    /// Whether the connection ended before the answer did. Whoever has answered before is gone.
+    pub fn is_cut_off(&self) -> bool {
+        let Self::Broken(_, cause) = self else { return false };
+        causes::chain(&**cause).any(|cause| {
+            let of_http = cause.downcast_ref::<hyper::Error>();
+            let of_system = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+            of_http.is_some_and(|error| error.is_incomplete_message() || error.is_closed())
+                || matches!(
+                    of_system,
+                    Some(
+                        io::ErrorKind::ConnectionReset
+                            | io::ErrorKind::ConnectionAborted
+                            | io::ErrorKind::BrokenPipe
+                            | io::ErrorKind::UnexpectedEof
+                    )
+                )
+        })
+    }
+
     /// Whether the same request would fail again until a person does something.
     pub fn is_lasting(&self) -> bool {
         match self {

@@ -330,7 +330,13 @@ impl Importer {
             ("refused", u64::from(ack.rejected)),
             ("rejected", step.rejected),
         ];
-        for (became, rows) in became.into_iter().filter(|(_, rows)| *rows > 0) {
+        for (became, rows) in became {
+            self.count_became(source, became, rows);
+        }
+    }
+
+    fn count_became(&self, source: &SourceId, became: &'static str, rows: u64) {
+        if rows > 0 {
             let label = RowsLabel { source: source.to_string(), became };
             self.metrics.import_rows.get_or_create(&label).inc_by(rows);
         }
@@ -571,6 +577,10 @@ impl Target for Arc<Importer> {
         Box::pin(async move { taken.await.unwrap_or_else(|error| Err(broken(&error))) })
     }
 
+    fn left_out(&self, source: &SourceId, rows: u64) {
+        self.count_became(source, "left_out", rows);
+    }
+
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
         let importer = Arc::clone(self);
         Box::pin(blocking(move || importer.end_now(end)))
@@ -653,10 +663,13 @@ pub(super) fn admitted(
     // Rows of one file have the same types, also if it has grown and now shows others.
     let is_known = standing != Standing::New && !record.options.is_empty();
     let types = if is_known { record.types } else { begin.types.clone() };
-    let of = begin.retry_of.map(|first| key_of(first, source, None));
+    // Rows of a bucket are read again in rounds, and the record of their file has what became of them.
+    let is_of_command = begin.import.is_none();
+    let of = begin.retry_of.filter(|_| is_of_command).map(|first| key_of(first, source, None));
+    let is_round = record.retries.is_round || (begin.retry_of.is_some() && !is_of_command);
     record = ImportRecord {
         types,
-        retries: Retries { of: of.or(record.retries.of), ..record.retries },
+        retries: Retries { of: of.or(record.retries.of), is_round, ..record.retries },
         file: Some(begin.file),
         source: Some(source.clone()),
         import: begin.import,

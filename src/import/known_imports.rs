@@ -1,25 +1,32 @@
 //! The imports that people look at: what the journal says, and how far the open ones are.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bucket_import::each_unopened;
+use super::bucket_import::{each_unopened, object_key_of};
 use super::import_names::named;
 use super::importer::Importer;
+use super::journal::Journal;
 use super::recent::{ReadState, RecentJournal};
 use super::record::ImportRecord;
+use super::reject_counts::RejectCounts;
 use crate::log::{ImportKey, ImportProgress};
 
 /// An import, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownImport {
-    /// What the journal says, with the progress of an open import, and with all rejected rows as far as the
-    /// importer reported them.
+    /// What the journal says, with the progress of an open import.
     pub record: ImportRecord,
     /// Whether the import is open. One that has neither ended nor is open was stopped: the same command
     /// continues it.
     pub is_open: bool,
+    /// Rejected rows of the last step, which made the file fail. They are not among those of the record, and will be read
+    /// again.
+    pub last_rejects: RejectCounts,
+    /// The key of the object that the file is of, if an import of a bucket reads it: commands take that.
+    pub object: Option<String>,
 }
 
 /// The newest imports.
@@ -92,7 +99,8 @@ impl Importer {
         });
         read.map_err(|error| error.to_string())?;
         each_unopened(journal, name, &mut take).map_err(|error| error.to_string())?;
-        Ok(KnownImports { imports: newest.into_values().rev().collect(), total, ..KnownImports::default() })
+        let imports = newest.into_values().rev().map(|known| with_places(known, journal)).collect();
+        Ok(KnownImports { imports, total, ..KnownImports::default() })
     }
 
     /// At most `limit` imports: first the one that was begun, continued or ended last. The first call reads
@@ -127,7 +135,10 @@ impl Importer {
             _ => uncounted,
         };
         KnownImports {
-            imports: records.into_iter().map(|record| known_import(record, &open)).collect(),
+            imports: records
+                .into_iter()
+                .map(|record| with_places(known_import(record, &open), journal.stored()))
+                .collect(),
             total,
             loading: matches!(read, ReadState::Now),
             problem,
@@ -142,6 +153,19 @@ fn known_import(mut record: ImportRecord, open: &HashMap<ImportKey, ImportProgre
         record.progress.advance(*now);
         record.ended_at = None;
     }
-    record.rejects.add(&std::mem::take(&mut record.last_rejects));
-    KnownImport { record, is_open: open.is_some() }
+    let last_rejects = std::mem::take(&mut record.last_rejects);
+    KnownImport { record, is_open: open.is_some(), last_rejects, object: None }
+}
+
+/// The same with its object, and without a file of rejected rows that is gone: a later round has taken its place. Waits
+/// for the disk.
+fn with_places(mut known: KnownImport, journal: &dyn Journal) -> KnownImport {
+    let record = &mut known.record;
+    // The rows of other imports may be on the machine of a command.
+    if record.import.is_some() {
+        record.rejects_file.take_if(|file| !Path::new(file).exists());
+    }
+    // Without it, commands are shown without the key.
+    known.object = object_key_of(journal, record).unwrap_or_default();
+    known
 }

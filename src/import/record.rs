@@ -124,9 +124,10 @@ pub struct ImportRecord {
 }
 
 impl ImportRecord {
-    /// Rejected rows that are not calls yet, whether their numbers were kept or not.
+    /// Rejected rows that are not calls yet, whether their numbers were kept or not. Those of a round are counted in the
+    /// record of their file.
     pub fn unsettled_rejects(&self) -> u64 {
-        self.progress.rejected.saturating_sub(self.retries.settled)
+        if self.retries.is_round { 0 } else { self.progress.rejected.saturating_sub(self.retries.settled) }
     }
 
     /// Rejected rows that were corrected and sent again since, of an import whose rows a command read.
@@ -141,7 +142,12 @@ impl ImportRecord {
 
     /// Whether the import read rows that another one had rejected. That one has those that are rejected again.
     pub fn is_retry(&self) -> bool {
-        (self.retries.of.is_some() || self.retries.is_round) && self.retries.settled == self.progress.rejected
+        self.retries.is_round || (self.retries.of.is_some() && self.retries.settled == self.progress.rejected)
+    }
+
+    /// Whether the import is a round over the rejected rows of a file of a bucket: no pass goes on with it.
+    pub fn is_round(&self) -> bool {
+        self.retries.is_round
     }
 
     /// Takes over the progress in the log, if that is further.

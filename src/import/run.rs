@@ -284,6 +284,7 @@ impl Run<'_> {
                         self.rejects.count(&step.rejects);
                         self.report.equal_rows += step.repeats;
                         self.report.skipped_rows += step.skipped;
+                        self.target.left_out(&begun.source, step.skipped);
                     }
                     give_back(calls, &spare);
                 }

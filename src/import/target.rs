@@ -286,6 +286,9 @@ pub trait Target: Send + Sync + fmt::Debug {
     /// they are.
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>>;
 
+    /// Counts rows of stored steps that are left out on purpose, where somebody counts them.
+    fn left_out(&self, _source: &SourceId, _rows: u64) {}
+
     /// Records how an import ended. Errors: [`TargetError`]: the end is not recorded.
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>>;
 }

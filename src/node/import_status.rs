@@ -1,7 +1,7 @@
 //! What a node shows of an import: how far it is, what was rejected, and what is to be done.
 
 use crate::admin::{ImportErrors, ImportStatus};
-use crate::import::{ATTEMPTS_MAX, ImportRecord, ImportState, KnownImport};
+use crate::import::{ATTEMPTS_MAX, ImportRecord, ImportState, KnownImport, RejectCounts};
 use crate::words::{Told, shell_word};
 
 /// What a list calls the state of an import.
@@ -22,19 +22,23 @@ pub(super) fn state_of_import(known: &KnownImport) -> &'static str {
 /// which quote what rows contain.
 pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) -> ImportStatus {
     let state = state_of_import(&known);
-    let KnownImport { record: import, is_open } = known;
+    let KnownImport { record: import, is_open, last_rejects, object } = known;
     // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
     let (rejected, sent_again) = (import.unsettled_rejects(), import.sent_again());
-    let next = if is_open { None } else { next_of(&import, name) };
+    let next = if is_open { None } else { next_of(&import, name, object.as_deref()) };
     let settled = import.settled_by_passes();
     // The first import has the rows that a retry rejected again, and the command for them.
     let rejected_again = if import.is_retry() { import.progress.rejected } else { 0 };
-    let errors = import.rejects.into_rows().into_iter().map(|rows| ImportErrors {
-        code: code(&rows.code),
-        count: rows.count,
-        example: Some(format!("line {}: {}", rows.line, rows.message.shown(full))),
-    });
+    let errors = |rejects: RejectCounts, not_stored| {
+        rejects.into_rows().into_iter().map(move |rows| ImportErrors {
+            code: code(&rows.code),
+            count: rows.count,
+            example: Some(format!("line {}: {}", rows.line, rows.message.shown(full))),
+            not_stored,
+        })
+    };
+    let errors = errors(import.rejects, false).chain(errors(last_rejects, true));
     // A pass over a bucket reads its rejected rows again by itself.
     let is_of_command = import.import.is_none();
     let rejects_of_command =
@@ -45,6 +49,7 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
     });
     ImportStatus {
         id: import.key.to_string(),
+        import: name.map(str::to_owned),
         what: import.name,
         source: import.source.map(|source| source.to_string()).unwrap_or_default(),
         state: state.to_owned(),
@@ -69,11 +74,14 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
     }
 }
 
-/// What is to be done about an import, or happens by itself.
-fn next_of(import: &ImportRecord, name: Option<&str>) -> Option<String> {
+/// What is to be done about an import, or happens by itself. `object`: the key of the object that it reads.
+fn next_of(import: &ImportRecord, name: Option<&str>, object: Option<&str>) -> Option<String> {
     // A command reads the file, or a pass over a bucket.
     let is_of_bucket = import.import.is_some();
     let of_import = name.map_or_else(|| "NAME".to_owned(), shell_word);
+    if import.is_round() {
+        return next_of_round(import, &of_import);
+    }
     match import.state {
         ImportState::Done if is_of_bucket && import.unsettled_rejects() > 0 => Some(format!(
             "correct the converter, and read the rejected rows again: `forebay import retry-rejects --import {of_import}`"
@@ -94,7 +102,8 @@ fn next_of(import: &ImportRecord, name: Option<&str>) -> Option<String> {
             "the same command tries it again; after {ATTEMPTS_MAX} failures it is given up until the file or the options change"
         )),
         ImportState::Poison if is_of_bucket => {
-            let reset = format!("forebay import reset-file {of_import} {}", key_of(&import.name));
+            let key = object.map_or_else(|| "KEY".to_owned(), shell_word);
+            let reset = format!("forebay import reset-file {of_import} {key}");
             // A file ends with the converter that it began with.
             Some(if import.progress.stored > 0 {
                 format!(
@@ -129,11 +138,19 @@ fn next_of(import: &ImportRecord, name: Option<&str>) -> Option<String> {
     }
 }
 
-/// The key of an object from its name, as a shell takes it. That of a file in an archive is not known apart from the
-/// name of the file.
-fn key_of(name: &str) -> String {
-    let key = name.strip_prefix("s3://").and_then(|name| name.split_once('/')).map(|(_, key)| key);
-    key.filter(|key| !key.contains('!')).map_or_else(|| "KEY".to_owned(), shell_word)
+/// The same about rejected rows that are read again: only the same command goes on with them, and no pass.
+fn next_of_round(round: &ImportRecord, of_import: &str) -> Option<String> {
+    let retry = format!("`forebay import retry-rejects --import {of_import}`");
+    match round.state {
+        ImportState::Done => None,
+        ImportState::Reading => Some(format!("{retry} goes on with the next of these rows; no pass does")),
+        ImportState::Failed => Some(format!(
+            "{retry} tries it again, and no pass does; after {ATTEMPTS_MAX} failures it is given up"
+        )),
+        ImportState::Poison => Some(format!(
+            "these rows are not read again until the converter or on_row_error change, and then by {retry}"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +178,12 @@ mod tests {
             "rejects": [{ "code": "bad-time", "count": 1, "line": 2, "message": why }],
             "first_seen": 0,
         });
-        KnownImport { record: serde_json::from_value(record).unwrap(), is_open: false }
+        KnownImport {
+            record: serde_json::from_value(record).unwrap(),
+            is_open: false,
+            last_rejects: RejectCounts::default(),
+            object: None,
+        }
     }
 
     /// The list named a command that cannot read these rows.
@@ -181,20 +203,47 @@ mod tests {
     /// It printed NAME and KEY, although it knew both, and nothing for rows that were rejected.
     #[test]
     fn what_is_to_be_done_is_a_command_that_can_be_copied() {
-        let next = |state, name: Option<&str>, file: &str, rejected| {
+        let next = |state, name: Option<&str>, object: Option<&str>, rejected| {
             let mut record = failed("why".into()).record;
             (record.state, record.import) = (state, Some(ImportId::of_bits(7)));
-            (record.name, record.progress.rejected) = (file.to_owned(), rejected);
-            next_of(&record, name)
+            record.progress.rejected = rejected;
+            next_of(&record, name, object)
         };
-        let given_up = |name, file| next(ImportState::Poison, name, file, 0).unwrap();
-        let says = given_up(Some("orders"), "s3://files/in/a b.json");
-        assert!(says.contains("`forebay import reset-file orders 'in/a b.json'` lets it"), "{says}");
-        let says = given_up(None, "s3://files/in/a.zip!b.json");
+        let given_up = |name, object| next(ImportState::Poison, name, object, 0).unwrap();
+        let says = given_up(Some("orders"), Some("in/a b.zip"));
+        assert!(says.contains("`forebay import reset-file orders 'in/a b.zip'` lets it"), "{says}");
+        let says = given_up(None, None);
         assert!(says.contains("`forebay import reset-file NAME KEY` lets it"), "{says}");
-        let done = |rejected| next(ImportState::Done, Some("orders"), "s3://files/a", rejected);
+        let done = |rejected| next(ImportState::Done, Some("orders"), None, rejected);
         assert!(done(1).unwrap().ends_with("`forebay import retry-rejects --import orders`"));
         assert_eq!(done(0), None);
+    }
+
+    /// It said that the next pass goes on with the rows of a retry that was killed, and counted them a second time.
+    #[test]
+    fn a_retry_that_was_killed_goes_on_by_the_same_command() {
+        let shown = |state| {
+            let mut known = failed("why".into());
+            (known.record.state, known.record.import) = (state, Some(ImportId::of_bits(7)));
+            known.record.progress.rejected = 5;
+            let mut record = serde_json::to_value(&known.record).unwrap();
+            record["retries"] = json!({ "rounds": 0, "settled": 0, "is_round": true });
+            known.record = serde_json::from_value(record).unwrap();
+            import_status(known, Some("orders"), true)
+        };
+        let status = shown(ImportState::Reading);
+        assert_eq!(
+            (status.rejected, status.rejected_again, status.import.as_deref()),
+            (0, 5, Some("orders"))
+        );
+        let command = "`forebay import retry-rejects --import orders`";
+        assert_eq!(
+            status.next.unwrap(),
+            format!("{command} goes on with the next of these rows; no pass does")
+        );
+        assert!(shown(ImportState::Failed).next.unwrap().starts_with(command));
+        assert!(shown(ImportState::Poison).next.unwrap().ends_with(command));
+        assert_eq!(shown(ImportState::Done).next, None);
     }
 
     /// The rows of a round were counted nowhere.

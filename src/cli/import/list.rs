@@ -82,13 +82,7 @@ fn render(imports: &Imports, only: Option<ImportStateName>, elsewhere: Option<&s
 }
 
 fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
-    let mut state = import.state.replace('_', " ");
-    if import.state == "done" && import.rejected > 0 {
-        state += &format!(", but {}", counted(import.rejected, "row is rejected", "rows are rejected"));
-    }
-    let [what, source, state] =
-        [&import.what, &import.source, &state].map(|text| outside_text(text).to_string());
-    let mut lines = vec![format!("{what} into {source}: {state}")];
+    let mut lines = vec![import.title()];
     let mut fact = |name: &str, text: &str| lines.extend(wrapped(&format!("  {name:<10}"), text));
     let took = import.ended_ms.map_or_else(String::new, |ended| {
         let took = Duration::from_millis(u64::try_from(ended - import.begun_ms).unwrap_or(0));
@@ -116,10 +110,7 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
     // Once all are settled, nothing is left to do about them.
     let is_settled = import.state == "done" && import.rejected + import.rejected_again == 0;
     for errors in import.errors.iter().filter(|_| !is_settled) {
-        let example =
-            errors.example.as_deref().map_or_else(String::new, |example| format!(", first {example}"));
-        let text = format!("{} {}{example}", counted(errors.count, "row", "rows"), errors.code);
-        fact("rejected:", &outside_text(&text).to_string());
+        fact("rejected:", &outside_text(&errors.text()).to_string());
     }
     if let Some(file) = import.rejects_file.as_ref().filter(|_| !is_settled) {
         fact("rejects:", &outside_text(file).to_string());
@@ -156,6 +147,7 @@ mod tests {
                 code: "width".to_owned(),
                 count: 1,
                 example: Some("line 2: \u{1b}[2J".to_owned()),
+                not_stored: true,
             }],
             rejects_file: Some("/state/a.ndjson".to_owned()),
             retry: Some("forebay import retry-rejects /state/a.ndjson --source shop".to_owned()),
@@ -172,7 +164,7 @@ mod tests {
         assert_eq!(
             render(&imports, None, Some("http://node-1:9180")),
             "the newest 1 of 2 imports\n\n/exports/track_1.csv into shop: given up\n  began:    2026-11-23T00:00:00.000Z, \
-             took 2 s\n  read:     1 row: 0 stored, 0 repeated, 0 refused, 1 rejected\n  rejected: 1 row width, first line \
+             took 2 s\n  read:     1 row: 0 stored, 0 repeated, 0 refused, 1 rejected\n  rejected: 1 row width of the step that was not stored, first line \
              2: \\u{1b}[2J\n  rejects:  /state/a.ndjson\n  failures: 3 in a row\n  last:     E-ROWS: 1 of 1 rows are \
              rejected\n  next:     change the file\n  retry:    forebay import retry-rejects /state/a.ndjson --source shop \
              --admin http://node-1:9180\n"
@@ -207,9 +199,14 @@ mod tests {
         assert!(!none.contains("retry") && !none.contains("a.ndjson") && !none.contains("width"), "{none}");
         let left_out = text(&ImportStatus { left_out: 2, ..done.clone() });
         assert!(left_out.contains("5 rejected, 2 left out by the converter\n"), "{left_out}");
-        let of_bucket = text(&ImportStatus { rejected: 1, settled: 2, retry: None, ..done.clone() });
+        let import = Some("orders".to_owned());
+        let of_bucket = text(&ImportStatus { rejected: 1, settled: 2, retry: None, import, ..done.clone() });
         let again = "1 rejected, 2 rejected at first only\n";
         assert!(of_bucket.contains(again), "{of_bucket}");
+        assert!(
+            of_bucket.starts_with("/exports/track_1.csv into shop (import orders): done, "),
+            "{of_bucket}"
+        );
         let retry = text(&ImportStatus { rejected: 0, rejected_again: 1, retry: None, ..done });
         assert!(retry.contains("0 rejected, 1 rejected again, which count in the first import"), "{retry}");
         assert!(retry.contains("a.ndjson"), "where the rows are now: {retry}");

@@ -1,6 +1,7 @@
 //! Decides what becomes of an object that a listing shows, before anything of it is read.
 
 use super::after::mark::MovedFrom;
+use super::never::Never;
 use super::settings::BucketImport;
 use crate::convert::FilePattern;
 use crate::store::reader::Listed;
@@ -44,7 +45,7 @@ pub struct Wanted<'w> {
     /// The pattern of its keys.
     pub pattern: Option<&'w FilePattern>,
     /// What keys in this bucket begin with that are never imported.
-    pub never: &'w [String],
+    pub never: &'w Never,
     /// The smallest and the largest file, in bytes.
     pub sizes: (u64, u64),
     /// Objects that were stored before are not imported.
@@ -73,7 +74,7 @@ impl<'w> Wanted<'w> {
 
     /// Why an object with this key is not imported, whatever it is.
     pub(super) fn skips_name(&self, key: &str) -> Option<Skip> {
-        if self.never.iter().any(|prefix| key.starts_with(prefix.as_str())) {
+        if self.never.has(key) {
             Some(Skip::Own)
         } else if key.ends_with('/') || key.ends_with("_$folder$") {
             Some(Skip::Folder)
@@ -137,7 +138,7 @@ mod tests {
             {"event_type":["path","e"],"user_id":["path","u"]}},
             "keyValidatorConfig":{"filterPattern":".*[.]json"}}"#;
         let converter = Converter::load(text, DataType::Event, Strategy::AppendOnly, 32_768).unwrap();
-        let never = ["out/segment-logs/".to_owned(), "in/rejects/".to_owned()];
+        let never = Never::from(vec!["out/segment-logs/".to_owned(), "in/rejects/".to_owned()]);
         let wanted = Wanted {
             prefix: "in/",
             pattern: converter.file().pattern.as_ref(),

@@ -1,7 +1,6 @@
 //! Looks at an object as it is now, before anything of it is read: a pass, a message and a dry run decide by
 //! one look whether it is skipped.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +53,8 @@ impl ObjectImport {
         let import = &self.import;
         let converter = import.converter.file().id.to_string();
         let settings = [import.location.bucket.bucket(), &import.endpoint, &import.prefix, &converter];
-        let never: BTreeSet<&str> = import.never.iter().map(String::as_str).collect();
-        MovedOf::new(self.id, settings.into_iter().chain(never))
+        let never = import.never.all();
+        MovedOf::new(self.id, settings.into_iter().chain(never.iter().map(String::as_str)))
     }
 
     /// Remembers that the object of a listing was moved here, if the listing shows the version that was

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::after::After;
+use super::never::Never;
 use super::rejected::place::RejectsPlace;
 use crate::convert::Converter;
 use crate::import::claims::SharedImport;
@@ -44,7 +45,7 @@ pub struct BucketImport {
     /// What the keys begin with.
     pub prefix: String,
     /// What keys in this bucket begin with that are never imported: what Forebay writes there.
-    pub never: Vec<String>,
+    pub never: Never,
     /// The source of the calls.
     pub source: SourceId,
     /// The converter, for the data type and the strategy of the import.

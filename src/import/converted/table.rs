@@ -119,9 +119,10 @@ fn needed_columns(header: &Record, columns: &Columns) -> Result<Vec<(usize, usiz
         let Some(slot) = columns.slot(name) else { continue };
         if needed.iter().any(|(_, known)| *known == slot) {
             // The converter has the name, too.
+            let columns = grouped(header.iter().filter(|other| *other == name).count() as u64);
             let name = shown(name);
             return Err(bad_header(Told::plain(format!(
-                "the header has two columns {name}, and the converter reads it: give one of them another name"
+                "the header has {columns} columns {name}, and the converter reads it: give each of them a name of its own"
             ))));
         }
         needed.push((index, slot));

@@ -134,7 +134,7 @@ fn a_header_that_does_not_fit_is_refused_in_the_words_of_converters() {
         assert!(error.contains(expected) && !error.contains("--"), "{error}");
     };
     check("", "E-CSV-HEADER: the file is empty");
-    check("e,u,e\n", "two columns \"e\"");
+    check("e,u,e\n", "the header has 2 columns \"e\", and");
     check("a,b\n1,2\n", "has none of the columns that the converter reads: it has \"a\", \"b\", and");
     check("Report of May\na;b\n1;2\n", "E-CSV-DELIMITER: cannot tell the delimiter");
     check("e, u\na, b\n", "E-CSV-DELIMITER: a blank follows each delimiter");
@@ -149,7 +149,7 @@ fn a_masked_error_of_a_header_keeps_its_reason() {
         assert!(masked.contains(expected) && !masked.contains("[hidden]"), "{masked}");
     };
     check("", "E-CSV-HEADER: the file is empty: it has no header");
-    check("e,u,e\n", "the header has two columns \"e\"");
+    check("e,u,e\n", "the header has 2 columns \"e\", and the converter reads it: give each of them a name");
     check("jane,roe\n1,2\n", "it has 2 columns, and the converter reads e, u");
     check("Report of May\na;b\n1;2\n", "E-CSV-DELIMITER: cannot tell the delimiter: ");
     assert!(!opened("jane,roe\n1,2\n", csv).unwrap_err().masked().contains("jane"));

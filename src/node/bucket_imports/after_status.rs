@@ -6,7 +6,7 @@ use super::plan::ImportPlan;
 use crate::admin::{AfterStatus, FileWaits};
 use crate::import::bucket_import::{AfterDone, AfterReport, AfterWaits, Waiting};
 use crate::metrics::{Metrics, PassLabel};
-use crate::words::{Told, counted};
+use crate::words::{Told, counted, shell_word};
 
 /// What a pass did with imported files. With `full`, error texts also have what stores said. `None`: the
 /// import does nothing with them.
@@ -42,10 +42,17 @@ fn remedy(plan: &ImportPlan, report: &AfterReport, why: AfterWaits) -> Option<St
         AfterWaits::Refused => {
             "what the store refuses is tried again by each pass: see the error of the file".to_owned()
         }
-        AfterWaits::Rejected => format!(
-            "files with rejected rows stay until those are settled: correct the converter and run `forebay import \
-             retry-rejects --import {name}`, or do without them: `forebay import reset-file {name} KEY --accept-rejects`"
-        ),
+        AfterWaits::Rejected => {
+            let place = format!("s3://{}/", plan.settings.bucket.bucket());
+            let first = report.first.iter().find(|waits| waits.why == AfterWaits::Rejected);
+            let key = first.and_then(|first| first.name.strip_prefix(&place));
+            let key = key.map_or_else(|| "KEY".to_owned(), shell_word);
+            format!(
+                "files with rejected rows stay until those are settled: correct the converter and run `forebay import \
+                 retry-rejects --import {name}`, or do without them: `forebay import reset-file {name} {key} \
+                 --accept-rejects` (--failed in place of the key: without those of all files)"
+            )
+        }
         AfterWaits::Changed => "another object has the key of an imported file: it stays as it is".to_owned(),
         AfterWaits::TooLarge => {
             "S3 copies at most 5 GB in one request: larger files stay where they are".to_owned()

@@ -42,11 +42,12 @@ pub(super) struct Notifications {
     tells_of_given_up: bool,
     deps: Arc<ImportsDeps>,
     since_start: Arc<SinceStart>,
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenOfQueue>,
 }
 
+/// What is known of a queue.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct SeenOfQueue {
     /// Whether its alarms and gauges are no longer updated.
     is_gone: bool,
     /// How many messages the queue has, and why it does not say so now.
@@ -66,16 +67,18 @@ struct Seen {
 }
 
 impl Notifications {
-    /// Those of an import; `None` if it reads no queue.
+    /// Those of an import; `None` if it reads no queue. `left`: what was known before of the same queue.
     pub(super) fn of(
         plan: &ImportPlan,
         deps: &Arc<ImportsDeps>,
         since_start: &Arc<SinceStart>,
+        left: Option<SeenOfQueue>,
     ) -> Option<Arc<Self>> {
         let queue = plan.settings.discovery.queue()?.clone();
         let (name, reader) = (plan.settings.name.to_string(), plan.reader().ok());
         let tells_of_given_up = matches!(plan.settings.discovery, Discovery::Queue(_));
-        let (deps, since_start, seen) = (Arc::clone(deps), Arc::clone(since_start), Mutex::default());
+        let (deps, since_start) = (Arc::clone(deps), Arc::clone(since_start));
+        let seen = Mutex::new(left.unwrap_or_default());
         Some(Arc::new(Self { name, queue, reader, tells_of_given_up, deps, since_start, seen }))
     }
 
@@ -132,6 +135,15 @@ impl Notifications {
         self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());
     }
 
+    /// Leaves what is known to the import that reads this queue from now on. The messages in hand go back to the queue.
+    pub(super) fn leave(&self) -> SeenOfQueue {
+        let mut seen = lock(&self.seen);
+        let left = SeenOfQueue { in_hand: BTreeMap::new(), ..std::mem::take(&mut *seen) };
+        seen.is_gone = true;
+        self.show_oldest(&seen);
+        left
+    }
+
     /// Removes what the node shows of it.
     pub(super) fn forget(&self) {
         lock(&self.seen).is_gone = true;
@@ -141,7 +153,7 @@ impl Notifications {
     }
 
     /// Sets the gauge of the oldest message in hand.
-    fn show_oldest(&self, seen: &Seen) {
+    fn show_oldest(&self, seen: &SeenOfQueue) {
         let label = ImportLabel { import: self.name.clone() };
         let gauge = &self.deps.metrics.import_oldest_message;
         match seen.in_hand.values().min() {
@@ -232,7 +244,7 @@ impl Notifications {
     }
 
     /// Raises an alarm if files are given up, and clears it once each of them is imported.
-    fn note_given_up(&self, records: &[RecordEnded], seen: &mut Seen) {
+    fn note_given_up(&self, records: &[RecordEnded], seen: &mut SeenOfQueue) {
         if !self.tells_of_given_up || seen.told_by_pass {
             return;
         }

@@ -11,6 +11,7 @@ use super::after_status::{self, refused_after};
 use super::deps::ImportsDeps;
 use super::journal_outage::{JournalFound, JournalOutage};
 use super::key_range::{KeyRange, misses};
+use super::left_behind::LeftBehind;
 use super::notifications::Notifications;
 use super::pass_status::{
     CannotPass, Made, compression_words, cut_short_files, failure, given_up_files, pass_status,
@@ -18,9 +19,9 @@ use super::pass_status::{
 };
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
-use super::scan_memory::ScanMemory;
+use super::seen::Seen;
 use super::since_start::SinceStart;
-use super::views::{Found, InViews};
+use super::views::InViews;
 use crate::admin::{
     AskedPass, BucketImportError, BucketImportStatus, FilePlanned, PassPlanned, PassStatus, Paused,
 };
@@ -67,32 +68,6 @@ impl Ask {
     }
 }
 
-/// What is known of an import.
-#[derive(Debug, Default)]
-struct Seen {
-    pass_since: Option<UnixMillis>,
-    /// Whether the alarm that stands was raised by a pass that listed nothing.
-    raised_unlisted: bool,
-    /// Whether a pass over all keys found files that are given up.
-    has_given_up: bool,
-    /// Stops the pass under way, or the one that is about to begin.
-    pass_stop: CancellationToken,
-    /// Stops the work on rejected rows.
-    retry_stop: CancellationToken,
-    counters: Counters,
-    /// What passes found.
-    found: InViews<Found>,
-    next: Option<UnixMillis>,
-    /// Whether the next pass lists all keys.
-    scans: ScanMemory,
-    /// What became of objects, as far as there are gauges of it.
-    gauges: BTreeSet<&'static str>,
-    /// Whether the last pass found no room for rejected rows; `None`: none has looked.
-    rejects_full: Option<bool>,
-    /// Whether its alarms and gauges are no longer updated: it was removed, or its settings changed.
-    is_gone: bool,
-}
-
 /// An import of a bucket.
 #[derive(Debug)]
 pub(super) struct OneImport {
@@ -109,21 +84,22 @@ pub(super) struct OneImport {
     /// What instances share of it, or why that cannot be used.
     pub(super) claims: OnceLock<Result<Option<Arc<SharedImport>>, String>>,
     pub(super) journal_outage: JournalOutage,
-    other_compressions: Arc<OtherCompressions>,
-    columns: Arc<ColumnsMet>,
-    since_start: Arc<SinceStart>,
-    seen: Mutex<Seen>,
+    pub(super) other_compressions: Arc<OtherCompressions>,
+    pub(super) columns: Arc<ColumnsMet>,
+    pub(super) since_start: Arc<SinceStart>,
+    pub(super) seen: Mutex<Seen>,
 }
 
 impl OneImport {
-    /// An import with this plan. `since_start`: the counts of the one that it replaces.
+    /// An import with this plan. `left`: what the one that it replaces has left to it.
     pub(super) fn new(
         plan: ImportPlan,
         deps: Arc<ImportsDeps>,
         stop: CancellationToken,
-        since_start: Arc<SinceStart>,
+        left: LeftBehind,
     ) -> Self {
-        let notifications = Notifications::of(&plan, &deps, &since_start);
+        let LeftBehind { since_start, columns, other_compressions, seen, of_queue } = left;
+        let notifications = Notifications::of(&plan, &deps, &since_start, of_queue);
         Self {
             plan,
             deps,
@@ -134,16 +110,11 @@ impl OneImport {
             asked_objects: Default::default(),
             claims: OnceLock::new(),
             journal_outage: JournalOutage::default(),
-            other_compressions: Arc::default(),
-            columns: Arc::default(),
+            other_compressions,
+            columns,
             since_start,
-            seen: Mutex::default(),
+            seen: Mutex::new(seen),
         }
-    }
-
-    /// What is counted since the process began.
-    pub(super) fn since_start(&self) -> Arc<SinceStart> {
-        Arc::clone(&self.since_start)
     }
 
     pub(super) fn plan(&self) -> &ImportPlan {

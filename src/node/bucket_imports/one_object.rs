@@ -13,6 +13,7 @@ use crate::import::bucket_import::{Became, NotDone, NotifiedEnd, NotifiedObjects
 use crate::import::notifications::{IMPORTED_BEFORE, nothing_text, rows_text};
 use crate::import::{FileEnd, FileFault, FileReport, TargetError};
 use crate::store::{Outlook, StoreError};
+use crate::words::shell_word;
 
 impl OneImport {
     /// Imports the object that is asked for.
@@ -54,7 +55,7 @@ impl OneImport {
     ) -> ObjectImported {
         match objects.skips(&asked.bucket, &asked.key).await {
             Ok(None) => {}
-            Ok(Some(why)) => return self.skipped(why),
+            Ok(Some(why)) => return self.skipped(why, &asked.key),
             Err(error) => return later(error.to_string()),
         }
         if let Some(version) = &asked.version
@@ -63,7 +64,7 @@ impl OneImport {
             return end;
         }
         match objects.import_until(&asked.key, stop.clone()).await {
-            Ok(NotifiedEnd::Skipped(why)) => self.skipped(why),
+            Ok(NotifiedEnd::Skipped(why)) => self.skipped(why, &asked.key),
             Ok(NotifiedEnd::Files(files, _)) => of_files(&files, self.plan().reader().ok().as_ref()),
             Ok(NotifiedEnd::DeliveredElsewhere) => {
                 ObjectImported::Succeeded(nothing_text("imported by another instance"))
@@ -78,7 +79,7 @@ impl OneImport {
     }
 
     /// An object that the import does not read. Only where it has no rows is that a success.
-    fn skipped(&self, why: Skip) -> ObjectImported {
+    fn skipped(&self, why: Skip, key: &str) -> ObjectImported {
         let place = self.plan().place();
         let never_read = |what: &str| never(format!("the import does not read it: {what}"));
         match why {
@@ -93,10 +94,12 @@ impl OneImport {
             Skip::Archived => never_read("it is archived: restore it first"),
             Skip::Old => never_read("it was stored before modified_after"),
             Skip::Missing => never("E-MISSING: there is no such object"),
-            Skip::Changed => never_read(
-                "it was replaced after its import began: on_change = \"reprocess\" or `forebay import reset-file NAME KEY` imports \
+            Skip::Changed => never_read(&format!(
+                "it was replaced after its import began: on_change = \"reprocess\" or `forebay import reset-file {} {}` imports \
                  the new content",
-            ),
+                self.name(),
+                shell_word(key)
+            )),
         }
     }
 }

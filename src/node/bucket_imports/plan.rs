@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::check::ImportReader;
 use crate::config::{After as Moves, Config, ImportSettings, OnChange as Changes};
 use crate::import::bucket_import::{
-    After, BucketImport, OnChange, OnMissing, RejectsInStore, RejectsPlace, Wanted,
+    After, BucketImport, Never, OnChange, OnMissing, RejectsInStore, RejectsPlace, Wanted,
 };
 use crate::import::discovery::inputs::s3_folder;
 use crate::node::policies::policy_after;
@@ -27,8 +27,8 @@ const TEMPORARY: &str = "imports.tmp";
 pub struct ImportPlan {
     /// What the configuration says.
     pub settings: ImportSettings,
-    /// What keys of its bucket begin with that this node writes.
-    never: Vec<String>,
+    /// What keys of its bucket begin with that this node writes. Clones share it.
+    never: Never,
     /// The longest call, in bytes of JSON.
     max_event: usize,
     pub(super) rejects: PathBuf,
@@ -118,7 +118,7 @@ impl ImportPlan {
         let folder = settings.rejects.as_ref().filter(|_| rejects_in.is_none());
         Self {
             settings: settings.clone(),
-            never,
+            never: never.into(),
             max_event: node.max_event,
             rejects: folder.map_or_else(|| node.dir.join(REJECTS), PathBuf::from),
             rejects_in,
@@ -146,14 +146,29 @@ impl ImportPlan {
     }
 
     /// The plan of one of these imports: none of them reads what another one, or it itself, has moved away.
-    fn without_moved(mut self, imports: &[ImportSettings]) -> Self {
+    fn without_moved(self, imports: &[ImportSettings]) -> Self {
         let here = (&self.settings.endpoint, self.settings.bucket.bucket());
         let moved = imports.iter().filter(|other| (&other.endpoint, other.bucket.bucket()) == here);
-        let moved: Vec<String> = moved
-            .filter_map(|other| if let Moves::Move(to) = &other.after { Some(to.clone()) } else { None })
-            .collect();
-        self.never.extend(moved);
+        let moved = moved
+            .filter_map(|other| if let Moves::Move(to) = &other.after { Some(to.clone()) } else { None });
+        self.never.learn(moved);
         self
+    }
+
+    /// Whether an import with this plan goes on as it is under another one. What it never reads may differ: it learns
+    /// that while it works. So may what only people read, and how objects are put that it does not put.
+    pub(super) fn goes_on_as(&self, other: &Self) -> bool {
+        let mut same = Self { never: other.never.clone(), ..self.clone() };
+        same.settings.description.clone_from(&other.settings.description);
+        if self.rejects_in.is_none() {
+            same.puts = other.puts.clone();
+        }
+        same == *other
+    }
+
+    /// Reads nothing either that another plan never reads, also in passes under way.
+    pub(super) fn learn_never(&self, other: &Self) {
+        self.never.learn(other.never.configured());
     }
 
     /// What a pass works with. Errors: the settings cannot be used; the text says what to do.

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::deps::ImportsDeps;
+use super::left_behind::LeftBehind;
 use super::one_import::OneImport;
 use super::plan::{ImportStores, plans};
 use super::running::{may_rename, renamed};
@@ -95,7 +96,13 @@ impl ImportsAt {
                     query.append_pair(key, "true");
                 }
                 let path = format!("/api/imports/{name}/run?{}", query.finish());
-                stop.run_until_cancelled(post(client, &path, PASS_PATIENCE)).await.transpose()
+                let next = || {
+                    format!(
+                        "once it runs again, its passes go on after the last stored row; `forebay import run {name}` (with the \
+                         same options) asks for one at once"
+                    )
+                };
+                stop.run_until_cancelled(work(client, &path, next)).await.transpose()
             }
             At::Spool(spool, config) => {
                 let import = one_import(spool, config, &asked.name, stop)?;
@@ -159,7 +166,13 @@ impl ImportsAt {
                     query.append_pair("dry_run", "true");
                 }
                 let path = format!("/api/imports/{name}/retry-rejects?{}", query.finish());
-                stop.run_until_cancelled(post(client, &path, PASS_PATIENCE)).await.transpose()
+                let next = || {
+                    format!(
+                        "once it runs again, `forebay import retry-rejects --import {name}` goes on with the next of these rows; \
+                         no pass does"
+                    )
+                };
+                stop.run_until_cancelled(work(client, &path, next)).await.transpose()
             }
             At::Spool(spool, config) => {
                 let import = Arc::new(one_import(spool, config, name, stop)?);
@@ -290,7 +303,7 @@ pub(super) fn one_import(
         let known = config.imports.iter().map(|import| import.name.to_string()).collect();
         refused(BucketImportError::Unknown(name.to_string(), known))
     })?;
-    Ok(OneImport::new(plan, Arc::new(deps_of(spool, config)), stop, Arc::default()))
+    Ok(OneImport::new(plan, Arc::new(deps_of(spool, config)), stop, LeftBehind::default()))
 }
 
 fn deps_of(spool: &OwnSpool, config: &Config) -> ImportsDeps {
@@ -327,33 +340,53 @@ pub(super) async fn post<T: DeserializeOwned>(
     ask(client, Method::POST, path, patience).await
 }
 
+/// Has a node do work that takes long. `next`: what goes on with the work if the node goes away meanwhile.
+async fn work<T: DeserializeOwned>(
+    client: &AdminClient,
+    path: &str,
+    next: impl FnOnce() -> String,
+) -> Result<T, NodeError> {
+    client.ask(Method::POST, path, PASS_PATIENCE).await.map_err(|error| match error.is_cut_off() {
+        // It answered when the command began.
+        true => Unusable::Unreachable(format!(
+            "the node at {} went away during the command. Nothing that it has acknowledged is lost: {}",
+            client.url(),
+            next()
+        ))
+        .into(),
+        false => not_answered(error),
+    })
+}
+
 async fn ask<T: DeserializeOwned>(
     client: &AdminClient,
     method: Method,
     path: &str,
     patience: Duration,
 ) -> Result<T, NodeError> {
-    client.ask(method, path, patience).await.map_err(|error| {
-        const WRONG: [&str; 4] = [
-            import_code::UNKNOWN_IMPORT,
-            import_code::PAUSED,
-            import_code::NAME_REFUSED,
-            import_code::NOT_POSSIBLE,
-        ];
-        let what = error.to_string();
-        let unusable = match &error {
-            AskError::Refused { code, .. } if WRONG.contains(&code.as_str()) => Unusable::Wrong(what),
-            AskError::Refused { code, .. } if code == import_code::STORE_DENIED => Unusable::Denied(what),
-            AskError::Refused { code, .. } if code == import_code::STORE_FAILED => Unusable::Unreachable(what),
-            AskError::Refused { code, .. } if code == "not_found" => Unusable::Failed(format!(
-                "{what}; the node is of an earlier release, which has no such command for imports of buckets: update it"
-            )),
-            error if error.wants_other_token() => Unusable::Denied(what),
-            AskError::Unreachable(..) | AskError::TimedOut(..) | AskError::Broken(..) => {
-                Unusable::Unreachable(what)
-            }
-            _ => Unusable::Failed(what),
-        };
-        unusable.into()
-    })
+    client.ask(method, path, patience).await.map_err(not_answered)
+}
+
+fn not_answered(error: AskError) -> NodeError {
+    const WRONG: [&str; 4] = [
+        import_code::UNKNOWN_IMPORT,
+        import_code::PAUSED,
+        import_code::NAME_REFUSED,
+        import_code::NOT_POSSIBLE,
+    ];
+    let what = error.to_string();
+    let unusable = match &error {
+        AskError::Refused { code, .. } if WRONG.contains(&code.as_str()) => Unusable::Wrong(what),
+        AskError::Refused { code, .. } if code == import_code::STORE_DENIED => Unusable::Denied(what),
+        AskError::Refused { code, .. } if code == import_code::STORE_FAILED => Unusable::Unreachable(what),
+        AskError::Refused { code, .. } if code == "not_found" => Unusable::Failed(format!(
+            "{what}; the node is of an earlier release, which has no such command for imports of buckets: update it"
+        )),
+        error if error.wants_other_token() => Unusable::Denied(what),
+        AskError::Unreachable(..) | AskError::TimedOut(..) | AskError::Broken(..) => {
+            Unusable::Unreachable(what)
+        }
+        _ => Unusable::Failed(what),
+    };
+    unusable.into()
 }

@@ -39,6 +39,7 @@ impl OneImport {
         };
         let SettledObjects { count, names, rows } =
             accepted.map_err(|error| refused(error, self.shows_all()))?;
+        self.since_start.accepted(rows);
         let file = |name| FileReset { name, begins: "done".to_owned(), rows: None, calls: None };
         let (import, files) = (self.name().to_owned(), names.into_iter().map(file).collect());
         Ok(FilesReset { import, count, files, accepted_rows: Some(rows) })

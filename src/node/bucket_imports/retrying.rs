@@ -37,6 +37,9 @@ impl OneImport {
         let deps = PassDeps { stop: CancellationToken::clone(&stop), ..deps };
         let report = retry_rejects(import, deps, key.as_deref(), dry_run).await;
         let report = report.map_err(|error| refused(error, self.shows_all()))?;
+        if !dry_run {
+            self.since_start.retried(&report);
+        }
         Ok(retried(name, dry_run, &report, self.shows_all()))
     }
 }

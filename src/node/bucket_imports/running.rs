@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::deps::ImportsDeps;
+use super::left_behind::LeftBehind;
 use super::one_import::{Ask, OneImport};
 use super::plan::ImportPlan;
 use super::sharing::rename_elsewhere;
-use super::since_start::SinceStart;
 use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, ClaimsReleased, PassStatus, Renamed};
 use crate::import::{ImportId, named, rename, watched_rows};
 use crate::lock::lock;
@@ -63,40 +63,49 @@ impl BucketImports {
         Self { deps: Arc::new(deps), stop, state: Mutex::default() }
     }
 
-    /// Puts the imports of a configuration into force: new ones begin, those that changed go on with the new
-    /// settings, and others stop at their next step.
+    /// Puts the imports of a configuration into force: new ones begin, those whose settings changed go on with the
+    /// new ones, others go on as they are, and those that are gone stop at their next step.
     pub fn set(&self, plans: Vec<ImportPlan>) {
         let mut state = lock(&self.state);
         if state.is_ending {
             return;
         }
         let mut before = std::mem::take(&mut state.imports);
+        // Before another one can move a file, those that go on know where they must not read it.
+        for plan in &plans {
+            before.get(&plan.settings.name).iter().for_each(|known| known.import.plan().learn_never(plan));
+        }
+        let mut compares_less = false;
         for plan in plans {
             let name = plan.settings.name.clone();
             let running = match before.remove(&name) {
-                Some(same) if *same.import.plan() == plan => same,
-                other => {
-                    other.iter().for_each(Running::end);
-                    let since_start = other.map(|other| other.import.since_start());
-                    self.begin(plan, since_start.unwrap_or_default(), &mut state)
+                Some(same) if same.import.plan().goes_on_as(&plan) => same,
+                Some(other) => {
+                    compares_less |= !other.import.compares_as(&plan);
+                    let left = other.import.leave_to(&plan);
+                    self.begin(plan, left, &mut state)
                 }
+                None => self.begin(plan, LeftBehind::default(), &mut state),
             };
             state.imports.insert(name, running);
         }
         before.values().for_each(Running::end);
-        watched_rows::clear(&self.deps.alarms);
+        if compares_less || !before.is_empty() {
+            // The rows that wait may have been theirs.
+            watched_rows::clear(&self.deps.alarms);
+        }
         let State { imports, turns, tasks, .. } = &mut *state;
         tasks.retain(|(_, task)| !task.is_finished());
         // Who has a turn or waits for it keeps a reference to it.
         turns.retain(|name, turn| imports.contains_key(name) || Arc::strong_count(turn) > 1);
     }
 
-    /// Begins an import. It waits until an earlier one with its name has ended, whose counts it goes on with.
-    fn begin(&self, plan: ImportPlan, since_start: Arc<SinceStart>, state: &mut State) -> Running {
+    /// Begins an import. It waits until an earlier one with its name has ended, and goes on with what that one left.
+    fn begin(&self, plan: ImportPlan, left: LeftBehind, state: &mut State) -> Running {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let (name, enabled) = (plan.settings.name.clone(), plan.settings.enabled);
         let (deps, stop) = (Arc::clone(&self.deps), self.stop.child_token());
-        let import = Arc::new(OneImport::new(plan, deps, stop, since_start));
+        let import = Arc::new(OneImport::new(plan, deps, stop, left));
         if enabled {
             // One bad import stops no other, and no calls: it is started again however often it panics.
             let supervised = Supervised::new(&self.deps.alarms, format!("import {name}"))

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::admin::ImportTotals;
-use crate::import::bucket_import::{Became, PassReport};
+use crate::import::bucket_import::{Became, PassReport, RetryReport};
 use crate::import::notifications::MessageBecame;
 use crate::lock::lock;
 use crate::time::UnixMillis;
@@ -45,7 +45,22 @@ impl SinceStart {
         sum.skipped_rows += report.skipped_rows;
     }
 
-    /// What all passes did; `None`: nothing.
+    /// Counts rejected rows that were read again: calls that were stored, and rows that are no longer rejected.
+    pub(super) fn retried(&self, report: &RetryReport) {
+        let sum = &mut *lock(&self.totals);
+        sum.stored += report.stored;
+        sum.settled += report.outcome.settled;
+        // Some may have been rejected before the start.
+        sum.rejected = sum.rejected.saturating_sub(report.outcome.settled);
+    }
+
+    /// Counts rejected rows without which a person does.
+    pub(super) fn accepted(&self, rows: u64) {
+        let sum = &mut *lock(&self.totals);
+        sum.rejected = sum.rejected.saturating_sub(rows);
+    }
+
+    /// What all passes did, and commands about rejected rows; `None`: nothing.
     pub(super) fn totals(&self) -> Option<ImportTotals> {
         Some(*lock(&self.totals)).filter(|sum| *sum != ImportTotals::default())
     }
@@ -91,6 +106,25 @@ impl SinceStart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::bucket_import::RetryOutcome;
+
+    /// They stayed at what the passes had found.
+    #[test]
+    fn rows_that_were_read_again_are_no_longer_rejected() {
+        let counts = SinceStart::default();
+        let pass = PassReport { rows: 20, stored: 15, rejected: 5, ..PassReport::default() };
+        counts.passed(&pass, UnixMillis(0));
+        let retried = |settled| {
+            let outcome = RetryOutcome { settled, ..RetryOutcome::default() };
+            counts.retried(&RetryReport { stored: settled, outcome, ..RetryReport::default() });
+            let totals = counts.totals().unwrap();
+            (totals.stored, totals.rejected, totals.settled)
+        };
+        assert_eq!(retried(2), (17, 3, 2));
+        counts.accepted(1);
+        // Others were rejected before the start.
+        assert_eq!(retried(9), (26, 0, 11));
+    }
 
     #[test]
     fn requests_of_listings_are_counted_for_an_hour() {

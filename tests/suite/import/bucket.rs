@@ -103,7 +103,7 @@ pub(super) fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> Bu
         location: location(),
         endpoint: String::new(),
         prefix: prefix.to_owned(),
-        never: vec!["in/segment-logs/".to_owned()],
+        never: vec!["in/segment-logs/".to_owned()].into(),
         source: SourceId::new("csv").unwrap(),
         converter: Arc::new(converter.unwrap_or_else(|error| panic!("{text}: {error}"))),
         converter_text: text.as_bytes().into(),

@@ -90,7 +90,7 @@ async fn a_half_read_file_goes_on_beside_one_that_others_moved() {
     put(&store, "in/c.json", lines("c", 3)).await;
     let other = super::importer::node();
     let only_c = BucketImport {
-        never: vec!["in/done/".to_owned()],
+        never: vec!["in/done/".to_owned()].into(),
         after: Some(After::Move("in/done/".to_owned())),
         ..import(&other)
     };

@@ -131,6 +131,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay import resume ${name}", "forebay import resume orders", Ends(0)),
     ("forebay import run", "", Named),
     ("forebay import run {import}", "forebay import run orders", Ends(0)),
+    ("forebay import run {name}", "forebay import run orders", Ends(0)),
     ("forebay import run ${one.name}", "forebay import run orders", Ends(0)),
     ("forebay import run {name} --again", "forebay import run orders --again", Ends(3)),
     (
@@ -151,7 +152,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay import status", "forebay import status", Ends(0)),
     ("forebay import status {}", "forebay import status orders", Ends(0)),
     (
-        "forebay import reset-file {of_import} {}",
+        "forebay import reset-file {of_import} {key}",
         "forebay import reset-file orders in/orders-1.json",
         Ends(2),
     ),
@@ -160,9 +161,9 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
         "forebay import retry-rejects --import orders",
         Ends(3),
     ),
-    ("forebay import reset-file NAME KEY", "forebay import reset-file orders in/orders-1.json", Ends(2)),
+    ("forebay import reset-file {} {}", "forebay import reset-file orders in/orders-1.json", Ends(2)),
     (
-        "forebay import reset-file {name} KEY --accept-rejects",
+        "forebay import reset-file {name} {key} --accept-rejects",
         "forebay import reset-file orders in/orders-1.json --accept-rejects",
         Ends(0),
     ),

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use forebay::convert::{Converter, DataType, Strategy};
-use forebay::import::bucket_import::{After, BucketImport, OnChange, OnMissing, RejectsPlace};
+use forebay::import::bucket_import::{After, BucketImport, Never, OnChange, OnMissing, RejectsPlace};
 use forebay::import::claims::SharedImport;
 use forebay::import::{Begun, OnRowError, Outcome, Rows, RowsTaken, Standing, TargetError};
 use forebay::log::{ImportKey, ImportProgress, Reports};
@@ -368,7 +368,7 @@ impl Objects {
             location: Self::location(),
             endpoint: String::new(),
             prefix: PREFIX.to_owned(),
-            never: Vec::new(),
+            never: Never::default(),
             source: self.clients.sources[self.source].clone(),
             converter: Arc::new(converter),
             converter_text: text.as_bytes().into(),

@@ -33,7 +33,7 @@ pub struct SettledObjects {
     pub count: u64,
     /// The names of the first ones.
     pub names: Vec<String>,
-    /// Rows that were rejected of all of them.
+    /// Rows of all of them that were rejected until now.
     pub rows: u64,
 }
 
@@ -174,7 +174,7 @@ pub async fn accept_all_rejects(
 }
 
 /// Settles the objects that are kept because of rejected rows although each of these rows has become a call or was
-/// left out since.
+/// left out since, and notes of others how many such rows they still have.
 /// A retry that is killed before this leaves it to the next one.
 /// Errors: [`JournalError`]: those of some may be settled, and others not.
 pub(in super::super) async fn settle_stored(objects: &ObjectImport) -> Result<(), JournalError> {
@@ -183,12 +183,13 @@ pub(in super::super) async fn settle_stored(objects: &ObjectImport) -> Result<()
         for key in keys {
             let (importer, source) = (Arc::clone(&objects.deps.importer), objects.import.source.clone());
             let name = objects.name_of(&key);
-            let settle = move |journal: &dyn Journal| {
-                if is_stored_now(journal, &importer, (id, &source), (&name, &key))? {
-                    settle_rejects(journal, &importer, (id, &key), || Ok(()))?;
-                }
-                Ok(())
-            };
+            let settle =
+                move |journal: &dyn Journal| match left_of(journal, &importer, (id, &source), (&name, &key))?
+                {
+                    Some(0) => settle_rejects(journal, &importer, (id, &key), || Ok(())).map(drop),
+                    Some(left) => note_left(journal, &importer, (id, &key), left),
+                    None => Ok(()),
+                };
             objects.on_disk(settle).await?;
         }
     }
@@ -229,17 +230,34 @@ fn kept_for_rejects(
     Ok((keys, more))
 }
 
-/// Whether no row of an object is rejected any more. Rows that the collector refused are not read again.
-fn is_stored_now(
+/// How many rows of an object are still rejected. Rows that the collector refused are among them: they are not read
+/// again. `None`: it is not known.
+fn left_of(
     journal: &dyn Journal,
     importer: &Importer,
     of: (ImportId, &SourceId),
     (name, key): (&str, &str),
-) -> Result<bool, JournalError> {
-    let Some(state) = ObjectState::read(journal, of.0, key)? else { return Ok(false) };
+) -> Result<Option<u64>, JournalError> {
+    let Some(state) = ObjectState::read(journal, of.0, key)? else { return Ok(None) };
     let records = records_of(journal, importer, of, name, &state)?;
-    let is_settled = |record: &ImportRecord| record.unsettled_rejects() == 0 && record.progress.refused == 0;
-    Ok(!records.is_empty() && records.iter().all(is_settled))
+    let left = |record: &ImportRecord| record.unsettled_rejects() + record.progress.refused;
+    Ok((!records.is_empty()).then(|| records.iter().map(left).sum()))
+}
+
+/// Notes how many rejected rows an object is kept for. Waits for the disk.
+fn note_left(
+    journal: &dyn Journal,
+    importer: &Importer,
+    (id, key): (ImportId, &str),
+    left: u64,
+) -> Result<(), JournalError> {
+    // If it is in use, the next retry notes it.
+    let Some(_in_use) = importer.objects().turn().take(id, key) else { return Ok(()) };
+    let entry = AfterEntry::read(journal, id, key)?.and_then(Result::ok);
+    let is_other = |entry: &AfterEntry| matches!(entry.kept, Some(Kept::Rejected(rows)) if rows != left);
+    let Some(entry) = entry.filter(is_other) else { return Ok(()) };
+    let kept = entry.with(Some(Kept::Rejected(left))).kept(id, key)?;
+    journal.change(Change { kept: &[kept], ..Change::default() })
 }
 
 impl SettledObjects {

@@ -317,7 +317,7 @@ impl ObjectImport {
             types: None,
             limits: self.limits.clone(),
             by_content: false,
-            retry_of: None,
+            retry_of: Some(round.set.file),
             force: false,
             place: None,
             version: None,
@@ -346,7 +346,10 @@ impl ObjectImport {
         let ended = on_disk(&self.deps.journal, move |_: &dyn Journal| {
             let rejected = importer.recorded(key)?.map_or(0, |of_round| of_round.progress.rejected);
             importer.change_record(key, settled)?;
-            end_round(&importer, &round, rejected)
+            let ended = end_round(&importer, &round, rejected)?;
+            // A run that was killed reported no rows that it had rejected.
+            importer.change_record(key, |record| record.rejects = ended.1.rejected_by_code.clone())?;
+            Ok(ended)
         });
         ended.await
     }

@@ -26,6 +26,9 @@ pub enum ParquetFault {
     /// It has something that is needed and that cannot be read.
     #[error("{}", .0.full())]
     Refused(Told),
+    /// It has several columns of a name that is needed.
+    #[error("{}", .0.full())]
+    Repeated(Told),
 }
 
 impl ParquetFault {
@@ -82,6 +85,7 @@ impl From<ParquetFault> for FileError {
             }
             ParquetFault::Damaged(why) => Self::content("E-PARQUET", told(&why)),
             ParquetFault::Refused(why) => Self::content("E-PARQUET-TYPE", told(&why)),
+            ParquetFault::Repeated(why) => Self::content("E-PARQUET-DUPCOL", told(&why)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which columns of a file are read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::schema::types::Type;
@@ -11,14 +11,14 @@ use super::leaf::Leaf;
 use super::pages::MaxLevels;
 use super::shape;
 use crate::convert::Columns;
-use crate::words::outside_text;
+use crate::words::{Told, grouped, outside_text};
 
 /// The slot of a column that is read only to count the rows.
 pub(super) const NO_SLOT: usize = usize::MAX;
 
-/// The needed columns that the file has. Of equal names the last counts, as in JSON. If it has none of them,
-/// a short one is read all the same: the footer's word for the number of rows is not enough.
-/// Errors: [`ParquetFault`]: a needed column cannot be read.
+/// The needed columns that the file has. If it has none of them, a short one is read all the same: the footer's
+/// word for the number of rows is not enough.
+/// Errors: [`ParquetFault`]: a needed column cannot be read, or the file has several of its name.
 pub(super) fn columns_of(
     metadata: &ParquetMetaData,
     needed: &Columns,
@@ -27,14 +27,13 @@ pub(super) fn columns_of(
     let mut columns: Vec<Column> = Vec::new();
     let mut shortest: Option<(i64, Column)> = None;
     let mut first_leaf = 0;
+    refuse_repeated(&repeated(metadata), needed)?;
     for field in metadata.file_metadata().schema().get_fields() {
         let from = first_leaf;
         first_leaf += leaves_in(field);
         let is_encrypted = encrypted.range(from..first_leaf).next().is_some();
         if let Some(slot) = needed.slot(field.name().as_bytes()) {
-            let column = column(metadata, field, slot, from, is_encrypted)?;
-            columns.retain(|column| column.slot != slot);
-            columns.push(column);
+            columns.push(column(metadata, field, slot, from, is_encrypted)?);
         } else if columns.is_empty() {
             let len = bytes_of(metadata, from..first_leaf);
             let is_shorter = shortest.as_ref().is_none_or(|(shortest, _)| len < *shortest);
@@ -50,19 +49,24 @@ pub(super) fn columns_of(
 }
 
 /// All columns that can be read, those that are needed first and in the slots that they have there; and what
-/// is said of those that cannot be read. Errors: [`ParquetFault`]: a needed column cannot be read.
+/// is said of those that cannot be read. Errors: [`ParquetFault`]: as of [`columns_of`].
 pub(super) fn whole(
     metadata: &ParquetMetaData,
     needed: &Columns,
     encrypted: &BTreeSet<usize>,
 ) -> Result<(Columns, Vec<String>), ParquetFault> {
     let mut readable = Vec::new();
-    let mut unread = Vec::new();
+    let repeated = repeated(metadata);
+    refuse_repeated(&repeated, needed)?;
+    let mut unread: Vec<String> = repeated.iter().map(|(name, count)| several(name, *count)).collect();
     let mut first_leaf = 0;
     for field in metadata.file_metadata().schema().get_fields() {
         let from = first_leaf;
         first_leaf += leaves_in(field);
         let is_encrypted = encrypted.range(from..first_leaf).next().is_some();
+        if repeated.contains_key(field.name()) {
+            continue;
+        }
         match column(metadata, field, NO_SLOT, from, is_encrypted) {
             Ok(_) => readable.push(field.name()),
             Err(error) if needed.slot(field.name().as_bytes()).is_some() => return Err(error),
@@ -70,6 +74,33 @@ pub(super) fn whole(
         }
     }
     Ok((needed.names().chain(readable).collect(), unread))
+}
+
+/// The names that several columns of the file have, and how many.
+fn repeated(metadata: &ParquetMetaData) -> BTreeMap<&str, u64> {
+    let mut columns: BTreeMap<&str, u64> = BTreeMap::new();
+    for field in metadata.file_metadata().schema().get_fields() {
+        *columns.entry(field.name()).or_default() += 1;
+    }
+    columns.retain(|_, count| *count > 1);
+    columns
+}
+
+/// Refuses a file with several columns of a needed name: nothing says which of them is meant. A CSV header with two
+/// such columns is refused, too.
+fn refuse_repeated(repeated: &BTreeMap<&str, u64>, needed: &Columns) -> Result<(), ParquetFault> {
+    match repeated.iter().find(|(name, _)| needed.slot(name.as_bytes()).is_some()) {
+        // The converter has the name, too, so it is not private.
+        Some((name, count)) => Err(ParquetFault::Repeated(Told::plain(format!(
+            "{}, and the converter reads it: give each of them a name of its own",
+            several(name, *count)
+        )))),
+        None => Ok(()),
+    }
+}
+
+fn several(name: &str, count: u64) -> String {
+    format!("the file has {} columns \"{}\"", grouped(count), outside_text(name))
 }
 
 fn column(

@@ -64,7 +64,7 @@ debug_fields!(ParquetRows { position });
 
 impl ParquetRows {
     /// Opens a file and reads its footer. A needed column that the file does not have is missing in its rows.
-    /// Errors: [`ParquetFault`]; also if a needed column is of a type that cannot be read.
+    /// Errors: [`ParquetFault`]; also if a needed column is of a type that cannot be read, or there are several of its name.
     pub fn open(ranges: Box<dyn Ranges>, needed: &Columns) -> Result<Self, ParquetFault> {
         caught(|| {
             let source = Source::new(ranges);
@@ -81,7 +81,6 @@ impl ParquetRows {
             let source = Source::new(ranges);
             let (metadata, encrypted) = footer::read(&source)?;
             let (all, unread) = whole(&metadata, needed, &encrypted)?;
-            // Of two columns with one name one may be encrypted, or of a type that cannot be read.
             let columns = columns_of(&metadata, &all, &encrypted)?;
             Ok(WholeRows { rows: Self::new(source, metadata, columns)?, columns: all, unread })
         })

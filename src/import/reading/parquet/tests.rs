@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::parquet::data_type::Int32Type;
+use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -141,6 +143,36 @@ fn what_cannot_be_read_is_refused_only_if_it_is_needed() {
     );
     let encrypted = said(opened(bytes_of("encrypted.parquet"), &needed).unwrap_err());
     assert!(encrypted.ends_with("it is encrypted; write it without encryption"), "{encrypted}");
+}
+
+/// The last column of a name counted, whatever the others had. Nothing says which one is meant.
+#[test]
+fn several_columns_of_a_name_are_refused_only_if_it_is_needed() {
+    let text = "message m { required int32 a; required int32 b; required int32 a; required int32 a; }";
+    let mut bytes = Vec::new();
+    let schema = Arc::new(parse_message_type(text).unwrap());
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut value = 0;
+    while let Some(mut column) = group.next_column().unwrap() {
+        value += 1;
+        column.typed::<Int32Type>().write_batch(&[value], None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    let (bytes, other): (Bytes, Columns) = (bytes.into(), ["b"].into_iter().collect());
+    assert_eq!(lines(&mut opened(bytes.clone(), &other).unwrap(), &other).unwrap(), ["{\"b\":2}"]);
+    let needed: Columns = ["b", "a"].into_iter().collect();
+    let says = "E-PARQUET-DUPCOL: the parquet file cannot be read: the file has 3 columns \"a\", and the converter reads it: \
+                give each of them a name of its own";
+    assert_eq!(said(opened(bytes.clone(), &needed).unwrap_err()), says);
+    let whole = |needed| ParquetRows::open_whole(Box::new(bytes.clone()), needed);
+    assert_eq!(said(whole(&needed).unwrap_err()), says);
+    // A preview says so of columns that the converter does not read.
+    let WholeRows { mut rows, columns, unread } = whole(&other).unwrap();
+    assert_eq!(unread, ["the file has 3 columns \"a\""]);
+    assert_eq!(lines(&mut rows, &columns).unwrap(), ["{\"b\":2}"]);
 }
 
 #[test]
