@@ -79,6 +79,7 @@ fn next_of(import: &ImportRecord, name: Option<&str>, object: Option<&str>) -> O
     // A command reads the file, or a pass over a bucket.
     let is_of_bucket = import.import.is_some();
     let of_import = name.map_or_else(|| "NAME".to_owned(), shell_word);
+    let of_object = object.map_or_else(|| "KEY".to_owned(), shell_word);
     if import.is_round() {
         return next_of_round(import, &of_import);
     }
@@ -102,8 +103,7 @@ fn next_of(import: &ImportRecord, name: Option<&str>, object: Option<&str>) -> O
             "the same command tries it again; after {ATTEMPTS_MAX} failures it is given up until the file or the options change"
         )),
         ImportState::Poison if is_of_bucket => {
-            let key = object.map_or_else(|| "KEY".to_owned(), shell_word);
-            let reset = format!("forebay import reset-file {of_import} {key}");
+            let reset = format!("forebay import reset-file {of_import} {of_object}");
             // A file ends with the converter that it began with.
             Some(if import.progress.stored > 0 {
                 format!(
@@ -119,16 +119,15 @@ fn next_of(import: &ImportRecord, name: Option<&str>, object: Option<&str>) -> O
             })
         }
         ImportState::Changed => Some(format!(
-            "what is stored of it stays. `forebay import reset-file {of_import} {}` imports the object that is there now",
-            key_of(&import.name)
+            "what is stored of it stays. `forebay import reset-file {of_import} {of_object}` imports the object that is there now"
         )),
         ImportState::Gone => Some(format!(
-            "what is stored of it stays. Put the object back as it was, and the next pass over all keys goes on with it; or say that              you know of it: `forebay import reset-file {of_import} {}`",
-            key_of(&import.name)
+            "what is stored of it stays. Put the object back as it was, and the next pass over all keys goes on with it; or say \
+             that you know of it: `forebay import reset-file {of_import} {of_object}`"
         )),
         ImportState::Replaced if import.unsettled_rejects() > 0 => Some(format!(
-            "its rejected rows cannot be read again, because another object has its key:              `forebay import reset-file {of_import} {} --accept-rejects` does without them",
-            key_of(&import.name)
+            "its rejected rows cannot be read again, because another object has its key: \
+             `forebay import reset-file {of_import} {of_object} --accept-rejects` does without them"
         )),
         ImportState::Replaced => None,
         ImportState::Poison => Some(
@@ -150,6 +149,8 @@ fn next_of_round(round: &ImportRecord, of_import: &str) -> Option<String> {
         ImportState::Poison => Some(format!(
             "these rows are not read again until the converter or on_row_error change, and then by {retry}"
         )),
+        // Their object is gone, or another one has its key: what to do about them stands at the file.
+        ImportState::Changed | ImportState::Replaced | ImportState::Gone => None,
     }
 }
 

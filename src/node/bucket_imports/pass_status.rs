@@ -257,21 +257,22 @@ pub(super) fn given_up_files(import: &str, report: &PassReport) -> Option<String
 /// What a person must know of files that end before their last row. `is_ignored`: objects that replace others are not
 /// imported.
 pub(super) fn cut_short_files(import: &str, is_ignored: bool, report: &PassReport) -> Option<String> {
-    let of = |became: Became, says: &str| {
+    let of = |became: Became, (one, many): (&str, &str), says: &str| {
         let count = report.files_that(became);
         let first = report.not_done.iter().find(|file| file.became == became);
         let first = first.map_or_else(String::new, |first| format!(", the first {}", first.name));
-        let slug = became.slug();
+        let (files, slug) = (counted(count, one, many), became.slug());
         (count > 0).then(|| {
             format!(
-                "{} of import {import} {slug} before the last row was stored{first}: `forebay import list --import {import} --only {slug}` \
-                 shows how much is stored, and `forebay import reset-file {import} KEY` {says}",
-                counted(count, "file", "files")
+                "import {import}: {files} before the last row was stored{first}: `forebay import list --import {import} --only {slug}` \
+                 shows how much is, and `forebay import reset-file {import} KEY` {says}"
             )
         })
     };
-    let changed = of(Became::Changed, "imports the object that is there now").filter(|_| is_ignored);
-    let gone = of(Became::Gone, "says that you know of it, unless the object comes back");
+    let changed = ("file was replaced", "files were replaced");
+    let changed = of(Became::Changed, changed, "imports the object that is there now").filter(|_| is_ignored);
+    let gone = ("file is gone", "files are gone");
+    let gone = of(Became::Gone, gone, "says that you know of it, unless the object comes back");
     match (changed, gone) {
         (Some(one), Some(other)) => Some(format!("{one}; {other}")),
         (one, other) => one.or(other),
@@ -291,6 +292,22 @@ pub(super) fn are_given_up(import: &str, count: u64, example: &str) -> String {
 mod tests {
     use super::*;
     use crate::import::{FileError, FileFault};
+
+    #[test]
+    fn files_that_end_before_their_last_row_are_told_of_unless_the_new_object_is_imported() {
+        let mut report = PassReport::default();
+        assert_eq!(cut_short_files("orders", true, &report), None);
+        report.files.extend([(Became::Changed, 2), (Became::Done, 5)]);
+        assert_eq!(cut_short_files("orders", false, &report), None);
+        let what = cut_short_files("orders", true, &report).unwrap();
+        assert!(what.starts_with("import orders: 2 files were replaced before the last row"), "{what}");
+        report.files.insert(Became::Gone, 1);
+        let what = cut_short_files("orders", false, &report).unwrap();
+        assert!(what.starts_with("import orders: 1 file is gone before the last row"), "{what}");
+        assert!(
+            cut_short_files("orders", true, &report).unwrap().contains("; import orders: 1 file is gone")
+        );
+    }
 
     #[test]
     fn files_that_are_refused_are_told_of_although_the_report_does_not_name_them() {

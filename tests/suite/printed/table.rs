@@ -152,7 +152,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay import status", "forebay import status", Ends(0)),
     ("forebay import status {}", "forebay import status orders", Ends(0)),
     (
-        "forebay import reset-file {of_import} {key}",
+        "forebay import reset-file {of_import} {of_object}",
         "forebay import reset-file orders in/orders-1.json",
         Ends(2),
     ),
@@ -173,7 +173,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
         Ends(2),
     ),
     (
-        "forebay import reset-file {of_import} {} --accept-rejects",
+        "forebay import reset-file {of_import} {of_object} --accept-rejects",
         "forebay import reset-file orders in/orders-1.json --accept-rejects",
         Ends(2),
     ),
