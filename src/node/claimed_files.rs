@@ -24,7 +24,7 @@ pub(super) async fn claimed(
             let room = limit.saturating_sub(all.imports.len());
             let (files, total) = claimed_files(&*journal, &name, &instance, room)?;
             all.total += total;
-            all.imports.extend(files.into_iter().map(|file| status(file, &fixed)));
+            all.imports.extend(files.into_iter().map(|file| status(file, &name, &fixed)));
         }
         Ok(all)
     };
@@ -36,12 +36,13 @@ pub(super) async fn claimed(
     Imports { problem: Some(problem), ..Imports::default() }
 }
 
-fn status(file: ClaimedFile, fixed: &FixedSettings) -> ImportStatus {
+fn status(file: ClaimedFile, import: &str, fixed: &FixedSettings) -> ImportStatus {
     let ClaimedFile { key, size, instance, since, is_delivered } = file;
     let is = if is_delivered { "and has delivered all of it" } else { "and has not delivered all of it" };
     ImportStatus {
         id: claim_name(&key),
         what: format!("s3://{}/{key}", fixed.bucket),
+        import: Some(import.to_owned()),
         source: fixed.source.clone(),
         state: ImportStateName::Claimed.slug().to_owned(),
         begun_ms: since.map_or(0, |at| at.0),

@@ -67,7 +67,7 @@ async fn an_import_shows_files_of_other_instances_what_is_done_after_it_and_its_
     page.see_in(".side .facts", &own).await;
     page.see_in(".side", "After the import: tag").await;
     page.see_in(".side .errors", "1 file: rows were rejected").await;
-    page.see_in(".side", "forebay import reset-file orders KEY --accept-rejects").await;
+    page.see_in(".side", "forebay import reset-file orders orders/bad --accept-rejects").await;
     page.accessible("an import that instances share").await;
 
     page.see_in("tbody tr .state", "cannot receive").await;

@@ -154,7 +154,7 @@ async fn shared_by_three(
     let admin = ["--admin", one.console.as_str()];
     let listed =
         places[0].command(&["list", "--only", "claimed", "--limit", "200", admin[0], admin[1]]).await.code(0);
-    assert!(listed.out.contains("s3://files/in/f90 into shop: claimed"), "{}", listed.out);
+    assert!(listed.out.contains("s3://files/in/f90 into shop (import orders): claimed"), "{}", listed.out);
     assert!(listed.out.contains(&format!("it belongs to the instance {id}, and has not")), "{}", listed.out);
     let ran = places[0].command(&["run", "orders", admin[0], admin[1]]).await.code(0);
     assert!(ran.out.contains(&format!("1 object waits for the instance {id} since ")), "{}", ran.out);

@@ -570,7 +570,10 @@ async fn files_that_are_given_up_are_listed_and_logged_and_an_alarm() {
     assert_eq!(found, [("s3://files/in/array", false), ("s3://files/in/cut", false)], "{json}");
     assert_eq!(json["total"], 2, "{json}");
     let shown = stand.command(&list[..5], &at).await.code(0).out;
-    assert!(shown.contains("s3://files/in/cut into shop: given up") && !shown.contains("1970"), "{shown}");
+    assert!(
+        shown.contains("s3://files/in/cut into shop (import orders): given up") && !shown.contains("1970"),
+        "{shown}"
+    );
     // Nothing of them is stored, so that what takes their place is read.
     stand.put("in/array", 0..1).await;
     stand.put("in/cut", 0..2).await;
