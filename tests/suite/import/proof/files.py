@@ -25,19 +25,32 @@ FORMATS = ("json", "csv", "parquet")
 NAMES = ("plain", "with space", "a+b", "50%25 off", "üñï 日本", "it's", "a=b&c", "deep/er")
 # One row in so many has no user, and is rejected.
 BAD_ONE_IN = 53
+# One row in so many repeats the id of another row.
+REPEAT_ONE_IN = 17
 
 
 def rows_of(number, version, count, dice):
     """The rows of an object: an event that no other row has, and a user."""
     start = dice.randrange(BAD_ONE_IN)
-    return [
+    rows = [
         dict(e=f"{number}/{version}/{row}", u=None if (row + start) % BAD_ONE_IN == 0 else f"u{row % 9}", n=row)
         for row in range(count)
     ]
+    # Only JSON has ids. Some rows have that of a good one before them, and are dropped for it.
+    good = []
+    for row in rows:
+        repeats = good and dice.randrange(REPEAT_ONE_IN) == 0
+        row["i"], row["repeats"] = dice.choice(good) if repeats else row["e"], bool(repeats)
+        # A device is enough for a call.
+        row["d"] = "phone" if row["u"] is not None else None
+        if row["u"] is not None and not repeats:
+            good.append(row["i"])
+    return rows
 
 
 def json_lines(rows):
-    lines = (json.dumps({name: value for name, value in row.items() if value is not None}) for row in rows)
+    names = ("e", "u", "n", "i", "d")
+    lines = (json.dumps({name: row[name] for name in names if row[name] is not None}) for row in rows)
     return "".join(line + "\n" for line in lines).encode()
 
 
@@ -118,19 +131,19 @@ def main():
             else:
                 data = written(form, rows, how if form == "parquet" else "gzip", dice)
                 data = data[: max(len(data) - 9, 4)]
-        one["versions"] = [versions_of(rows)]
+        one["versions"] = [versions_of(form, rows)]
         (folder / "first" / str(at)).write_bytes(data)
         if fate == "replaced":
             rows = rows_of(at, 1, count, dice)
             (folder / "second" / str(at)).write_bytes(written(form, rows, how, dice))
-            one["versions"].append(versions_of(rows))
+            one["versions"].append(versions_of(form, rows))
         plan.append(one)
     (folder / "plan.json").write_text(json.dumps(plan))
 
 
-def versions_of(rows):
+def versions_of(form, rows):
     return dict(
-        events=[row["e"] for row in rows if row["u"] is not None],
+        events=[row["e"] for row in rows if row["u"] is not None and not (form == "json" and row["repeats"])],
         rejected=[row["n"] for row in rows if row["u"] is None],
     )
 

@@ -56,16 +56,21 @@ fn settings(folder: &Path, link: &str, queues: &Value) -> Settings {
     let mut settings = Settings::new(folder, link, &FORMS);
     settings.s3.push_str("\nregion = \"us-east-1\"");
     for (form, more) in FORMS.into_iter().zip(MORE) {
+        // Rows of the first one repeat the id of an earlier row of their file.
+        let (of_rows, window) = match form {
+            "json" => (r#","insert_id":["path","i"],"device_id":["path","d"]"#, "7 d"),
+            _ => ("", "0 s"),
+        };
         let converter = format!(
             r#"{{"converterConfig":{{"fileType":"{form}","compressionType":"auto","convertToAmplitudeFunc":{{
-                "event_type":["path","e"],"user_id":["path","u"]}}}}}}"#
+                "event_type":["path","e"],"user_id":["path","u"]{of_rows}}}}}}}"#
         );
         fs::write(folder.join(format!("{form}.json")), converter).unwrap();
         let queue = queues[form].as_str().unwrap();
         let queue = format!("{link}{}", http::Uri::try_from(queue).unwrap().path());
         settings.imports.push_str(&format!(
             "[[import]]\nname = \"{form}\"\nsource = \"{form}\"\nbucket = \"files\"\nprefix = \"in/{form}/\"\n\
-             converter = \"{form}.json\"\ninsert_id_window = \"0 s\"\njournal = \"s3://journal/imports/\"\n\
+             converter = \"{form}.json\"\ninsert_id_window = \"{window}\"\njournal = \"s3://journal/imports/\"\n\
              {more}\nqueue_url = \"{queue}\"\nregion = \"us-east-1\"\nscan_interval = \"2 s\"\n"
         ));
     }
@@ -115,7 +120,7 @@ impl Instance {
     /// The keys of files that this instance has given up, or that were replaced while it read them.
     async fn not_done(&self, form: &str) -> Vec<String> {
         let mut files = Vec::new();
-        for state in ["given_up", "failed", "stopped"] {
+        for state in ["given_up", "failed", "stopped", "changed", "replaced", "gone"] {
             let words = ["list", "--import", form, "--only", state, "--limit", "200"];
             let listed = self.command(&words).await.code(0);
             let listed: Value = serde_json::from_str(&listed.out).unwrap();
