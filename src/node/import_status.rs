@@ -38,7 +38,9 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
             not_stored,
         })
     };
-    let errors = errors(import.rejects, false).chain(errors(last_rejects, true));
+    let counted = errors(import.rejects, false).collect::<Vec<_>>();
+    let of_killed = not_counted(&counted, rejected).filter(|_| !matches!(state, "running" | "stopped"));
+    let errors = counted.into_iter().chain(of_killed).chain(errors(last_rejects, true));
     // A pass over a bucket reads its rejected rows again by itself.
     let is_of_command = import.import.is_none();
     let rejects_of_command =
@@ -72,6 +74,16 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
         why: import.error.map(|error| format!("{}: {}", code(&error.code), error.message.in_view(full))),
         next,
     }
+}
+
+/// The rejected rows that no code counts: the reading side counts by codes, and tells of it when it ends.
+fn not_counted(counted: &[ImportErrors], rejected: u64) -> Option<ImportErrors> {
+    let count = rejected.saturating_sub(counted.iter().map(|errors| errors.count).sum());
+    (count > 0).then(|| ImportErrors {
+        code: "of a process that was killed (the rejected rows have their reasons)".to_owned(),
+        count,
+        ..ImportErrors::default()
+    })
 }
 
 /// What is to be done about an import, or happens by itself. `object`: the key of the object that it reads.
@@ -185,6 +197,23 @@ mod tests {
             last_rejects: RejectCounts::default(),
             object: None,
         }
+    }
+
+    /// The list had fewer reasons than rows, without a word.
+    #[test]
+    fn rows_of_a_process_that_was_killed_are_counted_without_their_codes() {
+        let shown = |state, rejected| {
+            let mut known = failed("why".into());
+            (known.record.state, known.record.progress.rejected) = (state, rejected);
+            let errors = import_status(known, None, true).errors;
+            errors
+                .into_iter()
+                .map(|errors| (errors.count, errors.code.contains("killed")))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(shown(ImportState::Done, 5), [(1, false), (4, true)]);
+        assert_eq!(shown(ImportState::Done, 1), [(1, false)]);
+        assert_eq!(shown(ImportState::Reading, 5), [(1, false)], "more are told of at the end");
     }
 
     /// The list named a command that cannot read these rows.

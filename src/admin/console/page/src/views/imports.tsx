@@ -128,8 +128,8 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
       {!isSettled && one.errors.length > 0 && <>
         <h4>Why rows were rejected{settled > 0 && ' at first'}</h4>
         <ul class="errors">
-          {one.errors.map(({ code, count: n, example }) => (
-            <li key={code}><code>{code}</code> <b>{plural(n, 'row')}</b>{example && <p class="quiet">{example}</p>}</li>
+          {one.errors.map(({ code, count: n, example, not_stored: again }) => (
+            <li key={code + (again ? ' again' : '')}><code>{code}</code> <b>{plural(n, 'row')}</b>{again && ' of the step that was not stored'}{example && <p class="quiet">{example}</p>}</li>
           ))}
         </ul>
       </>}
