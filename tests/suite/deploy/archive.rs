@@ -170,7 +170,7 @@ async fn a_program_that_is_too_large_is_not_packed() {
     let stderr = String::from_utf8_lossy(&ran.stderr);
     assert!(!ran.status.success(), "{stderr}");
     assert!(
-        stderr.contains("bytes without its debug information; it must have fewer than 60000000"),
+        stderr.contains("bytes without its debug information; it must have fewer than 62000000"),
         "{stderr}"
     );
     assert!(!out.exists(), "nothing is packed");
