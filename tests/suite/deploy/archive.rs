@@ -154,7 +154,7 @@ async fn a_program_that_is_too_large_is_not_packed() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = program(&folder).await else { return };
     let (padding, large) = (folder.path().join("padding"), folder.path().join("large"));
-    fs::write(&padding, vec![1; 60_000_000]).unwrap();
+    fs::write(&padding, vec![1; 62_000_000]).unwrap();
     let mut enlarge = Command::new("objcopy");
     let section = format!(".padding={}", padding.display());
     enlarge.args(["--add-section", &section, "--set-section-flags", ".padding=alloc,readonly"]);
