@@ -69,10 +69,16 @@ impl ObjectImport {
             if !matches!(self.version_now(&key).await, Err(None)) {
                 continue;
             }
-            if let Some(error) = self.note_gone(key.clone()).await? {
-                let end = FileEnd::Failed(error);
-                report.file(Became::Gone, FileReport::new(self.name_of(&key), end));
-            }
+            self.report_gone(&key, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends an object that is gone, and reports it if rows of it are stored.
+    /// Errors: [`JournalError`]: it is not noted.
+    pub(super) async fn report_gone(&self, key: &str, report: &mut PassReport) -> Result<(), JournalError> {
+        if let Some(error) = self.note_gone(key.to_owned()).await? {
+            report.file(Became::Gone, FileReport::new(self.name_of(key), FileEnd::Failed(error)));
         }
         Ok(())
     }

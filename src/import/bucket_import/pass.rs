@@ -345,6 +345,9 @@ async fn found(
         };
         // If it may be there, the next pass lists all keys.
         found.report.scanned.more_left |= page.objects.is_empty() && !is_sure;
+        if page.objects.is_empty() && is_sure {
+            objects.report_gone(&key, &mut found.report).await?;
+        }
         let left = sorted(objects, page, &mut found.report).await?;
         if left.is_empty() && *scan == Scan::Nothing {
             objects.finished(&key);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use forebay::import::bucket_import::{
-    Begins, BucketImport, OnChange, OnMissing, PassReport, ResetError, accept_all_rejects, accept_rejects,
-    reset_object, retry_rejects,
+    Begins, BucketImport, OnChange, OnMissing, PassDeps, PassReport, ResetError, Scan, accept_all_rejects,
+    accept_rejects, pass, reset_object, retry_rejects,
 };
 use forebay::import::{FileEnd, ImportState};
 use forebay::store::Fault;
@@ -88,6 +88,18 @@ async fn a_half_read_object_that_is_gone_is_reported_until_a_person_knows() {
         assert_eq!(files(&passed(&node, &store, import(&node)).await), [("done", 1)]);
         assert_eq!(states(&node, "in/a.json"), [ImportState::Done]);
         check_events(&node, events("a", ROWS).chain(events("b", 30)));
+    }
+}
+
+/// A pass over a part of a large bucket asks for each file that it left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_over_a_part_finds_that_what_it_left_is_gone() {
+    let (node, store, _) = half_read(false).await;
+    store.delete("lake", "in/a.json");
+    let part = || Scan::After { key: "in/a.json".to_owned(), also: vec!["in/a.json".to_owned()] };
+    for expected in [vec![("done", 1), ("gone", 1)], vec![("gone", 1)]] {
+        let deps = PassDeps { scan: part(), ..deps(&node, &store) };
+        assert_eq!(files(&pass(Arc::new(import(&node)), deps).await.unwrap()), expected);
     }
 }
 
