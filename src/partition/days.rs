@@ -1,6 +1,7 @@
 //! When an owner ends days, and where they end in the log. Collectors stamp, owners end: what stands before
 //! the end belongs to the day, however late it is read, and nothing after it does.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::note::Note;
@@ -52,6 +53,10 @@ pub fn end_at(through: ReceivedDay, end: u64) -> Note {
 }
 
 /// Days that may be closed: all their objects are in the store, and the log is read to where they ended.
+///
+/// A day waits for earlier days of its source. Its marker names the last earlier day with objects, so the
+/// marker of a later owner would differ from one that is in the store and not noted, if an earlier day got its
+/// first object in between.
 pub fn closable<'s>(
     state: &'s State,
     open: impl Iterator<Item = &'s BatchKey>,
@@ -61,7 +66,12 @@ pub fn closable<'s>(
     let repeats_within = Some(state.identity.window);
     let log = MarkerOf { id: &spool_id, repeats_within };
     let read = if planted(PlantedBug::ClosedBeforeReadToEnd) { u64::MAX } else { read_before };
-    state.calls.closable(open, read, log, &mut |_, _| true)
+    let open: BTreeSet<&BatchKey> = open.collect();
+    let sealed = state.calls.seals.values().map(|pending| &pending.seal.batch);
+    let undelivered: Vec<&BatchKey> = sealed.chain(open.iter().copied()).collect();
+    state.calls.closable(open.into_iter(), read, log, &mut |place, _| {
+        !undelivered.iter().any(|batch| batch.source == place.source && batch.day < place.day)
+    })
 }
 
 #[cfg(test)]

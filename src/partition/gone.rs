@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::note::Note;
 use super::position::{before, position};
+use super::state::State;
 use crate::log::notes::CallNote;
 use crate::log::{Amend, Lost, LostFrames, Range, Seal};
 use crate::planted_bugs::{PlantedBug, planted};
@@ -14,9 +15,12 @@ pub fn goes_on_at(start: u64, end: u64) -> u64 {
     if planted(PlantedBug::ResetToTheEnd) { end } else { start }
 }
 
-/// The note that the records from `next` to the one before `start` are lost. `None` if there are none.
-pub fn open_frames(next: u64, start: u64) -> Option<Note> {
-    Range::between(position(next, 1), before(start)).map(Note::Unread)
+/// The notes that positions before the record at `start` are lost, if a reader still needs the record at
+/// `next`, and none of it is named yet. What stands before the base was only to fill the windows.
+pub fn open_frames(state: &State, next: u64, start: u64) -> Vec<Note> {
+    let named = Range::merge(state.unread.iter().copied());
+    let needed = Range::between(position(next, 1).max(state.base.read_from), before(start));
+    needed.into_iter().flat_map(|needed| needed.outside(&named)).map(Note::Unread).collect()
 }
 
 /// Whether a sealed object can no longer be built from a log that begins at `start`.
@@ -42,12 +46,25 @@ pub fn object(seal: &Seal) -> Vec<Note> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partition::state::Identity;
 
     #[test]
-    fn records_before_the_start_are_named_and_no_others() {
-        let unread = Range { first: position(3, 1), last: position(6, 4_095) };
-        assert_eq!(open_frames(3, 7), Some(Note::Unread(unread)));
-        assert_eq!((open_frames(7, 7), open_frames(8, 7)), (None, None));
+    fn positions_before_the_start_are_named_once_and_no_others() {
+        let mut state = State::new(Identity {
+            name: "events".into(),
+            group: "forebay".into(),
+            log_id: "00".repeat(16),
+            partition: 0,
+            window: 10,
+        });
+        let unread = |first, last| Note::Unread(Range { first, last });
+        let all = unread(position(3, 1), position(6, 4_095));
+        assert_eq!(open_frames(&state, 3, 7), [all]);
+        assert_eq!(open_frames(&state, 7, 7), []);
+        state.unread = vec![Range { first: position(3, 1), last: position(4, 4_095) }];
+        assert_eq!(open_frames(&state, 3, 7), [unread(before(5), position(6, 4_095))]);
+        state.base.read_from = position(6, 2);
+        assert_eq!(open_frames(&state, 3, 7), [unread(position(6, 2), position(6, 4_095))]);
         assert_eq!(goes_on_at(3, 9), 3);
     }
 }

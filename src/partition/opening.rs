@@ -15,6 +15,8 @@ use crate::planted_bugs::{PlantedBug, planted};
 
 /// How long the notes may end before the own note.
 pub const NOTES_WAIT: Duration = Duration::from_secs(60);
+/// Time between two reads that counts for it, at most: a process that slept has seen nothing.
+const READ_WAIT: Duration = Duration::from_secs(5);
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +27,8 @@ pub enum Next {
     Take(String),
     /// Commit this note in a transaction.
     Commit(Note),
-    /// Read the block at an offset of the log.
-    ReadBlock(u64),
+    /// Read the block at an offset of the log, if one is given, and ask for the log's end.
+    ReadLog(Option<u64>),
     /// Nothing: the term has begun.
     Begun,
     /// Nothing: this attempt is over. If the partition is assigned, another one begins.
@@ -90,8 +92,8 @@ pub struct Opening {
     own: u64,
     /// The token of the term before.
     before: Option<String>,
-    /// Since when the notes end before the own note.
-    short_since: Option<Duration>,
+    /// When they were last seen to end before the own note, and for how long.
+    short: Option<(Duration, Duration)>,
     /// What the group's metadata said when the term began.
     metadata: Option<Metadata>,
 }
@@ -106,7 +108,7 @@ impl Opening {
             identity: None,
             own: 0,
             before: None,
-            short_since: None,
+            short: None,
             metadata,
         }
     }
@@ -145,17 +147,20 @@ impl Opening {
         self.own = answer.unwrap_or(0);
     }
 
-    /// What stands where the newest note says that a block stood.
-    pub fn block_read(&mut self, found: Found) {
-        let Some(covered) = self.sum.state().and_then(|state| state.covered) else { return };
+    /// What stands where the newest note says that a block stood, and the offset of the log's next record.
+    pub fn log_read(&mut self, found: Option<Found>, end: u64) {
+        let Some(state) = self.sum.state() else { return };
         let is_there = match found {
             // Retention may have deleted it.
-            Found::BeforeStart => true,
-            Found::Record(block) => block == Some(covered),
-            Found::AfterEnd => false,
+            None | Some(Found::BeforeStart) => true,
+            Some(Found::Record(block)) => block == state.covered,
+            Some(Found::AfterEnd) => false,
         };
-        let reads_on = is_there || planted(PlantedBug::CutLogReadOn);
-        self.next = if reads_on { Next::Begun } else { Next::Stopped(Stop::LogCut(covered.offset)) };
+        let is_whole = is_there && end >= state.reaches();
+        self.next = match is_whole || planted(PlantedBug::CutLogReadOn) {
+            true => Next::Begun,
+            false => Next::Stopped(Stop::LogCut(state.covered.map_or(end, |covered| covered.offset))),
+        };
     }
 
     /// The state, once the term has begun.
@@ -211,8 +216,10 @@ impl Opening {
             // Passed without being met.
             return self.stop(Stop::NotesCut);
         }
-        let since = *self.short_since.get_or_insert(now);
-        if now.saturating_sub(since) >= NOTES_WAIT {
+        let (last, so_far) = self.short.unwrap_or((now, Duration::ZERO));
+        let short = so_far + now.saturating_sub(last).min(READ_WAIT);
+        self.short = Some((now, short));
+        if short >= NOTES_WAIT {
             self.stop(Stop::NotesCut);
         }
     }
@@ -223,7 +230,7 @@ impl Opening {
         if named.is_some_and(|named| named.base_at > state.base_at) {
             return self.stop(Stop::NotesCut);
         }
-        self.next = state.covered.map_or(Next::Begun, |covered| Next::ReadBlock(covered.offset));
+        self.next = Next::ReadLog(state.covered.map(|covered| covered.offset));
     }
 }
 
@@ -284,9 +291,9 @@ mod tests {
         opening.read(&notes(), 3, Duration::ZERO);
         assert_eq!(opening.next(), &Next::ReadNotes(Some(3)), "the end trails");
         opening.read(&[own()], 8, Duration::from_secs(59));
-        assert_eq!(opening.next(), &Next::ReadBlock(5));
+        assert_eq!(opening.next(), &Next::ReadLog(Some(5)));
         assert!(opening.keeps_cache_of("earlier") && !opening.keeps_cache_of("other"));
-        opening.block_read(Found::Record(Some(BLOCK)));
+        opening.log_read(Some(Found::Record(Some(BLOCK))), 6);
         assert_eq!(opening.into_state().unwrap().term.as_deref(), Some("own"));
     }
 
@@ -297,6 +304,10 @@ mod tests {
         assert_eq!(passed.next(), &Next::Stopped(Stop::NotesCut));
         let mut short = opened(None);
         short.read(&notes(), 3, Duration::ZERO);
+        for second in 1..60 {
+            short.read(&[], 3, Duration::from_secs(second));
+            assert_eq!(short.next(), &Next::ReadNotes(Some(3)));
+        }
         short.read(&[], 3, NOTES_WAIT);
         assert_eq!(short.next(), &Next::Stopped(Stop::NotesCut));
         let metadata = Metadata { log_id: "00".repeat(16), base_at: Some(4), refused: Vec::new() };
@@ -305,18 +316,30 @@ mod tests {
         assert_eq!(older.next(), &Next::Stopped(Stop::NotesCut));
     }
 
+    /// Found by the simulation (seed 199): a writer that slept for an hour between two reads stopped for good.
+    #[test]
+    fn the_end_of_the_notes_may_trail_while_the_process_sleeps() {
+        let mut opening = opened(None);
+        opening.read(&notes(), 3, Duration::ZERO);
+        opening.read(&[], 3, Duration::from_secs(3_600));
+        opening.read(&[own()], 8, Duration::from_secs(3_601));
+        assert_eq!(opening.next(), &Next::ReadLog(Some(5)));
+    }
+
     #[test]
     fn a_log_that_was_cut_stops_the_partition() {
-        let check = |found, stops| {
+        let check = |found, end, stops| {
             let mut opening = opened(None);
             opening.read(&[notes(), vec![own()]].concat(), 8, Duration::ZERO);
-            opening.block_read(found);
+            opening.log_read(Some(found), end);
             assert_eq!(opening.next() == &Next::Stopped(Stop::LogCut(5)), stops, "{found:?}");
         };
-        check(Found::BeforeStart, false);
-        check(Found::AfterEnd, true);
-        check(Found::Record(None), true);
-        check(Found::Record(Some(BlockAt { number: 3, ..BLOCK })), true);
+        check(Found::BeforeStart, 9, false);
+        check(Found::Record(Some(BLOCK)), 6, false);
+        check(Found::AfterEnd, 5, true);
+        check(Found::BeforeStart, 5, true);
+        check(Found::Record(None), 9, true);
+        check(Found::Record(Some(BlockAt { number: 3, ..BLOCK })), 9, true);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub enum Took {
     Unreadable(Vec<Range>),
     /// A newer release wrote the block: the partition stops.
     Newer(u8),
+    /// Another block stands where a note says which one stood: the log was cut, and the partition stops.
+    Cut,
 }
 
 /// Reads a partition from a record on.
@@ -147,18 +149,28 @@ impl Reader {
             Err(BlockError::Newer(version)) => return Took::Newer(version),
             Err(BlockError::NoBlock | BlockError::Checksum) => return Took::Unreadable(vec![whole]),
         };
+        let at = BlockAt { offset, collector: block.collector, number: block.number };
+        let is_other = state.covered.is_some_and(|covered| covered.offset == offset && covered != at);
+        if is_other && !planted(PlantedBug::CutLogReadOn) {
+            return Took::Cut;
+        }
         let unreadable = unreadable(&block, offset, state);
         if !unreadable.is_empty() {
             return Took::Unreadable(unreadable);
         }
         self.next = offset + 1;
-        self.takes_block(offset, &block, state)
+        self.takes_block(at, &block, state)
     }
 
-    fn takes_block(&mut self, offset: u64, block: &Block<'_>, state: &State) -> Took {
-        let at = BlockAt { offset, collector: block.collector, number: block.number };
+    /// Whether a log that ends at the next record was cut: notes say that it was longer.
+    pub fn ends_short(&self, state: &State) -> bool {
+        self.next < state.reaches() && !planted(PlantedBug::CutLogReadOn)
+    }
+
+    fn takes_block(&mut self, at: BlockAt, block: &Block<'_>, state: &State) -> Took {
+        let offset = at.offset;
         self.since.push((offset, block.collector, block.number));
-        self.last = Some(at);
+        self.last = self.last.into_iter().chain([at]).max_by_key(|at| at.offset);
         let is_known = state.copies.contains(&offset) && !planted(PlantedBug::SecondCopyForgotten);
         let is_copy = self.numbers.takes(block.collector, block.number, offset) || is_known;
         let is_copy = is_copy && !planted(PlantedBug::SecondCopyStored);

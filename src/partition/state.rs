@@ -114,13 +114,21 @@ impl State {
     }
 
     fn covers(&mut self, covered: Covered) {
-        self.covered = covered.last.or(self.covered);
+        // An owner that still reads what an earlier one has read covers less than that one did.
+        self.covered = self.covered.into_iter().chain(covered.last).max_by_key(|at| at.offset);
         self.copies.extend(covered.copies);
     }
 
     /// The first record that any undelivered object needs, with its window. Retention must reach it.
     pub fn kept_from(&self) -> u64 {
         self.left.values().copied().fold(self.base.window_from, u64::min)
+    }
+
+    /// The first offset that the log must have reached, by the notes: they name a block before it, or a day that
+    /// ended there. A log that ends before it was cut.
+    pub fn reaches(&self) -> u64 {
+        let covered = self.covered.map_or(0, |at| at.offset + 1);
+        covered.max(self.calls.last_day_end().map_or(0, offset_of))
     }
 
     /// Whether a frame of a batch is neither released nor left.

@@ -232,6 +232,16 @@ impl CallState {
         self.kept_apart(number, parked, None, None);
     }
 
+    /// The last position at which days ended, in a log that others write.
+    pub fn last_day_end(&self) -> Option<u64> {
+        self.day_ends.last()
+    }
+
+    /// Every frame up to here is in a tally.
+    pub fn tallied_through(&self) -> u64 {
+        self.ledger.tallied_through
+    }
+
     /// Frames of a batch up to this position are in a seal, or were.
     pub fn sealed_through(&self, batch: &BatchKey) -> u64 {
         self.cursors.get(batch).map_or(0, |cursor| cursor.sealed)

@@ -1,0 +1,59 @@
+//! Runs the decisions of a partition with simulated brokers, store, clients and clocks, for thousands of
+//! schedules, each drawn from a seed. Running a seed again repeats every event.
+//!
+//! What decides is the program's: [`forebay::partition`], the notes about calls, when batches are due, names,
+//! chain and markers. What acts is modelled here: one to four writers, one to three collectors, groups that
+//! give a partition to two writers, transactions with unknown outcome, records and puts that arrive late,
+//! second copies, retention, cut logs, refusing buckets, clocks that differ. Any process may end or sleep
+//! between any two calls of brokers and store.
+//!
+//! In the end the world is healed, and everything that was acknowledged must be in the bucket once.
+//!
+//! `FOREBAY_PARTITION_SEEDS=10000` runs more schedules, `FOREBAY_PARTITION_SEED=4711` prints the events of
+//! one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a simulation that cannot continue panics on the spot"
+)]
+
+mod cache;
+mod check;
+mod clients;
+mod collector;
+mod env;
+mod live;
+mod log_topic;
+mod notes_topic;
+mod owner;
+mod plan;
+mod runner;
+mod store;
+mod world;
+mod writer;
+
+use runner::{number, run, sweep};
+
+use crate::support::trace::Trace;
+
+/// Schedules of an ordinary test run.
+const SEEDS: u64 = 300;
+
+#[test]
+fn no_schedule_breaks_an_invariant_and_each_is_replayed_exactly() {
+    let first = number("FOREBAY_PARTITION_FROM").unwrap_or(0);
+    let swept = sweep(first..first + number("FOREBAY_PARTITION_SEEDS").unwrap_or(SEEDS));
+    println!("{} schedules from seed {first}: {} violations", swept.done, swept.violations.len());
+    swept.counts.iter().for_each(|(what, count)| println!("{count:>10} {what}"));
+    let some: Vec<_> = swept.violations.iter().take(20).collect();
+    assert!(some.is_empty(), "FOREBAY_PARTITION_SEED=… prints the events of one: {some:#?}");
+}
+
+/// Prints all events of one seed's schedule to standard error, if a seed is given.
+#[test]
+fn one_schedule_is_told() {
+    let Some(seed) = number("FOREBAY_PARTITION_SEED") else { return };
+    let outcome = run(seed, &Trace::told());
+    assert!(outcome.is_ok(), "seed {seed}: {}", outcome.unwrap_err());
+}
