@@ -151,8 +151,8 @@ impl Live {
     }
 
     /// Whether everything is read and delivered.
-    pub(super) fn is_idle(&self) -> bool {
-        self.at_end
+    pub(super) fn is_idle(&self, env: &Env) -> bool {
+        self.cache.reader.next() >= env.log[self.partition as usize].end()
             && self.transaction.is_none()
             && self.next.is_none()
             && self.cache.len() == 0
@@ -513,11 +513,15 @@ impl Live {
                     self.notes(notes.into(), After::Nothing);
                 }
             }
-            Err(PutError::Exists(_)) if env.log[self.partition as usize].was_cut() => {
-                self.tries.entry(number).or_default().not_before = now + rests;
-            }
             Err(PutError::Exists(_)) => {
-                env.is_wrong(format!("another object has the key {}", seal.object_key.as_str()));
+                let log = &env.log[self.partition as usize];
+                // An owner that slept may find that a later one has put what was left after a loss.
+                if !log.lost && !log.was_cut() {
+                    env.is_wrong(format!("another object has the key {}", seal.object_key.as_str()));
+                }
+                if self.transaction.is_none() {
+                    self.notes(vec![Note::Call(CallNote::Conflict { number })], After::Nothing);
+                }
             }
             Err(PutError::Refused) => {
                 let tries = self.tries.entry(number).or_default();

@@ -28,6 +28,7 @@ mod log_topic;
 mod notes_topic;
 mod owner;
 mod plan;
+mod planted;
 mod runner;
 mod store;
 mod world;

@@ -50,9 +50,9 @@ impl Owner {
         Self { partition, stage: Stage::None, kept: None }
     }
 
-    pub(super) fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self, env: &Env) -> bool {
         match &self.stage {
-            Stage::Live(live) => live.is_idle(),
+            Stage::Live(live) => live.is_idle(env),
             Stage::Stopped(_) => true,
             Stage::None | Stage::Opening { .. } => false,
         }

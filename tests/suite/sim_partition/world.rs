@@ -57,7 +57,7 @@ impl World {
         self.settles("delivered", |world| {
             world.clients.are_done()
                 && world.collectors.iter().all(Collector::is_idle)
-                && world.writers.iter().all(Writer::is_idle)
+                && world.writers.iter().all(|writer| writer.is_idle(&world.env))
         })?;
         // The last day with calls ends, too.
         let skew = i64::try_from(self.env.plan.skew).unwrap();
@@ -233,7 +233,7 @@ impl World {
             }
         }
         let clients = self.clients.are_done();
-        let writers: Vec<bool> = self.writers.iter().map(Writer::is_idle).collect();
+        let writers: Vec<bool> = self.writers.iter().map(|writer| writer.is_idle(&self.env)).collect();
         Err(format!("not {what} after {ROUNDS} rounds; clients done: {clients}, writers idle: {writers:?}"))
     }
 

@@ -62,9 +62,9 @@ impl Writer {
         self.clock.stepped += ms;
     }
 
-    pub(super) fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self, env: &Env) -> bool {
         let mut owners = self.assigned.iter().map(|partition| self.owners.get(partition));
-        owners.all(|owner| owner.is_some_and(Owner::is_idle))
+        owners.all(|owner| owner.is_some_and(|owner| owner.is_idle(env)))
     }
 
     /// Whether all days are closed, but those of which calls were lost.
