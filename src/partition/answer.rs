@@ -36,11 +36,18 @@ pub fn then(answer: Result<(), TransactionError>, may_repeat: bool) -> Then {
     match answer {
         Ok(()) => Then::Counts,
         Err(TransactionError::Retriable) if may_repeat => Then::Again,
-        Err(TransactionError::Unknown) if planted(PlantedBug::UnknownTakenAsCommitted) => Then::Counts,
-        Err(TransactionError::Unknown) if planted(PlantedBug::UnknownTakenAsAborted) => Then::Dropped,
         Err(TransactionError::Retriable | TransactionError::Fenced | TransactionError::Unknown) => {
             Then::TermOver
         }
+    }
+}
+
+/// The same for notes of a term that has begun.
+pub fn then_of_notes(answer: Result<(), TransactionError>, may_repeat: bool) -> Then {
+    match answer {
+        Err(TransactionError::Unknown) if planted(PlantedBug::UnknownTakenAsCommitted) => Then::Counts,
+        Err(TransactionError::Unknown) if planted(PlantedBug::UnknownTakenAsAborted) => Then::Dropped,
+        answer => then(answer, may_repeat),
     }
 }
 
@@ -56,7 +63,10 @@ mod tests {
 
     #[test]
     fn only_success_counts_and_only_what_is_retriable_is_repeated() {
-        let check = |answer, may_repeat, expected| assert_eq!(then(answer, may_repeat), expected);
+        let check = |answer, may_repeat, expected| {
+            assert_eq!(then(answer, may_repeat), expected);
+            assert_eq!(then_of_notes(answer, may_repeat), expected);
+        };
         check(Ok(()), false, Then::Counts);
         check(Err(TransactionError::Retriable), true, Then::Again);
         check(Err(TransactionError::Retriable), false, Then::TermOver);

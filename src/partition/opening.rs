@@ -137,14 +137,15 @@ impl Opening {
         };
     }
 
-    /// The term note was committed at an offset, or not.
-    pub fn committed(&mut self, answer: Result<u64, TransactionError>, may_repeat: bool) {
-        self.next = match then(answer.map(|_| ()), may_repeat) {
+    /// The transaction of the term note was committed, or not. `offset` is where the note stands, if its record
+    /// was reported.
+    pub fn committed(&mut self, offset: Option<u64>, answer: Result<(), TransactionError>, may_repeat: bool) {
+        self.next = match then(answer, may_repeat) {
             Then::Counts | Then::Dropped => Next::ReadNotes(None),
             Then::Again => return,
             Then::TermOver => Next::Over,
         };
-        self.own = answer.unwrap_or(0);
+        self.own = offset.unwrap_or(0);
     }
 
     /// What stands where the newest note says that a block stood, and the offset of the log's next record.
@@ -276,7 +277,7 @@ mod tests {
         assert_eq!(id, &format!("events-{}-0", "00".repeat(16)));
         opening.taken(Err(TransactionError::Retriable), true);
         opening.taken(Ok(()), true);
-        opening.committed(Ok(7), true);
+        opening.committed(Some(7), Ok(()), true);
         assert_eq!(opening.next(), &Next::ReadNotes(None));
         opening
     }
@@ -349,7 +350,7 @@ mod tests {
         other.read(&notes(), 3, Duration::ZERO);
         assert!(matches!(other.next(), Next::Stopped(Stop::OtherName { .. })));
         let mut unknown = opened(None);
-        unknown.committed(Err(TransactionError::Unknown), true);
+        unknown.committed(Some(7), Err(TransactionError::Unknown), true);
         assert_eq!(unknown.next(), &Next::Over);
     }
 }

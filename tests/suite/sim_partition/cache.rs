@@ -18,6 +18,8 @@ use super::log_topic::Consumer;
 pub(super) struct Cache {
     pub(super) reader: Reader,
     pub(super) consumer: Consumer,
+    /// The first record that the reader read.
+    pub(super) began: u64,
     open: BTreeMap<BatchKey, BTreeMap<u64, ReadFrame>>,
     /// What is counted in no tally: the record's offset, and its counts.
     counts: Vec<(u64, AccountKey, Hour, Row)>,
@@ -26,7 +28,8 @@ pub(super) struct Cache {
 impl Cache {
     pub(super) fn new(state: &State) -> Self {
         let reader = Reader::of_base(state);
-        Self { reader, consumer: Consumer::default(), open: BTreeMap::new(), counts: Vec::new() }
+        let began = reader.next();
+        Self { reader, began, consumer: Consumer::default(), open: BTreeMap::new(), counts: Vec::new() }
     }
 
     /// Goes on in another term of the same process.

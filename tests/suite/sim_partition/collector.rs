@@ -20,15 +20,17 @@ pub(super) struct Collector {
     producing: Producing,
     /// When the report of the block in flight comes, and what it says.
     reports: BTreeMap<u32, (i64, Result<u64, ()>)>,
+    /// Blocks that are written a second time before their report comes.
+    again: BTreeMap<u32, (i64, Vec<u8>)>,
     pub(super) asleep_until: i64,
     skew: i64,
 }
 
 impl Collector {
     pub(super) fn new(at: usize, env: &mut Env) -> Self {
-        let skew = skew(env);
+        let skew = skew(env.plan.skew, env);
         let producing = Producing::new(CollectorId(u128::from(env.dice.next())), ANSWER_WITHIN);
-        Self { at, producing, reports: BTreeMap::new(), asleep_until: 0, skew }
+        Self { at, producing, reports: BTreeMap::new(), again: BTreeMap::new(), asleep_until: 0, skew }
     }
 
     fn steady(env: &Env) -> Duration {
@@ -46,6 +48,11 @@ impl Collector {
         let late = self.producing.timed_out(Self::steady(env));
         Self::answer(late, clients, env);
         let now = env.now;
+        let again = self.again.iter().find(|(_, (at, _))| *at <= now).map(|(partition, _)| *partition);
+        if let Some(partition) = again {
+            let (_, value) = self.again.remove(&partition).unwrap();
+            return env.produce_again(partition, value);
+        }
         let come =
             self.reports.iter().find(|(_, (at, _))| *at <= now).map(|(partition, of)| (*partition, of.1));
         if let Some((partition, report)) = come {
@@ -55,6 +62,9 @@ impl Collector {
                 Err(()) => {
                     // The reports of the old producer do not come any more.
                     self.reports.clear();
+                    for (partition, (_, value)) in std::mem::take(&mut self.again) {
+                        env.produce_late(partition, value);
+                    }
                     self.producing.failed(CollectorId(u128::from(env.dice.next())))
                 }
             };
@@ -63,17 +73,22 @@ impl Collector {
         let waiting: Vec<u32> = self.producing.partitions().collect();
         for partition in waiting {
             let Some(block) = self.producing.next_block(partition) else { continue };
-            let report = env.produce(partition, block.value);
+            let report = env.produce(partition, block.value.clone());
             env.note("a block", &[self.at as u64, u64::from(partition), block.number, report.unwrap_or(0)]);
             let most = if env.fails() { 60_000 } else { 500 };
-            let delay = if env.healed { 0 } else { i64::try_from(env.dice.log(most)).unwrap() };
+            let mut delay = if env.healed { 0 } else { i64::try_from(env.dice.log(most)).unwrap() };
+            if report.is_ok() && env.fails() {
+                // Long enough for the first copy to be delivered, and forgotten by the bases.
+                delay += i64::try_from(env.dice.below(400) * env.plan.pace).unwrap();
+                self.again.insert(partition, (env.now + delay, block.value));
+            }
             self.reports.insert(partition, (env.now + delay, report));
             return;
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.reports.is_empty() && self.producing.partitions().next().is_none()
+        self.reports.is_empty() && self.again.is_empty() && self.producing.partitions().next().is_none()
     }
 
     /// The process ends, and another one takes its place.
@@ -90,8 +105,7 @@ impl Collector {
 }
 
 /// How far a clock is off.
-pub(super) fn skew(env: &mut Env) -> i64 {
-    let most = env.plan.skew;
+pub(super) fn skew(most: u64, env: &mut Env) -> i64 {
     let off = i64::try_from(env.dice.below(most + 1)).unwrap();
     if env.dice.chance(500) { off } else { -off }
 }

@@ -220,19 +220,12 @@ impl Env {
         }
     }
 
-    /// A record of a producer. `Err`: the report is an error. Idempotent producers double some.
+    /// A record of a producer. `Err`: the report is an error.
     pub(super) fn produce(&mut self, partition: u32, value: Vec<u8>) -> Result<u64, ()> {
         let fate = self.fate();
         let log = &mut self.log[partition as usize];
         match fate {
-            Fate::Done | Fate::Retriable => {
-                let offset = log.append(Some(value.clone()));
-                if self.fails() {
-                    self.note("a second copy", &[u64::from(partition), offset]);
-                    self.log[partition as usize].append(Some(value));
-                }
-                Ok(offset)
-            }
+            Fate::Done | Fate::Retriable => Ok(log.append(Some(value))),
             Fate::AnswerLost => {
                 log.append(Some(value));
                 Err(())
@@ -243,6 +236,17 @@ impl Env {
                 Err(())
             }
         }
+    }
+
+    /// The idempotent producer writes a record again.
+    pub(super) fn produce_again(&mut self, partition: u32, value: Vec<u8>) {
+        let offset = self.log[partition as usize].append(Some(value));
+        self.note("a second copy", &[u64::from(partition), offset]);
+    }
+
+    /// A copy that is written although its producer is gone.
+    pub(super) fn produce_late(&mut self, partition: u32, value: Vec<u8>) {
+        self.later(Delayed::Produce(partition, value));
     }
 
     pub(super) fn put(&mut self, object: Object) -> Result<(), PutError> {

@@ -11,7 +11,7 @@ use forebay::batch::{BatchKey, Deadline, DueRule, Now};
 use forebay::log::Seal;
 use forebay::log::notes::CallNote;
 use forebay::object::{ObjectKey, ObjectName};
-use forebay::partition::answer::{Then, then};
+use forebay::partition::answer::{Then, then_of_notes};
 use forebay::partition::left::Pass;
 use forebay::partition::lines::Lines;
 use forebay::partition::note::{Base, Covered, Note};
@@ -209,7 +209,8 @@ impl Live {
         let ends_here = self.day_end.is_some_and(|(_, end)| self.cache.reader.next() >= end);
         let is_full = self.cache.len() >= env.plan.cache_frames;
         if !ends_here && !is_full {
-            actions.extend([Action::Read, Action::Read]);
+            let reads = if env.healed { 1 } else { env.plan.reads };
+            actions.extend(std::iter::repeat_n(Action::Read, reads));
         }
         for (number, pending) in &self.state.calls.seals {
             let tries = self.tries.get(number).copied().unwrap_or_default();
@@ -240,7 +241,7 @@ impl Live {
         if may_note {
             let due = self.due(clock, env, is_full);
             actions.extend(due.into_iter().map(|(batch, whole)| Action::Seal(batch, whole)));
-            if env.dice.chance(100) {
+            if env.dice.chance(300) {
                 actions.push(Action::Base);
             }
             if self.notes_since_snapshot > 40 && env.dice.chance(200) {
@@ -310,7 +311,7 @@ impl Live {
             }),
             Some(_) => {
                 let answer = env.commit(partition, epoch);
-                match then(answer, true) {
+                match then_of_notes(answer, true) {
                     Then::Counts => self.counts(clock, env),
                     Then::Again => {}
                     Then::TermOver => return TERM_OVER,
@@ -319,7 +320,7 @@ impl Live {
                 return Step::GoesOn;
             }
         };
-        match then(answer, true) {
+        match then_of_notes(answer, true) {
             Then::Counts if transaction.sent.is_some() => {}
             // Only with a planted bug.
             Then::Counts => self.counts(clock, env),
@@ -418,7 +419,13 @@ impl Live {
                     Took::Block { frames, counts, .. } => {
                         self.cache.takes(offset, frames, counts, &self.state);
                     }
-                    Took::Copy(_) => env.trace.count("second copies"),
+                    Took::Copy(_) => {
+                        env.trace.count("second copies");
+                        let first = log.records.iter().position(|known| known.as_deref() == Some(&value[..]));
+                        if (first.unwrap() as u64) < self.cache.began {
+                            env.trace.count("second copies of blocks that the reader has not read");
+                        }
+                    }
                     Took::Nothing => {}
                     Took::Unreadable(ranges) => {
                         env.trace.count("unreadable records");

@@ -119,11 +119,6 @@ impl Notes {
         (seen.map(|at| (at as u64, self.records[at].value.clone())).collect(), end as u64)
     }
 
-    /// Whether a transaction is open.
-    pub(super) fn has_open(&self) -> bool {
-        !self.producer.open.is_empty()
-    }
-
     /// All committed records that ever were, with the epoch of their writer.
     pub(super) fn history(&self) -> impl Iterator<Item = (u64, u64, &[u8])> {
         let committed =

@@ -128,16 +128,16 @@ impl Owner {
             }
             Next::Commit(note) => {
                 let sent = env.send(partition, *epoch, &[note]);
-                let committed = sent.and_then(|offsets| {
+                let answer = sent.as_ref().map_or_else(|error| Err(*error), |_| {
                     match env.commit(partition, *epoch) {
                         // The call is repeated, not the record.
                         Err(TransactionError::Retriable) => env.commit(partition, *epoch),
                         answer => answer,
                     }
-                    .map(|()| offsets[0])
                 });
-                let again = matches!(sent_only(&committed), Some(TransactionError::Retriable));
-                opening.committed(committed, again && !has_open(env, partition));
+                let may_repeat = sent == Err(TransactionError::Retriable);
+                let offset = sent.ok().and_then(|offsets| offsets.first().copied());
+                opening.committed(offset, answer, may_repeat);
             }
             Next::ReadLog(offset) => {
                 let found = offset.map(|offset| block_at(env, partition, offset));
@@ -169,15 +169,6 @@ impl Owner {
         };
         self.stage = Stage::Live(Box::new(Live::new(self.partition, token, epoch, state, cache)));
     }
-}
-
-fn sent_only(answer: &Result<u64, TransactionError>) -> Option<TransactionError> {
-    answer.err()
-}
-
-/// Whether a transaction is open, so that its records must not be sent again.
-fn has_open(env: &Env, partition: u32) -> bool {
-    env.notes.0[&partition].has_open()
 }
 
 fn block_at(env: &Env, partition: u32, offset: u64) -> Found {

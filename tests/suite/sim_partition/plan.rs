@@ -35,8 +35,12 @@ pub(super) struct Plan {
     pub(super) lossy: bool,
     /// Whether a log is cut.
     pub(super) cuts: bool,
-    /// Clocks of processes are off by up to so many milliseconds.
+    /// Clocks of collectors are off by up to so many milliseconds.
     pub(super) skew: u64,
+    /// Those of writers.
+    pub(super) writer_skew: u64,
+    /// How much rather a writer reads than does anything else.
+    pub(super) reads: usize,
     /// The longest time between two steps, in milliseconds.
     pub(super) pace: u64,
 }
@@ -44,7 +48,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn draw(dice: &mut Dice) -> Self {
         let partitions = dice.of(&[1, 1, 2, 3]);
-        let skew = dice.of(&[0, 500, 5_000, 20_000, 3_600_000, 31_536_000_000]);
+        let skew = dice.of(&[0, 500, 5_000, 60_000, 3_600_000, 31_536_000_000]);
         Self {
             partitions,
             writers: 1 + dice.index(4),
@@ -55,7 +59,7 @@ impl Plan {
             window: dice.of(&[0, 3, 6, 12, 40]),
             steps: 200 + dice.below(900),
             faults: dice.of(&[0, 20, 60, 150]),
-            troubles: dice.of(&[0, 5, 15, 40]),
+            troubles: dice.of(&[0, 5, 15, 40, 80]),
             without_id: dice.of(&[0, 200, 1_000]),
             object_lines: 1 + dice.below(8),
             cache_frames: dice.of(&[12, 30, 1_000]),
@@ -64,6 +68,8 @@ impl Plan {
             lossy: dice.chance(150),
             cuts: dice.chance(80),
             skew,
+            writer_skew: dice.of(&[0, 500, 5_000, 20_000, 3_600_000]),
+            reads: dice.of(&[1, 2, 12]),
             pace: dice.of(&[20, 200, 1_000]),
         }
     }

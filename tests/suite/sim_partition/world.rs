@@ -140,8 +140,11 @@ impl World {
             8 => self.collectors[collector].asleep_until = env.now + long,
             9 => self.collectors[collector].crash(&mut self.clients, env),
             10 => {
+                let to_midnight = DAY_MS - env.now.rem_euclid(DAY_MS);
                 let hours = i64::try_from(env.dice.below(30)).unwrap() * 3_600_000;
-                env.pass(hours);
+                let past_midnight = to_midnight + 10_000 + i64::try_from(env.dice.below(20_000)).unwrap();
+                let far = env.chance(500);
+                env.pass(if far { hours } else { past_midnight });
             }
             11 if env.plan.refuses => {
                 let source = env.dice.of(&["web", "ios", "shop"]);
@@ -223,7 +226,8 @@ impl World {
             (0..self.clients.len()).for_each(|at| self.client(at));
             (0..self.collectors.len()).for_each(|at| self.collector(at));
             for at in 0..self.writers.len() {
-                for partition in self.writers[at].partitions() {
+                let of = self.writers[at].partitions();
+                for partition in of.iter().cycle().take(3 * of.len()).copied() {
                     self.writers[at].step_of(partition, &mut self.env);
                 }
             }

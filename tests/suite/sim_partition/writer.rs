@@ -18,7 +18,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(env: &mut Env) -> Self {
-        let clock = ProcessClock { skew: skew(env), stepped: 0 };
+        let clock = ProcessClock { skew: skew(env.plan.writer_skew, env), stepped: 0 };
         Self { clock, assigned: BTreeSet::new(), owners: BTreeMap::new(), asleep_until: 0 }
     }
 
