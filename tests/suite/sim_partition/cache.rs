@@ -111,7 +111,7 @@ impl Cache {
             let position = *frames.keys().next().unwrap();
             FirstOpen { position, sealed: position <= state.calls.sealed_through(batch) }
         };
-        read_from(self.open.iter().map(first), self.reader.next())
+        read_from(self.open.iter().map(first), self.reader.next(), state.base.read_from)
     }
 
     /// What is counted so far, and is in no tally.

@@ -32,7 +32,7 @@ use super::store::{Object, PutError};
 /// How long after a day it ends, here.
 pub(super) const GRACE: Duration = Duration::from_secs(20);
 /// The age of an object.
-const MAX_AGE: Duration = Duration::from_secs(30);
+const MAX_AGE: Duration = Duration::from_secs(5);
 /// How long an object's bucket fails before the object makes way, in milliseconds.
 const LEAVES_AFTER_MS: i64 = 20_000;
 /// Bytes of a line and its `\n`, at most.

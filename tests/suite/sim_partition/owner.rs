@@ -128,13 +128,16 @@ impl Owner {
             }
             Next::Commit(note) => {
                 let sent = env.send(partition, *epoch, &[note]);
-                let answer = sent.as_ref().map_or_else(|error| Err(*error), |_| {
-                    match env.commit(partition, *epoch) {
-                        // The call is repeated, not the record.
-                        Err(TransactionError::Retriable) => env.commit(partition, *epoch),
-                        answer => answer,
-                    }
-                });
+                let answer = sent.as_ref().map_or_else(
+                    |error| Err(*error),
+                    |_| {
+                        match env.commit(partition, *epoch) {
+                            // The call is repeated, not the record.
+                            Err(TransactionError::Retriable) => env.commit(partition, *epoch),
+                            answer => answer,
+                        }
+                    },
+                );
                 let may_repeat = sent == Err(TransactionError::Retriable);
                 let offset = sent.ok().and_then(|offsets| offsets.first().copied());
                 opening.committed(offset, answer, may_repeat);
@@ -163,6 +166,16 @@ impl Owner {
         let kept = self.kept.take().filter(|(earlier, _)| opening.keeps_cache_of(earlier));
         let state = opening.into_state().unwrap();
         env.trace.count(if kept.is_some() { "caches kept" } else { "caches begun" });
+        if kept.is_none() && state.base.window_from > 0 {
+            env.trace.count("caches begun in the middle of the log");
+        }
+        if state.calls.days_over.is_some() {
+            env.trace.count(if kept.is_some() {
+                "caches kept after a day"
+            } else {
+                "caches begun after a day"
+            });
+        }
         let cache = match kept {
             Some((_, cache)) => cache.goes_on(&state),
             None => Cache::new(&state),

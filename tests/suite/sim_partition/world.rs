@@ -95,7 +95,9 @@ impl World {
                     if self.env.chance(50) {
                         self.learns(at);
                     }
-                    self.writers[at].step(&mut self.env);
+                    for _ in 0..=self.env.dice.below(8) {
+                        self.writers[at].step(&mut self.env);
+                    }
                 }
             }
         }
