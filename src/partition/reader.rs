@@ -274,7 +274,11 @@ fn count(frame: &ReadFrame) -> (AccountKey, Hour, Row) {
     let account = AccountKey::new(frame.batch.source.clone(), &frame.batch.stream);
     let row = match frame.repeat {
         true => Row { repeated: 1, ..Row::default() },
-        false => Row::stored_in(&frame.batch.stream, 1),
+        // What was received is counted with the request.
+        false => Row { received: 0, ..Row::stored_in(&frame.batch.stream, 1) },
     };
     (account, Hour::of(frame.received_at), row)
 }
+
+#[cfg(test)]
+mod tests;

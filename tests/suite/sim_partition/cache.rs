@@ -84,6 +84,11 @@ impl Cache {
         self.open.keys()
     }
 
+    /// The first frame of each batch.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = (&BatchKey, u64)> {
+        self.open.iter().filter_map(|(batch, frames)| Some((batch, *frames.keys().next()?)))
+    }
+
     /// The frames of a batch that are in no seal.
     pub(super) fn unsealed<'c>(
         &'c self,

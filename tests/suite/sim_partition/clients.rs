@@ -64,6 +64,13 @@ pub(super) struct Request {
     pub(super) calls: Vec<Call>,
 }
 
+impl Request {
+    /// The source of all calls.
+    pub(super) fn source(&self) -> &SourceId {
+        &self.calls[0].source
+    }
+}
+
 impl Clients {
     pub(super) fn new(env: &Env) -> Self {
         let names = ["web", "ios", "shop"].into_iter().take(env.plan.spread.len());

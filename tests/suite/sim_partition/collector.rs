@@ -38,6 +38,10 @@ impl Collector {
     }
 
     pub(super) fn takes(&mut self, request: &Request, clients: &mut Clients, env: &mut Env) {
+        if env.group.values().any(|(_, metadata)| metadata.refuses(request.source())) {
+            env.trace.count("requests refused for their source");
+            return clients.answered(request.id, false, env);
+        }
         let parts = parts(request, UnixMillis(env.now + self.skew), env);
         if self.producing.offer(request.id, parts, Self::steady(env)).is_err() {
             clients.answered(request.id, false, env);

@@ -12,6 +12,7 @@ use forebay::log::Seal;
 use forebay::log::notes::CallNote;
 use forebay::object::{ObjectKey, ObjectName};
 use forebay::partition::answer::{Then, then_of_notes};
+use forebay::partition::group::{Metadata, refused};
 use forebay::partition::left::Pass;
 use forebay::partition::lines::Lines;
 use forebay::partition::note::{Base, Covered, Note};
@@ -21,6 +22,7 @@ use forebay::partition::reader::{Reader, Took};
 use forebay::partition::state::State;
 use forebay::partition::{days, gone};
 use forebay::planted_bugs::{PlantedBug, planted};
+use forebay::sources::SourceId;
 use forebay::time::{ReceivedDay, UnixMillis};
 
 use super::cache::{Cache, Rebuild};
@@ -147,7 +149,7 @@ impl Live {
 
     /// Whether all of its days are closed.
     pub(super) fn has_closed_all(&self) -> bool {
-        self.state.calls.days.is_empty() && self.transaction.is_none()
+        self.state.calls.days.is_empty() && self.transaction.is_none() && self.cache.tally().is_empty()
     }
 
     /// Whether everything is read and delivered.
@@ -185,15 +187,34 @@ impl Live {
                 self.notes(notes, After::Snapshot);
             }
             Action::Report => {
-                let metadata = forebay::partition::group::Metadata {
-                    log_id: self.state.identity.log_id.clone(),
-                    base_at: self.state.base_at,
-                    refused: Vec::new(),
-                };
-                env.group.insert(self.partition, (self.state.kept_from(), metadata));
+                self.report(env);
             }
         }
         Step::GoesOn
+    }
+
+    /// Commits to the group what people, tools and collectors want to know.
+    fn report(&self, env: &mut Env) {
+        let log = &env.log[self.partition as usize];
+        let left = self.state.left.keys().filter_map(|number| self.state.calls.seals.get(number));
+        let left = left.map(|pending| (pending.seal.batch.source.clone(), pending.seal.first));
+        let open = self.cache.firsts().map(|(batch, position)| (batch.source.clone(), position));
+        let mut oldest: BTreeMap<SourceId, u64> = BTreeMap::new();
+        for (source, position) in left.chain(open) {
+            let known = oldest.entry(source).or_insert(position);
+            *known = position.min(*known);
+        }
+        let metadata = Metadata {
+            log_id: self.state.identity.log_id.clone(),
+            base_at: self.state.base_at,
+            // As if half of the retention began in the middle of what a log with many records has.
+            refused: match env.plan.refuses && log.end() - log.start > 12 {
+                true => refused(oldest, u64::midpoint(log.start, log.end())),
+                false => Vec::new(),
+            },
+        };
+        let metadata = Metadata::decode(&metadata.encode()).unwrap();
+        env.group.insert(self.partition, (self.state.kept_from(), metadata));
     }
 
     /// What can be done now. There is always something.
