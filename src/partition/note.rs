@@ -15,6 +15,7 @@ const PART_BYTES: usize = 1_024 * 1_024;
 /// One note.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a note is made, written and forgotten; there are never many")]
 pub enum Note {
     /// A part of a snapshot: all parts are in one transaction, and together they are the whole state.
     Snapshot {

@@ -25,8 +25,8 @@ pub enum Next {
     ReadNotes(Option<u64>),
     /// Take over this transactional id.
     Take(String),
-    /// Commit this note in a transaction.
-    Commit(Note),
+    /// Commit this note, alone in a transaction.
+    CommitTerm(TermNote),
     /// Read the block at an offset of the log, if one is given, and ask for the log's end.
     ReadLog(Option<u64>),
     /// Nothing: the term has begun.
@@ -131,7 +131,7 @@ impl Opening {
     /// The transactional id was taken over, or not.
     pub fn taken(&mut self, answer: Result<(), TransactionError>, may_repeat: bool) {
         self.next = match then(answer, may_repeat) {
-            Then::Counts | Then::Dropped => Next::Commit(Note::Term(self.who.term.clone())),
+            Then::Counts | Then::Dropped => Next::CommitTerm(self.who.term.clone()),
             Then::Again => return,
             Then::TermOver => Next::Over,
         };

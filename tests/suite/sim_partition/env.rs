@@ -130,7 +130,14 @@ impl Env {
             return Fate::Done;
         }
         let fates = [Fate::AnswerLost, Fate::AnswerLost, Fate::NotDone, Fate::Late, Fate::Retriable];
-        self.dice.of(&fates)
+        let fate = self.dice.of(&fates);
+        self.trace.count(match fate {
+            Fate::Done | Fate::Retriable => "calls that are repeated",
+            Fate::AnswerLost => "answers lost",
+            Fate::NotDone => "calls that did nothing",
+            Fate::Late => "calls that do something later",
+        });
+        fate
     }
 
     fn later(&mut self, what: Delayed) {
@@ -152,10 +159,16 @@ impl Env {
                 }
                 Delayed::Commit(partition, epoch) => {
                     let committed = self.notes.0.get_mut(&partition).unwrap().commit(epoch, now, 0);
+                    if committed.is_err() {
+                        self.trace.count("late commits refused");
+                    }
                     self.note("a late commit", &[u64::from(partition), epoch, u64::from(committed.is_ok())]);
                 }
                 Delayed::Put(object) => {
                     let stored = self.store.put(*object).is_ok();
+                    if stored {
+                        self.trace.count("late puts stored");
+                    }
                     self.note("a late put", &[u64::from(stored)]);
                 }
             }
@@ -207,7 +220,14 @@ impl Env {
         let (fate, now) = (self.fate(), self.now);
         let trails = if !self.healed && self.chance(200) { self.dice.log(8_000) } else { 0 };
         let trails = i64::try_from(trails).unwrap();
+        let owned = self.notes.0[&partition].is_owned_by(epoch);
+        if !owned {
+            self.trace.count("commits of an owner that another one follows");
+        }
         let mut commit = || self.notes.0.get_mut(&partition).unwrap().commit(epoch, now, trails);
+        if trails > 0 {
+            self.trace.count("commits that readers see later");
+        }
         match fate {
             Fate::Done => commit(),
             Fate::AnswerLost => commit().and(Err(TransactionError::Unknown)),

@@ -37,8 +37,6 @@ pub(super) struct Notes {
     start: usize,
     records: Vec<Record>,
     producer: Producer,
-    /// Transactions that another owner ended, or their time.
-    pub(super) refused: u64,
 }
 
 /// One partition for each of the log.
@@ -134,12 +132,13 @@ impl Notes {
         self.start = self.start.max(usize::try_from(offset).unwrap());
     }
 
-    fn check(&mut self, epoch: u64) -> Result<(), TransactionError> {
-        if epoch == self.producer.epoch {
-            return Ok(());
-        }
-        self.refused += 1;
-        Err(TransactionError::Fenced)
+    /// Whether a producer may still write.
+    pub(super) fn is_owned_by(&self, epoch: u64) -> bool {
+        epoch == self.producer.epoch
+    }
+
+    fn check(&self, epoch: u64) -> Result<(), TransactionError> {
+        if self.is_owned_by(epoch) { Ok(()) } else { Err(TransactionError::Fenced) }
     }
 
     fn end(&mut self, committed: Option<i64>, now: i64) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay::partition::answer::{TransactionError, may_begin};
 use forebay::partition::block::{self, BlockAt};
-use forebay::partition::note::TermNote;
+use forebay::partition::note::{Note, TermNote};
 use forebay::partition::opening::{Found, Next, Opening, Stop, Who};
 
 use super::cache::Cache;
@@ -99,7 +99,7 @@ impl Owner {
     }
 
     fn open(&mut self, env: &mut Env) {
-        let Stage::Opening { opening, token, epoch, wait_until } = &mut self.stage else { return };
+        let Stage::Opening { opening, epoch, wait_until, .. } = &mut self.stage else { return };
         if env.now < *wait_until {
             return;
         }
@@ -126,8 +126,8 @@ impl Owner {
                 }
                 env.note("a term begins", &[u64::from(partition), *epoch]);
             }
-            Next::Commit(note) => {
-                let sent = env.send(partition, *epoch, &[note]);
+            Next::CommitTerm(term) => {
+                let sent = env.send(partition, *epoch, &[Note::Term(term)]);
                 let answer = sent.as_ref().map_or_else(
                     |error| Err(*error),
                     |_| {
