@@ -55,7 +55,8 @@ impl World {
         }
         self.heal();
         self.settles("delivered", |world| {
-            world.clients.are_done()
+            // What a partition that stopped last told collectors to refuse stays refused.
+            (world.clients.are_done() || !world.stopped().is_empty())
                 && world.collectors.iter().all(Collector::is_idle)
                 && world.writers.iter().all(|writer| writer.is_idle(&world.env))
         })?;
