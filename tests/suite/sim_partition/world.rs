@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) writers: Vec<Writer>,
     /// Whom the group gives each partition.
     owners: Vec<usize>,
+    /// Whether clients send nothing any more. Those that a stopped partition keeps waiting would go on for ever.
+    clients_end: bool,
 }
 
 impl World {
@@ -40,7 +42,7 @@ impl World {
         let collectors = (0..env.plan.collectors).map(|at| Collector::new(at, &mut env)).collect();
         let writers: Vec<Writer> = (0..env.plan.writers).map(|_| Writer::new(&mut env)).collect();
         let owners = (0..env.plan.partitions).map(|_| env.dice.index(writers.len())).collect();
-        Self { env, clients, collectors, writers, owners }
+        Self { env, clients, collectors, writers, owners, clients_end: false }
     }
 
     /// Runs the schedule.
@@ -54,17 +56,23 @@ impl World {
             self.no_wrong()?;
         }
         self.heal();
-        self.settles("delivered", |world| {
-            // What a partition that stopped last told collectors to refuse stays refused.
-            (world.clients.are_done() || !world.stopped().is_empty())
-                && world.collectors.iter().all(Collector::is_idle)
-                && world.writers.iter().all(|writer| writer.is_idle(&world.env))
-        })?;
+        self.settles("delivered", Self::is_delivered)?;
+        self.clients_end = true;
         // The last day with calls ends, too.
         let skew = i64::try_from(self.env.plan.skew).unwrap();
         self.env.pass(DAY_MS + skew);
-        self.settles("closed", |world| world.writers.iter().all(|writer| writer.has_closed_all(&world.env)))?;
+        self.settles("closed", |world| {
+            world.is_delivered() && world.writers.iter().all(|writer| writer.has_closed_all(&world.env))
+        })?;
         check::all(&self)
+    }
+
+    /// Whether nothing is on its way.
+    fn is_delivered(&self) -> bool {
+        // What a partition that stopped last told collectors to refuse stays refused.
+        (self.clients.are_done() || !self.stopped().is_empty())
+            && self.collectors.iter().all(Collector::is_idle)
+            && self.writers.iter().all(|writer| writer.is_idle(&self.env))
     }
 
     /// What stopped, by partition.
@@ -105,6 +113,9 @@ impl World {
     }
 
     fn client(&mut self, at: usize) {
+        if self.clients_end {
+            return;
+        }
         let Some((collector, request)) = self.clients.step(at, &mut self.env) else { return };
         self.collectors[collector].takes(&request, &mut self.clients, &mut self.env);
     }
