@@ -9,8 +9,10 @@
 //!
 //! In the end the world is healed, and everything that was acknowledged must be in the bucket once.
 //!
-//! `FOREBAY_PARTITION_SEEDS=10000` runs more schedules, `FOREBAY_PARTITION_SEED=4711` prints the events of
-//! one.
+//! `FOREBAY_PARTITION_SEEDS=10000` runs more schedules, `FOREBAY_PARTITION_FROM=300` begins at a later seed,
+//! `FOREBAY_PARTITION_SEED=4711` prints the events of one, `FOREBAY_PARTITION_BUG=SecondCopyStored` plants one
+//! bug alone. A seed that finds a fault of the program becomes a test beside the rule that was wrong: seeds
+//! mean something else once the world changes.
 
 #![expect(
     clippy::unwrap_used,
