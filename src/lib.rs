@@ -122,6 +122,7 @@ pub mod metrics;
 pub mod node;
 pub mod object;
 pub mod once_a_minute;
+pub mod partition;
 pub mod planted_bugs;
 pub mod policy;
 pub mod process_group;

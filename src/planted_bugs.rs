@@ -71,6 +71,56 @@ closed_list! {
         BuriedBeforeDurable,
         /// Calls of one user are sent at once although their order is asked for.
         UserOutOfOrder,
+        // What follows is planted in partitions, and found by their simulation.
+        /// Notes of a partition are written outside a transaction.
+        NoteOutsideTransaction,
+        /// An object is put before its seal is committed.
+        PutBeforeSealCommitted,
+        /// The notes are read to their end, not to the own term note.
+        NotesReadToTheEnd,
+        /// A transaction with unknown outcome is taken as committed.
+        UnknownTakenAsCommitted,
+        /// A transaction with unknown outcome is taken as aborted, and the term goes on.
+        UnknownTakenAsAborted,
+        /// The position to read from passes an open frame.
+        ReadFromPastOpenFrame,
+        /// The position to read from moves before the note *left* is committed.
+        ReadFromBeforeLeft,
+        /// The window of repeats begins where an owner takes over.
+        WindowFromTakeover,
+        /// Frames that were left out as repeats are not in the window.
+        WindowOfVerdicts,
+        /// Days end for the reader by the owner's clock.
+        DaysOverByClock,
+        /// A second copy of a block is stored.
+        SecondCopyStored,
+        /// Positions are counted by the reader.
+        PositionsCounted,
+        /// A rebuilt object is put without comparing its hash.
+        RebuiltUnchecked,
+        /// A log that was cut is read on.
+        CutLogReadOn,
+        /// A log whose start has passed is read on at its end.
+        ResetToTheEnd,
+        /// A request is answered at its first report.
+        AnswerBeforeLastReport,
+        /// A request is answered with success at its time-out.
+        AnswerAtTimeout,
+        /// A term begins in a process that is not assigned the partition.
+        TermWithoutAssignment,
+        /// A day is closed before the log is read to its end.
+        ClosedBeforeReadToEnd,
+        /// The cache is kept although another owner had a term in between.
+        CacheKeptAcrossOwners,
+        /// A new owner forgets the numbers of blocks, and second copies.
+        SecondCopyForgotten,
+    }
+}
+
+impl PlantedBug {
+    /// Whether it is planted in partitions, and found by their simulation.
+    pub const fn is_of_partitions(self) -> bool {
+        self as u8 >= Self::NoteOutsideTransaction as u8
     }
 }
 

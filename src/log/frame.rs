@@ -115,6 +115,9 @@ pub struct RowKey(pub u128);
 pub struct Salt(u32);
 
 impl Salt {
+    /// No salt: of frames that are in no segment yet, because the log is made of other files.
+    pub const NONE: Self = Self(0);
+
     /// The salt of one segment of one spool.
     pub fn new(spool_id: &[u8; 16], segment: u64) -> Self {
         if planted(PlantedBug::UnsaltedWithReuse) {
@@ -298,6 +301,13 @@ pub fn stamp(frame: &mut [u8], position: u64, salt: Salt) {
         && let Some((crc, covered)) = rest.split_first_chunk_mut::<4>()
     {
         *crc = salt.checksum(len, covered).to_le_bytes();
+    }
+}
+
+/// Changes when an unstamped frame was received. What its line says of that stays.
+pub fn set_received_at(frame: &mut [u8], received_at: UnixMillis) {
+    if let Some(header) = header_at(frame, 0) {
+        header[20..28].copy_from_slice(&received_at.0.to_le_bytes());
     }
 }
 

@@ -37,6 +37,7 @@ mod sdks;
 mod security;
 mod serve;
 mod sim;
+mod sim_partition;
 mod support;
 mod sweep;
 mod terminal;

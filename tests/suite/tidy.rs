@@ -41,6 +41,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "log",
         &["batch", "boxed_future", "call", "object", "planted_bugs", "receipt", "sources", "time", "words"],
     ),
+    ("partition", &["batch", "json", "log", "object", "planted_bugs", "sources", "time", "words"]),
     (
         "spool",
         &[
@@ -157,7 +158,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 /// the files beside `function`.
 const PURE: &[&str] = &[
     "admin_token", "arn", "lambda", "boxed_future", "lock", "random", "json", "call", "convert", "object",
-    "policy", "batch", "receipt", "retry", "once_a_minute", "sources", "time", "version", "words",
+    "policy", "batch", "partition", "receipt", "retry", "once_a_minute", "sources", "time", "version",
+    "words",
 ];
 /// The most lines of `cli`, tests beside the code included. An engine never stands there: the test is whether
 /// a running node could use it.

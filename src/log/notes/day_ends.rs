@@ -21,6 +21,11 @@ impl DayEnds {
         self.0.push((through, from));
     }
 
+    /// The first position after the last end.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.0.last().map(|(_, from)| *from)
+    }
+
     /// The first position after the end of `day`, if its end is known.
     pub(super) fn end_of(&self, day: ReceivedDay) -> Option<u64> {
         self.0.iter().find(|(through, _)| *through >= day).map(|(_, from)| *from)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::delivered_day::{DeliveredDay, MarkerOf};
 use super::keeper::{NoteKeeper, OpenFrames as _};
+use super::state::CallState;
 use crate::batch::BatchKey;
 use crate::log::{Closable, DayInBucket, DayStage};
 use crate::object::S3Location;
@@ -17,26 +18,43 @@ pub(crate) fn closable(
     wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
 ) -> Vec<Closable> {
     keeper.read(|state| {
-        let may_close = |(place, day): &(&DayInBucket, &DeliveredDay)| {
-            state.days_over >= Some(place.day) && !day.is_unsure() && state.days_unsure < Some(place.day)
-        };
         // This runs every second, and nearly always finds no such day.
-        let mut days = state.days.iter().filter(may_close).peekable();
-        if days.peek().is_none() {
+        if state.sure_days().next().is_none() {
             return Vec::new();
         }
         // How far the log is read, and what is open of that, are of one instant.
         let open = keeper.open();
         let read_before = open.read_before();
-        let undelivered: BTreeSet<(ReceivedDay, &SourceId)> = state
+        state.closable(open.batches().map(|(batch, ..)| batch), read_before, log, wanted)
+    })
+}
+
+impl CallState {
+    /// Days that are over by their notes, and of which it is certain what was delivered.
+    fn sure_days(&self) -> impl Iterator<Item = (&DayInBucket, &DeliveredDay)> {
+        self.days.iter().filter(|(place, day)| {
+            self.days_over >= Some(place.day) && !day.is_unsure() && self.days_unsure < Some(place.day)
+        })
+    }
+
+    /// Days that may be closed, as in [`Days::closable`](crate::log::Days::closable). `open` are the batches
+    /// with frames that are not let go, and `read_before` is the first position that is not read.
+    pub fn closable<'b>(
+        &'b self,
+        open: impl Iterator<Item = &'b BatchKey>,
+        read_before: u64,
+        log: MarkerOf<'_>,
+        wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
+    ) -> Vec<Closable> {
+        let undelivered: BTreeSet<(ReceivedDay, &SourceId)> = self
             .seals
             .values()
             .map(|pending| &pending.seal.batch)
-            .chain(open.batches().map(|(batch, ..)| batch))
+            .chain(open)
             .map(|batch| (batch.day, &batch.source))
             .collect();
         let is_wanted = |(place, day): &(&DayInBucket, &DeliveredDay)| {
-            state.is_over(place.day, read_before)
+            self.is_over(place.day, read_before)
                 && !undelivered.contains(&(place.day, &place.source))
                 && wanted(place, &day.location)
         };
@@ -44,11 +62,11 @@ pub(crate) fn closable(
             Some(Closable {
                 place: place.clone(),
                 location: day.location.clone(),
-                marker: day.marker(place, log, state.previous_day(place))?,
+                marker: day.marker(place, log, self.previous_day(place))?,
             })
         };
-        days.filter(is_wanted).filter_map(closable).collect()
-    })
+        self.sure_days().filter(is_wanted).filter_map(closable).collect()
+    }
 }
 
 pub(crate) fn unclosed_days(keeper: &impl NoteKeeper) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {

@@ -7,17 +7,18 @@ use crate::batch::BatchKey;
 use crate::log::{Amend, Encoded, Lost, PendingSeal, Range, Seal, Stopped};
 use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 
-/// Returns also how many frames of the batch are counted as lost.
-pub(crate) fn seal(
-    keeper: &impl NoteKeeper,
-    batch: &BatchKey,
-    encoded: &Encoded,
-    location: S3Location,
-    object_key: ObjectKey,
-) -> Result<(Seal, u64), Stopped> {
-    let decide = |state: &CallState| {
-        let seal = Seal {
-            number: state.next_seal.max(1),
+impl CallState {
+    /// The next seal: of a batch whose frames were encoded. `None` if a part of the range is sealed already.
+    pub fn seal_of(
+        &self,
+        batch: &BatchKey,
+        encoded: &Encoded,
+        location: S3Location,
+        object_key: ObjectKey,
+    ) -> Option<Seal> {
+        let sealed = self.cursors.get(batch).map(|cursor| cursor.sealed);
+        sealed.is_none_or(|sealed| encoded.first > sealed).then(|| Seal {
+            number: self.next_seal.max(1),
             batch: batch.clone(),
             first: encoded.first,
             last: encoded.last,
@@ -27,15 +28,26 @@ pub(crate) fn seal(
             first_received_at: encoded.first_received_at,
             last_received_at: encoded.last_received_at,
             encoder: encoded.encoder.clone(),
-            previous_last: state.previous_last(batch, &location.bucket),
+            previous_last: self.previous_last(batch, &location.bucket),
             location,
             object_key,
-            hours: keeper.open().ledger().hours_for_seal(batch, encoded.hours.clone()),
-        };
-        match state.cursors.get(batch) {
-            Some(cursor) if seal.first <= cursor.sealed => (Vec::new(), None),
-            _ => (vec![CallNote::Sealed(seal.clone())], Some(seal)),
-        }
+            hours: encoded.hours.clone(),
+        })
+    }
+}
+
+/// Returns also how many frames of the batch are counted as lost.
+pub(crate) fn seal(
+    keeper: &impl NoteKeeper,
+    batch: &BatchKey,
+    encoded: &Encoded,
+    location: S3Location,
+    object_key: ObjectKey,
+) -> Result<(Seal, u64), Stopped> {
+    let decide = |state: &CallState| {
+        let hours = keeper.open().ledger().hours_for_seal(batch, encoded.hours.clone());
+        let seal = state.seal_of(batch, &Encoded { hours, ..encoded.clone() }, location, object_key);
+        (seal.clone().map(CallNote::Sealed).into_iter().collect(), seal)
     };
     let sealed = keeper.append_from(decide, |seal, _, open| {
         let seal = seal?;

@@ -227,8 +227,28 @@ impl CallState {
         cursor.released = cursor.released.max(through);
     }
 
+    /// Records that a pending object no longer needs its frames in memory, because its log keeps them.
+    pub fn make_room(&mut self, number: u64, parked: Parked) {
+        self.kept_apart(number, parked, None, None);
+    }
+
+    /// The last position at which days ended, in a log that others write.
+    pub fn last_day_end(&self) -> Option<u64> {
+        self.day_ends.last()
+    }
+
+    /// Every frame up to here is in a tally.
+    pub fn tallied_through(&self) -> u64 {
+        self.ledger.tallied_through
+    }
+
+    /// Frames of a batch up to this position are in a seal, or were.
+    pub fn sealed_through(&self, batch: &BatchKey) -> u64 {
+        self.cursors.get(batch).map_or(0, |cursor| cursor.sealed)
+    }
+
     /// Frames of a batch up to this position are not needed.
-    pub(crate) fn released_through(&self, batch: &BatchKey) -> u64 {
+    pub fn released_through(&self, batch: &BatchKey) -> u64 {
         self.cursors.get(batch).map_or(0, |cursor| cursor.released)
     }
 

@@ -1,0 +1,187 @@
+//! Objects that a bucket refuses stay in the log: the note *left* is committed, the cache forgets their
+//! frames, and they are built again from the log once the bucket takes them.
+
+use std::collections::BTreeMap;
+
+use super::lines::Lines;
+use super::position::offset_of;
+use super::reader::ReadFrame;
+use super::state::State;
+use crate::log::Seal;
+
+/// Lines of an object below this many bytes are gathered in memory. A larger one has an encoder for itself.
+pub const GATHERED_OBJECT_BYTES: u64 = 1_000_000;
+/// Bytes of all objects that are gathered in one pass.
+pub const GATHERED_BYTES: u64 = 64 * 1_024 * 1_024;
+/// Encoders of one pass.
+pub const ENCODERS: usize = 16;
+
+/// One pass over the log that builds left objects.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// The record to begin with: the window of each object is complete from there.
+    pub from: u64,
+    /// The last record that is needed.
+    pub through: u64,
+    objects: BTreeMap<u64, (Seal, Lines, Vec<ReadFrame>)>,
+}
+
+/// An object that a pass has built.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Its seal.
+    pub seal: Seal,
+    /// Its lines, if they are those of the seal. If not, it must not be put.
+    pub frames: Option<Vec<ReadFrame>>,
+}
+
+impl Pass {
+    /// A pass that builds left objects for which `takes` says that their destination takes again, oldest
+    /// first. What does not fit waits for the next one. `None` if there is nothing to build.
+    pub fn plan(state: &State, takes: impl Fn(&Seal) -> bool) -> Option<Self> {
+        let (mut gathered, mut encoders) = (0, 0);
+        let mut pass = Self { from: u64::MAX, through: 0, objects: BTreeMap::new() };
+        for (number, from) in &state.left {
+            let Some(pending) = state.calls.seals.get(number) else { continue };
+            let waits = pending.amended.is_none() && !pending.conflict;
+            if !waits || !takes(&pending.seal) {
+                continue;
+            }
+            let bytes = pending.bytes();
+            let fits = match bytes < GATHERED_OBJECT_BYTES {
+                true => gathered + bytes <= GATHERED_BYTES,
+                false => encoders < ENCODERS,
+            };
+            if !fits {
+                continue;
+            }
+            if bytes < GATHERED_OBJECT_BYTES {
+                gathered += bytes
+            } else {
+                encoders += 1
+            }
+            pass.from = pass.from.min(*from);
+            pass.through = pass.through.max(offset_of(pending.seal.last));
+            pass.objects.insert(*number, (pending.seal.clone(), Lines::default(), Vec::new()));
+        }
+        (!pass.objects.is_empty()).then_some(pass)
+    }
+
+    /// The seals that it builds.
+    pub fn seals(&self) -> impl Iterator<Item = &Seal> {
+        self.objects.values().map(|(seal, ..)| seal)
+    }
+
+    /// Takes the frames of the next block.
+    pub fn takes(&mut self, frames: &[ReadFrame]) {
+        for frame in frames.iter().filter(|frame| !frame.repeat) {
+            for (seal, lines, kept) in self.objects.values_mut() {
+                if seal.batch == frame.batch && (seal.first..=seal.last).contains(&frame.position) {
+                    lines.push(frame);
+                    kept.push(frame.clone());
+                }
+            }
+        }
+    }
+
+    /// What it has built, once the records through the last one that is needed are read.
+    pub fn end(self) -> impl Iterator<Item = Built> {
+        self.objects
+            .into_values()
+            .map(|(seal, lines, frames)| Built { frames: lines.are_those_of(&seal).then_some(frames), seal })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::BatchKey;
+    use crate::log::frame::{self, FrameKind};
+    use crate::log::notes::CallNote;
+    use crate::log::{Encoded, Parked};
+    use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
+    use crate::partition::note::Note;
+    use crate::partition::position::position;
+    use crate::partition::state::Identity;
+    use crate::sources::SourceId;
+    use crate::time::UnixMillis;
+
+    fn read(offset: u64, line: &str) -> ReadFrame {
+        let source = SourceId::new("web").unwrap();
+        let mut bytes = Vec::new();
+        let at = UnixMillis(1_700_000_000_123);
+        let start = frame::begin(&mut bytes, FrameKind::Call, (Some(&source), ""), at, None);
+        bytes.extend_from_slice(line.as_bytes());
+        frame::finish(&mut bytes, start, 1);
+        let batch = BatchKey { source, day: at.day(), stream: Stream::Calls };
+        ReadFrame { position: position(offset, 1), batch, received_at: at, late: false, repeat: false, bytes }
+    }
+
+    /// Objects of one line each, in the records 0, 10, 20 …, all left.
+    fn left(bytes: &[u64]) -> State {
+        let mut state = State::new(Identity {
+            name: "events".into(),
+            group: "forebay".into(),
+            log_id: "00".repeat(16),
+            partition: 0,
+            window: 10,
+        });
+        let location = S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
+        for (bytes, number) in bytes.iter().zip(1..) {
+            let mut lines = Lines::default();
+            let frame = read(10 * (number - 1), "{}");
+            lines.push(&frame);
+            let encoded = Encoded { bytes: *bytes, ..lines.encoded() };
+            let key = ObjectKey::listed(format!("object-{number}"));
+            let seal = state.calls.seal_of(&frame.batch, &encoded, location.clone(), key).unwrap();
+            state.apply(Note::Call(CallNote::Sealed(seal)), number);
+            let parked = Parked { len: 1, crc32: 0 };
+            state.apply(Note::Left { number, parked, from: 10 * number - 10 }, number);
+        }
+        state
+    }
+
+    #[test]
+    fn a_pass_builds_what_fits_from_the_first_window_to_the_last_line() {
+        let numbers = |pass: &Pass| pass.seals().map(|seal| seal.number).collect::<Vec<_>>();
+        let pass = Pass::plan(&left(&[3, 3, 3]), |seal| seal.number > 1).unwrap();
+        assert_eq!((pass.from, pass.through, numbers(&pass)), (10, 20, vec![2, 3]));
+        assert!(Pass::plan(&left(&[3]), |_| false).is_none());
+        let large = GATHERED_OBJECT_BYTES;
+        let many = Pass::plan(&left(&[large; ENCODERS + 2]), |_| true).unwrap();
+        assert_eq!(numbers(&many).len(), ENCODERS);
+        let small = Pass::plan(&left(&[large - 1; 80]), |_| true).unwrap();
+        assert_eq!(numbers(&small).len() as u64, GATHERED_BYTES / (large - 1));
+    }
+
+    #[test]
+    fn an_object_is_built_only_of_the_sealed_lines() {
+        let build = |frames: &[ReadFrame]| {
+            let mut pass = Pass::plan(&left(&[3]), |_| true).unwrap();
+            pass.takes(frames);
+            pass.end().next().unwrap().frames
+        };
+        let same = read(0, "{}");
+        assert_eq!(
+            build(&[same.clone(), read(1, "{}")]),
+            Some(vec![same.clone()]),
+            "one is not in its range"
+        );
+        assert_eq!(build(&[read(0, "{ }")]), None);
+        assert_eq!(build(&[ReadFrame { repeat: true, ..same }]), None);
+        assert_eq!(build(&[]), None);
+    }
+
+    #[test]
+    fn what_is_left_keeps_the_log_and_releases_its_frames() {
+        let mut state = left(&[3, 3]);
+        let batch = read(0, "{}").batch;
+        state.base.window_from = 30;
+        assert_eq!((state.kept_from(), state.needs(&batch, position(10, 1))), (0, false));
+        state.apply(
+            Note::Call(CallNote::Committed { number: 1, applied: None, seal: None, amended: None }),
+            9,
+        );
+        assert_eq!(state.kept_from(), 10);
+    }
+}

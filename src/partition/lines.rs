@@ -1,0 +1,47 @@
+//! The lines of one object: what its seal records, and whether a rebuilt object is the sealed one.
+
+use sha2::{Digest, Sha256};
+
+use super::reader::ReadFrame;
+use crate::log::{Encoded, Hour, Seal};
+use crate::planted_bugs::{PlantedBug, planted};
+
+/// Lines in the order of their positions.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    encoded: Encoded,
+    hash: Sha256,
+}
+
+impl Lines {
+    /// Adds the next line.
+    pub fn push(&mut self, frame: &ReadFrame) {
+        let encoded = &mut self.encoded;
+        if encoded.frames == 0 {
+            (encoded.first, encoded.named_at) = (frame.position, frame.received_at);
+            (encoded.first_received_at, encoded.last_received_at) = (frame.received_at, frame.received_at);
+        }
+        encoded.last = frame.position;
+        encoded.frames += 1;
+        encoded.bytes += frame.line().len() as u64 + 1;
+        encoded.first_received_at = encoded.first_received_at.min(frame.received_at);
+        encoded.last_received_at = encoded.last_received_at.max(frame.received_at);
+        let hour = Hour::of(frame.received_at);
+        match encoded.hours.iter_mut().find(|(known, _)| *known == hour) {
+            Some((_, frames)) => *frames += 1,
+            None => encoded.hours.push((hour, 1)),
+        }
+        self.hash.update(frame.line());
+        self.hash.update(b"\n");
+    }
+
+    /// What a seal of these lines records.
+    pub fn encoded(&self) -> Encoded {
+        Encoded { sha256: hex::encode(self.hash.clone().finalize()), ..self.encoded.clone() }
+    }
+
+    /// Whether these are the sealed lines. If not, they must not be put.
+    pub fn are_those_of(&self, seal: &Seal) -> bool {
+        planted(PlantedBug::RebuiltUnchecked) || self.encoded().sha256 == seal.sha256
+    }
+}

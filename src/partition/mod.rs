@@ -1,0 +1,29 @@
+//! A partition of a log that others write is a spool: everything after it is a function of an ordered log and
+//! of notes. This room has what is decided of that, and does nothing: records, answers of brokers, times and
+//! random numbers are passed in.
+//!
+//! - **Format:** [`block`] (the value of a record), [`position`], [`note`].
+//! - **Collectors:** [`producing`] numbers blocks and answers requests; [`spread`] chooses partitions.
+//! - **The lock:** [`opening`] begins a term, [`answer`] says what an answer of the broker means for it.
+//! - **Reading:** [`reader`] with [`window`], [`numbers`] and [`late`]; [`open`] has what is read and not
+//!   released.
+//! - **What stays:** [`state`], and what is noted: [`days`], [`left`], [`gone`], [`group`].
+
+pub mod answer;
+pub mod block;
+pub mod days;
+pub mod gone;
+pub mod group;
+pub mod late;
+pub mod left;
+pub mod lines;
+pub mod note;
+pub mod numbers;
+pub mod open;
+pub mod opening;
+pub mod position;
+pub mod producing;
+pub mod reader;
+pub mod spread;
+pub mod state;
+pub mod window;

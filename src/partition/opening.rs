@@ -1,0 +1,356 @@
+//! The beginning of a term: the lock is taken, and the notes are read until the own note is met.
+//!
+//! Reading to the end is not enough: the end that a reader sees trails what brokers have acknowledged. What
+//! stands before the own term note is all there is, and nothing of an earlier term can follow it, because the
+//! brokers refuse the earlier owner from then on.
+
+use std::time::Duration;
+
+use super::answer::{Then, TransactionError, then};
+use super::block::BlockAt;
+use super::group::Metadata;
+use super::note::{Note, TermNote};
+use super::state::{Identity, State, Sum, SumError};
+use crate::planted_bugs::{PlantedBug, planted};
+
+/// How long the notes may end before the own note.
+pub const NOTES_WAIT: Duration = Duration::from_secs(60);
+/// Time between two reads that counts for it, at most: a process that slept has seen nothing.
+const READ_WAIT: Duration = Duration::from_secs(5);
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Read committed notes from this offset on; `None` is their start.
+    ReadNotes(Option<u64>),
+    /// Take over this transactional id.
+    Take(String),
+    /// Commit this note, alone in a transaction.
+    CommitTerm(TermNote),
+    /// Read the block at an offset of the log, if one is given, and ask for the log's end.
+    ReadLog(Option<u64>),
+    /// Nothing: the term has begun.
+    Begun,
+    /// Nothing: this attempt is over. If the partition is assigned, another one begins.
+    Over,
+    /// Nothing: the partition stops, until a person acts.
+    Stopped(Stop),
+}
+
+/// Why a partition stops.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The notes that Kafka acknowledged are not there.
+    #[error("notes of the partition are gone (notes_cut)")]
+    NotesCut,
+    /// The log has another block, or none, where a note says which one stood.
+    #[error("the log was cut at offset {0} (log_cut)")]
+    LogCut(u64),
+    /// The notes belong to another name or group.
+    #[error("the partition belongs to name {name:?} and group {group:?}")]
+    OtherName {
+        /// The name that the first snapshot fixed.
+        name: String,
+        /// The group that it fixed.
+        group: String,
+    },
+    /// A newer release wrote notes or blocks.
+    #[error("a newer release wrote it: {0}")]
+    Newer(String),
+}
+
+/// Who begins a term.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// `kafka.name`.
+    pub name: String,
+    /// The group.
+    pub group: String,
+    /// What the term note says.
+    pub term: TermNote,
+}
+
+/// What stands in the log at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This block, or a record that is none.
+    Record(Option<BlockAt>),
+    /// The log begins after it.
+    BeforeStart,
+    /// The log ends before it.
+    AfterEnd,
+}
+
+/// A term that begins.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    who: Who,
+    next: Next,
+    sum: Sum,
+    identity: Option<Identity>,
+    /// The offset of the own note.
+    own: u64,
+    /// The token of the term before.
+    before: Option<String>,
+    /// When they were last seen to end before the own note, and for how long.
+    short: Option<(Duration, Duration)>,
+    /// What the group's metadata said when the term began.
+    metadata: Option<Metadata>,
+}
+
+impl Opening {
+    /// Begins a term. The process must be assigned the partition ([`super::answer::may_begin`]).
+    pub fn new(who: Who, metadata: Option<Metadata>) -> Self {
+        Self {
+            who,
+            next: Next::ReadNotes(None),
+            sum: Sum::default(),
+            identity: None,
+            own: 0,
+            before: None,
+            short: None,
+            metadata,
+        }
+    }
+
+    /// What to do next.
+    pub fn next(&self) -> &Next {
+        &self.next
+    }
+
+    /// Committed notes were read: their offsets and values, in order. `end` is the offset at which reading
+    /// ended.
+    pub fn read(&mut self, records: &[(u64, Vec<u8>)], end: u64, now: Duration) {
+        let Next::ReadNotes(_) = self.next else { return };
+        match self.identity {
+            None => self.look_for_snapshot(records, end),
+            Some(_) => self.add_up(records, end, now),
+        }
+    }
+
+    /// The transactional id was taken over, or not.
+    pub fn taken(&mut self, answer: Result<(), TransactionError>, may_repeat: bool) {
+        self.next = match then(answer, may_repeat) {
+            Then::Counts | Then::Dropped => Next::CommitTerm(self.who.term.clone()),
+            Then::Again => return,
+            Then::TermOver => Next::Over,
+        };
+    }
+
+    /// The transaction of the term note was committed, or not. `offset` is where the note stands, if its record
+    /// was reported.
+    pub fn committed(&mut self, offset: Option<u64>, answer: Result<(), TransactionError>, may_repeat: bool) {
+        self.next = match then(answer, may_repeat) {
+            Then::Counts | Then::Dropped => Next::ReadNotes(None),
+            Then::Again => return,
+            Then::TermOver => Next::Over,
+        };
+        self.own = offset.unwrap_or(0);
+    }
+
+    /// What stands where the newest note says that a block stood, and the offset of the log's next record.
+    pub fn log_read(&mut self, found: Option<Found>, end: u64) {
+        let Some(state) = self.sum.state() else { return };
+        let is_there = match found {
+            // Retention may have deleted it.
+            None | Some(Found::BeforeStart) => true,
+            Some(Found::Record(block)) => block == state.covered,
+            Some(Found::AfterEnd) => false,
+        };
+        let is_whole = is_there && end >= state.reaches();
+        self.next = match is_whole || planted(PlantedBug::CutLogReadOn) {
+            true => Next::Begun,
+            false => Next::Stopped(Stop::LogCut(state.covered.map_or(end, |covered| covered.offset))),
+        };
+    }
+
+    /// The state, once the term has begun.
+    pub fn into_state(self) -> Option<State> {
+        self.sum.into_state().filter(|_| self.next == Next::Begun)
+    }
+
+    /// Whether a cache that this process filled in an earlier term is still what the notes say. Another owner
+    /// may have ended a day at an offset that the cache has passed already.
+    pub fn keeps_cache_of(&self, own_earlier_token: &str) -> bool {
+        self.before.as_deref() == Some(own_earlier_token) || planted(PlantedBug::CacheKeptAcrossOwners)
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        self.next = Next::Stopped(stop);
+    }
+
+    /// The first snapshot names the log id, which the transactional id contains.
+    fn look_for_snapshot(&mut self, records: &[(u64, Vec<u8>)], end: u64) {
+        self.next = Next::ReadNotes(Some(end));
+        for (offset, value) in records {
+            if let Err(error) = self.sum.takes(*offset, value) {
+                return self.stop(unreadable(&error));
+            }
+            let Some(state) = self.sum.state() else { continue };
+            let identity = state.identity.clone();
+            if identity.name != self.who.name || identity.group != self.who.group {
+                return self.stop(Stop::OtherName { name: identity.name, group: identity.group });
+            }
+            self.next = Next::Take(identity.transactional_id());
+            (self.identity, self.sum) = (Some(identity), Sum::default());
+            return;
+        }
+    }
+
+    fn add_up(&mut self, records: &[(u64, Vec<u8>)], end: u64, now: Duration) {
+        self.next = Next::ReadNotes(Some(end));
+        for (offset, value) in records {
+            let before = self.sum.state().and_then(|state| state.term.clone());
+            match self.sum.takes(*offset, value) {
+                Err(error) => return self.stop(unreadable(&error)),
+                Ok(Note::Term(term)) if term.token == self.who.term.token => {
+                    self.before = before;
+                    return self.all_read();
+                }
+                Ok(_) => {}
+            }
+        }
+        if planted(PlantedBug::NotesReadToTheEnd) {
+            return self.all_read();
+        }
+        if end > self.own {
+            // Passed without being met.
+            return self.stop(Stop::NotesCut);
+        }
+        let (last, so_far) = self.short.unwrap_or((now, Duration::ZERO));
+        let short = so_far + now.saturating_sub(last).min(READ_WAIT);
+        self.short = Some((now, short));
+        if short >= NOTES_WAIT {
+            self.stop(Stop::NotesCut);
+        }
+    }
+
+    fn all_read(&mut self) {
+        let Some(state) = self.sum.state() else { return self.stop(Stop::NotesCut) };
+        let named = self.metadata.as_ref().filter(|named| named.log_id == state.identity.log_id);
+        if named.is_some_and(|named| named.base_at > state.base_at) {
+            return self.stop(Stop::NotesCut);
+        }
+        self.next = Next::ReadLog(state.covered.map(|covered| covered.offset));
+    }
+}
+
+fn unreadable(error: &SumError) -> Stop {
+    Stop::Newer(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::block::CollectorId;
+    use crate::partition::note::{Base, Covered};
+    use crate::time::UnixMillis;
+
+    const BLOCK: BlockAt = BlockAt { offset: 5, collector: CollectorId(1), number: 2 };
+
+    fn term(token: &str) -> TermNote {
+        TermNote { token: token.to_owned(), version: String::new(), host: String::new() }
+    }
+
+    /// The notes of a partition whose last owner has covered a block.
+    fn notes() -> Vec<(u64, Vec<u8>)> {
+        let identity = Identity {
+            name: "events".into(),
+            group: "forebay".into(),
+            log_id: "00".repeat(16),
+            partition: 0,
+            window: 10,
+        };
+        let mut notes = State::new(identity).snapshot(UnixMillis(0));
+        let covered = Covered { last: Some(BLOCK), copies: Vec::new() };
+        let base = Base { covered, ..Base::default() };
+        notes.extend([Note::Term(term("earlier")), Note::Base(Box::new(base))]);
+        (0..).zip(notes.iter().map(Note::encode)).collect()
+    }
+
+    /// A term whose note is committed at offset 7.
+    fn opened(metadata: Option<Metadata>) -> Opening {
+        let who = Who { name: "events".into(), group: "forebay".into(), term: term("own") };
+        let mut opening = Opening::new(who, metadata);
+        opening.read(&notes(), 3, Duration::ZERO);
+        let Next::Take(id) = opening.next() else { panic!("{:?}", opening.next()) };
+        assert_eq!(id, &format!("events-{}-0", "00".repeat(16)));
+        opening.taken(Err(TransactionError::Retriable), true);
+        opening.taken(Ok(()), true);
+        opening.committed(Some(7), Ok(()), true);
+        assert_eq!(opening.next(), &Next::ReadNotes(None));
+        opening
+    }
+
+    fn own() -> (u64, Vec<u8>) {
+        (7, Note::Term(term("own")).encode())
+    }
+
+    #[test]
+    fn notes_are_read_until_the_own_note_and_not_to_their_end() {
+        let mut opening = opened(None);
+        opening.read(&notes(), 3, Duration::ZERO);
+        assert_eq!(opening.next(), &Next::ReadNotes(Some(3)), "the end trails");
+        opening.read(&[own()], 8, Duration::from_secs(59));
+        assert_eq!(opening.next(), &Next::ReadLog(Some(5)));
+        assert!(opening.keeps_cache_of("earlier") && !opening.keeps_cache_of("other"));
+        opening.log_read(Some(Found::Record(Some(BLOCK))), 6);
+        assert_eq!(opening.into_state().unwrap().term.as_deref(), Some("own"));
+    }
+
+    #[test]
+    fn notes_that_are_gone_stop_the_partition() {
+        let mut passed = opened(None);
+        passed.read(&notes(), 9, Duration::ZERO);
+        assert_eq!(passed.next(), &Next::Stopped(Stop::NotesCut));
+        let mut short = opened(None);
+        short.read(&notes(), 3, Duration::ZERO);
+        for second in 1..60 {
+            short.read(&[], 3, Duration::from_secs(second));
+            assert_eq!(short.next(), &Next::ReadNotes(Some(3)));
+        }
+        short.read(&[], 3, NOTES_WAIT);
+        assert_eq!(short.next(), &Next::Stopped(Stop::NotesCut));
+        let metadata = Metadata { log_id: "00".repeat(16), base_at: Some(4), refused: Vec::new() };
+        let mut older = opened(Some(metadata));
+        older.read(&[notes(), vec![own()]].concat(), 8, Duration::ZERO);
+        assert_eq!(older.next(), &Next::Stopped(Stop::NotesCut));
+    }
+
+    /// Found by the simulation (seed 199): a writer that slept for an hour between two reads stopped for good.
+    #[test]
+    fn the_end_of_the_notes_may_trail_while_the_process_sleeps() {
+        let mut opening = opened(None);
+        opening.read(&notes(), 3, Duration::ZERO);
+        opening.read(&[], 3, Duration::from_secs(3_600));
+        opening.read(&[own()], 8, Duration::from_secs(3_601));
+        assert_eq!(opening.next(), &Next::ReadLog(Some(5)));
+    }
+
+    #[test]
+    fn a_log_that_was_cut_stops_the_partition() {
+        let check = |found, end, stops| {
+            let mut opening = opened(None);
+            opening.read(&[notes(), vec![own()]].concat(), 8, Duration::ZERO);
+            opening.log_read(Some(found), end);
+            assert_eq!(opening.next() == &Next::Stopped(Stop::LogCut(5)), stops, "{found:?}");
+        };
+        check(Found::BeforeStart, 9, false);
+        check(Found::Record(Some(BLOCK)), 6, false);
+        check(Found::AfterEnd, 5, true);
+        check(Found::BeforeStart, 5, true);
+        check(Found::Record(None), 9, true);
+        check(Found::Record(Some(BlockAt { number: 3, ..BLOCK })), 9, true);
+    }
+
+    #[test]
+    fn another_name_and_an_unknown_commit_begin_no_term() {
+        let who = Who { name: "other".into(), group: "forebay".into(), term: term("own") };
+        let mut other = Opening::new(who, None);
+        other.read(&notes(), 3, Duration::ZERO);
+        assert!(matches!(other.next(), Next::Stopped(Stop::OtherName { .. })));
+        let mut unknown = opened(None);
+        unknown.committed(Some(7), Err(TransactionError::Unknown), true);
+        assert_eq!(unknown.next(), &Next::Over);
+    }
+}

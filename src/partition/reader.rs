@@ -1,0 +1,284 @@
+//! Reads the records of a partition in order, and decides what is a line: second copies, repeats, days. What
+//! it decides is a function of the log and of the notes, so every owner decides the same.
+
+use super::block::{self, Block, BlockAt, BlockError, CollectorId};
+use super::late;
+use super::note::{Base, Covered};
+use super::numbers::Numbers;
+use super::position::{FRAMES_MAX, before, offset_of, position};
+use super::state::State;
+use super::window::{Trail, Window};
+use crate::batch::BatchKey;
+use crate::log::frame::{self, FrameError};
+use crate::log::{AccountKey, Hour, Range, Row};
+use crate::planted_bugs::{PlantedBug, planted};
+use crate::time::UnixMillis;
+
+/// A frame that a reader found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFrame {
+    /// Its position.
+    pub position: u64,
+    /// Its batch.
+    pub batch: BatchKey,
+    /// When it was received, as it is stored.
+    pub received_at: UnixMillis,
+    /// Whether it is stored as of a later day than it was received.
+    pub late: bool,
+    /// Whether it repeats a call, so that it is no line.
+    pub repeat: bool,
+    /// The frame, unstamped.
+    pub bytes: Vec<u8>,
+}
+
+impl ReadFrame {
+    /// Its line, without its `\n`.
+    pub fn line(&self) -> &[u8] {
+        frame::fields(&self.bytes).map_or(&[], |frame| frame.payload)
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Took {
+    /// A block with these frames. They are also those that an earlier owner has released.
+    Block {
+        /// Which block.
+        at: BlockAt,
+        /// The frames, in order.
+        frames: Vec<ReadFrame>,
+        /// What the ledger counts: items received, stored and repeated.
+        counts: Vec<(AccountKey, Hour, Row)>,
+    },
+    /// A second copy of a block, at this offset. Only its fingerprints count.
+    Copy(u64),
+    /// Nothing: the notes say that it is not read.
+    Nothing,
+    /// These positions cannot be read. Nothing has changed: once a note says so, take the record again.
+    Unreadable(Vec<Range>),
+    /// A newer release wrote the block: the partition stops.
+    Newer(u8),
+    /// Another block stands where a note says which one stood: the log was cut, and the partition stops.
+    Cut,
+}
+
+/// Reads a partition from a record on.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// The offset of the next record.
+    next: u64,
+    size: u64,
+    window: Window,
+    trail: Trail,
+    numbers: Numbers,
+    /// The blocks that are read since `since`, by which `numbers_then` follows: offset, producer, number.
+    since: Vec<(u64, CollectorId, u64)>,
+    /// The numbers of the records before the first of `since`.
+    numbers_then: Numbers,
+    last: Option<BlockAt>,
+    /// Copies that no note names yet.
+    copies: Vec<u64>,
+    /// With a planted bug, the last position given.
+    counted: u64,
+}
+
+impl Reader {
+    /// A reader that begins where the base says. It fills the windows first.
+    pub fn of_base(state: &State) -> Self {
+        let at_window = !planted(PlantedBug::WindowFromTakeover);
+        let from = if at_window { state.base.window_from } else { offset_of(state.base.read_from) };
+        let forgets = planted(PlantedBug::SecondCopyForgotten);
+        let numbers = if forgets { Numbers::default() } else { state.base.numbers.clone() };
+        Self { last: state.covered, ..Self::from(from, state.identity.window, numbers) }
+    }
+
+    /// A reader for the rebuild of objects whose windows are complete from the record at `from` on. All copies
+    /// that it meets are in the notes.
+    pub fn of_left(state: &State, from: u64) -> Self {
+        Self::from(from, state.identity.window, Numbers::default())
+    }
+
+    fn from(next: u64, size: u64, numbers: Numbers) -> Self {
+        Self {
+            next,
+            size,
+            window: Window::new(size),
+            trail: Trail::default(),
+            numbers: numbers.clone(),
+            since: Vec::new(),
+            numbers_then: numbers,
+            last: None,
+            copies: Vec::new(),
+            counted: before(next),
+        }
+    }
+
+    /// The offset of the next record.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The first position that is not read.
+    pub fn read_before(&self) -> u64 {
+        before(self.next)
+    }
+
+    /// Goes on at a later record: the log begins there now, or nothing stands before it.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.next = self.next.max(offset);
+    }
+
+    /// Takes the record at `offset`. It is the next one of the log, but records may be missing before it.
+    pub fn takes(&mut self, offset: u64, value: &[u8], state: &State) -> Took {
+        if offset < self.next {
+            return Took::Nothing;
+        }
+        if let Some(missing) = Range::between(position(self.next, 1), before(offset)) {
+            let named = state.is_unread(missing.first) && state.is_unread(missing.last);
+            if !named {
+                return Took::Unreadable(vec![missing]);
+            }
+        }
+        let whole = Range { first: position(offset, 1), last: position(offset, FRAMES_MAX as u64) };
+        if state.is_unread(whole.first) && state.is_unread(whole.last) {
+            self.next = offset + 1;
+            return Took::Nothing;
+        }
+        let block = match block::read(value) {
+            Ok(block) => block,
+            Err(BlockError::Newer(version)) => return Took::Newer(version),
+            Err(BlockError::NoBlock | BlockError::Checksum) => return Took::Unreadable(vec![whole]),
+        };
+        let at = BlockAt { offset, collector: block.collector, number: block.number };
+        let is_other = state.covered.is_some_and(|covered| covered.offset == offset && covered != at);
+        if is_other && !planted(PlantedBug::CutLogReadOn) {
+            return Took::Cut;
+        }
+        let unreadable = unreadable(&block, offset, state);
+        if !unreadable.is_empty() {
+            return Took::Unreadable(unreadable);
+        }
+        self.next = offset + 1;
+        self.takes_block(at, &block, state)
+    }
+
+    /// Whether a log that ends at the next record was cut: notes say that it was longer.
+    pub fn ends_short(&self, state: &State) -> bool {
+        self.next < state.reaches() && !planted(PlantedBug::CutLogReadOn)
+    }
+
+    fn takes_block(&mut self, at: BlockAt, block: &Block<'_>, state: &State) -> Took {
+        let offset = at.offset;
+        self.since.push((offset, block.collector, block.number));
+        self.last = self.last.into_iter().chain([at]).max_by_key(|at| at.offset);
+        let is_known = state.copies.contains(&offset) && !planted(PlantedBug::SecondCopyForgotten);
+        let is_copy = self.numbers.takes(block.collector, block.number, offset) || is_known;
+        let is_copy = is_copy && !planted(PlantedBug::SecondCopyStored);
+        if is_copy && !is_known {
+            self.copies.push(offset);
+        }
+        let (mut read, mut counts, mut index, mut in_window) = (Vec::new(), Vec::new(), 0, 0);
+        for request in &block.requests {
+            let first = read.len();
+            let mut received_at = None;
+            for (bytes, found) in &request.frames {
+                index += 1;
+                let position = self.position(offset, index);
+                let Ok(found) = found else { continue };
+                if state.is_unread(position) {
+                    continue;
+                }
+                in_window += 1;
+                let repeat = self.window.takes(found.fingerprint);
+                received_at = Some(found.received_at);
+                let Some(batch) = found.batch() else { continue };
+                read.extend((!is_copy).then(|| in_its_day(position, batch, repeat, bytes, state)));
+            }
+            if let Some(received_at) = received_at {
+                let account = AccountKey::new(request.source.clone(), &request.stream);
+                let received = Row { received: u64::from(request.items), ..Row::default() };
+                counts.push((account, Hour::of(received_at), received));
+            }
+            counts.extend(read.get(first..).unwrap_or_default().iter().map(count));
+        }
+        self.trail.takes(offset, in_window);
+        if is_copy { Took::Copy(offset) } else { Took::Block { at, frames: read, counts } }
+    }
+
+    fn position(&mut self, offset: u64, index: u64) -> u64 {
+        self.counted += 1;
+        if planted(PlantedBug::PositionsCounted) { self.counted } else { position(offset, index) }
+    }
+
+    /// The base, if `read_from` is the first position that is neither released nor left. `None` before any
+    /// record is read.
+    pub fn base(&self, read_from: u64) -> Option<Base> {
+        let window_from = self.window_from(read_from)?;
+        let mut numbers = self.numbers_then.clone();
+        for (offset, collector, number) in self.since.iter().filter(|(offset, ..)| *offset < window_from) {
+            numbers.takes(*collector, *number, *offset);
+        }
+        Some(Base { read_from, window_from, numbers, covered: self.covered() })
+    }
+
+    /// The record from which on the window of repeats is complete at a position, which is not before that of
+    /// the last base.
+    pub fn window_from(&self, position: u64) -> Option<u64> {
+        self.trail.window_from(offset_of(position), self.size)
+    }
+
+    /// How far it has read, for a note.
+    pub fn covered(&self) -> Covered {
+        Covered { last: self.last, copies: self.copies.clone() }
+    }
+
+    /// The note of what it has read was committed.
+    pub fn noted(&mut self, covered: &Covered) {
+        self.copies.retain(|copy| !covered.copies.contains(copy));
+    }
+
+    /// A base was committed: what stands before it is not needed any more.
+    pub fn based(&mut self, base: &Base) {
+        self.noted(&base.covered);
+        self.trail.forget_before(base.window_from);
+        self.since.retain(|(offset, ..)| *offset >= base.window_from);
+        self.numbers_then = base.numbers.clone();
+    }
+}
+
+/// The positions of frames that cannot be read and are not noted as such.
+fn unreadable(block: &Block<'_>, offset: u64, state: &State) -> Vec<Range> {
+    let frames = block.requests.iter().flat_map(|request| &request.frames);
+    let bad = |(index, (_, frame)): (u64, &(&[u8], Result<frame::Frame<'_>, FrameError>))| {
+        let position = position(offset, index);
+        let is_bad = frame.is_err() && !state.is_unread(position);
+        is_bad.then_some(Range { first: position, last: position })
+    };
+    Range::merge((1..).zip(frames).filter_map(bad))
+}
+
+/// A frame as it is stored: one that was received on a day that had ended before its record is as of the day
+/// after.
+fn in_its_day(position: u64, batch: BatchKey, repeat: bool, bytes: &[u8], state: &State) -> ReadFrame {
+    let mut bytes = bytes.to_vec();
+    let over = state.calls.days_over_at(position).filter(|over| batch.day <= *over);
+    if let Some(over) = over {
+        late::set_received_at(&mut bytes, over.end());
+    }
+    let received_at = frame::fields(&bytes).map_or(batch.day.start(), |frame| frame.received_at);
+    let batch = BatchKey { day: received_at.day(), ..batch };
+    ReadFrame { position, batch, received_at, late: over.is_some(), repeat, bytes }
+}
+
+fn count(frame: &ReadFrame) -> (AccountKey, Hour, Row) {
+    let account = AccountKey::new(frame.batch.source.clone(), &frame.batch.stream);
+    let row = match frame.repeat {
+        true => Row { repeated: 1, ..Row::default() },
+        // What was received is counted with the request.
+        false => Row { received: 0, ..Row::stored_in(&frame.batch.stream, 1) },
+    };
+    (account, Hour::of(frame.received_at), row)
+}
+
+#[cfg(test)]
+mod tests;

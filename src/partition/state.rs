@@ -1,0 +1,265 @@
+//! The state that all notes of a partition add up to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::block::BlockAt;
+use super::note::{Base, Covered, Note, UnreadableNote, VERSION};
+use super::position::{before, offset_of};
+use crate::batch::BatchKey;
+use crate::log::notes::{CallNote, CallState};
+use crate::log::{Lost, LostFrames, Range};
+use crate::time::UnixMillis;
+
+/// What the first snapshot fixes. A process with another name or group would have another lock, so it stops.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Identity {
+    /// `kafka.name`.
+    pub name: String,
+    /// The group of the writers.
+    pub group: String,
+    /// The log id, as 32 hexadecimal digits.
+    pub log_id: String,
+    /// The partition.
+    pub partition: u32,
+    /// Frames of the window of repeats.
+    pub window: u64,
+}
+
+impl Identity {
+    /// The transactional id: the lock of the partition.
+    pub fn transactional_id(&self) -> String {
+        format!("{}-{}-{}", self.name, self.log_id, self.partition)
+    }
+
+    /// The node id in the names of its objects.
+    pub fn node(&self) -> String {
+        format!("{}-{}", self.name, self.partition)
+    }
+
+    /// The spool id in the names of its objects: each partition is a log of its own.
+    pub fn spool_id(&self) -> String {
+        let log_id = hex::decode(&self.log_id).unwrap_or_default();
+        let digest = Sha256::new().chain_update(log_id).chain_update(self.partition.to_le_bytes()).finalize();
+        hex::encode(digest.get(..16).unwrap_or_default())
+    }
+}
+
+/// The state of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct State {
+    /// The version of notes and rules in force.
+    pub version: u32,
+    /// Whose it is.
+    pub identity: Identity,
+    /// What is known of calls.
+    pub calls: CallState,
+    /// The last base.
+    pub base: Base,
+    /// The last block that a seal or base covers.
+    pub covered: Option<BlockAt>,
+    /// Objects that stay in the log: the record from which on the window of each is complete, by seal.
+    pub left: BTreeMap<u64, u64>,
+    /// The offsets of second copies, from [`State::kept_from`] on.
+    pub copies: BTreeSet<u64>,
+    /// Positions that nobody reads any more, from [`State::kept_from`] on.
+    pub unread: Vec<Range>,
+    /// The token of the last term.
+    pub term: Option<String>,
+    /// The offset of the last base in the notes.
+    pub base_at: Option<u64>,
+}
+
+impl State {
+    /// The state of a new partition.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            version: VERSION,
+            identity,
+            calls: CallState::new(),
+            base: Base { read_from: before(0) + 1, ..Base::default() },
+            covered: None,
+            left: BTreeMap::new(),
+            copies: BTreeSet::new(),
+            unread: Vec::new(),
+            term: None,
+            base_at: None,
+        }
+    }
+
+    /// Applies a note that stands at `offset` of the notes. A snapshot has another way: it replaces the state.
+    pub fn apply(&mut self, note: Note, offset: u64) {
+        match note {
+            Note::Snapshot { .. } => {}
+            Note::Term(term) => self.term = Some(term.token),
+            Note::Call(note) => self.calls.apply(note),
+            Note::Unread(range) => {
+                let lost = Lost { first: range.first, last: range.last, frames: LostFrames::Unknown };
+                self.calls.apply(CallNote::Lost(lost));
+                self.unread.push(range);
+            }
+            Note::Covered(covered) => self.covers(covered),
+            Note::Base(base) => {
+                self.covers(base.covered.clone());
+                self.base = *base;
+                self.base_at = Some(offset);
+            }
+            Note::Left { number, parked, from } => {
+                self.calls.make_room(number, parked);
+                self.left.insert(number, from);
+            }
+        }
+        self.left.retain(|number, _| self.calls.seals.contains_key(number));
+    }
+
+    fn covers(&mut self, covered: Covered) {
+        // An owner that still reads what an earlier one has read covers less than that one did.
+        self.covered = self.covered.into_iter().chain(covered.last).max_by_key(|at| at.offset);
+        self.copies.extend(covered.copies);
+    }
+
+    /// The first record that any undelivered object needs, with its window. Retention must reach it.
+    pub fn kept_from(&self) -> u64 {
+        self.left.values().copied().fold(self.base.window_from, u64::min)
+    }
+
+    /// The first offset that the log must have reached, by the notes: they name a block before it, or a day that
+    /// ended there. A log that ends before it was cut.
+    pub fn reaches(&self) -> u64 {
+        let covered = self.covered.map_or(0, |at| at.offset + 1);
+        covered.max(self.calls.last_day_end().map_or(0, offset_of))
+    }
+
+    /// Whether a frame of a batch is neither released nor left.
+    pub fn needs(&self, batch: &BatchKey, position: u64) -> bool {
+        position > self.calls.released_through(batch)
+    }
+
+    /// Whether a frame of a batch is in a seal, or was.
+    pub fn has_sealed(&self, batch: &BatchKey, position: u64) -> bool {
+        position <= self.calls.sealed_through(batch)
+    }
+
+    /// Whether nobody reads a position any more.
+    pub fn is_unread(&self, position: u64) -> bool {
+        self.unread.iter().any(|range| (range.first..=range.last).contains(&position))
+    }
+
+    /// The notes of a snapshot of all this, after forgetting what nobody needs.
+    pub fn snapshot(&mut self, keep_from: UnixMillis) -> Vec<Note> {
+        let kept_from = self.kept_from();
+        self.copies = self.copies.split_off(&kept_from);
+        self.unread.retain(|range| offset_of(range.last) >= kept_from);
+        self.calls.prune(keep_from, before(kept_from), None);
+        // As in a note.
+        Note::snapshot(&serde_json::to_string(&self).unwrap_or_default())
+    }
+}
+
+/// Adds up notes as they are read.
+#[derive(Clone, Debug, Default)]
+pub struct Sum {
+    state: Option<State>,
+    parts: String,
+}
+
+/// Why notes do not add up.
+#[derive(Debug, thiserror::Error)]
+pub enum SumError {
+    /// A note or snapshot cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableNote),
+    /// The state has a newer version.
+    #[error("a newer release wrote the notes (version {0})")]
+    Newer(u32),
+}
+
+impl Sum {
+    /// Takes the next committed record of the notes. Notes before the first snapshot count for nothing.
+    /// Errors: [`SumError`]: the partition must stop.
+    pub fn takes(&mut self, offset: u64, value: &[u8]) -> Result<Note, SumError> {
+        let note = Note::decode(value)?;
+        if let Note::Snapshot { part, of, text } = &note {
+            if *part == 1 {
+                self.parts.clear();
+            }
+            self.parts.push_str(text);
+            if part == of {
+                let state: State = serde_json::from_str(&self.parts).map_err(UnreadableNote::from)?;
+                if state.version > VERSION {
+                    return Err(SumError::Newer(state.version));
+                }
+                self.state = Some(state);
+                self.parts.clear();
+            }
+        } else if let Some(state) = &mut self.state {
+            state.apply(note.clone(), offset);
+        }
+        Ok(note)
+    }
+
+    /// The state so far. `None` before the first snapshot.
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// The state. `None` if there was no snapshot.
+    pub fn into_state(self) -> Option<State> {
+        self.state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::note::TermNote;
+
+    fn identity() -> Identity {
+        Identity {
+            name: "events".into(),
+            group: "forebay".into(),
+            log_id: "000102030405060708090a0b0c0d0e0f".into(),
+            partition: 3,
+            window: 10,
+        }
+    }
+
+    #[test]
+    fn names_follow_from_log_and_partition() {
+        let of = identity();
+        assert_eq!(of.transactional_id(), "events-000102030405060708090a0b0c0d0e0f-3");
+        assert_eq!(of.node(), "events-3");
+        let other = Identity { partition: 4, ..of.clone() };
+        assert_eq!((of.spool_id().len(), of.spool_id() == other.spool_id()), (32, false));
+    }
+
+    #[test]
+    fn a_snapshot_is_the_whole_state_and_replaces_another() {
+        let mut state = State::new(identity());
+        state.apply(
+            Note::Term(TermNote { token: "a".into(), version: String::new(), host: String::new() }),
+            1,
+        );
+        let base = Base { window_from: 4, read_from: before(7), ..Base::default() };
+        state.apply(Note::Base(Box::new(base)), 2);
+        state.apply(Note::Covered(Covered { last: None, copies: vec![3, 5] }), 3);
+        let mut sum = Sum::default();
+        for (offset, note) in (0..).zip(State::new(identity()).snapshot(UnixMillis(0))) {
+            sum.takes(offset, &note.encode()).unwrap();
+        }
+        for (offset, note) in (10..).zip(state.snapshot(UnixMillis(0))) {
+            sum.takes(offset, &note.encode()).unwrap();
+        }
+        let sum = sum.into_state().unwrap();
+        assert_eq!(sum, state);
+        assert_eq!((sum.copies, sum.base_at), (BTreeSet::from([5]), Some(2)));
+    }
+
+    #[test]
+    fn a_newer_state_is_not_read() {
+        let mut state = State { version: VERSION + 1, ..State::new(identity()) };
+        let notes = state.snapshot(UnixMillis(0));
+        assert!(matches!(Sum::default().takes(0, &notes[0].encode()), Err(SumError::Newer(_))));
+    }
+}

@@ -1,0 +1,43 @@
+//! Proves that the simulation catches bugs: each bug of a list is planted, and must be caught.
+
+use forebay::planted_bugs::{PlantedBug, plant};
+
+use super::runner::{cores, run};
+use crate::support::trace::Trace;
+
+/// Number of schedules in which a planted bug must be caught.
+const SEEDS: u64 = 2_000;
+
+/// The first of these seeds that catches a bug, and the violation.
+fn caught(bug: PlantedBug, seeds: u64) -> Option<(u64, String)> {
+    plant(Some(bug));
+    let found = (0..seeds).find_map(|seed| Some((seed, run(seed, &Trace::default()).err()?)));
+    plant(None);
+    found
+}
+
+fn of_partitions() -> impl Iterator<Item = PlantedBug> {
+    PlantedBug::ALL.into_iter().filter(|bug| bug.is_of_partitions())
+}
+
+#[test]
+fn every_planted_bug_is_caught() {
+    // Only one of them, if its name is given.
+    let only = std::env::var_os("FOREBAY_PARTITION_BUG").and_then(|bug| bug.into_string().ok());
+    let wanted = |bug: &PlantedBug| only.as_ref().is_none_or(|only| format!("{bug:?}") == *only);
+    let wanted: Vec<PlantedBug> = of_partitions().filter(wanted).collect();
+    assert!(only.is_some() || wanted.len() == 21, "{wanted:?}");
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let missed = std::sync::Mutex::new(Vec::new());
+    let work = || {
+        while let Some(bug) = wanted.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+            match caught(*bug, SEEDS) {
+                Some((seed, violation)) => println!("{bug:?} is caught by seed {seed}: {violation}"),
+                None => missed.lock().unwrap().push(*bug),
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..cores()).for_each(|_| drop(scope.spawn(work))));
+    let missed = missed.into_inner().unwrap();
+    assert!(missed.is_empty(), "not caught within {SEEDS} schedules: {missed:?}");
+}
