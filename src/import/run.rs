@@ -130,6 +130,8 @@ pub struct FileReport {
     pub waited_for: Option<String>,
     /// The rejected rows of this run by their code.
     pub by_code: RejectCounts,
+    /// Rows that were rejected before this run and that a person does without since.
+    pub settled: u64,
 }
 
 impl FileReport {

@@ -133,6 +133,11 @@ fn next_of(import: &ImportRecord, name: Option<&str>, object: Option<&str>) -> O
         ImportState::Changed => Some(format!(
             "what is stored of it stays. `forebay import reset-file {of_import} {of_object}` imports the object that is there now"
         )),
+        // A person knows of it.
+        ImportState::Gone if import.error.is_none() => {
+            let next = "what is stored of it stays. If the object comes back as it was, the next pass over all keys goes on with it";
+            Some(next.to_owned())
+        }
         ImportState::Gone => Some(format!(
             "what is stored of it stays. Put the object back as it was, and the next pass over all keys goes on with it; or say \
              that you know of it: `forebay import reset-file {of_import} {of_object}`"

@@ -198,6 +198,8 @@ impl Opening {
     }
 
     fn add_up(&mut self, records: &[(u64, Vec<u8>)], end: u64, now: Duration) {
+        // A read that brings notes, or passes what is none, shows that older ones are still to come.
+        let brings_more = !matches!(self.next, Next::ReadNotes(Some(from)) if from >= end);
         self.next = Next::ReadNotes(Some(end));
         for (offset, value) in records {
             let before = self.sum.state().and_then(|state| state.term.clone());
@@ -216,6 +218,9 @@ impl Opening {
         if end > self.own {
             // Passed without being met.
             return self.stop(Stop::NotesCut);
+        }
+        if brings_more {
+            self.short = None;
         }
         let (last, so_far) = self.short.unwrap_or((now, Duration::ZERO));
         let short = so_far + now.saturating_sub(last).min(READ_WAIT);
@@ -324,6 +329,24 @@ mod tests {
         opening.read(&notes(), 3, Duration::ZERO);
         opening.read(&[], 3, Duration::from_secs(3_600));
         opening.read(&[own()], 8, Duration::from_secs(3_601));
+        assert_eq!(opening.next(), &Next::ReadLog(Some(5)));
+    }
+
+    /// A partition with many notes stopped, because reading them took a minute.
+    #[test]
+    fn reading_many_notes_may_take_longer_than_the_end_may_trail() {
+        let mut opening = opened(None);
+        let mut second = 0;
+        for end in 0..=7 {
+            // Three of them are records, the others markers of transactions.
+            let here: Vec<_> = notes().into_iter().filter(|(offset, _)| *offset + 1 == end).collect();
+            for records in [here.as_slice(), &[]] {
+                opening.read(records, end, Duration::from_secs(second));
+                assert!(matches!(opening.next(), Next::ReadNotes(Some(_))), "{end}");
+                second += 10;
+            }
+        }
+        opening.read(&[own()], 8, Duration::from_secs(second));
         assert_eq!(opening.next(), &Next::ReadLog(Some(5)));
     }
 

@@ -158,8 +158,8 @@ fn failure_of(pass: &PassStatus, config: Option<&Path>) -> Option<Failure> {
     if pass.planned.is_some() {
         return None;
     }
-    let failed =
-        ["failed", "poison", "changed", "missing", "refused"].into_iter().any(|became| count(became) > 0);
+    let not_done = ["failed", "poison", "changed", "gone", "missing", "refused"];
+    let failed = not_done.into_iter().any(|became| count(became) > 0);
     let import = outside_text(&pass.import);
     let at =
         config.map_or_else(String::new, |file| format!(" --config {}", shell_word(&file.to_string_lossy())));

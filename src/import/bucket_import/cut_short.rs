@@ -25,11 +25,13 @@ pub(super) fn cut_short(
     let records = records_of(journal, importer, of, name, state)?;
     let progress = records.iter().fold(ImportProgress::default(), |sum, record| sum.plus(record.progress));
     let error = why(ended, progress.next_row);
+    let mut is_new = false;
     for record in records.iter().filter(|record| record.state != ImportState::Done) {
         importer.settle(record.key)?;
         importer.change_record(record.key, |record| end(record, ended, &error, now))?;
+        is_new |= record.state != ended;
     }
-    if progress.next_row > 0 {
+    if is_new && progress.next_row > 0 {
         tracing::warn!("{name}: {}", error.masked());
     }
     Ok(error)

@@ -8,6 +8,7 @@ use super::admit::is_stored;
 use super::cut_short::cut_short;
 use super::object_import::{ObjectImport, given_up};
 use super::object_state::{ObjectState, Stage};
+use super::rejected::settled::records_of;
 use super::report::{Became, PassReport};
 use super::reset::{Begins, ResetError, ResetObject, progress_of};
 use super::scan::Scan;
@@ -98,6 +99,11 @@ impl ObjectImport {
             let gone = || JournalError::of(format!("the state of {key} changed meanwhile: try again"));
             let mut state = state.ok_or_else(gone)?;
             state.is_accepted = true;
+            // The list no longer asks for it.
+            let of = (rules.id, &rules.source);
+            for record in records_of(journal, &importer, of, &rules.name_of(&key), &state)? {
+                importer.change_record(record.key, |record| record.error = None)?;
+            }
             state.write(journal, rules.id, &key)?;
             drop(turn);
             progress_of(journal, &importer, (rules.id, &rules.source), &rules.name_of(&key), &state)

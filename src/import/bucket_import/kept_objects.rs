@@ -22,7 +22,10 @@ impl KeptObjects {
         let mut kept = Self::default();
         let Some(import) = named(journal, name)? else { return Ok(kept) };
         ObjectState::each_from(journal, import.id, "", &mut |key, json| {
-            let count = match ObjectState::of_json(key, json)?.stage {
+            let state = ObjectState::of_json(key, json)?;
+            let count = match state.stage {
+                // Nobody has to do anything.
+                Stage::Gone if state.is_accepted => return Ok(true),
                 Stage::Done => &mut kept.done,
                 Stage::Poison | Stage::Changed | Stage::Gone => &mut kept.given_up,
                 Stage::Open | Stage::Waiting => &mut kept.begun,

@@ -440,6 +440,13 @@ impl ObjectImport {
                 Ok(None) | Err(_) => {}
             }
         }
+        if self.import.after.is_some() && report.before.rejected > 0 && report.end == FileEnd::Done {
+            match self.recorded(key).await {
+                Ok(record) => report.settled = record.map_or(0, |record| record.retries.settled),
+                // The file is kept for these rows, until a person settles them again.
+                Err(error) => tracing::warn!(%error, "it is not known which rejected rows are settled"),
+            }
+        }
         if let FileEnd::Failed(error) = &mut report.end
             && error.fault == FileFault::Changed
         {
@@ -464,6 +471,7 @@ impl ObjectImport {
     /// is stored that is gone, if the object is gone or was replaced.
     async fn cut_short(&self, state: &mut ObjectState, name: &str, ends: &mut [(Became, FileReport)]) {
         let ended = match state.stage {
+            Stage::Changed if self.import.on_change == OnChange::Reprocess => ImportState::Replaced,
             Stage::Changed => ImportState::Changed,
             Stage::Gone => ImportState::Gone,
             Stage::Open | Stage::Waiting | Stage::Done | Stage::Poison => return,
@@ -618,8 +626,10 @@ impl ObjectImport {
         if state.stage != Stage::Done || self.import.after.is_none() {
             return self.write(state, key).await;
         }
-        let rejected =
-            ends.iter().map(|(_, report)| report.progress.rejected + report.progress.refused).sum();
+        let waits = |report: &FileReport| {
+            report.progress.rejected.saturating_sub(report.settled) + report.progress.refused
+        };
+        let rejected = ends.iter().map(|(_, report)| waits(report)).sum();
         let entry = state.imported(rejected);
         let kept = [state.kept(self.id, key)?, entry.kept(self.id, key)?];
         self.on_disk(move |journal| journal.change(Change { kept: &kept, ..Change::default() })).await

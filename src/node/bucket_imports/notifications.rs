@@ -248,11 +248,12 @@ impl Notifications {
         if !self.tells_of_given_up || seen.told_by_pass {
             return;
         }
+        let is_given_up = |became| matches!(became, Became::Poison | Became::Changed | Became::Gone);
         let all_given_up = &mut seen.given_up;
         let mut raised = None;
         let had = !all_given_up.is_empty();
         for record in records {
-            if !record.files.iter().any(|(became, _)| *became == Became::Poison) {
+            if !record.files.iter().any(|(became, _)| is_given_up(*became)) {
                 all_given_up.remove(&record.name);
             } else if all_given_up.len() < REMEMBERED_MAX {
                 all_given_up.insert(record.name.clone());
@@ -262,7 +263,16 @@ impl Notifications {
         if let Some(record) = raised {
             let last = format!("{}: {}", record.name, what_of(record, masked_error_of).unwrap_or_default());
             let count = u64::try_from(all_given_up.len()).unwrap_or(u64::MAX);
-            let what = are_given_up(&self.name, count, &format!(", the last {last}"));
+            let what = match record.files.iter().any(|(became, _)| *became == Became::Poison) {
+                true => are_given_up(&self.name, count, &format!(", the last {last}")),
+                // The object is gone or was replaced.
+                false => {
+                    format!(
+                        "import {0}: {last}; `forebay import list --import {0}` shows what to do",
+                        self.name
+                    )
+                }
+            };
             self.deps.alarms.raise(AlarmKind::BucketImport, &self.of_given_up(), what);
         } else if had && all_given_up.is_empty() {
             self.deps.alarms.clear(AlarmKind::BucketImport, &self.of_given_up());

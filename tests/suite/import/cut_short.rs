@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use forebay::import::bucket_import::{
-    Begins, BucketImport, OnChange, OnMissing, PassDeps, PassReport, ResetError, Scan, accept_all_rejects,
-    accept_rejects, pass, reset_object, retry_rejects,
+    After, Begins, BucketImport, OnChange, OnMissing, PassDeps, PassReport, ResetError, Scan,
+    accept_all_rejects, accept_rejects, pass, reset_object, retry_rejects,
 };
 use forebay::import::{FileEnd, ImportState};
 use forebay::store::Fault;
@@ -244,4 +244,38 @@ async fn rejected_rows_without_their_object_are_settled_by_a_person() {
         };
         assert!(what.contains("has no rejected rows that wait"), "{what}");
     }
+}
+
+/// They were given up together with those that nothing can read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejected_rows_that_can_be_read_stay_until_they_are_accepted_too() {
+    let (node, store) = (node(), FakeStore::new());
+    let import = |node: &Node| BucketImport { on_change: OnChange::Reprocess, ..import(node) };
+    let accept = async || {
+        let accepted = accept_rejects(Arc::new(import(&node)), deps(&node, &store), "in/a.json").await;
+        accepted.unwrap().rows
+    };
+    put(&store, "in/a.json", lines("a", 100)).await;
+    let first = passed(&node, &store, import(&node)).await.rejected;
+    put(&store, "in/a.json", lines("b", 300)).await;
+    let second = passed(&node, &store, import(&node)).await.rejected;
+    assert!(first > 0 && second > first, "{first} {second}");
+    assert_eq!(accept().await, first);
+    let retried = retry_rejects(Arc::new(import(&node)), deps(&node, &store), None, true).await.unwrap();
+    assert_eq!((retried.left_count, retried.outcome.rejected), (0, second));
+    assert_eq!(accept().await, second);
+}
+
+/// The file waited for rows that nothing showed any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accepted_rows_of_a_half_read_file_keep_it_from_nothing_once_it_is_done() {
+    let (node, store, _) = half_read(false).await;
+    let import = |node: &Node| BucketImport { after: Some(After::Delete), ..import(node) };
+    let accepted = accept_rejects(Arc::new(import(&node)), deps(&node, &store), "in/a.json").await.unwrap();
+    assert!(accepted.rows > 0);
+    let report = passed(&node, &store, import(&node)).await;
+    assert!(report.rejected > 0, "{report:?}");
+    let waiting = report.after.rejected_rows;
+    let left = report.rejected;
+    assert_eq!(waiting, left, "those of before are settled: {report:?}");
 }

@@ -101,6 +101,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay import retry-rejects FILE", "forebay import retry-rejects @rejects", Ends(3)),
     ("forebay import retry-rejects {}{}", "forebay import retry-rejects @rejects --source csv", Ends(0)),
     ("forebay import list --import {import}", "forebay import list --import orders", Ends(0)),
+    ("forebay import list --import {0}", "forebay import list --import orders", Ends(0)),
     ("forebay import list --import {}", "forebay import list --import orders", Ends(0)),
     (
         "forebay import list --import {import} --only {slug}",

@@ -39,10 +39,10 @@ const ADMIN: &str = "an-admin-token-of-this-test";
 const READ: &str = "a-read-token-of-this-test";
 
 /// Codes whose texts have nothing but fixed words, numbers, options, settings, converters and names of files.
-const WITHOUT_TEXT: [&str; 20] = [
+const WITHOUT_TEXT: [&str; 21] = [
     "E-BOMB", "E-CHANGED", "E-CONV", "E-CSV-DELIMITER", "E-CSV-SCHEMA", "E-CSV-TYPE", "E-EMPTY", "E-EVENT",
     "E-FORMAT", "E-IMPORT-CLAIMS", "E-IMPORT-FIXED", "E-IMPORT-JOURNAL", "E-IMPORT-LOOP", "E-OPTIONS",
-    "E-POISON", "E-ROWS-RANGE", "E-S3", "E-SHORT", "E-STRATEGY", "E-UNFINISHED",
+    "E-PARQUET-DUPCOL", "E-POISON", "E-ROWS-RANGE", "E-S3", "E-SHORT", "E-STRATEGY", "E-UNFINISHED",
 ];
 
 /// Codes that the running program gives in [`a_reader_finds_nothing_of_what_others_said`].

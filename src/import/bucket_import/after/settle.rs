@@ -75,6 +75,17 @@ fn accept(
     records: &[ImportKey],
 ) -> Result<Settled, JournalError> {
     let mut rows = 0;
+    // Rows that can still be read are given up only once no others are left.
+    let unreadable = not_readable(journal, objects, key, records)?;
+    if !unreadable.is_empty() && unreadable.len() < records.len() {
+        let turn = objects.deps.importer.objects().turn();
+        let Some(in_use) = turn.take(objects.id, key) else { return Ok(Settled::InUse) };
+        for record in &unreadable {
+            rows += forget_rejects(objects, *record)?;
+        }
+        drop(in_use);
+        return Ok(Settled::Rows(rows));
+    }
     let settled = settle_rejects(journal, &objects.deps.importer, (objects.id, key), || {
         for record in records {
             rows += forget_rejects(objects, *record)?;
@@ -300,4 +311,20 @@ fn rejecting(
         }
     }
     Ok(rejecting)
+}
+
+/// Those of these records of an object whose rejected rows can surely not be read again: they are of a version before the
+/// one that is there. Errors: [`JournalError`]: the journal cannot be read.
+fn not_readable(
+    journal: &dyn Journal,
+    objects: &ObjectImport,
+    key: &str,
+    records: &[ImportKey],
+) -> Result<Vec<ImportKey>, JournalError> {
+    let Some(state) = ObjectState::read(journal, objects.id, key)? else { return Ok(Vec::new()) };
+    let of = (objects.id, &objects.import.source);
+    let now = records_of(journal, &objects.deps.importer, of, &objects.name_of(key), &state)?;
+    let is_there =
+        |of: &ImportKey| now.iter().any(|record| record.key == *of && !record.state.is_cut_short());
+    Ok(records.iter().copied().filter(|of| !is_there(of)).collect())
 }

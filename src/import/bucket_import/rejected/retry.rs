@@ -122,7 +122,20 @@ impl ObjectImport {
                 report.outcome.add(&ended.outcome);
                 report.stored += ended.stored;
                 report.not_kept += ended.not_kept;
-                (file.record.name.clone(), ended.became, ended.end)
+                let without = match ended.became {
+                    Became::Changed => {
+                        Some((FileFault::Changed, "E-CHANGED", "another object has its key now"))
+                    }
+                    Became::Missing => Some((FileFault::Missing, "E-MISSING", "its object is gone")),
+                    _ => None,
+                };
+                let end = match without {
+                    Some((fault, code, why)) => {
+                        not_read(fault, code, Told::plain(self.without_object(why, &file.key)))
+                    }
+                    None => ended.end,
+                };
+                (file.record.name.clone(), ended.became, end)
             }
             FoundFile::NotDone(name) if of_key(&name) => {
                 let what = "its import has not reached the end: run or reset it first";
