@@ -104,7 +104,12 @@ mod tests {
         let files = vec![file("done", None, None)];
         assert_eq!(
             FilesReset { import: "orders".to_owned(), count: 1, files, accepted_rows: Some(3) }.text(),
-            "s3://lake/a\n3 rejected rows of 1 file accepted; the next pass does what `after` says\n"
+            "s3://lake/a\n3 rejected rows of 1 file accepted: nothing reads them again, and the next pass does what `after` says\n"
+        );
+        let files = vec![file("gone", Some(2_000), Some(1_990))];
+        assert_eq!(
+            FilesReset { import: "orders".to_owned(), count: 1, files, accepted_rows: None }.text(),
+            "s3://lake/a is gone: 2,000 rows of it were read (1,990 calls stored), and no pass reports it again\n"
         );
     }
 }
