@@ -260,7 +260,7 @@ async fn a_backlog_of_one_spool_does_not_delay_the_other() {
     other.append("late", &lines(0, 1)).await;
     other.delivery.flush(None, Duration::ZERO).await;
     // Long enough to be asked for, and for its task to wait for a place.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     gate.open();
     one.flush().await;
     other.flush().await;
