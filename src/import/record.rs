@@ -7,6 +7,7 @@ use crate::words::{Told, is_zero};
 
 use super::csv::FoundTypes;
 use super::end::{End, Outcome};
+use super::file_error::FileError;
 use super::file_id::FileId;
 use super::import_id::ImportId;
 use super::prefix::Prefix;
@@ -55,6 +56,12 @@ pub struct LastError {
     /// The text for people.
     #[serde(flatten)]
     pub message: Told,
+}
+
+impl From<&FileError> for LastError {
+    fn from(error: &FileError) -> Self {
+        Self { code: error.code.clone(), message: error.message.clone() }
+    }
 }
 
 /// One file, imported into one source.

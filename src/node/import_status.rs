@@ -218,7 +218,7 @@ mod tests {
         };
         assert_eq!(shown(ImportState::Done, 5), [(1, false), (4, true)]);
         assert_eq!(shown(ImportState::Done, 1), [(1, false)]);
-        assert_eq!(shown(ImportState::Reading, 5), [(1, false)], "more are told of at the end");
+        assert_eq!(shown(ImportState::Reading, 5), [(1, false)], "the others are reported at the end");
     }
 
     /// The list named a command that cannot read these rows.

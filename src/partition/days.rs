@@ -107,13 +107,7 @@ mod tests {
     /// before got its first object. The next owner's marker named that day, and was another one.
     #[test]
     fn a_day_waits_for_earlier_days_of_its_source() {
-        let mut state = State::new(Identity {
-            name: "events".into(),
-            group: "forebay".into(),
-            log_id: "00".repeat(16),
-            partition: 0,
-            window: 10,
-        });
+        let mut state = State::new(Identity::of_tests());
         let day = |n: i64| UnixMillis(n * DAY_MS).day();
         let batch =
             |n| BatchKey { source: SourceId::new("web").unwrap(), day: day(n), stream: Stream::Calls };

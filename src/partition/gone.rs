@@ -50,13 +50,7 @@ mod tests {
 
     #[test]
     fn positions_before_the_start_are_named_once_and_no_others() {
-        let mut state = State::new(Identity {
-            name: "events".into(),
-            group: "forebay".into(),
-            log_id: "00".repeat(16),
-            partition: 0,
-            window: 10,
-        });
+        let mut state = State::new(Identity::of_tests());
         let unread = |first, last| Note::Unread(Range { first, last });
         let all = unread(position(3, 1), position(6, 4_095));
         assert_eq!(open_frames(&state, 3, 7), [all]);

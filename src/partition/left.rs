@@ -119,13 +119,7 @@ mod tests {
 
     /// Objects of one line each, in the records 0, 10, 20 …, all left.
     fn left(bytes: &[u64]) -> State {
-        let mut state = State::new(Identity {
-            name: "events".into(),
-            group: "forebay".into(),
-            log_id: "00".repeat(16),
-            partition: 0,
-            window: 10,
-        });
+        let mut state = State::new(Identity::of_tests());
         let location = S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
         for (bytes, number) in bytes.iter().zip(1..) {
             let mut lines = Lines::default();

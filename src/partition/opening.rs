@@ -259,13 +259,7 @@ mod tests {
 
     /// The notes of a partition whose last owner has covered a block.
     fn notes() -> Vec<(u64, Vec<u8>)> {
-        let identity = Identity {
-            name: "events".into(),
-            group: "forebay".into(),
-            log_id: "00".repeat(16),
-            partition: 0,
-            window: 10,
-        };
+        let identity = Identity::of_tests();
         let mut notes = State::new(identity).snapshot(UnixMillis(0));
         let covered = Covered { last: Some(BLOCK), copies: Vec::new() };
         let base = Base { covered, ..Base::default() };

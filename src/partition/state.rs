@@ -28,6 +28,18 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The identity in unit tests.
+    #[cfg(test)]
+    pub(super) fn of_tests() -> Self {
+        Self {
+            name: "events".into(),
+            group: "forebay".into(),
+            log_id: "00".repeat(16),
+            partition: 0,
+            window: 10,
+        }
+    }
+
     /// The transactional id: the lock of the partition.
     pub fn transactional_id(&self) -> String {
         format!("{}-{}-{}", self.name, self.log_id, self.partition)

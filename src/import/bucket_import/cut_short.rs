@@ -6,7 +6,7 @@ use crate::import::file_error::{FileError, FileFault};
 use crate::import::import_id::ImportId;
 use crate::import::importer::Importer;
 use crate::import::journal::{Journal, JournalError};
-use crate::import::record::{ImportRecord, ImportState, LastError};
+use crate::import::record::{ImportRecord, ImportState};
 use crate::log::ImportProgress;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -41,12 +41,11 @@ fn end(record: &mut ImportRecord, ended: ImportState, error: &FileError, now: Un
     if record.state == ended {
         return;
     }
-    let (code, message) = (error.code.clone(), error.message.clone());
     (record.state, record.attempts) = (ended, 0);
-    (record.error, record.ended_at) = (Some(LastError { code, message }), Some(now));
+    (record.error, record.ended_at) = (Some(error.into()), Some(now));
 }
 
-/// Why nothing more of a file is read of which so many rows were.
+/// Why the rest of a file is never read. `rows`: how many of its rows were read.
 pub(super) fn why(ended: ImportState, rows: u64) -> FileError {
     let first = match rows {
         0 => "No row of it is stored".to_owned(),

@@ -17,7 +17,8 @@ use crate::import::journal::{Journal, JournalError};
 use crate::import::record::ImportState;
 use crate::import::run::{FileEnd, FileReport};
 
-/// How an object is kept that is done. The text is looked for before the whole is read: most objects of a bucket are.
+/// What the state of a finished object contains. This text is searched first, because most objects of a bucket are
+/// finished, and parsing each state takes longer.
 const DONE: &[u8] = b"\"stage\":\"done\"";
 
 impl ObjectImport {
@@ -54,9 +55,9 @@ impl ObjectImport {
         self.deps.importer.objects().half_read.note(self.id);
     }
 
-    /// Ends those of these objects that are gone: the listing does not show them. Those of which rows are stored are
-    /// reported at each pass until a person knows of them.
-    /// Errors: [`JournalError`]: the others are looked at by the next pass.
+    /// Checks objects that the listing does not show, and ends those that are gone. If rows of one are stored, each pass
+    /// reports it until a person acknowledges it.
+    /// Errors: [`JournalError`]: the next pass checks the remaining ones.
     pub(super) async fn end_gone(
         &self,
         unlisted: BTreeSet<String>,

@@ -707,9 +707,7 @@ pub(super) fn given_up(stage: Stage, why: Option<LastError>) -> (Became, FileErr
 /// The error of a file that is not done.
 fn error_of(end: &FileEnd) -> Option<LastError> {
     match end {
-        FileEnd::Failed(FileError { code, message, .. }) => {
-            Some(LastError { code: code.clone(), message: message.clone() })
-        }
+        FileEnd::Failed(error) => Some(error.into()),
         FileEnd::Refused(TargetError::GivenUp { code, message, .. }) => {
             Some(LastError { code: code.clone(), message: message.clone() })
         }

@@ -1,6 +1,7 @@
 //! Finds the object of a bucket that an imported file is of: the file may be an entry of an archive.
 
 use super::object_state::ObjectState;
+use super::rejected::find::objects_named;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::record::ImportRecord;
 
@@ -14,10 +15,8 @@ pub(in crate::import) fn object_key_of(
     let Some((id, (_, name))) = record.import.zip(place) else { return Ok(None) };
     // An object that could not be opened has no entries, and may have no record.
     let Some(file) = record.file.filter(|_| name.contains('!')) else { return Ok(Some(name.to_owned())) };
-    // A key may have the character that stands between an archive and its entry.
-    let archives = name.match_indices('!').filter_map(|(at, _)| Some((name.get(..at)?, name.get(at + 1..))));
     let mut known = Vec::new();
-    for (object, entry) in std::iter::once((name, None)).chain(archives) {
+    for (object, entry) in objects_named(name) {
         let Some(state) = ObjectState::read(journal, id, object)? else { continue };
         if entry.map_or(state.file, |entry| state.file.entry(entry)) == file {
             return Ok(Some(object.to_owned()));

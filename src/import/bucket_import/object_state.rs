@@ -205,15 +205,12 @@ impl ObjectState {
 
     /// Notes that the object was replaced before its last row was read, for this reason.
     pub(super) fn changed(&mut self, why: &FileError) {
-        let (code, message) = (why.code.clone(), why.message.clone());
-        (self.stage, self.has_calls) = (Stage::Changed, true);
-        self.error = Some(LastError { code, message });
+        (self.stage, self.has_calls, self.error) = (Stage::Changed, true, Some(why.into()));
     }
 
     /// Notes that the object is gone, for this reason. `has_rows`: rows of it are stored, so somebody has to know.
     pub(super) fn gone(&mut self, why: &FileError, has_rows: bool) {
-        let (code, message) = (why.code.clone(), why.message.clone());
-        (self.stage, self.error) = (Stage::Gone, Some(LastError { code, message }));
+        (self.stage, self.error) = (Stage::Gone, Some(why.into()));
         (self.has_calls, self.is_accepted) = (has_rows, !has_rows);
     }
 

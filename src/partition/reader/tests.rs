@@ -15,13 +15,7 @@ use crate::time::DAY_MS;
 const NOON: UnixMillis = UnixMillis(20_000 * DAY_MS + DAY_MS / 2);
 
 fn state(window: u64) -> State {
-    State::new(Identity {
-        name: "events".into(),
-        group: "forebay".into(),
-        log_id: "00".repeat(16),
-        partition: 0,
-        window,
-    })
+    State::new(Identity { window, ..Identity::of_tests() })
 }
 
 /// A block of one request whose frames have these fingerprints.

@@ -303,7 +303,7 @@ fn rejecting(
     for of in with_rejects(journal, importer, id)? {
         let Some(record) = importer.recorded(of)?.filter(|record| !record.retries.is_round) else { continue };
         let Some(rest) = record.name.strip_prefix(&place) else { continue };
-        for object in objects_named(rest) {
+        for (object, _) in objects_named(rest) {
             if ObjectState::read(journal, id, object)?.is_some() {
                 rejecting.entry(object.to_owned()).or_default().push(of);
                 break;

@@ -59,10 +59,13 @@ pub(in crate::import::bucket_import) fn with_rejects(
     Ok(found.into_iter().map(|(_, key)| key).collect())
 }
 
-/// The keys that the object of a file with this name can have, which begins with the key: a key may have the character
-/// that stands between an archive and its entry.
-pub(in crate::import::bucket_import) fn objects_named(name: &str) -> impl Iterator<Item = &str> {
-    std::iter::once(name).chain(name.match_indices('!').filter_map(|(at, _)| name.get(..at)))
+/// The objects that a file with this name can be of: the key of each, and the entry if it is an archive. A key may contain
+/// the character that stands between an archive and its entry.
+pub(in crate::import::bucket_import) fn objects_named(
+    name: &str,
+) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let archives = name.match_indices('!').filter_map(|(at, _)| Some((name.get(..at)?, name.get(at + 1..))));
+    std::iter::once((name, None)).chain(archives)
 }
 
 /// Looks at a file of an import, and takes its object. `place` is what names of its files begin with before
@@ -82,8 +85,7 @@ pub(super) fn found(
     let name = record.name.clone();
     let Some(rest) = name.strip_prefix(place) else { return Ok(None) };
     let (mut key, mut of_key) = (None, None);
-    for object in objects_named(rest) {
-        let entry = rest.get(object.len()..).and_then(|entry| entry.strip_prefix('!'));
+    for (object, entry) in objects_named(rest) {
         let Some(state) = ObjectState::read(journal, id, object)? else { continue };
         of_key.get_or_insert_with(|| object.to_owned());
         let file = entry.map_or(state.file, |entry| state.file.entry(entry));

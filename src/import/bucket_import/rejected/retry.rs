@@ -122,18 +122,10 @@ impl ObjectImport {
                 report.outcome.add(&ended.outcome);
                 report.stored += ended.stored;
                 report.not_kept += ended.not_kept;
-                let without = match ended.became {
-                    Became::Changed => {
-                        Some((FileFault::Changed, "E-CHANGED", "another object has its key now"))
-                    }
-                    Became::Missing => Some((FileFault::Missing, "E-MISSING", "its object is gone")),
-                    _ => None,
-                };
-                let end = match without {
-                    Some((fault, code, why)) => {
-                        not_read(fault, code, Told::plain(self.without_object(why, &file.key)))
-                    }
-                    None => ended.end,
+                let end = match ended.became {
+                    Became::Changed => self.replaced(&file.key),
+                    Became::Missing => self.gone_with_rejects(&file.key),
+                    _ => ended.end,
                 };
                 (file.record.name.clone(), ended.became, end)
             }
@@ -141,14 +133,8 @@ impl ObjectImport {
                 let what = "its import has not reached the end: run or reset it first";
                 (name, Became::Refused, not_read(FileFault::Local, "E-REJECTS", Told::plain(what)))
             }
-            FoundFile::Replaced(name, key) if of_key(&name) => {
-                let what = self.without_object("another object has its key now", &key);
-                (name, Became::Changed, not_read(FileFault::Changed, "E-CHANGED", Told::plain(what)))
-            }
-            FoundFile::Gone(name, key) if of_key(&name) => {
-                let what = self.without_object("its object is gone", &key);
-                (name, Became::Gone, not_read(FileFault::Missing, "E-MISSING", Told::plain(what)))
-            }
+            FoundFile::Replaced(name, key) if of_key(&name) => (name, Became::Changed, self.replaced(&key)),
+            FoundFile::Gone(name, key) if of_key(&name) => (name, Became::Gone, self.gone_with_rejects(&key)),
             FoundFile::InUse(name) if of_key(&name) => {
                 let what = "it is being read now: run this command again when that has ended";
                 (name, Became::Refused, not_read(FileFault::Local, "E-REJECTS", Told::plain(what)))
@@ -162,13 +148,23 @@ impl ObjectImport {
         Ok(!is_stopped)
     }
 
-    /// What to do about rejected rows whose object is no longer there.
-    fn without_object(&self, why: &str, key: &str) -> String {
+    /// The end of a retry if another object has the key.
+    fn replaced(&self, key: &str) -> FileEnd {
+        self.without_object((FileFault::Changed, "E-CHANGED"), "another object has its key now", key)
+    }
+
+    /// The end of a retry if the object is gone.
+    fn gone_with_rejects(&self, key: &str) -> FileEnd {
+        self.without_object((FileFault::Missing, "E-MISSING"), "its object is gone", key)
+    }
+
+    fn without_object(&self, (fault, code): (FileFault, &str), why: &str, key: &str) -> FileEnd {
         let (import, key) = (&self.import.name, shell_word(key));
-        format!(
+        let what = format!(
             "{why}, so its rejected rows cannot be read again: `forebay import reset-file {import} {key} --accept-rejects` does \
              without them"
-        )
+        );
+        FileEnd::Failed(FileError::new(fault, code, Told::plain(what)))
     }
 }
 
