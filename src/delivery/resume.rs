@@ -64,6 +64,10 @@ fn resume(shared: &Arc<Shared>, pending: PendingSeal) {
         return;
     }
     let Some(taken) = shared.delivering.take(&seal.number) else { return };
+    // It may have been stored since it was read, by a task that has ended.
+    if shared.deps.log.pending_seal(seal.number).is_none() {
+        return;
+    }
     // The batch's task may have panicked after the seal, before it learned of the seal. From here on, panics
     // count for the object.
     shared.under_way.forget_panics(&Work::Batch(seal.batch.clone()));

@@ -26,6 +26,12 @@ const WAIT_AS_AFTER_TRIES: u32 = 3;
 /// Starts a task for a due batch, unless it has one.
 pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: OpenBatch, reason: Reason) {
     let Some(busy) = shared.busy.take(&batch.key) else { return };
+    // Judged on a list of batches that was read before the claim. If another task sealed an object of the
+    // batch meanwhile, the end of the claim wakes the scheduler, which judges what is left.
+    let open = shared.deps.log.open_batch(&batch.key);
+    if open.is_none_or(|open| open.sealed_through != batch.sealed_through) {
+        return;
+    }
     let shared_of_task = Arc::clone(shared);
     shared.tasks.spawn(async move {
         let shared = shared_of_task;
@@ -273,4 +279,95 @@ fn seal_made(
     let seal = log.seal(&job.key, encoded, location, object_key)?;
     tracing::debug!(seal = seal.number, batch = %job.key, ?reason, calls = seal.frames, "sealed");
     Ok(Encoding::Sealed(Box::new((seal, object.staged))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::alarms::Alarms;
+    use crate::batch::DueRule;
+    use crate::call::LineSink;
+    use crate::delivery::deps::{DeliveryDeps, LogDeps};
+    use crate::delivery::equipment::DeliveryEquipment;
+    use crate::delivery::settings::DeliverySettings;
+    use crate::disk::real_disk::RealDisk;
+    use crate::log::RequestFrames;
+    use crate::metrics::Metrics;
+    use crate::object::{BucketString, Encryption};
+    use crate::random::Random;
+    use crate::sources::SourceId;
+    use crate::spool::{Spool, SpoolOptions};
+    use crate::store::fake::FakeStore;
+    use crate::time::{Clock, UnixMillis};
+
+    #[derive(Debug)]
+    struct Noon;
+    impl Clock for Noon {
+        fn wall(&self) -> UnixMillis {
+            UnixMillis(crate::time::DAY_MS * 20_000 + crate::time::DAY_MS / 2)
+        }
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+    impl Random for Noon {
+        fn next_u64(&self) -> u64 {
+            7
+        }
+    }
+
+    /// The delivery of `spool`, without its scheduler.
+    fn delivery_of(spool: &Spool, store: &FakeStore) -> Arc<Shared> {
+        let rule = DueRule { max_bytes: 1_000_000, max_age: Duration::from_secs(3_600), align_minute: None };
+        let (clock, metrics) = (Arc::new(Noon), Arc::new(Metrics::new()));
+        let deps = DeliveryDeps {
+            store: Arc::new(store.clone()),
+            random: Arc::new(Noon),
+            alarms: Arc::new(Alarms::new(Arc::<Noon>::clone(&clock), Arc::clone(&metrics))),
+            clock,
+            metrics,
+            hook: None,
+            list: None,
+            background: None,
+        };
+        let equipment = DeliveryEquipment::new(deps, DeliverySettings::new(rule));
+        Shared::new(&equipment, LogDeps { log: spool.log(), staging: spool.staging_disk() })
+    }
+
+    /// On a busy machine a batch was sealed, parked and given back between the moment when the scheduler read
+    /// the list of batches and the one when it began on this batch. The task then made the same object again,
+    /// and the spool stopped.
+    #[tokio::test]
+    async fn a_batch_that_was_sealed_since_it_was_listed_is_left_to_the_next_check() {
+        let (dir, store, source) =
+            (tempfile::tempdir().unwrap(), FakeStore::new(), SourceId::new("web").unwrap());
+        let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+        let options = SpoolOptions { max_bytes: 1 << 24, segment_bytes: 1 << 17, ..SpoolOptions::default() };
+        let (spool, _) = Spool::open(disk, options, Arc::new(Noon), &Noon, Arc::new(Metrics::new())).unwrap();
+        // Two buckets, so that one object does not empty the batch.
+        for bucket in ["first", "second"] {
+            let to = S3Location::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3);
+            spool.locations().set_locations(vec![(source.clone(), to)]).unwrap();
+            let mut frames = RequestFrames::new(source.clone(), Noon.wall(), 0);
+            frames.line().extend_from_slice(b"{}");
+            frames.call(0);
+            spool.appender().append(frames).await.unwrap();
+        }
+        let shared = delivery_of(&spool, &store);
+        let listed = shared.deps.log.open_batches().pop().unwrap();
+        for _ in 0..2 {
+            begin(&shared, listed.clone(), Reason::Asked);
+            shared.tasks.close();
+            shared.tasks.wait().await;
+            assert_eq!(*shared.deps.log.stopped().borrow(), None);
+            assert_eq!(store.keys().len(), 1, "{:?}", store.keys());
+        }
+        let left = shared.deps.log.open_batches().pop().unwrap();
+        begin(&shared, left, Reason::Asked);
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        assert_eq!((store.keys().len(), shared.deps.log.open_batches().len()), (2, 0));
+    }
 }

@@ -247,12 +247,24 @@ impl Node {
     }
 
     pub(super) async fn try_append(&self, name: &str, lines: &[String]) -> Result<Appended, AppendError> {
+        let appended = self.append_to_any(name, lines).await;
+        self.assert_runs();
+        appended
+    }
+
+    /// As [`Node::try_append`], for a spool that may stop.
+    pub(super) async fn append_to_any(&self, name: &str, lines: &[String]) -> Result<Appended, AppendError> {
         let mut frames = RequestFrames::new(source(name), self.clock.wall(), 0);
         for line in lines {
             frames.line().extend_from_slice(line.as_bytes());
             frames.call(0);
         }
         self.spool.appender().append(frames).await
+    }
+
+    /// A spool that stops refuses all that follows, which alone does not say why.
+    fn assert_runs(&self) {
+        assert_eq!(*self.log().stopped().borrow(), None, "the spool has stopped");
     }
 
     pub(super) async fn reject(&self, name: &str, line: &str) {
@@ -265,6 +277,7 @@ impl Node {
     /// Makes everything due and waits until it is in the store.
     pub(super) async fn flush(&self) {
         let flushed = self.delivery.flush(None, SOON).await;
+        self.assert_runs();
         assert_eq!(flushed.pending, 0, "{flushed:?}: {:?}", self.delivery.progress());
     }
 

@@ -187,7 +187,7 @@ async fn a_spool_whose_disk_fails_ends_alone_and_begins_again() {
     }
     eventually("both put", || two.counted.in_flight() == 2).await;
     fails.store(true, Ordering::SeqCst);
-    let failed = one.try_append("web", &lines(100, 50)).await;
+    let failed = one.append_to_any("web", &lines(100, 50)).await;
     assert!(matches!(failed, Err(AppendError::Stopped | AppendError::Unknown)), "{failed:?}");
     eventually("its put has ended, and its slot is free", || two.counted.in_flight() == 1).await;
     // What the owner of the log would say of it.
@@ -264,8 +264,10 @@ async fn a_backlog_of_one_spool_does_not_delay_the_other() {
     gate.open();
     one.flush().await;
     other.flush().await;
+    // An object is in the store, and its flush over, a moment before it is listed.
+    let all = usize::try_from(BACKLOG).unwrap() + 1;
+    eventually("each to be listed", || two.order.0.lock().unwrap().len() == all).await;
     let order = two.order.0.lock().unwrap().clone();
-    assert_eq!(order.len(), usize::try_from(BACKLOG).unwrap() + 1);
     let before = order.iter().position(|source| source == "late").unwrap();
     // Those that were sealed already may all come before it; what comes while its own object is made is some
     // more.
