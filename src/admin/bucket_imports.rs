@@ -79,7 +79,8 @@ pub struct FilesInJournal {
     pub begun: u64,
 }
 
-/// What the passes of an import did, and retries of its rejected rows. What messages of a queue brought is not among it.
+/// What the passes of an import did, and what became of rejected rows since. What messages of a queue brought is not
+/// among it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImportTotals {
@@ -91,12 +92,16 @@ pub struct ImportTotals {
     pub stored: u64,
     /// Rows that were dropped because they repeat others.
     pub repeats: u64,
-    /// Rows that were rejected and still are, and calls that the limits of a collector refuse.
+    /// Rows that were rejected, and calls that the limits of a collector refuse.
     pub rejected: u64,
-    /// Rows that were rejected at first, also before the start, and that a retry found to be no longer.
-    pub settled: u64,
     /// Rows that the converter left out.
     pub skipped_rows: u64,
+    /// Rejected rows, also of before the start, that retries found to be rejected no longer.
+    pub settled: u64,
+    /// Calls that these retries stored.
+    pub stored_again: u64,
+    /// Rejected rows, also of before the start, without which a person does.
+    pub accepted: u64,
 }
 
 /// What a pass over a bucket found and did.

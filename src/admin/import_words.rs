@@ -78,16 +78,25 @@ impl FilesInJournal {
 impl ImportTotals {
     /// What they are, in a line. `import`: its name.
     pub fn text(&self, import: &str) -> String {
-        let list = format!("; `forebay import list --import {}` shows why", outside_text(import));
+        let list = format!("; `forebay import list --import {}` shows what is left", outside_text(import));
+        let since = [
+            if_any(self.settled, |rows| {
+                let stored = counted(self.stored_again, "call", "calls");
+                format!("; {} no longer rejected ({stored} stored)", counted(rows, "row is", "rows are"))
+            }),
+            if_any(self.accepted, |rows| {
+                format!("; {} accepted", counted(rows, "rejected row", "rejected rows"))
+            }),
+        ];
         format!(
-            "{} done; {}: {} stored, {}{} rejected, {}{} left out by the converter{}",
+            "{} done; {}: {} stored, {}{} rejected, {} left out by the converter{}{}",
             counted(self.done, "file", "files"),
             counted(self.rows, "row", "rows"),
             counted(self.stored, "call", "calls"),
             if_any(self.repeats, |rows| format!("{} dropped as repeats, ", grouped(rows))),
             grouped(self.rejected),
-            if_any(self.settled, |rows| format!("{} rejected at first only, ", grouped(rows))),
             grouped(self.skipped_rows),
+            since.concat(),
             if_any(self.rejected, |_| list)
         )
     }
@@ -175,13 +184,17 @@ mod tests {
         assert_eq!(
             totals.text("orders"),
             "22 files done; 439 rows: 400 calls stored, 37 rejected, 2 left out by the converter; `forebay import list --import \
-             orders` shows why"
+             orders` shows what is left"
         );
         let text = ImportTotals { rejected: 0, repeats: 1, ..totals }.text("orders");
         assert!(text.ends_with("1 dropped as repeats, 0 rejected, 2 left out by the converter"), "{text}");
-        let text = ImportTotals { rejected: 0, settled: 37, ..totals }.text("orders");
+        let since = ImportTotals { rejected: 0, settled: 37, stored_again: 30, accepted: 1, ..totals };
+        let text = since.text("orders");
         assert!(
-            text.ends_with("0 rejected, 37 rejected at first only, 2 left out by the converter"),
+            text.ends_with(
+                "0 rejected, 2 left out by the converter; 37 rows are no longer rejected (30 calls stored); 1 rejected row \
+                 accepted"
+            ),
             "{text}"
         );
     }

@@ -58,6 +58,8 @@ pub struct ImportStatus {
     /// Rows of a file of a bucket that were rejected first, and that a pass read again since: they became calls, repeat
     /// others, or are left out.
     pub settled: u64,
+    /// Rejected rows of a file of a bucket without which a person does.
+    pub accepted: u64,
     /// Rejected rows of another import that this one read again, and that are still rejected: they count as
     /// `rejected` in that import alone.
     pub rejected_again: u64,

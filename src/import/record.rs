@@ -144,7 +144,16 @@ impl ImportRecord {
 
     /// Rejected rows of a file of a bucket that a pass read again since, and that are no longer rejected.
     pub fn settled_by_passes(&self) -> u64 {
-        if self.import.is_none() || self.retries.is_round { 0 } else { self.retries.settled }
+        if self.import.is_none() || self.retries.is_round {
+            0
+        } else {
+            self.retries.settled.saturating_sub(self.retries.accepted)
+        }
+    }
+
+    /// Rejected rows of a file of a bucket without which a person does.
+    pub fn accepted_rejects(&self) -> u64 {
+        self.retries.accepted
     }
 
     /// Whether the import read rows that another one had rejected. That one has those that are rejected again.

@@ -9,8 +9,11 @@ use crate::words::is_zero;
 pub(super) struct Retries {
     /// Rounds that have ended. The rows that are still rejected are kept for the next one.
     pub(super) rounds: u32,
-    /// Rows that were rejected and became calls since, repeat others, or are left out by the converter.
+    /// Rows that were rejected and became calls since, repeat others, or are left out by the converter or by a person.
     pub(super) settled: u64,
+    /// Of these, rows that neither became calls nor repeat others: a person does without them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) accepted: u64,
     /// A hash of the numbers of the rows of the round under way; empty: none is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) under_way: String,

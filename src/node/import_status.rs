@@ -27,7 +27,7 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
     let code = |code: &str| Told::word(code).shown(full).to_owned();
     let (rejected, sent_again) = (import.unsettled_rejects(), import.sent_again());
     let next = if is_open { None } else { next_of(&import, name, object.as_deref()) };
-    let settled = import.settled_by_passes();
+    let (settled, accepted) = (import.settled_by_passes(), import.accepted_rejects());
     // The first import has the rows that a retry rejected again, and the command for them.
     let rejected_again = if import.is_retry() { import.progress.rejected } else { 0 };
     let errors = |rejects: RejectCounts, not_stored| {
@@ -66,6 +66,7 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
         sent_again,
         left_out: import.skipped,
         settled,
+        accepted,
         rejected_again,
         errors: errors.collect(),
         rejects_file: import.rejects_file,

@@ -103,6 +103,7 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
     rows += &if_any(import.left_out, |rows| format!(", {} left out by the converter", grouped(rows)));
     rows += &if_any(import.sent_again, |rows| format!(", {} rejected first and sent again", grouped(rows)));
     rows += &if_any(import.settled, |rows| format!(", {} rejected at first only", grouped(rows)));
+    rows += &if_any(import.accepted, |rows| format!(", {} rejected and accepted", grouped(rows)));
     rows += &if_any(import.rejected_again, |rows| {
         format!(", {} rejected again, which count in the first import", grouped(rows))
     });

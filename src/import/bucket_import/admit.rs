@@ -4,6 +4,7 @@
 use super::cut_short::cut_short;
 use super::decide::Skip;
 use super::object_state::{IsStored, ObjectState, Stage, Standing};
+use super::rejected::place::RejectsPlace;
 use super::settings::OnChange;
 use crate::import::file_error::FileError;
 use crate::import::file_id::{FileId, key_of};
@@ -49,6 +50,8 @@ pub(super) struct Rules {
     pub(super) again: bool,
     /// What names of the import's objects begin with, before their keys.
     pub(super) place: String,
+    /// Where rejected rows are kept.
+    pub(super) rejects: RejectsPlace,
     pub(super) now: UnixMillis,
 }
 
@@ -158,7 +161,7 @@ pub(super) fn admit(
                 if is_new {
                     if known.stage != Stage::Done {
                         let of = (name.as_str(), &known);
-                        let why = cut_short(journal, importer, ids, of, (ImportState::Changed, rules.now))?;
+                        let why = cut_short(journal, importer, rules, of, ImportState::Changed)?;
                         known.changed(&why);
                     }
                     known.leave_out(etag);
@@ -180,7 +183,7 @@ pub(super) fn admit(
                 _ => {
                     if known.stage != Stage::Done {
                         let of = (name.as_str(), &known);
-                        let why = cut_short(journal, importer, ids, of, (ImportState::Replaced, rules.now))?;
+                        let why = cut_short(journal, importer, rules, of, ImportState::Replaced)?;
                         // Of one that was replaced before, a person knows.
                         replaced = Some(why).filter(|_| is_stored && known.stage != Stage::Changed);
                     }

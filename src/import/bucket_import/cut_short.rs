@@ -1,34 +1,38 @@
 //! Ends files before their last row: their object is gone, or another one has its key.
 
+use super::admit::Rules;
 use super::object_state::ObjectState;
 use super::rejected::settled::records_of;
 use crate::import::file_error::{FileError, FileFault};
-use crate::import::import_id::ImportId;
 use crate::import::importer::Importer;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::record::{ImportRecord, ImportState};
 use crate::log::ImportProgress;
-use crate::sources::SourceId;
 use crate::time::UnixMillis;
 use crate::words::{Told, counted};
 
 /// Says in the records of an object's files that the rest of them is never read, and logs it if rows are stored. Returns
-/// why. `ended`: the state of those that are not done, one of [`ImportState::is_cut_short`], and the time. Waits for the
-/// disk. Errors: [`JournalError`]: some say so, and others not; the same again goes on.
+/// why. `ended`: the state of those that are not done, one of [`ImportState::is_cut_short`]. Waits for the disk.
+/// Errors: [`JournalError`]: some say so, and others not; the same again goes on.
 pub(super) fn cut_short(
     journal: &dyn Journal,
     importer: &Importer,
-    of: (ImportId, &SourceId),
+    rules: &Rules,
     (name, state): (&str, &ObjectState),
-    (ended, now): (ImportState, UnixMillis),
+    ended: ImportState,
 ) -> Result<FileError, JournalError> {
-    let records = records_of(journal, importer, of, name, state)?;
+    let records = records_of(journal, importer, (rules.id, &rules.source), name, state)?;
     let progress = records.iter().fold(ImportProgress::default(), |sum, record| sum.plus(record.progress));
     let error = why(ended, progress.next_row);
     let mut is_new = false;
     for record in records.iter().filter(|record| record.state != ImportState::Done) {
         importer.settle(record.key)?;
-        importer.change_record(record.key, |record| end(record, ended, &error, now))?;
+        let kept = rules.rejects.kept(rules.id, record);
+        importer.change_record(record.key, |record| {
+            end(record, ended, &error, rules.now);
+            // A process that was killed has not told it.
+            record.rejects_file = record.rejects_file.take().or(kept);
+        })?;
         is_new |= record.state != ended;
     }
     if is_new && progress.next_row > 0 {

@@ -135,7 +135,7 @@ impl ObjectImport {
                 return Ok(Some(error).filter(|_| has_rows && !state.is_accepted));
             }
             let name = rules.name_of(&key);
-            let error = cut_short(journal, &importer, of, (&name, &state), (ImportState::Gone, rules.now))?;
+            let error = cut_short(journal, &importer, &rules, (&name, &state), ImportState::Gone)?;
             state.gone(&error, has_rows);
             state.write(journal, rules.id, &key)?;
             drop(turn);

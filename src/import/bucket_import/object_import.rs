@@ -344,6 +344,7 @@ impl ObjectImport {
             options: self.options(),
             again: self.deps.again,
             place: self.name_of(""),
+            rejects: self.import.rejects.clone(),
             now: self.now,
         }
     }
@@ -478,9 +479,7 @@ impl ObjectImport {
         };
         let (of, rules, name) = (state.clone(), self.rules(), name.to_owned());
         let importer = Arc::clone(&self.deps.importer);
-        let cut = self.on_disk(move |journal| {
-            cut_short(journal, &importer, (rules.id, &rules.source), (&name, &of), (ended, rules.now))
-        });
+        let cut = self.on_disk(move |journal| cut_short(journal, &importer, &rules, (&name, &of), ended));
         match cut.await {
             Ok(why) if ended == ImportState::Gone => {
                 state.gone(&why, true);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admit::{Version, is_stored};
+use super::admit::{Rules, Version, is_stored};
 use super::cut_short::cut_short;
 use super::deps::PassDeps;
 use super::object_import::{ObjectImport, on_disk};
@@ -20,7 +20,6 @@ use crate::import::record::ImportState;
 use crate::import::run::FileEnd;
 use crate::log::ImportProgress;
 use crate::sources::SourceId;
-use crate::time::UnixMillis;
 use crate::words::shell_word;
 
 /// How long the store may take to say which version of an object is there.
@@ -139,11 +138,10 @@ pub async fn reset_object(
         Err(_) => return Err(ResetError::Unknown { name, end: None }),
     };
     let (importer, journal) = (Arc::clone(&objects.deps.importer), Arc::clone(&objects.deps.journal));
-    let (import, source) = (objects.import.name.clone(), objects.import.source.clone());
-    let (read_on, now) = (ReadOn::of(&objects), objects.now);
+    let (import, rules, read_on) = (objects.import.name.clone(), objects.rules(), ReadOn::of(&objects));
     let work = move |journal: &dyn Journal| {
         let of_object = |name: &str, state: &ObjectState| read_on.rest(journal, name, state);
-        reset_now(journal, &importer, (id, &source), (&import, &name, now), (&version, &of_object))
+        reset_now(journal, &importer, &rules, (&import, &name), (&version, &of_object))
     };
     on_disk(&journal, work).await
 }
@@ -163,11 +161,12 @@ type RestOf<'r> = &'r dyn Fn(&str, &ObjectState) -> Result<Rest, JournalError>;
 fn reset_now(
     journal: &dyn Journal,
     importer: &Importer,
-    (id, source): (ImportId, &SourceId),
-    (import, name, now): (&str, &str, UnixMillis),
+    rules: &Rules,
+    (import, name): (&str, &str),
     (version, rest_of): (&Version, RestOf<'_>),
 ) -> Result<ResetObject, ResetError> {
     let Version { key, etag, len, file } = version;
+    let (id, source) = (rules.id, &rules.source);
     let refused = |what: String| Err(ResetError::Refused(what));
     let turn = importer.objects().turn();
     if turn.is_in_use(id, key) {
@@ -202,7 +201,7 @@ fn reset_now(
         Standing::Wanted if state.is_of(etag, *len) => return goes_on("the next pass goes on with it"),
         _ if is_stored(importer, &state, standing, (id, source))? => {
             if state.stage != Stage::Done {
-                cut_short(journal, importer, (id, source), (name, &state), (ImportState::Replaced, now))?;
+                cut_short(journal, importer, rules, (name, &state), ImportState::Replaced)?;
             }
             (state.other(etag, *len, *file, true).at(Stage::Waiting), Begins::NewObject)
         }

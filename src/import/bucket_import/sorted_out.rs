@@ -176,6 +176,7 @@ impl SortedOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::bucket_import::rejected::place::RejectsPlace;
     use crate::import::import_id::ImportId;
     use crate::import::journal::LocalJournal;
     use crate::object::ObjectKey;
@@ -222,6 +223,7 @@ mod tests {
             options: "o".to_owned(),
             again,
             place: "s3://lake/".to_owned(),
+            rejects: RejectsPlace::folder("rejects".into(), 0),
             now: UnixMillis(0),
         };
         let check = |keys: &[&str], rules: &Rules, expected: &[(&str, &str)], counts: (u64, usize)| {

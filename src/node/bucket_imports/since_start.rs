@@ -48,16 +48,13 @@ impl SinceStart {
     /// Counts rejected rows that were read again: calls that were stored, and rows that are no longer rejected.
     pub(super) fn retried(&self, report: &RetryReport) {
         let sum = &mut *lock(&self.totals);
-        sum.stored += report.stored;
+        sum.stored_again += report.stored;
         sum.settled += report.outcome.settled;
-        // Some may have been rejected before the start.
-        sum.rejected = sum.rejected.saturating_sub(report.outcome.settled);
     }
 
     /// Counts rejected rows without which a person does.
     pub(super) fn accepted(&self, rows: u64) {
-        let sum = &mut *lock(&self.totals);
-        sum.rejected = sum.rejected.saturating_sub(rows);
+        lock(&self.totals).accepted += rows;
     }
 
     /// What all passes did, and commands about rejected rows; `None`: nothing.
@@ -108,22 +105,26 @@ mod tests {
     use super::*;
     use crate::import::bucket_import::RetryOutcome;
 
-    /// They stayed at what the passes had found.
+    /// Retries changed what the passes had counted, so after a start there were calls of no rows, and rows that a
+    /// person had accepted were nowhere.
     #[test]
-    fn rows_that_were_read_again_are_no_longer_rejected() {
+    fn rows_that_were_read_again_or_accepted_are_counted_beside_those_of_passes() {
         let counts = SinceStart::default();
-        let pass = PassReport { rows: 20, stored: 15, rejected: 5, ..PassReport::default() };
-        counts.passed(&pass, UnixMillis(0));
-        let retried = |settled| {
-            let outcome = RetryOutcome { settled, ..RetryOutcome::default() };
-            counts.retried(&RetryReport { stored: settled, outcome, ..RetryReport::default() });
-            let totals = counts.totals().unwrap();
-            (totals.stored, totals.rejected, totals.settled)
-        };
-        assert_eq!(retried(2), (17, 3, 2));
+        let retried = RetryOutcome { settled: 9, ..RetryOutcome::default() };
+        counts.retried(&RetryReport { stored: 7, outcome: retried, ..RetryReport::default() });
         counts.accepted(1);
-        // Others were rejected before the start.
-        assert_eq!(retried(9), (26, 0, 11));
+        let pass = PassReport {
+            rows: 20,
+            stored: 13,
+            repeats: 1,
+            rejected: 5,
+            skipped_rows: 1,
+            ..PassReport::default()
+        };
+        counts.passed(&pass, UnixMillis(0));
+        let all = counts.totals().unwrap();
+        assert_eq!(all.rows, all.stored + all.repeats + all.rejected + all.skipped_rows);
+        assert_eq!((all.rejected, all.settled, all.stored_again, all.accepted), (5, 9, 7, 1));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Files that end before their last row, because their object is gone or another one has its key: somebody hears of it,
 //! and nothing waits for ever.
 
+use std::fs;
 use std::sync::Arc;
 
 use forebay::import::bucket_import::{
     After, Begins, BucketImport, OnChange, OnMissing, PassDeps, PassReport, ResetError, Scan,
     accept_all_rejects, accept_rejects, pass, reset_object, retry_rejects,
 };
-use forebay::import::{FileEnd, ImportState};
+use forebay::import::{FileEnd, ImportRecord, ImportState};
 use forebay::store::Fault;
 use forebay::store::fake::{FakeStore, Step};
 
@@ -42,16 +43,21 @@ fn error_of(report: &PassReport) -> String {
     format!("{} {}", not_done.name, error.masked())
 }
 
-/// The states of the files of an object, as the list shows them.
-fn states(node: &Node, key: &str) -> Vec<ImportState> {
-    let (name, mut states) = (format!("s3://lake/{key}"), Vec::new());
-    let mut add = |record: forebay::import::ImportRecord| {
+/// The records of the files of an object.
+fn records(node: &Node, key: &str) -> Vec<ImportRecord> {
+    let (name, mut records) = (format!("s3://lake/{key}"), Vec::new());
+    let mut add = |record: ImportRecord| {
         if record.name.split('!').next() == Some(name.as_str()) {
-            states.push(record.state);
+            records.push(record);
         }
     };
     node.importer.journal().each(&mut add).unwrap();
-    states
+    records
+}
+
+/// Their states, as the list shows them.
+fn states(node: &Node, key: &str) -> Vec<ImportState> {
+    records(node, key).into_iter().map(|record| record.state).collect()
 }
 
 async fn reset(node: &Node, store: &FakeStore) -> Result<Begins, ResetError> {
@@ -78,7 +84,10 @@ async fn a_half_read_object_that_is_gone_is_reported_until_a_person_knows() {
             );
             assert_eq!(error, expected);
         }
-        assert_eq!(states(&node, "in/a.json"), [ImportState::Gone]);
+        // The process that was killed had not told where they are.
+        let [record] = <[ImportRecord; 1]>::try_from(records(&node, "in/a.json")).unwrap();
+        assert_eq!((record.state, record.unsettled_rejects() > 0), (ImportState::Gone, true));
+        assert!(fs::exists(record.rejects_file.unwrap()).unwrap());
         assert_eq!(reset(&node, &store).await.unwrap(), Begins::Gone);
         for _ in 0..2 {
             assert_eq!(files(&passed(&node, &store, import(&node)).await), []);

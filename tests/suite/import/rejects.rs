@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 use forebay::import::bucket_import::{
-    Became, BucketImport, PassDeps, RejectsInStore, RejectsPlace, RetryReport, pass, retry_rejects,
+    Became, BucketImport, PassDeps, RejectsInStore, RejectsPlace, RetryReport, accept_rejects, pass,
+    retry_rejects,
 };
 use forebay::import::journal::Journal as _;
-use forebay::import::{FileEnd, ImportRecord, description_of};
+use forebay::import::{FileEnd, ImportRecord, ImportState, description_of};
 use forebay::object::{BucketString, Encryption, S3Location};
 use forebay::store::PutMode;
 use forebay::store::fake::{FakeStore, Step};
@@ -221,9 +222,13 @@ async fn after_a_kill_at_any_step_no_rejected_row_is_stored_twice_or_forgotten()
                 check_ledger(&node, &all);
                 let import = corrected(&node);
                 let node = killed_at(node, &store, import, steps, stores_last).await;
-                let import = if changes_converter { complete(&node) } else { corrected(&node) };
-                let ended = retried(&node, &store, import, None).await;
+                let import = || if changes_converter { complete(&node) } else { corrected(&node) };
+                // After a kill, a dry run said something else than the run.
+                let dry = retry_rejects(Arc::new(import()), deps(&node, &store), None, true).await.unwrap();
+                let ended = retried(&node, &store, import(), None).await;
                 let what = format!("{steps} {stores_last} {changes_converter}: {ended:?}");
+                assert_eq!((dry.outcome.settled, dry.stored), (ended.outcome.settled, 0), "{what}");
+                assert_eq!(dry.outcome.rejected_by_code, ended.outcome.rejected_by_code, "{what}");
                 assert_eq!((ended.left_count, ended.is_stopped()), (0, false), "{what}");
                 check_ledger(&node, &all);
                 let left = unsettled(&node, "in/a.json") + unsettled(&node, "in/b.json");
@@ -233,6 +238,37 @@ async fn after_a_kill_at_any_step_no_rejected_row_is_stored_twice_or_forgotten()
                 check_events(&node, [named("a", 15_000, |_| true), named("b", 50, |_| true)].concat());
             }
         }
+    }
+}
+
+/// What the stopped retry had stored was counted as accepted, and the retry was in the list for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_killed_retry_whose_object_is_gone_are_stored_or_accepted() {
+    for stores_last in [false, true] {
+        let (first_node, store) = (node(), FakeStore::new());
+        put(&store, "in/a.json", rows("a", 0..15_000)).await;
+        passed(&first_node, &store, first(&first_node)).await;
+        let import = corrected(&first_node);
+        let node = killed_at(first_node, &store, import, 1, stores_last).await;
+        let before = calls(&node).len() as u64;
+        store.delete("lake", "in/a.json");
+        assert_eq!(retried(&node, &store, corrected(&node), None).await.left_count, 1);
+        let accepted = accept_rejects(Arc::new(corrected(&node)), deps(&node, &store), "in/a.json").await;
+        let rows = accepted.unwrap().rows;
+        assert_eq!(calls(&node).len() as u64, before);
+        let record = record_of(&node, "in/a.json");
+        assert_eq!((record.unsettled_rejects(), record.accepted_rejects()), (0, rows));
+        assert_eq!(
+            12_000 + record.settled_by_passes(),
+            before,
+            "of each row there is a call, or it is accepted"
+        );
+        assert!(before > 12_000 && rows > 0, "{before} {rows}");
+        let again = accept_rejects(Arc::new(corrected(&node)), deps(&node, &store), "in/a.json").await;
+        assert!(again.is_err(), "{again:?}");
+        let mut open = Vec::new();
+        node.journal.each(&mut |record| open.push((record.name, record.state))).unwrap();
+        assert!(open.iter().all(|(_, state)| *state == ImportState::Done), "{open:?}");
     }
 }
 

@@ -16,9 +16,9 @@ use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::importer::Importer;
 use crate::import::journal::{Change, Journal, JournalError};
-use crate::import::record::ImportRecord;
+use crate::import::record::{ImportRecord, ImportState};
 use crate::import::reject_counts::RejectCounts;
-use crate::log::ImportKey;
+use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
 
 /// The objects that one turn looks at.
@@ -99,7 +99,8 @@ fn accept(
 }
 
 /// Says in the record of a file that none of its rejected rows is to be read again, and removes those that are kept in
-/// the folder. Returns how many were to be. Waits for the disk.
+/// the folder. Returns how many are given up by that: a round that was stopped in the middle has read some already. Waits
+/// for the disk.
 fn forget_rejects(objects: &ObjectImport, of: ImportKey) -> Result<u64, JournalError> {
     let (id, source, importer) = (objects.id, &objects.import.source, &objects.deps.importer);
     let Some(record) = importer.recorded(of)? else { return Ok(0) };
@@ -107,19 +108,38 @@ fn forget_rejects(objects: &ObjectImport, of: ImportKey) -> Result<u64, JournalE
     let set = Set { file, generation: record.generation, rounds: record.retries.rounds };
     // A round that was stopped in the middle has a record and a set of its own.
     let round = key_of(file.rejects(set.generation, set.rounds), source, Some(id));
-    for of in [record.key, round] {
-        importer.change_record(of, |record| {
-            record.retries.settled = record.progress.rejected;
-            record.retries.under_way = String::new();
-            record.retries.in_store = Vec::new();
-            record.rejects = RejectCounts::default();
-            record.rejects_file = None;
-        })?;
-    }
+    importer.settle(round)?;
+    let read_again = importer.recorded(round)?.map_or(0, |round| {
+        let ImportProgress { next_row, rejected, .. } = round.progress;
+        next_row.saturating_sub(rejected)
+    });
+    let accepted = record.unsettled_rejects().saturating_sub(read_again);
+    let forget = |record: &mut ImportRecord| {
+        record.retries.settled = record.progress.rejected;
+        record.retries.under_way = String::new();
+        record.retries.in_store = Vec::new();
+        record.rejects = RejectCounts::default();
+        record.rejects_file = None;
+    };
+    importer.change_record(record.key, |record| {
+        // The same again, after a crash, finds none that are not settled.
+        if record.unsettled_rejects() > 0 {
+            record.retries.accepted += accepted;
+        }
+        forget(record);
+    })?;
+    importer.change_record(round, |record| {
+        // Nothing goes on with it.
+        record.retries.is_round = true;
+        if record.state != ImportState::Done {
+            (record.state, record.error, record.ended_at) = (ImportState::Done, None, Some(objects.now));
+        }
+        forget(record);
+    })?;
     for set in [set, set.next()] {
         remove(&objects.import.rejects.file(id, set));
     }
-    Ok(record.unsettled_rejects())
+    Ok(accepted)
 }
 
 /// The entry of an object once its rejected rows are settled, and how many there were. `None`: the object is not

@@ -3,6 +3,7 @@
 use super::kept_rows::KeptRows;
 use super::retry_rows::RetryRows;
 use crate::import::file_error::{FileError, FileFault};
+use crate::import::reject::Reject;
 use crate::import::reject_counts::RejectCounts;
 use crate::import::rows::Row;
 use crate::words::Told;
@@ -20,6 +21,17 @@ pub struct RetryOutcome {
     pub rejected_by_code: RejectCounts,
 }
 
+/// How far a round came that was stopped.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// Its first rows, which it has read.
+    pub(super) rows: u64,
+    /// Those of them that were rejected again, and perhaps some of the rows after them.
+    pub(super) again: Option<KeptRows>,
+    /// Whether it had another converter: rows that it rejected again meet that of now.
+    pub(super) is_other: bool,
+}
+
 impl RetryOutcome {
     /// Compares a set with the rows of it that were rejected again. Waits for the disk.
     /// Errors: [`FileError`]: a set cannot be read.
@@ -27,13 +39,12 @@ impl RetryOutcome {
         let mut outcome = Self::default();
         let mut rejected = again.as_mut().map_or(Ok(None), KeptRows::next)?;
         while let Some(before) = set.next()? {
-            if rejected.as_ref().is_some_and(|rejected| rejected.row == before.row) {
-                outcome.rejected += 1;
-                outcome.rejected_by_code.count(rejected.as_slice());
-                rejected = again.as_mut().map_or(Ok(None), KeptRows::next)?;
-            } else {
-                outcome.settled += 1;
-                outcome.settled_by_code.count(std::slice::from_ref(&before));
+            match rejected.take_if(|rejected| rejected.row == before.row) {
+                Some(now) => {
+                    outcome.rejected(&now);
+                    rejected = again.as_mut().map_or(Ok(None), KeptRows::next)?;
+                }
+                None => outcome.settled(&before),
             }
         }
         match rejected {
@@ -46,23 +57,45 @@ impl RetryOutcome {
     }
 
     /// Reads rows, and stores nothing. Blocks. Errors: [`FileError`]: not all rows can be read.
-    pub(super) fn tried(rows: &mut RetryRows, is_left: impl Fn() -> bool) -> Result<Self, FileError> {
-        let (mut outcome, mut calls) = (Self::default(), Vec::new());
+    pub(super) fn tried(
+        rows: &mut RetryRows,
+        mut begun: Begun,
+        is_left: impl Fn() -> bool,
+    ) -> Result<Self, FileError> {
+        let (mut outcome, mut calls, mut place) = (Self::default(), Vec::new(), 0);
+        let next = |again: &mut Option<KeptRows>| again.as_mut().map_or(Ok(None), KeptRows::next);
+        let mut rejected = next(&mut begun.again)?;
         while !is_left() {
             calls.clear();
-            match rows.read(&mut calls)? {
-                None => break,
-                Some((_, Row::Rejected(now))) => {
-                    outcome.rejected += 1;
-                    outcome.rejected_by_code.count(&[now]);
-                }
-                Some((before, _)) => {
-                    outcome.settled += 1;
-                    outcome.settled_by_code.count(&[before]);
-                }
+            let Some((before, row)) = rows.read(&mut calls)? else { break };
+            let again = rejected.take_if(|rejected| rejected.row == before.row);
+            if again.is_some() {
+                rejected = next(&mut begun.again)?;
             }
+            match (again, row) {
+                (None, _) if place < begun.rows => outcome.settled(&before),
+                (Some(now), _) if place < begun.rows && !begun.is_other => outcome.rejected(&now),
+                (_, Row::Rejected(now)) => outcome.rejected(&now),
+                _ => outcome.settled(&before),
+            }
+            place += 1;
         }
         Ok(outcome)
+    }
+
+    fn settled(&mut self, before: &Reject) {
+        self.settled += 1;
+        self.settled_by_code.count(std::slice::from_ref(before));
+    }
+
+    fn rejected(&mut self, now: &Reject) {
+        self.rejected += 1;
+        self.rejected_by_code.count(std::slice::from_ref(now));
+    }
+
+    /// Of an outcome that a further round continues, what stays: the rows that are no longer rejected.
+    pub(super) fn lasting(self) -> Self {
+        Self { rejected: 0, rejected_by_code: RejectCounts::default(), ..self }
     }
 
     /// Adds the outcome of other rows.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::in_store::RejectsInStore;
 use super::set::Set;
 use crate::import::import_id::ImportId;
+use crate::import::record::ImportRecord;
 
 /// Where rejected rows are kept.
 #[derive(Clone, Debug)]
@@ -28,6 +29,18 @@ impl RejectsPlace {
     /// The folder of an import.
     pub(in crate::import) fn of(&self, import: ImportId) -> PathBuf {
         self.folder.join(import.to_string())
+    }
+
+    /// The path of the rejected rows of a file, if they are in the folder. Looks at the disk.
+    pub(in crate::import::bucket_import) fn kept(
+        &self,
+        import: ImportId,
+        record: &ImportRecord,
+    ) -> Option<String> {
+        let set = Set { file: record.file?, generation: record.generation, rounds: record.retries.rounds };
+        // Readers of the path may be in another folder.
+        let path = std::path::absolute(self.file(import, set)).ok()?;
+        path.exists().then(|| path.to_string_lossy().into_owned())
     }
 
     /// The file with a set of rejected rows.

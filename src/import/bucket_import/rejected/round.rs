@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::find::FileWithRejects;
 use super::kept_rows::{KeptRows, SetContent};
-use super::outcome::RetryOutcome;
+use super::outcome::{Begun, RetryOutcome};
 use super::retry_rows::RetryRows;
 use super::set::{Set, remove};
 use crate::convert::Strategy;
@@ -154,7 +154,7 @@ impl ObjectImport {
         ended: &mut RoundEnd,
     ) -> Result<(), NoRound> {
         let (converted, stored_at) = self.file_now(file).await?;
-        let mut record = file.record.clone();
+        let (mut record, mut settled) = (file.record.clone(), RetryOutcome::default());
         loop {
             let Some(round) = Round::of(self, &record) else { return Ok(()) };
             let content = self.content(&round, &record).await?;
@@ -174,12 +174,18 @@ impl ObjectImport {
                 return Err(FileError::new(FileFault::Local, "E-REJECTS", Told::plain(what)).into());
             }
             let rows = self.opens(&round, &converted, stored_at);
+            let is_other = |begun: &ImportRecord| {
+                let is_cut = begun.state != ImportState::Done && has_calls(begun.progress);
+                is_cut && !self.chosen.options.is(&begun.options)
+            };
             if dry_run {
-                let stop = self.deps.stop.clone();
+                let (stop, of) = (self.deps.stop.clone(), Arc::clone(&round));
+                let is_other = begun.as_ref().is_some_and(is_other);
+                // Rows that a stopped run has read are counted as it left them, so that this says what a run would.
                 let tried = on_own_thread(move || {
-                    let mut rows = rows()?;
-                    crate::import::rows::RowReader::skip(&mut rows, progress.next_row)?;
-                    RetryOutcome::tried(&mut rows, || stop.is_cancelled())
+                    let again = KeptRows::open(&of.next, of.end)?;
+                    let begun = Begun { rows: progress.next_row, again, is_other };
+                    RetryOutcome::tried(&mut rows()?, begun, || stop.is_cancelled())
                 });
                 ended.outcome = tried.await.and_then(|tried| tried)?;
                 if !record.retries.in_store.is_empty() {
@@ -187,12 +193,11 @@ impl ObjectImport {
                 }
                 return not_kept(self, file, ended);
             }
-            let is_other = |begun: &ImportRecord| !self.chosen.options.is(&begun.options);
-            if let Some(begun) = begun.filter(|begun| {
-                begun.state != ImportState::Done && has_calls(begun.progress) && is_other(begun)
-            }) {
+            if let Some(begun) = begun.filter(is_other) {
                 // The rows that are left belong to the converter of now, and go into a round of their own.
-                record = self.cut(&round, begun).await?;
+                let (cut, outcome) = self.cut(&round, begun).await?;
+                settled.add(&outcome.lasting());
+                record = cut;
                 continue;
             }
             if !is_begun {
@@ -207,9 +212,11 @@ impl ObjectImport {
                 return Err(NoRound(became, report.end));
             }
             let (ended_record, outcome) = self.finish(&round).await?;
-            ended.outcome = outcome;
+            ended.outcome = settled.clone();
+            ended.outcome.add(&outcome);
             if let (true, Some(ended_record)) = (report.other_options, ended_record) {
                 // An earlier run ended the round with another converter, and what is left has not met that of now.
+                settled.add(&outcome.lasting());
                 record = ended_record;
                 continue;
             }
@@ -356,7 +363,11 @@ impl ObjectImport {
 
     /// Ends a round that was begun with another converter, after its last row that was read. Returns the record of the
     /// file.
-    async fn cut(&self, round: &Arc<Round>, begun: ImportRecord) -> Result<ImportRecord, NoRound> {
+    async fn cut(
+        &self,
+        round: &Arc<Round>,
+        begun: ImportRecord,
+    ) -> Result<(ImportRecord, RetryOutcome), NoRound> {
         let options = OptionsHash::recorded_as(&begun.options);
         let owner = round.owner(self, &options);
         let (importer, round, key) = (Arc::clone(&self.deps.importer), Arc::clone(round), round.key(self));
@@ -367,8 +378,9 @@ impl ObjectImport {
                 record.state = ImportState::Done;
                 settled(record);
             })?;
-            let (record, _) = end_round(&importer, &round, begun.progress.rejected + moved)?;
-            record.ok_or_else(|| JournalError::of("the record of the file is gone").into())
+            let (record, outcome) = end_round(&importer, &round, begun.progress.rejected + moved)?;
+            let record = record.ok_or_else(|| JournalError::of("the record of the file is gone"))?;
+            Ok((record, outcome))
         });
         cut.await
     }

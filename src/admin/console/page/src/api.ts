@@ -135,7 +135,7 @@ export type Peek = { key: string; lines: unknown[]; more: boolean; denied: Denie
 
 export type Import = {
   id: string; what: string; source: string; state: string; begun_ms: number; ended_ms: number | null
-  rows_read: number; stored: number; repeated: number; refused: number; rejected: number; sent_again?: number; settled?: number; left_out?: number; rejected_again?: number
+  rows_read: number; stored: number; repeated: number; refused: number; rejected: number; sent_again?: number; settled?: number; accepted?: number; left_out?: number; rejected_again?: number
   errors: { code: string; count: number; example: string | null; not_stored?: boolean }[]
   rejects_file?: string | null; retry?: string | null; attempts?: number; why: string | null; next?: string | null
 }

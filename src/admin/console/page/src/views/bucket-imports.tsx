@@ -87,7 +87,7 @@ export function RetryRejects ({ name }: { name: string }) {
 function Detail ({ one, files, now, close }: { one: BucketImport; files: Import[]; now: number; close: () => void }) {
   const { last } = one
   const all = (of: (file: Import) => number) => files.reduce((rows, file) => rows + of(file), 0)
-  const [left, settled] = [all(({ rejected }) => rejected), all(settledRows)]
+  const [left, settled, accepted] = [all(({ rejected }) => rejected), all(settledRows), all(({ accepted = 0 }) => accepted)]
   // Of files that are not listed only the last pass is known.
   const isLeft = left > 0 || (files.length === 0 && (last?.rejected ?? 0) > 0)
   return (
@@ -98,7 +98,7 @@ function Detail ({ one, files, now, close }: { one: BucketImport; files: Import[
         one.pass_since_ms != null && ['Pass under way', `for ${seconds((now - one.pass_since_ms) / 1_000)}, ${plural(one.pass_rows, 'row')} read`],
         one.pass_since_ms == null && one.enabled && one.next_ms != null && ['Next pass', until(one.next_ms, now)],
         (one.list_requests_hour ?? 0) > 0 && ['Listings', `${plural(one.list_requests_hour!, 'LIST request')} in the last hour`],
-        left + settled > 0 && ['Rejected rows', `${count(left)} left` + (settled > 0 ? `; ${count(settled)} rejected at first only` : '')],
+        left + settled + accepted > 0 && ['Rejected rows', `${count(left)} left` + (settled > 0 ? `; ${count(settled)} rejected at first only` : '') + (accepted > 0 ? `; ${count(accepted)} accepted` : '')],
         (one.unused_columns ?? 0) > 0 && ['No call uses', <span class="wrap">{unusedColumns(one)}</span>]
       ]} />
       {one.failing && <Wrong text={one.failing} since={one.failing_since_ms} />}

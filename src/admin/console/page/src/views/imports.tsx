@@ -118,6 +118,7 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
         ['Rejected', `${count(one.rejected)} (rows that cannot become calls; in the rejects file)`],
         (one.left_out ?? 0) > 0 && ['Left out', `${plural(one.left_out!, 'row')}, by the converter`],
         settled > 0 && [byCommand ? 'Sent again' : 'Settled', `${plural(settled, 'row')} that ${settled === 1 ? 'was' : 'were'} rejected first${byCommand ? '' : ', and read again since'}; ${left}`],
+        (one.accepted ?? 0) > 0 && ['Accepted', `${plural(one.accepted!, 'rejected row')}: a person does without ${one.accepted === 1 ? 'it' : 'them'}`],
         (one.rejected_again ?? 0) > 0 && ['Rejected again', `${plural(one.rejected_again!, 'row')}: the first import has them, and the command for them`],
         !isSettled && one.rejects_file != null && ['Rejects file', <span class="mono wrap">{one.rejects_file}</span>],
         (one.attempts ?? 0) > 0 && ['Failures', `${count(one.attempts)} in a row`],
