@@ -133,7 +133,10 @@ impl ClaimsReleased {
         let (are, next) = if *dry_run {
             ("would be", format!("To release them: forebay import release {import} --instance {instance}\n"))
         } else {
-            ("are", "The next pass lists all keys, and claims them.\n".to_owned())
+            (
+                if *files == 1 { "is" } else { "are" },
+                "The next pass lists all keys, and claims them.\n".to_owned(),
+            )
         };
         format!(
             "{} ({}) of the instance {instance} {are} free for any instance\n{named}{more}All of their rows are imported from \

@@ -43,7 +43,7 @@ impl FilesReset {
         let rows = counted(rows, "rejected row", "rejected rows");
         names.collect::<String>()
             + &format!(
-                "{rows} of {files} accepted: nothing reads them again, and the next pass does what `after` says\n"
+                "{rows} of {files} accepted: nothing reads them again, and no `after` waits for them\n"
             )
     }
 }
@@ -104,7 +104,7 @@ mod tests {
         let files = vec![file("done", None, None)];
         assert_eq!(
             FilesReset { import: "orders".to_owned(), count: 1, files, accepted_rows: Some(3) }.text(),
-            "s3://lake/a\n3 rejected rows of 1 file accepted: nothing reads them again, and the next pass does what `after` says\n"
+            "s3://lake/a\n3 rejected rows of 1 file accepted: nothing reads them again, and no `after` waits for them\n"
         );
         let files = vec![file("gone", Some(2_000), Some(1_990))];
         assert_eq!(

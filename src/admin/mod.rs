@@ -48,6 +48,7 @@ mod pass_words;
 mod query_parameters;
 pub mod receipt_status;
 pub mod refused_words;
+mod rejects_retried;
 mod route;
 pub mod sdks;
 pub mod server;

@@ -63,7 +63,7 @@ pub fn pass_lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, Str
     }
     if let Some(planned) = &pass.planned {
         let would = list(&planned.would);
-        lines.push(("would:", if would.is_empty() { "do nothing".to_owned() } else { would }));
+        lines.push(("would:", if would.is_empty() { "import nothing".to_owned() } else { would }));
         if planned.rows_again > 0 {
             lines.push(("again:", again(planned)));
         }

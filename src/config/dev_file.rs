@@ -47,6 +47,7 @@ impl DevFile {
             outside,
         };
         let imports = imports::check(&raw.imports, &around, &mut problems);
+        problems.sort_by(|one, other| one.place.cmp(&other.place));
         if problems.is_empty() { Ok(Self { destinations, imports }) } else { Err(problems) }
     }
 }

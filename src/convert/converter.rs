@@ -6,16 +6,17 @@ use super::context::ContextPlan;
 use super::evaluate::{Evaluation, ROW_BYTES_MAX};
 use super::field::{DataType, Field, Strategy};
 use super::fields::{FieldSources, Fields};
-use super::file::{ConverterFile, FIELDS_AT};
+use super::file::{ConverterFile, FIELDS_AT, FLAG_AT};
 use super::node::Node;
 use super::outcome::{Calls, Outcome, RowReject};
 use super::place::RowPlace;
-use super::problem::{ConvertError, Problem, Problems};
+use super::problem::{ConvertError, Problem, Problems, shown};
 use super::row::Row;
 use super::row_calls::RowCalls;
 use super::source::Source;
 use super::unread::Unread;
 use crate::time::UnixMillis;
+use crate::words::nearest;
 
 /// The fields of a row as a person looks at them. Fields that are not used are not among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,11 +106,24 @@ impl Converter {
         for needed in data_type.needs(strategy) {
             if !needed.iter().any(|field| sources.get(*field).is_some()) {
                 let names: Vec<&str> = needed.iter().map(|field| field.name()).collect();
-                let names = names.join(" or ");
-                problems.add(format!("no row can become a call without {names}: add that field"));
+                let near = unused.iter().find_map(|field| {
+                    let near = nearest(field, names.iter().copied())?;
+                    Some(format!(" ({} is no field: did you mean {near:?}?)", shown(field)))
+                });
+                let (names, near) = (names.join(" or "), near.unwrap_or_default());
+                problems.add(format!("no row can become a call without {names}: add that field{near}"));
             }
         }
         FIELDS_AT.iter().for_each(|_| problems.leave());
+        // Without its field it does nothing, which is said. One that is nearly a field was mistyped.
+        if let Some(flag) = file.ignore_flag.as_ref().filter(|_| ignore.is_none())
+            && let Some(near) = nearest(flag, unused.iter().map(String::as_str))
+        {
+            let what = format!("unknown field {} (did you mean {near:?}?)", shown(flag));
+            FLAG_AT.iter().for_each(|part| problems.enter(part));
+            problems.add(what);
+            FLAG_AT.iter().for_each(|_| problems.leave());
+        }
         let context = ContextPlan::new(|field| sources.get(field).is_some());
         Self { file, data_type, strategy, columns, sources, ignore, context, unused, max_event }
     }

@@ -22,6 +22,8 @@ pub const FILE_BYTES_MAX: usize = 1_024 * 1_024;
 
 /// Where the sources of the fields stand in the file.
 pub(super) const FIELDS_AT: [&str; 2] = ["converterConfig", "convertToAmplitudeFunc"];
+/// Where the file names the field that leaves a row out.
+pub(super) const FLAG_AT: [&str; 2] = ["converterConfig", "ignoreEventFlag"];
 
 closed_list! {
     /// The format of an import's files.

@@ -382,6 +382,11 @@ impl Importer {
         Ok(())
     }
 
+    /// Counts a file that ends without its importer: its object is not there any more.
+    pub(super) fn count_cut_short(&self, ended: ImportState) {
+        self.metrics.import_files.get_or_create(&KindLabel { kind: ended.slug() }).inc();
+    }
+
     async fn take(&self, rows: Rows, calls: Bytes) -> Result<RowsTaken, TargetError> {
         let Open { file, source, turn, counted, several, window, .. } = {
             let mut open = lock(&self.open);

@@ -42,6 +42,19 @@ pub enum ImportState {
 }
 
 impl ImportState {
+    /// Its name as a label.
+    pub(super) fn slug(self) -> &'static str {
+        match self {
+            Self::Reading => "reading",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Poison => "poison",
+            Self::Changed => "changed",
+            Self::Replaced => "replaced",
+            Self::Gone => "gone",
+        }
+    }
+
     /// Whether the file ended before its last row because its object is no longer there.
     pub fn is_cut_short(self) -> bool {
         matches!(self, Self::Changed | Self::Replaced | Self::Gone)

@@ -3,6 +3,7 @@
 
 pub mod causes;
 pub mod columns;
+pub mod commands;
 pub mod count;
 pub mod date;
 pub mod duration;
@@ -18,6 +19,7 @@ pub mod url;
 
 pub use causes::with_causes;
 pub use columns::{columns, within_columns};
+pub use commands::{NamingConfig, with_config};
 pub use count::{counted, grouped, if_any, is_zero};
 pub use date::{date, rfc3339};
 pub use duration::{about_duration, about_seconds};

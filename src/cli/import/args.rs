@@ -60,6 +60,23 @@ pub enum ImportCommand {
     List(ListArgs),
 }
 
+impl ImportCommand {
+    /// The configuration that a command about imports of buckets was given, unless it prints for programs.
+    pub(super) fn config_for_people(&self) -> Option<String> {
+        let (config, json) = match self {
+            Self::RetryRejects(args) if args.import.is_some() => (&args.to.target.config, args.show.json),
+            Self::Run(args) => (&args.at.config, args.at.json),
+            Self::ResetFile(args) => (&args.at.config, args.at.json),
+            Self::Rename(args) => (&args.at.config, args.at.json),
+            Self::Release(args) => (&args.at.config, args.at.json),
+            Self::Pause(args) | Self::Resume(args) => (&args.at.config, args.at.json),
+            Self::Status(args) => (&args.at.config, args.at.json),
+            _ => return None,
+        };
+        config.as_ref().filter(|_| !json).map(|path| path.to_string_lossy().into_owned())
+    }
+}
+
 /// `forebay import csv`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\

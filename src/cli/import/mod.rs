@@ -36,10 +36,23 @@ use crate::import::rejects_output::RejectsOutput;
 use crate::import::{Counters, RowLimits};
 use crate::random::Random as _;
 use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
+use crate::words::{NamingConfig, with_config};
 
-/// Runs one import command.
+/// Runs one import command. What it prints for people names the configuration in further commands, if it has one.
 /// Errors: [`Failure`], also if a file failed or rows were rejected: see the exit codes.
 pub async fn run(
+    command: &ImportCommand,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let Some(config) = command.config_for_people() else { return run_it(command, background, out).await };
+    let mut out = NamingConfig::new(out, &config);
+    let done = run_it(command, background, &mut out).await;
+    out.flush()?;
+    done.map_err(|failure| Failure::with_code(failure.code(), with_config(&failure.to_string(), &config)))
+}
+
+async fn run_it(
     command: &ImportCommand,
     background: &Background,
     out: &mut dyn Write,

@@ -1,6 +1,5 @@
 //! `forebay import retry-rejects --import`: rejected rows of a bucket are read again.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use tokio_util::sync::CancellationToken;
@@ -14,10 +13,6 @@ use crate::cli::serve;
 use crate::node::bucket_imports::ImportsAt;
 use crate::runtime::Background;
 use crate::sources::SourceId;
-use crate::words::{counted, grouped, if_any, outside_text};
-
-/// Files that are named.
-const NAMED_MAX: usize = 20;
 
 /// Reads rejected rows again, and prints what became of them.
 /// Errors: [`Failure`], also if rows are rejected again: see the exit codes.
@@ -44,39 +39,9 @@ pub(super) async fn run(
         let what = "stopped waiting: the node goes on with the rejected rows";
         return Err(Failure::with_code(failure::INTERRUPTED, what));
     };
-    print_either(out, args.show.json, &retried, || text(&retried, &of)).and_then(|()| out.flush())?;
+    print_either(out, args.show.json, &retried, || retried.text(&of)).and_then(|()| out.flush())?;
     ended?;
     failure_of(&retried).map_or(Ok(()), Err)
-}
-
-/// What became of rejected rows. `all`: those that are meant.
-fn text(of: &RejectsRetried, all: &str) -> String {
-    if of.files == 0 && of.left_count == 0 {
-        return format!("no row of {} is rejected\n", outside_text(all));
-    }
-    let by_code = |codes: &BTreeMap<String, u64>| {
-        let codes = codes.iter().map(|(code, count)| format!("{} {}", grouped(*count), outside_text(code)));
-        let codes = codes.collect::<Vec<_>>().join(", ");
-        if codes.is_empty() { codes } else { format!(" ({codes})") }
-    };
-    let rows = counted(of.settled + of.rejected, "rejected row", "rejected rows");
-    let (would, passed) = if of.dry_run { ("would be ", "would pass") } else { ("", "passed") };
-    let mut text = format!(
-        "{rows} of {}: {} {passed}{}, {} {would}rejected again{}{}\n",
-        counted(of.files, "file", "files"),
-        of.settled,
-        by_code(&of.settled_by_code),
-        of.rejected,
-        by_code(&of.rejected_by_code),
-        if_any(of.stored, |calls| format!("; {} stored", counted(calls, "call", "calls"))),
-    );
-    for file in of.left.iter().take(NAMED_MAX) {
-        let error = file.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-        let line = format!("  {} {}{error}", file.name, file.became.replace('_', " "));
-        text += &format!("{}\n", outside_text(&line));
-    }
-    let more = of.left_count.saturating_sub(of.left.len().min(NAMED_MAX) as u64);
-    text + &if_any(more, |more| format!("  and {}\n", counted(more, "more file", "more files")))
 }
 
 /// The failure that the command ends with, if any.

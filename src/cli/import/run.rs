@@ -1,7 +1,6 @@
 //! `forebay import run` and `rename`: one pass over the bucket of an `[[import]]`, and another name for one.
 
 use std::io::Write;
-use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +14,7 @@ use crate::node::bucket_imports::ImportsAt;
 use crate::node::error::NodeError;
 use crate::runtime::Background;
 use crate::runtime::say::say;
-use crate::words::{outside_text, outside_text_within, shell_word};
+use crate::words::{outside_text, outside_text_within};
 
 /// Files that are named after a pass.
 const NAMED_MAX: usize = 20;
@@ -34,8 +33,7 @@ pub(super) async fn run(
     if !args.dry_run {
         tell(args, &format!("importing {} {}", args.name, imports.text()));
     }
-    // A node is asked for lists of files. Without one, the rows are.
-    let config = args.at.config.as_deref().filter(|_| imports.is_spool());
+    let has_node = !imports.is_spool();
     let made = made(args, &imports, stop).await;
     let (made, ended) = settled(imports, made, !args.dry_run).await?;
     let Some(pass) = made else {
@@ -44,7 +42,7 @@ pub(super) async fn run(
     };
     print_either(out, args.at.json, &pass, || text(&pass)).and_then(|()| out.flush())?;
     ended?;
-    failure_of(&pass, config).map_or(Ok(()), Err)
+    failure_of(&pass, has_node).map_or(Ok(()), Err)
 }
 
 /// Makes a pass, or says what it would do. Before files are imported again, the command says how many.
@@ -141,7 +139,7 @@ pub(super) fn grant(grant: &Grant) -> String {
 }
 
 /// The failure that the command ends with, if any.
-fn failure_of(pass: &PassStatus, config: Option<&Path>) -> Option<Failure> {
+fn failure_of(pass: &PassStatus, has_node: bool) -> Option<Failure> {
     let count = |became: &str| pass.files.get(became).copied().unwrap_or(0);
     if pass.stopped || count("stopped") > 0 {
         return Some(resume::stopped());
@@ -161,12 +159,11 @@ fn failure_of(pass: &PassStatus, config: Option<&Path>) -> Option<Failure> {
     let not_done = ["failed", "poison", "changed", "gone", "missing", "refused"];
     let failed = not_done.into_iter().any(|became| count(became) > 0);
     let import = outside_text(&pass.import);
-    let at =
-        config.map_or_else(String::new, |file| format!(" --config {}", shell_word(&file.to_string_lossy())));
-    let retry = format!("forebay import retry-rejects --import {import}{at}");
-    let list = match config {
-        None => format!("`forebay import list --import {import}` names the files and the reasons"),
-        Some(_) => format!("`{retry} --dry-run` says how many and why"),
+    let retry = format!("forebay import retry-rejects --import {import}");
+    // A node is asked for lists of files. Without one, the rows are.
+    let list = match has_node {
+        true => format!("`forebay import list --import {import}` names the files and the reasons"),
+        false => format!("`{retry} --dry-run` says how many and why"),
     };
     let rejected = format!(
         "some rows were rejected: {list}, and `{retry}` reads the rows again once the converter is corrected"
@@ -221,7 +218,7 @@ mod tests {
              files:     1 done, 1 given up\n  read:      14 rows: 10 calls stored, 2 dropped as repeats, 2 rejected, 0 left out by the converter\n  \
              not done:  s3://lake/in/\\u{1b}[2J given up: E-FORMAT: an array\n"
         );
-        assert_eq!(failure_of(&pass, None).unwrap().code(), failure::FAILED);
+        assert_eq!(failure_of(&pass, true).unwrap().code(), failure::FAILED);
     }
 
     #[test]
@@ -241,7 +238,7 @@ mod tests {
         let expected = "4 objects: 0 known, 0 skipped, 1 given up, 3 to import\n  files:     1 given up\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
                         will be stored again, with the same messageIds\n  first:     go on s3://lake/in/a\n";
         assert!(shown.ends_with(expected), "{shown}");
-        assert!(failure_of(&pass, None).is_none());
+        assert!(failure_of(&pass, true).is_none());
         planned.insert_id_window_ms = 3_600_000;
         assert!(
             again(&planned)
@@ -266,7 +263,7 @@ mod tests {
 
     #[test]
     fn each_end_has_its_exit_code() {
-        let code = |pass: &PassStatus| failure_of(pass, None).map_or(0, |failure| failure.code());
+        let code = |pass: &PassStatus| failure_of(pass, true).map_or(0, |failure| failure.code());
         let files = |became: &str| PassStatus { files: counts(&[(became, 1)]), ..PassStatus::default() };
         for became in ["done", "done_before"] {
             assert_eq!(code(&files(became)), 0, "{became}");
@@ -279,15 +276,14 @@ mod tests {
         let rejected = PassStatus { import: "orders".to_owned(), rejected: 1, ..files("done") };
         assert_eq!(code(&rejected), failure::SOME_REJECTED);
         // `import list` asks a node alone.
-        let said = |config: Option<&Path>| failure_of(&rejected, config).unwrap().to_string();
+        let said = |has_node| failure_of(&rejected, has_node).unwrap().to_string();
         assert!(
-            said(None).contains("`forebay import list --import orders` names the files"),
+            said(true).contains("`forebay import list --import orders` names the files"),
             "{}",
-            said(None)
+            said(true)
         );
-        let (of_spool, retry) =
-            (said(Some(Path::new("f.toml"))), "retry-rejects --import orders --config f.toml");
-        assert!(of_spool.contains(retry) && !of_spool.contains("import list"), "{of_spool}");
+        let retry = "`forebay import retry-rejects --import orders --dry-run`";
+        assert!(said(false).contains(retry) && !said(false).contains("import list"), "{}", said(false));
         let claims =
             ClaimsStatus { claimed: 3, instances: counts(&[("0123", 3)]), ..ClaimsStatus::default() };
         let elsewhere = PassStatus { listed: 3, claims: Some(claims), ..PassStatus::default() };

@@ -333,6 +333,24 @@ fn flagged_rows_are_skipped() {
     let without = load(r#"{"event_type":"e","user_id":"u"}"#);
     assert_eq!(converted(&without, r#"{"e":"e","u":"u","$ignore":true}"#).1.len(), 1);
     assert_eq!(without.missing_flag(), Some("$ignore"));
+    // It was in force, and no row was skipped.
+    let problems = |fields: &str| {
+        Converter::load(text(fields).as_bytes(), Event, AppendOnly, 1_024).unwrap_err().to_string()
+    };
+    let mistyped = problems(r#"{"event_type":"e","user_id":"u","$ingore":"x"}"#);
+    assert!(
+        mistyped.contains(
+            "/converterConfig/ignoreEventFlag: unknown field \"$ignore\" (did you mean \"$ingore\"?)"
+        ),
+        "{mistyped}"
+    );
+    let mistyped = problems(r#"{"event_typ":"e","user_id":"u"}"#);
+    assert!(
+        mistyped.contains(
+            "without event_type: add that field (\"event_typ\" is no field: did you mean \"event_type\"?)"
+        ),
+        "{mistyped}"
+    );
 }
 
 #[test]

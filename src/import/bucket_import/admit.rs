@@ -56,6 +56,12 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    /// The version by which [`skip_of`] tells a half-read object from the one that has replaced it. `None`: the new one
+    /// is never imported, so no setting about new objects hides that the old one ends here.
+    pub(super) fn to_skip<T>(&self, version: Option<T>) -> Option<T> {
+        version.filter(|_| self.on_change == OnChange::Reprocess)
+    }
+
     /// The name of an object, for people.
     pub(super) fn name_of(&self, key: &str) -> String {
         format!("{}{key}", self.place)
@@ -104,7 +110,8 @@ pub(super) fn is_stored(
 }
 
 /// Why an object is skipped, if `why` is what its key or a listing shows by the settings of now, and `known` what the
-/// journal has of it: one that is half read goes on. `version`: the tag and length of the object, if they are known.
+/// journal has of it: one that is half read goes on. `version`: the tag and length of the object, if they are known and
+/// decide ([`Rules::to_skip`]).
 /// Errors: [`JournalError`]: the journal cannot be read.
 pub(super) fn skip_of(
     why: Option<Skip>,

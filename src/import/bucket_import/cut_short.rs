@@ -23,7 +23,9 @@ pub(super) fn cut_short(
 ) -> Result<FileError, JournalError> {
     let records = records_of(journal, importer, (rules.id, &rules.source), name, state)?;
     let progress = records.iter().fold(ImportProgress::default(), |sum, record| sum.plus(record.progress));
-    let error = why(ended, progress.next_row);
+    // What a file that began again had stored before stays, and is not counted here.
+    let is_again = records.iter().any(|record| record.generation > 0);
+    let error = why(ended, progress.next_row, is_again);
     let mut is_new = false;
     for record in records.iter().filter(|record| record.state != ImportState::Done) {
         importer.settle(record.key)?;
@@ -33,7 +35,10 @@ pub(super) fn cut_short(
             // A process that was killed has not told it.
             record.rejects_file = record.rejects_file.take().or(kept);
         })?;
-        is_new |= record.state != ended;
+        if record.state != ended {
+            importer.count_cut_short(ended);
+            is_new = true;
+        }
     }
     if is_new && progress.next_row > 0 {
         tracing::warn!("{name}: {}", error.masked());
@@ -49,11 +54,16 @@ fn end(record: &mut ImportRecord, ended: ImportState, error: &FileError, now: Un
     (record.error, record.ended_at) = (Some(error.into()), Some(now));
 }
 
-/// Why the rest of a file is never read. `rows`: how many of its rows were read.
-pub(super) fn why(ended: ImportState, rows: u64) -> FileError {
-    let first = match rows {
-        0 => "No row of it is stored".to_owned(),
-        rows => format!("Its first {} are stored", counted(rows, "row", "rows")),
+/// Why the rest of a file is never read. `rows`: how many of its rows were read. `is_again`: rows of it were read before
+/// that, too.
+pub(super) fn why(ended: ImportState, rows: u64, is_again: bool) -> FileError {
+    let first = match (rows, is_again) {
+        (0, _) => "No row of it is stored".to_owned(),
+        (rows, false) => format!("Its first {} are stored", counted(rows, "row", "rows")),
+        (rows, true) => format!(
+            "What was stored of it before it began again stays; its first {} are stored again",
+            counted(rows, "row", "rows")
+        ),
     };
     let (fault, code, what) = match ended {
         ImportState::Gone => {

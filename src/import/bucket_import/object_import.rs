@@ -307,7 +307,7 @@ impl ObjectImport {
             let stored =
                 |state: &_, standing| is_stored(&importer, state, standing, (rules.id, &rules.source));
             let version = version.as_ref().map(|(etag, len)| (etag.as_str(), *len));
-            skip_of(why, known.as_ref(), version, &stored)
+            skip_of(why, known.as_ref(), rules.to_skip(version), &stored)
         };
         self.on_disk(skip).await
     }
@@ -461,7 +461,7 @@ impl ObjectImport {
         }
         match &mut report.end {
             FileEnd::Failed(error) if became == Became::Missing && has_stored(report.progress) => {
-                *error = why(ImportState::Gone, report.progress.next_row);
+                *error = why(ImportState::Gone, report.progress.next_row, false);
                 (Became::Gone, report)
             }
             _ => (became, report),

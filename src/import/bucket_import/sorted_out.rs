@@ -120,7 +120,7 @@ impl SortedOut {
     ) -> Result<(), JournalError> {
         let stored = reasons.stored;
         let version = listed.etag.as_deref().map(|etag| (etag, listed.len));
-        if let Some(why) = skip_of(why, known.as_ref(), version, stored)? {
+        if let Some(why) = skip_of(why, known.as_ref(), rules.to_skip(version), stored)? {
             self.skipped.push(why);
             return Ok(());
         }

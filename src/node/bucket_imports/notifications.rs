@@ -92,7 +92,7 @@ impl Notifications {
     }
 
     fn of_given_up(&self) -> String {
-        format!("{} notified files given up", self.name)
+        format!("{} notified files for a person", self.name)
     }
 
     /// Notes that nothing can be received, or that it goes on. What may pass by itself is an alarm only if it

@@ -429,9 +429,9 @@ impl OneImport {
         format!("{} (rejected rows)", self.name())
     }
 
-    /// The subject of alarms about files that are given up.
+    /// The subject of alarms about files that are given up, gone or replaced.
     fn of_given_up(&self) -> String {
-        format!("{} (files given up)", self.name())
+        format!("{} (files for a person)", self.name())
     }
 
     /// Notes what a pass found. `of_range`: a person asked for keys of a range. `has_listed`: it listed keys.

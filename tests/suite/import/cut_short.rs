@@ -211,6 +211,21 @@ async fn a_file_that_is_given_up_and_replaced_is_no_longer_given_up() {
     }
 }
 
+/// A file that somebody had emptied was skipped, and the half of it that was stored was in no report.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_read_object_is_changed_also_if_the_new_one_would_be_skipped() {
+    let (node, store, _) = half_read(false).await;
+    put(&store, "in/a.json", "").await;
+    for expected in [vec![("done", 1), ("changed", 1)], vec![("changed", 1)], vec![("changed", 1)]] {
+        let report = passed(&node, &store, import(&node)).await;
+        assert_eq!((files(&report), skipped(&report)), (expected, vec![]), "{report:?}");
+    }
+    assert_eq!(states(&node, "in/a.json"), [ImportState::Changed]);
+    assert_eq!(reset(&node, &store).await.unwrap(), Begins::NewObject);
+    let report = passed(&node, &store, import(&node)).await;
+    assert_eq!((files(&report), skipped(&report)), (vec![], vec![("empty", 1)]), "{report:?}");
+}
+
 /// They could not be settled in any way, and each retry failed because of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejected_rows_without_their_object_are_settled_by_a_person() {

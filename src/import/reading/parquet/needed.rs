@@ -115,6 +115,10 @@ fn column(
     if is_encrypted {
         return Err(refused("is encrypted; write it without encryption".to_owned()));
     }
+    if has_repeated_members(field) {
+        let what = " has several members of one name: give each of them a name of its own";
+        return Err(ParquetFault::Repeated(ParquetFault::column(&name).and(&Told::plain(what))));
+    }
     let (root, kinds) =
         shape::shape_of(field).map_err(|what| refused(format!("has {what}, which cannot be read")))?;
     let about = metadata.file_metadata().schema_descr().columns().iter().enumerate().skip(first_leaf);
@@ -130,6 +134,15 @@ fn column(
         return Err(ParquetFault::damaged("its schema is incomplete"));
     }
     Ok(Column::new(slot, name, root, leaves))
+}
+
+/// Whether a part of the schema has a struct with several members of one name: a value has each name once.
+fn has_repeated_members(part: &Type) -> bool {
+    if part.is_primitive() {
+        return false;
+    }
+    let mut names = BTreeSet::new();
+    part.get_fields().iter().any(|field| !names.insert(field.name()) || has_repeated_members(field))
 }
 
 /// How many leaves a part of the schema has.

@@ -175,6 +175,28 @@ fn several_columns_of_a_name_are_refused_only_if_it_is_needed() {
     assert_eq!(lines(&mut rows, &columns).unwrap(), ["{\"b\":2}"]);
 }
 
+/// The last member counted.
+#[test]
+fn a_struct_with_two_members_of_a_name_is_refused_only_if_it_is_needed() {
+    let text = "message m { required int32 b; required group a { required group c { required int32 x; required int32 x; } } }";
+    let mut bytes = Vec::new();
+    let schema = Arc::new(parse_message_type(text).unwrap());
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    while let Some(mut column) = group.next_column().unwrap() {
+        column.typed::<Int32Type>().write_batch(&[2], None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    let (bytes, other): (Bytes, Columns) = (bytes.into(), ["b"].into_iter().collect());
+    assert_eq!(lines(&mut opened(bytes.clone(), &other).unwrap(), &other).unwrap(), ["{\"b\":2}"]);
+    let needed: Columns = ["a"].into_iter().collect();
+    let says = "E-PARQUET-DUPCOL: the parquet file cannot be read: column a has several members of one name: give each of \
+                them a name of its own";
+    assert_eq!(said(opened(bytes, &needed).unwrap_err()), says);
+}
+
 #[test]
 fn numbers_that_json_does_not_have_are_counted() {
     let bytes = bytes_of("pyarrow_zstd.parquet");

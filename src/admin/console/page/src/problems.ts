@@ -40,8 +40,8 @@ const TITLES: Record<string, string> = {
 
 /** Ends of the subjects of alarms about an import, which begin with its name, and what the titles say of it. */
 const OF_IMPORT: [end: string, title: string][] = [
-  [' (files given up)', 'has given up files'],
-  [' notified files given up', 'has given up files'],
+  [' (files for a person)', 'has files that need a person'],
+  [' notified files for a person', 'has files that need a person'],
   [' notified files', 'cannot read files that its queue names'],
   [' (rejected rows)', 'has rejected rows that need attention'],
   [' queue', 'cannot receive from its queue']

@@ -167,8 +167,8 @@ test('each alarm has a sentence as its title, and leads to where one acts', () =
   assert.deepEqual(at('destination', 'crm'), ['A function takes no calls', '#/destinations/crm'])
   assert.deepEqual(at('imports'), ['Imports wait for their journal', '#/imports'])
   assert.deepEqual(at('bucket_import', 'orders'), ['An import cannot read its bucket', '#/imports'])
-  assert.deepEqual(at('bucket_import', 'orders (files given up)'), ['Import orders has given up files', '#/imports'])
-  assert.deepEqual(at('bucket_import', 'orders notified files given up'), ['Import orders has given up files', '#/imports'])
+  assert.deepEqual(at('bucket_import', 'orders (files for a person)'), ['Import orders has files that need a person', '#/imports'])
+  assert.deepEqual(at('bucket_import', 'orders notified files for a person'), ['Import orders has files that need a person', '#/imports'])
   assert.deepEqual(at('bucket_import', 'orders notified files'), ['Import orders cannot read files that its queue names', '#/imports'])
   assert.deepEqual(at('bucket_import', 'orders (rejected rows)'), ['Import orders has rejected rows that need attention', '#/imports'])
   assert.deepEqual(at('bucket_import', 'orders queue'), ['Import orders cannot receive from its queue', '#/imports'])
@@ -191,7 +191,7 @@ test('a name is shortened in the middle, and its last part stays', () => {
 
 test('a text does not repeat its title', () => {
   const told = (kind: string, subject: string, what: string) => problems(status({ alarms: [{ kind, subject, what, since_ms: 1 }] }))[0]!.what
-  assert.equal(told('bucket_import', 'orders (files given up)', 'import orders has given up 2 files, the first s3://a'), '2 files, the first s3://a')
+  assert.equal(told('bucket_import', 'orders (files for a person)', 'import orders has given up 2 files, the first s3://a'), '2 files, the first s3://a')
   assert.equal(told('bucket_import', 'orders queue', 'import orders cannot receive from https://q: denied'), 'https://q: denied')
   assert.equal(told('refusing', 'web', 'calls of web are answered 503 destination_full: full'), '503 destination_full: full')
   assert.equal(told('ledger', '', 'the ledger does not balance: web'), 'web')
