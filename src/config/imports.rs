@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::convert::{Converter, DataType, FILE_BYTES_MAX, Strategy};
+use crate::convert::{Converter, DataType, FILE_BYTES_MAX, Field, Strategy};
 use crate::import::{NotAnAction, OnRowError};
 use crate::object::{BucketString, ExternalId, OBJECTS, RoleArn};
 use crate::sources::SourceId;
@@ -119,7 +119,9 @@ pub(super) fn warnings(imports: &[ImportSettings]) -> Vec<String> {
                 "import.{name}.serial holds within one instance: several that share a journal read files at once"
             ));
         }
-        if journal.is_some() && !insert_id_window.is_zero() {
+        // Without a converter, nothing is known of it.
+        let reads_insert_id = import.converter.as_ref().is_none_or(|of| of.compiled.reads(Field::InsertId));
+        if journal.is_some() && !insert_id_window.is_zero() && reads_insert_id {
             warnings.push(format!(
                 "import.{name}.insert_id_window holds within one instance: rows with equal insert_ids in files of different \
                  instances are all stored, with equal messageIds"

@@ -148,6 +148,11 @@ impl Converter {
         &self.columns
     }
 
+    /// Whether the calls have this field.
+    pub fn reads(&self, field: Field) -> bool {
+        self.sources.get(field).is_some()
+    }
+
     /// The fields of the converter that have no place in the calls of this data type and strategy, in the
     /// order of the file.
     pub fn unused_fields(&self) -> &[String] {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::shell_word;
 
 /// What such commands begin with.
-const BEGIN: &str = "forebay import ";
+const BEGIN: &str = concat!("forebay", " import ");
 /// Those that find an import by the configuration.
 const OF_CONFIG: [&str; 10] = [
     "run", "reset-file", "retry-rejects", "pause", "resume", "status", "rename", "release", "preview",

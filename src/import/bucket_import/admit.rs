@@ -4,7 +4,7 @@
 use super::cut_short::cut_short;
 use super::decide::Skip;
 use super::object_state::{IsStored, ObjectState, Stage, Standing};
-use super::rejected::place::RejectsPlace;
+use super::rules::Rules;
 use super::settings::OnChange;
 use crate::import::file_error::FileError;
 use crate::import::file_id::{FileId, key_of};
@@ -15,7 +15,6 @@ use crate::import::objects_in_use::ObjectInUse;
 use crate::import::reading::s3_object::S3Object;
 use crate::import::record::{ImportState, LastError};
 use crate::sources::SourceId;
-use crate::time::UnixMillis;
 
 /// A version of an object that may be imported.
 #[derive(Clone, Debug)]
@@ -35,36 +34,6 @@ impl Version {
             len: object.len,
             file: object.ids().0,
         }
-    }
-}
-
-/// What the import of an object depends on, beside its version.
-#[derive(Clone, Debug)]
-pub(super) struct Rules {
-    pub(super) id: ImportId,
-    pub(super) source: SourceId,
-    pub(super) on_change: OnChange,
-    /// A hash of all options.
-    pub(super) options: String,
-    /// Whether files that are done are imported again.
-    pub(super) again: bool,
-    /// What names of the import's objects begin with, before their keys.
-    pub(super) place: String,
-    /// Where rejected rows are kept.
-    pub(super) rejects: RejectsPlace,
-    pub(super) now: UnixMillis,
-}
-
-impl Rules {
-    /// The version by which [`skip_of`] tells a half-read object from the one that has replaced it. `None`: the new one
-    /// is never imported, so no setting about new objects hides that the old one ends here.
-    pub(super) fn to_skip<T>(&self, version: Option<T>) -> Option<T> {
-        version.filter(|_| self.on_change == OnChange::Reprocess)
-    }
-
-    /// The name of an object, for people.
-    pub(super) fn name_of(&self, key: &str) -> String {
-        format!("{}{key}", self.place)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Ends files before their last row: their object is gone, or another one has its key.
 
-use super::admit::Rules;
 use super::object_state::ObjectState;
 use super::rejected::settled::records_of;
+use super::rules::Rules;
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::importer::Importer;
 use crate::import::journal::{Journal, JournalError};

@@ -33,6 +33,7 @@ mod read_on;
 mod rejected;
 mod report;
 mod reset;
+mod rules;
 mod scan;
 mod settings;
 mod sorted_out;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::admit::{Admission, Rules, Version, admit, is_stored, skip_of};
+use super::admit::{Admission, Version, admit, is_stored, skip_of};
 use super::after::tally::Tally;
 use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, FilesOf, Reading, files_of};
@@ -17,6 +17,7 @@ use super::object_state::{ObjectState, Stage};
 use super::pass_claims::PassClaims;
 use super::rejected::set::{Set, remove};
 use super::report::Became;
+use super::rules::Rules;
 use super::settings::{BucketImport, OnChange, OnMissing};
 use crate::convert::Strategy;
 use crate::import::file_error::{FileError, FileFault};

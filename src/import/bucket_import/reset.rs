@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admit::{Rules, Version, is_stored};
+use super::admit::{Version, is_stored};
 use super::cut_short::cut_short;
 use super::deps::PassDeps;
 use super::object_import::{ObjectImport, on_disk};
 use super::object_state::{ObjectState, Stage, Standing};
 use super::read_on::{ReadOn, Rest};
 use super::rejected::settled::records_of;
+use super::rules::Rules;
 use super::settings::BucketImport;
 use crate::import::claims::ClaimsError;
 use crate::import::import_id::ImportId;

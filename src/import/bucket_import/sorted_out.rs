@@ -1,8 +1,9 @@
 //! Compares a page of a listing with what the journal knows: both are in the order of the keys.
 
-use super::admit::{Rules, skip_of};
+use super::admit::skip_of;
 use super::decide::Skip;
 use super::object_state::{IsStored, ObjectState, Stage, Standing, is_done};
+use super::rules::Rules;
 use super::settings::OnChange;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::record::LastError;

@@ -214,7 +214,7 @@ async fn a_status_shows_everything_if_the_settings_say_so() {
         assert!(error.contains("E-ROWS: 1 of 1 rows are rejected"), "{error}");
         assert_eq!(error.contains(how), has_hint, "{view}: {error}");
         let what = wait::until("the alarm", PATIENCE, async || {
-            let alarm = alarm_of(&status(&node).await, "orders (files given up)")?;
+            let alarm = alarm_of(&status(&node).await, "orders (files for a person)")?;
             alarm["what"].as_str().map(str::to_owned)
         })
         .await;
@@ -373,7 +373,7 @@ async fn a_bucket_that_refuses_is_an_alarm_and_stops_no_other_import() {
     let paused = (status(&node).await, import_status(&node, "gone").await);
     assert!(alarm_of(&paused.0, "gone").is_none() && paused.1["failing"].is_null(), "{paused:?}");
     // The other import has given up a file.
-    assert!(alarm_of(&paused.0, "orders (files given up)").is_some(), "{paused:?}");
+    assert!(alarm_of(&paused.0, "orders (files for a person)").is_some(), "{paused:?}");
     stand.command(&["resume", "gone"], &at).await.code(0);
     wait::until("the alarm", PATIENCE, async || alarm_of(&status(&node).await, "gone")).await;
     stand.rig.bucket("nowhere").client.create_bucket().bucket("nowhere").send().await.unwrap();
@@ -538,7 +538,7 @@ async fn files_that_are_given_up_are_listed_and_logged_and_an_alarm() {
     let alarm = async || {
         let status = status(&node).await;
         let all = status["alarms"].as_array().unwrap().iter();
-        all.clone().find(|alarm| alarm["subject"] == "orders (files given up)").cloned()
+        all.clone().find(|alarm| alarm["subject"] == "orders (files for a person)").cloned()
     };
     let what = wait::until("the alarm", PATIENCE, async || {
         let alarm = alarm().await?;

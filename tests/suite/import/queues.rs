@@ -282,7 +282,7 @@ async fn a_file_that_messages_name_and_that_is_given_up_is_an_alarm() {
     for _ in 1..ATTEMPTS_MAX {
         stand.aws("sqs", "send_message", message.clone()).await;
     }
-    let alarm = async || alarm_of(&status(&node).await, "orders notified files given up");
+    let alarm = async || alarm_of(&status(&node).await, "orders notified files for a person");
     let raised = wait::until("the alarm", COMES_BACK, alarm).await;
     let what = raised["what"].as_str().unwrap();
     assert!(

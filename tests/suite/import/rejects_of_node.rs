@@ -6,6 +6,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use forebay::words::shell_word;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::timeout;
@@ -79,9 +80,12 @@ async fn rejected_rows_are_read_again_in_the_node_and_without_one() {
     let own = ["--config", stand.settings.write().to_str().unwrap()];
     stand.command(&["retry-rejects", "--import", "orders"], &own).await.code(0);
     assert_eq!(stand.events().await.len(), 150);
-    stand.command(&["pause", "orders"], &own).await.code(0);
+    // Without a node, the printed command would not find the import by itself.
+    let resume = format!("`forebay import resume orders --config {}`", shell_word(own[1]));
+    let paused = stand.command(&["pause", "orders"], &own).await.code(0);
+    assert!(paused.out.contains(&resume), "{paused:?}");
     let paused = stand.command(&["retry-rejects", "--import", "orders"], &own).await.code(2);
-    assert!(paused.err.contains("import resume orders"), "{paused:?}");
+    assert!(paused.err.contains(&resume), "{paused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

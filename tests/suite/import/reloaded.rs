@@ -17,7 +17,7 @@ async fn shown(node: &Forebay) -> [Value; 3] {
     let status = status(node).await;
     let alarm = |subject: &str| alarm_of(&status, subject).map(|alarm| alarm["since_ms"].clone());
     let columns = import_status(node, "orders").await["unused_first"].clone();
-    [alarm("orders (files given up)").unwrap_or_default(), alarm("gone").unwrap_or_default(), columns]
+    [alarm("orders (files for a person)").unwrap_or_default(), alarm("gone").unwrap_or_default(), columns]
 }
 
 /// Each import was restarted: its alarms were cleared and raised again, and the columns of its files were forgotten.
@@ -60,7 +60,7 @@ async fn another_import_that_moves_files_restarts_none_and_what_it_moves_is_read
     stand.rig.bucket("files").client.delete_object().bucket("files").key("in/bad").send().await.unwrap();
     reload(&stand.settings, &node).await;
     wait::until("one alarm less", PATIENCE, async || {
-        alarm_of(&status(&node).await, "orders (files given up)").is_none().then_some(())
+        alarm_of(&status(&node).await, "orders (files for a person)").is_none().then_some(())
     })
     .await;
     stand.settings.imports = import("orders", ORDERS);

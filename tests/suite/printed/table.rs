@@ -116,7 +116,7 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay import reset-file {import} KEY", "forebay import reset-file orders in/orders-1.json", Ends(2)),
     ("forebay import reset-file {import} --failed", "forebay import reset-file orders --failed", Ends(0)),
     (
-        "forebay import retry-rejects --import {import}{at}",
+        "forebay import retry-rejects --import {import}",
         "forebay import retry-rejects --import orders --config forebay.toml",
         Parsed("tests/suite/import/rejects_of_node.rs runs it over a spool that no node uses"),
     ),

@@ -15,7 +15,7 @@ import sys
 
 def main():
     plan = json.loads(pathlib.Path(sys.argv[1]).read_text())
-    events, ids = collections.Counter(), collections.Counter()
+    events, ids, mutations = collections.Counter(), collections.Counter(), collections.Counter()
     for path in sorted(pathlib.Path(sys.argv[2]).rglob("*.gz")):
         if "_rejected" in path.parts:
             sys.exit(f"rejected by the collector: {path}")
@@ -24,6 +24,7 @@ def main():
             for line in lines:
                 call = json.loads(line)
                 events[(source, call["event"])] += 1
+                mutations[source] += "mutation" in call["context"]
                 ids[(source, call["messageId"])] += 1
     rejected, in_sets = collections.Counter(), collections.Counter()
     not_done = set(json.loads(pathlib.Path(sys.argv[3]).read_text()))
@@ -71,6 +72,9 @@ def main():
             unseen = sorted(all_rejects - rejected.keys())
             if unseen and (some or fate != "replaced"):
                 wrong.append(f"{key} ({fate}): rejected rows that no file has: {unseen[:3]}")
+    mirrored = sum(times for (source, _), times in events.items() if source == "mirror")
+    if +mutations != collections.Counter(mirror=mirrored):
+        wrong.append(f"{mutations} calls are mutations, and {mirrored} of the import that mirrors")
     wrong += [f"{event} is no row" for event in sorted(events.keys() - known_events)]
     wrong += [f"{row} is no bad row" for row in sorted(rejected.keys() - known_rejects)]
     fates = collections.Counter(one["fate"] for one in plan)

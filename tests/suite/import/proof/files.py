@@ -20,7 +20,8 @@ import zipfile
 import pyarrow
 import pyarrow.parquet
 
-FORMATS = ("json", "csv", "parquet")
+# The last one has rows of JSON lines that are mutations.
+FORMATS = ("json", "csv", "parquet", "mirror")
 # What a key may have in it.
 NAMES = ("plain", "with space", "a+b", "50%25 off", "üñï 日本", "it's", "a=b&c", "deep/er")
 # One row in so many has no user, and is rejected.
@@ -36,7 +37,7 @@ def rows_of(number, version, count, dice):
         dict(e=f"{number}/{version}/{row}", u=None if (row + start) % BAD_ONE_IN == 0 else f"u{row % 9}", n=row)
         for row in range(count)
     ]
-    # Only JSON has ids. Some rows have that of a good one before them, and are dropped for it.
+    # Only JSON has ids. Mutations are never merged. Of events, some rows have that of a good one before them, and are dropped for it.
     good = []
     for row in rows:
         repeats = good and dice.randrange(REPEAT_ONE_IN) == 0
@@ -100,7 +101,8 @@ def compressed(data, how):
 
 
 def written(form, rows, how, dice):
-    data = dict(json=lambda: json_lines(rows), csv=lambda: table(rows), parquet=lambda: parquet(rows, dice))[form]()
+    lines = lambda: json_lines(rows)
+    data = dict(json=lines, mirror=lines, csv=lambda: table(rows), parquet=lambda: parquet(rows, dice))[form]()
     return compressed(data, how)
 
 
@@ -123,7 +125,7 @@ def main():
             # Sorts before every other key.
             one["key"] = f"in/{form}/!late {at:05}.{form}"
         if fate == "bad":
-            one["why"] = dice.choice(["array", "cut", "header of gzip"] if form == "json" else ["cut"])
+            one["why"] = dice.choice(["array", "cut", "header of gzip"] if form in ("json", "mirror") else ["cut"])
             if one["why"] == "array":
                 rows, data = [], json.dumps([{"e": "never", "u": "u"}] * 3).encode()
             elif one["why"] == "header of gzip":

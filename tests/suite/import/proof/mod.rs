@@ -27,10 +27,14 @@ const FILES: u64 = 90;
 /// Kills of each instance, unless `FOREBAY_PROOF_KILLS` is set.
 const KILLS: u64 = 5;
 const INSTANCES: usize = 3;
-const FORMS: [&str; 3] = ["json", "csv", "parquet"];
-/// What each import has of its own: one hears of its files by notifications alone, one tags them.
-const MORE: [&str; 3] =
-    ["discovery = \"both\"", "discovery = \"sqs\"", "discovery = \"both\"\nafter = \"tag\""];
+const FORMS: [&str; 4] = ["json", "csv", "parquet", "mirror"];
+/// What each import has of its own: one hears of its files by notifications alone, one tags them, one mirrors.
+const MORE: [&str; 4] = [
+    "discovery = \"both\"",
+    "discovery = \"sqs\"",
+    "discovery = \"both\"\nafter = \"tag\"",
+    "discovery = \"both\"\nstrategy = \"mirror\"\nserial = false",
+];
 const ENVIRONMENT: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
 /// A message that fails is hidden for 10 s, and for longer each time it fails again in the same process, up to 15 minutes.
 const GIVEN_BACK: Duration = Duration::from_secs(960);
@@ -59,10 +63,12 @@ fn settings(folder: &Path, link: &str, queues: &Value) -> Settings {
         // Rows of the first one repeat the id of an earlier row of their file.
         let (of_rows, window) = match form {
             "json" => (r#","insert_id":["path","i"],"device_id":["path","d"]"#, "7 d"),
+            "mirror" => (r#","insert_id":["path","i"]"#, "0 s"),
             _ => ("", "0 s"),
         };
+        let file_type = if form == "mirror" { "json" } else { form };
         let converter = format!(
-            r#"{{"converterConfig":{{"fileType":"{form}","compressionType":"auto","convertToAmplitudeFunc":{{
+            r#"{{"converterConfig":{{"fileType":"{file_type}","compressionType":"auto","convertToAmplitudeFunc":{{
                 "event_type":["path","e"],"user_id":["path","u"]{of_rows}}}}}}}"#
         );
         fs::write(folder.join(format!("{form}.json")), converter).unwrap();

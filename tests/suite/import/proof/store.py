@@ -19,6 +19,8 @@ from botocore.config import Config
 
 KEY = "test"
 
+FORMATS = ("json", "csv", "parquet", "mirror")
+
 
 def client(url, name):
     config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 10, "mode": "standard"})
@@ -32,7 +34,7 @@ def make(url):
     for bucket in ("lake", "files", "journal"):
         s3.create_bucket(Bucket=bucket)
     queues = {}
-    for form in ("json", "csv", "parquet"):
+    for form in FORMATS:
         queue = sqs.create_queue(QueueName=form, Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         allowed = {
@@ -70,7 +72,7 @@ def put(url, folder):
     first = [one for one in plan if one["fate"] != "late"]
     dice.shuffle(first)
     later = []
-    queues = {form: sqs.get_queue_url(QueueName=form)["QueueUrl"] for form in ("json", "csv", "parquet")}
+    queues = {form: sqs.get_queue_url(QueueName=form)["QueueUrl"] for form in FORMATS}
 
     def one_put(one, part):
         body = (folder / part / str(one["number"])).read_bytes()
