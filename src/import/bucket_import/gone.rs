@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::admit::is_stored;
 use super::cut_short::cut_short;
-use super::object_import::{ObjectImport, given_up};
+use super::object_end::given_up;
+use super::object_import::ObjectImport;
 use super::object_state::{ObjectState, Stage};
 use super::rejected::settled::records_of;
 use super::report::{Became, PassReport};

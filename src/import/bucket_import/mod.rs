@@ -22,6 +22,7 @@ mod look;
 mod never;
 mod not_ours;
 mod notified;
+mod object_end;
 mod object_import;
 mod object_of;
 mod object_state;

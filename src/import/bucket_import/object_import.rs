@@ -13,6 +13,7 @@ use super::cut_short::{cut_short, why};
 use super::decide::Skip;
 use super::deps::PassDeps;
 use super::not_ours::NotOurs;
+use super::object_end::{ObjectEnd, any, became_of, error_of, given_up, stage_of, unrecorded};
 use super::object_state::{ObjectState, Stage};
 use super::pass_claims::PassClaims;
 use super::rejected::set::{Set, remove};
@@ -33,7 +34,7 @@ use crate::import::own_thread::on_own_thread;
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::s3_object::S3Object;
-use crate::import::record::{ATTEMPTS_MAX, ImportRecord, ImportState, LastError};
+use crate::import::record::{ATTEMPTS_MAX, ImportRecord, ImportState};
 use crate::import::rejects_file::{RejectsOf, RejectsOwner};
 use crate::import::rejects_room::RejectsRoom;
 use crate::import::row_errors::OnRowError;
@@ -41,7 +42,6 @@ use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file}
 use crate::import::step::RowLimits;
 use crate::import::target::{Begin, TargetError};
 use crate::log::{ImportKey, ImportProgress};
-use crate::planted_bugs::{PlantedBug, planted};
 use crate::store::reader::Listed;
 use crate::time::UnixMillis;
 use crate::words::{Told, counted};
@@ -50,17 +50,6 @@ use crate::words::{Told, counted};
 const CHANGES_MAX: usize = 5;
 /// How long an object that cannot be read for now is tried before the pass leaves it to the next one.
 pub(super) const PATIENCE: Option<Duration> = Some(Duration::from_secs(30));
-
-/// What became of an object.
-#[derive(Debug)]
-pub(super) enum ObjectEnd {
-    /// It is not imported.
-    Skipped(Skip),
-    /// It does not begin here, or not now.
-    NotOurs(NotOurs),
-    /// What became of its files, or of the object itself if it could not be opened.
-    Files(Vec<(Became, FileReport)>),
-}
 
 /// What the imports of all objects of a pass share.
 #[derive(Debug)]
@@ -651,76 +640,5 @@ impl ObjectImport {
         work: impl FnOnce(&dyn Journal) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         on_disk(&self.deps.journal, work).await
-    }
-}
-
-/// Whether one of these files became this.
-fn any(ends: &[(Became, FileReport)], became: Became) -> bool {
-    ends.iter().any(|(of_file, _)| *of_file == became)
-}
-
-/// How far an object is whose files ended so. `is_unknown`: it was not opened, and an earlier pass has not recorded what
-/// became of its files.
-fn stage_of(ends: &[(Became, FileReport)], state: &ObjectState, is_unknown: bool) -> Stage {
-    let stops = |became| became == Became::Stopped && planted(PlantedBug::StoppedTakenForDone);
-    let is_done = |became| matches!(became, Became::Done | Became::DoneBefore) || stops(became);
-    let is_changed = any(ends, Became::Changed);
-    if ends.iter().all(|(became, _)| is_done(*became)) {
-        Stage::Done
-    } else if state.is_archive && (is_unknown || any(ends, Became::Stopped)) {
-        // Whether calls of its files are stored is not known: it stays open.
-        state.stage
-    } else if state.has_calls && (any(ends, Became::Gone) || any(ends, Became::Missing)) {
-        Stage::Gone
-    } else if !ends.iter().all(|(became, _)| became.is_settled()) || (is_changed && !state.has_calls) {
-        Stage::Waiting
-    } else if is_changed {
-        Stage::Changed
-    } else {
-        Stage::Poison
-    }
-}
-
-/// The failure of a file while the journal cannot be used.
-fn unrecorded(error: &JournalError) -> FileError {
-    FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string())
-}
-
-/// The failure of an object that is given up, or changed while it was read.
-pub(super) fn given_up(stage: Stage, why: Option<LastError>) -> (Became, FileError) {
-    let (became, fault) = match stage {
-        Stage::Changed => (Became::Changed, FileFault::Changed),
-        Stage::Gone => (Became::Gone, FileFault::Missing),
-        _ => (Became::Poison, FileFault::Content),
-    };
-    let error = match why {
-        Some(LastError { code, message }) => FileError { fault, code, message },
-        // An earlier release did not keep it.
-        None => {
-            let what = "it failed too often: change it, the converter or the settings of the import";
-            FileError::new(fault, "E-POISON", what)
-        }
-    };
-    (became, error)
-}
-
-/// The error of a file that is not done.
-fn error_of(end: &FileEnd) -> Option<LastError> {
-    match end {
-        FileEnd::Failed(error) => Some(error.into()),
-        FileEnd::Refused(TargetError::GivenUp { code, message, .. }) => {
-            Some(LastError { code: code.clone(), message: message.clone() })
-        }
-        _ => None,
-    }
-}
-
-/// What a failure makes of a file that is not given up.
-pub(super) fn became_of(error: &FileError) -> Became {
-    match error.fault {
-        FileFault::Content | FileFault::Local | FileFault::Transient => Became::Failed,
-        FileFault::Changed => Became::Changed,
-        FileFault::Missing => Became::Missing,
-        FileFault::Denied => Became::Denied,
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::decide::Skip;
 use super::deps::PassDeps;
-use super::object_import::{NotBegun, ObjectImport, given_up, on_disk};
+use super::object_end::given_up;
+use super::object_import::{NotBegun, ObjectImport, on_disk};
 use super::pass::{PassError, compared, never_read_again, sorted_page};
 use super::report::{Became, PassReport};
 use super::settings::BucketImport;

@@ -191,7 +191,7 @@ test('a name is shortened in the middle, and its last part stays', () => {
 
 test('a text does not repeat its title', () => {
   const told = (kind: string, subject: string, what: string) => problems(status({ alarms: [{ kind, subject, what, since_ms: 1 }] }))[0]!.what
-  assert.equal(told('bucket_import', 'orders (files for a person)', 'import orders has given up 2 files, the first s3://a'), '2 files, the first s3://a')
+  assert.equal(told('bucket_import', 'orders (files for a person)', 'import orders has given up 2 files, the first s3://a'), 'given up 2 files, the first s3://a')
   assert.equal(told('bucket_import', 'orders queue', 'import orders cannot receive from https://q: denied'), 'https://q: denied')
   assert.equal(told('refusing', 'web', 'calls of web are answered 503 destination_full: full'), '503 destination_full: full')
   assert.equal(told('ledger', '', 'the ledger does not balance: web'), 'web')
