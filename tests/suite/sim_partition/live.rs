@@ -83,7 +83,7 @@ struct Tries {
 pub(super) struct Live {
     partition: u32,
     pub(super) token: String,
-    epoch: u64,
+    pub(super) epoch: u64,
     pub(super) state: State,
     pub(super) cache: Cache,
     transaction: Option<Transaction>,
@@ -611,7 +611,16 @@ impl Live {
     fn close_day(&mut self, env: &mut Env) {
         let read_before = self.cache.reader.read_before();
         let closable = days::closable(&self.state, self.cache.batches(), read_before);
-        let Some(first) = closable.into_iter().next() else { return };
+        let Some(first) = closable.into_iter().next() else {
+            let mut notes = days::to_settle(&self.state, self.cache.batches(), read_before);
+            if !notes.is_empty() {
+                // The marker relies on what was read.
+                let covered = self.cache.reader.covered();
+                notes.push(Note::Covered(covered.clone()));
+                self.notes(notes, After::Sealed(covered));
+            }
+            return;
+        };
         if env.fails() {
             return;
         }
@@ -620,10 +629,7 @@ impl Live {
         if !env.store.put_marker(key.clone(), first.marker) {
             env.is_wrong(format!("another marker is at {key}"));
         }
-        // The marker relies on what was read.
-        let covered = self.cache.reader.covered();
-        let notes = vec![Note::Call(CallNote::Closed(first.place)), Note::Covered(covered.clone())];
-        self.notes(notes, After::Sealed(covered));
+        self.notes(vec![Note::Call(CallNote::Closed(first.place))], After::Nothing);
     }
 
     /// The next record of the pass, or a new pass.

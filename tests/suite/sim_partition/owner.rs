@@ -33,6 +33,11 @@ pub(super) enum Stage {
         wait_until: i64,
     },
     Live(Box<Live>),
+    /// Its last note is being committed.
+    Stopping {
+        stop: Stop,
+        epoch: u64,
+    },
     Stopped(Stop),
 }
 
@@ -54,7 +59,7 @@ impl Owner {
         match &self.stage {
             Stage::Live(live) => live.is_idle(env),
             Stage::Stopped(_) => true,
-            Stage::None | Stage::Opening { .. } => false,
+            Stage::None | Stage::Opening { .. } | Stage::Stopping { .. } => false,
         }
     }
 
@@ -62,7 +67,7 @@ impl Owner {
         match &self.stage {
             Stage::Live(live) => live.has_closed_all(),
             Stage::Stopped(_) => true,
-            Stage::None | Stage::Opening { .. } => false,
+            Stage::None | Stage::Opening { .. } | Stage::Stopping { .. } => false,
         }
     }
 
@@ -80,8 +85,9 @@ impl Owner {
                     env.note("a term is over", &[u64::from(self.partition)]);
                     self.kept = keeps_cache.then_some((live.token, live.cache));
                 }
-                Step::Stopped(stop) => self.stage = Stage::Stopped(stop),
+                Step::Stopped(stop) => self.stage = Stage::Stopping { stop, epoch: live.epoch },
             },
+            Stage::Stopping { stop, epoch } => self.stop(stop, epoch, env),
             stage @ Stage::Stopped(_) => self.stage = stage,
         }
     }
@@ -149,13 +155,24 @@ impl Owner {
             Next::Begun => self.begun(env),
             Next::Over => self.stage = Stage::None,
             Next::Stopped(stop) => {
-                env.note(&format!("stopped: {stop}"), &[u64::from(partition)]);
-                self.stage = Stage::Stopped(stop);
+                env.note(&format!("stops: {stop}"), &[u64::from(partition)]);
+                self.stage = Stage::Stopping { stop, epoch: *epoch };
             }
         }
         if let Stage::Opening { token, .. } = &self.stage {
             env.note(token, &[]);
         }
+    }
+
+    /// Commits what later owners must know. Whatever the answer is, the partition stops.
+    fn stop(&mut self, stop: Stop, epoch: u64, env: &mut Env) {
+        if let Some(note) = stop.note()
+            && env.send(self.partition, epoch, &[note]).is_ok()
+        {
+            let committed = env.commit(self.partition, epoch).is_ok();
+            env.note("its last note", &[u64::from(self.partition), u64::from(committed)]);
+        }
+        self.stage = Stage::Stopped(stop);
     }
 
     fn begun(&mut self, env: &mut Env) {
