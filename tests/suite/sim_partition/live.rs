@@ -15,18 +15,19 @@ use std::time::Duration;
 
 use forebay::batch::{BatchKey, Deadline, DueRule, Now};
 use forebay::log::notes::CallNote;
-use forebay::partition::days;
 use forebay::partition::group::{Metadata, refused};
 use forebay::partition::note::Note;
 use forebay::partition::opening::Stop;
-use forebay::partition::position::offset_of;
+use forebay::partition::position::{before, offset_of};
+use forebay::partition::share::{self, Pressure};
 use forebay::partition::state::State;
+use forebay::partition::{days, destinations};
 use forebay::sources::SourceId;
 use forebay::time::{ReceivedDay, UnixMillis};
 
 use super::cache::{Cache, Rebuild};
 use super::env::Env;
-use super::owner::ProcessClock;
+use super::owner::Process;
 use objects::Tries;
 use transaction::{After, Transaction};
 
@@ -86,6 +87,8 @@ enum Action {
     Commit(u64),
     Leave(u64),
     Base,
+    /// The destinations of sources change.
+    Configure(Vec<Note>),
     EndDay(ReceivedDay),
     CloseDay,
     Rebuild,
@@ -129,16 +132,16 @@ impl Live {
             && self.state.calls.seals.is_empty()
     }
 
-    pub(super) fn step(&mut self, clock: ProcessClock, env: &mut Env) -> Step {
-        let actions = self.actions(clock, env);
+    pub(super) fn step(&mut self, process: Process, env: &mut Env) -> Step {
+        let actions = self.actions(process, env);
         let action = env.dice.of(&actions);
         env.note(
             &format!("{} {action:?}", self.token),
             &[u64::from(self.partition), self.cache.reader.next(), self.cache.len() as u64],
         );
         match action {
-            Action::Transaction => return self.go_on(clock, env),
-            Action::Read => return self.read(clock, env),
+            Action::Transaction => return self.go_on(process, env),
+            Action::Read => return self.read(process, env),
             Action::Seal(batch, whole) => self.seal(&batch, whole, env),
             Action::Put(number) => self.put(number, env),
             Action::Commit(number) => {
@@ -147,6 +150,10 @@ impl Live {
             }
             Action::Leave(number) => self.leave(number),
             Action::Base => self.base(),
+            Action::Configure(notes) => {
+                env.trace.count("destinations noted");
+                self.notes(notes, After::Nothing);
+            }
             Action::EndDay(day) => self.end_day(day, env),
             Action::CloseDay => self.close_day(env),
             Action::Rebuild => self.rebuild(env),
@@ -181,7 +188,7 @@ impl Live {
     }
 
     /// What can be done now. There is always something.
-    fn actions(&mut self, clock: ProcessClock, env: &mut Env) -> Vec<Action> {
+    fn actions(&mut self, process: Process, env: &mut Env) -> Vec<Action> {
         if let Some((notes, after)) = self.next.take_if(|_| self.transaction.is_none()) {
             self.transaction = Some(Transaction { notes, sent: None, after });
         }
@@ -191,7 +198,8 @@ impl Live {
             actions.extend([Action::Transaction, Action::Transaction]);
         }
         let ends_here = self.day_end.is_some_and(|(_, end)| self.cache.reader.next() >= end);
-        let is_full = self.cache.len() >= env.plan.cache_frames;
+        let pressure = share::pressure(self.cache.len() as u64, env.plan.cache_frames);
+        let is_full = pressure == Pressure::Full;
         if !ends_here && !is_full {
             let reads = if env.healed { 1 } else { env.plan.reads };
             actions.extend(std::iter::repeat_n(Action::Read, reads));
@@ -223,17 +231,23 @@ impl Live {
             actions.push(Action::Rebuild);
         }
         if may_note {
-            let due = self.due(clock, env, is_full);
+            let due = self.due(process, env, pressure);
             actions.extend(due.into_iter().map(|(batch, whole)| Action::Seal(batch, whole)));
             if env.dice.chance(300) {
                 actions.push(Action::Base);
+            }
+            let wanted = env.destinations(process.config);
+            let wanted = wanted.iter().map(|(source, location)| (source, location));
+            let notes = destinations::to_note(&self.state, self.cache.reader.next(), wanted);
+            if !notes.is_empty() {
+                actions.push(Action::Configure(notes));
             }
             if self.notes_since_snapshot > 40 && env.dice.chance(200) {
                 actions.push(Action::Snapshot);
             }
             if self.day_end.is_none() {
-                let wall = UnixMillis(env.now + clock.skew + clock.stepped);
-                let steady = UnixMillis(env.now + clock.skew);
+                let wall = UnixMillis(env.now + process.skew + process.stepped);
+                let steady = UnixMillis(env.now + process.skew);
                 let clocks = days::Clocks { wall, steady, noted: self.noted };
                 let of_open = self.cache.batches().map(|batch| batch.day);
                 let of_state = self.state.calls.days.keys().map(|place| place.day);
@@ -246,19 +260,26 @@ impl Live {
         actions
     }
 
-    /// Due batches, and whether all of each is sealed. Pressure makes any batch due.
-    fn due(&mut self, clock: ProcessClock, env: &Env, is_full: bool) -> Vec<(BatchKey, bool)> {
+    /// Due batches, and whether all of each is sealed.
+    fn due(&mut self, process: Process, env: &Env, pressure: Pressure) -> Vec<(BatchKey, bool)> {
         let max_bytes = env.plan.object_lines * LINE_BYTES;
         let rule = DueRule { max_bytes, max_age: MAX_AGE, align_minute: None };
         let now = Now {
-            wall: UnixMillis(env.now + clock.skew + clock.stepped),
+            wall: UnixMillis(env.now + process.skew + process.stepped),
             monotonic: Duration::from_millis(u64::try_from(env.now).unwrap()),
             behind: if self.at_end { Duration::ZERO } else { Duration::from_secs(20) },
         };
         let mut due = Vec::new();
+        // Each record is a segment here.
+        let oldest = self.cache.firsts().map(|(_, position)| position).min();
+        let end = oldest.map(|oldest| before(offset_of(oldest) + 1));
+        let pinning = share::pinning(self.cache.firsts(), end);
         for batch in self.cache.batches() {
             let mut frames = self.cache.unsealed(batch, &self.state).peekable();
             let Some(first) = frames.peek() else { continue };
+            if self.state.calls.location(&batch.source, first.position).is_none() {
+                continue;
+            }
             let first_received_at = first.received_at;
             let deadline = *self
                 .deadlines
@@ -266,7 +287,8 @@ impl Live {
                 .or_insert_with(|| rule.deadline(first_received_at, &now));
             let bytes = frames.map(|frame| frame.line().len() as u64 + 1).sum();
             let reason = rule.decide(batch.day, deadline, bytes, &now);
-            if reason.is_some() || is_full || env.healed && self.at_end {
+            let pins = pressure >= Pressure::Pinned && pinning.contains(batch);
+            if reason.is_some() || pins || env.healed && self.at_end {
                 due.push((batch.clone(), env.healed));
             }
         }

@@ -41,13 +41,15 @@ pub(super) enum Stage {
     Stopped(Stop),
 }
 
-/// The clock of a process.
+/// What a process has of its own: a clock, and the configuration that it read last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ProcessClock {
+pub(super) struct Process {
     /// How far it is off, in milliseconds.
     pub(super) skew: i64,
     /// A step of the wall clock since the process began.
     pub(super) stepped: i64,
+    /// The number of the configuration.
+    pub(super) config: usize,
 }
 
 impl Owner {
@@ -72,14 +74,14 @@ impl Owner {
     }
 
     /// One step. Every call of a broker or the store is one.
-    pub(super) fn step(&mut self, is_assigned: bool, clock: ProcessClock, env: &mut Env) {
+    pub(super) fn step(&mut self, is_assigned: bool, process: Process, env: &mut Env) {
         match std::mem::replace(&mut self.stage, Stage::None) {
             Stage::None => self.begin(is_assigned, env),
             Stage::Opening { opening, token, epoch, wait_until } => {
                 self.stage = Stage::Opening { opening, token, epoch, wait_until };
                 self.open(env);
             }
-            Stage::Live(mut live) => match live.step(clock, env) {
+            Stage::Live(mut live) => match live.step(process, env) {
                 Step::GoesOn => self.stage = Stage::Live(live),
                 Step::TermOver { keeps_cache } => {
                     env.note("a term is over", &[u64::from(self.partition)]);

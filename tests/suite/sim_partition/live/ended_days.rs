@@ -35,7 +35,7 @@ impl Live {
         }
         let key = first.marker.key(&first.location.bucket).as_str().to_owned();
         env.trace.count("days closed");
-        if !env.store.put_marker(key.clone(), first.marker) {
+        if !env.store.put_marker(&first.place.bucket, &key, first.marker) {
             env.is_wrong(format!("another marker is at {key}"));
         }
         self.notes(vec![Note::Call(CallNote::Closed(first.place))], After::Nothing);

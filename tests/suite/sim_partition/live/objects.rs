@@ -9,7 +9,7 @@ use forebay::partition::lines::Lines;
 use forebay::partition::note::Note;
 use forebay::planted_bugs::{PlantedBug, planted};
 
-use super::super::env::{Env, location};
+use super::super::env::Env;
 use super::super::store::{Object, PutError};
 use super::Live;
 use super::transaction::After;
@@ -26,10 +26,13 @@ impl Live {
         let most = env.plan.object_lines;
         let count = if whole { most } else { 1 + env.dice.below(most) };
         let mut lines = Lines::default();
-        let unsealed = self.cache.unsealed(batch, &self.state);
-        unsealed.take(usize::try_from(count).unwrap()).for_each(|frame| lines.push(frame));
-        let encoded = lines.encoded();
-        let to = location(&batch.source);
+        let mut unsealed = self.cache.unsealed(batch, &self.state).peekable();
+        let Some(first) = unsealed.peek() else { return };
+        let Some((to, until)) = self.state.calls.location(&batch.source, first.position) else { return };
+        // An object goes to one bucket.
+        let of_bucket = unsealed.take_while(|frame| until.is_none_or(|until| frame.position < until));
+        of_bucket.take(usize::try_from(count).unwrap()).for_each(|frame| lines.push(frame));
+        let (to, encoded) = (to.clone(), lines.encoded());
         let identity = &self.state.identity;
         let (node, spool_id) = (identity.node(), identity.spool_id());
         let name = ObjectName {
@@ -39,14 +42,9 @@ impl Live {
             first_position: encoded.first,
         };
         let key = ObjectKey::of_batch(&to.bucket, &batch.stream, &batch.source, batch.day, name);
-        let Some(seal) = self.state.calls.seal_of(batch, &encoded, to.clone(), key) else {
+        let Some(seal) = self.state.calls.seal_of(batch, &encoded, to, key) else {
             return env.is_wrong(format!("a range of {batch} would be sealed twice"));
         };
-        let mut notes = Vec::new();
-        if self.state.calls.location(&batch.source, seal.first).is_none() {
-            let source = batch.source.clone();
-            notes.push(Note::Call(CallNote::Location { source, from: 1, location: to }));
-        }
         if planted(PlantedBug::PutBeforeSealCommitted) {
             let pending = PendingSeal {
                 seal: seal.clone(),
@@ -60,8 +58,8 @@ impl Live {
             drop(env.put(Object::new(&pending, lines)));
         }
         let covered = self.cache.reader.covered();
-        notes.extend([Note::Call(CallNote::Sealed(seal)), Note::Covered(covered.clone())]);
-        self.notes(notes, After::Sealed(covered));
+        let notes = [Note::Call(CallNote::Sealed(seal)), Note::Covered(covered.clone())];
+        self.notes(notes.into(), After::Sealed(covered));
     }
 
     pub(super) fn put(&mut self, number: u64, env: &mut Env) {

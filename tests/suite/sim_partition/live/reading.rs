@@ -11,12 +11,12 @@ use forebay::time::{DAY_MS, UnixMillis};
 
 use super::super::env::Env;
 use super::super::log_topic::Fetched;
-use super::super::owner::ProcessClock;
+use super::super::owner::Process;
 use super::transaction::After;
 use super::{GRACE, Live, Step};
 
 impl Live {
-    pub(super) fn read(&mut self, clock: ProcessClock, env: &mut Env) -> Step {
+    pub(super) fn read(&mut self, process: Process, env: &mut Env) -> Step {
         if env.fails() {
             return Step::GoesOn;
         }
@@ -54,7 +54,7 @@ impl Live {
                 }
                 self.at_end = false;
                 if planted(PlantedBug::DaysOverByClock) {
-                    self.days_over_by_clock(clock, env, offset);
+                    self.days_over_by_clock(process, env, offset);
                 }
                 match self.cache.reader.takes(offset, &value, &self.state) {
                     Took::Block { frames, counts, .. } => {
@@ -85,8 +85,8 @@ impl Live {
     }
 
     /// With a planted bug: days end for the reader when the clock says so.
-    fn days_over_by_clock(&mut self, clock: ProcessClock, env: &Env, offset: u64) {
-        let wall = UnixMillis(env.now + clock.skew + clock.stepped);
+    fn days_over_by_clock(&mut self, process: Process, env: &Env, offset: u64) {
+        let wall = UnixMillis(env.now + process.skew + process.stepped);
         let over = UnixMillis(wall.minus(GRACE).0 - DAY_MS).day();
         self.state.calls.apply(CallNote::DaysOver { through: over, from: Some(before(offset)) });
     }
