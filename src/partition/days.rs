@@ -54,8 +54,8 @@ pub fn end_at(through: ReceivedDay, end: u64) -> Note {
 
 /// The notes that all lines of a day are in the store. Its marker is put once its note counts.
 ///
-/// From then on no other frame of the day is a line ([`State::is_left_out`]). Otherwise an owner whose windows
-/// are incomplete would store a repeat, and its marker would differ from the one in the store.
+/// From then on no other frame of the day is a line ([`State::is_left_out`]). Otherwise an owner whose
+/// windows are incomplete would store a repeat, and its marker would differ from the one in the store.
 pub fn to_settle<'s>(
     state: &'s State,
     open: impl Iterator<Item = &'s BatchKey>,

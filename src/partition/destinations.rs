@@ -1,5 +1,5 @@
-//! Where the objects of each source go. It is in the notes before a source's first frame is sealed and at each
-//! change, so every owner builds the same objects, whatever its configuration says.
+//! Where the objects of each source go. It is in the notes before a source's first frame is sealed and at
+//! each change, so every owner builds the same objects, whatever its configuration says.
 
 use super::note::Note;
 use super::position::position;
@@ -8,8 +8,8 @@ use crate::log::notes::CallNote;
 use crate::object::S3Location;
 use crate::sources::SourceId;
 
-/// The notes for what a writer's configuration says and the notes do not: `wanted` is the bucket of each source.
-/// `next` is the offset of the next record that the writer reads.
+/// The notes for what a writer's configuration says and the notes do not: `wanted` is the bucket of each
+/// source. `next` is the offset of the next record that the writer reads.
 ///
 /// A source's first bucket counts for all of its frames. A later one counts from the first record on that no
 /// owner has read, so frames keep the bucket under which they were read. A sealed object keeps its own.

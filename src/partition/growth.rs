@@ -39,8 +39,8 @@ pub enum CannotGrow {
     NotesGone(u32),
 }
 
-/// What to do next until both topics have `wanted` partitions. The notes come first, then their snapshots, and
-/// the log last, so the work can end and begin again after each step.
+/// What to do next until both topics have `wanted` partitions. The notes come first, then their snapshots,
+/// and the log last, so the work can end and begin again after each step.
 /// Errors: [`CannotGrow`], before anything is changed.
 pub fn next(topics: &Topics, wanted: u32) -> Result<Next, CannotGrow> {
     let most = topics.log.max(topics.notes);

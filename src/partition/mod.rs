@@ -9,8 +9,8 @@
 //! - **Reading:** [`reader`] with [`window`], [`numbers`] and [`late`]; [`open`] has what is read and not
 //!   released.
 //! - **What stays:** [`state`], and what is noted: [`days`], [`destinations`], [`left`], [`gone`], [`group`].
-//! - **Room:** [`share`] divides the cache, [`retention`] says for how long the topic keeps what waits, [`growth`]
-//!   makes topics and adds partitions.
+//! - **Room:** [`share`] divides the cache, [`retention`] says for how long the topic keeps what waits,
+//!   [`growth`] makes topics and adds partitions.
 
 pub mod answer;
 pub mod block;

@@ -60,8 +60,9 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// The note that an owner commits before it stops. Without it, a later owner would go on once retention has
-    /// deleted what shows that the log was cut. If it cannot be committed, the partition stops all the same.
+    /// The note that an owner commits before it stops. Without it, a later owner would go on once retention
+    /// has deleted what shows that the log was cut. If it cannot be committed, the partition stops all the
+    /// same.
     pub fn note(&self) -> Option<Note> {
         match self {
             Self::LogCut(offset) => Some(Note::LogCut(*offset)),
@@ -220,8 +221,8 @@ impl Opening {
                     self.before = before;
                     return self.all_read();
                 }
-                // The own note was passed. A term begins with its own note, so if the first one is a snapshot,
-                // its owner came later and has deleted what stood before it.
+                // The own note was passed. A term begins with its own note, so if the first one is a
+                // snapshot, its owner came later and has deleted what stood before it.
                 Ok(Note::Snapshot { .. }) if *offset > self.own => {
                     self.next = Next::Over;
                     return;
@@ -344,9 +345,9 @@ mod tests {
         assert_eq!(opening.next(), &Next::ReadLog(Some(5)));
     }
 
-    /// Found by the simulation (seed 23866): a writer slept while it read the notes. Two owners came later, and
-    /// one of them wrote a snapshot and deleted what stood before it, this writer's note too. It stopped for
-    /// good.
+    /// Found by the simulation (seed 23866): a writer slept while it read the notes. Two owners came later,
+    /// and one of them wrote a snapshot and deleted what stood before it, this writer's note too. It stopped
+    /// for good.
     #[test]
     fn a_later_owner_may_delete_the_own_note() {
         let mut opening = opened(None);
@@ -393,8 +394,8 @@ mod tests {
         check(Found::Record(Some(BlockAt { number: 3, ..BLOCK })), 9, true);
     }
 
-    /// Found by the simulation (seeds 22711, 25620): an owner stopped, its process ended, retention deleted the
-    /// block that was another one, and the next owner went on.
+    /// Found by the simulation (seeds 22711, 25620): an owner stopped, its process ended, retention deleted
+    /// the block that was another one, and the next owner went on.
     #[test]
     fn a_log_that_was_found_cut_stops_later_owners_too() {
         let note = Stop::LogCut(5).note().unwrap();

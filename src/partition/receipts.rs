@@ -1,5 +1,5 @@
-//! The receipts of a request: one for each record that has lines of it, so several if its source is spread over
-//! partitions or the request was split.
+//! The receipts of a request: one for each record that has lines of it, so several if its source is spread
+//! over partitions or the request was split.
 
 use super::position::position;
 use super::producing::StoredPart;

@@ -8,8 +8,8 @@ use crate::time::UnixMillis;
 pub const ALARM_BELOW: Duration = Duration::from_secs(48 * 3_600);
 
 /// The time left before retention takes the first record that is needed, which stands at
-/// [`State::kept_from`](super::state::State::kept_from). `written_at` and `now` are times of the broker. `None`:
-/// nothing waits, or retention deletes nothing.
+/// [`State::kept_from`](super::state::State::kept_from). `written_at` and `now` are times of the broker.
+/// `None`: nothing waits, or retention deletes nothing.
 pub fn time_left(
     written_at: Option<UnixMillis>,
     now: UnixMillis,
@@ -18,14 +18,14 @@ pub fn time_left(
     Some(retention?.saturating_sub(now.since(written_at?)))
 }
 
-/// Whether too little time is left. A topic that keeps records for less than four days has half of that instead:
-/// after that time, sources are refused.
+/// Whether too little time is left. A topic that keeps records for less than four days has half of that
+/// instead: after that time, sources are refused.
 pub fn is_short(left: Duration, retention: Duration) -> bool {
     left < ALARM_BELOW.min(retention / 2)
 }
 
-/// The retention that leaves [`ALARM_BELOW`] from now on, and twice the present one at least: what a person is
-/// asked to set.
+/// The retention that leaves [`ALARM_BELOW`] from now on, and twice the present one at least: what a person
+/// is asked to set.
 pub fn to_set(left: Duration, retention: Duration) -> Duration {
     (retention * 2).max(retention + ALARM_BELOW.saturating_sub(left))
 }

@@ -11,8 +11,8 @@ const SEGMENTS: u64 = 16;
 /// Percent of a share from which on batches are due that keep it from being released.
 const PRESSURE_PERCENT: u64 = 70;
 
-/// The share of each partition in bytes, by its rate in bytes a second. A partition without a rate has room for
-/// its segments of the least size. All shares together are not more than `cache`.
+/// The share of each partition in bytes, by its rate in bytes a second. A partition without a rate has room
+/// for its segments of the least size. All shares together are not more than `cache`.
 pub fn shares(cache: u64, rates: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
     let partitions = (rates.len() as u64).max(1);
     let least = (SEGMENTS * SEGMENT_BYTES.0).min(cache / partitions);
@@ -51,8 +51,8 @@ pub fn pressure(used: u64, share: u64) -> Pressure {
     }
 }
 
-/// The batches that pin the oldest segment which cannot be released: those with an open frame in it. `firsts` is
-/// the first open frame of each batch, and `ends` the last position of each segment, in order.
+/// The batches that pin the oldest segment which cannot be released: those with an open frame in it. `firsts`
+/// is the first open frame of each batch, and `ends` the last position of each segment, in order.
 pub fn pinning<'b>(
     firsts: impl Iterator<Item = (&'b BatchKey, u64)> + Clone,
     ends: impl IntoIterator<Item = u64>,

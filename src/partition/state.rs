@@ -175,8 +175,8 @@ impl State {
         self.settled.get(&day).is_some_and(|sources| sources.contains(source))
     }
 
-    /// Whether an owner has decided that a frame is no line: all lines of its day are in objects, and it is in
-    /// none. A later owner cannot find that out if retention took some of what fills its windows.
+    /// Whether an owner has decided that a frame is no line: all lines of its day are in objects, and it is
+    /// in none. A later owner cannot find that out if retention took some of what fills its windows.
     pub fn is_left_out(&self, batch: &BatchKey, position: u64) -> bool {
         self.is_settled(&batch.source, batch.day) && !self.has_sealed(batch, position)
     }

@@ -4,9 +4,8 @@
 //! What decides is the program's: [`forebay::partition`], the notes about calls, when batches are due, names,
 //! chain and markers. What acts is modelled here: one to four writers, one to three collectors, groups that
 //! give a partition to two writers, transactions with unknown outcome, records and puts that arrive late,
-//! second copies, retention, cut logs, refusing buckets, buckets and numbers of partitions that change, clocks
-//! that differ. Any process may end or sleep
-//! between any two calls of brokers and store.
+//! second copies, retention, cut logs, refusing buckets, buckets and numbers of partitions that change,
+//! clocks that differ. Any process may end or sleep between any two calls of brokers and store.
 //!
 //! In the end the world is healed, and everything that was acknowledged must be in the bucket once.
 //!

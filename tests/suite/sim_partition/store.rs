@@ -53,8 +53,8 @@ impl SimStore {
         Ok(())
     }
 
-    /// Returns `false` if another marker is there: its metadata is compared, as delivery does. So the day that
-    /// it names as the one before may be another.
+    /// Returns `false` if another marker is there: its metadata is compared, as delivery does. So the day
+    /// that it names as the one before may be another.
     pub(super) fn put_marker(&mut self, bucket: &BucketString, key: &str, marker: ClosedMarker) -> bool {
         let known = self.markers.entry((bucket.clone(), key.to_owned())).or_insert_with(|| marker.clone());
         known.metadata().unwrap() == marker.metadata().unwrap()
