@@ -3,17 +3,22 @@
 //! random numbers are passed in.
 //!
 //! - **Format:** [`block`] (the value of a record), [`position`], [`note`].
-//! - **Collectors:** [`producing`] numbers blocks and answers requests; [`spread`] chooses partitions.
+//! - **Collectors:** [`producing`] numbers blocks and answers requests; [`spread`] chooses partitions;
+//!   [`receipts`] name the lines of a request.
 //! - **The lock:** [`opening`] begins a term, [`answer`] says what an answer of the broker means for it.
 //! - **Reading:** [`reader`] with [`window`], [`numbers`] and [`late`]; [`open`] has what is read and not
 //!   released.
-//! - **What stays:** [`state`], and what is noted: [`days`], [`left`], [`gone`], [`group`].
+//! - **What stays:** [`state`], and what is noted: [`days`], [`destinations`], [`left`], [`gone`], [`group`].
+//! - **Room:** [`share`] divides the cache, [`retention`] says for how long the topic keeps what waits,
+//!   [`growth`] makes topics and adds partitions.
 
 pub mod answer;
 pub mod block;
 pub mod days;
+pub mod destinations;
 pub mod gone;
 pub mod group;
+pub mod growth;
 pub mod late;
 pub mod left;
 pub mod lines;
@@ -24,6 +29,9 @@ pub mod opening;
 pub mod position;
 pub mod producing;
 pub mod reader;
+pub mod receipts;
+pub mod retention;
+pub mod share;
 pub mod spread;
 pub mod state;
 pub mod window;

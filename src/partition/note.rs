@@ -6,6 +6,8 @@ use super::block::BlockAt;
 use super::numbers::Numbers;
 use crate::log::notes::CallNote;
 use crate::log::{Parked, Range};
+use crate::sources::SourceId;
+use crate::time::ReceivedDay;
 
 /// The version of notes and rules that this release writes.
 pub const VERSION: u32 = 1;
@@ -37,6 +39,16 @@ pub enum Note {
     Covered(Covered),
     /// Where a new owner begins to read.
     Base(Box<Base>),
+    /// All lines of a source's day are in the store: see [`super::days::to_settle`].
+    Settled {
+        /// The source.
+        source: SourceId,
+        /// The day.
+        day: ReceivedDay,
+    },
+    /// The log was cut: another block, or none, stands at this offset. The partition stays stopped, also when
+    /// retention has deleted what shows it.
+    LogCut(u64),
     /// A sealed object stays in the log, and its frames are forgotten: see [`super::left`].
     Left {
         /// The number of the seal.
@@ -144,6 +156,7 @@ mod tests {
             Note::Call(CallNote::Conflict { number: 3 }),
             Note::Base(Box::default()),
             Note::Covered(Covered { last: None, copies: vec![4] }),
+            Note::LogCut(5),
             Note::Left { number: 1, parked, from: 3 },
         ];
         for note in notes {

@@ -59,6 +59,18 @@ pub enum Stop {
     Newer(String),
 }
 
+impl Stop {
+    /// The note that an owner commits before it stops. Without it, a later owner would go on once retention
+    /// has deleted what shows that the log was cut. If it cannot be committed, the partition stops all the
+    /// same.
+    pub fn note(&self) -> Option<Note> {
+        match self {
+            Self::LogCut(offset) => Some(Note::LogCut(*offset)),
+            Self::NotesCut | Self::OtherName { .. } | Self::Newer(_) => None,
+        }
+    }
+}
+
 /// Who begins a term.
 #[derive(Clone, Debug)]
 pub struct Who {
@@ -88,7 +100,7 @@ pub struct Opening {
     next: Next,
     sum: Sum,
     identity: Option<Identity>,
-    /// The offset of the own note.
+    /// The offset of the own note. The highest number if its record was not reported.
     own: u64,
     /// The token of the term before.
     before: Option<String>,
@@ -145,7 +157,7 @@ impl Opening {
             Then::Again => return,
             Then::TermOver => Next::Over,
         };
-        self.own = offset.unwrap_or(0);
+        self.own = offset.unwrap_or(u64::MAX);
     }
 
     /// What stands where the newest note says that a block stood, and the offset of the log's next record.
@@ -209,15 +221,18 @@ impl Opening {
                     self.before = before;
                     return self.all_read();
                 }
+                // The own note was passed. A term begins with its own note, so if the first one is a
+                // snapshot, its owner came later and has deleted what stood before it.
+                Ok(Note::Snapshot { .. }) if *offset > self.own => {
+                    self.next = Next::Over;
+                    return;
+                }
+                Ok(_) if *offset > self.own => return self.stop(Stop::NotesCut),
                 Ok(_) => {}
             }
         }
         if planted(PlantedBug::NotesReadToTheEnd) {
             return self.all_read();
-        }
-        if end > self.own {
-            // Passed without being met.
-            return self.stop(Stop::NotesCut);
         }
         if brings_more {
             self.short = None;
@@ -235,6 +250,9 @@ impl Opening {
         let named = self.metadata.as_ref().filter(|named| named.log_id == state.identity.log_id);
         if named.is_some_and(|named| named.base_at > state.base_at) {
             return self.stop(Stop::NotesCut);
+        }
+        if let Some(offset) = state.log_cut {
+            return self.stop(Stop::LogCut(offset));
         }
         self.next = Next::ReadLog(state.covered.map(|covered| covered.offset));
     }
@@ -300,7 +318,8 @@ mod tests {
     #[test]
     fn notes_that_are_gone_stop_the_partition() {
         let mut passed = opened(None);
-        passed.read(&notes(), 9, Duration::ZERO);
+        let later = (8, Note::Term(term("later")).encode());
+        passed.read(&[notes(), vec![later]].concat(), 9, Duration::ZERO);
         assert_eq!(passed.next(), &Next::Stopped(Stop::NotesCut));
         let mut short = opened(None);
         short.read(&notes(), 3, Duration::ZERO);
@@ -324,6 +343,21 @@ mod tests {
         opening.read(&[], 3, Duration::from_secs(3_600));
         opening.read(&[own()], 8, Duration::from_secs(3_601));
         assert_eq!(opening.next(), &Next::ReadLog(Some(5)));
+    }
+
+    /// Found by the simulation (seed 23866): a writer slept while it read the notes. Two owners came later,
+    /// and one of them wrote a snapshot and deleted what stood before it, this writer's note too. It stopped
+    /// for good.
+    #[test]
+    fn a_later_owner_may_delete_the_own_note() {
+        let mut opening = opened(None);
+        opening.read(&notes(), 3, Duration::ZERO);
+        // The notes begin at the snapshot, which readers do not see yet.
+        opening.read(&[], 12, Duration::from_secs(1));
+        assert_eq!(opening.next(), &Next::ReadNotes(Some(12)));
+        let snapshot = State::new(Identity::of_tests()).snapshot(UnixMillis(0)).remove(0);
+        opening.read(&[(12, snapshot.encode())], 13, Duration::from_secs(2));
+        assert_eq!(opening.next(), &Next::Over);
     }
 
     /// A partition with many notes stopped, because reading them took a minute.
@@ -358,6 +392,18 @@ mod tests {
         check(Found::BeforeStart, 5, true);
         check(Found::Record(None), 9, true);
         check(Found::Record(Some(BlockAt { number: 3, ..BLOCK })), 9, true);
+    }
+
+    /// Found by the simulation (seeds 22711, 25620): an owner stopped, its process ended, retention deleted
+    /// the block that was another one, and the next owner went on.
+    #[test]
+    fn a_log_that_was_found_cut_stops_later_owners_too() {
+        let note = Stop::LogCut(5).note().unwrap();
+        let mut opening = opened(None);
+        let found = (5, note.encode());
+        opening.read(&[notes(), vec![found, own()]].concat(), 8, Duration::ZERO);
+        assert_eq!(opening.next(), &Next::Stopped(Stop::LogCut(5)));
+        assert_eq!(Stop::NotesCut.note(), None);
     }
 
     #[test]

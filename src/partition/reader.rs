@@ -25,7 +25,7 @@ pub struct ReadFrame {
     pub received_at: UnixMillis,
     /// Whether it is stored as of a later day than it was received.
     pub late: bool,
-    /// Whether it repeats a call, so that it is no line.
+    /// Whether it repeats a call, so that it is no line. An earlier owner may have decided so.
     pub repeat: bool,
     /// The frame, unstamped.
     pub bytes: Vec<u8>,
@@ -267,6 +267,7 @@ fn in_its_day(position: u64, batch: BatchKey, repeat: bool, bytes: &[u8], state:
     }
     let received_at = frame::fields(&bytes).map_or(batch.day.start(), |frame| frame.received_at);
     let batch = BatchKey { day: received_at.day(), ..batch };
+    let repeat = repeat || state.is_left_out(&batch, position);
     ReadFrame { position, batch, received_at, late: over.is_some(), repeat, bytes }
 }
 

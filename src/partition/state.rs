@@ -10,7 +10,8 @@ use super::position::{before, offset_of};
 use crate::batch::BatchKey;
 use crate::log::notes::{CallNote, CallState};
 use crate::log::{Lost, LostFrames, Range};
-use crate::time::UnixMillis;
+use crate::sources::SourceId;
+use crate::time::{ReceivedDay, UnixMillis};
 
 /// What the first snapshot fixes. A process with another name or group would have another lock, so it stops.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -52,10 +53,15 @@ impl Identity {
 
     /// The spool id in the names of its objects: each partition is a log of its own.
     pub fn spool_id(&self) -> String {
-        let log_id = hex::decode(&self.log_id).unwrap_or_default();
-        let digest = Sha256::new().chain_update(log_id).chain_update(self.partition.to_le_bytes()).finalize();
-        hex::encode(digest.get(..16).unwrap_or_default())
+        spool_id(&self.log_id, self.partition)
     }
+}
+
+/// The spool id of a partition of the log with this id.
+pub(super) fn spool_id(log_id: &str, partition: u32) -> String {
+    let log_id = hex::decode(log_id).unwrap_or_default();
+    let digest = Sha256::new().chain_update(log_id).chain_update(partition.to_le_bytes()).finalize();
+    hex::encode(digest.get(..16).unwrap_or_default())
 }
 
 /// The state of a partition.
@@ -81,6 +87,11 @@ pub struct State {
     pub term: Option<String>,
     /// The offset of the last base in the notes.
     pub base_at: Option<u64>,
+    /// The sources of days whose lines are all in the store, as long as frames of the day are read again. No
+    /// other frame of such a day is a line.
+    pub settled: BTreeMap<ReceivedDay, BTreeSet<SourceId>>,
+    /// Where an owner has found the log cut.
+    pub log_cut: Option<u64>,
 }
 
 impl State {
@@ -97,6 +108,8 @@ impl State {
             unread: Vec::new(),
             term: None,
             base_at: None,
+            settled: BTreeMap::new(),
+            log_cut: None,
         }
     }
 
@@ -117,6 +130,10 @@ impl State {
                 self.base = *base;
                 self.base_at = Some(offset);
             }
+            Note::Settled { source, day } => {
+                self.settled.entry(day).or_default().insert(source);
+            }
+            Note::LogCut(offset) => self.log_cut = Some(offset),
             Note::Left { number, parked, from } => {
                 self.calls.make_room(number, parked);
                 self.left.insert(number, from);
@@ -153,6 +170,17 @@ impl State {
         position <= self.calls.sealed_through(batch)
     }
 
+    /// Whether all lines of a source's day are in the store.
+    pub fn is_settled(&self, source: &SourceId, day: ReceivedDay) -> bool {
+        self.settled.get(&day).is_some_and(|sources| sources.contains(source))
+    }
+
+    /// Whether an owner has decided that a frame is no line: all lines of its day are in objects, and it is
+    /// in none. A later owner cannot find that out if retention took some of what fills its windows.
+    pub fn is_left_out(&self, batch: &BatchKey, position: u64) -> bool {
+        self.is_settled(&batch.source, batch.day) && !self.has_sealed(batch, position)
+    }
+
     /// Whether nobody reads a position any more.
     pub fn is_unread(&self, position: u64) -> bool {
         self.unread.iter().any(|range| (range.first..=range.last).contains(&position))
@@ -163,6 +191,7 @@ impl State {
         let kept_from = self.kept_from();
         self.copies = self.copies.split_off(&kept_from);
         self.unread.retain(|range| offset_of(range.last) >= kept_from);
+        self.settled.retain(|day, _| !self.calls.is_over(*day, before(kept_from)));
         self.calls.prune(keep_from, before(kept_from), None);
         // As in a note.
         Note::snapshot(&serde_json::to_string(&self).unwrap_or_default())
@@ -256,6 +285,12 @@ mod tests {
         let base = Base { window_from: 4, read_from: before(7), ..Base::default() };
         state.apply(Note::Base(Box::new(base)), 2);
         state.apply(Note::Covered(Covered { last: None, copies: vec![3, 5] }), 3);
+        // The first day ended before what is kept, the second one after it.
+        let day = |n: i64| UnixMillis(n * crate::time::DAY_MS).day();
+        for (day, end) in [(day(1), 4), (day(2), 5)] {
+            state.apply(Note::Settled { source: SourceId::new("web").unwrap(), day }, 4);
+            state.apply(crate::partition::days::end_at(day, end), 4);
+        }
         let mut sum = Sum::default();
         for (offset, note) in (0..).zip(State::new(identity()).snapshot(UnixMillis(0))) {
             sum.takes(offset, &note.encode()).unwrap();
@@ -266,6 +301,7 @@ mod tests {
         let sum = sum.into_state().unwrap();
         assert_eq!(sum, state);
         assert_eq!((sum.copies, sum.base_at), (BTreeSet::from([5]), Some(2)));
+        assert_eq!(sum.settled.into_keys().collect::<Vec<_>>(), [day(2)]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "log",
         &["batch", "boxed_future", "call", "object", "planted_bugs", "receipt", "sources", "time", "words"],
     ),
-    ("partition", &["batch", "json", "log", "object", "planted_bugs", "sources", "time", "words"]),
+    ("partition", &["batch", "json", "log", "object", "planted_bugs", "receipt", "sources", "time", "words"]),
     (
         "spool",
         &[

@@ -2,7 +2,8 @@
 //! called.
 //!
 //! The marker is made from the manifest alone, so a retry after a crash puts the same bytes under the same
-//! key.
+//! key. Only the day before, which it names, can be another one by then. The hash by which a marker is
+//! recognised leaves it out (decision 0133).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,8 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::log::frame::FrameKind;
 use crate::log::notes::CallNote;
-use crate::object::Stream;
+use crate::log::{DayInBucket, Encoded};
+use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
 use crate::partition::block::Part;
+use crate::partition::days::to_settle;
 use crate::partition::note::Note;
 use crate::partition::state::Identity;
 use crate::sources::SourceId;
@@ -130,6 +132,44 @@ fn a_day_that_ended_beyond_the_end_of_the_log_says_that_it_was_cut() {
     assert!(!reader.ends_short(&state));
     state.apply(Note::Call(CallNote::DaysOver { through: NOON.day(), from: Some(before(1)) }), 1);
     assert!(reader.ends_short(&state));
+}
+
+/// Found by the simulation (seeds 10401, 11246): retention took what filled the windows, a repeat became a
+/// line of a day that was closed, and the day's second marker differed from the first.
+#[test]
+fn a_frame_that_was_left_out_of_a_closed_day_stays_so() {
+    let mut state = state(4);
+    let log = [block(1, 1, &[7]), block(1, 2, &[7])];
+    let mut earlier = Reader::of_base(&state);
+    let first = frames(earlier.takes(0, &log[0], &state)).remove(0);
+    assert!(lines(earlier.takes(1, &log[1], &state)).is_empty(), "a repeat");
+
+    let location = S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
+    let encoded = Encoded { first: first.position, last: first.position, frames: 1, ..Encoded::default() };
+    let key = ObjectKey::listed("object");
+    let seal = state.calls.seal_of(&first.batch, &encoded, location, key).unwrap();
+    let (number, place) = (seal.number, DayInBucket::of(&seal));
+    let delivered = [
+        CallNote::Sealed(seal),
+        CallNote::Committed { number, applied: None, seal: None, amended: None },
+        CallNote::DaysOver { through: NOON.day(), from: Some(before(2)) },
+    ];
+    delivered.into_iter().for_each(|note| state.apply(Note::Call(note), 1));
+
+    let begins_late = |state: &State| {
+        let mut later = Reader::of_base(state);
+        later.skip_to(1);
+        let Took::Block { frames, counts, .. } = later.takes(1, &log[1], state) else { panic!() };
+        let mut sum = Row::default();
+        counts.iter().for_each(|(_, _, row)| sum.add(row));
+        (frames[0].repeat, sum.repeated)
+    };
+    assert_eq!(begins_late(&state), (false, 0), "nobody can know it");
+    let settled = to_settle(&state, [].into_iter(), earlier.read_before()).remove(0);
+    state.apply(settled, 2);
+    assert_eq!(begins_late(&state), (true, 1), "its marker may be in the store");
+    state.apply(Note::Call(CallNote::Closed(place)), 3);
+    assert_eq!(begins_late(&state), (true, 1));
 }
 
 proptest! {

@@ -85,7 +85,7 @@ impl Cache {
     }
 
     /// The first frame of each batch.
-    pub(super) fn firsts(&self) -> impl Iterator<Item = (&BatchKey, u64)> {
+    pub(super) fn firsts(&self) -> impl Iterator<Item = (&BatchKey, u64)> + Clone {
         self.open.iter().filter_map(|(batch, frames)| Some((batch, *frames.keys().next()?)))
     }
 

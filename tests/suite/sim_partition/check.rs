@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use forebay::log::notes::CallNote;
 use forebay::log::{DayInBucket, Range, Row};
-use forebay::object::Stream;
 use forebay::object::closed_marker::Closing;
 use forebay::object::metadata::Metadata;
+use forebay::object::{ClosedMarker, Stream};
 use forebay::partition::block;
 use forebay::partition::note::Note;
 use forebay::partition::state::{State, Sum};
@@ -47,8 +47,9 @@ pub(super) fn all(world: &World) -> Result<(), Violation> {
     }
     let mut found_calls = BTreeSet::new();
     let mut excused = BTreeSet::new();
-    for partition in 0..env.plan.partitions {
+    for partition in 0..env.partitions() {
         terms(env, partition)?;
+        buckets(env, partition)?;
         let objects = objects_of(env, partition);
         hashes(&objects)?;
         for line in objects.iter().flat_map(|object| &object.lines) {
@@ -88,6 +89,22 @@ fn terms(env: &Env, partition: u32) -> Result<(), Violation> {
             return Err(format!("a note outside its term: partition {partition}, offset {offset}"));
         }
         current = epoch;
+    }
+    Ok(())
+}
+
+/// Each object goes to the bucket that the notes named for its lines when it was sealed.
+fn buckets(env: &Env, partition: u32) -> Result<(), Violation> {
+    let mut sum = Sum::default();
+    for (offset, _, value) in env.notes.0[&partition].history() {
+        if let (Ok(Note::Call(CallNote::Sealed(seal))), Some(state)) = (Note::decode(value), sum.state()) {
+            let known = state.calls.location(&seal.batch.source, seal.first);
+            let is_there = |until: Option<u64>| until.is_none_or(|until| seal.last < until);
+            if known.is_none_or(|(to, until)| *to != seal.location || !is_there(until)) {
+                return Err(format!("{} goes to another bucket", seal.object_key.as_str()));
+            }
+        }
+        sum.takes(offset, value).unwrap();
     }
     Ok(())
 }
@@ -268,10 +285,13 @@ fn markers(env: &Env, partition: u32, objects: &[&Object]) -> Result<(), Violati
         let streams = days.entry(DayInBucket::of(&object.seal)).or_default();
         streams.entry(object.seal.batch.stream.clone()).or_default().push(object);
     }
-    let markers: Vec<_> = env.store.markers.values().filter(|marker| marker.spool == spool_id).collect();
+    let of_spool = |(_, marker): &(_, &ClosedMarker)| marker.spool == spool_id;
+    let markers: Vec<_> = env.store.markers.iter().filter(of_spool).collect();
     for (place, streams) in &mut days {
-        let marker = markers.iter().find(|marker| marker.source == place.source && marker.day == place.day);
-        let Some(marker) = marker else {
+        let marker = markers.iter().find(|((bucket, _), marker)| {
+            (bucket, &marker.source, marker.day) == (&place.bucket, &place.source, place.day)
+        });
+        let Some((_, marker)) = marker else {
             if env.log[partition as usize].lost {
                 continue;
             }

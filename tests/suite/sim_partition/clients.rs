@@ -10,7 +10,7 @@ use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
 use forebay::words::rfc3339;
 
-use super::env::Env;
+use super::env::{Env, SOURCES};
 use crate::support::dice::Dice;
 
 /// A call.
@@ -73,7 +73,7 @@ impl Request {
 
 impl Clients {
     pub(super) fn new(env: &Env) -> Self {
-        let names = ["web", "ios", "shop"].into_iter().take(env.plan.spread.len());
+        let names = SOURCES.into_iter().take(env.plan.spread.len());
         let client = Client { left: env.plan.requests, calls: Vec::new(), doing: Doing::Idle };
         Self {
             all: vec![client; env.plan.clients],
@@ -164,15 +164,19 @@ pub(super) fn id_of(line: &[u8]) -> u64 {
     text.strip_prefix("{\"id\":").and_then(|rest| rest.split(',').next()).unwrap().parse().unwrap()
 }
 
-/// The parts of a request, as a collector builds them.
-pub(super) fn parts(request: &Request, received_at: UnixMillis, env: &Env) -> Vec<(u32, Part)> {
+/// The parts of a request, as a collector builds them that knows of so many partitions.
+pub(super) fn parts(
+    request: &Request,
+    received_at: UnixMillis,
+    partitions: u32,
+    env: &Env,
+) -> Vec<(u32, Part)> {
     let mut by_partition: BTreeMap<u32, (Vec<u8>, u32)> = BTreeMap::new();
     let source = &request.calls[0].source;
-    let spread =
-        env.plan.spread[["web", "ios", "shop"].iter().position(|name| *name == source.as_str()).unwrap()];
+    let spread = env.plan.spread[SOURCES.iter().position(|name| *name == source.as_str()).unwrap()];
     for call in &request.calls {
         let slot = if call.rejected { 0 } else { spread::slot(&call.id.to_le_bytes(), spread) };
-        let partition = spread::partition(source, slot, env.plan.partitions);
+        let partition = spread::partition(source, slot, partitions);
         let (bytes, items) = by_partition.entry(partition).or_default();
         let kind = if call.rejected { FrameKind::Rejected } else { FrameKind::Call };
         let start = frame::begin(bytes, kind, (Some(source), ""), received_at, None);

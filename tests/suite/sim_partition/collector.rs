@@ -24,13 +24,24 @@ pub(super) struct Collector {
     again: BTreeMap<u32, (i64, Vec<u8>)>,
     pub(super) asleep_until: i64,
     skew: i64,
+    /// How many partitions it knows.
+    partitions: u32,
 }
 
 impl Collector {
     pub(super) fn new(at: usize, env: &mut Env) -> Self {
         let skew = skew(env.plan.skew, env);
         let producing = Producing::new(CollectorId(u128::from(env.dice.next())), ANSWER_WITHIN);
-        Self { at, producing, reports: BTreeMap::new(), again: BTreeMap::new(), asleep_until: 0, skew }
+        let partitions = env.partitions();
+        Self {
+            at,
+            producing,
+            reports: BTreeMap::new(),
+            again: BTreeMap::new(),
+            asleep_until: 0,
+            skew,
+            partitions,
+        }
     }
 
     fn steady(env: &Env) -> Duration {
@@ -42,7 +53,7 @@ impl Collector {
             env.trace.count("requests refused for their source");
             return clients.answered(request.id, false, env);
         }
-        let parts = parts(request, UnixMillis(env.now + self.skew), env);
+        let parts = parts(request, UnixMillis(env.now + self.skew), self.partitions, env);
         if self.producing.offer(request.id, parts, Self::steady(env)).is_err() {
             clients.answered(request.id, false, env);
         }
@@ -89,6 +100,11 @@ impl Collector {
             self.reports.insert(partition, (env.now + delay, report));
             return;
         }
+    }
+
+    /// It learns of partitions that were added.
+    pub(super) fn learns(&mut self, env: &Env) {
+        self.partitions = env.partitions();
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use forebay::object::{BucketString, Encryption, S3Location};
 use forebay::partition::answer::TransactionError;
 use forebay::partition::group::Metadata;
+use forebay::partition::growth::{self, Next, Topics};
 use forebay::partition::note::Note;
 use forebay::partition::state::{Identity, State};
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
 
 use super::log_topic::LogPartition;
-use super::notes_topic::NotesTopic;
+use super::notes_topic::{Notes, NotesTopic};
 use super::plan::Plan;
 use super::store::{Object, PutError, SimStore};
 use crate::support::dice::Dice;
@@ -49,6 +50,8 @@ pub(super) struct Env {
     /// Offset and metadata that the last member committed.
     pub(super) group: BTreeMap<u32, (u64, Metadata)>,
     pub(super) store: SimStore,
+    /// All configurations that ever were: how often the bucket of each source has changed.
+    configs: Vec<BTreeMap<String, u32>>,
     delayed: Vec<(i64, Delayed)>,
     /// Terms that began after the world was healed, by partition.
     pub(super) terms_after: BTreeMap<u32, u64>,
@@ -62,11 +65,13 @@ pub(super) const BEGIN: i64 = 20_000 * forebay::time::DAY_MS - 60_000;
 /// The name of all writers.
 pub(super) const NAME: &str = "events";
 pub(super) const GROUP: &str = "forebay";
+/// The sources of a world with as many.
+pub(super) const SOURCES: [&str; 3] = ["web", "ios", "shop"];
 
 impl Env {
     pub(super) fn new(plan: Plan, dice: Dice, trace: Trace) -> Self {
         let mut env = Self {
-            log: vec![LogPartition::default(); plan.partitions as usize],
+            log: Vec::new(),
             plan,
             dice,
             trace,
@@ -75,20 +80,74 @@ impl Env {
             notes: NotesTopic::default(),
             group: BTreeMap::new(),
             store: SimStore::default(),
+            configs: vec![BTreeMap::new()],
             delayed: Vec::new(),
             terms_after: BTreeMap::new(),
             wrong: None,
             ids: 0,
         };
-        for partition in 0..env.plan.partitions {
-            let mut state = State::new(env.identity(partition));
-            let first: Vec<Vec<u8>> = state.snapshot(UnixMillis(0)).iter().map(Note::encode).collect();
-            let notes = env.notes.0.entry(partition).or_default();
-            let epoch = notes.init(BEGIN);
-            notes.send(epoch, &first, BEGIN).unwrap();
-            notes.commit(epoch, BEGIN, 0).unwrap();
-        }
+        while env.grow(env.plan.partitions) {}
         env
+    }
+
+    /// Takes the next step to so many partitions. Returns `false` once there are so many.
+    pub(super) fn grow(&mut self, wanted: u32) -> bool {
+        let has_snapshot = |(_, notes): &(&u32, &Notes)| notes.history().next().is_some();
+        let has_records = |(_, log): &(u32, &LogPartition)| log.end() > 0;
+        let topics = Topics {
+            log: self.partitions(),
+            notes: u32::try_from(self.notes.0.len()).unwrap(),
+            snapshots: self.notes.0.iter().filter(has_snapshot).map(|(partition, _)| *partition).collect(),
+            with_records: (0..).zip(&self.log).filter(has_records).map(|(partition, _)| partition).collect(),
+        };
+        let now = self.now;
+        match growth::next(&topics, wanted).unwrap() {
+            Next::GrowNotes(to) => (topics.notes..to).for_each(|partition| {
+                self.notes.0.entry(partition).or_default();
+            }),
+            Next::Snapshot(partition) => {
+                let mut state = State::new(self.identity(partition));
+                let first: Vec<Vec<u8>> = state.snapshot(UnixMillis(0)).iter().map(Note::encode).collect();
+                let notes = self.notes.0.get_mut(&partition).unwrap();
+                let epoch = notes.init(now);
+                notes.send(epoch, &first, now).unwrap();
+                notes.commit(epoch, now, 0).unwrap();
+            }
+            Next::GrowLog(to) => self.log.resize(to as usize, LogPartition::default()),
+            Next::Done => return false,
+        }
+        true
+    }
+
+    /// Partitions of the log.
+    pub(super) fn partitions(&self) -> u32 {
+        u32::try_from(self.log.len()).unwrap()
+    }
+
+    /// A person changes the bucket of a source.
+    pub(super) fn moves(&mut self, source: &str) {
+        let mut config = self.configs[self.newest_config()].clone();
+        *config.entry(source.to_owned()).or_default() += 1;
+        self.configs.push(config);
+    }
+
+    /// The number of the configuration as it is now.
+    pub(super) fn newest_config(&self) -> usize {
+        self.configs.len() - 1
+    }
+
+    /// Where the objects of each source go, by a configuration.
+    pub(super) fn destinations(&self, config: usize) -> Vec<(SourceId, S3Location)> {
+        let sources = SOURCES.into_iter().take(self.plan.spread.len());
+        let destination = |name: &str| {
+            let bucket = match self.configs[config].get(name) {
+                // Back and forth.
+                Some(moved) if moved % 3 > 0 => format!("{name}-{}", moved % 3),
+                _ => name.to_owned(),
+            };
+            S3Location::new(BucketString::parse(&bucket).unwrap(), Encryption::SseS3)
+        };
+        sources.map(|name| (SourceId::new(name).unwrap(), destination(name))).collect()
     }
 
     pub(super) fn identity(&self, partition: u32) -> Identity {
@@ -290,9 +349,4 @@ impl Env {
             }
         }
     }
-}
-
-/// Where the objects of a source go.
-pub(super) fn location(source: &SourceId) -> S3Location {
-    S3Location::new(BucketString::parse(source.as_str()).unwrap(), Encryption::SseS3)
 }

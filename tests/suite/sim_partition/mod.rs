@@ -4,8 +4,8 @@
 //! What decides is the program's: [`forebay::partition`], the notes about calls, when batches are due, names,
 //! chain and markers. What acts is modelled here: one to four writers, one to three collectors, groups that
 //! give a partition to two writers, transactions with unknown outcome, records and puts that arrive late,
-//! second copies, retention, cut logs, refusing buckets, clocks that differ. Any process may end or sleep
-//! between any two calls of brokers and store.
+//! second copies, retention, cut logs, refusing buckets, buckets and numbers of partitions that change,
+//! clocks that differ. Any process may end or sleep between any two calls of brokers and store.
 //!
 //! In the end the world is healed, and everything that was acknowledged must be in the bucket once.
 //!
@@ -55,11 +55,13 @@ const REACHED: &[&str] = &[
     "commits of an owner that another one follows",
     "commits that readers see later",
     "days closed",
+    "destinations changed",
     "late commits refused",
     "late puts stored",
     "logs cut",
     "logs whose start has passed",
     "objects built again",
+    "partitions added",
     "requests refused for their source",
     "second copies",
     "second copies of blocks that the reader has not read",

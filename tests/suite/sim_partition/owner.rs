@@ -33,16 +33,23 @@ pub(super) enum Stage {
         wait_until: i64,
     },
     Live(Box<Live>),
+    /// Its last note is being committed.
+    Stopping {
+        stop: Stop,
+        epoch: u64,
+    },
     Stopped(Stop),
 }
 
-/// The clock of a process.
+/// What a process has of its own: a clock, and the configuration that it read last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ProcessClock {
+pub(super) struct Process {
     /// How far it is off, in milliseconds.
     pub(super) skew: i64,
     /// A step of the wall clock since the process began.
     pub(super) stepped: i64,
+    /// The number of the configuration.
+    pub(super) config: usize,
 }
 
 impl Owner {
@@ -54,7 +61,7 @@ impl Owner {
         match &self.stage {
             Stage::Live(live) => live.is_idle(env),
             Stage::Stopped(_) => true,
-            Stage::None | Stage::Opening { .. } => false,
+            Stage::None | Stage::Opening { .. } | Stage::Stopping { .. } => false,
         }
     }
 
@@ -62,26 +69,27 @@ impl Owner {
         match &self.stage {
             Stage::Live(live) => live.has_closed_all(),
             Stage::Stopped(_) => true,
-            Stage::None | Stage::Opening { .. } => false,
+            Stage::None | Stage::Opening { .. } | Stage::Stopping { .. } => false,
         }
     }
 
     /// One step. Every call of a broker or the store is one.
-    pub(super) fn step(&mut self, is_assigned: bool, clock: ProcessClock, env: &mut Env) {
+    pub(super) fn step(&mut self, is_assigned: bool, process: Process, env: &mut Env) {
         match std::mem::replace(&mut self.stage, Stage::None) {
             Stage::None => self.begin(is_assigned, env),
             Stage::Opening { opening, token, epoch, wait_until } => {
                 self.stage = Stage::Opening { opening, token, epoch, wait_until };
                 self.open(env);
             }
-            Stage::Live(mut live) => match live.step(clock, env) {
+            Stage::Live(mut live) => match live.step(process, env) {
                 Step::GoesOn => self.stage = Stage::Live(live),
                 Step::TermOver { keeps_cache } => {
                     env.note("a term is over", &[u64::from(self.partition)]);
                     self.kept = keeps_cache.then_some((live.token, live.cache));
                 }
-                Step::Stopped(stop) => self.stage = Stage::Stopped(stop),
+                Step::Stopped(stop) => self.stage = Stage::Stopping { stop, epoch: live.epoch },
             },
+            Stage::Stopping { stop, epoch } => self.stop(stop, epoch, env),
             stage @ Stage::Stopped(_) => self.stage = stage,
         }
     }
@@ -149,13 +157,24 @@ impl Owner {
             Next::Begun => self.begun(env),
             Next::Over => self.stage = Stage::None,
             Next::Stopped(stop) => {
-                env.note(&format!("stopped: {stop}"), &[u64::from(partition)]);
-                self.stage = Stage::Stopped(stop);
+                env.note(&format!("stops: {stop}"), &[u64::from(partition)]);
+                self.stage = Stage::Stopping { stop, epoch: *epoch };
             }
         }
         if let Stage::Opening { token, .. } = &self.stage {
             env.note(token, &[]);
         }
+    }
+
+    /// Commits what later owners must know. Whatever the answer is, the partition stops.
+    fn stop(&mut self, stop: Stop, epoch: u64, env: &mut Env) {
+        if let Some(note) = stop.note()
+            && env.send(self.partition, epoch, &[note]).is_ok()
+        {
+            let committed = env.commit(self.partition, epoch).is_ok();
+            env.note("its last note", &[u64::from(self.partition), u64::from(committed)]);
+        }
+        self.stage = Stage::Stopped(stop);
     }
 
     fn begun(&mut self, env: &mut Env) {

@@ -5,7 +5,12 @@ use crate::support::dice::Dice;
 /// The parts of a world, and how much goes wrong in it.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
+    /// Partitions at the beginning.
     pub(super) partitions: u32,
+    /// Partitions that are added.
+    pub(super) added: u32,
+    /// Whether destinations change.
+    pub(super) moves: bool,
     pub(super) writers: usize,
     pub(super) collectors: usize,
     pub(super) clients: usize,
@@ -26,7 +31,7 @@ pub(super) struct Plan {
     /// Lines of an object, at most.
     pub(super) object_lines: u64,
     /// Frames that a writer keeps of a partition before it must make room.
-    pub(super) cache_frames: usize,
+    pub(super) cache_frames: u64,
     /// Whether a bucket refuses for long.
     pub(super) refuses: bool,
     /// Whether records appear that cannot be read.
@@ -51,6 +56,8 @@ impl Plan {
         let skew = dice.of(&[0, 500, 5_000, 60_000, 3_600_000, 31_536_000_000]);
         Self {
             partitions,
+            added: dice.of(&[0, 0, 0, 1, 2]),
+            moves: dice.chance(300),
             writers: 1 + dice.index(4),
             collectors: 1 + dice.index(3),
             clients: 1 + dice.index(4),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use forebay::log::{PendingSeal, Seal};
-use forebay::object::ClosedMarker;
+use forebay::object::{BucketString, ClosedMarker};
 
 /// An object as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,8 @@ pub(super) enum PutError {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SimStore {
     pub(super) objects: BTreeMap<String, Object>,
-    pub(super) markers: BTreeMap<String, ClosedMarker>,
+    /// By bucket and key.
+    pub(super) markers: BTreeMap<(BucketString, String), ClosedMarker>,
     /// Sources whose bucket refuses.
     pub(super) refuses: BTreeSet<String>,
 }
@@ -52,8 +53,10 @@ impl SimStore {
         Ok(())
     }
 
-    /// Returns `false` if another marker is there.
-    pub(super) fn put_marker(&mut self, key: String, marker: ClosedMarker) -> bool {
-        self.markers.entry(key).or_insert_with(|| marker.clone()) == &marker
+    /// Returns `false` if another marker is there: its metadata is compared, as delivery does. So the day
+    /// that it names as the one before may be another.
+    pub(super) fn put_marker(&mut self, bucket: &BucketString, key: &str, marker: ClosedMarker) -> bool {
+        let known = self.markers.entry((bucket.clone(), key.to_owned())).or_insert_with(|| marker.clone());
+        known.metadata().unwrap() == marker.metadata().unwrap()
     }
 }

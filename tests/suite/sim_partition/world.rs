@@ -8,7 +8,7 @@ use forebay::time::DAY_MS;
 use super::check;
 use super::clients::{Clients, half_readable};
 use super::collector::Collector;
-use super::env::Env;
+use super::env::{Env, SOURCES};
 use super::plan::Plan;
 use super::writer::Writer;
 use crate::support::dice::Dice;
@@ -41,7 +41,7 @@ impl World {
         let clients = Clients::new(&env);
         let collectors = (0..env.plan.collectors).map(|at| Collector::new(at, &mut env)).collect();
         let writers: Vec<Writer> = (0..env.plan.writers).map(|_| Writer::new(&mut env)).collect();
-        let owners = (0..env.plan.partitions).map(|_| env.dice.index(writers.len())).collect();
+        let owners = (0..env.partitions()).map(|_| env.dice.index(writers.len())).collect();
         Self { env, clients, collectors, writers, owners, clients_end: false }
     }
 
@@ -122,13 +122,16 @@ impl World {
 
     fn collector(&mut self, at: usize) {
         if self.collectors[at].asleep_until <= self.env.now {
+            if self.env.healed || self.env.chance(50) {
+                self.collectors[at].learns(&self.env);
+            }
             self.collectors[at].step(&mut self.clients, &mut self.env);
         }
     }
 
     fn learns(&mut self, at: usize) {
         let own = self.owners.iter().zip(0..).filter(|(owner, _)| **owner == at).map(|(_, of)| of);
-        self.writers[at].learns(own.collect());
+        self.writers[at].learns(own.collect(), self.env.newest_config());
     }
 
     /// Something goes wrong, now and then.
@@ -142,7 +145,7 @@ impl World {
         let writer = env.dice.index(self.writers.len());
         let collector = env.dice.index(self.collectors.len());
         let long = i64::try_from(env.dice.log(120_000)).unwrap();
-        let what = env.dice.below(14);
+        let what = env.dice.below(17);
         env.note("trouble", &[what, partition as u64, writer as u64]);
         match what {
             0..3 => {
@@ -161,14 +164,33 @@ impl World {
                 env.pass(if far { hours } else { past_midnight });
             }
             11 if env.plan.refuses => {
-                let source = env.dice.of(&["web", "ios", "shop"]);
+                let source = env.dice.of(&SOURCES);
                 if !env.store.refuses.remove(source) {
                     env.store.refuses.insert(source.to_owned());
                 }
             }
             12 if env.plan.garbage && !env.plan.cuts => self.garbage(partition),
             12 => self.writers[writer].step_clock(long),
+            14 if env.plan.moves => {
+                let source = env.dice.of(&SOURCES);
+                env.moves(source);
+                env.trace.count("destinations changed");
+            }
+            14 | 15 => self.grow(),
             _ => self.retention(partition),
+        }
+    }
+
+    /// The next step to more partitions. The group gives each to a writer.
+    fn grow(&mut self) {
+        let env = &mut self.env;
+        if !env.grow(env.plan.partitions + env.plan.added) {
+            return;
+        }
+        while self.owners.len() < env.log.len() {
+            env.trace.count("partitions added");
+            let writer = env.dice.index(self.writers.len());
+            self.owners.push(writer);
         }
     }
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::collector::skew;
 use super::env::Env;
-use super::owner::{Owner, ProcessClock, Stage};
+use super::owner::{Owner, Process, Stage};
 
 /// A writer.
 #[derive(Debug)]
 pub(super) struct Writer {
-    clock: ProcessClock,
+    process: Process,
     /// The partitions that it knows to be assigned.
     assigned: BTreeSet<u32>,
     owners: BTreeMap<u32, Owner>,
@@ -18,12 +18,14 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(env: &mut Env) -> Self {
-        let clock = ProcessClock { skew: skew(env.plan.writer_skew, env), stepped: 0 };
-        Self { clock, assigned: BTreeSet::new(), owners: BTreeMap::new(), asleep_until: 0 }
+        let skew = skew(env.plan.writer_skew, env);
+        let process = Process { skew, stepped: 0, config: env.newest_config() };
+        Self { process, assigned: BTreeSet::new(), owners: BTreeMap::new(), asleep_until: 0 }
     }
 
-    /// Its answer from the group.
-    pub(super) fn learns(&mut self, assigned: BTreeSet<u32>) {
+    /// Its answer from the group, and the configuration as it is now.
+    pub(super) fn learns(&mut self, assigned: BTreeSet<u32>, config: usize) {
+        self.process.config = config;
         for partition in &assigned {
             self.owners.entry(*partition).or_insert_with(|| Owner::new(*partition));
         }
@@ -44,7 +46,7 @@ impl Writer {
     pub(super) fn step_of(&mut self, partition: u32, env: &mut Env) {
         let is_assigned = self.assigned.contains(&partition);
         if let Some(owner) = self.owners.get_mut(&partition) {
-            owner.step(is_assigned, self.clock, env);
+            owner.step(is_assigned, self.process, env);
         }
     }
 
@@ -55,11 +57,11 @@ impl Writer {
 
     /// A person sets the clock.
     pub(super) fn right_clock(&mut self) {
-        self.clock = ProcessClock { skew: 0, stepped: 0 };
+        (self.process.skew, self.process.stepped) = (0, 0);
     }
 
     pub(super) fn step_clock(&mut self, ms: i64) {
-        self.clock.stepped += ms;
+        self.process.stepped += ms;
     }
 
     pub(super) fn is_idle(&self, env: &Env) -> bool {

@@ -1,0 +1,62 @@
+//! How long the topic still keeps what is not delivered.
+
+use std::time::Duration;
+
+use crate::time::UnixMillis;
+
+/// Below this much time an alarm is raised: enough for a person to act after a weekend.
+pub const ALARM_BELOW: Duration = Duration::from_secs(48 * 3_600);
+
+/// The time left before retention takes the first record that is needed, which stands at
+/// [`State::kept_from`](super::state::State::kept_from). `written_at` and `now` are times of the broker.
+/// `None`: nothing waits, or retention deletes nothing.
+pub fn time_left(
+    written_at: Option<UnixMillis>,
+    now: UnixMillis,
+    retention: Option<Duration>,
+) -> Option<Duration> {
+    Some(retention?.saturating_sub(now.since(written_at?)))
+}
+
+/// Whether too little time is left. A topic that keeps records for less than four days has half of that
+/// instead: after that time, sources are refused.
+pub fn is_short(left: Duration, retention: Duration) -> bool {
+    left < ALARM_BELOW.min(retention / 2)
+}
+
+/// The retention that leaves [`ALARM_BELOW`] from now on, and twice the present one at least: what a person
+/// is asked to set.
+pub fn to_set(left: Duration, retention: Duration) -> Duration {
+    (retention * 2).max(retention + ALARM_BELOW.saturating_sub(left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+    #[test]
+    fn time_left_counts_from_when_the_broker_wrote_the_record() {
+        let written = UnixMillis(1_700_000_000_000);
+        let check = |waited: Duration, retention: Option<Duration>, left: Option<Duration>| {
+            assert_eq!(time_left(Some(written), written.plus(waited), retention), left);
+        };
+        check(HOUR, Some(WEEK), Some(WEEK - HOUR));
+        check(WEEK + HOUR, Some(WEEK), Some(Duration::ZERO));
+        check(HOUR, None, None);
+        assert_eq!(time_left(None, written, Some(WEEK)), None);
+        assert_eq!(time_left(Some(written.plus(HOUR)), written, Some(WEEK)), Some(WEEK), "clocks differ");
+    }
+
+    #[test]
+    fn an_alarm_names_a_retention_that_ends_it() {
+        assert!(!is_short(48 * HOUR, WEEK) && is_short(47 * HOUR, WEEK));
+        assert!(!is_short(12 * HOUR, 24 * HOUR) && is_short(11 * HOUR, 24 * HOUR), "half of a day");
+        for (left, retention) in [(47 * HOUR, WEEK), (Duration::ZERO, 2 * HOUR), (11 * HOUR, 24 * HOUR)] {
+            let set = to_set(left, retention);
+            assert!(!is_short(left + (set - retention), set), "{left:?} of {retention:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! How a writer's cache is divided among the partitions that it owns, and what is due once a share fills.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::batch::BatchKey;
+
+/// Bytes of a segment, at most and at least.
+const SEGMENT_BYTES: (u64, u64) = (8 * 1_024 * 1_024, 256 * 1_024 * 1_024);
+/// Segments of a share, if their size allows it.
+const SEGMENTS: u64 = 16;
+/// Percent of a share from which on batches are due that keep it from being released.
+const PRESSURE_PERCENT: u64 = 70;
+
+/// The share of each partition in bytes, by its rate in bytes a second. A partition without a rate has room
+/// for its segments of the least size. All shares together are not more than `cache`.
+pub fn shares(cache: u64, rates: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
+    let partitions = (rates.len() as u64).max(1);
+    let least = (SEGMENTS * SEGMENT_BYTES.0).min(cache / partitions);
+    let rest = u128::from(cache - least * partitions);
+    let all: u128 = rates.values().map(|rate| u128::from(*rate)).sum();
+    let share = |rate: u64| match rest.checked_mul(u128::from(rate)).and_then(|part| part.checked_div(all)) {
+        Some(part) => least + u64::try_from(part).unwrap_or(0),
+        // None has a rate.
+        None => cache / partitions,
+    };
+    rates.iter().map(|(partition, rate)| (*partition, share(*rate))).collect()
+}
+
+/// Bytes of one segment of a share.
+pub fn segment_bytes(share: u64) -> u64 {
+    (share / SEGMENTS).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1)
+}
+
+/// How full a share is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// There is room.
+    None,
+    /// The batches that pin the oldest segment are due.
+    Pinned,
+    /// Reading pauses too. So an outage of a store uses the topic's retention, not the disk.
+    Full,
+}
+
+/// How full a share is with `used` bytes.
+pub fn pressure(used: u64, share: u64) -> Pressure {
+    match () {
+        () if used >= share => Pressure::Full,
+        () if u128::from(used) * 100 >= u128::from(share) * u128::from(PRESSURE_PERCENT) => Pressure::Pinned,
+        () => Pressure::None,
+    }
+}
+
+/// The batches that pin the oldest segment which cannot be released: those with an open frame in it. `firsts`
+/// is the first open frame of each batch, and `ends` the last position of each segment, in order.
+pub fn pinning<'b>(
+    firsts: impl Iterator<Item = (&'b BatchKey, u64)> + Clone,
+    ends: impl IntoIterator<Item = u64>,
+) -> BTreeSet<&'b BatchKey> {
+    let Some(oldest) = firsts.clone().map(|(_, position)| position).min() else { return BTreeSet::new() };
+    // The segment that is being written has no end yet.
+    let end = ends.into_iter().find(|end| *end >= oldest).unwrap_or(u64::MAX);
+    firsts.filter(|(_, position)| *position <= end).map(|(batch, _)| batch).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Stream;
+    use crate::sources::SourceId;
+    use crate::time::UnixMillis;
+
+    const GIB: u64 = 1_024 * 1_024 * 1_024;
+
+    #[test]
+    fn shares_follow_rates_and_fit() {
+        let check = |cache, rates: &[u64], expected: &[u64]| {
+            let rates = (0..).zip(rates.iter().copied()).collect();
+            assert_eq!(shares(cache, &rates).into_values().collect::<Vec<_>>(), expected);
+        };
+        let least = GIB / 8;
+        check(50 * GIB, &[], &[]);
+        check(50 * GIB, &[3], &[50 * GIB]);
+        check(50 * GIB, &[0, 0], &[25 * GIB, 25 * GIB]);
+        check(2 * GIB + 2 * least, &[3, 1], &[GIB + GIB / 2 + least, GIB / 2 + least]);
+        check(2 * GIB + 2 * least, &[7, 0], &[2 * GIB + least, least]);
+        check(GIB / 8, &[7, 0], &[GIB / 16, GIB / 16]);
+        check(u64::MAX, &[u64::MAX, 0], &[u64::MAX - least, least]);
+        assert_eq!([0, 256 * least, 8 * least].map(segment_bytes), [GIB / 128, GIB / 4, GIB / 16]);
+    }
+
+    #[test]
+    fn a_share_is_under_pressure_from_seven_tenths_on() {
+        let found = [0, 69, 70, 99, 100, 101].map(|used| pressure(used, 100));
+        use Pressure::{Full, None, Pinned};
+        assert_eq!(found, [None, None, Pinned, Pinned, Full, Full]);
+        assert_eq!((pressure(0, 0), pressure(u64::MAX, u64::MAX)), (Full, Full));
+    }
+
+    #[test]
+    fn batches_pin_the_oldest_segment_that_has_open_frames() {
+        let batch = |name: &str| BatchKey {
+            source: SourceId::new(name).unwrap(),
+            day: UnixMillis(0).day(),
+            stream: Stream::Calls,
+        };
+        let [web, ios, tv] = ["web", "ios", "tv"].map(batch);
+        let firsts = [(&web, 120), (&ios, 199), (&tv, 201)];
+        let check = |ends: &[u64], expected: &[&BatchKey]| {
+            let pinning = pinning(firsts.iter().copied(), ends.iter().copied());
+            assert_eq!(pinning, expected.iter().copied().collect());
+        };
+        check(&[99, 200, 300], &[&web, &ios]);
+        check(&[99], &[&web, &ios, &tv]);
+        check(&[150, 300], &[&web]);
+        assert!(pinning([].into_iter(), [1]).is_empty());
+    }
+}

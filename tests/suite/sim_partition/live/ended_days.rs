@@ -1,0 +1,43 @@
+//! Days that end, are settled, and are closed.
+
+use forebay::log::notes::CallNote;
+use forebay::partition::days;
+use forebay::partition::note::Note;
+use forebay::time::ReceivedDay;
+
+use super::super::env::Env;
+use super::Live;
+use super::transaction::After;
+
+impl Live {
+    pub(super) fn end_day(&mut self, day: ReceivedDay, env: &Env) {
+        let end = env.log[self.partition as usize].end();
+        self.day_end = Some((day, end));
+        // A cache that is past it already has read no record after the end.
+        self.notes(vec![days::end_at(day, end)], After::DayEnded);
+    }
+
+    pub(super) fn close_day(&mut self, env: &mut Env) {
+        let read_before = self.cache.reader.read_before();
+        let closable = days::closable(&self.state, self.cache.batches(), read_before);
+        let Some(first) = closable.into_iter().next() else {
+            let mut notes = days::to_settle(&self.state, self.cache.batches(), read_before);
+            if !notes.is_empty() {
+                // The marker relies on what was read.
+                let covered = self.cache.reader.covered();
+                notes.push(Note::Covered(covered.clone()));
+                self.notes(notes, After::Sealed(covered));
+            }
+            return;
+        };
+        if env.fails() {
+            return;
+        }
+        let key = first.marker.key(&first.location.bucket).as_str().to_owned();
+        env.trace.count("days closed");
+        if !env.store.put_marker(&first.place.bucket, &key, first.marker) {
+            env.is_wrong(format!("another marker is at {key}"));
+        }
+        self.notes(vec![Note::Call(CallNote::Closed(first.place))], After::Nothing);
+    }
+}

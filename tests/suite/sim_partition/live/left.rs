@@ -1,0 +1,60 @@
+//! Passes over the log that build left objects again.
+
+use forebay::log::Seal;
+use forebay::partition::gone;
+use forebay::partition::left::Pass;
+use forebay::partition::reader::{Reader, Took};
+
+use super::super::cache::Rebuild;
+use super::super::env::Env;
+use super::super::log_topic::{Consumer, Fetched};
+use super::Live;
+
+impl Live {
+    /// The next record of the pass, or a new pass.
+    pub(super) fn rebuild(&mut self, env: &mut Env) {
+        let refuses = env.store.refuses.clone();
+        let log = &env.log[self.partition as usize];
+        let Some(rebuild) = &mut self.rebuild else {
+            let takes = |seal: &Seal| !refuses.contains(seal.batch.source.as_str());
+            let plan = Pass::plan(&self.state, |seal| takes(seal) && !self.built.contains_key(&seal.number));
+            let Some(pass) = plan else { return };
+            let gone = pass.seals().find(|seal| gone::is_gone(seal, log.start)).cloned();
+            if let Some(seal) = gone {
+                return self.cannot_build(seal, env);
+            }
+            let cut_short = log.start > pass.from;
+            let reader = Reader::of_left(&self.state, pass.from.max(log.start));
+            self.rebuild = Some(Rebuild { pass, reader, consumer: Consumer::default(), cut_short });
+            return;
+        };
+        if env.plan.faults > 0 && !env.healed && env.dice.chance(50) {
+            return;
+        }
+        let next = rebuild.reader.next();
+        if next <= rebuild.pass.through {
+            match log.fetch(next, &mut rebuild.consumer) {
+                Fetched::Record(offset, value) => match rebuild.reader.takes(offset, &value, &self.state) {
+                    Took::Block { frames, .. } => rebuild.pass.takes(&frames),
+                    Took::Copy(_) | Took::Nothing => {}
+                    Took::Unreadable(_) | Took::Newer(_) | Took::Cut => self.rebuild = None,
+                },
+                Fetched::End | Fetched::OutOfRange => self.rebuild = None,
+            }
+            return;
+        }
+        let Some(Rebuild { pass, cut_short, .. }) = self.rebuild.take() else { return };
+        for built in pass.end() {
+            match built.frames {
+                Some(frames) => {
+                    env.trace.count("objects built again");
+                    let lines = frames.iter().map(|frame| (frame.position, frame.line().to_vec()));
+                    self.built.insert(built.seal.number, lines.collect());
+                }
+                None if cut_short && self.transaction.is_none() => self.cannot_build(built.seal, env),
+                None if cut_short || env.log[self.partition as usize].was_cut() => {}
+                None => env.is_wrong(format!("{} is built with other lines", built.seal.object_key.as_str())),
+            }
+        }
+    }
+}
