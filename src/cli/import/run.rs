@@ -154,7 +154,8 @@ fn failure_of(pass: &PassStatus, has_node: bool) -> Option<Failure> {
         return Some(Failure::with_code(code, outside_text_within(&failed.what, TEXT_BYTES_MAX).to_string()));
     }
     if pass.planned.is_some() {
-        return None;
+        let denied = || Failure::with_code(failure::DENIED, "access to some files is denied");
+        return (count("denied") > 0).then(denied);
     }
     let not_done = ["failed", "poison", "changed", "gone", "missing", "refused"];
     let failed = not_done.into_iter().any(|became| count(became) > 0);
@@ -272,6 +273,8 @@ mod tests {
             assert_eq!(code(&files(became)), failure::FAILED, "{became}");
         }
         assert_eq!(code(&files("denied")), failure::DENIED);
+        let planned = |became| PassStatus { planned: Some(PassPlanned::default()), ..files(became) };
+        assert_eq!([code(&planned("denied")), code(&planned("poison"))], [failure::DENIED, 0]);
         assert_eq!(code(&files("stopped")), failure::INTERRUPTED);
         let rejected = PassStatus { import: "orders".to_owned(), rejected: 1, ..files("done") };
         assert_eq!(code(&rejected), failure::SOME_REJECTED);

@@ -163,7 +163,13 @@ pub(super) fn admit(
                         // Of one that was replaced before, a person knows.
                         replaced = Some(why).filter(|_| is_stored && known.stage != Stage::Changed);
                     }
-                    (known.other(etag, *len, *file, is_stored), false, false)
+                    let other = known.other(etag, *len, *file, is_stored);
+                    if other.stage == Stage::Done && !rules.again {
+                        other.write(journal, rules.id, key)?;
+                        return Ok(Admission::Done);
+                    }
+                    let anew = other.stage == Stage::Done;
+                    (other, anew, false)
                 }
             }
         }

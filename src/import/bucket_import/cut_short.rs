@@ -25,7 +25,7 @@ pub(super) fn cut_short(
     let progress = records.iter().fold(ImportProgress::default(), |sum, record| sum.plus(record.progress));
     // What a file that began again had stored before stays, and is not counted here.
     let is_again = records.iter().any(|record| record.generation > 0);
-    let error = why(ended, progress.next_row, is_again);
+    let error = why(ended, progress, is_again);
     let mut is_new = false;
     for record in records.iter().filter(|record| record.state != ImportState::Done) {
         importer.settle(record.key)?;
@@ -54,21 +54,24 @@ fn end(record: &mut ImportRecord, ended: ImportState, error: &FileError, now: Un
     (record.error, record.ended_at) = (Some(error.into()), Some(now));
 }
 
-/// Why the rest of a file is never read. `rows`: how many of its rows were read. `is_again`: rows of it were read before
-/// that, too.
-pub(super) fn why(ended: ImportState, rows: u64, is_again: bool) -> FileError {
-    let first = match (rows, is_again) {
-        (0, _) => "No row of it is stored".to_owned(),
-        (rows, false) => format!("Its first {} are stored", counted(rows, "row", "rows")),
-        (rows, true) => format!(
-            "What was stored of it before it began again stays; its first {} are stored again",
-            counted(rows, "row", "rows")
+/// Why the rest of a file is never read. `progress`: how far it was read. `is_again`: rows of it were read before that,
+/// too.
+pub(super) fn why(ended: ImportState, progress: ImportProgress, is_again: bool) -> FileError {
+    let (rows, calls) =
+        (counted(progress.next_row, "row", "rows"), counted(progress.stored, "call", "calls"));
+    let first = match progress.next_row {
+        0 => "No row of it was read".to_owned(),
+        _ if is_again => format!(
+            "What was stored of it before it began again stays; {rows} of it were read again ({calls} stored)"
         ),
+        _ => format!("{rows} of it were read ({calls} stored)"),
     };
     let (fault, code, what) = match ended {
-        ImportState::Gone => {
-            (FileFault::Missing, "E-MISSING", format!("the object is gone. {first}, and the rest is not"))
-        }
+        ImportState::Gone => (
+            FileFault::Missing,
+            "E-MISSING",
+            format!("the object is gone. {first}, and the rest is not there"),
+        ),
         ImportState::Replaced => {
             let what = format!(
                 "it was replaced before its end. {first}; the new content is imported as another file"

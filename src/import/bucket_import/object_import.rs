@@ -441,17 +441,18 @@ impl ObjectImport {
         if let FileEnd::Failed(error) = &mut report.end
             && error.fault == FileFault::Changed
         {
-            let rows = counted(report.progress.next_row, "row", "rows");
+            let ImportProgress { next_row, stored, .. } = report.progress;
+            let (rows, calls) = (counted(next_row, "row", "rows"), counted(stored, "call", "calls"));
             let next = match self.import.on_change {
                 OnChange::Ignore => "the new content is not imported",
                 OnChange::Reprocess => "the new content is imported as another file",
             };
-            let what = format!("it changed during the read. Its first {rows} are stored; {next}");
+            let what = format!("it changed during the read. {rows} of it were read ({calls} stored); {next}");
             error.message = Told::plain(what);
         }
         match &mut report.end {
             FileEnd::Failed(error) if became == Became::Missing && has_stored(report.progress) => {
-                *error = why(ImportState::Gone, report.progress.next_row, false);
+                *error = why(ImportState::Gone, report.progress, false);
                 (Became::Gone, report)
             }
             _ => (became, report),

@@ -75,6 +75,21 @@ pub(super) struct ObjectState {
     /// Whether a person knows that the object is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_accepted: bool,
+    /// The last version of the key of which rows are stored, as long as none of this one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<VersionBefore>,
+}
+
+/// A version of a key that another one has replaced. If it comes back before a row of that one is stored, it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VersionBefore {
+    etag: String,
+    size: u64,
+    replaced: u32,
+    is_archive: bool,
+    /// Whether it was imported to its end.
+    is_imported: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -160,15 +175,35 @@ impl ObjectState {
             error: None,
             left_out: None,
             is_accepted: false,
+            before: None,
         }
     }
 
     /// The state of another version of the key, whose id is `file` unless the key had versions before it.
     /// Calls of this version are stored if `is_stored`: the other one is another file then, even if a version
-    /// before this one had the same bytes.
+    /// before this one had the same bytes. If nothing of this version is stored, and the one before it is back, that one
+    /// goes on, or is done.
     pub(super) fn other(&self, etag: &str, size: u64, file: FileId, is_stored: bool) -> Self {
+        let before = if is_stored { Some(self.as_before()) } else { self.before.clone() };
+        let is_back = |before: &&VersionBefore| before.etag == bare(etag) && before.size == size;
+        if let Some(back) = before.as_ref().filter(|_| !is_stored).filter(is_back) {
+            let stage = if back.is_imported { Stage::Done } else { Stage::Open };
+            let (replaced, is_archive) = (back.replaced, back.is_archive);
+            let open = Self::open(etag, size, file.version(replaced));
+            return Self { replaced, is_archive, has_calls: true, stage, ..open };
+        }
         let replaced = self.replaced.saturating_add(u32::from(is_stored));
-        Self { replaced, ..Self::open(etag, size, file.version(replaced)) }
+        Self { replaced, before, ..Self::open(etag, size, file.version(replaced)) }
+    }
+
+    fn as_before(&self) -> VersionBefore {
+        VersionBefore {
+            etag: self.etag.clone(),
+            size: self.size,
+            replaced: self.replaced,
+            is_archive: self.is_archive,
+            is_imported: self.stage == Stage::Done,
+        }
     }
 
     /// The tag, without quotes, and the length of the version.

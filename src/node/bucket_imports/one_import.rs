@@ -163,6 +163,10 @@ impl OneImport {
                 // Who asked may have gone meanwhile.
                 drop(asked.answer.send(self.answer(&made)));
             }
+            if stop.is_cancelled() {
+                // A pause ended the pass.
+                continue;
+            }
             let interval = self.plan.settings.scan_interval;
             lock(&self.seen).next = scans.then(|| self.deps.clock.wall().plus(interval));
             tokio::select! {
@@ -172,6 +176,8 @@ impl OneImport {
                     None => return,
                 },
                 () = tokio::time::sleep(interval) => {}
+                // Once it is resumed, it does not wait for the interval.
+                () = self.pausing.paused() => {}
                 () = self.journal_back() => {}
             }
         }

@@ -43,6 +43,15 @@ fn error_of(report: &PassReport) -> String {
     format!("{} {}", not_done.name, error.masked())
 }
 
+/// How much of the file is stored after so many rows.
+fn were_read(rows: u64) -> String {
+    // One row of a hundred gives two calls.
+    let of_two = (0..rows).filter(|row| row % 100 == 9).count();
+    let calls = (events("a", usize::try_from(rows).unwrap()).count() + of_two) as u64;
+    let [rows, calls] = [rows, calls].map(forebay::words::grouped);
+    format!("{rows} rows of it were read ({calls} calls stored)")
+}
+
 /// The records of the files of an object.
 fn records(node: &Node, key: &str) -> Vec<ImportRecord> {
     let (name, mut records) = (format!("s3://lake/{key}"), Vec::new());
@@ -79,8 +88,8 @@ async fn a_half_read_object_that_is_gone_is_reported_until_a_person_knows() {
             assert_eq!((files(&report), skipped(&report)), (others, vec![]), "{report:?}");
             let error = error_of(&report);
             let expected = format!(
-                "s3://lake/in/a.json E-MISSING: the object is gone. Its first {} rows are stored, and the rest is not",
-                forebay::words::grouped(rows)
+                "s3://lake/in/a.json E-MISSING: the object is gone. {}, and the rest is not there",
+                were_read(rows)
             );
             assert_eq!(error, expected);
         }
@@ -151,9 +160,8 @@ async fn a_half_read_object_that_was_replaced_is_changed_until_a_person_lets_the
         let (node, store, rows) = half_read(is_archive).await;
         put(&store, "in/a.json", lines("new", 50)).await;
         let says = format!(
-            "s3://lake/in/a.json E-CHANGED: it was replaced before its end. Its first {} rows are stored; the new content is not \
-             imported",
-            forebay::words::grouped(rows)
+            "s3://lake/in/a.json E-CHANGED: it was replaced before its end. {}; the new content is not imported",
+            were_read(rows)
         );
         for expected in [vec![("done", 1), ("changed", 1)], vec![("changed", 1)], vec![("changed", 1)]] {
             let report = passed(&node, &store, import(&node)).await;
@@ -209,6 +217,48 @@ async fn a_file_that_is_given_up_and_replaced_is_no_longer_given_up() {
         let states = states(&node, "in/a.json");
         assert!(states.contains(&state) && !states.contains(&ImportState::Poison), "{states:?}");
     }
+}
+
+/// Its rows were stored once more, with other messageIds: nobody could have found that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_read_object_that_is_back_before_the_new_one_has_a_row_goes_on() {
+    let bad = "[1]";
+    for (is_archive, new) in [(false, lines("new", 50)), (true, lines("new", 50)), (false, bad.to_owned())] {
+        let (node, store, _) = half_read(is_archive).await;
+        put(&store, "in/a.json", new.clone()).await;
+        passed(&node, &store, import(&node)).await;
+        assert_eq!(reset(&node, &store).await.unwrap(), Begins::NewObject);
+        if new == bad {
+            assert_eq!(files(&passed(&node, &store, import(&node)).await), [("failed", 1)]);
+        }
+        put_file(&store, is_archive).await;
+        assert_eq!(files(&passed(&node, &store, import(&node)).await), [("done", 1)]);
+        check_events(&node, events("a", ROWS).chain(events("b", 30)));
+        let states = states(&node, "in/a.json");
+        assert!(states.contains(&ImportState::Done), "{states:?}");
+        // The new one had begun in one case, and was replaced then.
+        assert_eq!(states.contains(&ImportState::Replaced), new == bad, "{states:?}");
+    }
+}
+
+/// The same of one that was imported to its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_imported_object_that_is_back_before_the_new_one_has_a_row_is_known() {
+    let (node, store) = (node(), FakeStore::new());
+    let import = |node: &Node| BucketImport { on_change: OnChange::Reprocess, ..import(node) };
+    put(&store, "in/a.json", lines("a", 100)).await;
+    assert_eq!(files(&passed(&node, &store, import(&node)).await), [("done", 1)]);
+    put(&store, "in/a.json", "[1]").await;
+    assert_eq!(files(&passed(&node, &store, import(&node)).await), [("failed", 1)]);
+    put(&store, "in/a.json", lines("a", 100)).await;
+    for _ in 0..2 {
+        assert_eq!(passed(&node, &store, import(&node)).await.rows, 0);
+    }
+    check_events(&node, events("a", 100));
+    // One of which rows are stored is another file, as before.
+    put(&store, "in/a.json", lines("b", 10)).await;
+    passed(&node, &store, import(&node)).await;
+    check_events(&node, events("a", 100).chain(events("b", 10)));
 }
 
 /// A file that somebody had emptied was skipped, and the half of it that was stored was in no report.

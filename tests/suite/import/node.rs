@@ -638,6 +638,25 @@ async fn files_begin_again_when_a_person_says_so_in_a_node_or_in_its_spool() {
     assert!(node.terminate().await.success());
 }
 
+/// A resumed import waited for its interval.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_that_is_resumed_makes_a_pass_at_once() {
+    let hourly = import("orders", "bucket = \"files\"\nprefix = \"in/\"")
+        .replace("scan_interval = \"1 s\"", "scan_interval = \"1 h\"");
+    assert!(hourly.contains("1 h"), "{hourly}");
+    let stand = Stand::start(&hourly).await;
+    stand.put("in/a", 0..3).await;
+    let node = stand.settings.serve().await;
+    passed(&node, "orders", |last| last["rows"] == 3).await;
+    stand.put("in/b", 0..3).await;
+    let at = ["--admin", node.console.as_str()];
+    stand.command(&["pause", "orders"], &at).await.code(0);
+    stand.command(&["resume", "orders"], &at).await.code(0);
+    passed(&node, "orders", |last| last["known"] == 1 && last["rows"] == 3).await;
+    stand.delivered(&[("in/a", 3), ("in/b", 3)]).await;
+    assert!(node.terminate().await.success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_lasts_through_a_restart() {
     let stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;

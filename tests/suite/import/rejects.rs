@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 use forebay::import::bucket_import::{
-    Became, BucketImport, PassDeps, RejectsInStore, RejectsPlace, RetryReport, accept_rejects, pass,
+    After, Became, BucketImport, PassDeps, RejectsInStore, RejectsPlace, RetryReport, accept_rejects, pass,
     retry_rejects,
 };
 use forebay::import::journal::Journal as _;
@@ -244,10 +244,11 @@ async fn after_a_kill_at_any_step_no_rejected_row_is_stored_twice_or_forgotten()
 /// What the stopped retry had stored was counted as accepted, and the retry was in the list for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_a_killed_retry_whose_object_is_gone_are_stored_or_accepted() {
-    for stores_last in [false, true] {
+    for (stores_last, after) in [(false, None), (true, None), (true, Some(After::Delete))] {
         let (first_node, store) = (node(), FakeStore::new());
+        let corrected = |node: &Node| BucketImport { after: after.clone(), ..corrected(node) };
         put(&store, "in/a.json", rows("a", 0..15_000)).await;
-        passed(&first_node, &store, first(&first_node)).await;
+        passed(&first_node, &store, BucketImport { after: after.clone(), ..first(&first_node) }).await;
         let import = corrected(&first_node);
         let node = killed_at(first_node, &store, import, 1, stores_last).await;
         let before = calls(&node).len() as u64;

@@ -92,7 +92,10 @@ fn accept(
         }
         Ok(())
     })?;
+    // What an object is kept for was counted before a retry of its rows.
     Ok(match settled {
+        Settled::Rows(kept) if records.is_empty() => Settled::Rows(kept),
+        Settled::Rows(_) => Settled::Rows(rows),
         Settled::NotKept if rows > 0 => Settled::Rows(rows),
         settled => settled,
     })
