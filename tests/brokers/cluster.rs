@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::{Deref, DerefMut};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -78,10 +79,33 @@ pub(crate) fn cluster() -> Option<RwLockReadGuard<'static, Cluster>> {
 }
 
 /// The cluster, for a test that disturbs brokers.
-pub(crate) fn cluster_alone() -> Option<RwLockWriteGuard<'static, Cluster>> {
-    let mut alone = shared()?.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+pub(crate) fn cluster_alone() -> Option<Alone> {
+    let mut alone = Alone(shared()?.write().unwrap_or_else(std::sync::PoisonError::into_inner));
     alone.make_whole();
     Some(alone)
+}
+
+/// The cluster in the hands of one test. However the test ends, its brokers run again.
+#[derive(Debug)]
+pub(crate) struct Alone(RwLockWriteGuard<'static, Cluster>);
+
+impl Deref for Alone {
+    type Target = Cluster;
+    fn deref(&self) -> &Cluster {
+        &self.0
+    }
+}
+
+impl DerefMut for Alone {
+    fn deref_mut(&mut self) -> &mut Cluster {
+        &mut self.0
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.run_all();
+    }
 }
 
 impl Cluster {
@@ -175,14 +199,7 @@ impl Cluster {
 
     /// Wakes and starts what does not run, and waits until all are members of the cluster.
     pub(crate) fn make_whole(&mut self) {
-        for id in 1..=3 {
-            let broker = &mut self.brokers[id - 1];
-            if broker.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none()) {
-                self.signal(id, Signal::CONT);
-            } else {
-                self.launch(id);
-            }
-        }
+        self.run_all();
         let client: BaseConsumer = self.config().create().unwrap();
         until("three brokers to be up", START_TIMEOUT, || {
             for broker in &mut self.brokers {
@@ -196,6 +213,18 @@ impl Cluster {
                 && topics.into_iter().all(|partition| partition.isr().len() == partition.replicas().len());
             is_whole.then_some(())
         });
+    }
+
+    /// Wakes and starts what does not run.
+    fn run_all(&mut self) {
+        for id in 1..=3 {
+            let broker = &mut self.brokers[id - 1];
+            if broker.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none()) {
+                self.signal(id, Signal::CONT);
+            } else {
+                self.launch(id);
+            }
+        }
     }
 
     /// Settings of a client of this cluster.

@@ -10,4 +10,8 @@
 
 mod cluster;
 mod facts;
+mod fight;
+mod partition;
 mod support;
+mod terms;
+mod writers;

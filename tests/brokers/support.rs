@@ -152,9 +152,15 @@ pub(crate) fn owner(cluster: &Cluster, id: &str, time_out_ms: &str) -> Reporting
 
 /// Writes a record to partition 0 and waits for its report.
 pub(crate) fn send(producer: &Reporting, topic: &str, value: &str) -> KafkaResult<i64> {
-    let record = BaseRecord::<(), str>::to(topic).partition(0).payload(value);
+    send_bytes(producer, topic, value.as_bytes())
+}
+
+/// The same for a value that is no text.
+pub(crate) fn send_bytes(producer: &Reporting, topic: &str, value: &[u8]) -> KafkaResult<i64> {
+    let record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(value);
     producer.send(record).map_err(|(error, _)| error)?;
-    let report = until("a report", CALL, || {
+    // Long enough for a change of leaders.
+    let report = until("a report", CALL * 3, || {
         producer.poll(Duration::from_millis(10));
         producer.context().take().pop()
     });
