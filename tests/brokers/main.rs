@@ -12,6 +12,7 @@ mod cluster;
 mod facts;
 mod fight;
 mod partition;
+mod rounds;
 mod support;
 mod terms;
 mod writers;
