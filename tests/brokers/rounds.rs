@@ -106,6 +106,7 @@ impl Writer {
             }
         })
         .unwrap();
+        self.says(&format!("term {}", owner.state().term.as_deref().unwrap()));
         let end = loop {
             match self.turn(&mut owner, member) {
                 Ok(true) => {}
@@ -113,12 +114,23 @@ impl Writer {
                 Err(end) => break end,
             }
         };
-        eprintln!("{end}");
+        let why = match &end {
+            End::Over(_) => "brokers",
+            End::Stopped(_) => "stopped",
+            End::Cache(_) => "cache",
+            End::Moved(_) => "moved",
+        };
+        self.says(&format!("ended by {why} {}", owner.state().term.as_deref().unwrap()));
         match end {
             End::Over(_) => Ok(owner.end()),
             End::Cache(_) | End::Moved(_) => Ok(None),
             End::Stopped(stop) => panic!("the partition stopped: {stop}"),
         }
+    }
+
+    /// Leaves a word for who counts them.
+    fn says(&self, what: &str) {
+        fs::write(self.store.join(what), std::process::id().to_string()).unwrap();
     }
 
     /// Returns whether the partition is still assigned.
@@ -199,6 +211,16 @@ fn stored(store: &Path) -> BTreeMap<String, u32> {
     calls
 }
 
+/// The process that began the last term.
+fn owner(store: &Path) -> u32 {
+    until("a term", DELIVERED_WITHIN, || {
+        let files = fs::read_dir(store).unwrap().map(|file| file.unwrap());
+        let terms = files.filter(|file| file.file_name().to_str().unwrap().starts_with("term "));
+        let last = terms.max_by_key(|file| file.metadata().unwrap().modified().unwrap())?;
+        fs::read_to_string(last.path()).unwrap().parse().ok()
+    })
+}
+
 struct Started {
     process: Child,
     cache: tempfile::TempDir,
@@ -252,8 +274,10 @@ fn whatever_is_killed_or_stopped_every_acknowledged_call_is_stored_once() {
         .map_or(2, |rounds| rounds.into_string().unwrap().parse::<usize>().unwrap());
     let began = Instant::now();
     for round in 0..rounds {
-        // Each owns the partition now and then.
-        let (one, other) = (round % 2, (round + 1) % 2);
+        // The owner sleeps until another one has taken over, and wakes while that one works.
+        let owner = owner(store.path());
+        let one = usize::from(writers[1].process.id() == owner);
+        let other = 1 - one;
         let broker = round % 3 + 1;
         match round % 4 {
             1 => cluster.kill(broker),
@@ -294,10 +318,20 @@ fn whatever_is_killed_or_stopped_every_acknowledged_call_is_stored_once() {
     let state = partition.begin().state;
     assert_eq!(state.calls.ledger_report().differences, []);
     assert!(state.calls.lost.is_empty() && state.unread.is_empty(), "{:?}", state.calls.lost);
+    let names: Vec<String> = fs::read_dir(store.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let count = |what: &dyn Fn(&str) -> bool| names.iter().filter(|name| what(name)).count();
     let said = format!(
-        "{rounds} rounds in {:.0?}: {acknowledged} calls acknowledged, 0 missing, 0 doubled, in {} objects",
+        "{rounds} rounds in {:.0?}: {acknowledged} calls acknowledged, 0 missing, 0 doubled, in {} objects; \
+         {} terms, of which brokers ended {}",
         began.elapsed(),
-        fs::read_dir(store.path()).unwrap().count(),
+        count(&|name| name.ends_with(".gz")),
+        count(&|name| name.starts_with("term ")),
+        count(&|name| name.starts_with("ended by brokers")),
     );
+    // A partition that stayed with one writer would prove nothing.
+    assert!(count(&|name| name.starts_with("term ")) > 1, "{said}");
     writeln!(io::stderr(), "{said}").unwrap_or(());
 }
