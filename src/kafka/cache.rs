@@ -125,8 +125,8 @@ impl Cache {
         self.waiting.front().map(|(first, _)| *first)
     }
 
-    /// Batches with frames that are in no seal. Those of `reading`, whose seals are not read to their ends, are
-    /// not among them: some of their frames look unsealed here.
+    /// Batches with frames that are in no seal. Those of `reading`, whose seals are not read to their ends,
+    /// are not among them: some of their frames look unsealed here.
     pub fn open(&self, reading: &BTreeSet<&BatchKey>) -> Vec<OpenBatch> {
         let open = self.log.open_batches();
         open.into_iter().filter(|batch| !reading.contains(&batch.key)).collect()
@@ -159,8 +159,8 @@ impl Cache {
         read.map_err(|error| Unusable(error.to_string()))
     }
 
-    /// Passes the lines of a sealed object. Returns whether they are those of the seal: if not, it must not be
-    /// put.
+    /// Passes the lines of a sealed object. Returns whether they are those of the seal: if not, it must not
+    /// be put.
     /// Errors: [`Unusable`].
     pub fn read_sealed(&self, seal: &Seal, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Unusable> {
         let mut lines = Lines::default();

@@ -48,8 +48,8 @@ pub enum NotCreated {
     },
 }
 
-/// Writes the first snapshot of a partition, under its lock, if its notes are empty. A partition that is in use
-/// loses its term to this, no more.
+/// Writes the first snapshot of a partition, under its lock, if its notes are empty. A partition that is in
+/// use loses its term to this, no more.
 /// Errors: [`NotCreated`].
 pub fn first_snapshot(
     settings: &Settings,

@@ -1,4 +1,5 @@
-//! The group of the writers: a hint of who should own what, and what owners tell people, tools and collectors.
+//! The group of the writers: a hint of who should own what, and what owners tell people, tools and
+//! collectors.
 //!
 //! Kafka's group fences members, not owners: a member that has lost a partition can still commit for it. So
 //! nothing is decided by it. A member fetches nothing; its partitions are paused.
@@ -39,8 +40,8 @@ impl Member {
         Ok(Self { consumer, topic: settings.topic.clone(), paused: BTreeSet::new() })
     }
 
-    /// Keeps the membership, and returns the partitions that this process should own now. Call it at least every
-    /// few seconds: returning calls keep a partition, so a process that hangs gives it up.
+    /// Keeps the membership, and returns the partitions that this process should own now. Call it at least
+    /// every few seconds: returning calls keep a partition, so a process that hangs gives it up.
     pub fn turn(&mut self, wait: Duration) -> BTreeSet<u32> {
         match self.consumer.poll(wait) {
             // What came before it was paused. Others read it by the notes.

@@ -1,5 +1,5 @@
-//! The lock of a partition: its transactional id, under which all its notes are committed. Whoever took it last
-//! is the owner, and the brokers refuse every other one.
+//! The lock of a partition: its transactional id, under which all its notes are committed. Whoever took it
+//! last is the owner, and the brokers refuse every other one.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::time::{Clock, UnixMillis};
 
 /// How long one call of the library waits: whoever asked for it may have to stop meanwhile.
 const CALL: Duration = Duration::from_secs(5);
-/// Time between two looks for reports. Below a millisecond the library spins; a longer one would be the time of
-/// a commit.
+/// Time between two looks for reports. Below a millisecond the library spins; a longer one would be the time
+/// of a commit.
 const POLL: Duration = Duration::from_millis(1);
 
 /// Where a note stands.
@@ -98,8 +98,9 @@ impl Lock {
         })
     }
 
-    /// Takes the lock: the brokers abort what the owner before has open, and refuse whatever it tries from then
-    /// on. Waits for at most five seconds; if the answer is [`TransactionError::Retriable`], call it again.
+    /// Takes the lock: the brokers abort what the owner before has open, and refuse whatever it tries from
+    /// then on. Waits for at most five seconds; if the answer is [`TransactionError::Retriable`], call it
+    /// again.
     /// Errors: [`TransactionError`].
     pub fn take(&self) -> Result<(), TransactionError> {
         self.producer.init_transactions(CALL).map_err(|error| answers::of_transaction(&error))
@@ -111,8 +112,8 @@ impl Lock {
         self.try_to_write(notes).map_err(|error| self.cause(error))
     }
 
-    /// What ended the producer, if a report does not say it: records of a producer that was fenced are reported
-    /// as purged.
+    /// What ended the producer, if a report does not say it: records of a producer that was fenced are
+    /// reported as purged.
     fn cause(&self, error: TransactionError) -> TransactionError {
         let fatal = self.producer.client().fatal_error();
         match (error, fatal) {
@@ -170,8 +171,8 @@ impl Lock {
         answer.map_err(|error| self.cause(answers::of_transaction(&error)))
     }
 
-    /// Commits notes of a term that has begun: all of them count, or none. Calls that can be repeated are, for
-    /// as long as a transaction may be open.
+    /// Commits notes of a term that has begun: all of them count, or none. Calls that can be repeated are,
+    /// for as long as a transaction may be open.
     /// Errors: what ended the term. Nothing may be done on the strength of these notes, or of the state.
     pub fn note(&self, notes: &[Note]) -> Result<Vec<Noted>, TransactionError> {
         let until = self.clock.monotonic().saturating_add(self.repeats_for);

@@ -42,8 +42,8 @@ pub enum End {
     /// The cache cannot be used: begin a term without it.
     #[error(transparent)]
     Cache(#[from] Unusable),
-    /// The log does not have the place of the reader any more: begin a term without the cache, which finds out
-    /// why.
+    /// The log does not have the place of the reader any more: begin a term without the cache, which finds
+    /// out why.
     #[error("the log has moved away from offset {0}")]
     Moved(u64),
 }
@@ -107,8 +107,8 @@ pub enum NotOwned {
 }
 
 impl Owner {
-    /// Works on a term that has begun. A cache that was kept is used only if the term says so; else `deps` make
-    /// a new one, from an empty folder.
+    /// Works on a term that has begun. A cache that was kept is used only if the term says so; else `deps`
+    /// make a new one, from an empty folder.
     /// Errors: [`NotOwned`].
     pub fn new(
         settings: &Settings,
@@ -146,8 +146,8 @@ impl Owner {
         Ok(owner)
     }
 
-    /// Ends the work on a term. What is kept serves the next term of this process, if nobody else has owned the
-    /// partition in between.
+    /// Ends the work on a term. What is kept serves the next term of this process, if nobody else has owned
+    /// the partition in between.
     pub fn end(self) -> Option<Kept> {
         let token = self.state.term.clone()?;
         Some(Kept { token, cache: self.cache, reader: self.reader, counts: self.counts })
@@ -343,9 +343,9 @@ impl Owner {
         self.cache.open(&self.half_read())
     }
 
-    /// Seals the next object of a batch: as many of its first lines as have at most `max_bytes`, at least one.
-    /// `to` is noted as the source's bucket if it has none. The seal counts, so its object may be put. `None` if
-    /// there is nothing to seal.
+    /// Seals the next object of a batch: as many of its first lines as have at most `max_bytes`, at least
+    /// one. `to` is noted as the source's bucket if it has none. The seal counts, so its object may be put.
+    /// `None` if there is nothing to seal.
     /// Errors: [`End`].
     pub fn seal(
         &mut self,
@@ -405,8 +405,8 @@ impl Owner {
         Ok(Some(seal))
     }
 
-    /// Passes the lines of a pending object that is in the cache. Returns whether they are those of its seal: if
-    /// not, nothing of it may be put. An amended object has none.
+    /// Passes the lines of a pending object that is in the cache. Returns whether they are those of its
+    /// seal: if not, nothing of it may be put. An amended object has none.
     /// Errors: [`End`].
     pub fn lines(&self, number: u64, visit: &mut dyn FnMut(&[u8])) -> Result<bool, End> {
         let Some(pending) = self.state.calls.seals.get(&number) else { return Ok(false) };
@@ -551,8 +551,8 @@ impl Owner {
         self.notes_since_snapshot
     }
 
-    /// Writes the whole state in one transaction. Returns the offset of its first record: what stands before it
-    /// in the notes is not needed any more.
+    /// Writes the whole state in one transaction. Returns the offset of its first record: what stands before
+    /// it in the notes is not needed any more.
     /// Errors: [`End`].
     pub fn snapshot(&mut self, keep_from: UnixMillis) -> Result<Option<u64>, End> {
         // What a new owner would read.

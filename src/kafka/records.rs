@@ -39,8 +39,8 @@ pub enum Fetched {
     End,
     /// Nothing came in time.
     Nothing,
-    /// The topic does not have this place, or not any more: it begins later, or it ends before. The reader goes
-    /// on nowhere until it is told where.
+    /// The topic does not have this place, or not any more: it begins later, or it ends before. The reader
+    /// goes on nowhere until it is told where.
     OutOfRange,
 }
 
@@ -87,8 +87,8 @@ impl Records {
         Ok(())
     }
 
-    /// The offset after the last record. `None` before the first one of a reader that was told to begin at the
-    /// start.
+    /// The offset after the last record. `None` before the first one of a reader that was told to begin at
+    /// the start.
     pub fn next(&self) -> Option<u64> {
         self.next
     }

@@ -12,8 +12,8 @@ pub const RECORD_BYTES_MAX: usize = 5 * 1_024 * 1_024;
 /// Kilobytes that a reader of one partition has fetched and not passed on.
 const FETCHED_KB_MAX: usize = 8 * 1_024;
 
-/// How long a reader waits for an answer. A broker that is stopped keeps its connections, and the library's own
-/// minute is long for a reader that could ask another one.
+/// How long a reader waits for an answer. A broker that is stopped keeps its connections, and the library's
+/// own minute is long for a reader that could ask another one.
 const SOCKET_TIMEOUT_MS: &str = "15000";
 
 /// What a writer knows of Kafka.

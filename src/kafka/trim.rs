@@ -35,8 +35,8 @@ pub enum NotTrimmed {
     },
 }
 
-/// Deletes the notes before an offset: that of the first record of a snapshot that counts. Waits for the brokers,
-/// so do not call it on the runtime's threads.
+/// Deletes the notes before an offset: that of the first record of a snapshot that counts. Waits for the
+/// brokers, so do not call it on the runtime's threads.
 /// Errors: [`NotTrimmed`].
 pub fn delete_notes_before(settings: &Settings, partition: u32, before: u64) -> Result<(), NotTrimmed> {
     let refused =

@@ -1,7 +1,9 @@
-//! Three brokers of Apache Kafka on loopback, each a process of its own that can be killed, stopped and woken.
+//! Three brokers of Apache Kafka on loopback, each a process of its own that can be killed, stopped and
+//! woken.
 //!
-//! One cluster serves all tests of a run. A test that disturbs brokers has it alone, and leaves it whole. When
-//! the run ends, however it ends, a shell that waits for that kills the brokers and removes their folders.
+//! One cluster serves all tests of a run. A test that disturbs brokers has it alone, and leaves it whole.
+//! When the run ends, however it ends, a shell that waits for that kills the brokers and removes their
+//! folders.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};

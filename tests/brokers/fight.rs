@@ -1,5 +1,5 @@
-//! Three processes fight for one partition's notes, while they and brokers are stopped, woken and killed: in the
-//! end there is one history of terms.
+//! Three processes fight for one partition's notes, while they and brokers are stopped, woken and killed: in
+//! the end there is one history of terms.
 //!
 //! `FOREBAY_KAFKA_FIGHT_SECONDS=600` fights for longer.
 

@@ -1,6 +1,6 @@
-//! Writers in processes of their own, in a group, with a store that loses answers: they, their disks and brokers
-//! are killed, stopped for longer than any time-out and woken, while calls come in. In the end every acknowledged
-//! call is in the store once.
+//! Writers in processes of their own, in a group, with a store that loses answers: they, their disks and
+//! brokers are killed, stopped for longer than any time-out and woken, while calls come in. In the end every
+//! acknowledged call is in the store once.
 //!
 //! `tests/kafka 200` runs 200 rounds.
 

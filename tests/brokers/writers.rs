@@ -198,8 +198,8 @@ fn of_two_writers_that_contend_only_the_last_one_seals() {
     assert_eq!(store.calls(), ["a", "b", "c"]);
 }
 
-/// The first writer sleeps at one of the two places where it would do harm, another one takes over and finishes,
-/// and the first one wakes.
+/// The first writer sleeps at one of the two places where it would do harm, another one takes over and
+/// finishes, and the first one wakes.
 fn sleeps(has_put: bool, offsets_are_deleted: bool) {
     let Some(cluster) = cluster() else { return };
     let (partition, mut collector, now) = with_calls(&cluster);
