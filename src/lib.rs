@@ -113,6 +113,8 @@ pub mod import;
 pub mod ingest;
 pub mod jobs;
 pub mod json;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod live;

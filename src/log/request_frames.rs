@@ -59,6 +59,15 @@ impl RequestFrames {
         }
     }
 
+    /// Frames that another log has, one after the other: finished, of one source, received at one time.
+    pub fn of_finished(source: SourceId, stream: Stream, received_at: UnixMillis, bytes: Vec<u8>) -> Self {
+        let mut frames = Self::new(source, received_at, 0);
+        frames.stream = stream;
+        frames.came = Some(u32::try_from(frame::fingerprints(&bytes).count()).unwrap_or(u32::MAX));
+        frames.bytes = bytes;
+        frames
+    }
+
     /// Sets the stream of the valid lines: calls unless set. Lines closed as rejected go to the rejected
     /// stream.
     pub fn set_stream(&mut self, stream: Stream) {

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use super::reader::ReadFrame;
 use crate::log::{Encoded, Hour, Seal};
 use crate::planted_bugs::{PlantedBug, planted};
+use crate::time::UnixMillis;
 
 /// Lines in the order of their positions.
 #[derive(Clone, Debug, Default)]
@@ -14,25 +15,35 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Adds the next line.
+    /// Adds the line of the next frame.
     pub fn push(&mut self, frame: &ReadFrame) {
+        self.push_line(frame.position, frame.received_at, frame.line());
+    }
+
+    /// Adds the next line, without its `\n`.
+    pub fn push_line(&mut self, position: u64, received_at: UnixMillis, line: &[u8]) {
         let encoded = &mut self.encoded;
         if encoded.frames == 0 {
-            (encoded.first, encoded.named_at) = (frame.position, frame.received_at);
-            (encoded.first_received_at, encoded.last_received_at) = (frame.received_at, frame.received_at);
+            (encoded.first, encoded.named_at) = (position, received_at);
+            (encoded.first_received_at, encoded.last_received_at) = (received_at, received_at);
         }
-        encoded.last = frame.position;
+        encoded.last = position;
         encoded.frames += 1;
-        encoded.bytes += frame.line().len() as u64 + 1;
-        encoded.first_received_at = encoded.first_received_at.min(frame.received_at);
-        encoded.last_received_at = encoded.last_received_at.max(frame.received_at);
-        let hour = Hour::of(frame.received_at);
+        encoded.bytes += line.len() as u64 + 1;
+        encoded.first_received_at = encoded.first_received_at.min(received_at);
+        encoded.last_received_at = encoded.last_received_at.max(received_at);
+        let hour = Hour::of(received_at);
         match encoded.hours.iter_mut().find(|(known, _)| *known == hour) {
             Some((_, frames)) => *frames += 1,
             None => encoded.hours.push((hour, 1)),
         }
-        self.hash.update(frame.line());
+        self.hash.update(line);
         self.hash.update(b"\n");
+    }
+
+    /// Bytes so far, with each `\n`.
+    pub fn bytes(&self) -> u64 {
+        self.encoded.bytes
     }
 
     /// What a seal of these lines records.

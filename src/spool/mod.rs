@@ -42,7 +42,7 @@ mod recovery;
 mod row_keys;
 pub mod share;
 mod shared;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "testing", feature = "kafka"))]
 mod stepped;
 #[cfg(test)]
 mod tests;
@@ -60,7 +60,7 @@ pub use options::{CacheDamaged, DELIVERIES, Holds, SpoolOptions};
 pub(crate) use options::{SEEN_MAX, beside_calls};
 pub(crate) use outgoing::CALLS_PERCENT_MIN;
 pub use recovery::{OpenError, Recovered};
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "testing", feature = "kafka"))]
 pub use stepped::Stepped;
 pub use writing::housekeeper::SPARES_MAX;
 

@@ -43,6 +43,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     ("partition", &["batch", "json", "log", "object", "planted_bugs", "receipt", "sources", "time", "words"]),
     (
+        "kafka",
+        &[
+            "batch", "disk", "lock", "log", "metrics", "object", "partition", "random", "sources", "spool",
+            "time",
+        ],
+    ),
+    (
         "spool",
         &[
             "batch", "boxed_future", "call", "disk", "lock", "log", "metrics", "object", "once_a_minute",

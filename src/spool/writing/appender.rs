@@ -224,7 +224,7 @@ impl Appender {
     /// One turn of the commit loop, for a spool without threads: stores and answers queued requests without
     /// waiting for more. `make_next` makes the next segment and returns whether there is one. Returns whether
     /// the spool still runs; if not, queued requests are refused.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "testing", feature = "kafka"))]
     pub(crate) fn turn(&self, writer: &mut Writer, make_next: &mut dyn FnMut(usize) -> bool) -> bool {
         let group = take_group(&mut lock(&self.line.queue), self.line.group_bytes_max());
         let stands = group.is_none_or(|group| self.commit(writer, group, make_next));
@@ -235,7 +235,7 @@ impl Appender {
     }
 
     /// Whether the queue is empty.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "testing", feature = "kafka"))]
     pub(crate) fn is_idle(&self) -> bool {
         lock(&self.line.queue).waiting.is_empty()
     }

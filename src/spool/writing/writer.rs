@@ -13,7 +13,7 @@ use crate::batch::BatchKey;
 use crate::disk::DiskFile;
 use crate::log::frame::{self, FrameKind, Head, RowKey, Salt};
 use crate::log::notes::Ledger;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "testing", feature = "kafka"))]
 use crate::log::notes::NoteKeeper as _;
 use crate::log::{
     AccountKey, AppendError, Hour, ImportProgress, ImportStep, KnownStreams, RequestFrames, Row,
@@ -257,7 +257,7 @@ impl Writer {
     ///
     /// Errors: as [`Writer::commit`]. The spool stops, because it is a bug, if a position was used, or if a
     /// frame was left out: those after it would have the positions of others.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "testing", feature = "kafka"))]
     pub(in crate::spool) fn commit_numbered(
         &mut self,
         first: u64,

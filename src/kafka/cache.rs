@@ -1,0 +1,261 @@
+//! What is read of a partition and not released: the segments of a spool, without syncs. Whatever goes wrong
+//! with it, the log is read again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use crate::batch::BatchKey;
+use crate::disk::Disk;
+use crate::log::{AppendError, Encoded, Go, Log, NewStreams, OpenBatch, Range, Read, RequestFrames, Seal};
+use crate::metrics::Metrics;
+use crate::object::Stream;
+use crate::partition::lines::Lines;
+use crate::partition::open::FirstOpen;
+use crate::partition::reader::ReadFrame;
+use crate::random::Random;
+use crate::spool::{Holds, SpoolOptions, Stepped};
+use crate::time::Clock;
+
+/// The longest segment, in bytes.
+const SEGMENT_BYTES_MAX: u64 = 256 * 1_024 * 1_024;
+/// The shortest: the longest block must fit.
+const SEGMENT_BYTES_MIN: u64 = 8 * 1_024 * 1_024;
+/// A segment is at most this part of a share, so that what is released frees space soon.
+const SEGMENTS: u64 = 16;
+
+/// What a cache needs.
+#[derive(Clone, Debug)]
+pub struct CacheDeps {
+    /// An empty folder.
+    pub disk: Arc<dyn Disk>,
+    /// The most bytes that it takes.
+    pub max_bytes: u64,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// For the id of its files.
+    pub random: Arc<dyn Random>,
+    /// Counters of a spool.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The cache cannot be used any more: drop it and read the log again.
+#[derive(Debug, thiserror::Error)]
+#[error("the cache of a partition cannot be used: {0}")]
+pub struct Unusable(pub String);
+
+/// There is no space for what was read: it waits in memory, and reading pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Frames of a partition, in segments.
+#[derive(Debug)]
+pub struct Cache {
+    spool: Stepped,
+    log: Arc<dyn Log>,
+    /// Frames of the last record that found no space, with the position of the first of each.
+    waiting: VecDeque<(u64, Vec<ReadFrame>)>,
+    /// The seals of the partition that its frames are in, by number, as this spool has them.
+    sealed: BTreeMap<u64, Seal>,
+    deps: CacheDeps,
+}
+
+impl Cache {
+    /// An empty cache.
+    /// Errors: [`Unusable`].
+    pub fn new(deps: CacheDeps) -> Result<Self, Unusable> {
+        let segment = (deps.max_bytes / SEGMENTS).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+        let options = SpoolOptions {
+            max_bytes: deps.max_bytes,
+            segment_bytes: segment,
+            // The partition finds repeats.
+            dedupe_max: 0,
+            new_streams: NewStreams::Any,
+            holds: Holds::Cache,
+            ..SpoolOptions::default()
+        };
+        let (disk, clock) = (Arc::clone(&deps.disk), Arc::clone(&deps.clock));
+        let metrics = Arc::clone(&deps.metrics);
+        let (spool, _) = Stepped::open(disk, options, clock, &*deps.random, metrics)
+            .map_err(|error| Unusable(error.to_string()))?;
+        let log = spool.log();
+        Ok(Self { spool, log, waiting: VecDeque::new(), sealed: BTreeMap::new(), deps })
+    }
+
+    /// What it was made of.
+    pub fn deps(&self) -> &CacheDeps {
+        &self.deps
+    }
+
+    /// Takes frames of the next record, in order.
+    /// Errors: [`Unusable`]. What finds no space waits; [`Cache::makes_way`] tries again.
+    pub fn takes(&mut self, frames: Vec<ReadFrame>) -> Result<Result<(), Full>, Unusable> {
+        for frame in frames {
+            match self.waiting.back_mut() {
+                Some((first, run)) if *first + run.len() as u64 == frame.position => run.push(frame),
+                _ => self.waiting.push_back((frame.position, vec![frame])),
+            }
+        }
+        self.makes_way()
+    }
+
+    /// Writes what waits. Until it has succeeded, nothing may be read.
+    /// Errors: [`Unusable`].
+    pub fn makes_way(&mut self) -> Result<Result<(), Full>, Unusable> {
+        while let Some((first, run)) = self.waiting.front() {
+            let put = match self.spool.put_numbered(*first, requests(run)) {
+                Err(AppendError::Full) => {
+                    // The next segment is made here.
+                    self.spool.keep().map_err(|_| self.broken())?;
+                    self.spool.put_numbered(*first, requests(run))
+                }
+                put => put,
+            };
+            match put {
+                Ok(()) => drop(self.waiting.pop_front()),
+                Err(AppendError::Full) => return Ok(Err(Full)),
+                Err(_) => return Err(self.broken()),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The position of the first frame that waits for space.
+    pub fn waits_from(&self) -> Option<u64> {
+        self.waiting.front().map(|(first, _)| *first)
+    }
+
+    /// Batches with frames that are in no seal. Those of `reading`, whose seals are not read to their ends,
+    /// are not among them: some of their frames look unsealed here.
+    pub fn open(&self, reading: &BTreeSet<&BatchKey>) -> Vec<OpenBatch> {
+        let open = self.log.open_batches();
+        open.into_iter().filter(|batch| !reading.contains(&batch.key)).collect()
+    }
+
+    /// Whether anything waits or is in it.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.log.open_batches().is_empty() && self.sealed.is_empty()
+    }
+
+    /// Passes the lines of a batch after a position and up to another, each with its position and the time at
+    /// which it was received, until `visit` says no.
+    /// Errors: [`Unusable`].
+    pub fn read(
+        &self,
+        batch: &BatchKey,
+        positions: Range,
+        visit: &mut dyn FnMut(u64, crate::time::UnixMillis, &[u8]) -> bool,
+    ) -> Result<(), Unusable> {
+        let read =
+            self.log.read(batch, positions.first.saturating_sub(1), positions.last, &mut |read| match read {
+                Read::Frame(frame) => {
+                    let goes_on = visit(frame.position, frame.received_at, frame.payload);
+                    Ok(if goes_on { Go::On } else { Go::Stop })
+                }
+                Read::Lost(range) => {
+                    Err(io::Error::other(format!("positions {}–{}", range.first, range.last)))
+                }
+            });
+        read.map_err(|error| Unusable(error.to_string()))
+    }
+
+    /// Passes the lines of a sealed object. Returns whether they are those of the seal: if not, it must not
+    /// be put.
+    /// Errors: [`Unusable`].
+    pub fn read_sealed(&self, seal: &Seal, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Unusable> {
+        let mut lines = Lines::default();
+        self.read(&seal.batch, seal.range(), &mut |position, at, line| {
+            lines.push_line(position, at, line);
+            visit(line);
+            true
+        })?;
+        Ok(lines.are_those_of(seal))
+    }
+
+    /// The seals of the partition that are known here, by number.
+    pub fn sealed(&self) -> impl Iterator<Item = u64> {
+        self.sealed.keys().copied()
+    }
+
+    /// Whether a seal of the partition is known here.
+    pub fn has_sealed(&self, number: u64) -> bool {
+        self.sealed.contains_key(&number)
+    }
+
+    /// A seal of the partition is committed, and all its frames are here.
+    /// Errors: [`Unusable`].
+    pub fn seal(&mut self, seal: &Seal) -> Result<(), Unusable> {
+        let encoded = Encoded {
+            first: seal.first,
+            last: seal.last,
+            frames: seal.frames,
+            bytes: seal.bytes,
+            sha256: seal.sha256.clone(),
+            named_at: seal.first_received_at,
+            first_received_at: seal.first_received_at,
+            last_received_at: seal.last_received_at,
+            encoder: seal.encoder.clone(),
+            next_received_at: None,
+            hours: seal.hours(),
+        };
+        let (to, key) = (seal.location.clone(), seal.object_key.clone());
+        let own = self.log.seal(&seal.batch, &encoded, to, key).map_err(|_| self.broken())?;
+        self.sealed.insert(seal.number, own);
+        Ok(())
+    }
+
+    /// The frames of a seal are not needed any more: its object is in the store, or stays in the log.
+    /// Errors: [`Unusable`].
+    pub fn forget(&mut self, number: u64) -> Result<(), Unusable> {
+        let Some(own) = self.sealed.remove(&number) else { return Ok(()) };
+        self.log.commit(&own, None).map_err(|_| self.broken())?;
+        self.spool.keep().map_err(|_| self.broken())
+    }
+
+    /// The first frame of each batch that is in it, sealed or not.
+    pub fn firsts(&self) -> Vec<(BatchKey, FirstOpen)> {
+        let of_seals = self
+            .sealed
+            .values()
+            .map(|seal| (seal.batch.clone(), FirstOpen { position: seal.first, sealed: true }));
+        let of_open = self
+            .log
+            .open_batches()
+            .into_iter()
+            .map(|batch| (batch.key, FirstOpen { position: batch.first, sealed: false }));
+        let waits = self
+            .waiting
+            .iter()
+            .flat_map(|(_, run)| run)
+            .map(|frame| (frame.batch.clone(), FirstOpen { position: frame.position, sealed: false }));
+        of_seals.chain(of_open).chain(waits).collect()
+    }
+
+    /// Whether the space left is little: batches that pin the oldest frames are due.
+    pub fn is_under_pressure(&self) -> bool {
+        !self.waiting.is_empty() || self.log.is_under_pressure()
+    }
+
+    fn broken(&self) -> Unusable {
+        let why = self.log.stopped().borrow().as_deref().map(str::to_owned);
+        Unusable(why.unwrap_or_else(|| "its disk is full".to_owned()))
+    }
+}
+
+/// Frames as requests of one source, stream and time each.
+fn requests(run: &[ReadFrame]) -> Vec<RequestFrames> {
+    let alike =
+        |one: &ReadFrame, other: &ReadFrame| one.received_at == other.received_at && one.batch == other.batch;
+    run.chunk_by(alike)
+        .filter_map(|frames| {
+            let first = frames.first()?;
+            // Rejected items are frames of their own kind among a source's calls.
+            let stream = match &first.batch.stream {
+                Stream::Rejected => Stream::Calls,
+                stream => stream.clone(),
+            };
+            let bytes = frames.iter().flat_map(|frame| &frame.bytes).copied().collect();
+            Some(RequestFrames::of_finished(first.batch.source.clone(), stream, first.received_at, bytes))
+        })
+        .collect()
+}

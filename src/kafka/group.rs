@@ -1,0 +1,110 @@
+//! The group of the writers: a hint of who should own what, and what owners tell people, tools and
+//! collectors.
+//!
+//! Kafka's group fences members, not owners: a member that has lost a partition can still commit for it. So
+//! nothing is decided by it. A member fetches nothing; its partitions are paused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::Offset;
+
+use super::records::NotRead;
+use super::settings::{Lines, NoClient, Settings};
+use crate::partition::group::Metadata;
+
+/// How long one call of the library waits.
+const CALL: Duration = Duration::from_secs(10);
+
+/// A member of the group.
+pub struct Member {
+    consumer: BaseConsumer<Lines>,
+    topic: String,
+    /// Partitions that are assigned and paused.
+    paused: BTreeSet<u32>,
+}
+
+debug_fields!(Member { topic, paused });
+
+impl Member {
+    /// Joins the group. Which partitions it should own is known once [`Member::turn`] has been called for a
+    /// while.
+    /// Errors: [`NoClient`].
+    pub fn join(settings: &Settings) -> Result<Self, NoClient> {
+        let made = settings.of_member().create_with_context(Lines);
+        let consumer: BaseConsumer<Lines> = made.map_err(|cause| settings.no_client(cause))?;
+        consumer.subscribe(&[&settings.topic]).map_err(|cause| settings.no_client(cause))?;
+        Ok(Self { consumer, topic: settings.topic.clone(), paused: BTreeSet::new() })
+    }
+
+    /// Keeps the membership, and returns the partitions that this process should own now. Call it at least
+    /// every few seconds: returning calls keep a partition, so a process that hangs gives it up.
+    pub fn turn(&mut self, wait: Duration) -> BTreeSet<u32> {
+        match self.consumer.poll(wait) {
+            // What came before it was paused. Others read it by the notes.
+            None | Some(Ok(_)) => {}
+            Some(Err(error)) => tracing::debug!(%error, "the group of the writers"),
+        }
+        let assigned = self.assigned();
+        let new: Vec<u32> = assigned.difference(&self.paused).copied().collect();
+        if !new.is_empty()
+            && let Err(error) = self.consumer.pause(&self.list(&new))
+        {
+            tracing::debug!(%error, "pause partitions that others read");
+            return assigned;
+        }
+        self.paused.clone_from(&assigned);
+        assigned
+    }
+
+    fn assigned(&self) -> BTreeSet<u32> {
+        let Ok(assigned) = self.consumer.assignment() else { return self.paused.clone() };
+        if self.consumer.assignment_lost() {
+            return BTreeSet::new();
+        }
+        let partitions = assigned.elements();
+        partitions.iter().filter_map(|one| u32::try_from(one.partition()).ok()).collect()
+    }
+
+    fn list(&self, partitions: &[u32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.topic, i32::try_from(*partition).unwrap_or(i32::MAX));
+        }
+        list
+    }
+
+    /// Tells the group, without waiting, how far partitions are and what else owners say of them.
+    /// Errors: the library's. Nothing depends on it.
+    pub fn tell(&self, partitions: &BTreeMap<u32, (u64, Metadata)>) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for (partition, (kept_from, metadata)) in partitions {
+            let mut one = list.add_partition(&self.topic, i32::try_from(*partition).unwrap_or(i32::MAX));
+            one.set_offset(Offset::Offset(i64::try_from(*kept_from).unwrap_or(i64::MAX)))?;
+            one.set_metadata(metadata.encode());
+        }
+        self.consumer.commit(&list, CommitMode::Async)
+    }
+
+    /// What the last owner said of a partition. `None` if nobody has, or if what was said has expired.
+    /// Errors: [`NotRead`].
+    pub fn told(&self, partition: u32) -> Result<Option<(u64, Metadata)>, NotRead> {
+        let found = self.consumer.committed_offsets(self.list(&[partition]), CALL);
+        let found = found.map_err(|cause| NotRead {
+            topic: self.topic.clone(),
+            partition: i32::try_from(partition).unwrap_or(i32::MAX),
+            cause,
+        })?;
+        let elements = found.elements();
+        let told = elements.first().and_then(|one| match one.offset() {
+            Offset::Offset(offset) => {
+                Some((u64::try_from(offset).unwrap_or(0), Metadata::decode(one.metadata())?))
+            }
+            _ => None,
+        });
+        Ok(told)
+    }
+}

@@ -1,0 +1,133 @@
+//! Reads one partition of a topic in order, from an offset on.
+
+use std::time::Duration;
+
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::settings::{Lines, NoClient, Sees, Settings};
+
+/// How long one call of the library waits.
+const CALL: Duration = Duration::from_secs(10);
+
+impl ConsumerContext for Lines {}
+
+/// A reader of one partition.
+pub struct Records {
+    consumer: BaseConsumer<Lines>,
+    topic: String,
+    partition: i32,
+    /// The offset after the last record, once reading has begun.
+    next: Option<u64>,
+}
+
+debug_fields!(Records { topic, partition, next });
+
+/// What stands at the place of the reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// The next record. Offsets may be missing before it.
+    Record {
+        /// Its offset.
+        offset: u64,
+        /// Its value.
+        value: Vec<u8>,
+    },
+    /// The end, for now. It may trail what the brokers have acknowledged.
+    End,
+    /// Nothing came in time.
+    Nothing,
+    /// The topic does not have this place, or not any more: it begins later, or it ends before. The reader
+    /// goes on nowhere until it is told where.
+    OutOfRange,
+}
+
+/// A partition could not be read at present.
+#[derive(Debug, thiserror::Error)]
+#[error("read partition {partition} of {topic}")]
+pub struct NotRead {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// What the library says.
+    #[source]
+    pub cause: KafkaError,
+}
+
+impl Records {
+    /// A reader that is nowhere yet.
+    /// Errors: [`NoClient`].
+    pub fn new(settings: &Settings, topic: &str, partition: u32, sees: Sees) -> Result<Self, NoClient> {
+        let consumer = settings.of_reader(sees).create_with_context(Lines);
+        Ok(Self {
+            consumer: consumer.map_err(|cause| settings.no_client(cause))?,
+            topic: topic.to_owned(),
+            partition: i32::try_from(partition).unwrap_or(i32::MAX),
+            next: None,
+        })
+    }
+
+    /// Goes on at this offset; `None` is the first that the topic has.
+    /// Errors: [`NotRead`].
+    pub fn go_to(&mut self, offset: Option<u64>) -> Result<(), NotRead> {
+        // The library skips what it has fetched for an assignment before.
+        let place = match offset {
+            Some(offset) => Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX)),
+            None => Offset::Beginning,
+        };
+        let mut list = TopicPartitionList::new();
+        let assigned = list
+            .add_partition_offset(&self.topic, self.partition, place)
+            .and_then(|()| self.consumer.assign(&list));
+        assigned.map_err(|cause| self.not_read(cause))?;
+        self.next = offset;
+        Ok(())
+    }
+
+    /// The offset after the last record. `None` before the first one of a reader that was told to begin at
+    /// the start.
+    pub fn next(&self) -> Option<u64> {
+        self.next
+    }
+
+    /// What comes next. Waits for at most this long.
+    /// Errors: [`NotRead`]: the call can be made again, and nothing is skipped.
+    pub fn fetch(&mut self, wait: Duration) -> Result<Fetched, NotRead> {
+        let found = match self.consumer.poll(wait) {
+            None => return Ok(Fetched::Nothing),
+            Some(Ok(message)) => {
+                let value = message.payload().unwrap_or_default().to_vec();
+                u64::try_from(message.offset()).map(|offset| Fetched::Record { offset, value })
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Fetched::End),
+            Some(Err(cause)) if is_out_of_range(&cause) => return Ok(Fetched::OutOfRange),
+            Some(Err(cause)) => return Err(self.not_read(cause)),
+        };
+        let Ok(found) = found else { return Ok(Fetched::Nothing) };
+        if let Fetched::Record { offset, .. } = &found {
+            self.next = Some(offset + 1);
+        }
+        Ok(found)
+    }
+
+    /// The first offset of the partition, and that of its next record, as its leader says. A leader that does
+    /// not know its end yet is asked again by the library, so this end never goes back.
+    /// Errors: [`NotRead`].
+    pub fn bounds(&self) -> Result<(u64, u64), NotRead> {
+        let bounds = self.consumer.fetch_watermarks(&self.topic, self.partition, CALL);
+        let (start, end) = bounds.map_err(|cause| self.not_read(cause))?;
+        Ok((u64::try_from(start).unwrap_or(0), u64::try_from(end).unwrap_or(0)))
+    }
+
+    fn not_read(&self, cause: KafkaError) -> NotRead {
+        NotRead { topic: self.topic.clone(), partition: self.partition, cause }
+    }
+}
+
+fn is_out_of_range(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
+}

@@ -1,0 +1,141 @@
+//! The clients of the library, with the settings that a promise of exactly once depends on.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+
+/// Bytes of one record, at most: a request that is longer than a block has a block for itself.
+pub const RECORD_BYTES_MAX: usize = 5 * 1_024 * 1_024;
+/// Kilobytes that a reader of one partition has fetched and not passed on.
+const FETCHED_KB_MAX: usize = 8 * 1_024;
+
+/// How long a reader waits for an answer. A broker that is stopped keeps its connections, and the library's
+/// own minute is long for a reader that could ask another one.
+const SOCKET_TIMEOUT_MS: &str = "15000";
+
+/// What a writer knows of Kafka.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Addresses of brokers: `host:port`, separated by commas.
+    pub brokers: String,
+    /// `kafka.name`, which is part of the transactional ids.
+    pub name: String,
+    /// The group of the writers.
+    pub group: String,
+    /// The topic of the calls.
+    pub topic: String,
+    /// The topic of the notes.
+    pub notes_topic: String,
+    /// How long a transaction may be open. Beyond it, brokers abort it.
+    pub transaction_timeout: Duration,
+    /// More settings of the library. Those that this module makes have precedence.
+    pub more: Vec<(String, String)>,
+}
+
+/// Which records a reader sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sees {
+    /// Those of committed transactions: notes.
+    Committed,
+    /// All: the log has no transactions, and one that a stranger left open must not end the log there.
+    All,
+}
+
+/// A client could not be made: a setting is wrong, or the process has no threads left.
+#[derive(Debug, thiserror::Error)]
+#[error("make a client of Kafka at {brokers}: check [kafka]")]
+pub struct NoClient {
+    /// The brokers' addresses.
+    pub brokers: String,
+    /// What the library says.
+    #[source]
+    pub cause: KafkaError,
+}
+
+/// The library's own lines go to the log, for people who ask for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines;
+
+impl ClientContext for Lines {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, line: &str) {
+        tracing::debug!("kafka: {line}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "kafka: {reason}");
+    }
+}
+
+impl Settings {
+    /// A client's settings.
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (key, value) in &self.more {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.brokers).set("client.id", "forebay");
+        config
+    }
+
+    /// The settings of the one who writes notes under a transactional id.
+    pub(super) fn of_owner(&self, id: &str) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
+            .set("acks", "all")
+            .set("linger.ms", "0")
+            .set("message.max.bytes", RECORD_BYTES_MAX.to_string());
+        config
+    }
+
+    /// The settings of a reader of one partition. It belongs to no group and commits nothing; the library
+    /// wants the name of one nevertheless.
+    pub(super) fn of_reader(&self, sees: Sees) -> ClientConfig {
+        let isolation = match sees {
+            Sees::Committed => "read_committed",
+            Sees::All => "read_uncommitted",
+        };
+        let mut config = self.client();
+        config
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // A reader that finds its records gone must not go on at the log's start or end by itself.
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", isolation)
+            .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
+            .set("check.crcs", "true")
+            .set("fetch.message.max.bytes", RECORD_BYTES_MAX.to_string())
+            .set("queued.max.messages.kbytes", FETCHED_KB_MAX.to_string());
+        config
+    }
+
+    /// The settings of one who deletes notes.
+    pub(super) fn of_admin(&self) -> ClientConfig {
+        self.client()
+    }
+
+    /// The settings of a member of the group. It fetches nothing.
+    pub(super) fn of_member(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            // Partitions that stay are not taken away and given back at each change.
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("queued.max.messages.kbytes", "1");
+        config
+    }
+
+    /// The error of a client that could not be made.
+    pub(super) fn no_client(&self, cause: KafkaError) -> NoClient {
+        NoClient { brokers: self.brokers.clone(), cause }
+    }
+}

@@ -1,0 +1,18 @@
+//! Tests on three real brokers of Apache Kafka: `tests/kafka` sets them up and runs these tests. On a machine
+//! without Java, or without Kafka's jars, they are skipped with a message.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+#![allow(clippy::indexing_slicing, reason = "a test that cannot go on stops where it is")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "brokers have real clocks, and folders of tools are named outside"
+)]
+
+mod cluster;
+mod facts;
+mod fight;
+mod partition;
+mod rounds;
+mod support;
+mod terms;
+mod writers;

@@ -1,0 +1,147 @@
+//! A partition of a test: its topics, its first notes, terms, and blocks of calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay::kafka::begin::{Began, Beginning, NotBegun, Term, begin};
+use forebay::kafka::create::{Created, first_snapshot};
+use forebay::kafka::settings::Settings;
+use forebay::log::frame::{self, FrameKind};
+use forebay::object::Stream;
+use forebay::partition::block::{self, BlockAt, CollectorId, Part};
+use forebay::partition::group::Metadata;
+use forebay::partition::note::TermNote;
+use forebay::partition::state::Identity;
+use forebay::runtime::SystemClock;
+use forebay::sources::SourceId;
+use forebay::time::{Clock, UnixMillis};
+
+use crate::cluster::Cluster;
+use crate::support::{Reporting, make_topic, producer, unique};
+
+/// Frames of the window of repeats.
+pub(crate) const WINDOW: u64 = 1_000;
+
+/// A partition with its first notes.
+#[derive(Clone, Debug)]
+pub(crate) struct Partition {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Partition {
+    /// New topics, as `forebay kafka create` makes them, with these settings of the log besides.
+    pub(crate) fn make(cluster: &Cluster, of_log: &[(&str, &str)]) -> Self {
+        let partition = Self::named(&cluster.brokers(), &unique("events"));
+        let settings = &partition.settings;
+        let all = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "5242880")];
+        make_topic(cluster, &settings.topic, 1, &[&all, of_log].concat());
+        make_topic(cluster, &settings.notes_topic, 1, &[&all[..], &[("retention.ms", "-1")]].concat());
+        assert_eq!(partition.create(), Created::Written);
+        partition
+    }
+
+    /// The partition with this name.
+    pub(crate) fn named(brokers: &str, name: &str) -> Self {
+        let settings = Settings {
+            brokers: brokers.to_owned(),
+            group: format!("{name}-writers"),
+            topic: format!("{name}-calls"),
+            notes_topic: format!("{name}-notes"),
+            name: name.to_owned(),
+            transaction_timeout: Duration::from_secs(10),
+            more: Vec::new(),
+        };
+        Self { settings, clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// Writes the first notes, if there are none.
+    pub(crate) fn create(&self) -> Created {
+        let identity = Identity {
+            name: self.settings.name.clone(),
+            group: self.settings.group.clone(),
+            log_id: "0123456789abcdef".repeat(2),
+            partition: 0,
+            window: WINDOW,
+        };
+        first_snapshot(&self.settings, identity, &self.clock).unwrap()
+    }
+
+    pub(crate) fn begin_with(&self, metadata: Option<Metadata>, cache_of: Option<&str>) -> Began {
+        let note = TermNote { token: unique("term"), version: "test".into(), host: "test".into() };
+        let beginning = Beginning { partition: 0, note, metadata, cache_of: cache_of.map(str::to_owned) };
+        begin(&self.settings, beginning, &self.clock, &|| true).unwrap()
+    }
+
+    /// A term with this token.
+    pub(crate) fn try_to_begin(&self, token: &str) -> Result<Began, NotBegun> {
+        let note = TermNote { token: token.to_owned(), version: "test".into(), host: "test".into() };
+        let beginning = Beginning { partition: 0, note, metadata: None, cache_of: None };
+        begin(&self.settings, beginning, &self.clock, &|| true)
+    }
+
+    /// A term that begins.
+    pub(crate) fn begin(&self) -> Term {
+        match self.begin_with(None, None) {
+            Began::Live(term) => *term,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A collector with one block in flight.
+pub(crate) struct Collector {
+    topic: String,
+    producer: Reporting,
+    id: CollectorId,
+    number: u64,
+}
+
+impl Collector {
+    pub(crate) fn new(cluster: &Cluster, partition: &Partition, id: u128) -> Self {
+        let settings = [("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "0")];
+        // A broker that is stopped keeps its connections.
+        let more = [("compression.type", "lz4"), ("socket.timeout.ms", "5000")];
+        let producer = producer(cluster, &[&settings[..], &more].concat());
+        Self { topic: partition.settings.topic.clone(), producer, id: CollectorId(id), number: 0 }
+    }
+
+    /// Writes a block with these calls of a source, received at this time. It is acknowledged.
+    pub(crate) fn send(&mut self, source: &str, calls: &[&str], at: UnixMillis) -> BlockAt {
+        self.number += 1;
+        self.send_again(source, calls, at)
+    }
+
+    /// The same with the number of the last block: a second copy, as far as a reader can see.
+    pub(crate) fn send_again(&mut self, source: &str, calls: &[&str], at: UnixMillis) -> BlockAt {
+        let part = part(source, calls, at, 0);
+        self.send_bytes(&block::write(self.id, self.number, [&part]))
+    }
+
+    /// As [`Collector::send`], with so many more bytes in each line.
+    pub(crate) fn send_long(&mut self, source: &str, calls: &[&str], at: UnixMillis, more: usize) {
+        self.number += 1;
+        let part = part(source, calls, at, more);
+        self.send_bytes(&block::write(self.id, self.number, [&part]));
+    }
+
+    /// Writes a record with this value.
+    pub(crate) fn send_bytes(&mut self, value: &[u8]) -> BlockAt {
+        let offset = crate::support::send_bytes(&self.producer, &self.topic, value).unwrap();
+        BlockAt { offset: u64::try_from(offset).unwrap(), collector: self.id, number: self.number }
+    }
+}
+
+/// Calls with the messageIds `calls`, and so many more bytes in each.
+fn part(source: &str, calls: &[&str], at: UnixMillis, more: usize) -> Part {
+    let source = SourceId::new(source).unwrap();
+    let mut bytes = Vec::new();
+    for call in calls {
+        let start = frame::begin(&mut bytes, FrameKind::Call, (Some(&source), ""), at, None);
+        let more = "x".repeat(more);
+        bytes.extend_from_slice(format!("{{\"messageId\":\"{call}\",\"more\":\"{more}\"}}").as_bytes());
+        let fingerprint = call.bytes().fold(7_u128, |sum, byte| sum.wrapping_mul(257) + u128::from(byte));
+        frame::finish(&mut bytes, start, fingerprint);
+    }
+    Part::new(source, Stream::Calls, u32::try_from(calls.len()).unwrap(), bytes)
+}
