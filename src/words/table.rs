@@ -30,18 +30,44 @@ pub fn table<R: AsRef<[String]>>(rows: &[R], right: &[usize]) -> Vec<String> {
 }
 
 /// Wraps a text at spaces, after `beginning`; further lines are indented to the same column. Words are never
-/// broken, because ARNs and keys are copied from here.
+/// broken, because ARNs and keys are copied from here, and neither are commands in backquotes.
 pub fn wrapped(beginning: &str, text: &str) -> Vec<String> {
-    wrapped_within(LINE_WIDTH, beginning, text)
+    laid_out(LINE_WIDTH, beginning, pieces(text))
 }
 
-/// The same, at `width` columns.
+/// The words of a text; what stands in backquotes is one word.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let (mut rest, mut is_over) = (text, false);
+    std::iter::from_fn(move || {
+        if is_over {
+            return None;
+        }
+        let (mut quotes, left) = (0, rest.matches('`').count());
+        let end = rest.char_indices().find(|(_, letter)| {
+            quotes += usize::from(*letter == '`');
+            // One that is not closed is a letter.
+            *letter == ' ' && (quotes % 2 == 0 || quotes == left)
+        });
+        let Some((piece, more)) = end.and_then(|(at, _)| rest.split_at_checked(at)) else {
+            is_over = true;
+            return Some(rest);
+        };
+        rest = more.strip_prefix(' ').unwrap_or(more);
+        Some(piece)
+    })
+}
+
+/// The same, at `width` columns of a terminal, where commands are broken, too: what does not fit is not shown there.
 pub fn wrapped_within(width: usize, beginning: &str, text: &str) -> Vec<String> {
+    laid_out(width, beginning, text.split(' '))
+}
+
+fn laid_out<'t>(width: usize, beginning: &str, words: impl Iterator<Item = &'t str>) -> Vec<String> {
     let indent = columns(beginning);
     let mut lines = Vec::new();
     let mut line = beginning.to_owned();
     let mut len = indent;
-    for word in text.split(' ') {
+    for word in words {
         let more = columns(word);
         if len > indent && len + 1 + more > width {
             lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
@@ -72,6 +98,17 @@ mod tests {
             ["日本   x", "abcde  y"]
         );
         assert!(table::<[String; 2]>(&[], &[]).is_empty());
+    }
+
+    /// A command could not be copied from `import list`.
+    #[test]
+    fn commands_in_backquotes_stay_on_one_line() {
+        let command = format!("`forebay import reset-file orders {}`", "k".repeat(70));
+        let text = format!("what is stored of it stays, {command} imports it, and `x y");
+        let lines = wrapped("  next: ", &text);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[1].contains(&command) && lines[1].ends_with("imports it, and `x y"), "{lines:?}");
+        assert!(pieces("").eq([""]) && pieces("a  `b c`d e").eq(["a", "", "`b c`d", "e"]));
     }
 
     #[test]
