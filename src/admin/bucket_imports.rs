@@ -336,6 +336,9 @@ pub struct RejectsRetried {
     pub left: Vec<FileNotDone>,
     /// How many such files there are.
     pub left_count: u64,
+    /// What grants the right that such a file shows to be missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// Files that the next pass begins again.

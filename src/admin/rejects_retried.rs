@@ -38,6 +38,10 @@ impl RejectsRetried {
             text += &format!("{}\n", outside_text(&line));
         }
         let more = of.left_count.saturating_sub(of.left.len().min(NAMED_MAX) as u64);
-        text + &if_any(more, |more| format!("  and {}\n", counted(more, "more file", "more files")))
+        text += &if_any(more, |more| format!("  and {}\n", counted(more, "more file", "more files")));
+        if let Some(remedy) = &of.remedy {
+            text += &format!("  to do: {}\n", outside_text(remedy));
+        }
+        text
     }
 }

@@ -106,7 +106,12 @@ pub(super) fn masked_error_of(end: &FileEnd) -> Option<String> {
 
 /// The right that a file shows to be missing.
 pub(super) fn denied_of(file: &NotDone) -> Option<DeniedRight> {
-    match &file.end {
+    denied_of_end(&file.end)
+}
+
+/// The same by how a file ended.
+pub(super) fn denied_of_end(end: &FileEnd) -> Option<DeniedRight> {
+    match end {
         // A refusal for another reason has another code.
         FileEnd::Failed(error) if error.fault == FileFault::Denied && error.code == "E-DENIED" => {
             Some(DeniedRight::of_file(error.message.full()))

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::plan::{ImportPlan, ImportStores, plans};
 use crate::admin::BucketImportError;
+use crate::check::DeniedRight;
 use crate::config::Config;
-use crate::import::Unusable;
 use crate::import::sample::{
     AskedConverter, InferError, Inferred, Opening, Preview, infer_first, preview_files, sample_below,
 };
+use crate::import::{FileFault, Unusable};
 use crate::node::error::NodeError;
 use crate::object::{ObjectKey, S3Location};
 use crate::runtime::SystemClock;
@@ -17,6 +18,7 @@ use crate::sources::SourceId;
 use crate::store::reader::{ByteRange, ListFrom, ListPage, Listed, ObjectBody, RangeBytes, StoreReader};
 use crate::store::{Attempted, Head, ObjectVersion};
 use crate::time::Clock as _;
+use crate::words::Told;
 
 /// A store that reads one bucket as an import does: with its role, in its region.
 #[derive(Debug)]
@@ -91,9 +93,40 @@ pub async fn preview_import(
     let place = (import.location.bucket.bucket(), import.prefix.as_str());
     let pattern = import.converter.file().pattern.as_ref();
     let is_of_import = |listed: &Listed| plan.wants_whatever_its_name(listed);
-    let files = sample_below(place, &store, pattern, &is_of_import, &opening).await?;
+    let files = sample_below(place, &store, pattern, &is_of_import, &opening).await;
+    let files = files.map_err(|error| with_right(&plan, error))?;
     let now = SystemClock::new().wall();
-    Ok(preview_files(files, import.converter, opening, samples, now).await?)
+    let mut preview = preview_files(files, import.converter, opening, samples, now).await?;
+    let denied = preview.files.iter().find(|file| file.fault == Some(FileFault::Denied));
+    if let (Some(file), Ok(reader)) = (denied, plan.reader()) {
+        let denied = DeniedRight::of_file(file.error.as_deref().unwrap_or_default());
+        preview.warnings.push(reader.sentence(&denied));
+    }
+    Ok(preview)
+}
+
+/// The same with what grants the right that is missing.
+fn with_right(plan: &ImportPlan, error: Unusable) -> NodeError {
+    let denied = match &error {
+        Unusable::Store { cause, .. } => DeniedRight::of_listing(cause),
+        _ => None,
+    };
+    match denied.zip(plan.reader().ok()) {
+        Some((denied, reader)) => Unusable::Denied(format!("{error}; {}", reader.sentence(&denied))).into(),
+        None => error.into(),
+    }
+}
+
+/// The same of a file that cannot be read.
+fn infer_with_right(plan: &ImportPlan, error: InferError) -> InferError {
+    match (error, plan.reader()) {
+        (InferError::File(mut error), Ok(reader)) if error.fault == FileFault::Denied => {
+            let denied = DeniedRight::of_file(error.message.full());
+            error.message = error.message.and(&Told::plain(format!("; {}", reader.sentence(&denied))));
+            InferError::File(error)
+        }
+        (error, _) => error,
+    }
 }
 
 /// A first converter for the first file of an import of the configuration, which may be without one.
@@ -111,7 +144,9 @@ pub async fn infer_import(
     let store = of_import(config, &plan, reader.location.clone()).await;
     let place = (reader.location.bucket.bucket(), reader.prefix.as_str());
     let is_of_import = |listed: &Listed| plan.wants_whatever_its_name(listed);
-    let files = sample_below(place, &store, None, &is_of_import, &opening).await?;
+    let files = sample_below(place, &store, None, &is_of_import, &opening).await;
+    let files = files.map_err(|error| with_right(&plan, error))?;
     let wanted = asked.wanted(plan.settings.data_type, config.collector.max_event);
-    Ok(infer_first(files, opening, wanted, SystemClock::new().wall()).await)
+    let inferred = infer_first(files, opening, wanted, SystemClock::new().wall()).await;
+    Ok(inferred.map_err(|error| infer_with_right(&plan, error)))
 }

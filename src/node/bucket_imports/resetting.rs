@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::one_import::OneImport;
-use super::pass_status::error_of;
+use super::pass_status::{denied_of_end, error_of};
+use super::plan::ImportPlan;
 use super::sharing::refused_claims;
 use crate::admin::{AskedReset, BucketImportError, FileReset, FilesReset};
 use crate::import::bucket_import::{
@@ -38,7 +39,7 @@ impl OneImport {
             None => accept_all_rejects(import, deps).await,
         };
         let SettledObjects { count, names, rows } =
-            accepted.map_err(|error| refused(error, self.shows_all()))?;
+            accepted.map_err(|error| refused(error, self.plan(), self.shows_all()))?;
         self.since_start.accepted(rows);
         let file = |name| FileReset { name, begins: "done".to_owned(), rows: None, calls: None };
         let (import, files) = (self.name().to_owned(), names.into_iter().map(file).collect());
@@ -49,7 +50,7 @@ impl OneImport {
         let import = Arc::new(self.bucket_import().map_err(BucketImportError::Failed)?);
         let deps: PassDeps = self.pass_deps(&self.store().await, None, Counters::default());
         let name = self.name().to_owned();
-        let refused = |error| refused(error, self.shows_all());
+        let refused = |error| refused(error, self.plan(), self.shows_all());
         let Some(key) = key else {
             let ResetObjects { count, names } = reset_failed(import, deps).await.map_err(refused)?;
             let (begins, rows, calls) = ("next_row", None, None);
@@ -65,7 +66,7 @@ impl OneImport {
     }
 }
 
-pub(super) fn refused(error: ResetError, full: bool) -> BucketImportError {
+pub(super) fn refused(error: ResetError, plan: &ImportPlan, full: bool) -> BucketImportError {
     let what = error.to_string();
     match error {
         ResetError::Refused(_) => BucketImportError::NotPossible(what),
@@ -73,10 +74,14 @@ pub(super) fn refused(error: ResetError, full: bool) -> BucketImportError {
         ResetError::Claims(error) => refused_claims(&error, full),
         ResetError::Unknown { end, .. } => {
             let is_denied = matches!(&end, Some(FileEnd::Failed(error)) if error.fault == FileFault::Denied);
+            let denied = end.as_ref().and_then(denied_of_end);
+            let grant = denied.as_ref().zip(plan.reader().ok());
+            let grant =
+                grant.map(|(denied, reader)| format!("; {}", reader.sentence(denied))).unwrap_or_default();
             let why =
                 end.and_then(|end| error_of(&end, full)).map_or_else(String::new, |why| format!(": {why}"));
             let of = if is_denied { BucketImportError::StoreDenied } else { BucketImportError::StoreFailed };
-            of(format!("{what}{why}"))
+            of(format!("{what}{why}{grant}"))
         }
     }
 }

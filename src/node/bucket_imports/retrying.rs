@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::one_import::OneImport;
-use super::pass_status::not_done;
+use super::pass_status::{denied_of, not_done};
 use super::resetting::refused;
 use crate::admin::{BucketImportError, RejectsRetried};
 use crate::import::bucket_import::{PassDeps, RetryReport, retry_rejects};
@@ -36,11 +36,13 @@ impl OneImport {
         let deps = self.pass_deps(&self.store().await, None, Counters::default());
         let deps = PassDeps { stop: CancellationToken::clone(&stop), ..deps };
         let report = retry_rejects(import, deps, key.as_deref(), dry_run).await;
-        let report = report.map_err(|error| refused(error, self.shows_all()))?;
+        let report = report.map_err(|error| refused(error, self.plan(), self.shows_all()))?;
         if !dry_run {
             self.since_start.retried(&report);
         }
-        Ok(retried(name, dry_run, &report, self.shows_all()))
+        let denied = report.left.iter().find_map(denied_of).zip(self.plan().reader().ok());
+        let remedy = denied.map(|(denied, reader)| reader.sentence(&denied));
+        Ok(RejectsRetried { remedy, ..retried(name, dry_run, &report, self.shows_all()) })
     }
 }
 
@@ -61,5 +63,6 @@ fn retried(import: String, dry_run: bool, report: &RetryReport, full: bool) -> R
         not_kept: report.not_kept,
         left: report.left.iter().map(|file| not_done(file, full)).collect(),
         left_count: report.left_count,
+        remedy: None,
     }
 }

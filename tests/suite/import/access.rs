@@ -234,6 +234,15 @@ async fn the_printed_statement_grants_what_is_missing() {
         assert!(text.out.contains(&sid) && text.out.contains(&format!("the policy of {ROLE} ")), "{text:?}");
         text
     };
+    // Commands that look at files name the policy.
+    let policy = "`forebay policy import-read-prefix --import orders`";
+    let name_it = async |commands: &[&[&str]]| {
+        for words in commands {
+            let ran = aws.site.run(&[&["import"], *words].concat()).await.code(5);
+            assert!((ran.out.clone() + &ran.err).replace("\n", " ").contains(policy), "{ran:?}");
+        }
+    };
+    let looks: [&[&str]; 2] = [&["preview", "orders"], &["infer-converter", "orders"]];
     let tested = aws.site.test().await;
     assert_eq!(tested.code, 5, "{tested:#?}");
     tested.expect(
@@ -251,7 +260,9 @@ async fn the_printed_statement_grants_what_is_missing() {
         "{text:?}"
     );
 
+    name_it(&looks).await;
     aws.may(std::slice::from_ref(&lists)).await;
+    name_it(&looks).await;
     let tested = aws.site.test().await;
     assert_eq!(tested.code, 5, "{tested:#?}");
     tested.expect("list", "passed", &[]).expect("list_outside", "passed", &[]);
@@ -260,10 +271,12 @@ async fn the_printed_statement_grants_what_is_missing() {
     let text = pass_prints(&reads).await;
     assert!(text.out.contains("1 denied") && text.out.contains("to fix it: "), "{text:?}");
 
-    aws.may(&[lists, reads]).await;
+    aws.may(&[lists.clone(), reads]).await;
     let tested = aws.site.test().await;
     assert_eq!(tested.code, 0, "{tested:#?}");
     aws.site.run(&["import", "run", "orders"]).await.code(0);
+    aws.may(std::slice::from_ref(&lists)).await;
+    name_it(&[&["reset-file", "orders", "orders/1.json"]]).await;
 }
 
 #[tokio::test]
