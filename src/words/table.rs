@@ -103,7 +103,7 @@ mod tests {
     /// A command could not be copied from `import list`.
     #[test]
     fn commands_in_backquotes_stay_on_one_line() {
-        let command = format!("`forebay import reset-file orders {}`", "k".repeat(70));
+        let command = format!("`forebay import reset-file orders {}`", "k".repeat(50));
         let text = format!("what is stored of it stays, {command} imports it, and `x y");
         let lines = wrapped("  next: ", &text);
         assert_eq!(lines.len(), 2, "{lines:?}");
