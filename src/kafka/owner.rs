@@ -381,11 +381,13 @@ impl Owner {
         encoded.encoder = encoder.to_owned();
         let mut notes = Vec::new();
         let known = self.state.calls.location(&batch.source, encoded.first);
-        let to = known.map_or_else(|| to.clone(), |(location, _)| location.clone());
-        if self.state.calls.location(&batch.source, encoded.first).is_none() {
+        let to = if let Some((location, _)) = known {
+            location.clone()
+        } else {
             let (source, location) = (batch.source.clone(), to.clone());
             notes.push(Note::Call(CallNote::Location { source, from: 1, location }));
-        }
+            to.clone()
+        };
         let (node, spool_id) = (self.state.identity.node(), self.state.identity.spool_id());
         let name = ObjectName {
             first_received_at: encoded.named_at,

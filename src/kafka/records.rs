@@ -40,7 +40,7 @@ pub enum Fetched {
     /// Nothing came in time.
     Nothing,
     /// The topic does not have this place, or not any more: it begins later, or it ends before. The reader
-    /// goes on nowhere until it is told where.
+    /// stays there until it is told where to go.
     OutOfRange,
 }
 

@@ -75,7 +75,7 @@ pub(super) struct ObjectState {
     /// Whether a person knows that the object is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_accepted: bool,
-    /// The last version of the key of which rows are stored, as long as none of this one is.
+    /// The last version of the key that has stored rows. It is kept until a row of this version is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<VersionBefore>,
 }
