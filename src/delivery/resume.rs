@@ -21,7 +21,9 @@ pub(super) fn resume_all(shared: &Arc<Shared>) {
         if pending.conflict {
             raise_conflict(shared, &pending);
         }
-        resume(shared, pending);
+        if shared.deps.log.is_at_hand(pending.seal.number) {
+            resume(shared, pending);
+        }
     }
 }
 
@@ -45,7 +47,9 @@ impl Comparison {
             return;
         }
         let resting = shared.under_way.resting();
-        for number in alone.into_iter().filter(|number| !resting.contains(&Work::Seal(*number))) {
+        let log = &shared.deps.log;
+        let can_begin = |number: &u64| !resting.contains(&Work::Seal(*number)) && log.is_at_hand(*number);
+        for number in alone.into_iter().filter(can_begin) {
             if let Some(pending) = shared.deps.log.pending_seal(number) {
                 resume(shared, pending);
             }

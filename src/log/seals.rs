@@ -27,6 +27,11 @@ pub trait Seals {
     /// A seal whose object is not known to be in the store.
     fn pending_seal(&self, number: u64) -> Option<PendingSeal>;
 
+    /// Whether the object of a pending seal can be made, or opened if it has made room. `false` as long as a log
+    /// whose frames are elsewhere has not read them, or has not built the object again. Whoever delivers the
+    /// object begins once this is `true`. Returns at once.
+    fn is_at_hand(&self, number: u64) -> bool;
+
     /// Records durably that the object is in the store, and which encryption the store reported. Then
     /// releases its frames.
     fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped>;

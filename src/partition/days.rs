@@ -8,8 +8,9 @@ use super::note::Note;
 use super::position::before;
 use super::state::State;
 use crate::batch::BatchKey;
-use crate::log::Closable;
+use crate::log::{Closable, DayInBucket};
 use crate::log::notes::{CallNote, MarkerOf};
+use crate::object::S3Location;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::time::{ReceivedDay, UnixMillis};
 
@@ -62,20 +63,23 @@ pub fn to_settle<'s>(
     read_before: u64,
 ) -> Vec<Note> {
     // A day in two buckets is one day.
-    let delivered = delivered(state, open, read_before).into_iter().map(|closable| closable.place);
-    let days: BTreeSet<_> = delivered.map(|place| (place.source, place.day)).collect();
-    let unsettled = days.into_iter().filter(|(source, day)| !state.is_settled(source, *day));
-    unsettled.map(|(source, day)| Note::Settled { source, day }).collect()
+    let mut is_unsettled = |place: &DayInBucket, _: &S3Location| !state.is_settled(&place.source, place.day);
+    let delivered = delivered(state, open, read_before, &mut is_unsettled).into_iter();
+    let days: BTreeSet<_> = delivered.map(|of| (of.place.source, of.place.day)).collect();
+    days.into_iter().map(|(source, day)| Note::Settled { source, day }).collect()
 }
 
-/// Days whose markers can be put.
+/// Days whose markers can be put, and which `wanted` accepts.
 pub fn closable<'s>(
     state: &'s State,
     open: impl Iterator<Item = &'s BatchKey>,
     read_before: u64,
+    wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
 ) -> Vec<Closable> {
-    let delivered = delivered(state, open, read_before).into_iter();
-    delivered.filter(|closable| state.is_settled(&closable.place.source, closable.place.day)).collect()
+    let mut is_wanted = |place: &DayInBucket, to: &S3Location| {
+        state.is_settled(&place.source, place.day) && wanted(place, to)
+    };
+    delivered(state, open, read_before, &mut is_wanted)
 }
 
 /// Days whose objects are all in the store, if the log is read to where they ended.
@@ -83,12 +87,13 @@ fn delivered<'s>(
     state: &'s State,
     open: impl Iterator<Item = &'s BatchKey>,
     read_before: u64,
+    wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
 ) -> Vec<Closable> {
     let spool_id = state.identity.spool_id();
     let repeats_within = Some(state.identity.window);
     let log = MarkerOf { id: &spool_id, repeats_within };
     let read = if planted(PlantedBug::ClosedBeforeReadToEnd) { u64::MAX } else { read_before };
-    state.calls.closable(open, read, log, &mut |_, _| true)
+    state.calls.closable(open, read, log, wanted)
 }
 
 #[cfg(test)]
@@ -132,7 +137,7 @@ mod tests {
         state.apply(end_at(day, 2), 0);
         let check = |state: &State, open: &[BatchKey], read_before, settles, puts| {
             let notes = to_settle(state, open.iter(), read_before);
-            let markers = closable(state, open.iter(), read_before);
+            let markers = closable(state, open.iter(), read_before, &mut |_, _| true);
             assert_eq!((notes.len(), markers.len()), (settles, puts));
             notes
         };

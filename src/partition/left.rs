@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::batch::BatchKey;
+
 use super::lines::Lines;
 use super::position::offset_of;
 use super::reader::ReadFrame;
 use super::state::State;
-use crate::log::Seal;
+use crate::log::{PendingSeal, Seal};
 
 /// Lines of an object below this many bytes are gathered in memory. A larger one has an encoder for itself.
 pub const GATHERED_OBJECT_BYTES: u64 = 1_000_000;
@@ -23,28 +25,29 @@ pub struct Pass {
     pub from: u64,
     /// The last record that is needed.
     pub through: u64,
-    objects: BTreeMap<u64, (Seal, Lines, Vec<ReadFrame>)>,
+    /// By batch and last position: the objects of a batch follow each other.
+    objects: BTreeMap<BatchKey, BTreeMap<u64, (Seal, Lines)>>,
 }
 
-/// An object that a pass has built.
+/// What a pass says of an object in the end.
 #[derive(Clone, Debug)]
 pub struct Built {
     /// Its seal.
     pub seal: Seal,
-    /// Its lines, if they are those of the seal. If not, it must not be put.
-    pub frames: Option<Vec<ReadFrame>>,
+    /// Whether the lines that were passed are those of the seal. If not, it must not be put.
+    pub is_sealed: bool,
 }
 
 impl Pass {
     /// A pass that builds left objects for which `takes` says that their destination takes again, oldest
     /// first. What does not fit waits for the next one. `None` if there is nothing to build.
-    pub fn plan(state: &State, takes: impl Fn(&Seal) -> bool) -> Option<Self> {
+    pub fn plan(state: &State, mut takes: impl FnMut(&PendingSeal) -> bool) -> Option<Self> {
         let (mut gathered, mut encoders) = (0, 0);
         let mut pass = Self { from: u64::MAX, through: 0, objects: BTreeMap::new() };
         for (number, from) in &state.left {
             let Some(pending) = state.calls.seals.get(number) else { continue };
             let waits = pending.amended.is_none() && !pending.conflict;
-            if !waits || !takes(&pending.seal) {
+            if !waits {
                 continue;
             }
             let bytes = pending.bytes();
@@ -52,7 +55,7 @@ impl Pass {
                 true => gathered + bytes <= GATHERED_BYTES,
                 false => encoders < ENCODERS,
             };
-            if !fits {
+            if !fits || !takes(pending) {
                 continue;
             }
             if bytes < GATHERED_OBJECT_BYTES {
@@ -62,40 +65,41 @@ impl Pass {
             }
             pass.from = pass.from.min(*from);
             pass.through = pass.through.max(offset_of(pending.seal.last));
-            pass.objects.insert(*number, (pending.seal.clone(), Lines::default(), Vec::new()));
+            let of_batch = pass.objects.entry(pending.seal.batch.clone()).or_default();
+            of_batch.insert(pending.seal.last, (pending.seal.clone(), Lines::default()));
         }
         (!pass.objects.is_empty()).then_some(pass)
     }
 
     /// The seals that it builds.
     pub fn seals(&self) -> impl Iterator<Item = &Seal> {
-        self.objects.values().map(|(seal, ..)| seal)
+        self.objects.values().flat_map(BTreeMap::values).map(|(seal, _)| seal)
     }
 
-    /// Takes the frames of the next block.
-    pub fn takes(&mut self, frames: &[ReadFrame]) {
+    /// Takes the frames of the next block. `line` gets each frame of an object, in order.
+    pub fn takes(&mut self, frames: &[ReadFrame], line: &mut dyn FnMut(&Seal, &ReadFrame)) {
         for frame in frames.iter().filter(|frame| !frame.repeat) {
-            for (seal, lines, kept) in self.objects.values_mut() {
-                if seal.batch == frame.batch && (seal.first..=seal.last).contains(&frame.position) {
-                    lines.push(frame);
-                    kept.push(frame.clone());
-                }
+            let of_batch = self.objects.get_mut(&frame.batch);
+            let Some((_, (seal, lines))) = of_batch.and_then(|of| of.range_mut(frame.position..).next()) else {
+                continue;
+            };
+            if seal.first <= frame.position {
+                lines.push(frame);
+                line(seal, frame);
             }
         }
     }
 
-    /// What it has built, once the records through the last one that is needed are read.
+    /// What became of each object, once the records through the last one that is needed are read.
     pub fn end(self) -> impl Iterator<Item = Built> {
-        self.objects
-            .into_values()
-            .map(|(seal, lines, frames)| Built { frames: lines.are_those_of(&seal).then_some(frames), seal })
+        let objects = self.objects.into_values().flat_map(BTreeMap::into_values);
+        objects.map(|(seal, lines)| Built { is_sealed: lines.are_those_of(&seal), seal })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::BatchKey;
     use crate::log::frame::{self, FrameKind};
     use crate::log::notes::CallNote;
     use crate::log::{Encoded, Parked};
@@ -138,7 +142,7 @@ mod tests {
     #[test]
     fn a_pass_builds_what_fits_from_the_first_window_to_the_last_line() {
         let numbers = |pass: &Pass| pass.seals().map(|seal| seal.number).collect::<Vec<_>>();
-        let pass = Pass::plan(&left(&[3, 3, 3]), |seal| seal.number > 1).unwrap();
+        let pass = Pass::plan(&left(&[3, 3, 3]), |pending| pending.seal.number > 1).unwrap();
         assert_eq!((pass.from, pass.through, numbers(&pass)), (10, 20, vec![2, 3]));
         assert!(Pass::plan(&left(&[3]), |_| false).is_none());
         let large = GATHERED_OBJECT_BYTES;
@@ -152,8 +156,9 @@ mod tests {
     fn an_object_is_built_only_of_the_sealed_lines() {
         let build = |frames: &[ReadFrame]| {
             let mut pass = Pass::plan(&left(&[3]), |_| true).unwrap();
-            pass.takes(frames);
-            pass.end().next().unwrap().frames
+            let mut passed = Vec::new();
+            pass.takes(frames, &mut |_, frame| passed.push(frame.clone()));
+            pass.end().next().unwrap().is_sealed.then_some(passed)
         };
         let same = read(0, "{}");
         assert_eq!(

@@ -27,7 +27,7 @@ const MANIFEST: &str = "MANIFEST";
 pub(super) struct CappedDisk {
     inner: Arc<dyn Disk>,
     /// The configured cap, in bytes.
-    max: u64,
+    max: AtomicU64,
     /// The cap in force: never more than the disk can hold.
     cap: AtomicU64,
     /// The length of an ordinary manifest, in bytes.
@@ -98,7 +98,7 @@ impl CappedDisk {
             }
         }
         let cap = AtomicU64::new(max);
-        let capped = Self { inner: disk, max, cap, manifest_bytes, total, files: Mutex::new(files) };
+        let capped = Self { inner: disk, max: AtomicU64::new(max), cap, manifest_bytes, total, files: Mutex::new(files) };
         capped.measure();
         Ok(capped)
     }
@@ -131,12 +131,18 @@ impl CappedDisk {
 
     /// The configured cap, in bytes.
     pub(super) fn max(&self) -> u64 {
-        self.max
+        self.max.load(Ordering::Acquire)
+    }
+
+    /// Changes the configured cap. A file that is open keeps the one that it was opened with.
+    pub(super) fn set_max(&self, max: u64) {
+        self.max.store(max, Ordering::Release);
+        self.measure();
     }
 
     /// Whether the disk can hold less than is configured.
     pub(super) fn is_smaller_than_configured(&self) -> bool {
-        self.cap() < self.max
+        self.cap() < self.max()
     }
 
     /// Sets the cap by the space left on the disk, which other programs may take or free. Returns how many
@@ -144,7 +150,7 @@ impl CappedDisk {
     pub(super) fn measure(&self) -> u64 {
         let free = self.inner.free_bytes().unwrap_or(u64::MAX);
         let used = self.used();
-        let cap = self.max.min(used.saturating_add(free));
+        let cap = self.max().min(used.saturating_add(free));
         self.cap.store(cap, Ordering::Release);
         cap.saturating_sub(used)
     }
@@ -158,20 +164,20 @@ impl CappedDisk {
     fn bound_of(&self, name: &str) -> Bound {
         let cap = |cap| Bound { always: 0, cap };
         match name {
-            _ if name.starts_with("IDENT") => Bound { always: u64::MAX, cap: self.max },
+            _ if name.starts_with("IDENT") => Bound { always: u64::MAX, cap: self.max() },
             // Space can be freed only with notes in these files. If many objects are pending, the files must
             // be longer; they then grow before an object is sealed, so that later notes about the object need
             // no more space.
             _ if name.starts_with(MANIFEST) || name == RESERVE => {
-                Bound { always: self.manifest_bytes, cap: self.max }
+                Bound { always: self.manifest_bytes, cap: self.max() }
             }
             // Staging and parking objects empties a full spool, so objects may use all space that other files
             // leave. So may what destinations queue, because that frees segments.
             // And only once the positions of destinations are written, what they have finished is freed.
             _ if [STAGING, "parked/", "queued/", "destinations."].iter().any(|dir| name.starts_with(dir)) => {
-                cap(self.max)
+                cap(self.max())
             }
-            _ => cap(full_mark(self.max)),
+            _ => cap(full_mark(self.max())),
         }
     }
 

@@ -100,6 +100,11 @@ impl Stepped {
         }
     }
 
+    /// Changes the cap: the maximum number of bytes in the spool's directory. New segments keep their length.
+    pub fn set_max_bytes(&self, max: u64) {
+        self.log.shared.capped.set_max(max);
+    }
+
     /// Runs the housekeeper once.
     pub fn keep(&mut self) -> Result<(), Stopped> {
         self.housekeeper.pass()

@@ -62,6 +62,9 @@ impl Deliverable for SealedObject<'_> {
         panic_if_planted(PlantedPanic::Upload);
         let log = &self.shared.deps.log;
         let Some(pending) = log.pending_seal(self.seal.number) else { return Ok(Ready::NotNow) };
+        if !matches!(self.form, Some(Form::Staged(_))) && !log.is_at_hand(self.seal.number) {
+            return Ok(Ready::Elsewhere);
+        }
         if self.form.is_none() {
             self.find_form(pending).await?;
         }

@@ -86,6 +86,8 @@ pub(in crate::delivery) enum Ready {
     },
     /// Not now: the put cannot be made, or waits for a person.
     NotNow,
+    /// The log has it elsewhere. Another task puts it once it is at hand.
+    Elsewhere,
     /// A person must decide first.
     Conflict,
 }
@@ -138,7 +140,7 @@ impl Pace {
     }
 }
 
-/// Puts `what` until the store has it, and commits it. `accepted` reports when the bucket accepts another
+/// Puts `what` until the store has it, and commits it; ends earlier if the log has it elsewhere. `accepted` reports when the bucket accepts another
 /// object meanwhile.
 ///
 /// The first put has the mode `first_mode`, and so has each put after a refusal: if the HEAD of an existing
@@ -152,7 +154,7 @@ pub(in crate::delivery) async fn put_until_stored<D: Deliverable>(
 ) -> Result<(), Stopped> {
     let mut tries = Tries { mode: first_mode, number: 0, refusals: 0 };
     loop {
-        let next = attempt(shared, what, &mut tries, &mut accepted).await?;
+        let Some(next) = attempt(shared, what, &mut tries, &mut accepted).await? else { return Ok(()) };
         match next {
             Next::Commit => return Ok(()),
             Next::Retry(mode) => tries.mode = mode,
@@ -164,20 +166,21 @@ pub(in crate::delivery) async fn put_until_stored<D: Deliverable>(
     }
 }
 
-/// Puts once. If the key is taken, asks whose object has it.
+/// Puts once. If the key is taken, asks whose object has it. `None` if the log has it elsewhere.
 async fn attempt<D: Deliverable>(
     shared: &Arc<Shared>,
     what: &mut D,
     tries: &mut Tries,
     accepted: &mut Waiter,
-) -> Result<Next, Stopped> {
+) -> Result<Option<Next>, Stopped> {
     let (put, ours, may_replace) = match what.ready(tries).await? {
         Ready::Put { put, ours, may_replace } => (*put, ours, may_replace),
         Ready::NotNow => {
             tries.refusals = 0;
-            return Ok(Next::RetryAtCap);
+            return Ok(Some(Next::RetryAtCap));
         }
-        Ready::Conflict => return Ok(Next::Conflict),
+        Ready::Elsewhere => return Ok(None),
+        Ready::Conflict => return Ok(Some(Next::Conflict)),
     };
     tries.number = tries.number.saturating_add(1);
     accepted.forget();
@@ -197,7 +200,7 @@ async fn attempt<D: Deliverable>(
     if next == Next::Commit {
         what.commit(&put, &stored).await?;
     }
-    Ok(next)
+    Ok(Some(next))
 }
 
 /// After a 412: checks whether the key was taken by us, in an earlier try whose answer was lost.

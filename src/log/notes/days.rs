@@ -67,28 +67,39 @@ impl CallState {
         };
         self.sure_days().filter(is_wanted).filter_map(closable).collect()
     }
+
+    /// The days that are not closed, by source, and their stages, as in
+    /// [`Status::unclosed_days`](crate::log::Status::unclosed_days). `open` are the batches with frames that are
+    /// not let go, and `read_before` is the first position that is not read.
+    pub fn unclosed_days<'b>(
+        &self,
+        open: impl Iterator<Item = &'b BatchKey>,
+        read_before: u64,
+    ) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
+        let stage = |day: ReceivedDay, pending: bool, unsure: bool| match () {
+            () if !self.is_over(day, read_before) => DayStage::Open,
+            () if pending => DayStage::Delivering,
+            () if unsure || self.days_unsure >= Some(day) => DayStage::Unsure,
+            () => DayStage::Closing,
+        };
+        let of = |batch: &BatchKey| ((batch.day, batch.source.clone()), stage(batch.day, true, false));
+        let mut stages: BTreeMap<(ReceivedDay, SourceId), DayStage> = BTreeMap::new();
+        for (place, delivered) in &self.days {
+            let stage = stage(place.day, false, delivered.is_unsure());
+            // A day can never be closed if any part of it cannot.
+            let known = stages.entry((place.day, place.source.clone())).or_insert(stage);
+            *known = (*known).max(stage);
+        }
+        stages.extend(self.seals.values().map(|pending| of(&pending.seal.batch)));
+        stages.extend(open.map(of));
+        stages
+    }
 }
 
 pub(crate) fn unclosed_days(keeper: &impl NoteKeeper) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
     keeper.read(|state| {
         let open = keeper.open();
         let read_before = open.read_before();
-        let stage = |day: ReceivedDay, pending: bool, unsure: bool| match () {
-            () if !state.is_over(day, read_before) => DayStage::Open,
-            () if pending => DayStage::Delivering,
-            () if unsure || state.days_unsure >= Some(day) => DayStage::Unsure,
-            () => DayStage::Closing,
-        };
-        let of = |batch: &BatchKey| ((batch.day, batch.source.clone()), stage(batch.day, true, false));
-        let mut stages: BTreeMap<(ReceivedDay, SourceId), DayStage> = BTreeMap::new();
-        for (place, delivered) in &state.days {
-            let stage = stage(place.day, false, delivered.is_unsure());
-            // A day can never be closed if any part of it cannot.
-            let known = stages.entry((place.day, place.source.clone())).or_insert(stage);
-            *known = (*known).max(stage);
-        }
-        stages.extend(state.seals.values().map(|pending| of(&pending.seal.batch)));
-        stages.extend(open.batches().map(|(batch, ..)| of(batch)));
-        stages
+        state.unclosed_days(open.batches().map(|(batch, ..)| batch), read_before)
     })
 }

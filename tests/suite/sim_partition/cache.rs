@@ -139,6 +139,8 @@ pub(super) struct Rebuild {
     pub(super) pass: Pass,
     pub(super) reader: Reader,
     pub(super) consumer: Consumer,
+    /// The positions and lines of each object, by the number of its seal.
+    pub(super) lines: BTreeMap<u64, Vec<(u64, Vec<u8>)>>,
     /// Whether the log begins after the first record that it needs.
     pub(super) cut_short: bool,
 }

@@ -19,7 +19,7 @@ impl Live {
 
     pub(super) fn close_day(&mut self, env: &mut Env) {
         let read_before = self.cache.reader.read_before();
-        let closable = days::closable(&self.state, self.cache.batches(), read_before);
+        let closable = days::closable(&self.state, self.cache.batches(), read_before, &mut |_, _| true);
         let Some(first) = closable.into_iter().next() else {
             let mut notes = days::to_settle(&self.state, self.cache.batches(), read_before);
             if !notes.is_empty() {

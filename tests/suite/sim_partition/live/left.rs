@@ -1,6 +1,8 @@
 //! Passes over the log that build left objects again.
 
-use forebay::log::Seal;
+use std::collections::BTreeMap;
+
+use forebay::log::{PendingSeal, Seal};
 use forebay::partition::gone;
 use forebay::partition::left::Pass;
 use forebay::partition::reader::{Reader, Took};
@@ -17,7 +19,9 @@ impl Live {
         let log = &env.log[self.partition as usize];
         let Some(rebuild) = &mut self.rebuild else {
             let takes = |seal: &Seal| !refuses.contains(seal.batch.source.as_str());
-            let plan = Pass::plan(&self.state, |seal| takes(seal) && !self.built.contains_key(&seal.number));
+            let plan = Pass::plan(&self.state, |PendingSeal { seal, .. }| {
+                takes(seal) && !self.built.contains_key(&seal.number)
+            });
             let Some(pass) = plan else { return };
             let gone = pass.seals().find(|seal| gone::is_gone(seal, log.start)).cloned();
             if let Some(seal) = gone {
@@ -25,7 +29,8 @@ impl Live {
             }
             let cut_short = log.start > pass.from;
             let reader = Reader::of_left(&self.state, pass.from.max(log.start));
-            self.rebuild = Some(Rebuild { pass, reader, consumer: Consumer::default(), cut_short });
+            let (consumer, lines) = (Consumer::default(), BTreeMap::new());
+            self.rebuild = Some(Rebuild { pass, reader, consumer, lines, cut_short });
             return;
         };
         if env.plan.faults > 0 && !env.healed && env.dice.chance(50) {
@@ -35,7 +40,10 @@ impl Live {
         if next <= rebuild.pass.through {
             match log.fetch(next, &mut rebuild.consumer) {
                 Fetched::Record(offset, value) => match rebuild.reader.takes(offset, &value, &self.state) {
-                    Took::Block { frames, .. } => rebuild.pass.takes(&frames),
+                    Took::Block { frames, .. } => rebuild.pass.takes(&frames, &mut |seal, frame| {
+                        let lines = rebuild.lines.entry(seal.number).or_default();
+                        lines.push((frame.position, frame.line().to_vec()));
+                    }),
                     Took::Copy(_) | Took::Nothing => {}
                     Took::Unreadable(_) | Took::Newer(_) | Took::Cut => self.rebuild = None,
                 },
@@ -43,13 +51,13 @@ impl Live {
             }
             return;
         }
-        let Some(Rebuild { pass, cut_short, .. }) = self.rebuild.take() else { return };
+        let Some(Rebuild { pass, cut_short, mut lines, .. }) = self.rebuild.take() else { return };
         for built in pass.end() {
-            match built.frames {
-                Some(frames) => {
+            let lines = lines.remove(&built.seal.number).unwrap_or_default();
+            match built.is_sealed.then_some(lines) {
+                Some(lines) => {
                     env.trace.count("objects built again");
-                    let lines = frames.iter().map(|frame| (frame.position, frame.line().to_vec()));
-                    self.built.insert(built.seal.number, lines.collect());
+                    self.built.insert(built.seal.number, lines);
                 }
                 None if cut_short && self.transaction.is_none() => self.cannot_build(built.seal, env),
                 None if cut_short || env.log[self.partition as usize].was_cut() => {}
