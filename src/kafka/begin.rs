@@ -11,7 +11,7 @@ use crate::partition::group::Metadata;
 use crate::partition::note::{Note, TermNote};
 use crate::partition::opening::{Found, Next, Opening, Stop, Who};
 use crate::partition::state::State;
-use crate::time::Clock;
+use crate::time::{Clock, UnixMillis};
 
 /// How long one read waits for records.
 const READ: Duration = Duration::from_millis(500);
@@ -38,6 +38,8 @@ pub struct Term {
     pub lock: Lock,
     /// The state that the notes add up to, up to the term's own.
     pub state: State,
+    /// The broker's time of the term's own note, and the own time then.
+    pub noted: Option<(UnixMillis, UnixMillis)>,
     /// Whether the cache of this process's last term is still what the notes say.
     pub keeps_cache: bool,
 }
@@ -79,7 +81,7 @@ pub fn begin(
     let mut opening = Opening::new(who, metadata);
     let mut notes = Records::new(settings, &settings.notes_topic, partition, Sees::Committed)?;
     let mut lock: Option<Lock> = None;
-    let mut written: Option<u64> = None;
+    let (mut written, mut noted_at): (Option<u64>, _) = (None, None);
     // Until when calls are repeated that can be.
     let mut until = None;
     while goes_on() {
@@ -109,6 +111,7 @@ pub fn begin(
                     Some(_) => lock.commit(),
                     None => lock.write(&[Note::Term(term)]).and_then(|noted| {
                         written = noted.first().map(|noted| noted.offset);
+                        noted_at = noted.first().and_then(|noted| noted.at).map(|at| (at, clock.wall()));
                         lock.commit()
                     }),
                 };
@@ -122,7 +125,7 @@ pub fn begin(
             Next::Begun => {
                 let keeps_cache = cache_of.as_deref().is_some_and(|token| opening.keeps_cache_of(token));
                 let (Some(lock), Some(state)) = (lock, opening.into_state()) else { return Ok(Began::Over) };
-                return Ok(Began::Live(Box::new(Term { lock, state, keeps_cache })));
+                return Ok(Began::Live(Box::new(Term { lock, state, noted: noted_at, keeps_cache })));
             }
             Next::Over => return Ok(Began::Over),
             Next::Stopped(stop) => return Ok(Began::Stopped(stop)),
@@ -142,7 +145,7 @@ fn read(notes: &mut Records, from: Option<u64>) -> Result<Option<Read>, NotRead>
     let mut records = Vec::new();
     while records.len() < NOTES_AT_ONCE {
         match notes.fetch(READ)? {
-            Fetched::Record { offset, value } => records.push((offset, value)),
+            Fetched::Record { offset, value, .. } => records.push((offset, value)),
             Fetched::End | Fetched::Nothing => break,
             Fetched::OutOfRange => return Ok(None),
         }
@@ -176,7 +179,7 @@ fn look(
     log.go_to(Some(offset))?;
     while goes_on() {
         match log.fetch(READ)? {
-            Fetched::Record { offset: at, value } if at == offset => {
+            Fetched::Record { offset: at, value, .. } if at == offset => {
                 return Ok((Some(Found::Record(block_at(offset, &value))), end));
             }
             Fetched::Record { .. } => return Ok((Some(Found::Record(None)), end)),

@@ -1,13 +1,14 @@
 //! What is read of a partition and not released: the segments of a spool, without syncs. Whatever goes wrong
 //! with it, the log is read again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use super::unsynced::Unsynced;
 use crate::batch::BatchKey;
-use crate::disk::Disk;
-use crate::log::{AppendError, Encoded, Go, Log, NewStreams, OpenBatch, Range, Read, RequestFrames, Seal};
+use crate::disk::{Disk, StagingDisk};
+use crate::log::{AppendError, Encoded, Go, Log, NewStreams, Read, RequestFrames, Seal};
 use crate::metrics::Metrics;
 use crate::object::Stream;
 use crate::partition::lines::Lines;
@@ -74,7 +75,8 @@ impl Cache {
             holds: Holds::Cache,
             ..SpoolOptions::default()
         };
-        let (disk, clock) = (Arc::clone(&deps.disk), Arc::clone(&deps.clock));
+        let disk = Arc::new(Unsynced(Arc::clone(&deps.disk)));
+        let clock = Arc::clone(&deps.clock);
         let metrics = Arc::clone(&deps.metrics);
         let (spool, _) = Stepped::open(disk, options, clock, &*deps.random, metrics)
             .map_err(|error| Unusable(error.to_string()))?;
@@ -85,6 +87,23 @@ impl Cache {
     /// What it was made of.
     pub fn deps(&self) -> &CacheDeps {
         &self.deps
+    }
+
+    /// What reads its frames, from any thread.
+    pub(super) fn log(&self) -> Arc<dyn Log> {
+        Arc::clone(&self.log)
+    }
+
+    /// Where objects of its frames are staged.
+    pub(super) fn staging(&self) -> StagingDisk {
+        self.spool.staging_disk()
+    }
+
+    /// Changes the most bytes that it takes.
+    pub(super) fn set_max_bytes(&mut self, max: u64) {
+        if std::mem::replace(&mut self.deps.max_bytes, max) != max {
+            self.spool.set_max_bytes(max);
+        }
     }
 
     /// Takes frames of the next record, in order.
@@ -125,50 +144,19 @@ impl Cache {
         self.waiting.front().map(|(first, _)| *first)
     }
 
-    /// Batches with frames that are in no seal. Those of `reading`, whose seals are not read to their ends,
-    /// are not among them: some of their frames look unsealed here.
-    pub fn open(&self, reading: &BTreeSet<&BatchKey>) -> Vec<OpenBatch> {
-        let open = self.log.open_batches();
-        open.into_iter().filter(|batch| !reading.contains(&batch.key)).collect()
-    }
-
-    /// Whether anything waits or is in it.
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.log.open_batches().is_empty() && self.sealed.is_empty()
-    }
-
-    /// Passes the lines of a batch after a position and up to another, each with its position and the time at
-    /// which it was received, until `visit` says no.
+    /// Whether all lines of a sealed object can be read here.
     /// Errors: [`Unusable`].
-    pub fn read(
-        &self,
-        batch: &BatchKey,
-        positions: Range,
-        visit: &mut dyn FnMut(u64, crate::time::UnixMillis, &[u8]) -> bool,
-    ) -> Result<(), Unusable> {
-        let read =
-            self.log.read(batch, positions.first.saturating_sub(1), positions.last, &mut |read| match read {
-                Read::Frame(frame) => {
-                    let goes_on = visit(frame.position, frame.received_at, frame.payload);
-                    Ok(if goes_on { Go::On } else { Go::Stop })
-                }
-                Read::Lost(range) => {
-                    Err(io::Error::other(format!("positions {}–{}", range.first, range.last)))
-                }
-            });
-        read.map_err(|error| Unusable(error.to_string()))
-    }
-
-    /// Passes the lines of a sealed object. Returns whether they are those of the seal: if not, it must not
-    /// be put.
-    /// Errors: [`Unusable`].
-    pub fn read_sealed(&self, seal: &Seal, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Unusable> {
+    pub fn has_all_of(&self, seal: &Seal) -> Result<bool, Unusable> {
         let mut lines = Lines::default();
-        self.read(&seal.batch, seal.range(), &mut |position, at, line| {
-            lines.push_line(position, at, line);
-            visit(line);
-            true
-        })?;
+        let (after, through) = (seal.first.saturating_sub(1), seal.last);
+        let read = self.log.read(&seal.batch, after, through, &mut |read| match read {
+            Read::Frame(frame) => {
+                lines.push_line(frame.position, frame.received_at, frame.payload);
+                Ok(Go::On)
+            }
+            Read::Lost(range) => Err(io::Error::other(format!("positions {}–{}", range.first, range.last))),
+        });
+        read.map_err(|error| Unusable(error.to_string()))?;
         Ok(lines.are_those_of(seal))
     }
 
@@ -229,11 +217,6 @@ impl Cache {
             .flat_map(|(_, run)| run)
             .map(|frame| (frame.batch.clone(), FirstOpen { position: frame.position, sealed: false }));
         of_seals.chain(of_open).chain(waits).collect()
-    }
-
-    /// Whether the space left is little: batches that pin the oldest frames are due.
-    pub fn is_under_pressure(&self) -> bool {
-        !self.waiting.is_empty() || self.log.is_under_pressure()
     }
 
     fn broken(&self) -> Unusable {

@@ -5,6 +5,7 @@
 //! nothing is decided by it. A member fetches nothing; its partitions are paused.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -21,7 +22,7 @@ const CALL: Duration = Duration::from_secs(10);
 
 /// A member of the group.
 pub struct Member {
-    consumer: BaseConsumer<Lines>,
+    consumer: Arc<BaseConsumer<Lines>>,
     topic: String,
     /// Partitions that are assigned and paused.
     paused: BTreeSet<u32>,
@@ -37,6 +38,7 @@ impl Member {
         let made = settings.of_member().create_with_context(Lines);
         let consumer: BaseConsumer<Lines> = made.map_err(|cause| settings.no_client(cause))?;
         consumer.subscribe(&[&settings.topic]).map_err(|cause| settings.no_client(cause))?;
+        let consumer = Arc::new(consumer);
         Ok(Self { consumer, topic: settings.topic.clone(), paused: BTreeSet::new() })
     }
 
@@ -77,6 +79,22 @@ impl Member {
         list
     }
 
+    /// The group's offsets, for another thread.
+    pub fn offsets(&self) -> Offsets {
+        Offsets { consumer: Arc::clone(&self.consumer), topic: self.topic.clone() }
+    }
+}
+
+/// The offsets of the group, with what owners say beside them. Cheap to clone.
+#[derive(Clone)]
+pub struct Offsets {
+    consumer: Arc<BaseConsumer<Lines>>,
+    topic: String,
+}
+
+debug_fields!(Offsets { topic });
+
+impl Offsets {
     /// Tells the group, without waiting, how far partitions are and what else owners say of them.
     /// Errors: the library's. Nothing depends on it.
     pub fn tell(&self, partitions: &BTreeMap<u32, (u64, Metadata)>) -> Result<(), KafkaError> {
@@ -92,12 +110,11 @@ impl Member {
     /// What the last owner said of a partition. `None` if nobody has, or if what was said has expired.
     /// Errors: [`NotRead`].
     pub fn told(&self, partition: u32) -> Result<Option<(u64, Metadata)>, NotRead> {
-        let found = self.consumer.committed_offsets(self.list(&[partition]), CALL);
-        let found = found.map_err(|cause| NotRead {
-            topic: self.topic.clone(),
-            partition: i32::try_from(partition).unwrap_or(i32::MAX),
-            cause,
-        })?;
+        let mut list = TopicPartitionList::new();
+        let number = i32::try_from(partition).unwrap_or(i32::MAX);
+        list.add_partition(&self.topic, number);
+        let found = self.consumer.committed_offsets(list, CALL);
+        let found = found.map_err(|cause| NotRead { topic: self.topic.clone(), partition: number, cause })?;
         let elements = found.elements();
         let told = elements.first().and_then(|one| match one.offset() {
             Offset::Offset(offset) => {

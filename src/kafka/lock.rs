@@ -30,6 +30,8 @@ pub struct Noted {
     pub offset: u64,
     /// The broker's time of it, if the topic has the broker's times.
     pub at: Option<UnixMillis>,
+    /// Its length in bytes.
+    pub bytes: usize,
 }
 
 /// The transactional id of a partition, in the hands of this process, until another one takes it.
@@ -64,7 +66,11 @@ impl ProducerContext for Reports {
     fn delivery(&self, report: &DeliveryResult<'_>, place: Box<usize>) {
         let report = match report {
             Ok(message) => match u64::try_from(message.offset()) {
-                Ok(offset) => Ok(Noted { offset, at: broker_time(message.timestamp()) }),
+                Ok(offset) => Ok(Noted {
+                    offset,
+                    at: broker_time(message.timestamp()),
+                    bytes: message.payload_len(),
+                }),
                 Err(_) => Err(TransactionError::Unknown),
             },
             Err((error, _)) => Err(answers::of_transaction(error)),

@@ -5,20 +5,37 @@
 //!   says what their errors mean.
 //! - [`lock`] holds a partition: its transactional id, under which all its notes are committed.
 //! - [`records`] reads one partition of a topic, in order.
-//! - [`begin`] begins a term; [`owner`] works while it lasts, with a [`cache`] of what it has read;
-//!   [`create`] writes the first notes of a partition, and [`trim`] deletes those that a snapshot has
-//!   replaced.
-//! - [`group`] is a hint of who should own what.
+//! - [`begin`] begins a term; [`create`] writes the first notes of a partition, and [`trim`] deletes those that
+//!   a snapshot has replaced.
+//! - [`owner`] is a term while it lasts, with a [`cache`] of what it has read: `reading` reads, `answering`
+//!   notes what others ask, and [`upkeep`] what is due. All of it belongs to one thread, which [`serve`] runs.
+//! - [`log`] is that term for all other threads: a [`Log`](crate::log::Log), by what the owner has made `known`
+//!   and by `asks` to it.
+//! - `rebuild` builds objects that stay in the log because their buckets refuse them; `kept` has those that are
+//!   at hand.
+//! - [`group`] is a hint of who should own what; [`retention`] says for how long the log keeps records.
 //!
 //! Calls of the library wait, so each of these belongs to a thread that may wait.
 
+mod answering;
 pub mod answers;
+mod asks;
 pub mod begin;
 pub mod cache;
+mod counts;
 pub mod create;
 pub mod group;
+mod kept;
+mod known;
 pub mod lock;
+pub mod log;
 pub mod owner;
+pub mod reading;
+mod rebuild;
 pub mod records;
+pub mod retention;
+pub mod serve;
 pub mod settings;
 pub mod trim;
+mod unsynced;
+pub mod upkeep;

@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::settings::{Lines, NoClient, Sees, Settings};
+use crate::time::UnixMillis;
 
 /// How long one call of the library waits.
 const CALL: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ pub enum Fetched {
         offset: u64,
         /// Its value.
         value: Vec<u8>,
+        /// When the broker wrote it, if the topic has the broker's times; else when its producer made it.
+        at: Option<UnixMillis>,
     },
     /// The end, for now. It may trail what the brokers have acknowledged.
     End,
@@ -100,7 +103,8 @@ impl Records {
             None => return Ok(Fetched::Nothing),
             Some(Ok(message)) => {
                 let value = message.payload().unwrap_or_default().to_vec();
-                u64::try_from(message.offset()).map(|offset| Fetched::Record { offset, value })
+                let at = message.timestamp().to_millis().map(UnixMillis);
+                u64::try_from(message.offset()).map(|offset| Fetched::Record { offset, value, at })
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Fetched::End),
             Some(Err(cause)) if is_out_of_range(&cause) => return Ok(Fetched::OutOfRange),
@@ -120,6 +124,20 @@ impl Records {
         let bounds = self.consumer.fetch_watermarks(&self.topic, self.partition, CALL);
         let (start, end) = bounds.map_err(|cause| self.not_read(cause))?;
         Ok((u64::try_from(start).unwrap_or(0), u64::try_from(end).unwrap_or(0)))
+    }
+
+    /// The offset of the first record that was written at a time or later. `None` if there is none.
+    /// Errors: [`NotRead`].
+    pub fn offset_at(&self, at: UnixMillis) -> Result<Option<u64>, NotRead> {
+        let mut list = TopicPartitionList::new();
+        let found = list
+            .add_partition_offset(&self.topic, self.partition, Offset::Offset(at.0))
+            .and_then(|()| self.consumer.offsets_for_times(list, CALL))
+            .map_err(|cause| self.not_read(cause))?;
+        Ok(found.elements().first().and_then(|one| match one.offset() {
+            Offset::Offset(offset) => u64::try_from(offset).ok(),
+            _ => None,
+        }))
     }
 
     fn not_read(&self, cause: KafkaError) -> NotRead {

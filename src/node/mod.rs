@@ -56,3 +56,5 @@ pub mod settings;
 pub mod setup;
 pub mod spool_dir;
 mod view;
+#[cfg(feature = "kafka")]
+pub mod writer;

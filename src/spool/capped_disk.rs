@@ -135,6 +135,7 @@ impl CappedDisk {
     }
 
     /// Changes the configured cap. A file that is open keeps the one that it was opened with.
+    #[cfg(any(test, feature = "testing", feature = "kafka"))]
     pub(super) fn set_max(&self, max: u64) {
         self.max.store(max, Ordering::Release);
         self.measure();

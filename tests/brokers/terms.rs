@@ -168,18 +168,18 @@ fn members_share_the_partitions_and_say_what_the_next_owner_reads() {
     until("the partition", CALL, || {
         (first.turn(Duration::from_millis(100)) == BTreeSet::from([0])).then_some(())
     });
-    assert_eq!(first.told(0).unwrap(), None);
+    assert_eq!(first.offsets().told(0).unwrap(), None);
     let metadata =
         Metadata { log_id: "0123456789abcdef".repeat(2), base_at: Some(7), refused: vec!["12345678".into()] };
-    first.tell(&BTreeMap::from([(0, (5, metadata.clone()))])).unwrap();
+    first.offsets().tell(&BTreeMap::from([(0, (5, metadata.clone()))])).unwrap();
     until("what was told", CALL, || {
         first.turn(Duration::from_millis(50));
-        (first.told(0).unwrap() == Some((5, metadata.clone()))).then_some(())
+        (first.offsets().told(0).unwrap() == Some((5, metadata.clone()))).then_some(())
     });
     drop(first);
     let mut second = Member::join(&partition.settings).unwrap();
     until("the partition to move", CALL * 2, || {
         (second.turn(Duration::from_millis(100)) == BTreeSet::from([0])).then_some(())
     });
-    assert_eq!(second.told(0).unwrap(), Some((5, metadata)));
+    assert_eq!(second.offsets().told(0).unwrap(), Some((5, metadata)));
 }

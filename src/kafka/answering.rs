@@ -1,0 +1,168 @@
+//! How an owner answers what other threads ask. The notes of many asks are committed in one transaction.
+
+use std::collections::BTreeSet;
+
+use super::asks::{Answer, Ask};
+use super::cache::Unusable;
+use super::owner::{End, Owner};
+use crate::batch::BatchKey;
+use crate::log::notes::CallNote;
+use crate::log::{Encoded, Parked, Seal};
+use crate::object::{ObjectKey, S3Location};
+use crate::partition::days::GRACE;
+use crate::partition::gone;
+use crate::partition::note::Note;
+
+/// What is answered once the notes of a group count.
+enum Reply {
+    Sealed(Box<Seal>, Answer<Seal>),
+    Noted(Answer<()>),
+    Left(Answer<bool>, bool),
+}
+
+impl Reply {
+    fn send(self) {
+        // Whoever asked may have ended meanwhile.
+        let sent = match self {
+            Self::Sealed(seal, answer) => answer.send(*seal).is_ok(),
+            Self::Noted(answer) => answer.send(()).is_ok(),
+            Self::Left(answer, is_left) => answer.send(is_left).is_ok(),
+        };
+        if !sent {
+            tracing::debug!("nobody waits for an answer of the owner");
+        }
+    }
+}
+
+/// Asks whose notes are committed together.
+#[derive(Default)]
+struct Group {
+    notes: Vec<Note>,
+    replies: Vec<Reply>,
+    /// Batches with a seal among them.
+    sealed: BTreeSet<BatchKey>,
+    /// Whether one of the notes relies on what was read.
+    covers: bool,
+}
+
+impl Group {
+    fn note(&mut self, note: CallNote) {
+        self.notes.push(Note::Call(note));
+    }
+}
+
+impl Owner {
+    /// Answers asks, in order.
+    /// Errors: [`End`]: those that are not answered yet learn that the term is over.
+    pub(super) fn answer(&mut self, asks: impl IntoIterator<Item = Ask>) -> Result<(), End> {
+        let mut group = Group::default();
+        for ask in asks {
+            match ask {
+                Ask::Seal { batch, encoded, location, key, answer } => {
+                    // The next seal of a batch follows from the one before.
+                    if group.sealed.contains(&batch) {
+                        self.commit(std::mem::take(&mut group))?;
+                    }
+                    let seal = self.seal_of(&group, &batch, &encoded, *location, key)?;
+                    group.note(CallNote::Sealed(seal.clone()));
+                    group.covers = true;
+                    group.sealed.insert(batch);
+                    group.replies.push(Reply::Sealed(Box::new(seal), answer));
+                }
+                Ask::Commit { number, applied, answer } => {
+                    if self.shared.read().state.calls.seals.contains_key(&number) {
+                        group.note(CallNote::Committed { number, applied, seal: None, amended: None });
+                    }
+                    group.replies.push(Reply::Noted(answer));
+                }
+                Ask::Leave { number, parked, answer } => {
+                    let note = self.note_of_left(number, parked);
+                    group.replies.push(Reply::Left(answer, note.is_some()));
+                    group.notes.extend(note);
+                }
+                Ask::Note { note, answer } => {
+                    group.note(*note);
+                    group.replies.push(Reply::Noted(answer));
+                }
+                Ask::Closed { place, answer } => {
+                    group.note(CallNote::Closed(place));
+                    group.covers = true;
+                    group.replies.push(Reply::Noted(answer));
+                }
+                Ask::EndDays { through, answer } => {
+                    self.commit(std::mem::take(&mut group))?;
+                    if let Some(day) = self.day_to_end(GRACE).filter(|day| *day <= through) {
+                        self.end_day(day)?;
+                    }
+                    Reply::Noted(answer).send();
+                }
+                Ask::BeginsAt(start) => group.notes.extend(self.notes_of_gone(start)),
+                Ask::Broken(why) => return Err(Unusable(why).into()),
+            }
+        }
+        self.commit(group)
+    }
+
+    /// Commits the notes of a group, and only then answers.
+    fn commit(&mut self, group: Group) -> Result<(), End> {
+        let Group { mut notes, replies, covers, .. } = group;
+        let covered = covers.then(|| self.reader.covered());
+        notes.extend(covered.clone().map(Note::Covered));
+        self.note(notes)?;
+        if let Some(covered) = covered {
+            self.reader.noted(&covered);
+        }
+        replies.into_iter().for_each(Reply::send);
+        Ok(())
+    }
+
+    /// The next seal, behind those of the group.
+    fn seal_of(
+        &self,
+        group: &Group,
+        batch: &BatchKey,
+        encoded: &Encoded,
+        location: S3Location,
+        key: ObjectKey,
+    ) -> Result<Seal, End> {
+        let known = self.shared.read();
+        let seal = known.state.calls.seal_of(batch, encoded, location, key);
+        let Some(seal) = seal else {
+            return Err(Unusable(format!("it has frames of {batch} that are sealed already")).into());
+        };
+        Ok(Seal { number: seal.number + group.sealed.len() as u64, ..seal })
+    }
+
+    /// The note that an object stays in the log, because its bucket refuses it. `None` if it does not.
+    fn note_of_left(&self, number: u64, parked: Parked) -> Option<Note> {
+        let known = self.shared.read();
+        let pending = known.state.calls.seals.get(&number)?;
+        let may = pending.amended.is_none() && !known.state.left.contains_key(&number);
+        if !may || !self.cache.has_sealed(number) {
+            return None;
+        }
+        let from = self.reader.window_from(pending.seal.first)?;
+        Some(Note::Left { number, parked, from })
+    }
+
+    /// The notes that left objects are lost, because the log begins after what they are built of. Each is put
+    /// without lines.
+    fn notes_of_gone(&self, start: u64) -> Vec<Note> {
+        let known = self.shared.read();
+        let left = known.state.left.keys().filter_map(|number| known.state.calls.seals.get(number));
+        let gone = left.filter(|pending| pending.amended.is_none() && gone::is_gone(&pending.seal, start));
+        gone.flat_map(|pending| {
+            let seal = &pending.seal;
+            tracing::error!(
+                source = %seal.batch.source,
+                key = %seal.object_key,
+                first = seal.first,
+                last = seal.last,
+                calls = seal.frames,
+                "the log does not have the calls of an object any more that its bucket has refused: lost"
+            );
+            gone::object(seal)
+        })
+        .collect()
+    }
+}

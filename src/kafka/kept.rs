@@ -1,0 +1,256 @@
+//! Objects of left seals that are at hand: the oldest of each place that refuses, for the next try, and those
+//! that were built again because their place takes objects now.
+//!
+//! A place is a source at a bucket: either may be what a bucket refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSlice, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use crate::disk::{Disk, DiskFile, StagingDisk, read_all};
+use crate::lock::{lock, wait_while_at_most};
+use crate::log::{KeptBytes, KeptObject, PendingSeal, Seal};
+use crate::object::BucketString;
+use crate::sources::SourceId;
+
+/// Objects of places that refuse take at most this part of the cache, and so do those that are built to be put.
+/// One object of each kind may be larger.
+const PART: u64 = 10;
+/// How long after its last build an object of a place that refuses is built again, if none is kept of it.
+const BUILD_AGAIN: Duration = Duration::from_secs(60);
+/// How long an object rests that could not be built.
+const REST: Duration = Duration::from_secs(60);
+
+/// A source at a bucket.
+pub(super) type Place = (SourceId, BucketString);
+
+fn place(seal: &Seal) -> Place {
+    (seal.batch.source.clone(), seal.location.bucket.clone())
+}
+
+/// An object in a file of the cache's folder, removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct KeptFile {
+    disk: Arc<dyn Disk>,
+    name: String,
+    len: u64,
+    crc32: u32,
+}
+
+impl Drop for KeptFile {
+    fn drop(&mut self) {
+        if let Err(error) = self.disk.remove(&self.name) {
+            tracing::warn!(%error, file = self.name, "an object could not be removed; the next start removes it");
+        }
+    }
+}
+
+/// An object that is being written.
+#[derive(Debug)]
+pub(super) struct KeptWriter {
+    kept: KeptFile,
+    file: Arc<dyn DiskFile>,
+    crc32: crc32fast::Hasher,
+}
+
+impl Write for KeptWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(&[IoSlice::new(bytes)], self.kept.len)?;
+        self.crc32.update(bytes);
+        self.kept.len += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl KeptWriter {
+    /// The object, complete.
+    pub(super) fn finish(self) -> KeptFile {
+        let Self { mut kept, crc32, .. } = self;
+        kept.crc32 = crc32.finalize();
+        kept
+    }
+}
+
+/// Objects of left seals that are at hand.
+#[derive(Debug)]
+pub(super) struct Kept {
+    staging: StagingDisk,
+    at_hand: Mutex<AtHand>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct AtHand {
+    objects: BTreeMap<u64, (Place, KeptFile)>,
+    /// Places that have taken an object since one was last left.
+    take: BTreeSet<Place>,
+    /// When an object of a place that refuses was last built, by the monotonic clock.
+    built: BTreeMap<Place, Duration>,
+    /// Objects that could not be built, and until when they rest.
+    rest: BTreeMap<u64, Duration>,
+    /// The most bytes of the cache.
+    cache_bytes: u64,
+    /// Whether there may be something to build.
+    woken: bool,
+}
+
+/// Which left objects are wanted now: pass them oldest first.
+pub(super) struct Wish<'k> {
+    at_hand: &'k AtHand,
+    now: Duration,
+    /// Places of which an object is kept, or wanted by this.
+    probed: BTreeSet<Place>,
+    /// Objects and bytes of places that refuse, and of those that take.
+    refused: (usize, u64),
+    taken: (usize, u64),
+}
+
+impl Wish<'_> {
+    /// Whether to build this object.
+    pub(super) fn wants(&mut self, pending: &PendingSeal) -> bool {
+        let (number, place) = (pending.seal.number, place(&pending.seal));
+        let rests = self.at_hand.rest.get(&number).is_some_and(|until| self.now < *until);
+        if rests || self.at_hand.objects.contains_key(&number) {
+            return false;
+        }
+        let takes = self.at_hand.take.contains(&place);
+        let lately = |at: &Duration| self.now.saturating_sub(*at) < BUILD_AGAIN;
+        if !takes && (self.probed.contains(&place) || self.at_hand.built.get(&place).is_some_and(lately)) {
+            return false;
+        }
+        let len = pending.parked.map_or(pending.bytes(), |parked| parked.len);
+        let (objects, bytes) = if takes { &mut self.taken } else { &mut self.refused };
+        let fits = *objects == 0 || *bytes + len <= self.at_hand.cache_bytes / PART;
+        if fits {
+            (*objects, *bytes) = (*objects + 1, *bytes + len);
+            self.probed.insert(place);
+        }
+        fits
+    }
+}
+
+impl AtHand {
+    fn wish(&self, now: Duration) -> Wish<'_> {
+        let mut wish =
+            Wish { at_hand: self, now, probed: BTreeSet::new(), refused: (0, 0), taken: (0, 0) };
+        for (place, file) in self.objects.values() {
+            let (objects, bytes) =
+                if self.take.contains(place) { &mut wish.taken } else { &mut wish.refused };
+            (*objects, *bytes) = (*objects + 1, *bytes + file.len);
+            wish.probed.insert(place.clone());
+        }
+        wish
+    }
+}
+
+impl Kept {
+    /// Nothing is at hand.
+    pub(super) fn new(staging: StagingDisk, cache_bytes: u64) -> Self {
+        let at_hand = AtHand { cache_bytes, ..AtHand::default() };
+        Self { staging, at_hand: Mutex::new(at_hand), changed: Condvar::new() }
+    }
+
+    /// Changes the bytes of the cache.
+    pub(super) fn set_cache_bytes(&self, max: u64) {
+        lock(&self.at_hand).cache_bytes = max;
+    }
+
+    /// A new file for an object.
+    pub(super) fn begin(&self) -> io::Result<KeptWriter> {
+        // Terms that follow each other in a process may have one folder.
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let (disk, name) = (Arc::clone(&self.staging.disk), format!("staging/left-{number}.gz"));
+        let file = disk.create(&name)?;
+        let kept = KeptFile { disk, name, len: 0, crc32: 0 };
+        Ok(KeptWriter { kept, file, crc32: crc32fast::Hasher::new() })
+    }
+
+    /// Copies an object that is about to be left, if it is the one that its place is tried with next. `None` if
+    /// it is not, or there is no space for it: then it is built for its next try.
+    pub(super) fn copy(&self, seal: &Seal, object: &mut dyn io::Read, len: u64) -> Option<KeptFile> {
+        let pending = PendingSeal { seal: seal.clone(), parked: None, conflict: false, overwrite: false, amended: None };
+        {
+            let mut at_hand = lock(&self.at_hand);
+            at_hand.take.remove(&place(seal));
+            at_hand.built.remove(&place(seal));
+            let mut wish = at_hand.wish(Duration::ZERO);
+            if len > at_hand.cache_bytes / PART || !wish.wants(&pending) {
+                return None;
+            }
+        }
+        let copied = self.begin().and_then(|mut to| {
+            io::copy(object, &mut to)?;
+            Ok(to.finish())
+        });
+        copied
+            .inspect_err(|error| tracing::debug!(%error, seal = seal.number, "an object is built again later"))
+            .ok()
+    }
+
+    /// An object is at hand.
+    pub(super) fn insert(&self, seal: &Seal, file: KeptFile, now: Duration) {
+        let mut at_hand = lock(&self.at_hand);
+        at_hand.built.insert(place(seal), now);
+        at_hand.objects.insert(seal.number, (place(seal), file));
+    }
+
+    /// An object could not be built: it rests.
+    pub(super) fn rests(&self, number: u64, now: Duration) {
+        lock(&self.at_hand).rest.insert(number, now.saturating_add(REST));
+    }
+
+    /// An object is in the store: its place takes objects.
+    pub(super) fn stored(&self, seal: &Seal) {
+        let mut at_hand = lock(&self.at_hand);
+        at_hand.rest.remove(&seal.number);
+        at_hand.take.insert(place(seal));
+        at_hand.woken = true;
+        let removed = at_hand.objects.remove(&seal.number);
+        drop(at_hand);
+        // The file is removed without the lock.
+        drop(removed);
+        self.changed.notify_all();
+    }
+
+    /// Whether the object of a left seal is at hand.
+    pub(super) fn has(&self, number: u64) -> bool {
+        lock(&self.at_hand).objects.contains_key(&number)
+    }
+
+    /// The object of a left seal, for a put.
+    /// Errors: `NotFound` if it is not at hand.
+    pub(super) fn open(&self, number: u64) -> io::Result<KeptObject> {
+        let at_hand = lock(&self.at_hand);
+        let Some((_, KeptFile { disk, name, len, crc32 })) = at_hand.objects.get(&number) else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the object is not built yet"));
+        };
+        let bytes = match disk.path(name) {
+            Some(path) => KeptBytes::File { path, len: *len },
+            None => KeptBytes::Memory(read_all(&*disk.open(name)?)?),
+        };
+        Ok(KeptObject { bytes, crc32: *crc32 })
+    }
+
+    /// Asks which left objects are to be built.
+    pub(super) fn wish<T>(&self, now: Duration, ask: impl FnOnce(&mut Wish<'_>) -> T) -> T {
+        ask(&mut lock(&self.at_hand).wish(now))
+    }
+
+    /// Waits until there may be something to build, for `at_most` at most.
+    pub(super) fn wait(&self, at_most: Duration) {
+        wait_while_at_most(&self.changed, lock(&self.at_hand), at_most, |at_hand| !at_hand.woken).woken = false;
+    }
+
+    /// Ends a wait: the term is over.
+    pub(super) fn wake(&self) {
+        lock(&self.at_hand).woken = true;
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,192 @@
+//! What the thread that owns a term knows, for all threads that deliver it. Only the owner changes it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::counts::Counts;
+use crate::batch::BatchKey;
+use crate::lock;
+use crate::log::notes::Tally;
+use crate::log::{Closable, DayInBucket, Difference, Log, OpenBatch, Report, Rows};
+use crate::object::S3Location;
+use crate::partition::days;
+use crate::partition::position::before;
+use crate::partition::state::State;
+use crate::sources::SourceId;
+use crate::time::{Clock, UnixMillis};
+
+/// What is known of a partition.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// What the notes that count add up to.
+    pub(super) state: State,
+    /// The seals whose frames are all in the cache, by number.
+    pub(super) sealed: BTreeSet<u64>,
+    /// The first position that is not read, or waits for space in the cache.
+    pub(super) read_before: u64,
+    /// When the last record that was read was written to the log.
+    pub(super) read_at: Option<UnixMillis>,
+    /// Whether everything that the log has is read.
+    pub(super) at_end: bool,
+    /// What is read and in no tally.
+    pub(super) counts: Counts,
+    /// The broker's time of the last note, and the own time then.
+    pub(super) clocks: Option<(UnixMillis, UnixMillis)>,
+    /// Bytes of records that were read.
+    pub(super) bytes: u64,
+    /// Whether the cache does not have what state and counts say yet.
+    pub(super) is_between: bool,
+}
+
+impl Known {
+    /// What is known when a term begins.
+    pub(super) fn new(state: State, read_before: u64, counts: Counts) -> Self {
+        Self {
+            state,
+            sealed: BTreeSet::new(),
+            read_before,
+            read_at: None,
+            at_end: false,
+            counts,
+            clocks: None,
+            bytes: 0,
+            is_between: true,
+        }
+    }
+
+    /// Batches with seals whose frames are not all read: those frames look unsealed in the cache.
+    fn half_read(&self) -> BTreeSet<&BatchKey> {
+        let pending = self.state.calls.seals.values().map(|pending| &pending.seal);
+        let unknown = pending
+            .filter(|seal| !self.sealed.contains(&seal.number) && self.state.needs(&seal.batch, seal.last));
+        unknown.map(|seal| &seal.batch).collect()
+    }
+}
+
+/// What all threads of a term share.
+pub(super) struct Shared {
+    known: RwLock<Known>,
+    /// The frames.
+    pub(super) cache: Arc<dyn Log>,
+    pub(super) clock: Arc<dyn Clock>,
+    stopped: watch::Sender<Option<Arc<str>>>,
+    /// The ledger's differences as they were found last.
+    differences: Mutex<Vec<Difference>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(known: Known, cache: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let (known, stopped) = (RwLock::new(known), watch::Sender::new(None));
+        Arc::new(Self { known, cache, clock, stopped, differences: Mutex::default() })
+    }
+
+    /// Reads what is known. The owner waits meanwhile, so it must not take long.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Known> {
+        lock::read(&self.known)
+    }
+
+    /// Changes what is known: for the owner alone.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        lock::write(&self.known)
+    }
+
+    /// The term is over, for this reason.
+    pub(super) fn stop(&self, why: &str) {
+        self.stopped.send_if_modified(|stopped| {
+            let first = stopped.is_none();
+            stopped.get_or_insert_with(|| why.into());
+            first
+        });
+    }
+
+    /// Holds the reason once the term is over.
+    pub(super) fn stopped(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.stopped.subscribe()
+    }
+
+    /// Batches with frames that can be sealed, sorted by key.
+    pub(super) fn open_batches(&self) -> Vec<OpenBatch> {
+        let known = self.read();
+        let half_read = known.half_read();
+        // Read while nothing can be noted: a frame that is sealed now is open in the cache, or in a seal.
+        let mut open = self.cache.open_batches();
+        open.retain(|batch| !half_read.contains(&batch.key));
+        open
+    }
+
+    /// A batch with frames that can be sealed.
+    pub(super) fn open_batch(&self, key: &BatchKey) -> Option<OpenBatch> {
+        let known = self.read();
+        if known.half_read().contains(key) { None } else { self.cache.open_batch(key) }
+    }
+
+    /// Sources whose frames wait because nobody knows their bucket.
+    pub(super) fn without_location(&self) -> BTreeSet<SourceId> {
+        let known = self.read();
+        let open = self.cache.open_batches().into_iter().map(|batch| batch.key.source);
+        open.filter(|source| known.state.calls.location(source, u64::MAX).is_none()).collect()
+    }
+
+    /// Days whose markers can be put.
+    pub(super) fn closable(
+        &self,
+        wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
+    ) -> Vec<Closable> {
+        let known = self.read();
+        let open = self.cache.open_batches();
+        let keys = open.iter().map(|batch| &batch.key);
+        days::closable(&known.state, keys, known.read_before, wanted)
+    }
+
+    /// Whether the object of a pending seal can be made of the cache. An amended one has no lines.
+    pub(super) fn can_make(&self, number: u64) -> bool {
+        let known = self.read();
+        let pending = known.state.calls.seals.get(&number);
+        pending.is_some_and(|pending| pending.amended.is_some()) || known.sealed.contains(&number)
+    }
+
+    /// How far the reader is behind the log's end. What it has not found out yet counts as far.
+    pub(super) fn behind(&self) -> Duration {
+        let known = self.read();
+        match known.read_at {
+            _ if known.at_end => Duration::ZERO,
+            None => Duration::MAX,
+            Some(at) => self.clock.wall().since(at),
+        }
+    }
+
+    /// The ledger, with what is in no tally yet. Its two sides are compared once everything is read that a seal
+    /// covers: before that, objects of an earlier owner are counted as delivered, and their frames not at all.
+    pub(super) fn ledger(&self, rows: Rows<'_>) -> Report {
+        let known = self.read();
+        let mut ledger = known.state.calls.ledger.clone();
+        ledger.add_tally(&Tally {
+            through: known.read_before.saturating_sub(1),
+            rows: known.counts.rows(),
+            ..Tally::default()
+        });
+        let mut differences = lock::lock(&self.differences);
+        if !known.is_between && known.read_before >= before(known.state.reaches()) {
+            for pending in known.state.calls.seals.values() {
+                ledger.seal(&pending.seal.batch, &pending.seal.hours());
+            }
+            let open = self.cache.open_batches();
+            *differences = ledger.differences(open.iter().map(|batch| (&batch.key, batch.frames)));
+            if ledger.lost_uncounted > 0 {
+                // An earlier owner may have counted what the log has lost since: nobody knows how much.
+                differences.retain(|difference| !matches!(difference, Difference::Open { .. }));
+            }
+        }
+        Report { differences: differences.clone(), ..ledger.report(rows) }
+    }
+}

@@ -1,0 +1,167 @@
+//! How an owner reads the log into its cache.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::cache::Full;
+use super::owner::{End, Owner};
+use super::records::Fetched;
+use crate::partition::gone;
+use crate::partition::note::Note;
+use crate::partition::opening::Stop;
+use crate::partition::position::{before, offset_of};
+use crate::partition::reader::{ReadFrame, Took};
+use crate::partition::state::State;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// What became of one look at the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// A record was read.
+    Record,
+    /// There is none, for now.
+    End,
+    /// None came in time.
+    Nothing,
+    /// The cache is full: nothing is read until something is forgotten.
+    Full,
+    /// The log cannot be read at present. Nothing is skipped.
+    NotRead,
+}
+
+impl Owner {
+    /// Reads the next record into the cache.
+    /// Errors: [`End`].
+    pub fn read(&mut self, wait: Duration) -> Result<Looked, End> {
+        if self.cache.waits_from().is_some() {
+            if self.cache.makes_way()? == Err(Full) {
+                return Ok(Looked::Full);
+            }
+            self.follow_state()?;
+        }
+        let next = self.reader.next();
+        if self.log.next() != Some(next) && self.log.go_to(Some(next)).is_err() {
+            return Ok(Looked::NotRead);
+        }
+        match self.log.fetch(wait) {
+            Ok(Fetched::Record { offset, value, at }) => self.takes(offset, &value, at),
+            Ok(Fetched::End) => self.ends(),
+            // The library reports an end once.
+            Ok(Fetched::Nothing) if self.shared.read().at_end => Ok(Looked::End),
+            Ok(Fetched::Nothing) => Ok(Looked::Nothing),
+            Ok(Fetched::OutOfRange) => self.out_of_range(),
+            Err(error) => {
+                tracing::debug!(%error, cause = ?error.cause, "the log cannot be read at present");
+                Ok(Looked::NotRead)
+            }
+        }
+    }
+
+    fn takes(&mut self, offset: u64, value: &[u8], at: Option<UnixMillis>) -> Result<Looked, End> {
+        loop {
+            let took = self.reader.takes(offset, value, &self.shared.read().state);
+            match took {
+                Took::Block { frames, counts, .. } => {
+                    let frames: Vec<ReadFrame> = {
+                        let known = self.shared.read();
+                        frames.into_iter().filter(|frame| is_open(frame, &known.state)).collect()
+                    };
+                    {
+                        let mut known = self.shared.write();
+                        known.is_between = true;
+                        (known.read_at, known.at_end) = (at, false);
+                        known.bytes += value.len() as u64;
+                        if before(offset) >= known.state.calls.tallied_through() {
+                            known.counts.add(offset, counts);
+                        }
+                    }
+                    let sources: BTreeSet<&SourceId> = frames.iter().map(|frame| &frame.batch.source).collect();
+                    // The bucket of a source is noted before anyone can seal its first frame.
+                    self.note_locations(|source, is_known| !is_known && sources.contains(source))?;
+                    let took = self.cache.takes(frames)?;
+                    self.follow_state()?;
+                    return Ok(if took == Err(Full) { Looked::Full } else { Looked::Record });
+                }
+                Took::Copy(_) | Took::Nothing => {
+                    let mut known = self.shared.write();
+                    (known.read_at, known.at_end) = (at, false);
+                    drop(known);
+                    self.follow_state()?;
+                    return Ok(Looked::Record);
+                }
+                Took::Unreadable(ranges) => {
+                    for range in &ranges {
+                        let (first, last) = (range.first, range.last);
+                        let from = offset_of(first);
+                        tracing::error!(
+                            first,
+                            last,
+                            offset = from,
+                            "a record of the log cannot be read: lost"
+                        );
+                    }
+                    // The note is final, and it stands before any seal that covers a later position.
+                    self.note(ranges.into_iter().map(Note::Unread).collect())?;
+                }
+                Took::Newer(version) => return Err(Stop::Newer(format!("block version {version}")).into()),
+                Took::Cut => return Err(Stop::LogCut(offset).into()),
+            }
+        }
+    }
+
+    /// What the reader met as the end may trail. The leader knows whether it is.
+    fn ends(&mut self) -> Result<Looked, End> {
+        let (ends_short, reaches) = {
+            let known = self.shared.read();
+            let state = &known.state;
+            (self.reader.ends_short(state), state.reaches())
+        };
+        if ends_short {
+            let Ok((_, end)) = self.log.bounds() else { return Ok(Looked::NotRead) };
+            if end < reaches {
+                return Err(Stop::LogCut(end).into());
+            }
+            return Ok(Looked::Nothing);
+        }
+        self.shared.write().at_end = true;
+        Ok(Looked::End)
+    }
+
+    /// The log begins after the next record, or ends before it.
+    fn out_of_range(&mut self) -> Result<Looked, End> {
+        let next = self.reader.next();
+        let Ok((start, end)) = self.log.bounds() else { return Ok(Looked::NotRead) };
+        if next >= start {
+            return Err(End::Moved(next));
+        }
+        let notes = {
+            let known = self.shared.read();
+            let state = &known.state;
+            let mut notes = gone::open_frames(state, next, start);
+            let waits = state.calls.seals.values().filter(|pending| {
+                let is_left = state.left.contains_key(&pending.seal.number);
+                pending.amended.is_none() && !is_left && gone::is_gone(&pending.seal, start)
+            });
+            for pending in waits {
+                // What is in the cache can be put all the same.
+                if !self.cache.has_all_of(&pending.seal)? {
+                    notes.extend(gone::object(&pending.seal));
+                }
+            }
+            notes
+        };
+        if !notes.is_empty() {
+            tracing::error!(from = next, to = start, "the log has lost records that were not delivered");
+            self.note(notes)?;
+        }
+        self.reader.skip_to(gone::goes_on_at(start, end));
+        self.follow_state()?;
+        Ok(Looked::Record)
+    }
+}
+
+/// Whether a frame is a line that is neither released nor left.
+fn is_open(frame: &ReadFrame, state: &State) -> bool {
+    !frame.repeat && frame.position >= state.base.read_from && state.needs(&frame.batch, frame.position)
+}

@@ -1,0 +1,211 @@
+//! Builds left objects from the log: a thread for each term, one pass at a time for the process.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::asks::{Ask, Asks};
+use super::kept::{Kept, KeptFile, KeptWriter};
+use super::known::Shared;
+use super::records::{Fetched, NotRead, Records};
+use super::settings::{Sees, Settings};
+use crate::lock::lock;
+use crate::log::Seal;
+use crate::object::gzip::GzipLines;
+use crate::partition::left::{Built, GATHERED_OBJECT_BYTES, Pass};
+use crate::partition::reader::{Reader, Took};
+use crate::partition::state::State;
+
+/// How often the builder looks whether there is anything to build.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the log's start is compared with what is left.
+const START_EVERY: Duration = Duration::from_secs(10);
+/// How long a pass waits for a record before it looks whether it may go on.
+const WAIT: Duration = Duration::from_millis(500);
+/// Compression level of an object whose seal does not say it.
+const LEVEL: u32 = 6;
+
+/// What builds left objects of a term.
+#[derive(Debug)]
+pub(super) struct Rebuild {
+    pub(super) settings: Settings,
+    pub(super) shared: Arc<Shared>,
+    pub(super) kept: Arc<Kept>,
+    pub(super) asks: Asks,
+    /// Locked by whoever makes a pass: its memory is bounded for the process.
+    pub(super) passes: Arc<Mutex<()>>,
+}
+
+/// An object of which some lines are read.
+enum Making {
+    /// Its lines, each with its `\n`.
+    Gathered(Vec<u8>),
+    /// A large one has an encoder.
+    Encoder(Box<GzipLines<KeptWriter>>),
+    /// It found no space.
+    Failed(io::Error),
+}
+
+impl Rebuild {
+    /// Builds until `goes_on` says no.
+    pub(super) fn run(&self, goes_on: &dyn Fn() -> bool) {
+        let mut start_at = Duration::ZERO;
+        while goes_on() {
+            self.kept.wait(LOOK_EVERY);
+            if goes_on() {
+                self.look(&mut start_at, goes_on);
+            }
+        }
+    }
+
+    fn look(&self, start_at: &mut Duration, goes_on: &dyn Fn() -> bool) {
+        let now = self.shared.clock.monotonic();
+        let looks_at_start = now >= *start_at;
+        let planned = {
+            let known = self.shared.read();
+            if known.state.left.is_empty() {
+                return;
+            }
+            let plan =
+                self.kept.wish(now, |wish| Pass::plan(&known.state, |pending| wish.wants(pending)));
+            // What is noted meanwhile concerns none of these objects.
+            plan.map(|pass| (pass, known.state.clone()))
+        };
+        if planned.is_none() && !looks_at_start {
+            return;
+        }
+        let partition = self.shared.read().state.identity.partition;
+        let log = match Records::new(&self.settings, &self.settings.topic, partition, Sees::All) {
+            Ok(log) => log,
+            Err(error) => return tracing::debug!(%error, "left objects cannot be built at present"),
+        };
+        let start = match log.bounds() {
+            Ok((start, _)) => start,
+            Err(error) => return tracing::debug!(%error, "left objects cannot be built at present"),
+        };
+        if looks_at_start {
+            *start_at = now.saturating_add(START_EVERY);
+            self.asks.tell(Ask::BeginsAt(start));
+        }
+        let Some((pass, state)) = planned else { return };
+        let _only_pass = lock(&self.passes);
+        let numbers: Vec<u64> = pass.seals().map(|seal| seal.number).collect();
+        match self.pass(pass, &state, log, start, goes_on) {
+            Ok(()) => {}
+            Err(NotBuilt::Ended) => {}
+            Err(NotBuilt::NotRead(why)) => {
+                tracing::debug!(why, "left objects cannot be built at present");
+                let now = self.shared.clock.monotonic();
+                numbers.into_iter().for_each(|number| self.kept.rests(number, now));
+            }
+        }
+    }
+
+    fn pass(
+        &self,
+        mut pass: Pass,
+        state: &State,
+        mut log: Records,
+        start: u64,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(), NotBuilt> {
+        let not_read = |error: NotRead| NotBuilt::NotRead(error.to_string());
+        let mut reader = Reader::of_left(state, pass.from.max(start));
+        log.go_to(Some(reader.next())).map_err(not_read)?;
+        let mut making: BTreeMap<u64, Making> = BTreeMap::new();
+        while reader.next() <= pass.through {
+            if !goes_on() {
+                return Err(NotBuilt::Ended);
+            }
+            match log.fetch(WAIT).map_err(not_read)? {
+                Fetched::Record { offset, value, .. } => match reader.takes(offset, &value, state) {
+                    Took::Block { frames, .. } => pass.takes(&frames, &mut |seal, frame| {
+                        self.add(making.entry(seal.number), seal, frame.line());
+                    }),
+                    Took::Copy(_) | Took::Nothing => {}
+                    // The owner's own reading names it, or stops for it.
+                    Took::Unreadable(_) | Took::Newer(_) | Took::Cut => {
+                        return Err(NotBuilt::NotRead(format!("record {offset} cannot be read")));
+                    }
+                },
+                Fetched::Nothing | Fetched::End => {}
+                Fetched::OutOfRange => return Err(NotBuilt::NotRead("the log begins later now".to_owned())),
+            }
+        }
+        for Built { seal, is_sealed } in pass.end() {
+            let made = making.remove(&seal.number);
+            self.end(&seal, made, is_sealed);
+        }
+        Ok(())
+    }
+
+    fn add(&self, making: std::collections::btree_map::Entry<'_, u64, Making>, seal: &Seal, line: &[u8]) {
+        let making = making.or_insert_with(|| match seal.bytes < GATHERED_OBJECT_BYTES {
+            true => Making::Gathered(Vec::new()),
+            false => match self.encoder(seal) {
+                Ok(encoder) => Making::Encoder(Box::new(encoder)),
+                Err(error) => Making::Failed(error),
+            },
+        });
+        let added = match making {
+            Making::Gathered(lines) => {
+                lines.extend_from_slice(line);
+                lines.push(b'\n');
+                Ok(())
+            }
+            Making::Encoder(gzip) => gzip.push(line).map(drop),
+            Making::Failed(_) => Ok(()),
+        };
+        if let Err(error) = added {
+            *making = Making::Failed(error);
+        }
+    }
+
+    fn encoder(&self, seal: &Seal) -> io::Result<GzipLines<KeptWriter>> {
+        let level = seal.encoder.rsplit('/').next().and_then(|level| level.parse().ok());
+        Ok(GzipLines::new(self.kept.begin()?, level.unwrap_or(LEVEL), u64::MAX))
+    }
+
+    fn end(&self, seal: &Seal, made: Option<Making>, is_sealed: bool) {
+        let now = self.shared.clock.monotonic();
+        if !is_sealed {
+            tracing::error!(
+                seal = seal.number,
+                key = %seal.object_key,
+                "an object was built from the log with other lines than were sealed: it is not put; report this"
+            );
+            return self.kept.rests(seal.number, now);
+        }
+        match self.file(seal, made) {
+            Ok(file) => self.kept.insert(seal, file, now),
+            Err(error) => {
+                tracing::debug!(%error, seal = seal.number, "a left object could not be built for now");
+                self.kept.rests(seal.number, now);
+            }
+        }
+    }
+
+    fn file(&self, seal: &Seal, made: Option<Making>) -> io::Result<KeptFile> {
+        let gzip = match made {
+            Some(Making::Encoder(gzip)) => *gzip,
+            Some(Making::Failed(error)) => return Err(error),
+            Some(Making::Gathered(lines)) => {
+                let mut gzip = self.encoder(seal)?;
+                let lines = lines.strip_suffix(b"\n").unwrap_or(&lines);
+                lines.split(|byte| *byte == b'\n').try_for_each(|line| gzip.push(line).map(drop))?;
+                gzip
+            }
+            None => self.encoder(seal)?,
+        };
+        Ok(gzip.finish()?.out.finish())
+    }
+}
+
+/// Why a pass built nothing.
+enum NotBuilt {
+    /// The term is over.
+    Ended,
+    /// The log could not be read, for this reason.
+    NotRead(String),
+}

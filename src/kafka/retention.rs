@@ -1,0 +1,80 @@
+//! For how long the log keeps records, and when a record was written.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::error::KafkaError;
+
+use super::records::{Fetched, NotRead, Records};
+use super::settings::{Lines, NoClient, Sees, Settings};
+use crate::time::UnixMillis;
+
+/// How long the brokers have.
+const CALL: Duration = Duration::from_secs(10);
+/// How long a record may take to come.
+const READ: Duration = Duration::from_secs(2);
+
+/// Why it is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKnown {
+    /// A client could not be made.
+    #[error(transparent)]
+    NoClient(#[from] NoClient),
+    /// The log could not be read.
+    #[error(transparent)]
+    NotRead(#[from] NotRead),
+    /// The brokers refused to say it: the right DescribeConfigs may be missing.
+    #[error("ask for the settings of {topic}")]
+    Refused {
+        /// The topic of the calls.
+        topic: String,
+        /// What the library says.
+        #[source]
+        cause: KafkaError,
+    },
+}
+
+/// For how long the log keeps its records. `None` if it deletes none.
+/// Errors: [`NotKnown`]. Waits for the brokers, so do not call it on the runtime's threads.
+pub fn of_log(settings: &Settings) -> Result<Option<Duration>, NotKnown> {
+    let admin: AdminClient<Lines> =
+        settings.of_admin().create_with_context(Lines).map_err(|cause| settings.no_client(cause))?;
+    let refused = |cause| NotKnown::Refused { topic: settings.topic.clone(), cause };
+    let options = AdminOptions::new().request_timeout(Some(CALL));
+    let topic = ResourceSpecifier::Topic(&settings.topic);
+    // The library answers from a thread of its own; nothing is needed but to wait.
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|_| refused(KafkaError::Canceled))?;
+    let found = runtime.block_on(admin.describe_configs([&topic], &options)).map_err(refused)?;
+    let config = match found.into_iter().next() {
+        Some(Ok(config)) => config,
+        Some(Err(code)) => return Err(refused(KafkaError::AdminOp(code))),
+        None => return Ok(None),
+    };
+    let entry = config.get("retention.ms").and_then(|entry| entry.value.clone());
+    // -1 stands for no limit.
+    Ok(entry.and_then(|value| value.parse().ok()).map(Duration::from_millis))
+}
+
+/// What the log says of a partition: when the record at `kept_from` was written, if there is one, and the first
+/// offset of what was written at `since` or later, which is the log's end if there is nothing.
+/// Errors: [`NotKnown`].
+pub fn look(
+    settings: &Settings,
+    partition: u32,
+    kept_from: u64,
+    since: UnixMillis,
+) -> Result<(Option<UnixMillis>, u64), NotKnown> {
+    let mut log = Records::new(settings, &settings.topic, partition, Sees::All)?;
+    let (start, end) = log.bounds()?;
+    let later = log.offset_at(since)?.unwrap_or(end);
+    if kept_from >= end {
+        return Ok((None, later));
+    }
+    log.go_to(Some(kept_from.max(start)))?;
+    let written_at = match log.fetch(READ)? {
+        Fetched::Record { at, .. } => at,
+        Fetched::End | Fetched::Nothing | Fetched::OutOfRange => None,
+    };
+    Ok((written_at, later))
+}

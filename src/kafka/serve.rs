@@ -1,0 +1,215 @@
+//! The thread that owns a term: it reads the log, and answers those that deliver it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::asks::{Ask, Asks};
+use super::kept::Kept as KeptObjects;
+use super::log::PartitionLog;
+use super::owner::{End, Kept, Owner};
+use super::reading::Looked;
+use super::rebuild::Rebuild;
+use super::settings::Settings;
+use super::trim::delete_notes_before;
+use super::upkeep::Due;
+use crate::disk::StagingDisk;
+use crate::partition::group::{Metadata, refused};
+use crate::partition::opening::Stop;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// Asks that are answered at once.
+const ASKS_AT_ONCE: usize = 256;
+/// How long the owner waits for an ask if there is nothing to read.
+const IDLE: Duration = Duration::from_millis(20);
+/// How long it waits for a record. With less than a millisecond, the library spins.
+const READ: Duration = Duration::from_millis(1);
+
+/// A term that is served, as others see it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// What is delivered.
+    pub log: PartitionLog,
+    /// Where its objects are staged.
+    pub staging: StagingDisk,
+    cache_bytes: Arc<AtomicU64>,
+}
+
+/// The work of the thread that owns a term.
+#[derive(Debug)]
+pub struct Serving {
+    owner: Owner,
+    asks: Receiver<Ask>,
+    served: Served,
+    settings: Settings,
+    passes: Arc<Mutex<()>>,
+}
+
+/// What a term says of itself, for people and for the group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The first position that is not read.
+    pub read_before: u64,
+    /// Bytes of records that this term has read.
+    pub bytes: u64,
+    /// How far the reader is behind the log's end.
+    pub behind: Duration,
+    /// The first record that any undelivered object needs.
+    pub kept_from: u64,
+    /// Objects that stay in the log because their buckets refuse them.
+    pub left: usize,
+    /// Ranges of positions that were lost.
+    pub lost: usize,
+    /// Sources whose calls wait because neither the notes nor the configuration say where they go.
+    pub without_bucket: BTreeSet<SourceId>,
+    /// What the notes and the broker say of this process's clock: the broker's time of a note, and the own time
+    /// then.
+    pub clocks: Option<(UnixMillis, UnixMillis)>,
+}
+
+impl Served {
+    /// Changes how many bytes the cache may take.
+    pub fn set_cache_bytes(&self, max: u64) {
+        self.cache_bytes.store(max, Ordering::Release);
+        self.log.kept.set_cache_bytes(max);
+    }
+
+    /// Where the term is.
+    pub fn progress(&self) -> Progress {
+        let shared = &self.log.shared;
+        let (behind, without_bucket) = (shared.behind(), shared.without_location());
+        let known = shared.read();
+        Progress {
+            read_before: known.read_before,
+            bytes: known.bytes,
+            behind,
+            kept_from: known.state.kept_from(),
+            left: known.state.left.len(),
+            lost: known.state.calls.lost.len(),
+            without_bucket,
+            clocks: known.clocks,
+        }
+    }
+
+    /// What the owner tells the group: the first record that it needs, and the sources that collectors refuse.
+    /// `half_ago` is the first record that was written half of the retention ago or later, if there is any.
+    pub fn told(&self, half_ago: Option<u64>) -> (u64, Metadata) {
+        let oldest = half_ago.map(|half_ago| (self.oldest(), half_ago));
+        let known = self.log.shared.read();
+        let metadata = Metadata {
+            log_id: known.state.identity.log_id.clone(),
+            base_at: known.state.base_at,
+            refused: oldest.map(|(oldest, half_ago)| refused(oldest, half_ago)).unwrap_or_default(),
+        };
+        (known.state.kept_from(), metadata)
+    }
+
+    /// For each source, the first position that is read and in no object in the store.
+    fn oldest(&self) -> BTreeMap<SourceId, u64> {
+        let known = self.log.shared.read();
+        let pending = known.state.calls.seals.values();
+        let pending = pending.map(|pending| (pending.seal.batch.source.clone(), pending.seal.first));
+        let open = self.log.shared.cache.open_batches();
+        let open = open.into_iter().map(|batch| (batch.key.source, batch.first));
+        let mut oldest = BTreeMap::new();
+        for (source, position) in pending.chain(open) {
+            let first = oldest.entry(source).or_insert(position);
+            *first = position.min(*first);
+        }
+        oldest
+    }
+}
+
+impl Serving {
+    /// Serves a term. `passes` is the same for all terms of a process.
+    pub fn new(owner: Owner, settings: &Settings, passes: &Arc<Mutex<()>>) -> Self {
+        let (asks, receiver) = Asks::new();
+        let (staging, max) = (owner.staging(), owner.cache.deps().max_bytes);
+        let kept = Arc::new(KeptObjects::new(staging.clone(), max));
+        let log = PartitionLog { shared: Arc::clone(&owner.shared), kept, asks, refused: Arc::default() };
+        let served = Served { log, staging, cache_bytes: Arc::new(AtomicU64::new(max)) };
+        Self { owner, asks: receiver, served, settings: settings.clone(), passes: Arc::clone(passes) }
+    }
+
+    /// The term as others see it.
+    pub fn served(&self) -> Served {
+        self.served.clone()
+    }
+
+    /// Reads and answers until the term ends, or `goes_on` says no, which is asked at each turn. Returns why it
+    /// ended, and what the next term of this process may use. From then on nobody gets an answer.
+    pub fn run(self, goes_on: &dyn Fn() -> bool) -> (Result<(), End>, Option<Kept>) {
+        let Self { mut owner, asks, served, settings, passes } = self;
+        let rebuild = Rebuild {
+            settings: settings.clone(),
+            shared: Arc::clone(&owner.shared),
+            kept: Arc::clone(&served.log.kept),
+            asks: served.log.asks.clone(),
+            passes,
+        };
+        let ends = AtomicBool::new(false);
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(|| rebuild.run(&|| !ends.load(Ordering::Acquire)));
+            let ended = turns(&mut owner, &asks, &served, &settings, goes_on);
+            let why = match &ended {
+                Ok(()) => "the partition was given up".to_owned(),
+                Err(end) => end.to_string(),
+            };
+            owner.shared.stop(&why);
+            ends.store(true, Ordering::Release);
+            served.log.kept.wake();
+            ended
+        });
+        drop(asks);
+        let kept = match &ended {
+            Ok(()) | Err(End::Over(_)) => owner.end(),
+            Err(End::Stopped(stop)) => {
+                note_stop(&mut owner, stop);
+                None
+            }
+            Err(End::Cache(_) | End::Moved(_)) => None,
+        };
+        (ended, kept)
+    }
+}
+
+/// Later owners must stop too, even if retention deletes what shows that the log was cut.
+fn note_stop(owner: &mut Owner, stop: &Stop) {
+    if let Some(note) = stop.note()
+        && let Err(error) = owner.note(vec![note])
+    {
+        tracing::debug!(%error, "why the partition stops could not be noted");
+    }
+}
+
+fn turns(
+    owner: &mut Owner,
+    asks: &Receiver<Ask>,
+    served: &Served,
+    settings: &Settings,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<(), End> {
+    let mut due = Due::new(owner.shared.clock.monotonic());
+    let mut idle = false;
+    while goes_on() {
+        let first = if idle { asks.recv_timeout(IDLE) } else { asks.try_recv().map_err(|_| RecvTimeoutError::Timeout) };
+        if let Ok(first) = first {
+            let more = asks.try_iter().take(ASKS_AT_ONCE);
+            owner.answer(std::iter::once(first).chain(more).collect::<Vec<_>>())?;
+        }
+        owner.set_cache_bytes(served.cache_bytes.load(Ordering::Acquire));
+        if let Some(before) = owner.upkeep(&mut due)? {
+            let partition = owner.shared.read().state.identity.partition;
+            // Without that right, or while brokers are away, notes only grow.
+            if let Err(error) = delete_notes_before(settings, partition, before) {
+                tracing::warn!(%error, "notes that a snapshot has replaced were not deleted");
+            }
+        }
+        idle = owner.read(READ)? != Looked::Record;
+    }
+    // A new owner has less to read again.
+    owner.base().map(drop)
+}

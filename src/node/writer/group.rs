@@ -1,0 +1,155 @@
+//! The thread of the group: it keeps the membership, and starts and ends the threads of partitions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::partition::{PartitionThread, Place, Standing};
+use super::shared::Shared;
+use crate::kafka::group::Member;
+use crate::lock::lock;
+use crate::partition::opening::Stop;
+use crate::partition::share::shares;
+
+/// How long one look at the group waits.
+const TURN: Duration = Duration::from_millis(100);
+/// How often the cache is divided anew, by what partitions have read since.
+const SHARE_EVERY: Duration = Duration::from_secs(30);
+
+/// The thread of a partition, and what it shares.
+type Running = (Arc<Place>, JoinHandle<Result<(), Stop>>);
+
+/// What the thread works with.
+pub(super) struct Group {
+    shared: Arc<Shared>,
+    member: Member,
+    running: BTreeMap<u32, Running>,
+    /// Bytes that each term had read at the last division.
+    read: BTreeMap<u32, u64>,
+    rates: BTreeMap<u32, u64>,
+    share_at: Duration,
+    passes: Arc<Mutex<()>>,
+}
+
+impl Group {
+    pub(super) fn new(shared: &Arc<Shared>, member: Member) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            member,
+            running: BTreeMap::new(),
+            read: BTreeMap::new(),
+            rates: BTreeMap::new(),
+            share_at: Duration::ZERO,
+            passes: Arc::default(),
+        }
+    }
+
+    /// Works until the writer ends, or has failed. Then it leaves the group.
+    pub(super) fn run(mut self) {
+        while !self.shared.ends() && self.shared.failed.borrow().is_none() {
+            self.shared.beat.lives(self.shared.deps.clock.monotonic());
+            let assigned = self.member.turn(TURN);
+            self.follow(&assigned);
+            self.divide();
+        }
+        self.shared.beat.rests();
+        for (place, _) in self.running.values() {
+            place.give_up();
+        }
+        if self.shared.failed.borrow().is_none() {
+            for (_, (_, thread)) in std::mem::take(&mut self.running) {
+                self.joined(thread);
+            }
+        }
+    }
+
+    /// Starts threads for what is assigned and has none, and ends those of what is not assigned any more.
+    fn follow(&mut self, assigned: &BTreeSet<u32>) {
+        for (_, (place, _)) in self.running.iter().filter(|(partition, _)| !assigned.contains(partition)) {
+            place.give_up();
+        }
+        let ended: Vec<u32> =
+            self.running.iter().filter(|(_, (_, thread))| thread.is_finished()).map(|(one, _)| *one).collect();
+        let mut changed = !ended.is_empty();
+        for partition in ended {
+            if let Some((_, thread)) = self.running.remove(&partition) {
+                self.joined(thread);
+            }
+        }
+        for partition in assigned {
+            // A thread that is about to end is waited for.
+            if !self.running.contains_key(partition) {
+                changed |= self.start(*partition);
+            }
+        }
+        if changed {
+            let places = self.running.iter().map(|(partition, (place, _))| (*partition, Arc::clone(place)));
+            *lock(&self.shared.places) = places.collect();
+            self.rates.retain(|partition, _| self.running.contains_key(partition));
+            self.read.retain(|partition, _| self.running.contains_key(partition));
+            self.share();
+        }
+    }
+
+    fn start(&mut self, partition: u32) -> bool {
+        let place = Arc::new(Place::default());
+        let of_all = self.shared.deps.cache_bytes / (self.running.len() as u64 + 1);
+        place.set_cache_bytes(of_all);
+        place.beat.rests();
+        let thread = PartitionThread {
+            deps: Arc::clone(&self.shared.deps),
+            partition,
+            offsets: self.member.offsets(),
+            place: Arc::clone(&place),
+            passes: Arc::clone(&self.passes),
+        };
+        let started = std::thread::Builder::new().name(format!("kafka-{partition}")).spawn(move || thread.run());
+        match started {
+            Ok(thread) => {
+                self.running.insert(partition, (place, thread));
+                true
+            }
+            Err(error) => {
+                self.shared.fail(&format!("no thread for partition {partition}: {error}"));
+                false
+            }
+        }
+    }
+
+    fn joined(&self, thread: JoinHandle<Result<(), Stop>>) {
+        match thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(stop)) => self.shared.fail(&format!("this release cannot read the log's notes: {stop}")),
+            Err(_) => self.shared.fail("the thread of a partition has panicked"),
+        }
+    }
+
+    /// Divides the cache by what partitions have read since the last time.
+    fn divide(&mut self) {
+        let now = self.shared.deps.clock.monotonic();
+        if now < self.share_at {
+            return;
+        }
+        self.share_at = now.saturating_add(SHARE_EVERY);
+        for (partition, (place, _)) in &self.running {
+            let Standing::Live(live) = place.standing() else { continue };
+            let read = live.served.progress().bytes;
+            let before = self.read.insert(*partition, read).unwrap_or(0);
+            // A new term counts from zero.
+            let since = read.checked_sub(before).unwrap_or(read);
+            let rate = self.rates.entry(*partition).or_insert(since);
+            *rate = *rate / 2 + since / 2;
+        }
+        self.share();
+    }
+
+    fn share(&self) {
+        let rates = self.running.keys().map(|one| (*one, self.rates.get(one).copied().unwrap_or(0))).collect();
+        for (partition, share) in shares(self.shared.deps.cache_bytes, &rates) {
+            if let Some((place, _)) = self.running.get(&partition) {
+                place.set_cache_bytes(share);
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A writer: a member of a group that owns partitions of a log which others write, and delivers them.
+//!
+//! The group is a hint of what to own. Each partition that is assigned has a thread, in which terms begin and end;
+//! each term is a log with a delivery of its own. Nothing offers this to users yet.
+
+mod beats;
+mod deps;
+mod group;
+mod partition;
+mod shared;
+mod tells;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch as tokio_watch;
+
+pub use deps::WriterDeps;
+
+use crate::delivery::Flushed;
+use crate::disk::real_disk::{DirectoryError, RealDisk};
+use crate::kafka::group::Member;
+use crate::kafka::serve::Progress;
+use crate::kafka::settings::NoClient;
+use group::Group;
+use partition::Standing;
+use shared::Shared;
+use tells::Tells;
+
+/// How often it is checked that calls return.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// A running writer.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    /// Keeps other processes out of the caches' folder.
+    _folder: RealDisk,
+}
+
+/// Why a writer could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// A client could not be made.
+    #[error(transparent)]
+    NoClient(#[from] NoClient),
+    /// The folder of the caches cannot be used, or another process uses it.
+    #[error(transparent)]
+    Folder(#[from] DirectoryError),
+    /// The folder of the caches cannot be made, or there is no thread.
+    #[error("start a writer")]
+    Io(#[from] io::Error),
+}
+
+/// A writer has failed: its process must end, so that others get its partitions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the writer has failed: {0}")]
+pub struct Failed(Arc<str>);
+
+/// What a writer says of one partition.
+#[derive(Clone, Debug)]
+pub struct PartitionStatus {
+    /// Terms that began in this process.
+    pub terms: u64,
+    /// Where the term is. `None` while none is delivered.
+    pub progress: Option<Progress>,
+    /// Why the partition stops, if it does.
+    pub stopped: Option<String>,
+}
+
+impl Writer {
+    /// Joins the group, and owns what it is assigned.
+    /// Errors: [`NotStarted`].
+    pub fn start(deps: WriterDeps) -> Result<Self, NotStarted> {
+        std::fs::create_dir_all(&deps.cache_dir)?;
+        let folder = RealDisk::open(&deps.cache_dir)?;
+        let member = Member::join(&deps.settings)?;
+        let shared = Arc::new(Shared {
+            deps: Arc::new(deps),
+            places: Mutex::default(),
+            ends: AtomicBool::new(false),
+            failed: tokio_watch::Sender::new(None),
+            beat: beats::Beat::default(),
+        });
+        shared.beat.lives(shared.deps.clock.monotonic());
+        let offsets = member.offsets();
+        let thread = |name: &str, work: Box<dyn FnOnce(&Arc<Shared>) + Send>| {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared))
+        };
+        let threads = vec![
+            thread("kafka-group", Box::new(move |shared| Group::new(shared, member).run()))?,
+            thread("kafka-tells", Box::new(move |shared| Tells::new(shared, offsets).run()))?,
+            thread("kafka-watch", Box::new(|shared| watch_calls(shared)))?,
+        ];
+        Ok(Self { shared, threads, _folder: folder })
+    }
+
+    /// Holds the reason once the writer has failed: its process must end then.
+    pub fn failed(&self) -> tokio_watch::Receiver<Option<Arc<str>>> {
+        self.shared.failed.subscribe()
+    }
+
+    /// The partitions that are assigned to this process.
+    pub fn partitions(&self) -> BTreeMap<u32, PartitionStatus> {
+        let status = |(partition, place): (u32, Arc<partition::Place>)| {
+            let terms = place.terms.load(Ordering::Acquire);
+            let (progress, stopped) = match place.standing() {
+                Standing::Begins => (None, None),
+                Standing::Live(live) => (Some(live.served.progress()), None),
+                Standing::Stopped(stop) => (None, Some(stop.to_string())),
+            };
+            (partition, PartitionStatus { terms, progress, stopped })
+        };
+        self.shared.places().into_iter().map(status).collect()
+    }
+
+    /// The ledger's differences in all partitions that are delivered.
+    pub fn ledger_differences(&self) -> Vec<crate::log::Difference> {
+        use crate::log::{Rows, Status as _};
+        let places = self.shared.places().into_values();
+        let live = places.filter_map(|place| match place.standing() {
+            Standing::Live(live) => Some(live.served.log.ledger(Rows::None).differences),
+            Standing::Begins | Standing::Stopped(_) => None,
+        });
+        live.flatten().collect()
+    }
+
+    /// Makes everything that is read due, and waits up to `wait` until it is delivered.
+    pub async fn flush(&self, wait: Duration) -> Flushed {
+        let live = self.shared.places().into_values().filter_map(|place| match place.standing() {
+            Standing::Live(live) => Some(live.delivery),
+            Standing::Begins | Standing::Stopped(_) => None,
+        });
+        let mut flushed = Vec::new();
+        for delivery in live {
+            flushed.push(delivery.flush(None, wait).await);
+        }
+        Flushed::sum(flushed)
+    }
+
+    /// Ends all terms and leaves the group. What is sealed is put by the next owner. Waits for threads, so do not
+    /// call it on the runtime's.
+    /// Errors: [`Failed`], if the writer had failed. Then a thread may still hang, and the process must end.
+    pub fn stop(self) -> Result<(), Failed> {
+        self.shared.ends.store(true, Ordering::Release);
+        if let Some(why) = self.shared.failed.borrow().clone() {
+            return Err(Failed(why));
+        }
+        for thread in self.threads {
+            // A panic of a thread is reported by its own message.
+            thread.join().map_err(|_| Failed("a thread has panicked".into()))?;
+        }
+        match self.shared.failed.borrow().clone() {
+            Some(why) => Err(Failed(why)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returning calls keep partitions, not polling: if one hangs, the writer gives all up.
+fn watch_calls(shared: &Shared) {
+    while !shared.ends() && shared.failed.borrow().is_none() {
+        let now = shared.deps.clock.monotonic();
+        let hangs = shared.places().into_iter().find(|(_, place)| place.beat.hangs(now));
+        if let Some((partition, _)) = hangs {
+            shared.fail(&format!("a call of Kafka's library for partition {partition} does not return"));
+        } else if shared.beat.hangs(now) {
+            shared.fail("a call of Kafka's library for the group does not return");
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}

@@ -1,0 +1,254 @@
+//! The thread of a partition that is assigned to this process: terms begin and end in it, each delivered as a log
+//! of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use super::beats::Beat;
+use super::deps::WriterDeps;
+use super::watch::Watch;
+use crate::alarms::{AlarmKind, Alarms};
+use crate::delivery::{Delivery, LogDeps};
+use crate::disk::real_disk::RealDisk;
+use crate::kafka::begin::{Began, Beginning, Term, begin};
+use crate::kafka::cache::{CacheDeps, Unusable};
+use crate::kafka::group::Offsets;
+use crate::kafka::owner::{End, Kept, Owner};
+use crate::kafka::serve::{Served, Serving};
+use crate::lock::{lock, wait_while_at_most};
+use crate::partition::answer::may_begin;
+use crate::partition::note::TermNote;
+use crate::partition::opening::Stop;
+
+/// Pause before a term is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Subject of the alarm about a partition that has stopped.
+const STOPPED: AlarmKind = AlarmKind::Damage;
+
+/// A term that is delivered.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) served: Served,
+    pub(super) delivery: Delivery,
+}
+
+/// Where a partition is.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Standing {
+    /// No term has begun yet.
+    #[default]
+    Begins,
+    /// A term is delivered.
+    Live(Box<Live>),
+    /// The partition stops until a person acts.
+    Stopped(Stop),
+}
+
+/// What the thread of a partition shares with that of the group.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    given_up: AtomicBool,
+    standing: Mutex<Standing>,
+    changed: Condvar,
+    pub(super) beat: Beat,
+    /// Its share of the cache in bytes.
+    pub(super) cache_bytes: AtomicU64,
+    /// Terms that began.
+    pub(super) terms: AtomicU64,
+}
+
+impl Place {
+    /// The partition is not assigned any more: its thread ends.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+        let _locked = lock(&self.standing);
+        self.changed.notify_all();
+    }
+
+    /// Where it is.
+    pub(super) fn standing(&self) -> Standing {
+        lock(&self.standing).clone()
+    }
+
+    /// Changes the share of the cache.
+    pub(super) fn set_cache_bytes(&self, bytes: u64) {
+        self.cache_bytes.store(bytes, Ordering::Release);
+        if let Standing::Live(live) = self.standing() {
+            live.served.set_cache_bytes(bytes);
+        }
+    }
+
+    fn is_assigned(&self) -> bool {
+        !self.given_up.load(Ordering::Acquire)
+    }
+
+    fn set(&self, standing: Standing) {
+        *lock(&self.standing) = standing;
+    }
+
+    /// Waits until the partition is given up, for `at_most` at most.
+    fn wait(&self, at_most: Duration) {
+        self.beat.rests();
+        let waits = |_: &mut Standing| self.is_assigned();
+        drop(wait_while_at_most(&self.changed, lock(&self.standing), at_most, waits));
+    }
+}
+
+/// What the thread of a partition works with.
+#[derive(Debug)]
+pub(super) struct PartitionThread {
+    pub(super) deps: Arc<WriterDeps>,
+    pub(super) partition: u32,
+    pub(super) offsets: Offsets,
+    pub(super) place: Arc<Place>,
+    /// Locked by whoever builds left objects.
+    pub(super) passes: Arc<Mutex<()>>,
+}
+
+impl PartitionThread {
+    /// Owns the partition while it is assigned. Returns whether a newer release has written it: then this process
+    /// can own nothing of the log.
+    pub(super) fn run(self) -> Result<(), Stop> {
+        let alarms = self.deps.alarms.of_part();
+        let ended = self.terms(&alarms);
+        alarms.end_part();
+        self.place.set(Standing::Begins);
+        self.place.beat.rests();
+        ended
+    }
+
+    fn terms(&self, alarms: &Alarms) -> Result<(), Stop> {
+        let mut kept = None;
+        while may_begin(self.place.is_assigned()) {
+            match self.term(kept.take(), alarms) {
+                Next::Again(next) => kept = next,
+                Next::Later => self.place.wait(AGAIN_AFTER),
+                Next::Stopped(stop @ Stop::Newer(_)) => return Err(stop),
+                Next::Stopped(stop) => {
+                    let what = format!("partition {} stops: {stop}; others go on", self.partition);
+                    alarms.raise(STOPPED, &self.name(), what);
+                    self.place.set(Standing::Stopped(stop));
+                    while self.place.is_assigned() {
+                        self.place.wait(Duration::from_secs(3_600));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        format!("partition {}", self.partition)
+    }
+
+    fn lives(&self) -> bool {
+        self.place.beat.lives(self.deps.clock.monotonic());
+        self.place.is_assigned()
+    }
+
+    fn term(&self, kept: Option<Kept>, alarms: &Alarms) -> Next {
+        self.lives();
+        let metadata = match self.offsets.told(self.partition) {
+            Ok(told) => told.map(|(_, metadata)| metadata),
+            Err(error) => {
+                tracing::debug!(%error, "what owners say cannot be read at present");
+                return Next::Later;
+            }
+        };
+        let token = format!("{:032x}", self.deps.random.next_u128());
+        let (version, host) = (self.deps.version.clone(), self.deps.host.clone());
+        let beginning = Beginning {
+            partition: self.partition,
+            note: TermNote { token, version, host },
+            metadata,
+            cache_of: kept.as_ref().map(|kept| kept.token.clone()),
+        };
+        match begin(&self.deps.settings, beginning, &self.deps.clock, &|| self.lives()) {
+            Ok(Began::Live(term)) => self.live(*term, kept, alarms),
+            Ok(Began::Over | Began::GivenUp) => Next::Later,
+            Ok(Began::Stopped(stop)) => Next::Stopped(stop),
+            Err(error) => {
+                tracing::debug!(%error, partition = self.partition, "no term can begin at present");
+                Next::Later
+            }
+        }
+    }
+
+    fn live(&self, term: Term, kept: Option<Kept>, alarms: &Alarms) -> Next {
+        let wanted = self.deps.wanted.clone();
+        let owner = match Owner::new(&self.deps.settings, term, kept, wanted, || self.cache()) {
+            Ok(owner) => owner,
+            Err(error) => {
+                tracing::warn!(%error, partition = self.partition, "a term has no cache or no client");
+                return Next::Later;
+            }
+        };
+        self.place.terms.fetch_add(1, Ordering::AcqRel);
+        tracing::info!(partition = self.partition, "a term has begun");
+        let serving = Serving::new(owner, &self.deps.settings, &self.passes);
+        let served = serving.served();
+        served.set_cache_bytes(self.place.cache_bytes.load(Ordering::Acquire));
+        let log = LogDeps { log: Arc::new(served.log.clone()), staging: served.staging.clone() };
+        let delivery = {
+            let _runtime = self.deps.runtime.enter();
+            // Its task ends with the delivery.
+            Delivery::start(&self.deps.equipment, log).0
+        };
+        let live = Live { served: served.clone(), delivery: delivery.clone() };
+        self.place.set(Standing::Live(Box::new(live)));
+        let watch = Watch::new(alarms, self.name(), &self.deps.clock);
+        let (ended, kept) = serving.run(&|| {
+            watch.look(&served);
+            self.lives()
+        });
+        watch.end();
+        self.place.set(Standing::Begins);
+        // Nobody gets an answer of the owner any more, so no task waits for one.
+        self.place.beat.rests();
+        self.deps.runtime.block_on(delivery.end(false, Duration::ZERO));
+        match ended {
+            Ok(()) => Next::Again(kept),
+            Err(End::Stopped(stop)) => Next::Stopped(stop),
+            Err(end) => {
+                tracing::info!(partition = self.partition, why = %end, "a term has ended");
+                Next::Again(kept)
+            }
+        }
+    }
+
+    /// A new cache begins in an empty folder.
+    fn cache(&self) -> Result<CacheDeps, Unusable> {
+        let folder = self.deps.cache_dir.join(self.partition.to_string());
+        let made = fs::remove_dir_all(&folder).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        });
+        let made = made.and_then(|()| fs::create_dir_all(&folder));
+        let unusable = |error: &dyn std::fmt::Display| Unusable(format!("{}: {error}", folder.display()));
+        made.map_err(|error| unusable(&error))?;
+        let disk = RealDisk::open(&folder).map_err(|error| unusable(&error))?;
+        Ok(CacheDeps {
+            disk: Arc::new(disk),
+            max_bytes: self.place.cache_bytes.load(Ordering::Acquire),
+            clock: Arc::clone(&self.deps.clock),
+            random: Arc::clone(&self.deps.random),
+            metrics: Arc::clone(&self.deps.metrics),
+        })
+    }
+}
+
+/// What follows a term.
+enum Next {
+    /// Another one, at once, with what is kept.
+    Again(Option<Kept>),
+    /// Another one, after a pause.
+    Later,
+    /// None until a person acts.
+    Stopped(Stop),
+}
+
+/// The places of all partitions that this process works on.
+pub(super) type Places = BTreeMap<u32, Arc<Place>>;
