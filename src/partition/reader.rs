@@ -190,9 +190,11 @@ impl Reader {
                 }
                 in_window += 1;
                 let repeat = self.window.takes(found.fingerprint);
-                received_at = Some(found.received_at);
                 let Some(batch) = found.batch() else { continue };
-                read.extend((!is_copy).then(|| in_its_day(position, batch, repeat, bytes, state)));
+                let frame = in_its_day(position, batch, repeat, bytes, state);
+                // What was received is counted in the hour in which it is stored, or the hours would not be even.
+                received_at = Some(frame.received_at);
+                read.extend((!is_copy).then_some(frame));
             }
             if let Some(received_at) = received_at {
                 let account = AccountKey::new(request.source.clone(), &request.stream);

@@ -9,10 +9,11 @@
 )]
 
 mod cluster;
+mod delivered;
 mod facts;
 mod fight;
 mod partition;
-mod rounds;
+// mod rounds;
 mod support;
 mod terms;
 mod writers;
