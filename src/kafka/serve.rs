@@ -51,6 +51,8 @@ pub struct Serving {
 /// What a term says of itself, for people and for the group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
+    /// The term's token.
+    pub term: String,
     /// The first position that is not read.
     pub read_before: u64,
     /// Bytes of records that this term has read.
@@ -83,6 +85,7 @@ impl Served {
         let (behind, without_bucket) = (shared.behind(), shared.without_location());
         let known = shared.read();
         Progress {
+            term: known.state.term.clone().unwrap_or_default(),
             read_before: known.read_before,
             bytes: known.bytes,
             behind,

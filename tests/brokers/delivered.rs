@@ -188,8 +188,17 @@ impl Made {
 
     /// Serves and delivers a term.
     pub(crate) fn serve(&self, owner: Owner, folder: Arc<TempDir>) -> Writer {
-        let process =
-            Arc::new(process(Arc::new(self.store.clone()), self.settings, &self.partition.clock));
+        self.serve_to(Arc::new(self.store.clone()), owner, folder)
+    }
+
+    /// The same with another store.
+    pub(crate) fn serve_to(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        owner: Owner,
+        folder: Arc<TempDir>,
+    ) -> Writer {
+        let process = Arc::new(process(store, self.settings, &self.partition.clock));
         let serving = Serving::new(owner, &self.partition.settings, &Arc::new(Mutex::new(())));
         let served = serving.served();
         let delivery = {

@@ -16,6 +16,8 @@ use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
 use forebay::time::{Clock, UnixMillis};
 
+use rdkafka::producer::BaseRecord;
+
 use crate::cluster::Cluster;
 use crate::support::{Reporting, make_topic, producer, unique};
 
@@ -32,12 +34,20 @@ pub(crate) struct Partition {
 impl Partition {
     /// New topics, as `forebay kafka create` makes them, with these settings of the log besides.
     pub(crate) fn make(cluster: &Cluster, of_log: &[(&str, &str)]) -> Self {
+        Self::make_many(cluster, 1, of_log)
+    }
+
+    /// The same with so many partitions.
+    pub(crate) fn make_many(cluster: &Cluster, partitions: u32, of_log: &[(&str, &str)]) -> Self {
         let partition = Self::named(&cluster.brokers(), &unique("events"));
         let settings = &partition.settings;
         let all = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "5242880")];
-        make_topic(cluster, &settings.topic, 1, &[&all, of_log].concat());
-        make_topic(cluster, &settings.notes_topic, 1, &[&all[..], &[("retention.ms", "-1")]].concat());
-        assert_eq!(partition.create(), Created::Written);
+        let count = i32::try_from(partitions).unwrap();
+        make_topic(cluster, &settings.topic, count, &[&all, of_log].concat());
+        make_topic(cluster, &settings.notes_topic, count, &[&all[..], &[("retention.ms", "-1")]].concat());
+        for number in 0..partitions {
+            assert_eq!(partition.create_number(number), Created::Written);
+        }
         partition
     }
 
@@ -57,11 +67,15 @@ impl Partition {
 
     /// Writes the first notes, if there are none.
     pub(crate) fn create(&self) -> Created {
+        self.create_number(0)
+    }
+
+    fn create_number(&self, partition: u32) -> Created {
         let identity = Identity {
             name: self.settings.name.clone(),
             group: self.settings.group.clone(),
             log_id: "0123456789abcdef".repeat(2),
-            partition: 0,
+            partition,
             window: WINDOW,
         };
         first_snapshot(&self.settings, identity, &self.clock).unwrap()
@@ -92,9 +106,12 @@ impl Partition {
 /// A collector with one block in flight.
 pub(crate) struct Collector {
     topic: String,
+    partition: i32,
     producer: Reporting,
     id: CollectorId,
     number: u64,
+    /// Whether records say that they were written when their calls were received.
+    backdates: bool,
 }
 
 impl Collector {
@@ -103,7 +120,20 @@ impl Collector {
         // A broker that is stopped keeps its connections.
         let more = [("compression.type", "lz4"), ("socket.timeout.ms", "5000")];
         let producer = producer(cluster, &[&settings[..], &more].concat());
-        Self { topic: partition.settings.topic.clone(), producer, id: CollectorId(id), number: 0 }
+        let (topic, id) = (partition.settings.topic.clone(), CollectorId(id));
+        Self { topic, partition: 0, producer, id, number: 0, backdates: false }
+    }
+
+    /// The same for another partition.
+    pub(crate) fn to_partition(mut self, partition: i32) -> Self {
+        self.partition = partition;
+        self
+    }
+
+    /// The same for a log whose records have the times of their producers.
+    pub(crate) fn backdating(mut self) -> Self {
+        self.backdates = true;
+        self
     }
 
     /// Writes a block with these calls of a source, received at this time. It is acknowledged.
@@ -115,21 +145,43 @@ impl Collector {
     /// The same with the number of the last block: a second copy, as far as a reader can see.
     pub(crate) fn send_again(&mut self, source: &str, calls: &[&str], at: UnixMillis) -> BlockAt {
         let part = part(source, calls, at, 0);
-        self.send_bytes(&block::write(self.id, self.number, [&part]))
+        self.write(&block::write(self.id, self.number, [&part]), at)
     }
 
-    /// As [`Collector::send`], with so many more bytes in each line.
+    /// As [`Collector::send`], with so many more bytes in each line, which hardly compress.
     pub(crate) fn send_long(&mut self, source: &str, calls: &[&str], at: UnixMillis, more: usize) {
         self.number += 1;
         let part = part(source, calls, at, more);
-        self.send_bytes(&block::write(self.id, self.number, [&part]));
+        self.write(&block::write(self.id, self.number, [&part]), at);
     }
 
     /// Writes a record with this value.
     pub(crate) fn send_bytes(&mut self, value: &[u8]) -> BlockAt {
-        let offset = crate::support::send_bytes(&self.producer, &self.topic, value).unwrap();
+        self.write(value, UnixMillis(0))
+    }
+
+    fn write(&mut self, value: &[u8], at: UnixMillis) -> BlockAt {
+        let mut record = BaseRecord::to(&self.topic).partition(self.partition).payload(value);
+        if self.backdates {
+            record = record.timestamp(at.0);
+        }
+        let offset = crate::support::send_record(&self.producer, record).unwrap();
         BlockAt { offset: u64::try_from(offset).unwrap(), collector: self.id, number: self.number }
     }
+}
+
+/// Text that compresses by a quarter at most.
+fn noise(bytes: usize, seed: u64) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut state = seed | 1;
+    (0..bytes)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            char::from(LETTERS[usize::try_from(state % 64).unwrap()])
+        })
+        .collect()
 }
 
 /// Calls with the messageIds `calls`, and so many more bytes in each.
@@ -137,10 +189,11 @@ fn part(source: &str, calls: &[&str], at: UnixMillis, more: usize) -> Part {
     let source = SourceId::new(source).unwrap();
     let mut bytes = Vec::new();
     for call in calls {
-        let start = frame::begin(&mut bytes, FrameKind::Call, (Some(&source), ""), at, None);
-        let more = "x".repeat(more);
-        bytes.extend_from_slice(format!("{{\"messageId\":\"{call}\",\"more\":\"{more}\"}}").as_bytes());
         let fingerprint = call.bytes().fold(7_u128, |sum, byte| sum.wrapping_mul(257) + u128::from(byte));
+        let seed = u64::try_from(fingerprint & u128::from(u64::MAX)).unwrap();
+        let more = noise(more, seed);
+        let start = frame::begin(&mut bytes, FrameKind::Call, (Some(&source), ""), at, None);
+        bytes.extend_from_slice(format!("{{\"messageId\":\"{call}\",\"more\":\"{more}\"}}").as_bytes());
         frame::finish(&mut bytes, start, fingerprint);
     }
     Part::new(source, Stream::Calls, u32::try_from(calls.len()).unwrap(), bytes)

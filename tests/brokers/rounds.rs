@@ -4,32 +4,24 @@
 //!
 //! `tests/kafka 200` runs 200 rounds.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay::disk::real_disk::RealDisk;
-use forebay::kafka::begin::{Began, Beginning, NotBegun, begin};
-use forebay::kafka::cache::CacheDeps;
-use forebay::kafka::group::Member;
-use forebay::kafka::owner::{End, Kept, Owner};
-use forebay::kafka::trim::delete_notes_before;
-use forebay::log::Seal;
-use forebay::metrics::Metrics;
-use forebay::object::{BucketString, Encryption, S3Location};
-use forebay::partition::note::TermNote;
-use forebay::random::Random as _;
-use forebay::runtime::SystemRandom;
-use forebay::time::UnixMillis;
+use forebay::batch::DueRule;
+use forebay::delivery::DeliverySettings;
+use forebay::store::fake::FakeStore;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cluster::cluster_alone;
+use crate::delivered::{CACHE, Made, settings, state, wanted};
+use crate::folder_store::{FolderStore, stored};
 use crate::partition::{Collector, Partition};
+use crate::process::start;
 use crate::support::until;
 
 /// What a writer's process is told: brokers, name, the store's folder, its cache's folder.
@@ -54,161 +46,29 @@ fn a_writer_delivers_until_it_is_killed() {
     let [brokers, name, store, cache] = told[..] else { panic!("{told:?}") };
     let mut partition = Partition::named(brokers, name);
     settings_of_rounds(&mut partition);
-    let writer = Writer { partition, store: store.into(), cache: cache.into() };
-    let mut member = Member::join(&writer.partition.settings).unwrap();
-    let mut kept = None;
+    let (store, cache) = (Path::new(store), Path::new(cache));
+    let rule = DueRule { max_bytes: 2_000, max_age: Duration::from_millis(200), align_minute: None };
+    let settings = DeliverySettings { rule, ..settings(2_000) };
+    let wanted = wanted(&[("web", "bucket"), ("ios", "bucket")]);
+    let writer = start(&partition, Arc::new(FolderStore::new(store)), settings, wanted, (cache, CACHE));
+    let (mut term, mut ended, failed) = (String::new(), 0, writer.failed());
+    // A word for who counts them.
+    let says = |what: &str| fs::write(store.join(what), std::process::id().to_string()).unwrap();
     loop {
-        if member.turn(Duration::from_millis(100)).contains(&0) {
-            kept = match writer.term(kept.take(), &mut member) {
-                Ok(kept) => kept,
-                Err(error) => {
-                    eprintln!("no term began: {error}");
-                    None
-                }
-            };
-        }
-    }
-}
-
-struct Writer {
-    partition: Partition,
-    store: PathBuf,
-    cache: PathBuf,
-}
-
-impl Writer {
-    fn term(&self, kept: Option<Kept>, member: &mut Member) -> Result<Option<Kept>, NotBegun> {
-        let note = TermNote {
-            token: format!("{:032x}", SystemRandom.next_u128()),
-            version: "test".into(),
-            host: std::process::id().to_string(),
-        };
-        let metadata = member.told(0)?.map(|(_, metadata)| metadata);
-        let cache_of = kept.as_ref().map(|kept: &Kept| kept.token.clone());
-        let beginning = Beginning { partition: 0, note, metadata, cache_of };
-        let settings = &self.partition.settings;
-        let term = match begin(settings, beginning, &self.partition.clock, &|| true)? {
-            Began::Live(term) => *term,
-            Began::Over | Began::GivenUp => return Ok(None),
-            Began::Stopped(stop) => panic!("the partition stopped: {stop}"),
-        };
-        let kept = kept.filter(|_| term.keeps_cache);
-        let mut owner = Owner::new(settings, term, kept, || {
-            // A new cache begins in an empty folder.
-            drop(fs::remove_dir_all(&self.cache));
-            fs::create_dir_all(&self.cache).unwrap();
-            CacheDeps {
-                disk: Arc::new(RealDisk::open(&self.cache).unwrap()),
-                max_bytes: 150_000_000,
-                clock: Arc::clone(&self.partition.clock),
-                random: Arc::new(SystemRandom),
-                metrics: Arc::new(Metrics::new()),
+        assert_eq!(*failed.borrow(), None);
+        for status in writer.partitions().into_values() {
+            assert_eq!(status.stopped, None);
+            if status.ended > ended {
+                says(&format!("ended by brokers {term}"));
             }
-        })
-        .unwrap();
-        self.says(&format!("term {}", owner.state().term.as_deref().unwrap()));
-        let end = loop {
-            match self.turn(&mut owner, member) {
-                Ok(true) => {}
-                Ok(false) => return Ok(owner.end()),
-                Err(end) => break end,
-            }
-        };
-        let why = match &end {
-            End::Over(_) => "brokers",
-            End::Stopped(_) => "stopped",
-            End::Cache(_) => "cache",
-            End::Moved(_) => "moved",
-        };
-        self.says(&format!("ended by {why} {}", owner.state().term.as_deref().unwrap()));
-        match end {
-            End::Over(_) => Ok(owner.end()),
-            End::Cache(_) | End::Moved(_) => Ok(None),
-            End::Stopped(stop) => panic!("the partition stopped: {stop}"),
-        }
-    }
-
-    /// Leaves a word for who counts them.
-    fn says(&self, what: &str) {
-        fs::write(self.store.join(what), std::process::id().to_string()).unwrap();
-    }
-
-    /// Returns whether the partition is still assigned.
-    fn turn(&self, owner: &mut Owner, member: &mut Member) -> Result<bool, End> {
-        let dice = SystemRandom.next_u64();
-        for _ in 0..20 {
-            owner.read(Duration::from_millis(20))?;
-        }
-        for batch in owner.open() {
-            let to = S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
-            owner.seal(&batch.key, 2_000, &to, "test")?;
-        }
-        let pending: Vec<Seal> =
-            owner.state().calls.seals.values().map(|pending| pending.seal.clone()).collect();
-        for (seal, n) in pending.iter().zip(dice % 7..) {
-            let mut lines = Vec::new();
-            let read = owner.lines(seal.number, &mut |line| {
-                lines.extend_from_slice(line);
-                lines.push(b'\n');
-            })?;
-            // Not read yet by this owner.
-            if !read {
-                continue;
-            }
-            self.put(seal, &lines).unwrap();
-            // The store's answer is lost now and then.
-            if n % 5 != 0 {
-                owner.stored(seal.number)?;
+            ended = status.ended;
+            if let Some(progress) = status.progress.filter(|progress| progress.term != term) {
+                term = progress.term;
+                says(&format!("term {term}"));
             }
         }
-        if dice.is_multiple_of(3) {
-            owner.base()?;
-        }
-        if dice.is_multiple_of(20) {
-            let from = owner.snapshot(UnixMillis(0))?;
-            // Brokers may be away. Then notes stay.
-            if let Some(from) = from {
-                delete_notes_before(&self.partition.settings, 0, from).unwrap_or(());
-            }
-        }
-        Ok(member.turn(Duration::from_millis(1)).contains(&0))
+        std::thread::sleep(Duration::from_millis(20));
     }
-
-    /// Puts an object only if there is none of its name. Another one is a conflict.
-    fn put(&self, seal: &Seal, lines: &[u8]) -> io::Result<()> {
-        let name = seal.object_key.as_str().replace('/', "_");
-        let mut whole = tempfile::NamedTempFile::new_in(&self.store)?;
-        whole.write_all(lines)?;
-        let place = self.store.join(&name);
-        match fs::hard_link(whole.path(), &place) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                if fs::read(&place)? != lines {
-                    fs::write(self.store.join(format!("conflict {name}")), lines)?;
-                }
-                Ok(())
-            }
-            linked => linked,
-        }
-    }
-}
-
-/// How often each call is in the store.
-fn stored(store: &Path) -> BTreeMap<String, u32> {
-    let mut calls: BTreeMap<String, u32> = BTreeMap::new();
-    for file in fs::read_dir(store).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        assert!(!name.starts_with("conflict"), "two objects with one key: {name}");
-        // A part that is being written has another name.
-        if !name.ends_with(".gz") {
-            continue;
-        }
-        for line in fs::read_to_string(&path).unwrap().lines() {
-            let line: serde_json::Value = serde_json::from_str(line).unwrap();
-            *calls.entry(line["messageId"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-    }
-    calls
 }
 
 /// The process that began the last term.
@@ -303,11 +163,10 @@ fn whatever_is_killed_or_stopped_every_acknowledged_call_is_stored_once() {
     cluster.make_whole();
     ends.store(true, Ordering::Release);
     let acknowledged = sending.join().unwrap();
-    let whole = |calls: &BTreeMap<String, u32>| calls.len() as u64 == acknowledged;
-    let calls = until("all calls to be delivered", DELIVERED_WITHIN, || {
+        let calls = until("all calls to be delivered", DELIVERED_WITHIN, || {
         std::thread::sleep(Duration::from_secs(1));
-        let calls = stored(store.path());
-        whole(&calls).then_some(calls)
+        let (calls, _) = stored(store.path());
+        (calls.len() as u64 == acknowledged).then_some(calls)
     });
     for writer in &mut writers {
         writer.process.kill().unwrap();
@@ -315,8 +174,11 @@ fn whatever_is_killed_or_stopped_every_acknowledged_call_is_stored_once() {
     }
     let twice: Vec<_> = calls.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "stored more than once: {twice:?}");
-    let state = partition.begin().state;
-    assert_eq!(state.calls.ledger_report().differences, []);
+    let last = Made::of(&partition, &FakeStore::new()).begin();
+    // Its ledger is even.
+    last.deliver();
+    last.end().0.unwrap();
+    let state = state(&partition);
     assert!(state.calls.lost.is_empty() && state.unread.is_empty(), "{:?}", state.calls.lost);
     let names: Vec<String> = fs::read_dir(store.path())
         .unwrap()

@@ -157,7 +157,11 @@ pub(crate) fn send(producer: &Reporting, topic: &str, value: &str) -> KafkaResul
 
 /// The same for a value that is no text.
 pub(crate) fn send_bytes(producer: &Reporting, topic: &str, value: &[u8]) -> KafkaResult<i64> {
-    let record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(value);
+    send_record(producer, BaseRecord::to(topic).partition(0).payload(value))
+}
+
+/// Writes a record and waits for its report.
+pub(crate) fn send_record(producer: &Reporting, record: BaseRecord<'_, (), [u8]>) -> KafkaResult<i64> {
     producer.send(record).map_err(|(error, _)| error)?;
     // Long enough for a change of leaders.
     let report = until("a report", CALL * 3, || {

@@ -13,7 +13,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -68,6 +68,8 @@ pub struct Failed(Arc<str>);
 pub struct PartitionStatus {
     /// Terms that began in this process.
     pub terms: u64,
+    /// Terms among them that the brokers ended.
+    pub ended: u64,
     /// Where the term is. `None` while none is delivered.
     pub progress: Option<Progress>,
     /// Why the partition stops, if it does.
@@ -110,13 +112,14 @@ impl Writer {
     /// The partitions that are assigned to this process.
     pub fn partitions(&self) -> BTreeMap<u32, PartitionStatus> {
         let status = |(partition, place): (u32, Arc<partition::Place>)| {
-            let terms = place.terms.load(Ordering::Acquire);
+            let count = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+            let (terms, ended) = (count(&place.terms), count(&place.ended));
             let (progress, stopped) = match place.standing() {
                 Standing::Begins => (None, None),
                 Standing::Live(live) => (Some(live.served.progress()), None),
                 Standing::Stopped(stop) => (None, Some(stop.to_string())),
             };
-            (partition, PartitionStatus { terms, progress, stopped })
+            (partition, PartitionStatus { terms, ended, progress, stopped })
         };
         self.shared.places().into_iter().map(status).collect()
     }

@@ -58,6 +58,8 @@ pub(super) struct Place {
     pub(super) cache_bytes: AtomicU64,
     /// Terms that began.
     pub(super) terms: AtomicU64,
+    /// Terms that the brokers ended.
+    pub(super) ended: AtomicU64,
 }
 
 impl Place {
@@ -214,6 +216,9 @@ impl PartitionThread {
             Err(End::Stopped(stop)) => Next::Stopped(stop),
             Err(end) => {
                 tracing::info!(partition = self.partition, why = %end, "a term has ended");
+                if matches!(end, End::Over(_)) {
+                    self.place.ended.fetch_add(1, Ordering::AcqRel);
+                }
                 Next::Again(kept)
             }
         }

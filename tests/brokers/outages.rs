@@ -1,0 +1,392 @@
+//! Buckets that refuse, a store that is away, a writer that is hours behind, and partitions that move, with the
+//! real delivery.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use forebay::delivery::DeliverySettings;
+use forebay::log::{Status as _, LostFrames};
+use forebay::metrics::Metrics;
+use forebay::object::{ObjectKey, S3Location};
+use forebay::partition::position::before;
+use forebay::sources::SourceId;
+use forebay::store::fake::FakeStore;
+use forebay::store::{Attempted, Head, ObjectStore, Put, Stored};
+use forebay::time::{DAY_MS, UnixMillis};
+
+use crate::cluster::cluster;
+use crate::delivered::{Ahead, Made, calls, calls_of, objects, settings, sorted, state, wanted};
+use crate::partition::{Collector, Partition};
+use crate::process::start;
+use crate::support::{CALL, delete_before, until};
+
+/// Bytes of an object.
+const OBJECT: u64 = 10_000_000;
+/// How much of that a full object has at least. The last one of a source has what is left.
+const FULL: usize = 9_000_000;
+/// The cache of a writer, which the calls of one test do not fit in by far.
+const SMALL_CACHE: u64 = 100_000_000;
+
+/// Sends records of 600 KB to these sources in turn. Returns the calls.
+fn send_many(collector: &mut Collector, sources: &[&str], records: usize, at: UnixMillis) -> Vec<String> {
+    let mut all = Vec::new();
+    for record in 0..records {
+        for source in sources {
+            let calls: Vec<String> = (0..10).map(|n| format!("{source} {record:04} {n}")).collect();
+            collector.send_long(source, &calls.iter().map(String::as_str).collect::<Vec<_>>(), at, 60_000);
+            all.extend(calls);
+        }
+    }
+    all
+}
+
+/// Bytes of all files in a folder.
+fn bytes_in(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).unwrap().filter_map(Result::ok);
+    files
+        .map(|file| match file.metadata() {
+            Ok(of) if of.is_dir() => bytes_in(&file.path()),
+            Ok(of) => of.len(),
+            // It was removed since.
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// The bytes of each source's objects, in order, without the last one.
+fn full_objects(store: &FakeStore, source: &str) -> Vec<usize> {
+    let of_source = |key: &str| key.contains(&format!("/{source}/"));
+    let mut bytes: Vec<usize> =
+        objects(store).iter().filter(|(key, _)| of_source(key)).map(|(_, object)| object.bytes.len()).collect();
+    bytes.pop();
+    bytes
+}
+
+fn of_two(partition: &Partition, store: &FakeStore) -> Made {
+    let mut made = Made::of(partition, store);
+    made.settings = DeliverySettings { park_after: Duration::from_secs(2), ..settings(OBJECT) };
+    made.wanted = wanted(&[("web", "bucket"), ("held", "refuses")]);
+    made
+}
+
+#[test]
+fn a_bucket_that_refuses_for_long_stops_no_other_and_its_calls_stay_in_the_log() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[]);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    let store = FakeStore::new();
+    store.refuse_bucket("refuses", true);
+    let mut made = of_two(&partition, &store);
+    made.cache_bytes = SMALL_CACHE;
+    let first = made.begin();
+    let expected = send_many(&mut collector, &["held", "web"], 400, partition.clock.wall());
+    let mut most = 0;
+    until("everything to be read", CALL * 8, || {
+        most = most.max(bytes_in(first.folder.path()));
+        (first.served.progress().read_before >= before(800)).then_some(())
+    });
+    assert!(most <= SMALL_CACHE, "the cache had {most} bytes");
+    let left = first.served.progress().left;
+    assert!(left >= 5, "{left} objects stay in the log");
+    // Others are delivered meanwhile, in full objects.
+    let web = full_objects(&store, "web");
+    assert!(web.len() >= 10 && web.iter().all(|bytes| *bytes >= FULL), "{web:?}");
+    // It is lost with its disk: another process takes over.
+    let second = made.begin();
+    second.read();
+    until("the first to learn it", CALL, || {
+        first.flush(Duration::ZERO);
+        first.is_over().then_some(())
+    });
+    drop(first.end());
+    assert!(calls(&store).iter().all(|call| call.starts_with("web")));
+    store.refuse_bucket("refuses", false);
+    let began = Instant::now();
+    until("everything to be delivered", CALL * 8, || {
+        (second.flush(Duration::from_secs(5)).pending == 0).then_some(())
+    });
+    eprintln!("{left} objects were left; all was delivered {:.0?} after the bucket took again", began.elapsed());
+    second.deliver();
+    assert_eq!(sorted(calls(&store)) == sorted(expected), true, "0 missing, 0 doubled");
+    let held = full_objects(&store, "held");
+    eprintln!("objects of the bucket that refused: {held:?}, of the other one: {web:?}");
+    let progress = second.served.progress();
+    assert_eq!((progress.left, progress.lost), (0, 0));
+    second.end().0.unwrap();
+}
+
+#[test]
+fn what_a_bucket_refuses_longer_than_the_log_keeps_it_is_lost_by_name_and_others_are_whole() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[]);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    let now = partition.clock.wall();
+    let store = FakeStore::new();
+    store.refuse_bucket("refuses", true);
+    let mut made = of_two(&partition, &store);
+    made.settings.park_after = Duration::from_millis(50);
+    let writer = made.begin();
+    collector.send("held", &["lost 1", "lost 2"], now);
+    collector.send("web", &["a"], now);
+    writer.read();
+    writer.flush(Duration::from_secs(1));
+    until("it to be left", CALL, || (writer.served.progress().left == 1).then_some(()));
+    collector.send("held", &["kept"], now);
+    collector.send("web", &["b"], now);
+    writer.read();
+    // Half of the retention ago the second record was the next one: who waits for longer is refused.
+    let (kept_from, metadata) = writer.served.told(Some(1));
+    let refuses = |source: &str| metadata.refuses(&SourceId::new(source).unwrap());
+    assert_eq!((kept_from, refuses("held"), refuses("web")), (0, true, false));
+    delete_before(&cluster, &partition.settings.topic, 2);
+    until("the loss to be noted", CALL, || (writer.served.progress().lost == 1).then_some(()));
+    store.refuse_bucket("refuses", false);
+    writer.deliver();
+    assert_eq!(sorted(calls(&store)), ["a", "b", "kept"]);
+    let keys = objects(&store);
+    let held: Vec<_> = keys.iter().filter(|(key, _)| key.contains("/held/")).collect();
+    // The chain is whole: the object that is lost is there, without lines.
+    assert_eq!(held.iter().map(|(_, of)| calls_of(&of.bytes).len()).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(held[0].1.metadata["forebay-lost-calls"], "2");
+    writer.end().0.unwrap();
+    let lost = state(&partition).calls.lost;
+    assert_eq!(lost.len(), 1);
+    assert_eq!((lost[0].first, lost[0].last, lost[0].frames), (1, 2, LostFrames::Exactly(2)));
+}
+
+/// Kilobytes of memory that this process has.
+fn resident_kb() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// How long the store is away. `FOREBAY_KAFKA_AWAY` sets the seconds.
+fn away() -> Duration {
+    let seconds = std::env::var_os("FOREBAY_KAFKA_AWAY").map_or(40, |seconds| seconds.into_string().unwrap().parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_store_that_is_away_uses_the_log_and_neither_disk_nor_memory() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[]);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    let store = FakeStore::new();
+    let gate = store.hold_bucket("bucket");
+    let mut made = of_two(&partition, &store);
+    made.cache_bytes = SMALL_CACHE;
+    let writer = made.begin();
+    let began = Instant::now();
+    let (mut expected, mut most, mut memory) = (Vec::new(), 0, Vec::new());
+    let mut record = 0;
+    while began.elapsed() < away() {
+        let names: Vec<String> = (0..10).map(|n| format!("{record:05} {n}")).collect();
+        let calls: Vec<&str> = names.iter().map(String::as_str).collect();
+        collector.send_long("web", &calls, partition.clock.wall(), 60_000);
+        expected.extend(names);
+        record += 1;
+        most = most.max(bytes_in(writer.folder.path()));
+        memory.push(resident_kb());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (half, end) = (memory[memory.len() / 2], *memory.last().unwrap());
+    eprintln!(
+        "{} MB of calls while the store was away for {:.0?}: cache at most {} MB, memory {} MB after half of the \
+         time and {} MB at its end, {} objects left",
+        record * 600_000 / 1_000_000,
+        began.elapsed(),
+        most / 1_000_000,
+        half / 1_000,
+        end / 1_000,
+        writer.served.progress().left
+    );
+    assert!(most <= SMALL_CACHE);
+    assert!(end < half + 100_000, "memory grows");
+    assert_eq!(store.keys(), []);
+    gate.open();
+    until("everything to be delivered", CALL * 8, || {
+        (writer.flush(Duration::from_secs(5)).pending == 0).then_some(())
+    });
+    writer.deliver();
+    assert_eq!(sorted(calls(&store)) == sorted(expected), true, "0 missing, 0 doubled");
+    let bytes = full_objects(&store, "web");
+    let full = bytes.iter().filter(|bytes| **bytes >= FULL).count();
+    eprintln!("{full} of {} objects are full", bytes.len());
+    // A cache that is full cuts a batch before its time.
+    assert!(full * 10 >= bytes.len() * 9, "{bytes:?}");
+    writer.end().0.unwrap();
+}
+
+/// A store that knows in which order it took its objects.
+#[derive(Clone, Debug)]
+struct InOrder {
+    store: FakeStore,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+impl ObjectStore for InOrder {
+    fn put<'a>(&'a self, put: &'a Put) -> Attempted<'a, Stored> {
+        Box::pin(async move {
+            let answer = self.store.put(put).await;
+            if answer.is_ok() {
+                self.taken.lock().unwrap().push(put.key.as_str().to_owned());
+            }
+            answer
+        })
+    }
+
+    fn head<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, Head> {
+        self.store.head(location, key)
+    }
+}
+
+#[test]
+fn a_partition_that_is_hours_behind_at_midnight_puts_each_call_into_its_own_day() {
+    let Some(cluster) = cluster() else { return };
+    let mut partition = Partition::make(&cluster, &[("message.timestamp.type", "CreateTime")]);
+    let clock = Ahead::new();
+    partition.clock = Arc::<Ahead>::clone(&clock) as Arc<_>;
+    let mut collector = Collector::new(&cluster, &partition, 1).backdating();
+    // The writer begins days later. Three hours before a midnight and two after it are in the log.
+    let midnight = partition.clock.wall().day().start().0 - DAY_MS;
+    let (day, next) = (UnixMillis(midnight - 1).day(), UnixMillis(midnight).day());
+    let mut expected: BTreeMap<String, bool> = BTreeMap::new();
+    let mut send = |collector: &mut Collector, minute: i64, of_day: bool| {
+        let names: Vec<String> = (0..10).map(|n| format!("{minute:04} {n}")).collect();
+        let calls: Vec<&str> = names.iter().map(String::as_str).collect();
+        collector.send_long("web", &calls, UnixMillis(midnight + minute * 60_000), 20_000);
+        expected.extend(names.into_iter().map(|name| (name, of_day)));
+    };
+    for minute in (-180..120).step_by(3) {
+        // Clocks of collectors differ: some calls of the day stand after some of the next one.
+        send(&mut collector, minute, minute < 0);
+        if minute == 30 {
+            send(&mut collector, -1, true);
+        }
+    }
+    let store = InOrder { store: FakeStore::new(), taken: Arc::default() };
+    let mut made = Made::of(&partition, &store.store);
+    made.settings = settings(1_000_000);
+    made.cache_bytes = SMALL_CACHE;
+    let (folder, metrics) = (Arc::new(tempfile::tempdir().unwrap()), Arc::new(Metrics::new()));
+    let owner = made.owner(partition.begin(), None, &folder, &metrics);
+    let writer = made.serve_to(Arc::new(store.clone()), owner, folder);
+    until("the reader to begin", CALL, || (writer.served.progress().bytes > 0).then_some(()));
+    // Both clocks show for a minute that the day is over.
+    until("the day to end", CALL, || {
+        clock.pass(Duration::from_secs(61));
+        std::thread::sleep(Duration::from_millis(1_200));
+        (writer.served.log.days_over() >= Some(day)).then_some(())
+    });
+    // What a collector still sends of the day is of the next one.
+    send(&mut collector, -2, false);
+    writer.deliver();
+    let in_day = |key: &str, of: &str| key.contains(&format!("/{of}/"));
+    let (of_day, of_next) = (day.to_string(), next.to_string());
+    let mut found: BTreeMap<String, bool> = BTreeMap::new();
+    for (key, object) in objects(&store.store) {
+        let is_of_day = in_day(&key, &of_day);
+        assert!(is_of_day || in_day(&key, &of_next), "{key}");
+        for call in calls_of(&object.bytes) {
+            assert_eq!(found.insert(call, is_of_day), None, "doubled");
+        }
+    }
+    assert_eq!(found, expected);
+    until("the marker", CALL, || {
+        let taken = store.taken.lock().unwrap();
+        taken.iter().any(|key| !key.ends_with(".gz") && key.contains(&of_day)).then_some(())
+    });
+    let taken = store.taken.lock().unwrap().clone();
+    let marker = taken.iter().position(|key| !key.ends_with(".gz") && key.contains(&of_day)).unwrap();
+    let last = taken.iter().rposition(|key| key.ends_with(".gz") && in_day(key, &of_day)).unwrap();
+    assert!(last < marker, "a call of the day came after its marker");
+    // Whoever catches up makes full objects.
+    for of in [&of_day, &of_next] {
+        let bytes: Vec<usize> = objects(&store.store)
+            .iter()
+            .filter(|(key, _)| in_day(key, of))
+            .map(|(_, object)| object.bytes.len())
+            .collect();
+        let full = bytes.iter().filter(|bytes| **bytes >= 900_000).count();
+        eprintln!("{of}: {full} of {} objects are full", bytes.len());
+        assert!(bytes.len() > 3 && full + 3 >= bytes.len(), "{bytes:?}");
+    }
+    writer.end().0.unwrap();
+}
+
+#[test]
+fn partitions_that_move_between_writers_under_load_lose_and_double_nothing() {
+    const PARTITIONS: u32 = 4;
+    let Some(cluster) = cluster() else { return };
+    let mut partition = Partition::make_many(&cluster, PARTITIONS, &[]);
+    let more = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "1000")];
+    partition.settings.more = more.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let store = FakeStore::new();
+    let folders: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let mut due_soon = settings(1_000_000);
+    due_soon.rule.max_age = Duration::from_secs(1);
+    let writer = |number: usize| {
+        let store = Arc::new(store.clone());
+        let cache = (folders[number].path(), 4 * SMALL_CACHE);
+        start(&partition, store, due_soon, wanted(&[("web", "bucket"), ("ios", "bucket")]), cache)
+    };
+    let (stops, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let collectors: Vec<_> = (0..PARTITIONS)
+        .map(|number| {
+            let to = i32::try_from(number).unwrap();
+            let mut collector = Collector::new(&cluster, &partition, u128::from(number) + 1).to_partition(to);
+            let (stops, sent, clock) = (Arc::clone(&stops), Arc::clone(&sent), Arc::clone(&partition.clock));
+            std::thread::spawn(move || {
+                let mut all = Vec::new();
+                while !stops.load(Ordering::Acquire) {
+                    let calls: Vec<String> =
+                        (0..10).map(|n| format!("call {number} {}", all.len() + n)).collect();
+                    let names: Vec<&str> = calls.iter().map(String::as_str).collect();
+                    collector.send(if all.len() % 3 == 0 { "ios" } else { "web" }, &names, clock.wall());
+                    all.extend(calls);
+                    sent.fetch_add(10, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                all
+            })
+        })
+        .collect();
+    let owned = |writer: &forebay::node::writer::Writer| {
+        writer.partitions().values().filter(|status| status.progress.is_some()).count()
+    };
+    let works = || std::thread::sleep(Duration::from_secs(4));
+    let first = writer(0);
+    until("the first to own all", CALL * 2, || (owned(&first) == 4).then_some(()));
+    works();
+    let second = writer(1);
+    until("the second to own two", CALL * 2, || ((owned(&first), owned(&second)) == (2, 2)).then_some(()));
+    works();
+    first.stop().unwrap();
+    until("the second to own all", CALL * 2, || (owned(&second) == 4).then_some(()));
+    works();
+    let (third, fourth) = (writer(2), writer(3));
+    until("all to own some", CALL * 2, || {
+        let of = [owned(&second), owned(&third), owned(&fourth)];
+        (of.iter().sum::<usize>() == 4 && of.iter().all(|owned| *owned > 0)).then_some(())
+    });
+    works();
+    second.stop().unwrap();
+    works();
+    stops.store(true, Ordering::Release);
+    let expected: Vec<String> = collectors.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    until("everything to be delivered", CALL * 3, || {
+        std::thread::sleep(Duration::from_millis(500));
+        (calls(&store).len() >= expected.len()).then_some(())
+    });
+    eprintln!("{} calls acknowledged in {PARTITIONS} partitions, in {} objects", expected.len(), objects(&store).len());
+    assert_eq!(sorted(calls(&store)) == sorted(expected), true, "0 missing, 0 doubled");
+    for writer in [third, fourth] {
+        assert_eq!(writer.ledger_differences(), []);
+        writer.stop().unwrap();
+    }
+}
