@@ -14,7 +14,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 
 use super::records::NotRead;
-use super::settings::{Lines, NoClient, Settings};
+use super::settings::{Lines, NoClient, Sees, Settings};
 use crate::partition::group::Metadata;
 
 /// How long one call of the library waits.
@@ -95,6 +95,14 @@ pub struct Offsets {
 debug_fields!(Offsets { topic });
 
 impl Offsets {
+    /// For a process that does not join the group.
+    /// Errors: [`NoClient`].
+    pub fn of_outsider(settings: &Settings) -> Result<Self, NoClient> {
+        let made = settings.of_reader(Sees::All).create_with_context(Lines);
+        let consumer = made.map_err(|cause| settings.no_client(cause))?;
+        Ok(Self { consumer: Arc::new(consumer), topic: settings.topic.clone() })
+    }
+
     /// Tells the group, without waiting, how far partitions are and what else owners say of them.
     /// Errors: the library's. Nothing depends on it.
     pub fn tell(&self, partitions: &BTreeMap<u32, (u64, Metadata)>) -> Result<(), KafkaError> {
@@ -110,18 +118,32 @@ impl Offsets {
     /// What the last owner said of a partition. `None` if nobody has, or if what was said has expired.
     /// Errors: [`NotRead`].
     pub fn told(&self, partition: u32) -> Result<Option<(u64, Metadata)>, NotRead> {
+        Ok(self.told_of(partition..partition.saturating_add(1))?.remove(&partition))
+    }
+
+    /// What the last owners said of partitions, without those of which nobody has.
+    /// Errors: [`NotRead`].
+    pub fn told_of(
+        &self,
+        partitions: std::ops::Range<u32>,
+    ) -> Result<BTreeMap<u32, (u64, Metadata)>, NotRead> {
+        let number = |partition| i32::try_from(partition).unwrap_or(i32::MAX);
+        let first = number(partitions.start);
         let mut list = TopicPartitionList::new();
-        let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        list.add_partition(&self.topic, number);
+        for partition in partitions {
+            list.add_partition(&self.topic, number(partition));
+        }
         let found = self.consumer.committed_offsets(list, CALL);
-        let found = found.map_err(|cause| NotRead { topic: self.topic.clone(), partition: number, cause })?;
+        let found =
+            found.map_err(|cause| NotRead { topic: self.topic.clone(), partition: first, cause })?;
         let elements = found.elements();
-        let told = elements.first().and_then(|one| match one.offset() {
+        let told = elements.iter().filter_map(|one| match one.offset() {
             Offset::Offset(offset) => {
-                Some((u64::try_from(offset).unwrap_or(0), Metadata::decode(one.metadata())?))
+                let told = (u64::try_from(offset).unwrap_or(0), Metadata::decode(one.metadata())?);
+                Some((u32::try_from(one.partition()).ok()?, told))
             }
             _ => None,
         });
-        Ok(told)
+        Ok(told.collect())
     }
 }

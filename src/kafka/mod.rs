@@ -11,6 +11,8 @@
 //!   notes what others ask, and [`upkeep`] what is due. All of it belongs to one thread, which [`serve`] runs.
 //! - [`log`] is that term for all other threads: a [`Log`](crate::log::Log), by what the owner has made `known`
 //!   and by `asks` to it.
+//! - [`collecting`] is a collector: its [`appender`] takes requests, `sending` has what is on its way to a
+//!   `producer`, and `hints` what owners say of the log.
 //! - `rebuild` builds objects that stay in the log because their buckets refuse them; `kept` has those that are
 //!   at hand.
 //! - [`group`] is a hint of who should own what; [`retention`] says for how long the log keeps records.
@@ -19,21 +21,27 @@
 
 mod answering;
 pub mod answers;
+pub mod appender;
 mod asks;
 pub mod begin;
 pub mod cache;
+pub mod collecting;
 mod counts;
 pub mod create;
 pub mod group;
+mod hints;
 mod kept;
 mod known;
 pub mod lock;
 pub mod log;
 pub mod owner;
+mod producer;
 pub mod reading;
 mod rebuild;
 pub mod records;
 pub mod retention;
+pub mod sending;
+pub mod sent;
 pub mod serve;
 pub mod settings;
 pub mod trim;

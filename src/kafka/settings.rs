@@ -7,6 +7,8 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
+use crate::partition::producing::WAITING_BYTES_MAX;
+
 /// Bytes of one record, at most: a request that is longer than a block has a block for itself.
 pub const RECORD_BYTES_MAX: usize = 5 * 1_024 * 1_024;
 /// Kilobytes that a reader of one partition has fetched and not passed on.
@@ -16,7 +18,12 @@ const FETCHED_KB_MAX: usize = 8 * 1_024;
 /// own minute is long for a reader that could ask another one.
 const SOCKET_TIMEOUT_MS: &str = "15000";
 
-/// What a writer knows of Kafka.
+/// How long a producer waits for the answer of one broker before it asks again.
+const ANSWER_MS: &str = "10000";
+/// Kilobytes that the library holds for a producer: more than [`WAITING_BYTES_MAX`], so that it never refuses.
+const QUEUED_KB_MAX: usize = 4 * WAITING_BYTES_MAX / 1_024;
+
+/// What a writer or a collector knows of Kafka.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Addresses of brokers: `host:port`, separated by commas.
@@ -89,6 +96,27 @@ impl Settings {
             .set("acks", "all")
             .set("linger.ms", "0")
             .set("message.max.bytes", RECORD_BYTES_MAX.to_string());
+        config
+    }
+
+    /// The settings of a collector's producer, which belongs to no transaction.
+    pub(super) fn of_producer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // A block that times out here could still be written, and its producer would take a new epoch and
+            // write others twice. Requests have a time limit of their own.
+            .set("message.timeout.ms", "0")
+            // Blocks are batches already.
+            .set("linger.ms", "0")
+            .set("compression.type", "lz4")
+            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
+            .set("queue.buffering.max.kbytes", QUEUED_KB_MAX.to_string())
+            // A broker that is stopped keeps its connections, and another one may lead its partitions by now.
+            .set("socket.timeout.ms", ANSWER_MS)
+            .set("request.timeout.ms", ANSWER_MS)
+            .set("reconnect.backoff.max.ms", "1000");
         config
     }
 

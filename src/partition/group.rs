@@ -1,6 +1,8 @@
 //! What an owner commits to the group, for people, tools and collectors. It decides nothing: a member that
 //! lost a partition can still overwrite it.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
 use super::position::before;
@@ -51,6 +53,23 @@ impl Metadata {
     }
 }
 
+/// The sources that collectors refuse, by what the owners of all partitions say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals(BTreeSet<String>);
+
+impl Refusals {
+    /// Those of all partitions: a source that was spread, or whose partition has changed, may wait in any.
+    pub fn of<'m>(all: impl IntoIterator<Item = &'m Metadata>) -> Self {
+        Self(all.into_iter().flat_map(|metadata| metadata.refused.iter().cloned()).collect())
+    }
+
+    /// Whether a collector refuses a source.
+    pub fn refuses(&self, source: &SourceId) -> bool {
+        // Nearly always nobody is refused, and this is asked for each request.
+        !self.0.is_empty() && self.0.contains(&hash(source))
+    }
+}
+
 /// The hashes of the sources to refuse: those whose oldest undelivered position lies before the record that
 /// the broker names for half of the retention ago. What was answered with success has the other half.
 pub fn refused(oldest: impl IntoIterator<Item = (SourceId, u64)>, half_ago: u64) -> Vec<String> {
@@ -97,5 +116,7 @@ mod tests {
         assert_eq!(refused, [hash(&ios), hash(&web)]);
         let metadata = Metadata { refused, ..Metadata::default() };
         assert!(metadata.refuses(&web) && !metadata.refuses(&tv));
+        let all = Refusals::of([&metadata, &Metadata::default()]);
+        assert!(all.refuses(&web) && !all.refuses(&tv) && !Refusals::default().refuses(&web));
     }
 }

@@ -29,8 +29,15 @@ pub struct ToSend {
     pub collector: CollectorId,
     /// Its number.
     pub number: u64,
-    /// The value of its record.
-    pub value: Vec<u8>,
+    /// What it has of each request.
+    pub parts: Vec<Part>,
+}
+
+impl ToSend {
+    /// The value of its record. Made apart from taking the block, because it reads and copies every byte.
+    pub fn value(&self) -> Vec<u8> {
+        block::write(self.collector, self.number, &self.parts)
+    }
 }
 
 /// The answer to a request.
@@ -97,7 +104,7 @@ impl Producing {
             .collect();
         let mut adds: BTreeMap<u32, usize> = BTreeMap::new();
         parts.iter().for_each(|(partition, part)| *adds.entry(*partition).or_default() += part.stored_len());
-        let all = self.lanes.values().map(|lane| lane.bytes).sum::<usize>() + adds.values().sum::<usize>();
+        let all = self.bytes() + adds.values().sum::<usize>();
         let has_room = |(partition, bytes): (&u32, &usize)| {
             self.lanes.get(partition).map_or(0, |lane| lane.bytes) + bytes <= PARTITION_BYTES_MAX
         };
@@ -134,8 +141,7 @@ impl Producing {
         }
         lane.number += 1;
         lane.in_flight = Some((of, bytes));
-        let value = block::write(self.collector, lane.number, &parts);
-        Some(ToSend { partition, collector: self.collector, number: lane.number, value })
+        Some(ToSend { partition, collector: self.collector, number: lane.number, parts })
     }
 
     /// The block in flight in a partition is in the log at `offset`. Reports of earlier producers are ignored.
@@ -196,6 +202,16 @@ impl Producing {
         self.collector
     }
 
+    /// Bytes that wait or are in flight.
+    pub fn bytes(&self) -> usize {
+        self.lanes.values().map(|lane| lane.bytes).sum()
+    }
+
+    /// The requests that have no answer.
+    pub fn asked(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Partitions in which something waits or is in flight.
     pub fn partitions(&self) -> impl Iterator<Item = u32> {
         self.lanes.iter().filter(|(_, lane)| lane.bytes > 0).map(|(partition, _)| *partition)
@@ -204,6 +220,9 @@ impl Producing {
     /// Answers requests with 503. Their parts that were not sent are not sent any more.
     fn give_up(&mut self, requests: Vec<u64>) -> Vec<Answer> {
         let mut answers = Vec::new();
+        if requests.is_empty() {
+            return answers;
+        }
         for request in requests {
             answers.extend(self.requests.remove(&request).map(|_| Answer { request, stored: None }));
         }
@@ -328,12 +347,12 @@ mod tests {
     fn blocks_and_windows_are_bounded() {
         let mut all = producing();
         all.offer(1, vec![(0, part(1, BLOCK_BYTES / 2)), (0, part(1, BLOCK_BYTES / 2))], NOW).unwrap();
-        assert!(all.next_block(0).unwrap().value.len() <= BLOCK_BYTES);
+        assert!(all.next_block(0).unwrap().value().len() <= BLOCK_BYTES);
         let large = || vec![(1, part(1, 2 * 1_024 * 1_024))];
         (2..5).for_each(|request| all.offer(request, large(), NOW).unwrap());
         assert_eq!(all.offer(5, large(), NOW), Err(NoRoom));
         assert_eq!(all.offer(6, vec![(2, part(1, 9))], NOW), Ok(()), "another partition");
-        assert!(all.next_block(1).unwrap().value.len() > BLOCK_BYTES, "a long request has its own block");
+        assert!(all.next_block(1).unwrap().value().len() > BLOCK_BYTES, "a long request has its own block");
     }
 
     #[test]
@@ -341,8 +360,8 @@ mod tests {
         let mut all = producing();
         all.offer(1, vec![(0, part(FRAMES_MAX + 2, 0))], NOW).unwrap();
         for (offset, frames) in [(3, FRAMES_MAX), (4, 2)] {
-            let block = all.next_block(0).unwrap();
-            let read = block::read(&block.value).unwrap();
+            let value = all.next_block(0).unwrap().value();
+            let read = block::read(&value).unwrap();
             assert_eq!(read.requests[0].frames.len(), frames);
             let answers = all.reported(0, CollectorId(1), offset);
             assert_eq!(answers.len(), usize::from(offset == 4));

@@ -53,15 +53,16 @@ impl Identity {
 
     /// The spool id in the names of its objects: each partition is a log of its own.
     pub fn spool_id(&self) -> String {
-        spool_id(&self.log_id, self.partition)
+        hex::encode(spool_id(&self.log_id, self.partition))
     }
 }
 
 /// The spool id of a partition of the log with this id.
-pub(super) fn spool_id(log_id: &str, partition: u32) -> String {
+pub(super) fn spool_id(log_id: &str, partition: u32) -> [u8; 16] {
     let log_id = hex::decode(log_id).unwrap_or_default();
     let digest = Sha256::new().chain_update(log_id).chain_update(partition.to_le_bytes()).finalize();
-    hex::encode(digest.get(..16).unwrap_or_default())
+    // A digest has 32 bytes.
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// The state of a partition.

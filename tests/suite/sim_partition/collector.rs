@@ -88,14 +88,15 @@ impl Collector {
         let waiting: Vec<u32> = self.producing.partitions().collect();
         for partition in waiting {
             let Some(block) = self.producing.next_block(partition) else { continue };
-            let report = env.produce(partition, block.value.clone());
+            let value = block.value();
+            let report = env.produce(partition, value.clone());
             env.note("a block", &[self.at as u64, u64::from(partition), block.number, report.unwrap_or(0)]);
             let most = if env.fails() { 60_000 } else { 500 };
             let mut delay = if env.healed { 0 } else { i64::try_from(env.dice.log(most)).unwrap() };
             if report.is_ok() && env.fails() {
                 // Long enough for the first copy to be delivered, and forgotten by the bases.
                 delay += i64::try_from(env.dice.below(400) * env.plan.pace).unwrap();
-                self.again.insert(partition, (env.now + delay, block.value));
+                self.again.insert(partition, (env.now + delay, value));
             }
             self.reports.insert(partition, (env.now + delay, report));
             return;

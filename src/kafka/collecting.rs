@@ -1,0 +1,194 @@
+//! The threads of a collector: one polls the producer and replaces it after an error, one answers requests that
+//! have waited too long, and one asks the brokers for what the collector must know.
+
+use std::io;
+use std::sync::{Arc, RwLock, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::appender::{Appender, Spreads};
+use super::group::Offsets;
+use super::hints::Hints;
+use super::producer::{Hears, Producer};
+use super::sending::{Sending, Standing};
+use super::settings::{NoClient, Settings};
+use crate::random::Random;
+use crate::time::Clock;
+
+/// How long one poll waits for reports. A report that comes is passed on at once.
+const POLL: Duration = Duration::from_millis(100);
+/// How often requests that have waited too long are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// The time before a failed producer is replaced: what made it fail may last.
+const REPLACE_AFTER: Duration = Duration::from_millis(500);
+/// How often the brokers are asked for partitions, and the group for whom owners refuse.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The same until they have said it once.
+const LOOK_SOON: Duration = Duration::from_millis(500);
+
+/// What a collector needs.
+#[derive(Debug)]
+pub struct CollectingDeps {
+    /// What it knows of Kafka.
+    pub settings: Settings,
+    /// How long a request waits for the reports of its blocks.
+    pub answer_within: Duration,
+    /// Over how many partitions the calls of sources go.
+    pub spreads: Spreads,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// For ids of producers.
+    pub random: Arc<dyn Random>,
+}
+
+/// A collector's side of the log, while it runs.
+#[derive(Debug)]
+pub struct Collecting {
+    appender: Appender,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What a collector says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectingStatus {
+    /// Partitions of the log; 0 if no broker has said it yet.
+    pub partitions: u32,
+    /// Whether the log id is known: without it there are no receipts.
+    pub knows_log_id: bool,
+    /// How sending goes.
+    pub standing: Standing,
+}
+
+/// A collector could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCollecting {
+    /// A client could not be made.
+    #[error(transparent)]
+    NoClient(#[from] NoClient),
+    /// There is no thread.
+    #[error("start the threads of a collector")]
+    Io(#[from] io::Error),
+}
+
+impl Collecting {
+    /// Starts. Requests are refused until a broker has said how many partitions the log has.
+    /// Errors: [`NotCollecting`].
+    pub fn start(deps: CollectingDeps) -> Result<Self, NotCollecting> {
+        let CollectingDeps { settings, answer_within, spreads, clock, random } = deps;
+        let offsets = Offsets::of_outsider(&settings)?;
+        let sending = Arc::new(Sending::new(answer_within, clock, random));
+        // Settings that the library refuses are found here, not in a thread.
+        let first = new_producer(&settings, &sending)?;
+        let (hints, spreads) = (Arc::new(Hints::default()), Arc::new(RwLock::new(spreads)));
+        let appender = Appender { sending, hints, spreads };
+        let thread = |name: &str, work: Box<dyn FnOnce(&Appender) + Send>| {
+            let appender = appender.clone();
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&appender))
+        };
+        let threads = vec![
+            thread("kafka-produce", Box::new(move |of| produce(&of.sending, &settings, first)))?,
+            thread("kafka-answers", Box::new(|of| expire(&of.sending)))?,
+            thread("kafka-hints", Box::new(move |of| look(&of.sending, &of.hints, &offsets)))?,
+        ];
+        Ok(Self { appender, threads })
+    }
+
+    /// What intake appends with.
+    pub fn appender(&self) -> Appender {
+        self.appender.clone()
+    }
+
+    /// How it goes.
+    pub fn status(&self) -> CollectingStatus {
+        let hints = &self.appender.hints;
+        CollectingStatus {
+            partitions: hints.partitions(),
+            knows_log_id: hints.log_id().is_some(),
+            standing: self.appender.sending.standing(),
+        }
+    }
+
+    /// Takes no more requests, waits until each has its answer, and ends. Waits for threads and brokers, so do not
+    /// call it on the runtime's threads.
+    pub fn stop(mut self) {
+        self.appender.sending.close();
+        self.appender.sending.end();
+        for thread in std::mem::take(&mut self.threads) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the collector has panicked");
+            }
+        }
+    }
+}
+
+/// What was given up is given up at once: the threads end by themselves.
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        self.appender.sending.end();
+    }
+}
+
+fn new_producer(settings: &Settings, sending: &Arc<Sending>) -> Result<Arc<Producer>, NoClient> {
+    let hears: Weak<dyn Hears> = Arc::<Sending>::downgrade(sending);
+    Producer::new(settings, sending.collector(), hears).map(Arc::new)
+}
+
+/// Polls the producer, and replaces it after an error.
+fn produce(sending: &Arc<Sending>, settings: &Settings, first: Arc<Producer>) {
+    let mut next = Some(first);
+    while !sending.ends_within(Duration::ZERO) {
+        let made = next.take().map_or_else(|| new_producer(settings, sending), Ok);
+        match made {
+            Ok(producer) => {
+                sending.begin(&producer);
+                while producer.id() == sending.collector() && !sending.ends_within(Duration::ZERO) {
+                    producer.poll(POLL);
+                }
+                sending.forget(producer.id());
+                end(producer);
+            }
+            Err(error) => tracing::warn!(%error, "no producer"),
+        }
+        sending.ends_within(REPLACE_AFTER);
+    }
+}
+
+/// Drops the producer here, where the library may wait, and not in a thread that is about to send with it.
+fn end(mut producer: Arc<Producer>) {
+    loop {
+        match Arc::try_unwrap(producer) {
+            Ok(last) => return drop(last),
+            Err(still) => producer = still,
+        }
+        producer.poll(Duration::from_millis(10));
+    }
+}
+
+fn expire(sending: &Sending) {
+    while !sending.ends_within(EXPIRE_EVERY) {
+        sending.expire();
+    }
+}
+
+/// Asks for what the collector must know.
+fn look(sending: &Sending, hints: &Hints, offsets: &Offsets) {
+    loop {
+        if let Some(producer) = sending.producer() {
+            match producer.partitions() {
+                Ok(partitions) => hints.has_partitions(partitions),
+                Err(error) => tracing::debug!(%error, "how many partitions the log has is not known"),
+            }
+        }
+        let partitions = hints.partitions();
+        if partitions > 0 {
+            match offsets.told_of(0..partitions) {
+                Ok(told) => hints.are_told(&told),
+                Err(error) => tracing::debug!(%error, "what the owners of partitions say is not known"),
+            }
+        }
+        let is_known = partitions > 0 && hints.log_id().is_some();
+        if sending.ends_within(if is_known { LOOK_EVERY } else { LOOK_SOON }) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a collector knows of the log without reading it: how many partitions it has, its id, and whom the owners
+//! of its partitions refuse.
+
+use std::collections::BTreeMap;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::lock::{read, write};
+use crate::partition::group::{Metadata, Refusals};
+use crate::sources::SourceId;
+
+/// What a collector knows of the log.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    /// 0 until the brokers have said it.
+    partitions: AtomicU32,
+    told: RwLock<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    log_id: Option<String>,
+    refusals: Refusals,
+}
+
+impl Hints {
+    /// Partitions of the log; 0 if that is not known.
+    pub(super) fn partitions(&self) -> u32 {
+        self.partitions.load(Ordering::Acquire)
+    }
+
+    /// The brokers say how many partitions the log has. It never has fewer: a broker that is behind does not know
+    /// new ones yet, and calls must not go back and forth.
+    pub(super) fn has_partitions(&self, count: u32) {
+        let before = self.partitions.fetch_max(count, Ordering::AcqRel);
+        if before != 0 && before < count {
+            tracing::info!(before, now = count, "the log has more partitions");
+        }
+    }
+
+    /// What owners say of their partitions. If nobody says anything, what was said before stays.
+    pub(super) fn are_told(&self, all: &BTreeMap<u32, (u64, Metadata)>) {
+        let Some((_, first)) = all.values().next() else { return };
+        let mut told = write(&self.told);
+        if told.log_id.as_ref() != Some(&first.log_id) {
+            tracing::info!("the log id is known: answers have receipts, if they are configured");
+            told.log_id = Some(first.log_id.clone());
+        }
+        told.refusals = Refusals::of(all.values().map(|(_, metadata)| metadata));
+    }
+
+    /// The log id, once it is known.
+    pub(super) fn log_id(&self) -> Option<String> {
+        read(&self.told).log_id.clone()
+    }
+
+    /// Whether owners refuse a source.
+    pub(super) fn refuses(&self, source: &SourceId) -> bool {
+        read(&self.told).refusals.refuses(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_is_behind_and_a_silent_group_change_nothing() {
+        let hints = Hints::default();
+        hints.has_partitions(4);
+        hints.has_partitions(3);
+        assert_eq!((hints.partitions(), hints.log_id()), (4, None));
+        let metadata = Metadata { log_id: "ab".repeat(16), ..Metadata::default() };
+        hints.are_told(&[(2, (7, metadata))].into());
+        hints.are_told(&BTreeMap::new());
+        assert_eq!(hints.log_id(), Some("ab".repeat(16)));
+    }
+}

@@ -1,0 +1,259 @@
+//! What a collector has on its way to the log, and who waits for it: the shell of
+//! [`Producing`](crate::partition::producing).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use tokio::sync::oneshot;
+
+use super::producer::{Hears, Producer};
+use super::sent::{Sent, SentCounts};
+use crate::lock::{lock, wait_while_at_most};
+use crate::log::{AccountKey, AppendError, KnownStreams, NewStreams};
+use crate::partition::block::{CollectorId, Part};
+use crate::partition::producing::{Answer, Producing, StoredPart};
+use crate::random::Random;
+use crate::time::Clock;
+
+/// Where the frames of a request are; `None` if it is not known whether they are in the log.
+pub(super) type Outcome = Option<Vec<StoredPart>>;
+
+/// What is on its way.
+#[derive(Debug)]
+pub(super) struct Sending {
+    state: Mutex<State>,
+    /// The producer has failed, the last request has its answer, or the end has come.
+    changed: Condvar,
+    answer_within: Duration,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    sent: Sent,
+}
+
+#[derive(Debug)]
+struct State {
+    producing: Producing,
+    /// `None` while there is none: what comes meanwhile waits for the next one.
+    producer: Option<Arc<Producer>>,
+    waiting: HashMap<u64, oneshot::Sender<Outcome>>,
+    last: u64,
+    /// When the block in flight of each partition was sent.
+    sent_at: BTreeMap<u32, Duration>,
+    streams: Streams,
+    /// Why the last producer failed, until a block is in the log again.
+    error: Option<String>,
+    closed: bool,
+    ends: bool,
+}
+
+/// Streams of objects that calls of this process began.
+#[derive(Debug, Default)]
+struct Streams(BTreeSet<AccountKey>);
+
+impl KnownStreams for Streams {
+    fn knows(&self, account: &AccountKey) -> bool {
+        self.0.contains(account)
+    }
+
+    fn named_streams(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// How it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Bytes that wait or are in flight.
+    pub bytes: usize,
+    /// Requests without an answer.
+    pub requests: usize,
+    /// Partitions whose block in flight has no report for longer than a request waits.
+    pub silent: Vec<u32>,
+    /// Why the last producer failed, if no block was stored since.
+    pub error: Option<String>,
+    /// What was sent so far.
+    pub counts: SentCounts,
+}
+
+impl Sending {
+    pub(super) fn new(answer_within: Duration, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        let state = State {
+            producing: Producing::new(CollectorId(random.next_u128()), answer_within),
+            producer: None,
+            waiting: HashMap::new(),
+            last: 0,
+            sent_at: BTreeMap::new(),
+            streams: Streams::default(),
+            error: None,
+            closed: false,
+            ends: false,
+        };
+        let (state, changed, sent) = (Mutex::new(state), Condvar::new(), Sent::default());
+        Self { state, changed, answer_within, clock, random, sent }
+    }
+
+    /// Takes a request. Its outcome comes within the time that a request waits.
+    /// Errors: [`AppendError`]: nothing of it is sent.
+    pub(super) fn offer(
+        &self,
+        account: AccountKey,
+        parts: Vec<(u32, Part)>,
+    ) -> Result<oneshot::Receiver<Outcome>, AppendError> {
+        let partitions: Vec<u32> = parts.iter().map(|(partition, _)| *partition).collect();
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut state = lock(&self.state);
+            if state.closed {
+                return Err(AppendError::Stopped);
+            }
+            let begins = NewStreams::default().begins(&account, &state.streams)?;
+            state.last += 1;
+            let request = state.last;
+            if state.producing.offer(request, parts, self.clock.monotonic()).is_err() {
+                self.sent.refused();
+                return Err(AppendError::Busy);
+            }
+            if begins {
+                state.streams.0.insert(account);
+            }
+            state.waiting.insert(request, sender);
+        }
+        partitions.into_iter().for_each(|partition| self.send_next(partition));
+        Ok(receiver)
+    }
+
+    /// Sends the next block of a partition, if none is in flight there.
+    fn send_next(&self, partition: u32) {
+        let now = self.clock.monotonic();
+        let (block, producer) = {
+            let mut state = lock(&self.state);
+            let Some(producer) = state.producer.clone() else { return };
+            let Some(block) = state.producing.next_block(partition) else { return };
+            state.sent_at.insert(partition, now);
+            (block, producer)
+        };
+        // No other block of the partition is sent until this one is reported, so order needs no lock.
+        if let Err(error) = producer.send(&block) {
+            self.hears(block.collector, partition, Err(error));
+        }
+    }
+
+    /// The id of the producer that is to send now.
+    pub(super) fn collector(&self) -> CollectorId {
+        lock(&self.state).producing.collector()
+    }
+
+    /// A producer is there: it sends what has waited for it.
+    pub(super) fn begin(&self, producer: &Arc<Producer>) {
+        let partitions: Vec<u32> = {
+            let mut state = lock(&self.state);
+            state.producer = Some(Arc::clone(producer));
+            state.producing.partitions().collect()
+        };
+        partitions.into_iter().for_each(|partition| self.send_next(partition));
+    }
+
+    /// The producer with this id sends nothing more.
+    pub(super) fn forget(&self, id: CollectorId) {
+        lock(&self.state).producer.take_if(|producer| producer.id() == id);
+    }
+
+    /// The producer that sends now.
+    pub(super) fn producer(&self) -> Option<Arc<Producer>> {
+        lock(&self.state).producer.clone()
+    }
+
+    /// Answers requests that have waited too long.
+    pub(super) fn expire(&self) {
+        let mut state = lock(&self.state);
+        let late = state.producing.timed_out(self.clock.monotonic());
+        self.answer(&mut state, late);
+    }
+
+    /// How it goes.
+    pub(super) fn standing(&self) -> Standing {
+        let now = self.clock.monotonic();
+        let state = lock(&self.state);
+        let silent = state.sent_at.iter().filter(|(_, at)| now.saturating_sub(**at) > self.answer_within);
+        Standing {
+            bytes: state.producing.bytes(),
+            requests: state.producing.asked(),
+            silent: silent.map(|(partition, _)| *partition).collect(),
+            error: state.error.clone(),
+            counts: self.sent.counts(),
+        }
+    }
+
+    /// A source was refused because its owner says so.
+    pub(super) fn refused(&self) {
+        self.sent.refused();
+    }
+
+    /// Takes no more requests, and waits until each has its answer: at most for as long as a request waits.
+    pub(super) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        let most = self.answer_within.saturating_mul(2);
+        drop(wait_while_at_most(&self.changed, state, most, |state| state.producing.asked() > 0));
+    }
+
+    /// The end has come: requests that wait have an unknown outcome.
+    pub(super) fn end(&self) {
+        let mut state = lock(&self.state);
+        (state.closed, state.ends) = (true, true);
+        state.waiting.clear();
+        self.changed.notify_all();
+    }
+
+    /// Waits for the end, for `at_most`. Returns whether it has come.
+    pub(super) fn ends_within(&self, at_most: Duration) -> bool {
+        wait_while_at_most(&self.changed, lock(&self.state), at_most, |state| !state.ends).ends
+    }
+
+    /// Sends answers. Whoever is gone needs none.
+    fn answer(&self, state: &mut MutexGuard<'_, State>, answers: Vec<Answer>) {
+        for Answer { request, stored } in answers {
+            self.sent.answered(stored.is_some());
+            let Some(waits) = state.waiting.remove(&request) else { continue };
+            drop(waits.send(stored));
+        }
+        if state.closed {
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl Hears for Sending {
+    fn hears(&self, of: CollectorId, partition: u32, report: Result<u64, KafkaError>) {
+        let now = self.clock.monotonic();
+        let mut state = lock(&self.state);
+        if of != state.producing.collector() {
+            return;
+        }
+        match report {
+            Ok(offset) => {
+                if let Some(at) = state.sent_at.remove(&partition) {
+                    self.sent.stored(now.saturating_sub(at));
+                }
+                state.error = None;
+                let answers = state.producing.reported(partition, of, offset);
+                self.answer(&mut state, answers);
+                drop(state);
+                self.send_next(partition);
+            }
+            Err(error) => {
+                tracing::warn!(%error, partition, "a block was not acknowledged: a new producer takes over");
+                self.sent.failed();
+                state.error = Some(error.to_string());
+                state.producer = None;
+                state.sent_at.clear();
+                let new = CollectorId(self.random.next_u128());
+                let answers = state.producing.failed(new);
+                self.answer(&mut state, answers);
+                self.changed.notify_all();
+            }
+        }
+    }
+}
