@@ -2,7 +2,7 @@
 //! have waited too long, and one asks the brokers for what the collector must know.
 
 use std::io;
-use std::sync::{Arc, RwLock, Weak};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::hints::Hints;
 use super::producer::{Hears, Producer};
 use super::sending::{Sending, Standing};
 use super::settings::{NoClient, Settings};
+use crate::lock::lock;
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -45,7 +46,7 @@ pub struct CollectingDeps {
 #[derive(Debug)]
 pub struct Collecting {
     appender: Appender,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What a collector says of itself.
@@ -90,7 +91,7 @@ impl Collecting {
             thread("kafka-answers", Box::new(|of| expire(&of.sending)))?,
             thread("kafka-hints", Box::new(move |of| look(&of.sending, &of.hints, &offsets)))?,
         ];
-        Ok(Self { appender, threads })
+        Ok(Self { appender, threads: Mutex::new(threads) })
     }
 
     /// What intake appends with.
@@ -108,12 +109,17 @@ impl Collecting {
         }
     }
 
+    /// Takes no more requests, and gives up those that have no answer: their outcome is unknown.
+    pub fn give_up(&self) {
+        self.appender.sending.end();
+    }
+
     /// Takes no more requests, waits until each has its answer, and ends. Waits for threads and brokers, so do not
     /// call it on the runtime's threads.
-    pub fn stop(mut self) {
+    pub fn stop(&self) {
         self.appender.sending.close();
         self.appender.sending.end();
-        for thread in std::mem::take(&mut self.threads) {
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the collector has panicked");
             }
@@ -124,7 +130,7 @@ impl Collecting {
 /// What was given up is given up at once: the threads end by themselves.
 impl Drop for Collecting {
     fn drop(&mut self) {
-        self.appender.sending.end();
+        self.give_up();
     }
 }
 

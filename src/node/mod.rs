@@ -36,6 +36,8 @@ pub mod import_sources;
 mod import_status;
 pub mod import_store;
 pub mod jobs;
+#[cfg(feature = "kafka")]
+pub mod kafka_collector;
 mod ledger_view;
 mod listen;
 pub mod listeners;

@@ -35,6 +35,15 @@ impl SdkKeys {
         )
     }
 
+    /// The sources whose keys are configured.
+    #[cfg(feature = "kafka")]
+    pub(super) fn sources(&self) -> Vec<SourceId> {
+        match self {
+            Self::Dev => Vec::new(),
+            Self::Placeholders(all) => all.keys().cloned().collect(),
+        }
+    }
+
     /// The text for the key of `source`, or of any source; `None` if there is no such source.
     pub fn of_source(&self, source: Option<&SourceId>) -> Option<String> {
         match (self, source) {

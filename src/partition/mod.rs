@@ -4,7 +4,7 @@
 //!
 //! - **Format:** [`block`] (the value of a record), [`position`], [`note`].
 //! - **Collectors:** [`producing`] numbers blocks and answers requests; [`spread`] chooses partitions;
-//!   [`receipts`] name the lines of a request.
+//!   [`receipts`] name the lines of a request; [`fingerprints`] have the same key at all collectors.
 //! - **The lock:** [`opening`] begins a term, [`answer`] says what an answer of the broker means for it.
 //! - **Reading:** [`reader`] with [`window`], [`numbers`] and [`late`]; [`open`] has what is read and not
 //!   released.
@@ -16,6 +16,7 @@ pub mod answer;
 pub mod block;
 pub mod days;
 pub mod destinations;
+pub mod fingerprints;
 pub mod gone;
 pub mod group;
 pub mod growth;
