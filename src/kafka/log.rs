@@ -23,6 +23,7 @@ use crate::log::{
 use crate::object::gzip::GzipLines;
 use crate::object::{AppliedEncryption, ObjectKey, PutLocation, S3Location};
 use crate::sources::SourceId;
+use crate::spool::CacheDamaged;
 use crate::time::{ReceivedDay, UnixMillis};
 
 /// A term of a partition, for those that deliver it and report on it. Cheap to clone.
@@ -110,13 +111,10 @@ impl Batches for PartitionLog {
             // Its lines are lost by a note that counts, whatever the cache still has.
             return Ok(());
         }
-        let mut visitor_failed = false;
-        let read = self
-            .shared
-            .cache
-            .read(key, after, through, &mut |read| visit(read).inspect_err(|_| visitor_failed = true));
-        read.inspect_err(|error| {
-            if !visitor_failed {
+        // Frames that are released meanwhile cannot be read either. Only damage says something of the others.
+        let is_damage = |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<CacheDamaged>());
+        self.shared.cache.read(key, after, through, visit).inspect_err(|error| {
+            if is_damage(error) {
                 self.broken(error.to_string());
             }
         })
