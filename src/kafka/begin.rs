@@ -40,6 +40,8 @@ pub struct Term {
     pub state: State,
     /// The broker's time of the term's own note, and the own time then.
     pub noted: Option<(UnixMillis, UnixMillis)>,
+    /// Bytes of notes since the last snapshot.
+    pub notes_bytes: u64,
     /// Whether the cache of this process's last term is still what the notes say.
     pub keeps_cache: bool,
 }
@@ -123,9 +125,16 @@ pub fn begin(
                 opening.log_read(found, end);
             }
             Next::Begun => {
+                let notes_bytes = opening.notes_bytes();
                 let keeps_cache = cache_of.as_deref().is_some_and(|token| opening.keeps_cache_of(token));
                 let (Some(lock), Some(state)) = (lock, opening.into_state()) else { return Ok(Began::Over) };
-                return Ok(Began::Live(Box::new(Term { lock, state, noted: noted_at, keeps_cache })));
+                return Ok(Began::Live(Box::new(Term {
+                    lock,
+                    state,
+                    noted: noted_at,
+                    notes_bytes,
+                    keeps_cache,
+                })));
             }
             Next::Over => return Ok(Began::Over),
             Next::Stopped(stop) => return Ok(Began::Stopped(stop)),

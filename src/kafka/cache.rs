@@ -14,16 +14,10 @@ use crate::object::Stream;
 use crate::partition::lines::Lines;
 use crate::partition::open::FirstOpen;
 use crate::partition::reader::ReadFrame;
+use crate::partition::share::segment_bytes;
 use crate::random::Random;
 use crate::spool::{Holds, SpoolOptions, Stepped};
 use crate::time::Clock;
-
-/// The longest segment, in bytes.
-const SEGMENT_BYTES_MAX: u64 = 256 * 1_024 * 1_024;
-/// The shortest: the longest block must fit.
-const SEGMENT_BYTES_MIN: u64 = 8 * 1_024 * 1_024;
-/// A segment is at most this part of a share, so that what is released frees space soon.
-const SEGMENTS: u64 = 16;
 
 /// What a cache needs.
 #[derive(Clone, Debug)]
@@ -65,10 +59,9 @@ impl Cache {
     /// An empty cache.
     /// Errors: [`Unusable`].
     pub fn new(deps: CacheDeps) -> Result<Self, Unusable> {
-        let segment = (deps.max_bytes / SEGMENTS).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
         let options = SpoolOptions {
             max_bytes: deps.max_bytes,
-            segment_bytes: segment,
+            segment_bytes: segment_bytes(deps.max_bytes),
             // The partition finds repeats.
             dedupe_max: 0,
             new_streams: NewStreams::Any,

@@ -137,8 +137,7 @@ impl Wish<'_> {
 
 impl AtHand {
     fn wish(&self, now: Duration) -> Wish<'_> {
-        let mut wish =
-            Wish { at_hand: self, now, probed: BTreeSet::new(), refused: (0, 0), taken: (0, 0) };
+        let mut wish = Wish { at_hand: self, now, probed: BTreeSet::new(), refused: (0, 0), taken: (0, 0) };
         for (place, file) in self.objects.values() {
             let (objects, bytes) =
                 if self.take.contains(place) { &mut wish.taken } else { &mut wish.refused };
@@ -175,7 +174,13 @@ impl Kept {
     /// Copies an object that is about to be left, if it is the one that its place is tried with next. `None` if
     /// it is not, or there is no space for it: then it is built for its next try.
     pub(super) fn copy(&self, seal: &Seal, object: &mut dyn io::Read, len: u64) -> Option<KeptFile> {
-        let pending = PendingSeal { seal: seal.clone(), parked: None, conflict: false, overwrite: false, amended: None };
+        let pending = PendingSeal {
+            seal: seal.clone(),
+            parked: None,
+            conflict: false,
+            overwrite: false,
+            amended: None,
+        };
         {
             let mut at_hand = lock(&self.at_hand);
             at_hand.take.remove(&place(seal));
@@ -190,7 +195,9 @@ impl Kept {
             Ok(to.finish())
         });
         copied
-            .inspect_err(|error| tracing::debug!(%error, seal = seal.number, "an object is built again later"))
+            .inspect_err(
+                |error| tracing::debug!(%error, seal = seal.number, "an object is built again later"),
+            )
             .ok()
     }
 
@@ -245,12 +252,92 @@ impl Kept {
 
     /// Waits until there may be something to build, for `at_most` at most.
     pub(super) fn wait(&self, at_most: Duration) {
-        wait_while_at_most(&self.changed, lock(&self.at_hand), at_most, |at_hand| !at_hand.woken).woken = false;
+        wait_while_at_most(&self.changed, lock(&self.at_hand), at_most, |at_hand| !at_hand.woken).woken =
+            false;
     }
 
     /// Ends a wait: the term is over.
     pub(super) fn wake(&self) {
         lock(&self.at_hand).woken = true;
         self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::BatchKey;
+    use crate::disk::real_disk::RealDisk;
+    use crate::log::notes::CallState;
+    use crate::log::{Encoded, Parked};
+    use crate::object::{Encryption, ObjectKey, S3Location, Stream};
+    use crate::time::UnixMillis;
+
+    /// A left object of a source, of so many bytes.
+    fn left(number: u64, source: &str, len: u64) -> PendingSeal {
+        let batch = BatchKey {
+            source: SourceId::new(source).unwrap(),
+            day: UnixMillis(0).day(),
+            stream: Stream::Calls,
+        };
+        let to = S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
+        let encoded = Encoded { first: number, last: number, frames: 1, ..Encoded::default() };
+        let seal = CallState::new().seal_of(&batch, &encoded, to, ObjectKey::listed("object")).unwrap();
+        let parked = Some(Parked { len, crc32: 0 });
+        PendingSeal {
+            seal: Seal { number, ..seal },
+            parked,
+            conflict: false,
+            overwrite: false,
+            amended: None,
+        }
+    }
+
+    fn kept(cache_bytes: u64) -> (Kept, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+        let staging = StagingDisk { disk, in_memory: Arc::default() };
+        (Kept::new(staging, cache_bytes), dir)
+    }
+
+    fn wants(kept: &Kept, now: u64, left: &[PendingSeal]) -> Vec<u64> {
+        kept.wish(Duration::from_secs(now), |wish| {
+            left.iter().filter(|pending| wish.wants(pending)).map(|pending| pending.seal.number).collect()
+        })
+    }
+
+    #[test]
+    fn of_a_place_that_refuses_the_oldest_is_tried_and_of_one_that_takes_all_that_fit() {
+        let (kept, _dir) = kept(1_000);
+        let all: Vec<PendingSeal> =
+            (1..=6).map(|n| left(n, if n % 2 == 0 { "ios" } else { "web" }, 40)).collect();
+        assert_eq!(wants(&kept, 0, &all), [1, 2]);
+        let file = kept.copy(&all[0].seal, &mut [7; 40].as_slice(), 40).unwrap();
+        kept.insert(&all[0].seal, file, Duration::ZERO);
+        assert!(kept.has(1) && kept.copy(&all[2].seal, &mut [7; 40].as_slice(), 40).is_none());
+        assert_eq!(wants(&kept, 0, &all), [2]);
+        assert!(matches!(kept.open(1).unwrap().bytes, KeptBytes::File { len: 40, .. }));
+        // The place takes objects: two of them are a tenth of the cache.
+        kept.stored(&all[0].seal);
+        assert_eq!((kept.has(1), wants(&kept, 0, &all[1..])), (false, vec![2, 3, 5]));
+        // It refuses again.
+        kept.copy(&all[2].seal, &mut [7; 40].as_slice(), 40).unwrap();
+        assert_eq!(wants(&kept, 0, &all[2..]), [3, 4]);
+    }
+
+    #[test]
+    fn one_object_may_be_larger_than_the_room_and_what_was_built_lately_rests() {
+        let (kept, _dir) = kept(100);
+        let all = [left(1, "web", 5_000), left(2, "ios", 5_000)];
+        assert_eq!(wants(&kept, 0, &all), [1]);
+        assert!(kept.copy(&all[0].seal, &mut [7; 50].as_slice(), 50).is_none(), "it is not kept for that");
+        kept.rests(1, Duration::ZERO);
+        assert_eq!(wants(&kept, 59, &all), [2]);
+        let mut file = kept.begin().unwrap();
+        file.write_all(b"object").unwrap();
+        kept.insert(&all[0].seal, file.finish(), Duration::ZERO);
+        assert_eq!(wants(&kept, 60, &all), [] as [u64; 0], "the room is used");
+        lock(&kept.at_hand).objects.clear();
+        assert_eq!((wants(&kept, 59, &all[..1]), wants(&kept, 60, &all[..1])), (vec![], vec![1]));
     }
 }

@@ -66,11 +66,9 @@ impl ProducerContext for Reports {
     fn delivery(&self, report: &DeliveryResult<'_>, place: Box<usize>) {
         let report = match report {
             Ok(message) => match u64::try_from(message.offset()) {
-                Ok(offset) => Ok(Noted {
-                    offset,
-                    at: broker_time(message.timestamp()),
-                    bytes: message.payload_len(),
-                }),
+                Ok(offset) => {
+                    Ok(Noted { offset, at: broker_time(message.timestamp()), bytes: message.payload_len() })
+                }
                 Err(_) => Err(TransactionError::Unknown),
             },
             Err((error, _)) => Err(answers::of_transaction(error)),

@@ -17,11 +17,13 @@ use crate::log::notes::CallNote;
 use crate::log::refusals::{Cause, Division, Flow};
 use crate::log::{
     Amend, Batches, Capacity, Closable, DayInBucket, DayStage, Days, Encoded, Held, KeptBytes, KeptObject,
-    Locations, OpenBatch, Parked, PendingSeal, Range, Report, Rows, Seal, Seals, Status, Stopped, Usage, Visit,
+    Locations, OpenBatch, Parked, PendingSeal, Range, Report, Rows, Seal, Seals, Status, Stopped, Usage,
+    Visit,
 };
 use crate::object::gzip::GzipLines;
 use crate::object::{AppliedEncryption, ObjectKey, PutLocation, S3Location};
 use crate::sources::SourceId;
+use crate::spool::CacheDamaged;
 use crate::time::{ReceivedDay, UnixMillis};
 
 /// A term of a partition, for those that deliver it and report on it. Cheap to clone.
@@ -109,12 +111,10 @@ impl Batches for PartitionLog {
             // Its lines are lost by a note that counts, whatever the cache still has.
             return Ok(());
         }
-        let mut visitor_failed = false;
-        let read = self.shared.cache.read(key, after, through, &mut |read| {
-            visit(read).inspect_err(|_| visitor_failed = true)
-        });
-        read.inspect_err(|error| {
-            if !visitor_failed {
+        // Frames that are released meanwhile cannot be read either. Only damage says something of the others.
+        let is_damage = |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<CacheDamaged>());
+        self.shared.cache.read(key, after, through, visit).inspect_err(|error| {
+            if is_damage(error) {
                 self.broken(error.to_string());
             }
         })
@@ -124,8 +124,10 @@ impl Batches for PartitionLog {
         self.shared.cache.positions_at(batch, offsets)
     }
 
-    fn end_of_oldest(&self, batch: &BatchKey, after: u64) -> Option<u64> {
-        self.shared.cache.end_of_oldest(batch, after)
+    fn end_of_oldest(&self, _batch: &BatchKey, _after: u64) -> Option<u64> {
+        // A spool that is nearly full makes objects of single segments, because calls keep coming. Here reading
+        // pauses instead, and objects stay full.
+        None
     }
 
     fn recount(&self, batch: &OpenBatch, bytes: u64) {
@@ -275,8 +277,9 @@ impl Capacity for PartitionLog {
         self.shared.cache.disk_is_full();
     }
 
-    fn pinning(&self, bytes: u64, sealed_are_stuck: bool) -> Vec<BatchKey> {
-        self.shared.cache.pinning(bytes, sealed_are_stuck)
+    fn pinning(&self, bytes: u64, _sealed_are_stuck: bool) -> Vec<BatchKey> {
+        // What is sealed can always leave the cache: it stays in the log. So no other batch is cut for it.
+        self.shared.cache.pinning(bytes, false)
     }
 
     fn divide(

@@ -69,7 +69,7 @@ pub struct Owner {
     pub(super) wanted: Wanted,
     /// The wall clock and the steady one when the term began.
     pub(super) began: (UnixMillis, Duration),
-    /// Bytes of notes since the last snapshot of this term.
+    /// Bytes of notes since the last snapshot.
     pub(super) notes_bytes: u64,
 }
 
@@ -98,7 +98,7 @@ impl Owner {
         wanted: Wanted,
         deps: impl FnOnce() -> Result<CacheDeps, Unusable>,
     ) -> Result<Self, NotOwned> {
-        let Term { lock, state, noted, keeps_cache } = term;
+        let Term { lock, state, noted, notes_bytes, keeps_cache } = term;
         let log = Records::new(settings, &settings.topic, state.identity.partition, Sees::All)?;
         let (cache, reader, mut counts) = match kept.filter(|_| keeps_cache) {
             Some(Kept { cache, mut reader, counts, .. }) => {
@@ -113,7 +113,7 @@ impl Owner {
         let mut known = Known::new(state, reader.read_before(), counts);
         known.clocks = noted;
         let shared = Shared::new(known, cache.log(), clock);
-        let mut owner = Self { lock, shared, cache, reader, log, wanted, began, notes_bytes: 0 };
+        let mut owner = Self { lock, shared, cache, reader, log, wanted, began, notes_bytes };
         owner.follow_state()?;
         owner.note_locations(|_, is_known| is_known)?;
         Ok(owner)

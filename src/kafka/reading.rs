@@ -76,7 +76,8 @@ impl Owner {
                             known.counts.add(offset, counts);
                         }
                     }
-                    let sources: BTreeSet<&SourceId> = frames.iter().map(|frame| &frame.batch.source).collect();
+                    let sources: BTreeSet<&SourceId> =
+                        frames.iter().map(|frame| &frame.batch.source).collect();
                     // The bucket of a source is noted before anyone can seal its first frame.
                     self.note_locations(|source, is_known| !is_known && sources.contains(source))?;
                     let took = self.cache.takes(frames)?;

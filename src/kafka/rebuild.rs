@@ -1,6 +1,7 @@
 //! Builds left objects from the log: a thread for each term, one pass at a time for the process.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -50,73 +51,75 @@ enum Making {
 impl Rebuild {
     /// Builds until `goes_on` says no.
     pub(super) fn run(&self, goes_on: &dyn Fn() -> bool) {
-        let mut start_at = Duration::ZERO;
+        let (mut log, mut start_at) = (None, Duration::ZERO);
         while goes_on() {
             self.kept.wait(LOOK_EVERY);
-            if goes_on() {
-                self.look(&mut start_at, goes_on);
-            }
-        }
-    }
-
-    fn look(&self, start_at: &mut Duration, goes_on: &dyn Fn() -> bool) {
-        let now = self.shared.clock.monotonic();
-        let looks_at_start = now >= *start_at;
-        let planned = {
-            let known = self.shared.read();
-            if known.state.left.is_empty() {
+            if !goes_on() {
                 return;
             }
-            let plan =
-                self.kept.wish(now, |wish| Pass::plan(&known.state, |pending| wish.wants(pending)));
-            // What is noted meanwhile concerns none of these objects.
-            plan.map(|pass| (pass, known.state.clone()))
-        };
-        if planned.is_none() && !looks_at_start {
-            return;
-        }
-        let partition = self.shared.read().state.identity.partition;
-        let log = match Records::new(&self.settings, &self.settings.topic, partition, Sees::All) {
-            Ok(log) => log,
-            Err(error) => return tracing::debug!(%error, "left objects cannot be built at present"),
-        };
-        let start = match log.bounds() {
-            Ok((start, _)) => start,
-            Err(error) => return tracing::debug!(%error, "left objects cannot be built at present"),
-        };
-        if looks_at_start {
-            *start_at = now.saturating_add(START_EVERY);
-            self.asks.tell(Ask::BeginsAt(start));
-        }
-        let Some((pass, state)) = planned else { return };
-        let _only_pass = lock(&self.passes);
-        let numbers: Vec<u64> = pass.seals().map(|seal| seal.number).collect();
-        match self.pass(pass, &state, log, start, goes_on) {
-            Ok(()) => {}
-            Err(NotBuilt::Ended) => {}
-            Err(NotBuilt::NotRead(why)) => {
+            if let Err(NotBuilt { why, numbers }) = self.look(&mut log, &mut start_at, goes_on) {
                 tracing::debug!(why, "left objects cannot be built at present");
+                log = None;
                 let now = self.shared.clock.monotonic();
                 numbers.into_iter().for_each(|number| self.kept.rests(number, now));
             }
         }
     }
 
+    fn look(
+        &self,
+        log: &mut Option<Records>,
+        start_at: &mut Duration,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(), NotBuilt> {
+        let now = self.shared.clock.monotonic();
+        let looks_at_start = now >= *start_at;
+        let (planned, partition) = {
+            let known = self.shared.read();
+            if known.state.left.is_empty() {
+                return Ok(());
+            }
+            let plan = self.kept.wish(now, |wish| Pass::plan(&known.state, |pending| wish.wants(pending)));
+            // What is noted meanwhile concerns none of these objects.
+            let planned = plan.map(|pass| (pass, known.state.clone()));
+            (planned, known.state.identity.partition)
+        };
+        if planned.is_none() && !looks_at_start {
+            return Ok(());
+        }
+        let log = match log {
+            Some(log) => log,
+            None => {
+                let new = Records::new(&self.settings, &self.settings.topic, partition, Sees::All);
+                log.insert(new.map_err(|error| NotBuilt::new(&error))?)
+            }
+        };
+        let (start, _) = log.bounds().map_err(|error| NotBuilt::new(&error))?;
+        if looks_at_start {
+            *start_at = now.saturating_add(START_EVERY);
+            self.asks.tell(Ask::BeginsAt(start));
+        }
+        let Some((pass, state)) = planned else { return Ok(()) };
+        let _only_pass = lock(&self.passes);
+        let numbers: Vec<u64> = pass.seals().map(|seal| seal.number).collect();
+        self.pass(pass, &state, log, start, goes_on).map_err(|why| NotBuilt { why, numbers })
+    }
+
     fn pass(
         &self,
         mut pass: Pass,
         state: &State,
-        mut log: Records,
+        log: &mut Records,
         start: u64,
         goes_on: &dyn Fn() -> bool,
-    ) -> Result<(), NotBuilt> {
-        let not_read = |error: NotRead| NotBuilt::NotRead(error.to_string());
+    ) -> Result<(), String> {
+        let not_read = |error: NotRead| error.to_string();
         let mut reader = Reader::of_left(state, pass.from.max(start));
         log.go_to(Some(reader.next())).map_err(not_read)?;
         let mut making: BTreeMap<u64, Making> = BTreeMap::new();
         while reader.next() <= pass.through {
             if !goes_on() {
-                return Err(NotBuilt::Ended);
+                return Ok(());
             }
             match log.fetch(WAIT).map_err(not_read)? {
                 Fetched::Record { offset, value, .. } => match reader.takes(offset, &value, state) {
@@ -126,11 +129,11 @@ impl Rebuild {
                     Took::Copy(_) | Took::Nothing => {}
                     // The owner's own reading names it, or stops for it.
                     Took::Unreadable(_) | Took::Newer(_) | Took::Cut => {
-                        return Err(NotBuilt::NotRead(format!("record {offset} cannot be read")));
+                        return Err(format!("record {offset} cannot be read"));
                     }
                 },
                 Fetched::Nothing | Fetched::End => {}
-                Fetched::OutOfRange => return Err(NotBuilt::NotRead("the log begins later now".to_owned())),
+                Fetched::OutOfRange => return Err("the log begins later now".to_owned()),
             }
         }
         for Built { seal, is_sealed } in pass.end() {
@@ -140,7 +143,7 @@ impl Rebuild {
         Ok(())
     }
 
-    fn add(&self, making: std::collections::btree_map::Entry<'_, u64, Making>, seal: &Seal, line: &[u8]) {
+    fn add(&self, making: Entry<'_, u64, Making>, seal: &Seal, line: &[u8]) {
         let making = making.or_insert_with(|| match seal.bytes < GATHERED_OBJECT_BYTES {
             true => Making::Gathered(Vec::new()),
             false => match self.encoder(seal) {
@@ -202,10 +205,14 @@ impl Rebuild {
     }
 }
 
-/// Why a pass built nothing.
-enum NotBuilt {
-    /// The term is over.
-    Ended,
-    /// The log could not be read, for this reason.
-    NotRead(String),
+/// Why nothing was built, and what is not tried again at once.
+struct NotBuilt {
+    why: String,
+    numbers: Vec<u64>,
+}
+
+impl NotBuilt {
+    fn new(error: &dyn std::error::Error) -> Self {
+        Self { why: error.to_string(), numbers: Vec::new() }
+    }
 }

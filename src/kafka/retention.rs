@@ -6,7 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::error::KafkaError;
 
 use super::records::{Fetched, NotRead, Records};
-use super::settings::{Lines, NoClient, Sees, Settings};
+use super::settings::{Lines, NoClient, Settings};
 use crate::time::UnixMillis;
 
 /// How long the brokers have.
@@ -20,9 +20,6 @@ pub enum NotKnown {
     /// A client could not be made.
     #[error(transparent)]
     NoClient(#[from] NoClient),
-    /// The log could not be read.
-    #[error(transparent)]
-    NotRead(#[from] NotRead),
     /// The brokers refused to say it: the right DescribeConfigs may be missing.
     #[error("ask for the settings of {topic}")]
     Refused {
@@ -58,14 +55,12 @@ pub fn of_log(settings: &Settings) -> Result<Option<Duration>, NotKnown> {
 
 /// What the log says of a partition: when the record at `kept_from` was written, if there is one, and the first
 /// offset of what was written at `since` or later, which is the log's end if there is nothing.
-/// Errors: [`NotKnown`].
+/// Errors: [`NotRead`].
 pub fn look(
-    settings: &Settings,
-    partition: u32,
+    log: &mut Records,
     kept_from: u64,
     since: UnixMillis,
-) -> Result<(Option<UnixMillis>, u64), NotKnown> {
-    let mut log = Records::new(settings, &settings.topic, partition, Sees::All)?;
+) -> Result<(Option<UnixMillis>, u64), NotRead> {
     let (start, end) = log.bounds()?;
     let later = log.offset_at(since)?.unwrap_or(end);
     if kept_from >= end {

@@ -198,7 +198,11 @@ fn turns(
     let mut due = Due::new(owner.shared.clock.monotonic());
     let mut idle = false;
     while goes_on() {
-        let first = if idle { asks.recv_timeout(IDLE) } else { asks.try_recv().map_err(|_| RecvTimeoutError::Timeout) };
+        let first = if idle {
+            asks.recv_timeout(IDLE)
+        } else {
+            asks.try_recv().map_err(|_| RecvTimeoutError::Timeout)
+        };
         if let Ok(first) = first {
             let more = asks.try_iter().take(ASKS_AT_ONCE);
             owner.answer(std::iter::once(first).chain(more).collect::<Vec<_>>())?;

@@ -80,7 +80,8 @@ impl Pass {
     pub fn takes(&mut self, frames: &[ReadFrame], line: &mut dyn FnMut(&Seal, &ReadFrame)) {
         for frame in frames.iter().filter(|frame| !frame.repeat) {
             let of_batch = self.objects.get_mut(&frame.batch);
-            let Some((_, (seal, lines))) = of_batch.and_then(|of| of.range_mut(frame.position..).next()) else {
+            let Some((_, (seal, lines))) = of_batch.and_then(|of| of.range_mut(frame.position..).next())
+            else {
                 continue;
             };
             if seal.first <= frame.position {

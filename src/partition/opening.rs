@@ -140,6 +140,11 @@ impl Opening {
         }
     }
 
+    /// Bytes of the notes that were read since the last snapshot.
+    pub fn notes_bytes(&self) -> u64 {
+        self.sum.bytes_since_snapshot()
+    }
+
     /// The transactional id was taken over, or not.
     pub fn taken(&mut self, answer: Result<(), TransactionError>, may_repeat: bool) {
         self.next = match then(answer, may_repeat) {

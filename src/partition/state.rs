@@ -204,6 +204,8 @@ impl State {
 pub struct Sum {
     state: Option<State>,
     parts: String,
+    /// Bytes of notes since the last snapshot began.
+    bytes: u64,
 }
 
 /// Why notes do not add up.
@@ -222,9 +224,11 @@ impl Sum {
     /// Errors: [`SumError`]: the partition must stop.
     pub fn takes(&mut self, offset: u64, value: &[u8]) -> Result<Note, SumError> {
         let note = Note::decode(value)?;
+        self.bytes += value.len() as u64;
         if let Note::Snapshot { part, of, text } = &note {
             if *part == 1 {
                 self.parts.clear();
+                self.bytes = 0;
             }
             self.parts.push_str(text);
             if part == of {
@@ -244,6 +248,11 @@ impl Sum {
     /// The state so far. `None` before the first snapshot.
     pub fn state(&self) -> Option<&State> {
         self.state.as_ref()
+    }
+
+    /// Bytes of notes since the last snapshot, without its first part.
+    pub fn bytes_since_snapshot(&self) -> u64 {
+        self.bytes
     }
 
     /// The state. `None` if there was no snapshot.

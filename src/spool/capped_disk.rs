@@ -98,7 +98,14 @@ impl CappedDisk {
             }
         }
         let cap = AtomicU64::new(max);
-        let capped = Self { inner: disk, max: AtomicU64::new(max), cap, manifest_bytes, total, files: Mutex::new(files) };
+        let capped = Self {
+            inner: disk,
+            max: AtomicU64::new(max),
+            cap,
+            manifest_bytes,
+            total,
+            files: Mutex::new(files),
+        };
         capped.measure();
         Ok(capped)
     }

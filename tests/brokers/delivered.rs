@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use forebay::alarms::Alarms;
 use forebay::batch::DueRule;
-use forebay::delivery::{
-    Delivery, DeliveryDeps, DeliveryEquipment, DeliverySettings, Flushed, LogDeps,
-};
+use forebay::delivery::{Delivery, DeliveryDeps, DeliveryEquipment, DeliverySettings, Flushed, LogDeps};
 use forebay::disk::real_disk::RealDisk;
 use forebay::kafka::begin::Term;
 use forebay::kafka::cache::CacheDeps;
@@ -131,6 +129,9 @@ pub(crate) struct Writer {
     thread: JoinHandle<(Result<(), End>, Option<Kept>)>,
 }
 
+/// Why a term ended, and what the next one of its process may use.
+pub(crate) type Ended = (Result<(), End>, Option<(Kept, Arc<TempDir>)>);
+
 /// What a writer is made with.
 #[derive(Clone)]
 pub(crate) struct Made {
@@ -192,12 +193,7 @@ impl Made {
     }
 
     /// The same with another store.
-    pub(crate) fn serve_to(
-        &self,
-        store: Arc<dyn ObjectStore>,
-        owner: Owner,
-        folder: Arc<TempDir>,
-    ) -> Writer {
+    pub(crate) fn serve_to(&self, store: Arc<dyn ObjectStore>, owner: Owner, folder: Arc<TempDir>) -> Writer {
         let process = Arc::new(process(store, self.settings, &self.partition.clock));
         let serving = Serving::new(owner, &self.partition.settings, &Arc::new(Mutex::new(())));
         let served = serving.served();
@@ -245,7 +241,7 @@ impl Writer {
     }
 
     /// Ends the term, or waits for its end. Returns why it ended, and what a next term may use.
-    pub(crate) fn end(self) -> (Result<(), End>, Option<(Kept, Arc<TempDir>)>) {
+    pub(crate) fn end(self) -> Ended {
         self.stops.store(true, Ordering::Release);
         let (ended, kept) = self.thread.join().unwrap();
         runtime().block_on(self.delivery.end(false, Duration::ZERO));

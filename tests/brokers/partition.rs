@@ -125,7 +125,7 @@ impl Collector {
     }
 
     /// The same for another partition.
-    pub(crate) fn to_partition(mut self, partition: i32) -> Self {
+    pub(crate) fn in_partition(mut self, partition: i32) -> Self {
         self.partition = partition;
         self
     }

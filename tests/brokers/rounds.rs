@@ -163,7 +163,7 @@ fn whatever_is_killed_or_stopped_every_acknowledged_call_is_stored_once() {
     cluster.make_whole();
     ends.store(true, Ordering::Release);
     let acknowledged = sending.join().unwrap();
-        let calls = until("all calls to be delivered", DELIVERED_WITHIN, || {
+    let calls = until("all calls to be delivered", DELIVERED_WITHIN, || {
         std::thread::sleep(Duration::from_secs(1));
         let (calls, _) = stored(store.path());
         (calls.len() as u64 == acknowledged).then_some(calls)

@@ -153,9 +153,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "admin", "admin_client", "alarms", "archive", "arn", "batch", "boxed_future", "call", "check",
             "collector", "config", "deliveries", "delivery", "destinations", "dev_s3", "disk", "give_way",
-            "hook", "import", "ingest", "jobs", "json", "lambda", "live", "lock", "log", "metrics", "object",
-            "planted_bugs", "policy", "queue", "random", "reach", "receipt", "retry", "runtime", "sources",
-            "spool", "store", "tasks", "time", "version", "words",
+            "hook", "import", "ingest", "jobs", "json", "kafka", "lambda", "live", "lock", "log", "metrics",
+            "object", "partition", "planted_bugs", "policy", "queue", "random", "reach", "receipt", "retry",
+            "runtime", "sources", "spool", "store", "tasks", "time", "version", "words",
         ],
     ),
     ("cli", &["*"]),

@@ -18,10 +18,6 @@ pub(crate) fn closable(
     wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
 ) -> Vec<Closable> {
     keeper.read(|state| {
-        // This runs every second, and nearly always finds no such day.
-        if state.sure_days().next().is_none() {
-            return Vec::new();
-        }
         // How far the log is read, and what is open of that, are of one instant.
         let open = keeper.open();
         let read_before = open.read_before();
@@ -46,6 +42,10 @@ impl CallState {
         log: MarkerOf<'_>,
         wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
     ) -> Vec<Closable> {
+        // This runs every second, and nearly always finds no such day.
+        if self.sure_days().next().is_none() {
+            return Vec::new();
+        }
         let undelivered: BTreeSet<(ReceivedDay, &SourceId)> = self
             .seals
             .values()

@@ -69,8 +69,12 @@ impl Group {
         for (_, (place, _)) in self.running.iter().filter(|(partition, _)| !assigned.contains(partition)) {
             place.give_up();
         }
-        let ended: Vec<u32> =
-            self.running.iter().filter(|(_, (_, thread))| thread.is_finished()).map(|(one, _)| *one).collect();
+        let ended: Vec<u32> = self
+            .running
+            .iter()
+            .filter(|(_, (_, thread))| thread.is_finished())
+            .map(|(one, _)| *one)
+            .collect();
         let mut changed = !ended.is_empty();
         for partition in ended {
             if let Some((_, thread)) = self.running.remove(&partition) {
@@ -104,7 +108,8 @@ impl Group {
             place: Arc::clone(&place),
             passes: Arc::clone(&self.passes),
         };
-        let started = std::thread::Builder::new().name(format!("kafka-{partition}")).spawn(move || thread.run());
+        let started =
+            std::thread::Builder::new().name(format!("kafka-{partition}")).spawn(move || thread.run());
         match started {
             Ok(thread) => {
                 self.running.insert(partition, (place, thread));
@@ -145,7 +150,8 @@ impl Group {
     }
 
     fn share(&self) {
-        let rates = self.running.keys().map(|one| (*one, self.rates.get(one).copied().unwrap_or(0))).collect();
+        let rates =
+            self.running.keys().map(|one| (*one, self.rates.get(one).copied().unwrap_or(0))).collect();
         for (partition, share) in shares(self.shared.deps.cache_bytes, &rates) {
             if let Some((place, _)) = self.running.get(&partition) {
                 place.set_cache_bytes(share);

@@ -44,6 +44,9 @@ pub struct Writer {
     _folder: RealDisk,
 }
 
+/// What a thread of a writer does.
+type Work = Box<dyn FnOnce(&Arc<Shared>) + Send>;
+
 /// Why a writer could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NotStarted {
@@ -92,7 +95,7 @@ impl Writer {
         });
         shared.beat.lives(shared.deps.clock.monotonic());
         let offsets = member.offsets();
-        let thread = |name: &str, work: Box<dyn FnOnce(&Arc<Shared>) + Send>| {
+        let thread = |name: &str, work: Work| {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared))
         };

@@ -151,7 +151,7 @@ impl PartitionThread {
         self.place.is_assigned()
     }
 
-    fn term(&self, kept: Option<Kept>, alarms: &Alarms) -> Next {
+    fn term(&self, kept: Option<Box<Kept>>, alarms: &Alarms) -> Next {
         self.lives();
         let metadata = match self.offsets.told(self.partition) {
             Ok(told) => told.map(|(_, metadata)| metadata),
@@ -179,15 +179,16 @@ impl PartitionThread {
         }
     }
 
-    fn live(&self, term: Term, kept: Option<Kept>, alarms: &Alarms) -> Next {
+    fn live(&self, term: Term, kept: Option<Box<Kept>>, alarms: &Alarms) -> Next {
         let wanted = self.deps.wanted.clone();
-        let owner = match Owner::new(&self.deps.settings, term, kept, wanted, || self.cache()) {
-            Ok(owner) => owner,
-            Err(error) => {
-                tracing::warn!(%error, partition = self.partition, "a term has no cache or no client");
-                return Next::Later;
-            }
-        };
+        let owner =
+            match Owner::new(&self.deps.settings, term, kept.map(|kept| *kept), wanted, || self.cache()) {
+                Ok(owner) => owner,
+                Err(error) => {
+                    tracing::warn!(%error, partition = self.partition, "a term has no cache or no client");
+                    return Next::Later;
+                }
+            };
         self.place.terms.fetch_add(1, Ordering::AcqRel);
         tracing::info!(partition = self.partition, "a term has begun");
         let serving = Serving::new(owner, &self.deps.settings, &self.passes);
@@ -212,14 +213,16 @@ impl PartitionThread {
         self.place.beat.rests();
         self.deps.runtime.block_on(delivery.end(false, Duration::ZERO));
         match ended {
-            Ok(()) => Next::Again(kept),
+            Ok(()) => Next::Again(kept.map(Box::new)),
             Err(End::Stopped(stop)) => Next::Stopped(stop),
             Err(end) => {
                 tracing::info!(partition = self.partition, why = %end, "a term has ended");
                 if matches!(end, End::Over(_)) {
                     self.place.ended.fetch_add(1, Ordering::AcqRel);
+                    // While partitions move, the group may give one to two processes for a moment.
+                    self.place.wait(AGAIN_AFTER);
                 }
-                Next::Again(kept)
+                Next::Again(kept.map(Box::new))
             }
         }
     }
@@ -248,7 +251,7 @@ impl PartitionThread {
 /// What follows a term.
 enum Next {
     /// Another one, at once, with what is kept.
-    Again(Option<Kept>),
+    Again(Option<Box<Kept>>),
     /// Another one, after a pause.
     Later,
     /// None until a person acts.

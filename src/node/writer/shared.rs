@@ -41,4 +41,3 @@ impl Shared {
         lock(&self.places).clone()
     }
 }
-

@@ -2,6 +2,7 @@
 //! delete what waits.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,12 @@ use super::partition::Standing;
 use super::shared::Shared;
 use crate::alarms::AlarmKind;
 use crate::kafka::group::Offsets;
+use crate::kafka::records::Records;
 use crate::kafka::retention;
+use crate::kafka::settings::Sees;
 use crate::partition::group::Metadata;
 use crate::partition::retention::{is_short, time_left, to_set};
+use crate::time::UnixMillis;
 
 /// How often the group is told.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -26,11 +30,13 @@ pub(super) struct Tells {
     offsets: Offsets,
     /// For how long the log keeps records, and when that was asked.
     retention: Option<(Option<Duration>, Duration)>,
+    /// A reader of each partition that is delivered.
+    logs: BTreeMap<u32, Records>,
 }
 
 impl Tells {
     pub(super) fn new(shared: &Arc<Shared>, offsets: Offsets) -> Self {
-        Self { shared: Arc::clone(shared), offsets, retention: None }
+        Self { shared: Arc::clone(shared), offsets, retention: None, logs: BTreeMap::new() }
     }
 
     /// Tells until the writer ends.
@@ -53,6 +59,7 @@ impl Tells {
             let half_ago = self.half_ago(partition, live.served.progress().kept_from);
             told.insert(partition, live.served.told(half_ago));
         }
+        self.logs.retain(|partition, _| told.contains_key(partition));
         if let Err(error) = self.offsets.tell(&told) {
             tracing::debug!(%error, "the group was not told how far partitions are");
         }
@@ -78,16 +85,15 @@ impl Tells {
     /// delete the record at `kept_from`.
     fn half_ago(&mut self, partition: u32, kept_from: u64) -> Option<u64> {
         let retention = self.retention()?;
-        let deps = &self.shared.deps;
-        let now = deps.clock.wall();
-        let looked = retention::look(&deps.settings, partition, kept_from, now.minus(retention / 2));
-        let (written_at, half_ago) = match looked {
+        let now = self.shared.deps.clock.wall();
+        let (written_at, half_ago) = match self.look(partition, kept_from, now.minus(retention / 2)) {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(%error, partition, "the log does not say when its records were written");
+                tracing::debug!(error, partition, "the log does not say when its records were written");
                 return None;
             }
         };
+        let deps = &self.shared.deps;
         let subject = format!("retention of partition {partition}");
         match time_left(written_at, now, Some(retention)).filter(|left| is_short(*left, retention)) {
             Some(left) => {
@@ -103,5 +109,22 @@ impl Tells {
             None => deps.alarms.clear(AlarmKind::Refusing, &subject),
         }
         Some(half_ago)
+    }
+
+    fn look(
+        &mut self,
+        partition: u32,
+        kept_from: u64,
+        since: UnixMillis,
+    ) -> Result<(Option<UnixMillis>, u64), String> {
+        let settings = &self.shared.deps.settings;
+        let log = match self.logs.entry(partition) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let log = Records::new(settings, &settings.topic, partition, Sees::All);
+                new.insert(log.map_err(|error| error.to_string())?)
+            }
+        };
+        retention::look(log, kept_from, since).map_err(|error| error.to_string())
     }
 }
