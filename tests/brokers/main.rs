@@ -9,14 +9,17 @@
 )]
 
 mod cluster;
+mod collectors;
 mod delivered;
 mod facts;
 mod fight;
 mod folder_store;
+mod load;
 mod outages;
 mod partition;
 mod process;
 mod rounds;
+mod served;
 mod support;
 mod terms;
 mod writers;

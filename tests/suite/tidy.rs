@@ -45,7 +45,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "kafka",
         &[
-            "batch", "disk", "lock", "log", "metrics", "object", "partition", "random", "sources", "spool",
+            "batch", "boxed_future", "disk", "lock", "log", "metrics", "object", "partition", "random", "sources", "spool",
             "time",
         ],
     ),
