@@ -1,11 +1,11 @@
 //! `forebay serve`: runs the collector with forebay.toml.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::args::ServeArgs;
 use super::failure::Failure;
 use crate::config::{Config, Environment, Loaded, Loader};
-use crate::node::running::Node;
 use crate::node::serve;
 use crate::runtime::Background;
 use crate::runtime::say::say_beside;
@@ -16,7 +16,9 @@ const NO_FILE: &str = "\n  use --config for another file, such as that of `dev -
 /// Runs until a signal ends it. Errors: [`Failure`]: the configuration cannot be used, or the node failed.
 pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failure> {
     let loaded = load(&args.config)?;
-    let say = |node: &Node| say_beside(format!("collector http://{}\nconsole {}", node.public, node.console));
+    let say = |public: SocketAddr, console: &str| {
+        say_beside(format!("collector http://{public}\nconsole {console}"));
+    };
     Ok(serve::run(loaded, background, say).await?)
 }
 

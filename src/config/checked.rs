@@ -15,6 +15,7 @@ use crate::sources::ConfiguredSources;
 use super::alarm::AlarmSettings;
 use super::closed_days::ClosedDays;
 use super::import_settings::ImportSettings;
+use super::kafka::Kafka;
 use super::s3::S3;
 use super::sources::Source;
 use super::units::ByteSize;
@@ -47,6 +48,8 @@ pub struct Config {
     pub destinations: Vec<DestinationSettings>,
     /// Buckets of files that become calls, whether they are enabled or not. Names are unique.
     pub imports: Vec<ImportSettings>,
+    /// Where the log is, if it is not the spool. Only with the feature `kafka`.
+    pub kafka: Option<Kafka>,
     /// Where the S3 of dev mode is, if this is what dev mode makes of a file; then there are no sources.
     pub dev_s3: Option<Endpoint>,
 }

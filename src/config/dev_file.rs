@@ -89,6 +89,7 @@ pub(super) fn config(mut raw: Raw, outside: &Outside<'_>) -> Result<(Config, Str
         sources: Vec::new(),
         destinations,
         imports,
+        kafka: None,
         dev_s3: Some(endpoint),
     };
     Ok((config, said))

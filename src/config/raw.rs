@@ -47,6 +47,16 @@ pub const SOURCE_KEYS: &[&str] = &[
     "storage_class",
 ];
 
+/// The section of a log in Kafka. It is apart from the others, because no page and no message offers it yet.
+#[cfg(feature = "kafka")]
+const KAFKA: &[(&str, &[&str])] =
+    &[("kafka", &["brokers", "role", "name", "topic", "notes_topic", "group", "answer_within", "extra"])];
+#[cfg(not(feature = "kafka"))]
+const KAFKA: &[(&str, &[&str])] = &[];
+
+/// What a `[[source]]` may have besides, with such a log.
+const OF_KAFKA: &[&str] = if cfg!(feature = "kafka") { &["spread"] } else { &[] };
+
 /// The keys of a `[[destination]]`.
 pub const DESTINATION_KEYS: &[&str] = &[
     "name", "type", "enabled", "sources", "function", "functions", "region", "role_arn", "external_id",
@@ -194,7 +204,7 @@ impl Raw {
             if !variable.starts_with(VARIABLE_PREFIX) || COMMAND_LINE_VARIABLES.contains(&variable) {
                 continue;
             }
-            let found = SECTIONS.iter().find_map(|(section, keys)| {
+            let found = SECTIONS.iter().chain(KAFKA).find_map(|(section, keys)| {
                 Some((*section, *keys.iter().find(|key| variable_of(section, key) == variable)?))
             });
             let Some((section, key)) = found else {
@@ -250,7 +260,7 @@ impl Raw {
             }
             return;
         }
-        let Some((known, keys)) = SECTIONS.iter().find(|(known, _)| *known == name) else {
+        let Some((known, keys)) = SECTIONS.iter().chain(KAFKA).find(|(known, _)| *known == name) else {
             self.problems.push(unknown_section(name, place));
             return;
         };
@@ -290,7 +300,9 @@ impl Raw {
             // By its own name if it has one: an entry is hard to find by number.
             let own = table.get(*named_by).and_then(|own| own.get_ref().as_str()).filter(|own| plain(own));
             let name = own.map_or_else(|| format!("{list}[{}]", index + 1), |own| format!("{list}.{own}"));
-            let entries = entries(&name, table, keys, lines, &mut self.problems);
+            let mut keys = keys.to_vec();
+            keys.extend(OF_KAFKA.iter().filter(|_| *list == "source"));
+            let entries = entries(&name, table, &keys, lines, &mut self.problems);
             read.push(Table { name, place, entries });
         }
         read

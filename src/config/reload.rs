@@ -28,6 +28,8 @@ pub struct Changes {
     pub retargeted: Vec<SourceId>,
     /// Sources with changed write keys.
     pub rekeyed: Vec<SourceId>,
+    /// Sources whose calls go over another number of partitions.
+    pub respread: Vec<SourceId>,
     /// Destinations that are new, removed or have other settings.
     pub destinations: Vec<SourceId>,
     /// Imports that are new, removed or have other settings.
@@ -56,6 +58,7 @@ impl fmt::Display for Changes {
             ("sources removed", &self.removed),
             ("sources with a changed bucket", &self.retargeted),
             ("sources with changed write keys", &self.rekeyed),
+            ("sources with a changed spread", &self.respread),
             ("destinations changed", &self.destinations),
             ("imports changed", &self.imports),
         ];
@@ -93,6 +96,9 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
         let Some(from) = before.get(id) else { continue };
         if from.location != to.location {
             changes.retargeted.push(id.clone());
+        }
+        if from.spread != to.spread {
+            changes.respread.push(id.clone());
         }
         // The order of write keys has no meaning.
         let same_keys = from.write_keys.len() == to.write_keys.len()
@@ -184,6 +190,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     }
     if keeps_imports(old, new) && old.imports != new.imports {
         names.push("import");
+    }
+    if old.kafka != new.kafka {
+        names.push("kafka");
     }
     macro_rules! key {
         ($field:ident) => {

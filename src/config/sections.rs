@@ -10,7 +10,8 @@ use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, Sp
 use super::closed_days;
 use super::destinations::{self, Around};
 use super::imports;
-use super::problem::ConfigProblem;
+use super::kafka;
+use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::{Raw, Table, Typed};
 use super::reader::{self, Reader};
 use super::s3::S3;
@@ -42,6 +43,7 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
     let flush = flush(flush_table, &collector, &mut problems);
     let closed_days = closed_days::check(closed_days_table, &mut problems);
     let alarm = alarm::check(alarm_table, outside, &mut problems);
+    let kafka = kafka::check(&raw.take_section("kafka"), outside, &mut problems);
     let bucket_wrong = s3_table.entries.contains_key("bucket") && s3.bucket.is_none();
     let sources = sources::check(&raw.sources, &s3, bucket_wrong, outside, &mut problems);
     if s3.external_id.is_some() && sources.iter().all(|source| source.location.role.is_none()) {
@@ -54,6 +56,18 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
     let (endpoint, scan_interval) = (s3.endpoint.as_ref(), imports::SCAN_INTERVAL);
     let around = imports::Around { sources: Some(&sources), endpoint, scan_interval, max_event, outside };
     let imports = imports::check(&raw.imports, &around, &mut problems);
+    if kafka.is_some() {
+        let mut refuse = |list: &str, what: &str| {
+            let what = format!("is not possible with kafka.role = \"collector\": {what}");
+            problems.push(ConfigProblem::new(SettingPlace::Nowhere, list, what));
+        };
+        if !destinations.is_empty() {
+            refuse("destination", "functions are called by a node with a spool");
+        }
+        if !imports.is_empty() {
+            refuse("import", "imports run on a node with a spool");
+        }
+    }
     if problems.is_empty() {
         return Ok(Config {
             collector,
@@ -66,6 +80,7 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
             sources,
             destinations,
             imports,
+            kafka,
             dev_s3: None,
         });
     }

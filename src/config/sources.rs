@@ -17,6 +17,9 @@ const SOURCES_MAX: usize = 10_000;
 /// The most write keys of a source. Two are enough for a rotation.
 const WRITE_KEYS_MAX: usize = 100;
 
+/// The most partitions over which a source is spread.
+const SPREAD_MAX: usize = 1_024;
+
 /// A source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -29,6 +32,8 @@ pub struct Source {
     pub key_placeholder: String,
     /// Where its objects go.
     pub location: S3Location,
+    /// Over how many partitions of a log in Kafka its calls go: 1 unless set. Only with the feature `kafka`.
+    pub spread: u32,
 }
 
 /// Reads every source. `bucket_wrong`: `s3.bucket` is set but invalid, which is already reported.
@@ -84,11 +89,12 @@ fn source(
     if id.as_ref().is_some_and(|id| !taken.ids.insert(id.clone())) {
         reader.refuse("id", "is also the id of another source");
     }
+    let spread = reader.optional("spread", reader::count(1, SPREAD_MAX));
     let location = s3_location::of_source(&mut reader, id.as_ref(), s3);
     let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);
     let (id, location) = (id?, location?);
     let key_placeholder = key_placeholder(table, &id);
-    Some(Source { id, write_keys, key_placeholder, location })
+    Some(Source { id, write_keys, key_placeholder, location, spread: spread.and_then(|spread| u32::try_from(spread).ok()).unwrap_or(1) })
 }
 
 fn key_placeholder(table: &Table, id: &SourceId) -> String {

@@ -56,8 +56,8 @@ impl AlarmWebhook {
 pub struct AlarmTellerDeps {
     /// The alarms.
     pub alarms: Arc<Alarms>,
-    /// The disk of the spool.
-    pub disk: Arc<dyn Disk>,
+    /// The disk of the spool. Without one, what was told is forgotten at a restart, and told once more.
+    pub disk: Option<Arc<dyn Disk>>,
     /// Monotonic and wall time.
     pub clock: Arc<dyn Clock>,
     /// Draws waits.
@@ -74,7 +74,10 @@ pub async fn tell_alarms(to: Arc<AlarmWebhook>, deps: AlarmTellerDeps) {
     let count = |kind| metrics.alarm_notices.get_or_create(&KindLabel { kind }).inc();
     let mut changed = alarms.changes();
     let began = clock.monotonic();
-    let mut told = read(&disk).await;
+    let mut told = match &disk {
+        Some(disk) => read(disk).await,
+        None => ToldAlarms::default(),
+    };
     let (mut tries, mut failing_since) = (0_u32, None);
     loop {
         changed.mark_unchanged();
@@ -92,7 +95,9 @@ pub async fn tell_alarms(to: Arc<AlarmWebhook>, deps: AlarmTellerDeps) {
             Ok(()) => {
                 count("sent");
                 told.note(&notice);
-                write(&disk, &told).await;
+                if let Some(disk) = &disk {
+                    write(disk, &told).await;
+                }
                 alarms.clear(AlarmKind::Hook, OWN_SUBJECT);
                 (tries, failing_since) = (0, None);
                 sleep(PACE).await;

@@ -24,7 +24,7 @@ const ANSWER_MS: &str = "10000";
 const QUEUED_KB_MAX: usize = 4 * WAITING_BYTES_MAX / 1_024;
 
 /// What a writer or a collector knows of Kafka.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Addresses of brokers: `host:port`, separated by commas.
     pub brokers: String,
@@ -41,6 +41,9 @@ pub struct Settings {
     /// More settings of the library. Those that this module makes have precedence.
     pub more: Vec<(String, String)>,
 }
+
+// What is set besides may hold secrets that must not be logged.
+debug_fields!(Settings { brokers, name, group, topic, notes_topic, transaction_timeout });
 
 /// Which records a reader sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

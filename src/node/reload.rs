@@ -1,6 +1,7 @@
 //! Applies a changed configuration to a running node.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::bucket_imports::plans;
@@ -135,6 +136,12 @@ pub(super) fn note_locations(locations: &dyn SetLocations, config: &Config) -> R
 
 /// The settings with which a node was started, for its operator.
 pub(super) fn setup(loaded: &Loaded, node: &Node) -> Setup {
+    let spool_dir = Some(loaded.config.spool.dir.display().to_string());
+    Setup { spool_dir, ..setup_at(loaded, node.public, node.tls) }
+}
+
+/// The same for a node with these addresses, without a spool.
+pub(super) fn setup_at(loaded: &Loaded, public: SocketAddr, tls: Option<SocketAddr>) -> Setup {
     let config = &loaded.config;
     let shown = |value: ConfigValue| admin::ConfigValue {
         name: value.name,
@@ -142,9 +149,9 @@ pub(super) fn setup(loaded: &Loaded, node: &Node) -> Setup {
         from: value.from.name().to_owned(),
     };
     Setup {
-        spool_dir: Some(config.spool.dir.display().to_string()),
+        spool_dir: None,
         config: loaded.values().into_iter().map(shown).collect(),
-        sdk_address: sdk_keys::address(&config.collector, node.public, node.tls),
+        sdk_address: sdk_keys::address(&config.collector, public, tls),
         sdk_keys: SdkKeys::of(&config.sources),
         dev: false,
     }

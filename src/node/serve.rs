@@ -1,5 +1,6 @@
 //! Runs a node with a configuration, and applies changes of the file.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc};
@@ -36,19 +37,23 @@ use crate::tasks::{Supervised, keep};
 use crate::words::with_causes;
 
 /// Runs a node with a configuration until a signal ends it, and applies the file's changes. `started` is
-/// called once, when the node accepts calls.
+/// called once, when the node accepts calls, with the address for calls and that of the console.
 /// Errors: [`NodeError`]: the node cannot start, or could not continue.
 pub async fn run(
     (loader, loaded): (Loader, Loaded),
     background: &Background,
-    started: impl FnOnce(&Node),
+    started: impl FnOnce(SocketAddr, &str),
 ) -> Result<(), NodeError> {
+    #[cfg(feature = "kafka")]
+    if loaded.config.kafka.is_some() {
+        return super::kafka_collector::serve::run((loader, loaded), started).await;
+    }
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let (hangups, _hangup_listener) = shutdown::hangups()?;
     let (node, importer) = start(&loaded, background).await?;
     node.engine.view.set_config_file(loader.path());
-    started(&node);
+    started(node.public, &node.console);
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "accepting calls over TLS");
     }
@@ -109,7 +114,7 @@ fn telling(config: &Config, node: &Node) -> Result<Option<AbortOnDropHandle<()>>
     let engine = &node.engine;
     let deps = AlarmTellerDeps {
         alarms: Arc::clone(&engine.view.alarms),
-        disk: Arc::clone(engine.spool.disk()),
+        disk: Some(Arc::clone(engine.spool.disk())),
         clock: Arc::clone(&engine.outside.clock),
         random: Arc::clone(&engine.outside.random),
         metrics: engine.outside.metrics.clone(),
@@ -121,7 +126,7 @@ fn telling(config: &Config, node: &Node) -> Result<Option<AbortOnDropHandle<()>>
 }
 
 /// Sends each change of the configuration.
-async fn watch(watcher: Arc<Mutex<Watcher>>, new: mpsc::Sender<Result<Loaded, ConfigError>>) {
+pub(super) async fn watch(watcher: Arc<Mutex<Watcher>>, new: mpsc::Sender<Result<Loaded, ConfigError>>) {
     let mut watcher = watcher.lock().await;
     loop {
         panic_if_planted(PlantedPanic::ConfigWatcher);

@@ -1,5 +1,6 @@
 //! A collector whose log is Kafka: it takes calls and serves operators, and needs no disk.
 
+pub mod serve;
 mod view;
 mod watch;
 

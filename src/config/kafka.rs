@@ -1,0 +1,133 @@
+//! `[kafka]`: the log that takes the place of the spool. Only builds with the feature `kafka` know it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::problem::ConfigProblem;
+use super::raw::{Entry, Table, Typed};
+use super::reader::{self, Reader};
+use super::secret::{self, Outside};
+use super::values::Words;
+
+/// The longest `kafka.name`: node names of partitions are made of it.
+const NAME_MAX: usize = 26;
+/// The longest name of a topic or a group.
+const TOPIC_MAX: usize = 249;
+/// Settings of the client's library that a promise depends on.
+const OWN: [&str; 10] = [
+    "bootstrap.servers", "client.id", "group.id", "transactional.id", "enable.idempotence", "acks",
+    "message.timeout.ms", "enable.auto.commit", "auto.offset.reset", "isolation.level",
+];
+const ROLE: Words<KafkaRole> = &[("collector", KafkaRole::Collector)];
+const EXTRA_FORM: &str = "expected a table of texts, such as { \"client.rack\" = \"eu-west-1a\" }";
+
+/// What a process does with the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KafkaRole {
+    /// It takes calls, and needs no disk.
+    Collector,
+}
+
+/// `[kafka]`: where the log is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kafka {
+    /// What this process does.
+    pub role: KafkaRole,
+    /// Addresses of brokers, separated by commas; at least one.
+    pub brokers: String,
+    /// The name of the log: `[a-z0-9-]{1,26}`.
+    pub name: String,
+    /// The topic of the calls.
+    pub topic: String,
+    /// The topic of the notes.
+    pub notes_topic: String,
+    /// The group of the writers.
+    pub group: String,
+    /// How long a request waits until the brokers have its calls.
+    pub answer_within: Duration,
+    /// More settings of the client's library.
+    pub extra: Extra,
+}
+
+/// Names and values of settings, some of which may be secret.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Extra(pub Vec<(String, String)>);
+
+impl fmt::Debug for Extra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// Reads the section. `None` if the file has none.
+pub(super) fn check(
+    table: &Table,
+    outside: &Outside<'_>,
+    problems: &mut Vec<ConfigProblem>,
+) -> Option<Kafka> {
+    if table.entries.is_empty() {
+        return None;
+    }
+    let mut reader = Reader::new(table, problems);
+    for (needed, what) in [("role", "\"collector\""), ("brokers", "a list such as [\"kafka-1:9092\"]")] {
+        if !reader.has(needed) {
+            reader.refuse(needed, format!("is not set: expected {what}"));
+        }
+    }
+    let role = reader.optional("role", reader::one_of(ROLE));
+    let brokers = reader.optional("brokers", reader::list("a list such as [\"kafka-1:9092\"]", broker));
+    if brokers.as_ref().is_some_and(Vec::is_empty) {
+        reader.refuse("brokers", "needs at least one address, such as [\"kafka-1:9092\"]");
+    }
+    let name = reader.get("name", "forebay".to_owned(), reader::formed("1 to 26 of a-z 0-9 -", name));
+    let mut topic = |key, suffix: &str| {
+        let form = "1 to 249 of A-Z a-z 0-9 . _ -";
+        reader.get(key, format!("{name}-{suffix}"), reader::formed(form, topic))
+    };
+    let [calls, notes, group] = [("topic", "calls"), ("notes_topic", "notes"), ("group", "writers")]
+        .map(|(key, suffix)| topic(key, suffix));
+    // A whole request may take 30 s.
+    let answer_within = reader.seconds("answer_within", Duration::from_secs(15), 1..=25);
+    let extra = reader.get("extra", Extra::default(), |value| extra(value, outside));
+    if calls == notes {
+        reader.refuse("notes_topic", "is the topic of the calls: give each its own");
+    }
+    let brokers = brokers?.join(",");
+    Some(Kafka { role: role?, brokers, name, topic: calls, notes_topic: notes, group, answer_within, extra })
+}
+
+fn broker(text: &str) -> Result<String, String> {
+    let form = || format!("expected host:port, such as \"kafka-1:9092\", found {text:?}");
+    let (host, port) = text.rsplit_once(':').ok_or_else(form)?;
+    let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
+    match port.parse::<u16>() {
+        Ok(1..) if is_host => Ok(text.to_owned()),
+        _ => Err(form()),
+    }
+}
+
+fn name(text: &str) -> Option<String> {
+    let is_of = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    ((1..=NAME_MAX).contains(&text.len()) && text.bytes().all(is_of)).then(|| text.to_owned())
+}
+
+fn topic(text: &str) -> Option<String> {
+    let is_of = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    let fits = (1..=TOPIC_MAX).contains(&text.len()) && text != "." && text != "..";
+    (fits && text.bytes().all(is_of)).then(|| text.to_owned())
+}
+
+fn extra(value: &Typed, outside: &Outside<'_>) -> Result<Extra, String> {
+    let Typed::Table(entries) = value else { return Err(EXTRA_FORM.to_owned()) };
+    let one = |(name, entry): &(String, Entry)| {
+        if OWN.contains(&name.as_str()) {
+            return Err(format!("must not have {name:?}, which Forebay sets"));
+        }
+        let (text, from) = secret::resolve(&entry.value, EXTRA_FORM, outside)?;
+        if text.contains('\0') {
+            return Err(format!("{from}{name:?} has a byte 0"));
+        }
+        Ok((name.clone(), text))
+    };
+    entries.iter().map(one).collect::<Result<_, _>>().map(Extra)
+}
