@@ -16,6 +16,7 @@ use crate::delivered::{calls, objects, settings, sorted, wanted};
 use crate::load::{Load, Pace, Seen};
 use crate::partition::Partition;
 use crate::process::start;
+use crate::program::Program;
 use crate::served::{Client, Served, Serving, source};
 use crate::support::{CALL, until};
 
@@ -183,7 +184,7 @@ fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
     (1..=3).for_each(|id| cluster.stop(id));
     let began = Instant::now();
     // More than fits into the windows of the partitions of these sources.
-    let pace = Pace { clients: 24, batch: 20, more: 30_000, pause: Duration::ZERO };
+    let pace = Pace { clients: 24, batch: 20, more: 30_000, pause: Duration::ZERO, ..Pace::default() };
     let load = Load::start(&[served.at], pace);
     let (mut memory, mut most) = (Vec::new(), 0);
     while began.elapsed() < away() {
@@ -282,5 +283,132 @@ fn each_call_of_a_source_that_is_spread_is_found_by_its_receipt() {
     client.send("web", &last, 0).unwrap();
     assert_eq!(delivers.has(&last).len(), 2_001);
     served.end();
+    delivers.end();
+}
+
+#[test]
+fn partitions_that_are_added_under_load_lose_and_double_nothing() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 2, &[]);
+    let spreads: Spreads = [(source("web"), 16), (source("ios"), 16)].into();
+    let served = Served::with(&partition, Serving { spreads, ..Serving::default() });
+    let delivers = Delivers::start(&partition);
+    // No batch is sent twice here: a repeat that comes after the change may go to another partition than its first
+    // copy, and is stored again.
+    let load = Load::start(&[served.at], Pace { again: false, ..Pace::default() });
+    std::thread::sleep(Duration::from_secs(3));
+    partition.grow(&cluster, 2, 6);
+    until("the collector to know the new partitions", CALL, || (served.status().partitions == 6).then_some(()));
+    until("the writer to own the new partitions", CALL * 4, || {
+        let all = delivers.writer.partitions();
+        (all.len() == 6 && all.values().all(|one| one.progress.is_some())).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    let seen = load.end();
+    assert!(seen.refused.is_empty() && seen.lost == 0, "{:?}", seen.refused);
+    check(&delivers, &seen);
+    let read: Vec<u64> = delivers.writer.partitions().values().map(|one| one.progress.as_ref().unwrap().bytes).collect();
+    say(&format!("bytes read of each partition: {read:?}"));
+    assert!(read.iter().all(|bytes| *bytes > 0));
+    served.end();
+    delivers.end();
+}
+
+#[test]
+fn a_collector_that_is_killed_loses_nothing_that_it_answered() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 3, &[]);
+    let delivers = Delivers::start(&partition);
+    let mut programs = [Program::start(&partition, ""), Program::start(&partition, "")];
+    let load = Load::start(&programs.each_ref().map(|one| one.at), Pace::default());
+    for round in 0..4 {
+        std::thread::sleep(Duration::from_secs(2));
+        let killed = std::mem::replace(&mut programs[round % 2], Program::start(&partition, ""));
+        killed.kill();
+        *load.at.lock().unwrap() = programs.each_ref().map(|one| one.at).to_vec();
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    // One ends in order under load: every request that it took has its answer.
+    let [ends, stays] = programs;
+    *load.at.lock().unwrap() = vec![stays.at];
+    let log = ends.end();
+    assert!(!log.contains("no answer"), "{log}");
+    std::thread::sleep(Duration::from_secs(1));
+    let seen = load.end();
+    assert!(seen.lost > 0, "no collector was killed under load");
+    check(&delivers, &seen);
+    let metrics = stays.get("/metrics");
+    assert!(metrics.contains("forebay_ready 1") && metrics.contains("forebay_calls_stored_total{source=\"web\"}"));
+    stays.end();
+    delivers.end();
+}
+
+#[test]
+fn a_source_whose_bucket_refuses_for_half_of_the_retention_gets_503_and_others_do_not() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 2, &[("retention.ms", "120000")]);
+    let delivers = Delivers::start(&partition);
+    delivers.store.refuse_bucket("refuses", true);
+    let served = Served::start(&partition);
+    let mut client = Client::new(served.at);
+    let held: Vec<String> = (0..10).map(|n| format!("held-{n}")).collect();
+    assert_eq!(client.send("held", &held, 0).unwrap().status, 200);
+    let began = Instant::now();
+    let (mut number, mut web) = (0, Vec::new());
+    let refused_after = loop {
+        std::thread::sleep(Duration::from_secs(1));
+        number += 1;
+        let call = vec![format!("web-{number}")];
+        assert_eq!(client.send("web", &call, 0).unwrap().status, 200, "others are not refused");
+        web.extend(call);
+        let answered = client.send("held", &held, 0).unwrap();
+        if answered.status == 503 {
+            assert!(answered.body.contains("destination_full"), "{}", answered.body);
+            break began.elapsed();
+        }
+        assert!(began.elapsed() < Duration::from_secs(110), "it was never refused");
+    };
+    say(&format!("refused {refused_after:.0?} after its first call, with a retention of 120 s"));
+    assert!(refused_after >= Duration::from_secs(60));
+    delivers.store.refuse_bucket("refuses", false);
+    let drained = Instant::now();
+    until("its calls to be taken again", CALL * 3, || {
+        std::thread::sleep(Duration::from_millis(500));
+        client.send("held", &held, 0).unwrap().is_stored().then_some(())
+    });
+    say(&format!("taken again {:.0?} after its bucket took", drained.elapsed()));
+    let expected: Vec<String> = held.into_iter().chain(web).collect();
+    let stored = delivers.has(&expected);
+    assert_eq!(sorted(stored), sorted(expected), "0 missing, 0 doubled");
+    served.end();
+    delivers.end();
+}
+
+/// An SDK as its makers publish it.
+#[test]
+fn an_unmodified_sdk_sends_through_a_collector() {
+    use segment::message::{Batch, BatchMessage, Track, User};
+    use segment::{Client as _, HttpClient};
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 2, &[]);
+    let delivers = Delivers::start(&partition);
+    let program = Program::start(&partition, "");
+    let sdk = HttpClient::new(reqwest::Client::new(), format!("http://{}", program.at));
+    let ids: Vec<String> = (0..20).map(|n| format!("sdk-{n}")).collect();
+    let track = |id: &String| {
+        BatchMessage::Track(Track {
+            user: User::UserId { user_id: "u".into() },
+            event: "e".into(),
+            extra: [("messageId".to_owned(), id.clone().into())].into_iter().collect(),
+            ..Track::default()
+        })
+    };
+    let batch = Batch { batch: ids.iter().map(track).collect(), ..Batch::default() };
+    for _ in 0..2 {
+        let sent = sdk.send("web".to_owned(), segment::message::Message::Batch(batch.clone()));
+        crate::delivered::runtime().block_on(sent).unwrap();
+    }
+    assert_eq!(sorted(delivers.has(&ids)), sorted(ids));
+    program.end();
     delivers.end();
 }

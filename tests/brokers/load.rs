@@ -41,13 +41,15 @@ pub(crate) struct Pace {
     pub(crate) batch: usize,
     /// Bytes in each call, besides others.
     pub(crate) more: usize,
+    /// Whether some batches are sent again although they were answered 200.
+    pub(crate) again: bool,
     /// Between two requests of one client.
     pub(crate) pause: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { clients: 4, batch: 10, more: 200, pause: Duration::from_millis(20) }
+        Self { clients: 4, batch: 10, more: 200, again: true, pause: Duration::from_millis(20) }
     }
 }
 
@@ -93,7 +95,7 @@ fn sends(stops: &AtomicBool, at: &Mutex<Vec<SocketAddr>>, name: &str, number: us
     while !stops.load(Ordering::Acquire) {
         let calls: Vec<String> = (0..pace.batch).map(|n| format!("{name}-{batch}-{n}")).collect();
         // A client that did not hear the answer.
-        let times = if batch % 7 == 3 { 2 } else { 1 };
+        let times = if pace.again && batch % 7 == 3 { 2 } else { 1 };
         let mut stored = 0;
         while stored < times {
             match client.send(source, &calls, pace.more) {

@@ -18,6 +18,7 @@ mod load;
 mod outages;
 mod partition;
 mod process;
+mod program;
 mod rounds;
 mod served;
 mod support;

@@ -19,7 +19,7 @@ use forebay::time::{Clock, UnixMillis};
 use rdkafka::producer::BaseRecord;
 
 use crate::cluster::Cluster;
-use crate::support::{Reporting, make_topic, producer, unique};
+use crate::support::{Reporting, grow_topic, make_topic, producer, unique};
 
 /// Frames of the window of repeats.
 pub(crate) const WINDOW: u64 = 1_000;
@@ -68,6 +68,15 @@ impl Partition {
     /// Writes the first notes, if there are none.
     pub(crate) fn create(&self) -> Created {
         self.create_number(0)
+    }
+
+    /// Adds partitions, as `forebay kafka create` does: notes, their snapshots, and then the log.
+    pub(crate) fn grow(&self, cluster: &Cluster, from: u32, to: u32) {
+        grow_topic(cluster, &self.settings.notes_topic, to);
+        for number in from..to {
+            assert_eq!(self.create_number(number), Created::Written);
+        }
+        grow_topic(cluster, &self.settings.topic, to);
     }
 
     fn create_number(&self, partition: u32) -> Created {

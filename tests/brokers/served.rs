@@ -97,10 +97,6 @@ impl Served {
         self.collector.as_ref().unwrap().status()
     }
 
-    pub(crate) fn collector(&self) -> &KafkaCollector {
-        self.collector.as_ref().unwrap()
-    }
-
     /// Shuts down in order.
     pub(crate) fn end(mut self) {
         let collector = self.collector.take().unwrap();

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -78,6 +78,15 @@ pub(crate) fn make_topic(cluster: &Cluster, name: &str, partitions: i32, setting
         }
     });
     has_leaders(cluster, name, partitions);
+}
+
+/// Gives a topic more partitions, and waits until they have leaders.
+pub(crate) fn grow_topic(cluster: &Cluster, name: &str, partitions: u32) {
+    let options = AdminOptions::new().operation_timeout(Some(CALL)).request_timeout(Some(CALL));
+    let count = usize::try_from(partitions).unwrap();
+    let grown = wait_for(admin(cluster).create_partitions(&[NewPartitions::new(name, count)], &options));
+    assert!(grown.as_ref().is_ok_and(|grown| grown[0].is_ok()), "{grown:?}");
+    has_leaders(cluster, name, i32::try_from(partitions).unwrap());
 }
 
 /// Waits until each partition of a topic has a leader.
