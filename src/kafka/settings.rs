@@ -20,6 +20,8 @@ const SOCKET_TIMEOUT_MS: &str = "15000";
 
 /// How long a producer waits for the answer of one broker before it asks again.
 const ANSWER_MS: &str = "10000";
+/// How often a member looks for partitions that were added: their calls wait until somebody owns them.
+const REFRESH_MS: &str = "10000";
 /// Kilobytes that the library holds for a producer: more than [`WAITING_BYTES_MAX`], so that it never refuses.
 const QUEUED_KB_MAX: usize = 4 * WAITING_BYTES_MAX / 1_024;
 
@@ -161,6 +163,7 @@ impl Settings {
             .set("auto.offset.reset", "error")
             // Partitions that stay are not taken away and given back at each change.
             .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("topic.metadata.refresh.interval.ms", REFRESH_MS)
             .set("queued.max.messages.kbytes", "1");
         config
     }
