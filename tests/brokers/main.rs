@@ -17,6 +17,7 @@ mod outages;
 mod partition;
 mod process;
 mod rounds;
+mod sources;
 mod support;
 mod terms;
 mod writers;
