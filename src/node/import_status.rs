@@ -2,7 +2,7 @@
 
 use crate::admin::{ImportErrors, ImportStatus};
 use crate::import::{ATTEMPTS_MAX, ImportRecord, ImportState, KnownImport, RejectCounts};
-use crate::words::{Told, shell_word};
+use crate::words::{Told, outside_text, shell_word};
 
 /// What a list calls the state of an import.
 pub(super) fn state_of_import(known: &KnownImport) -> &'static str {
@@ -18,15 +18,28 @@ pub(super) fn state_of_import(known: &KnownImport) -> &'static str {
     }
 }
 
-/// The status of an import, for people. `name`: that of the `[[import]]` whose file it is. `full`: with messages,
-/// which quote what rows contain.
-pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) -> ImportStatus {
+/// What whoever shows an import knows beside its record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SeenHere<'a> {
+    /// The name of the `[[import]]` whose file it is.
+    pub(super) name: Option<&'a str>,
+    /// The other instance that has the file now.
+    pub(super) owner: Option<&'a str>,
+    /// Whether messages are shown, which quote what rows contain.
+    pub(super) full: bool,
+}
+
+/// The status of an import, for people.
+pub(super) fn import_status(known: KnownImport, seen: &SeenHere<'_>) -> ImportStatus {
+    let SeenHere { name, owner, full } = *seen;
     let state = state_of_import(&known);
     let KnownImport { record: import, is_open, last_rejects, object } = known;
     // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
     let (rejected, sent_again) = (import.unsettled_rejects(), import.sent_again());
     let next = if is_open { None } else { next_of(&import, name, object.as_deref()) };
+    // What was to be done here is up to that instance.
+    let next = next.map(|next| owner.map_or(next, next_elsewhere));
     let (settled, accepted) = (import.settled_by_passes(), import.accepted_rejects());
     // The first import has the rows that a retry rejected again, and the command for them.
     let rejected_again = if import.is_retry() { import.progress.rejected } else { 0 };
@@ -85,6 +98,14 @@ fn not_counted(counted: &[ImportErrors], rejected: u64) -> Option<ImportErrors> 
         count,
         ..ImportErrors::default()
     })
+}
+
+/// The same about a file that was released and belongs to another instance now.
+fn next_elsewhere(owner: &str) -> String {
+    let owner = outside_text(owner);
+    format!(
+        "it was released, and belongs to the instance {owner} now, which reads it from its first row: nothing is left to do here"
+    )
 }
 
 /// What is to be done about an import, or happens by itself. `object`: the key of the object that it reads.
@@ -180,6 +201,8 @@ mod tests {
     use crate::import::ImportId;
     use crate::log::{ImportKey, ImportProgress};
 
+    const ALL: SeenHere<'_> = SeenHere { name: None, owner: None, full: true };
+    const ORDERS: SeenHere<'_> = SeenHere { name: Some("orders"), ..ALL };
     const SECRET: &str = "jane.roe@example.com";
 
     fn failed(message: Told) -> KnownImport {
@@ -211,7 +234,7 @@ mod tests {
         let shown = |state, rejected| {
             let mut known = failed("why".into());
             (known.record.state, known.record.progress.rejected) = (state, rejected);
-            let errors = import_status(known, None, true).errors;
+            let errors = import_status(known, &ALL).errors;
             errors
                 .into_iter()
                 .map(|errors| (errors.count, errors.code.contains("killed")))
@@ -229,11 +252,25 @@ mod tests {
             let mut known = failed("why".into());
             known.record.rejects_file = Some("/r/a.ndjson".to_owned());
             known.record.import = import;
-            let status = import_status(known, Some("orders"), true);
+            let status = import_status(known, &ORDERS);
             (status.retry.is_some(), status.next.unwrap().starts_with("the next pass"))
         };
         assert_eq!(status(None), (true, false));
         assert_eq!(status(Some(ImportId::of_bits(7))), (false, true));
+    }
+
+    /// It said that the next pass goes on, or gave a command that is refused.
+    #[test]
+    fn of_a_file_that_another_instance_has_nothing_is_left_to_do() {
+        let next = |state| {
+            let mut known = failed("why".into());
+            (known.record.state, known.record.import) = (state, Some(ImportId::of_bits(7)));
+            import_status(known, &SeenHere { owner: Some("0123"), ..ORDERS }).next
+        };
+        let says = next(ImportState::Reading).unwrap();
+        assert!(says.starts_with("it was released, and belongs to the instance 0123 now"), "{says}");
+        assert_eq!(next(ImportState::Poison).unwrap(), says);
+        assert_eq!(next(ImportState::Done), None);
     }
 
     /// It printed NAME and KEY, although it knew both, and nothing for rows that were rejected.
@@ -265,7 +302,7 @@ mod tests {
             let mut record = serde_json::to_value(&known.record).unwrap();
             record["retries"] = json!({ "rounds": 0, "settled": 0, "is_round": true });
             known.record = serde_json::from_value(record).unwrap();
-            import_status(known, Some("orders"), true)
+            import_status(known, &ORDERS)
         };
         let status = shown(ImportState::Reading);
         assert_eq!(
@@ -292,7 +329,7 @@ mod tests {
             let mut record = serde_json::to_value(&known.record).unwrap();
             record["retries"] = retries;
             known.record = serde_json::from_value(record).unwrap();
-            let status = import_status(known, None, true);
+            let status = import_status(known, &ALL);
             [status.rejected, status.settled, status.rejected_again]
         };
         let of_file = json!({ "rounds": 1, "settled": 1 });
@@ -309,12 +346,17 @@ mod tests {
             // As a journal of an older program has it.
             (serde_json::from_str(&older).unwrap(), "E-CSV-MISSING: [hidden]"),
         ] {
-            let json =
-                |full| serde_json::to_string(&import_status(failed(message.clone()), None, full)).unwrap();
+            let json = |full| {
+                serde_json::to_string(&import_status(failed(message.clone()), &SeenHere { full, ..ALL }))
+                    .unwrap()
+            };
             assert_eq!(json(true).matches(SECRET).count(), 3, "{}", json(true));
             assert!(!json(false).contains(SECRET), "{}", json(false));
             let how = "(some of it is hidden; admin.live_view = \"full\" shows it)";
-            assert_eq!(import_status(failed(message), None, false).why, Some(format!("{shown} {how}")));
+            assert_eq!(
+                import_status(failed(message), &SeenHere::default()).why,
+                Some(format!("{shown} {how}"))
+            );
         }
     }
 }

@@ -40,8 +40,7 @@ impl OneImport {
         if !dry_run {
             self.since_start.retried(&report);
         }
-        let denied = report.left.iter().find_map(denied_of).zip(self.plan().reader().ok());
-        let remedy = denied.map(|(denied, reader)| reader.sentence(&denied));
+        let remedy = self.plan().granted_by(report.left.iter().find_map(denied_of));
         Ok(RejectsRetried { remedy, ..retried(name, dry_run, &report, self.shows_all()) })
     }
 }

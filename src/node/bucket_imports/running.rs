@@ -17,7 +17,7 @@ use super::one_import::{Ask, OneImport};
 use super::plan::ImportPlan;
 use super::sharing::rename_elsewhere;
 use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, ClaimsReleased, PassStatus, Renamed};
-use crate::import::{ImportId, named, rename, watched_rows};
+use crate::import::{rename, watched_rows};
 use crate::lock::lock;
 use crate::sources::SourceId;
 use crate::tasks::{RESTARTS, Supervised, keep};
@@ -154,15 +154,9 @@ impl BucketImports {
         }
     }
 
-    /// The names of the imports, by the ids that their files have. Without those that the journal cannot name now.
-    pub(in crate::node) async fn names_by_id(&self) -> BTreeMap<ImportId, String> {
-        let names: Vec<String> = lock(&self.state).imports.keys().map(ToString::to_string).collect();
-        let journal = self.deps.importer.journal();
-        let read = tokio::task::spawn_blocking(move || {
-            let id = |name: &String| named(&*journal, name).ok().flatten().map(|known| known.id);
-            names.into_iter().filter_map(|name| Some((id(&name)?, name))).collect()
-        });
-        read.await.unwrap_or_default()
+    /// The names of the imports.
+    pub(in crate::node) fn names(&self) -> Vec<String> {
+        lock(&self.state).imports.keys().map(ToString::to_string).collect()
     }
 
     /// What is known of every import.

@@ -109,6 +109,11 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
         Ends(0),
     ),
     (
+        "forebay import list --import orders --only given_up --config forebay.toml",
+        "forebay import list --import orders --only given_up --config forebay.toml",
+        Ends(0),
+    ),
+    (
         "forebay import list --import {import} --only given_up",
         "forebay import list --import orders --only given_up",
         Ends(0),
