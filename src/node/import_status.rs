@@ -4,6 +4,10 @@ use crate::admin::{ImportErrors, ImportStatus};
 use crate::import::{ATTEMPTS_MAX, ImportRecord, ImportState, KnownImport, RejectCounts};
 use crate::words::{Told, outside_text, shell_word};
 
+/// What stands for the codes of rejected rows that are not known apart.
+const OF_KILLED: &str = "of a process that was killed (the rejected rows have their reasons)";
+const OF_RETRY: &str = "that a retry which has not ended has not read, or has rejected again";
+
 /// What a list calls the state of an import.
 pub(super) fn state_of_import(known: &KnownImport) -> &'static str {
     match known.record.state {
@@ -33,14 +37,15 @@ pub(super) struct SeenHere<'a> {
 pub(super) fn import_status(known: KnownImport, seen: &SeenHere<'_>) -> ImportStatus {
     let SeenHere { name, owner, full } = *seen;
     let state = state_of_import(&known);
-    let KnownImport { record: import, is_open, last_rejects, object } = known;
+    let KnownImport { record: import, is_open, last_rejects, object, settled_by_retry } = known;
     // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
-    let (rejected, sent_again) = (import.unsettled_rejects(), import.sent_again());
+    let rejected = import.unsettled_rejects().saturating_sub(settled_by_retry);
+    let sent_again = import.sent_again();
     let next = if is_open { None } else { next_of(&import, name, object.as_deref()) };
     // What was to be done here is up to that instance.
     let next = next.map(|next| owner.map_or(next, next_elsewhere));
-    let (settled, accepted) = (import.settled_by_passes(), import.accepted_rejects());
+    let (settled, accepted) = (import.settled_by_passes() + settled_by_retry, import.accepted_rejects());
     // The first import has the rows that a retry rejected again, and the command for them.
     let rejected_again = if import.is_retry() { import.progress.rejected } else { 0 };
     let errors = |rejects: RejectCounts, not_stored| {
@@ -51,8 +56,15 @@ pub(super) fn import_status(known: KnownImport, seen: &SeenHere<'_>) -> ImportSt
             not_stored,
         })
     };
-    let counted = errors(import.rejects, false).collect::<Vec<_>>();
-    let of_killed = not_counted(&counted, rejected).filter(|_| !matches!(state, "running" | "stopped"));
+    let (counted, of_killed) = match settled_by_retry {
+        0 => {
+            let counted = errors(import.rejects, false).collect::<Vec<_>>();
+            let of_killed = not_counted(&counted, rejected, OF_KILLED);
+            (counted, of_killed.filter(|_| !matches!(state, "running" | "stopped")))
+        }
+        // Which ones are left is told by the retry.
+        _ => (Vec::new(), not_counted(&[], rejected, OF_RETRY)),
+    };
     let errors = counted.into_iter().chain(of_killed).chain(errors(last_rejects, true));
     // A pass over a bucket reads its rejected rows again by itself.
     let is_of_command = import.import.is_none();
@@ -91,13 +103,9 @@ pub(super) fn import_status(known: KnownImport, seen: &SeenHere<'_>) -> ImportSt
 }
 
 /// The rejected rows that no code counts: the reading side counts by codes, and tells of it when it ends.
-fn not_counted(counted: &[ImportErrors], rejected: u64) -> Option<ImportErrors> {
+fn not_counted(counted: &[ImportErrors], rejected: u64, why: &str) -> Option<ImportErrors> {
     let count = rejected.saturating_sub(counted.iter().map(|errors| errors.count).sum());
-    (count > 0).then(|| ImportErrors {
-        code: "of a process that was killed (the rejected rows have their reasons)".to_owned(),
-        count,
-        ..ImportErrors::default()
-    })
+    (count > 0).then(|| ImportErrors { code: why.to_owned(), count, ..ImportErrors::default() })
 }
 
 /// The same about a file that was released and belongs to another instance now.
@@ -118,6 +126,13 @@ fn next_of(import: &ImportRecord, name: Option<&str>, object: Option<&str>) -> O
         return next_of_round(import, &of_import);
     }
     match import.state {
+        ImportState::Done if is_of_bucket && import.unsettled_rejects() > 0 && !import.keeps_rejects() => {
+            Some(format!(
+                "the rejected rows are not kept (see rejects_max), so they cannot be read again alone: `forebay import run \
+             {of_import} --again --from {of_object} --to {of_object}` reads the whole file again, and `forebay import reset-file \
+             {of_import} {of_object} --accept-rejects` does without them"
+            ))
+        }
         ImportState::Done if is_of_bucket && import.unsettled_rejects() > 0 => Some(format!(
             "correct the converter, and read the rejected rows again: `forebay import retry-rejects --import {of_import}`"
         )),
@@ -225,6 +240,7 @@ mod tests {
             is_open: false,
             last_rejects: RejectCounts::default(),
             object: None,
+            settled_by_retry: 0,
         }
     }
 
@@ -288,8 +304,30 @@ mod tests {
         let says = given_up(None, None);
         assert!(says.contains("`forebay import reset-file NAME KEY` lets it"), "{says}");
         let done = |rejected| next(ImportState::Done, Some("orders"), None, rejected);
-        assert!(done(1).unwrap().ends_with("`forebay import retry-rejects --import orders`"));
         assert_eq!(done(0), None);
+        let says = done(1).unwrap();
+        assert!(
+            says.contains("not kept") && says.contains("`forebay import run orders --again --from KEY"),
+            "{says}"
+        );
+        let mut record = failed("why".into()).record;
+        (record.state, record.import) = (ImportState::Done, Some(ImportId::of_bits(7)));
+        (record.progress.rejected, record.rejects_file) = (1, Some("/r/a.ndjson".to_owned()));
+        let says = next_of(&record, Some("orders"), None).unwrap();
+        assert!(says.ends_with("`forebay import retry-rejects --import orders`"), "{says}");
+    }
+
+    /// What a retry that was stopped had stored counted as rejected, too.
+    #[test]
+    fn rows_that_a_stopped_retry_has_settled_are_not_rejected() {
+        let mut known = failed("why".into());
+        (known.record.state, known.record.import) = (ImportState::Done, Some(ImportId::of_bits(7)));
+        (known.record.progress.rejected, known.settled_by_retry) = (5, 3);
+        let status = import_status(known, &ALL);
+        assert_eq!((status.rejected, status.settled), (2, 3));
+        let errors: Vec<_> =
+            status.errors.iter().map(|errors| (errors.count, errors.code.as_str())).collect();
+        assert_eq!(errors, [(2, OF_RETRY)]);
     }
 
     /// It said that the next pass goes on with the rows of a retry that was killed, and counted them a second time.

@@ -49,7 +49,8 @@ fn retried(import: String, dry_run: bool, report: &RetryReport, full: bool) -> R
     let codes = |counts: &RejectCounts| -> BTreeMap<String, u64> {
         counts.clone().into_rows().into_iter().map(|rows| (rows.code, rows.count)).collect()
     };
-    let outcome = &report.outcome;
+    let mut outcome = report.outcome.clone();
+    outcome.add(&report.so_far);
     RejectsRetried {
         import,
         dry_run,

@@ -27,6 +27,8 @@ pub struct RetryReport {
     pub files: u64,
     /// What became of their rows, or would.
     pub outcome: RetryOutcome,
+    /// What became of rows whose retry was stopped before its end. The next one counts them among its own.
+    pub so_far: RetryOutcome,
     /// Calls that were stored.
     pub stored: u64,
     /// Rejected rows whose numbers were not kept, so that they cannot be read again.
@@ -120,6 +122,7 @@ impl ObjectImport {
                 drop(claimed);
                 report.files += 1;
                 report.outcome.add(&ended.outcome);
+                report.so_far.add(&ended.so_far);
                 report.stored += ended.stored;
                 report.not_kept += ended.not_kept;
                 let end = match ended.became {
