@@ -1,7 +1,7 @@
 //! What a node shows of an import: how far it is, what was rejected, and what is to be done.
 
 use crate::admin::{ImportErrors, ImportStatus};
-use crate::import::{ATTEMPTS_MAX, ImportRecord, ImportState, KnownImport, RejectCounts};
+use crate::import::{ATTEMPTS_MAX, ImportRecord, ImportState, KnownImport, RejectCounts, TOO_MANY_REJECTED};
 use crate::words::{Told, outside_text, shell_word};
 
 /// What stands for the codes of rejected rows that are not known apart.
@@ -154,7 +154,13 @@ fn next_of(import: &ImportRecord, name: Option<&str>, object: Option<&str>) -> O
         ImportState::Poison if is_of_bucket => {
             let reset = format!("forebay import reset-file {of_import} {of_object}");
             // A file ends with the converter that it began with.
-            Some(if import.progress.stored > 0 {
+            let is_of_rows = import.error.as_ref().is_some_and(|error| error.code == TOO_MANY_REJECTED);
+            Some(if import.progress.stored > 0 && !is_of_rows {
+                format!(
+                    "what is stored of it stays. No pass reads the rest: if the file is damaged, put a whole one in its place, and \
+                     `{reset}` imports that as a new file; if not, `{reset}` goes on after the last stored row"
+                )
+            } else if import.progress.stored > 0 {
                 format!(
                     "what is stored of it stays. No pass reads the rest until `{reset}`, which takes the converter of now for it, \
                      or until on_row_error changes: \"reject\" keeps bad rows for \
@@ -301,6 +307,17 @@ mod tests {
         let given_up = |name, object| next(ImportState::Poison, name, object, 0).unwrap();
         let says = given_up(Some("orders"), Some("in/a b.zip"));
         assert!(says.contains("`forebay import reset-file orders 'in/a b.zip'` lets it"), "{says}");
+        let stored = |code: &str| {
+            let mut record = serde_json::to_value(failed("why".into()).record).unwrap();
+            record["error"]["code"] = code.into();
+            let mut record: ImportRecord = serde_json::from_value(record).unwrap();
+            (record.state, record.import) = (ImportState::Poison, Some(ImportId::of_bits(7)));
+            record.progress.stored = 5;
+            next_of(&record, Some("orders"), Some("in/a")).unwrap()
+        };
+        assert!(stored(TOO_MANY_REJECTED).contains("on_row_error changes"));
+        let says = stored("E-CUT");
+        assert!(says.contains("goes on after") && !says.contains("on_row_error"), "{says}");
         let says = given_up(None, None);
         assert!(says.contains("`forebay import reset-file NAME KEY` lets it"), "{says}");
         let done = |rejected| next(ImportState::Done, Some("orders"), None, rejected);
