@@ -167,7 +167,7 @@ pub struct PassStatus {
     /// What gives access to files that are denied, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// What grants the rights that are denied. Only for those who may see what stores say.
+    /// What grants the rights that are denied. Only in the answer to whoever asked for the pass.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
 }

@@ -6,7 +6,7 @@ use tokio::task::JoinError;
 
 use super::csv::CsvRows;
 use super::discovery::files::CsvFile;
-use super::{FileError, Reject, Row, RowLimits, RowReader as _};
+use super::{FileError, Reject, Row, RowLimits, RowReader as _, TOO_MANY_REJECTED};
 use crate::words::Told;
 
 /// The most rejected rows of a file that are shown.
@@ -92,7 +92,7 @@ fn read(
                 "{} of {row} rows would be rejected, more than --on-row-error allows",
                 tried.rejected
             );
-            return Err(FileError::content("E-ROWS", Told::plain(what)));
+            return Err(FileError::content(TOO_MANY_REJECTED, Told::plain(what)));
         }
     }
     Ok(())

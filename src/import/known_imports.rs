@@ -27,6 +27,9 @@ pub struct KnownImport {
     pub last_rejects: RejectCounts,
     /// The key of the object that the file is of, if an import of a bucket reads it: commands take that.
     pub object: Option<String>,
+    /// Rejected rows that a retry has read and that are no longer rejected, while it has not ended: the record learns of
+    /// them then.
+    pub settled_by_retry: u64,
 }
 
 /// The newest imports.
@@ -99,7 +102,7 @@ impl Importer {
         });
         read.map_err(|error| error.to_string())?;
         each_unopened(journal, name, &mut take).map_err(|error| error.to_string())?;
-        let imports = newest.into_values().rev().map(|known| with_places(known, journal)).collect();
+        let imports = newest.into_values().rev().map(|known| self.with_places(known, journal)).collect();
         Ok(KnownImports { imports, total, ..KnownImports::default() })
     }
 
@@ -137,7 +140,7 @@ impl Importer {
         KnownImports {
             imports: records
                 .into_iter()
-                .map(|record| with_places(known_import(record, &open), journal.stored()))
+                .map(|record| self.with_places(known_import(record, &open), journal.stored()))
                 .collect(),
             total,
             loading: matches!(read, ReadState::Now),
@@ -154,18 +157,28 @@ fn known_import(mut record: ImportRecord, open: &HashMap<ImportKey, ImportProgre
         record.ended_at = None;
     }
     let last_rejects = std::mem::take(&mut record.last_rejects);
-    KnownImport { record, is_open: open.is_some(), last_rejects, object: None }
+    KnownImport { record, is_open: open.is_some(), last_rejects, object: None, settled_by_retry: 0 }
 }
 
-/// The same with its object, and without a file of rejected rows that is gone: a later round has taken its place. Waits
-/// for the disk.
-fn with_places(mut known: KnownImport, journal: &dyn Journal) -> KnownImport {
-    let record = &mut known.record;
-    // The rows of other imports may be on the machine of a command.
-    if record.import.is_some() {
-        record.rejects_file.take_if(|file| !Path::new(file).exists());
+impl Importer {
+    /// The same with its object and its retry, and without a file of rejected rows that is gone: a later round has taken
+    /// its place. Waits for the disk.
+    fn with_places(&self, mut known: KnownImport, journal: &dyn Journal) -> KnownImport {
+        let record = &mut known.record;
+        // The rows of other imports may be on the machine of a command.
+        if record.import.is_some() {
+            record.rejects_file.take_if(|file| !Path::new(file).exists());
+        }
+        // Without it, commands are shown without the key.
+        known.object = object_key_of(journal, record).unwrap_or_default();
+        known.settled_by_retry = self.settled_by_retry(record).unwrap_or_default();
+        known
     }
-    // Without it, commands are shown without the key.
-    known.object = object_key_of(journal, record).unwrap_or_default();
-    known
+
+    fn settled_by_retry(&self, record: &ImportRecord) -> Option<u64> {
+        let round = record.round_under_way()?;
+        // Without it, the rows count as rejected until the retry has ended.
+        let ImportProgress { next_row, rejected, .. } = self.recorded(round).ok()??.progress;
+        Some(next_row.saturating_sub(rejected))
+    }
 }

@@ -103,7 +103,7 @@ pub use row_hash::{RowCount, RowHash, RowScope};
 pub use rows::{Row, RowReader};
 pub use run::{CheckUnchanged, FileEnd, FileReport, Job, Kept, OpenRows, RejectSink, Waits, import_file};
 pub use shared_progress::SharedProgress;
-pub use step::RowLimits;
+pub use step::{RowLimits, TOO_MANY_REJECTED};
 pub use target::{
     AGAIN, Begin, Begun, Earlier, Rows, RowsTaken, Standing, Target, TargetError, Version, blocking,
 };

@@ -8,7 +8,7 @@ use crate::words::{Told, is_zero};
 use super::csv::FoundTypes;
 use super::end::{End, Outcome};
 use super::file_error::FileError;
-use super::file_id::FileId;
+use super::file_id::{FileId, key_of};
 use super::import_id::ImportId;
 use super::prefix::Prefix;
 use super::reject_counts::RejectCounts;
@@ -172,6 +172,20 @@ impl ImportRecord {
     /// Whether the import read rows that another one had rejected. That one has those that are rejected again.
     pub fn is_retry(&self) -> bool {
         self.retries.is_round || (self.retries.of.is_some() && self.retries.settled == self.progress.rejected)
+    }
+
+    /// The round over the rejected rows of this file that was begun and has not ended.
+    pub(super) fn round_under_way(&self) -> Option<ImportKey> {
+        if self.retries.under_way.is_empty() {
+            return None;
+        }
+        let (id, file, source) = (self.import?, self.file?, self.source.as_ref()?);
+        Some(key_of(file.rejects(self.generation, self.retries.rounds), source, Some(id)))
+    }
+
+    /// Whether rejected rows are kept, so that they can be read again: in a file, as far as this says, or in a store.
+    pub fn keeps_rejects(&self) -> bool {
+        self.rejects_file.is_some() || !self.retries.in_store.is_empty()
     }
 
     /// Whether the import is a round over the rejected rows of a file of a bucket: no pass goes on with it.

@@ -16,6 +16,8 @@ use super::target::Begun;
 use crate::object::Collection;
 use crate::words::Told;
 
+/// The code of a file with too many rejected rows.
+pub const TOO_MANY_REJECTED: &str = "E-ROWS";
 /// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must
 /// fit into one request of the log.
 const STEP_BYTES: usize = 512 * 1_024;
@@ -96,7 +98,7 @@ impl RowLimits {
                 .and_private(&reject.message, &reject.code),
             None => Told::plain(what),
         };
-        FileError::content("E-ROWS", told)
+        FileError::content(TOO_MANY_REJECTED, told)
     }
 }
 

@@ -19,6 +19,9 @@ use crate::random::Random;
 use crate::spool::{Holds, SpoolOptions, Stepped};
 use crate::time::Clock;
 
+/// Segments that must fit in a share. With fewer, the space that is kept free for objects is most of it.
+const SEGMENTS_MIN: u64 = 8;
+
 /// What a cache needs.
 #[derive(Clone, Debug)]
 pub struct CacheDeps {
@@ -93,10 +96,17 @@ impl Cache {
     }
 
     /// Changes the most bytes that it takes.
-    pub(super) fn set_max_bytes(&mut self, max: u64) {
-        if std::mem::replace(&mut self.deps.max_bytes, max) != max {
-            self.spool.set_max_bytes(max);
+    /// Errors: [`Unusable`], if its segments are too long for that: a new one has shorter ones.
+    pub(super) fn set_max_bytes(&mut self, max: u64) -> Result<(), Unusable> {
+        if std::mem::replace(&mut self.deps.max_bytes, max) == max {
+            return Ok(());
         }
+        let segment = self.log.usage().segment_bytes;
+        if segment > segment_bytes(max) && max / SEGMENTS_MIN < segment {
+            return Err(Unusable(format!("its share is {max} bytes now, and a segment has {segment}")));
+        }
+        self.spool.set_max_bytes(max);
+        Ok(())
     }
 
     /// Takes frames of the next record, in order.
@@ -234,4 +244,28 @@ fn requests(run: &[ReadFrame]) -> Vec<RequestFrames> {
             Some(RequestFrames::of_finished(first.batch.source.clone(), stream, first.received_at, bytes))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::real_disk::RealDisk;
+    use crate::runtime::{SystemClock, SystemRandom};
+
+    #[test]
+    fn a_share_may_shrink_until_eight_segments_do_not_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cache = Cache::new(CacheDeps {
+            disk: Arc::new(RealDisk::open(dir.path()).unwrap()),
+            max_bytes: 300_000_000,
+            clock: Arc::new(SystemClock::new()),
+            random: Arc::new(SystemRandom),
+            metrics: Arc::new(Metrics::new()),
+        })
+        .unwrap();
+        for (max, fits) in [(1_000_000_000, true), (200_000_000, true), (140_000_000, false)] {
+            assert_eq!(cache.set_max_bytes(max).is_ok(), fits, "{max}");
+            assert!(!fits || cache.log().usage().max == max, "{:?}", cache.log().usage());
+        }
+    }
 }

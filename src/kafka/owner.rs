@@ -1,7 +1,7 @@
 //! A term of a partition, while it lasts. Every note counts before anything is done on its strength; a note that
 //! the brokers refused, or did not answer, ends the term.
 //!
-//! It belongs to one thread. Other threads see [`Shared`], and ask by [`super::asks`].
+//! It belongs to one thread. Other threads see what it has made `known`, and ask for the rest.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -134,8 +134,9 @@ impl Owner {
     }
 
     /// Changes the most bytes of the cache.
-    pub fn set_cache_bytes(&mut self, max: u64) {
-        self.cache.set_max_bytes(max);
+    /// Errors: [`End`], if that needs another cache.
+    pub(super) fn set_cache_bytes(&mut self, max: u64) -> Result<(), End> {
+        Ok(self.cache.set_max_bytes(max)?)
     }
 
     /// Commits notes, and brings the cache to what they say. They count once this has succeeded, and only then

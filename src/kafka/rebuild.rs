@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use super::asks::{Ask, Asks};
@@ -11,7 +11,6 @@ use super::kept::{Kept, KeptFile, KeptWriter};
 use super::known::Shared;
 use super::records::{Fetched, NotRead, Records};
 use super::settings::{Sees, Settings};
-use crate::lock::lock;
 use crate::log::Seal;
 use crate::object::gzip::GzipLines;
 use crate::partition::left::{Built, GATHERED_OBJECT_BYTES, Pass};
@@ -72,13 +71,19 @@ impl Rebuild {
         start_at: &mut Duration,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<(), NotBuilt> {
+        if self.shared.read().state.left.is_empty() {
+            return Ok(());
+        }
+        // Not waited for: a term that ends must not wait for the pass of another one.
+        let _only_pass = match self.passes.try_lock() {
+            Ok(only_pass) => only_pass,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(()),
+        };
         let now = self.shared.clock.monotonic();
         let looks_at_start = now >= *start_at;
         let (planned, partition) = {
             let known = self.shared.read();
-            if known.state.left.is_empty() {
-                return Ok(());
-            }
             let plan = self.kept.wish(now, |wish| Pass::plan(&known.state, |pending| wish.wants(pending)));
             // What is noted meanwhile concerns none of these objects.
             let planned = plan.map(|pass| (pass, known.state.clone()));
@@ -100,7 +105,6 @@ impl Rebuild {
             self.asks.tell(Ask::BeginsAt(start));
         }
         let Some((pass, state)) = planned else { return Ok(()) };
-        let _only_pass = lock(&self.passes);
         let numbers: Vec<u64> = pass.seals().map(|seal| seal.number).collect();
         self.pass(pass, &state, log, start, goes_on).map_err(|why| NotBuilt { why, numbers })
     }

@@ -207,7 +207,7 @@ fn turns(
             let more = asks.try_iter().take(ASKS_AT_ONCE);
             owner.answer(std::iter::once(first).chain(more).collect::<Vec<_>>())?;
         }
-        owner.set_cache_bytes(served.cache_bytes.load(Ordering::Acquire));
+        owner.set_cache_bytes(served.cache_bytes.load(Ordering::Acquire))?;
         if let Some(before) = owner.upkeep(&mut due)? {
             let partition = owner.shared.read().state.identity.partition;
             // Without that right, or while brokers are away, notes only grow.

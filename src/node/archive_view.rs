@@ -12,20 +12,19 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::claimed_files::claimed;
-use super::import_status::{import_status, state_of_import};
+use super::import_list::SeenImports;
 use super::read_notes::ReadNotes;
 use super::view::NodeView;
 use crate::admin::{
     AllDestinations, ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView,
-    AskedCalls, AskedImports, AskedObjects, DeliveredObject, Denied, Found, ImportStateName, Imports,
-    MissingDeliveries, NotShown, Peek, PendingObject,
+    AskedCalls, AskedImports, AskedObjects, DeliveredObject, Denied, Found, Imports, MissingDeliveries,
+    NotShown, Peek, PendingObject,
 };
 use crate::archive::first_lines::{FirstLine, first_lines};
 use crate::boxed_future::BoxFuture;
 use crate::deliveries::{About, DayKey, DaySum, Deliveries, KEPT_DAYS, Unlisted};
 use crate::delivery::{Delivered, Delivery};
-use crate::import::{Importer, KnownImport};
+use crate::import::Importer;
 use crate::live::Mode;
 use crate::live::mask::{HIDDEN, mask_line};
 use crate::log::{DayStage, DaysReport, Log, PendingSeal};
@@ -501,33 +500,13 @@ impl ArchiveView for NodeArchive {
     fn imports(&self, asked: AskedImports) -> BoxFuture<'_, Result<Imports, NotShown>> {
         Box::pin(async move {
             let Some(importer) = self.importer.get() else { return Ok(Imports::default()) };
-            let AskedImports { limit, import, only } = asked;
-            if only == Some(ImportStateName::Claimed) {
-                return Ok(claimed(importer, self.node.log.spool_id(), import, limit).await);
-            }
-            let known = if import.is_none() && only.is_none() {
-                Importer::newest(importer, limit, JOURNAL_WAIT).await
-            } else {
-                let is_wanted =
-                    move |known: &KnownImport| only.is_none_or(|only| state_of_import(known) == only.slug());
-                let import = import.map(|import| import.to_string());
-                Importer::newest_of(importer, import, limit, Box::new(is_wanted)).await
-            };
-            let full = self.shows_all();
             let names = match self.node.bucket_imports.get() {
-                Some(imports) => imports.names_by_id().await,
-                None => BTreeMap::new(),
+                Some(imports) => imports.names(),
+                None => Vec::new(),
             };
-            let status = |known: KnownImport| {
-                let name = known.record.import.and_then(|id| names.get(&id));
-                import_status(known, name.map(String::as_str), full)
-            };
-            Ok(Imports {
-                imports: known.imports.into_iter().map(status).collect(),
-                total: known.total,
-                loading: known.loading,
-                problem: known.problem,
-            })
+            let seen =
+                SeenImports { importer, instance: self.node.log.spool_id(), names, full: self.shows_all() };
+            Ok(seen.listed(asked, JOURNAL_WAIT).await)
         })
     }
 }

@@ -1,8 +1,12 @@
 //! What a node shows of an import: how far it is, what was rejected, and what is to be done.
 
 use crate::admin::{ImportErrors, ImportStatus};
-use crate::import::{ATTEMPTS_MAX, ImportRecord, ImportState, KnownImport, RejectCounts};
-use crate::words::{Told, shell_word};
+use crate::import::{ATTEMPTS_MAX, ImportRecord, ImportState, KnownImport, RejectCounts, TOO_MANY_REJECTED};
+use crate::words::{Told, outside_text, shell_word};
+
+/// What stands for the codes of rejected rows that are not known apart.
+const OF_KILLED: &str = "of a process that was killed (the rejected rows have their reasons)";
+const OF_RETRY: &str = "that a retry which has not ended has not read, or has rejected again";
 
 /// What a list calls the state of an import.
 pub(super) fn state_of_import(known: &KnownImport) -> &'static str {
@@ -18,16 +22,30 @@ pub(super) fn state_of_import(known: &KnownImport) -> &'static str {
     }
 }
 
-/// The status of an import, for people. `name`: that of the `[[import]]` whose file it is. `full`: with messages,
-/// which quote what rows contain.
-pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) -> ImportStatus {
+/// What whoever shows an import knows beside its record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SeenHere<'a> {
+    /// The name of the `[[import]]` whose file it is.
+    pub(super) name: Option<&'a str>,
+    /// The other instance that has the file now.
+    pub(super) owner: Option<&'a str>,
+    /// Whether messages are shown, which quote what rows contain.
+    pub(super) full: bool,
+}
+
+/// The status of an import, for people.
+pub(super) fn import_status(known: KnownImport, seen: &SeenHere<'_>) -> ImportStatus {
+    let SeenHere { name, owner, full } = *seen;
     let state = state_of_import(&known);
-    let KnownImport { record: import, is_open, last_rejects, object } = known;
+    let KnownImport { record: import, is_open, last_rejects, object, settled_by_retry } = known;
     // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
-    let (rejected, sent_again) = (import.unsettled_rejects(), import.sent_again());
+    let rejected = import.unsettled_rejects().saturating_sub(settled_by_retry);
+    let sent_again = import.sent_again();
     let next = if is_open { None } else { next_of(&import, name, object.as_deref()) };
-    let (settled, accepted) = (import.settled_by_passes(), import.accepted_rejects());
+    // What was to be done here is up to that instance.
+    let next = next.map(|next| owner.map_or(next, next_elsewhere));
+    let (settled, accepted) = (import.settled_by_passes() + settled_by_retry, import.accepted_rejects());
     // The first import has the rows that a retry rejected again, and the command for them.
     let rejected_again = if import.is_retry() { import.progress.rejected } else { 0 };
     let errors = |rejects: RejectCounts, not_stored| {
@@ -38,8 +56,15 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
             not_stored,
         })
     };
-    let counted = errors(import.rejects, false).collect::<Vec<_>>();
-    let of_killed = not_counted(&counted, rejected).filter(|_| !matches!(state, "running" | "stopped"));
+    let (counted, of_killed) = match settled_by_retry {
+        0 => {
+            let counted = errors(import.rejects, false).collect::<Vec<_>>();
+            let of_killed = not_counted(&counted, rejected, OF_KILLED);
+            (counted, of_killed.filter(|_| !matches!(state, "running" | "stopped")))
+        }
+        // Which ones are left is told by the retry.
+        _ => (Vec::new(), not_counted(&[], rejected, OF_RETRY)),
+    };
     let errors = counted.into_iter().chain(of_killed).chain(errors(last_rejects, true));
     // A pass over a bucket reads its rejected rows again by itself.
     let is_of_command = import.import.is_none();
@@ -78,13 +103,17 @@ pub(super) fn import_status(known: KnownImport, name: Option<&str>, full: bool) 
 }
 
 /// The rejected rows that no code counts: the reading side counts by codes, and tells of it when it ends.
-fn not_counted(counted: &[ImportErrors], rejected: u64) -> Option<ImportErrors> {
+fn not_counted(counted: &[ImportErrors], rejected: u64, why: &str) -> Option<ImportErrors> {
     let count = rejected.saturating_sub(counted.iter().map(|errors| errors.count).sum());
-    (count > 0).then(|| ImportErrors {
-        code: "of a process that was killed (the rejected rows have their reasons)".to_owned(),
-        count,
-        ..ImportErrors::default()
-    })
+    (count > 0).then(|| ImportErrors { code: why.to_owned(), count, ..ImportErrors::default() })
+}
+
+/// The same about a file that was released and belongs to another instance now.
+fn next_elsewhere(owner: &str) -> String {
+    let owner = outside_text(owner);
+    format!(
+        "it was released, and belongs to the instance {owner} now, which reads it from its first row: nothing is left to do here"
+    )
 }
 
 /// What is to be done about an import, or happens by itself. `object`: the key of the object that it reads.
@@ -97,6 +126,13 @@ fn next_of(import: &ImportRecord, name: Option<&str>, object: Option<&str>) -> O
         return next_of_round(import, &of_import);
     }
     match import.state {
+        ImportState::Done if is_of_bucket && import.unsettled_rejects() > 0 && !import.keeps_rejects() => {
+            Some(format!(
+                "the rejected rows are not kept (see rejects_max), so they cannot be read again alone: `forebay import run \
+             {of_import} --again --from {of_object} --to {of_object}` reads the whole file again, and `forebay import reset-file \
+             {of_import} {of_object} --accept-rejects` does without them"
+            ))
+        }
         ImportState::Done if is_of_bucket && import.unsettled_rejects() > 0 => Some(format!(
             "correct the converter, and read the rejected rows again: `forebay import retry-rejects --import {of_import}`"
         )),
@@ -118,7 +154,13 @@ fn next_of(import: &ImportRecord, name: Option<&str>, object: Option<&str>) -> O
         ImportState::Poison if is_of_bucket => {
             let reset = format!("forebay import reset-file {of_import} {of_object}");
             // A file ends with the converter that it began with.
-            Some(if import.progress.stored > 0 {
+            let is_of_rows = import.error.as_ref().is_some_and(|error| error.code == TOO_MANY_REJECTED);
+            Some(if import.progress.stored > 0 && !is_of_rows {
+                format!(
+                    "what is stored of it stays. No pass reads the rest: if the file is damaged, put a whole one in its place, and \
+                     `{reset}` imports that as a new file; if not, `{reset}` goes on after the last stored row"
+                )
+            } else if import.progress.stored > 0 {
                 format!(
                     "what is stored of it stays. No pass reads the rest until `{reset}`, which takes the converter of now for it, \
                      or until on_row_error changes: \"reject\" keeps bad rows for \
@@ -180,6 +222,8 @@ mod tests {
     use crate::import::ImportId;
     use crate::log::{ImportKey, ImportProgress};
 
+    const ALL: SeenHere<'_> = SeenHere { name: None, owner: None, full: true };
+    const ORDERS: SeenHere<'_> = SeenHere { name: Some("orders"), ..ALL };
     const SECRET: &str = "jane.roe@example.com";
 
     fn failed(message: Told) -> KnownImport {
@@ -202,6 +246,7 @@ mod tests {
             is_open: false,
             last_rejects: RejectCounts::default(),
             object: None,
+            settled_by_retry: 0,
         }
     }
 
@@ -211,7 +256,7 @@ mod tests {
         let shown = |state, rejected| {
             let mut known = failed("why".into());
             (known.record.state, known.record.progress.rejected) = (state, rejected);
-            let errors = import_status(known, None, true).errors;
+            let errors = import_status(known, &ALL).errors;
             errors
                 .into_iter()
                 .map(|errors| (errors.count, errors.code.contains("killed")))
@@ -229,11 +274,25 @@ mod tests {
             let mut known = failed("why".into());
             known.record.rejects_file = Some("/r/a.ndjson".to_owned());
             known.record.import = import;
-            let status = import_status(known, Some("orders"), true);
+            let status = import_status(known, &ORDERS);
             (status.retry.is_some(), status.next.unwrap().starts_with("the next pass"))
         };
         assert_eq!(status(None), (true, false));
         assert_eq!(status(Some(ImportId::of_bits(7))), (false, true));
+    }
+
+    /// It said that the next pass goes on, or gave a command that is refused.
+    #[test]
+    fn of_a_file_that_another_instance_has_nothing_is_left_to_do() {
+        let next = |state| {
+            let mut known = failed("why".into());
+            (known.record.state, known.record.import) = (state, Some(ImportId::of_bits(7)));
+            import_status(known, &SeenHere { owner: Some("0123"), ..ORDERS }).next
+        };
+        let says = next(ImportState::Reading).unwrap();
+        assert!(says.starts_with("it was released, and belongs to the instance 0123 now"), "{says}");
+        assert_eq!(next(ImportState::Poison).unwrap(), says);
+        assert_eq!(next(ImportState::Done), None);
     }
 
     /// It printed NAME and KEY, although it knew both, and nothing for rows that were rejected.
@@ -248,11 +307,44 @@ mod tests {
         let given_up = |name, object| next(ImportState::Poison, name, object, 0).unwrap();
         let says = given_up(Some("orders"), Some("in/a b.zip"));
         assert!(says.contains("`forebay import reset-file orders 'in/a b.zip'` lets it"), "{says}");
+        let stored = |code: &str| {
+            let mut record = serde_json::to_value(failed("why".into()).record).unwrap();
+            record["error"]["code"] = code.into();
+            let mut record: ImportRecord = serde_json::from_value(record).unwrap();
+            (record.state, record.import) = (ImportState::Poison, Some(ImportId::of_bits(7)));
+            record.progress.stored = 5;
+            next_of(&record, Some("orders"), Some("in/a")).unwrap()
+        };
+        assert!(stored(TOO_MANY_REJECTED).contains("on_row_error changes"));
+        let says = stored("E-CUT");
+        assert!(says.contains("goes on after") && !says.contains("on_row_error"), "{says}");
         let says = given_up(None, None);
         assert!(says.contains("`forebay import reset-file NAME KEY` lets it"), "{says}");
         let done = |rejected| next(ImportState::Done, Some("orders"), None, rejected);
-        assert!(done(1).unwrap().ends_with("`forebay import retry-rejects --import orders`"));
         assert_eq!(done(0), None);
+        let says = done(1).unwrap();
+        assert!(
+            says.contains("not kept") && says.contains("`forebay import run orders --again --from KEY"),
+            "{says}"
+        );
+        let mut record = failed("why".into()).record;
+        (record.state, record.import) = (ImportState::Done, Some(ImportId::of_bits(7)));
+        (record.progress.rejected, record.rejects_file) = (1, Some("/r/a.ndjson".to_owned()));
+        let says = next_of(&record, Some("orders"), None).unwrap();
+        assert!(says.ends_with("`forebay import retry-rejects --import orders`"), "{says}");
+    }
+
+    /// What a retry that was stopped had stored counted as rejected, too.
+    #[test]
+    fn rows_that_a_stopped_retry_has_settled_are_not_rejected() {
+        let mut known = failed("why".into());
+        (known.record.state, known.record.import) = (ImportState::Done, Some(ImportId::of_bits(7)));
+        (known.record.progress.rejected, known.settled_by_retry) = (5, 3);
+        let status = import_status(known, &ALL);
+        assert_eq!((status.rejected, status.settled), (2, 3));
+        let errors: Vec<_> =
+            status.errors.iter().map(|errors| (errors.count, errors.code.as_str())).collect();
+        assert_eq!(errors, [(2, OF_RETRY)]);
     }
 
     /// It said that the next pass goes on with the rows of a retry that was killed, and counted them a second time.
@@ -265,7 +357,7 @@ mod tests {
             let mut record = serde_json::to_value(&known.record).unwrap();
             record["retries"] = json!({ "rounds": 0, "settled": 0, "is_round": true });
             known.record = serde_json::from_value(record).unwrap();
-            import_status(known, Some("orders"), true)
+            import_status(known, &ORDERS)
         };
         let status = shown(ImportState::Reading);
         assert_eq!(
@@ -292,7 +384,7 @@ mod tests {
             let mut record = serde_json::to_value(&known.record).unwrap();
             record["retries"] = retries;
             known.record = serde_json::from_value(record).unwrap();
-            let status = import_status(known, None, true);
+            let status = import_status(known, &ALL);
             [status.rejected, status.settled, status.rejected_again]
         };
         let of_file = json!({ "rounds": 1, "settled": 1 });
@@ -309,12 +401,17 @@ mod tests {
             // As a journal of an older program has it.
             (serde_json::from_str(&older).unwrap(), "E-CSV-MISSING: [hidden]"),
         ] {
-            let json =
-                |full| serde_json::to_string(&import_status(failed(message.clone()), None, full)).unwrap();
+            let json = |full| {
+                serde_json::to_string(&import_status(failed(message.clone()), &SeenHere { full, ..ALL }))
+                    .unwrap()
+            };
             assert_eq!(json(true).matches(SECRET).count(), 3, "{}", json(true));
             assert!(!json(false).contains(SECRET), "{}", json(false));
             let how = "(some of it is hidden; admin.live_view = \"full\" shows it)";
-            assert_eq!(import_status(failed(message), None, false).why, Some(format!("{shown} {how}")));
+            assert_eq!(
+                import_status(failed(message), &SeenHere::default()).why,
+                Some(format!("{shown} {how}"))
+            );
         }
     }
 }

@@ -32,6 +32,7 @@ mod forgotten_sources;
 #[cfg(feature = "lambda")]
 pub mod function;
 pub mod import_access;
+mod import_list;
 pub mod import_sources;
 mod import_status;
 pub mod import_store;

@@ -1,4 +1,4 @@
-//! Commands in texts, with the configuration that a person typed.
+//! Commands in texts, with the options that a person typed.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -6,62 +6,87 @@ use std::io::{self, Write};
 use super::shell_word;
 
 /// What such commands begin with.
-const BEGIN: &str = concat!("forebay", " import ");
-/// Those that find an import by the configuration.
-const OF_CONFIG: [&str; 10] = [
-    "run", "reset-file", "retry-rejects", "pause", "resume", "status", "rename", "release", "preview",
-    "test-credentials",
-];
-/// The option that names it.
-const OPTION: &str = " --config ";
+const BEGIN: &str = concat!("forebay", " ");
+/// Commands of imports that ask a node or work in a spool.
+const OF_NODE: [&str; 9] =
+    ["run", "reset-file", "retry-rejects", "pause", "resume", "status", "rename", "release", "list"];
+/// Commands of imports that need the configuration alone.
+const OF_CONFIG: [&str; 3] = ["preview", "test-credentials", "setup-notifications"];
 
-/// The text with commands of imports that name this configuration. Where no node runs, they find their import only
-/// there. A command ends with its quotes, or with its line.
-pub fn with_config(text: &str, config: &str) -> String {
-    let (mut all, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some((before, from)) = rest.split_once(BEGIN) {
-        let end = from.find(['`', '\n']).unwrap_or(from.len());
-        let (command, after) = from.split_at(end);
-        all += before;
-        all += BEGIN;
-        all += command;
-        let name = command.split_whitespace().next().unwrap_or_default();
-        if OF_CONFIG.contains(&name) && !command.contains(OPTION) {
-            all += OPTION;
-            all += &shell_word(config);
-        }
-        rest = after;
-    }
-    all + rest
+/// How a person said where imports are. Printed commands would not find them otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypedOptions {
+    /// The configuration, if one was named.
+    pub config: Option<String>,
+    /// The URL of the node's admin listener, if one was named.
+    pub admin: Option<String>,
 }
 
-/// Writes lines in which commands [name this configuration](with_config).
-pub struct NamingConfig<'w> {
+impl TypedOptions {
+    /// The text with commands of imports that have these options. A command ends with its quotes, or with its line.
+    pub fn added_to(&self, text: &str) -> String {
+        let (mut all, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some((before, from)) = rest.split_once(BEGIN) {
+            let end = from.find(['`', '\n']).unwrap_or(from.len());
+            let (command, after) = from.split_at(end);
+            all += before;
+            all += BEGIN;
+            all += command;
+            let (takes_config, takes_admin) = takes(command);
+            for (takes, option, value) in
+                [(takes_config, " --config ", &self.config), (takes_admin, " --admin ", &self.admin)]
+            {
+                if let Some(value) = value.as_ref().filter(|_| takes && !command.contains(option)) {
+                    all += option;
+                    all += &shell_word(value);
+                }
+            }
+            rest = after;
+        }
+        all + rest
+    }
+}
+
+/// Whether a command finds an import by `--config`, and by `--admin`.
+fn takes(command: &str) -> (bool, bool) {
+    let mut words = command.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some("import"), Some(name)) => {
+            let of_node = OF_NODE.contains(&name);
+            (of_node || OF_CONFIG.contains(&name), of_node)
+        }
+        (Some("policy"), _) => (command.contains(" --import "), false),
+        _ => (false, false),
+    }
+}
+
+/// Writes lines in which commands have [these options](TypedOptions::added_to).
+pub struct AddingOptions<'w> {
     out: &'w mut dyn Write,
-    config: &'w str,
+    typed: &'w TypedOptions,
     /// The begin of a line that has not ended.
     line: Vec<u8>,
 }
 
-impl<'w> NamingConfig<'w> {
+impl<'w> AddingOptions<'w> {
     /// Writes to `out`.
-    pub fn new(out: &'w mut dyn Write, config: &'w str) -> Self {
-        Self { out, config, line: Vec::new() }
+    pub fn new(out: &'w mut dyn Write, typed: &'w TypedOptions) -> Self {
+        Self { out, typed, line: Vec::new() }
     }
 }
 
-impl fmt::Debug for NamingConfig<'_> {
+impl fmt::Debug for AddingOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NamingConfig").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("AddingOptions").field("typed", &self.typed).finish_non_exhaustive()
     }
 }
 
-impl Write for NamingConfig<'_> {
+impl Write for AddingOptions<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.line.extend_from_slice(bytes);
         if let Some(end) = self.line.iter().rposition(|byte| *byte == b'\n') {
             let lines: Vec<u8> = self.line.drain(..=end).collect();
-            self.out.write_all(with_config(&String::from_utf8_lossy(&lines), self.config).as_bytes())?;
+            self.out.write_all(self.typed.added_to(&String::from_utf8_lossy(&lines)).as_bytes())?;
         }
         Ok(bytes.len())
     }
@@ -79,10 +104,11 @@ mod tests {
 
     #[test]
     fn commands_name_the_configuration_once() {
+        let typed = TypedOptions { config: Some("my file.toml".to_owned()), admin: None };
         let check = |text: &str, expected: &str| {
-            assert_eq!(with_config(text, "my file.toml"), expected);
+            assert_eq!(typed.added_to(text), expected);
             let mut out = Vec::new();
-            let mut naming = NamingConfig::new(&mut out, "my file.toml");
+            let mut naming = AddingOptions::new(&mut out, &typed);
             text.as_bytes().chunks(7).for_each(|part| naming.write_all(part).unwrap());
             naming.flush().unwrap();
             drop(naming);
@@ -102,7 +128,24 @@ mod tests {
         );
         check("now: forebay import pause o", "now: forebay import pause o --config 'my file.toml'");
         check("`forebay import run o --config f`\n", "`forebay import run o --config f`\n");
-        // It asks a node alone.
-        check("`forebay import list --import o`\n", "`forebay import list --import o`\n");
+        check("`forebay import infer-converter F`\n", "`forebay import infer-converter F`\n");
+        check(
+            "see `forebay policy reader` and `forebay policy import-read --import o --kms-key ARN`\n",
+            "see `forebay policy reader` and `forebay policy import-read --import o --kms-key ARN --config 'my file.toml'`\n",
+        );
+    }
+
+    #[test]
+    fn commands_that_ask_a_node_name_it() {
+        let typed = TypedOptions { config: None, admin: Some("http://n:9180/".to_owned()) };
+        assert_eq!(
+            typed.added_to("`forebay import list --import o`, `forebay import preview o`, `forebay import run o --admin u`"),
+            "`forebay import list --import o --admin http://n:9180/`, `forebay import preview o`, `forebay import run o --admin u`"
+        );
+        let both = TypedOptions { config: Some("f".to_owned()), ..typed };
+        assert_eq!(
+            both.added_to("forebay import run o"),
+            "forebay import run o --config f --admin http://n:9180/"
+        );
     }
 }

@@ -19,7 +19,7 @@ pub mod url;
 
 pub use causes::with_causes;
 pub use columns::{columns, within_columns};
-pub use commands::{NamingConfig, with_config};
+pub use commands::{AddingOptions, TypedOptions};
 pub use count::{counted, grouped, if_any, is_zero};
 pub use date::{date, rfc3339};
 pub use duration::{about_duration, about_seconds};

@@ -21,6 +21,7 @@ mod process;
 mod program;
 mod rounds;
 mod served;
+mod sources;
 mod support;
 mod terms;
 mod writers;

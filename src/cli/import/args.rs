@@ -11,13 +11,12 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use super::converter_args::{InferArgs, PreviewArgs};
 use super::run_args::{
-    PauseArgs, ReleaseArgs, RenameArgs, ResetFileArgs, RunArgs, SetupNotificationsArgs, StatusArgs,
-    TestCredentialsArgs,
+    NodeOrSpoolArgs, PauseArgs, ReleaseArgs, RenameArgs, ResetFileArgs, RunArgs, SetupNotificationsArgs,
+    StatusArgs, TestCredentialsArgs,
 };
 use crate::admin::ImportStateName;
 use crate::admin_client::AdminUrl;
 use crate::call::CallKind;
-use crate::cli::admin_args::AdminArgs;
 use crate::config::{ByteSize, Endpoint};
 use crate::import::OnRowError;
 use crate::import::csv::{IdFrom, TypedByte, TypedDate, TypedDelimiter, TypedMap, byte_or_none};
@@ -25,6 +24,7 @@ use crate::import::discovery::row_type::NamedKind;
 use crate::object::Collection;
 use crate::runtime::progress::ProgressArg;
 use crate::sources::SourceId;
+use crate::words::TypedOptions;
 
 /// `forebay import …`
 #[derive(Clone, Debug, Subcommand)]
@@ -56,24 +56,37 @@ pub enum ImportCommand {
     Resume(PauseArgs),
     /// Show imports of buckets: what their last pass found, and when the next one begins
     Status(StatusArgs),
-    /// List the imports of a running node: what each one did, what waits, what was rejected and why
+    /// List imports: what each one did, what waits, what was rejected and why
     List(ListArgs),
 }
 
 impl ImportCommand {
-    /// The configuration that a command about imports of buckets was given, unless it prints for programs.
-    pub(super) fn config_for_people(&self) -> Option<String> {
-        let (config, json) = match self {
-            Self::RetryRejects(args) if args.import.is_some() => (&args.to.target.config, args.show.json),
-            Self::Run(args) => (&args.at.config, args.at.json),
-            Self::ResetFile(args) => (&args.at.config, args.at.json),
-            Self::Rename(args) => (&args.at.config, args.at.json),
-            Self::Release(args) => (&args.at.config, args.at.json),
-            Self::Pause(args) | Self::Resume(args) => (&args.at.config, args.at.json),
-            Self::Status(args) => (&args.at.config, args.at.json),
-            _ => return None,
+    /// How a command about imports of buckets was told where they are, unless it prints for programs.
+    pub(super) fn typed_for_people(&self) -> TypedOptions {
+        let of = |at: &NodeOrSpoolArgs| (at.config.clone(), at.admin.clone(), at.json);
+        let (config, admin, json) = match self {
+            Self::RetryRejects(args) if args.import.is_some() => {
+                let to = &args.to.target;
+                (to.config.clone(), to.admin.clone(), args.show.json)
+            }
+            Self::Preview(args) => (args.config.clone(), None, args.json),
+            Self::TestCredentials(args) => (Some(args.config.clone()), None, args.json),
+            Self::SetupNotifications(args) => (Some(args.config.clone()), None, args.json),
+            Self::Run(args) => of(&args.at),
+            Self::ResetFile(args) => of(&args.at),
+            Self::Rename(args) => of(&args.at),
+            Self::Release(args) => of(&args.at),
+            Self::Pause(args) | Self::Resume(args) => of(&args.at),
+            Self::Status(args) => of(&args.at),
+            Self::List(args) => of(&args.at),
+            Self::InferConverter(args) => (args.config.clone(), None, false),
+            Self::Csv(_) | Self::RetryRejects(_) => return TypedOptions::default(),
         };
-        config.as_ref().filter(|_| !json).map(|path| path.to_string_lossy().into_owned())
+        if json {
+            return TypedOptions::default();
+        }
+        let config = config.map(|path| path.to_string_lossy().into_owned());
+        TypedOptions { config, admin: admin.map(|url| url.to_string()) }
     }
 }
 
@@ -390,18 +403,17 @@ pub struct RetryRejectsArgs {
 #[command(after_help = "\
 The import that was begun, continued or ended last stands first. A node does not know imports with --collector.
 
-Exit codes: 0 success, 1 the node does not answer or refuses, 2 wrong usage.
+If no node is running, the command reads the journal in the spool of --config.
+
+Exit codes: 0 success, 1 the journal cannot be read, 2 wrong usage or configuration, 4 the node cannot be reached,
+5 access denied.
 
 Examples:
   forebay import list
   forebay import list --limit 1 --json
-  forebay import list --import orders --only given_up
+  forebay import list --import orders --only given_up --config forebay.toml
   forebay import list --admin http://node-1:9180 --token-file ~/.forebay-token")]
 pub struct ListArgs {
-    /// The node to query.
-    #[command(flatten)]
-    pub admin: AdminArgs,
-
     /// Most imports to show, from 1 to 200
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u8).range(1..=200))]
     pub limit: u8,
@@ -414,9 +426,9 @@ pub struct ListArgs {
     #[arg(long, value_name = "STATE", value_parser = state_name)]
     pub only: Option<ImportStateName>,
 
-    /// Print what the node answers as JSON
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub json: bool,
+    /// The node, or the spool.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
 }
 
 /// What empty cells become.

@@ -1,59 +1,38 @@
-//! `forebay import list`: what each import of a running node did, what waits, and what was rejected and why.
+//! `forebay import list`: what each import did, what waits, and what was rejected and why.
 
-use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
 
-use http::Method;
 use serde::Deserialize as _;
-use serde_json::Value;
 
 use super::args::ListArgs;
-use crate::admin::{ImportStateName, ImportStatus, Imports};
-use crate::admin_client::AskError;
+use super::run::{reached, settled};
+use crate::admin::{AskedImports, ImportStateName, ImportStatus, Imports};
 use crate::cli::failure::Failure;
-use crate::cli::print_json::print_json;
-use crate::node::bucket_imports::known_import;
-use crate::node::chosen_target::ADMIN_URL;
+use crate::cli::print_json::print_either;
+use crate::runtime::Background;
 use crate::time::UnixMillis;
 use crate::words::table::wrapped;
 use crate::words::{about_duration, counted, grouped, if_any, outside_message, outside_text, rfc3339};
 
-/// The time limit for the answer: longer than the node reads its journal before it shows what it knows.
-const PATIENCE: Duration = Duration::from_secs(15);
-
 /// Queries the imports and prints them.
-/// Errors: [`Failure`]: the node does not answer, or refuses, or has no import with the name.
-pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let client = args.admin.client()?;
-    let mut path = format!("/api/imports?limit={}", args.limit);
-    if let Some(import) = &args.import {
-        _ = write!(path, "&import={import}");
-    }
-    if let Some(only) = args.only {
-        _ = write!(path, "&only={}", only.slug());
-    }
-    // The answer is printed as the node sends it, so that fields that this version does not know are printed,
-    // too.
-    let value: Value = client.ask(Method::GET, &path, PATIENCE).await?;
-    let broken = |error| AskError::Broken(args.admin.url.clone(), Box::new(error));
-    let imports = Imports::deserialize(&value).map_err(broken)?;
-    let is_empty = imports.total == 0 && !imports.loading && imports.problem.is_none();
-    if let Some(import) = args.import.as_ref().filter(|_| is_empty) {
-        known_import(&client, import).await?;
-    }
-    if args.json {
-        return Ok(print_json(out, &value)?);
-    }
-    let url = args.admin.url.to_string();
-    let elsewhere = (url != ADMIN_URL).then_some(url);
-    let text = render(&imports, args.only, elsewhere.as_deref());
-    Ok(out.write_all(text.as_bytes())?)
+/// Errors: [`Failure`]: the node refuses, or has no import with the name, or nothing can be asked.
+pub(super) async fn run(
+    args: &ListArgs,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let at = reached(&args.at, background).await?;
+    let asked = AskedImports { limit: args.limit.into(), import: args.import.clone(), only: args.only };
+    let listed = at.list(asked).await;
+    let (value, ended) = settled(at, listed, false).await?;
+    let imports = Imports::deserialize(&value).map_err(|error| Failure::failed(error.to_string()))?;
+    print_either(out, args.at.json, &value, || render(&imports, args.only))?;
+    Ok(ended?)
 }
 
-/// The imports as text: all, or those in one state. `elsewhere`: the URL of the node, if commands do not find
-/// it by themselves.
-fn render(imports: &Imports, only: Option<ImportStateName>, elsewhere: Option<&str>) -> String {
+/// The imports as text: all, or those in one state.
+fn render(imports: &Imports, only: Option<ImportStateName>) -> String {
     let Imports { imports: shown, total, loading, problem } = imports;
     let mut lines = Vec::new();
     if let Some(problem) = problem {
@@ -76,12 +55,12 @@ fn render(imports: &Imports, only: Option<ImportStateName>, elsewhere: Option<&s
     }
     for import in shown {
         lines.push(String::new());
-        lines.extend(of_one(import, elsewhere));
+        lines.extend(of_one(import));
     }
     lines.join("\n") + "\n"
 }
 
-fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
+fn of_one(import: &ImportStatus) -> Vec<String> {
     let mut lines = vec![import.title()];
     let mut fact = |name: &str, text: &str| lines.extend(wrapped(&format!("  {name:<10}"), text));
     let took = import.ended_ms.map_or_else(String::new, |ended| {
@@ -123,9 +102,8 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
         text.iter().for_each(|text| fact(name, &outside_text(text).to_string()));
     }
     if let Some(command) = &import.retry {
-        let at = elsewhere.map_or_else(String::new, |url| format!(" --admin {url}"));
         // The command stays on one line, however long: people copy it from here.
-        lines.push(format!("  retry:    {}{at}", outside_text(command)));
+        lines.push(format!("  retry:    {}", outside_text(command)));
     }
     lines
 }
@@ -163,12 +141,11 @@ mod tests {
     fn an_import_is_shown_with_what_was_rejected_and_what_to_do() {
         let imports = Imports { imports: vec![failed()], total: 2, ..Imports::default() };
         assert_eq!(
-            render(&imports, None, Some("http://node-1:9180")),
+            render(&imports, None),
             "the newest 1 of 2 imports\n\n/exports/track_1.csv into shop: given up\n  began:    2026-11-23T00:00:00.000Z, \
              took 2 s\n  read:     1 row: 0 stored, 0 repeated, 0 refused, 1 rejected\n  rejected: 1 row width of the step that was not stored, first line \
              2: \\u{1b}[2J\n  rejects:  /state/a.ndjson\n  failures: 3 in a row\n  last:     E-ROWS: 1 of 1 rows are \
-             rejected\n  next:     change the file\n  retry:    forebay import retry-rejects /state/a.ndjson --source shop \
-             --admin http://node-1:9180\n"
+             rejected\n  next:     change the file\n  retry:    forebay import retry-rejects /state/a.ndjson --source shop\n"
         );
     }
 
@@ -185,7 +162,7 @@ mod tests {
             next: None,
             ..failed()
         };
-        let text = |import: &ImportStatus| of_one(import, None).join("\n");
+        let text = |import: &ImportStatus| of_one(import).join("\n");
         let first = text(&done);
         assert!(
             first.starts_with("/exports/track_1.csv into shop: done, but 5 rows are rejected\n"),
@@ -215,12 +192,12 @@ mod tests {
 
     #[test]
     fn without_imports_it_says_so() {
-        assert_eq!(render(&Imports::default(), None, None), "nothing was imported yet\n");
+        assert_eq!(render(&Imports::default(), None), "nothing was imported yet\n");
         let given_up = Some(ImportStateName::GivenUp);
-        assert_eq!(render(&Imports::default(), given_up, None), "no file is given up\n");
+        assert_eq!(render(&Imports::default(), given_up), "no file is given up\n");
         let loading = Imports { loading: true, total: 7, ..Imports::default() };
-        assert!(render(&loading, None, None).ends_with("the newest 0 of 7 imports\n"));
+        assert!(render(&loading, None).ends_with("the newest 0 of 7 imports\n"));
         let broken = Imports { problem: Some("it is a directory".to_owned()), ..Imports::default() };
-        assert_eq!(render(&broken, None, None), "the journal of imports cannot be read: it is a directory\n");
+        assert_eq!(render(&broken, None), "the journal of imports cannot be read: it is a directory\n");
     }
 }

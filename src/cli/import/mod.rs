@@ -36,20 +36,29 @@ use crate::import::rejects_output::RejectsOutput;
 use crate::import::{Counters, RowLimits};
 use crate::random::Random as _;
 use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
-use crate::words::{NamingConfig, with_config};
+use crate::words::AddingOptions;
 
-/// Runs one import command. What it prints for people names the configuration in further commands, if it has one.
+/// Runs one import command. What it prints for people repeats in further commands how they find the import.
 /// Errors: [`Failure`], also if a file failed or rows were rejected: see the exit codes.
 pub async fn run(
     command: &ImportCommand,
     background: &Background,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let Some(config) = command.config_for_people() else { return run_it(command, background, out).await };
-    let mut out = NamingConfig::new(out, &config);
-    let done = run_it(command, background, &mut out).await;
-    out.flush()?;
-    done.map_err(|failure| Failure::with_code(failure.code(), with_config(&failure.to_string(), &config)))
+    let typed = command.typed_for_people();
+    let done = match command {
+        // What they print is of people's files.
+        ImportCommand::Preview(_) | ImportCommand::InferConverter(_) => {
+            run_it(command, background, out).await
+        }
+        _ => {
+            let mut out = AddingOptions::new(out, &typed);
+            let done = run_it(command, background, &mut out).await;
+            out.flush()?;
+            done
+        }
+    };
+    done.map_err(|failure| Failure::with_code(failure.code(), typed.added_to(&failure.to_string())))
 }
 
 async fn run_it(
@@ -77,7 +86,7 @@ async fn run_it(
         ImportCommand::Release(args) => run::release(args, background, out).await,
         ImportCommand::TestCredentials(args) => test_credentials::run(args, out).await,
         ImportCommand::SetupNotifications(args) => setup_notifications::run(args, out).await,
-        ImportCommand::List(args) => list::run(args, out).await,
+        ImportCommand::List(args) => list::run(args, background, out).await,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::runtime::progress::eprint_line;
 use crate::runtime::terminal::{self, Interrupts};
 use crate::sources::SourceId;
 use crate::time::Clock as _;
+use crate::words::TypedOptions;
 
 /// The columns of a text that is not for a terminal.
 const COLUMNS: usize = 120;
@@ -72,8 +73,12 @@ async fn preview(args: &PreviewArgs) -> Result<Preview, Failure> {
         Some(path) => of_files(args, path, &read_converter(path)?).await,
         None => {
             let (name, config) = of_import(args)?;
-            let config = serve::load_for_imports(&config)?;
-            Ok(preview_import(&config, &name, opening(&args.reading), args.samples).await?)
+            let loaded = serve::load_for_imports(&config)?;
+            let preview = preview_import(&loaded, &name, opening(&args.reading), args.samples).await?;
+            let config = Some(config.to_string_lossy().into_owned());
+            let typed = TypedOptions { config, admin: None };
+            let warnings = preview.warnings.iter().map(|warning| typed.added_to(warning)).collect();
+            Ok(Preview { warnings, ..preview })
         }
     }
 }

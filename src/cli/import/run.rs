@@ -33,7 +33,6 @@ pub(super) async fn run(
     if !args.dry_run {
         tell(args, &format!("importing {} {}", args.name, imports.text()));
     }
-    let has_node = !imports.is_spool();
     let made = made(args, &imports, stop).await;
     let (made, ended) = settled(imports, made, !args.dry_run).await?;
     let Some(pass) = made else {
@@ -42,7 +41,7 @@ pub(super) async fn run(
     };
     print_either(out, args.at.json, &pass, || text(&pass)).and_then(|()| out.flush())?;
     ended?;
-    failure_of(&pass, has_node).map_or(Ok(()), Err)
+    failure_of(&pass).map_or(Ok(()), Err)
 }
 
 /// Makes a pass, or says what it would do. Before files are imported again, the command says how many.
@@ -139,7 +138,7 @@ pub(super) fn grant(grant: &Grant) -> String {
 }
 
 /// The failure that the command ends with, if any.
-fn failure_of(pass: &PassStatus, has_node: bool) -> Option<Failure> {
+fn failure_of(pass: &PassStatus) -> Option<Failure> {
     let count = |became: &str| pass.files.get(became).copied().unwrap_or(0);
     if pass.stopped || count("stopped") > 0 {
         return Some(resume::stopped());
@@ -160,14 +159,9 @@ fn failure_of(pass: &PassStatus, has_node: bool) -> Option<Failure> {
     let not_done = ["failed", "poison", "changed", "gone", "missing", "refused"];
     let failed = not_done.into_iter().any(|became| count(became) > 0);
     let import = outside_text(&pass.import);
-    let retry = format!("forebay import retry-rejects --import {import}");
-    // A node is asked for lists of files. Without one, the rows are.
-    let list = match has_node {
-        true => format!("`forebay import list --import {import}` names the files and the reasons"),
-        false => format!("`{retry} --dry-run` says how many and why"),
-    };
     let rejected = format!(
-        "some rows were rejected: {list}, and `{retry}` reads the rows again once the converter is corrected"
+        "some rows were rejected: `forebay import list --import {import}` names the files and the reasons, and \
+         `forebay import retry-rejects --import {import}` reads the rows again once the converter is corrected"
     );
     let (code, what) = if count("denied") > 0 {
         (failure::DENIED, "access to some files is denied")
@@ -219,7 +213,7 @@ mod tests {
              files:     1 done, 1 given up\n  read:      14 rows: 10 calls stored, 2 dropped as repeats, 2 rejected, 0 left out by the converter\n  \
              not done:  s3://lake/in/\\u{1b}[2J given up: E-FORMAT: an array\n"
         );
-        assert_eq!(failure_of(&pass, true).unwrap().code(), failure::FAILED);
+        assert_eq!(failure_of(&pass).unwrap().code(), failure::FAILED);
     }
 
     #[test]
@@ -239,7 +233,7 @@ mod tests {
         let expected = "4 objects: 0 known, 0 skipped, 1 given up, 3 to import\n  files:     1 given up\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
                         will be stored again, with the same messageIds\n  first:     go on s3://lake/in/a\n";
         assert!(shown.ends_with(expected), "{shown}");
-        assert!(failure_of(&pass, true).is_none());
+        assert!(failure_of(&pass).is_none());
         planned.insert_id_window_ms = 3_600_000;
         assert!(
             again(&planned)
@@ -264,7 +258,7 @@ mod tests {
 
     #[test]
     fn each_end_has_its_exit_code() {
-        let code = |pass: &PassStatus| failure_of(pass, true).map_or(0, |failure| failure.code());
+        let code = |pass: &PassStatus| failure_of(pass).map_or(0, |failure| failure.code());
         let files = |became: &str| PassStatus { files: counts(&[(became, 1)]), ..PassStatus::default() };
         for became in ["done", "done_before"] {
             assert_eq!(code(&files(became)), 0, "{became}");
@@ -278,15 +272,9 @@ mod tests {
         assert_eq!(code(&files("stopped")), failure::INTERRUPTED);
         let rejected = PassStatus { import: "orders".to_owned(), rejected: 1, ..files("done") };
         assert_eq!(code(&rejected), failure::SOME_REJECTED);
-        // `import list` asks a node alone.
-        let said = |has_node| failure_of(&rejected, has_node).unwrap().to_string();
-        assert!(
-            said(true).contains("`forebay import list --import orders` names the files"),
-            "{}",
-            said(true)
-        );
-        let retry = "`forebay import retry-rejects --import orders --dry-run`";
-        assert!(said(false).contains(retry) && !said(false).contains("import list"), "{}", said(false));
+        let said = failure_of(&rejected).unwrap().to_string();
+        assert!(said.contains("`forebay import list --import orders` names the files"), "{said}");
+        assert!(said.contains("`forebay import retry-rejects --import orders` reads"), "{said}");
         let claims =
             ClaimsStatus { claimed: 3, instances: counts(&[("0123", 3)]), ..ClaimsStatus::default() };
         let elsewhere = PassStatus { listed: 3, claims: Some(claims), ..PassStatus::default() };

@@ -5,9 +5,9 @@ use crate::convert::field::DataType;
 /// Why no converter can be made for a sample.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CannotInfer {
-    /// The sample has no rows that can be read.
-    #[error("the sample has no row that can be read")]
-    NoRows,
+    /// The sample has no rows that can be read. The sentences say why, if it has others.
+    #[error("the sample has no row that can be read{}", reasons(.0))]
+    NoRows(Vec<String>),
     /// No column is one that calls of this data type need.
     #[error("no column is {what}: the columns are {columns}; {}", hint(*data_type))]
     Missing {
@@ -52,6 +52,10 @@ impl CannotInfer {
     pub fn is_wrong_usage(&self) -> bool {
         matches!(self, Self::NoSuchColumn { .. } | Self::NoInsertId | Self::NotUsed { .. })
     }
+}
+
+fn reasons(sentences: &[String]) -> String {
+    if sentences.is_empty() { String::new() } else { format!(": {}", sentences.join("; ")) }
 }
 
 fn hint(data_type: DataType) -> &'static str {

@@ -50,7 +50,7 @@ pub fn infer(
     max_event: usize,
 ) -> Result<Inferred, CannotInfer> {
     if observed.rows() == 0 || observed.columns().is_empty() {
-        return Err(CannotInfer::NoRows);
+        return Err(CannotInfer::NoRows(Vec::new()));
     }
     let mut notes = Vec::new();
     if let Some(count) = observed.left_out() {

@@ -24,6 +24,8 @@ pub(super) struct Version {
     pub(super) len: u64,
     /// The id of the object, as it follows from the version alone.
     pub(super) file: FileId,
+    /// Whether the settings of now skip it. Only the version that its key has rows of goes on; another one never begins.
+    pub(super) is_unwanted: bool,
 }
 
 impl Version {
@@ -33,7 +35,13 @@ impl Version {
             etag: object.version.etag.clone(),
             len: object.len,
             file: object.ids().0,
+            is_unwanted: false,
         }
+    }
+
+    /// Whether it does not take the place of one that has rows.
+    fn is_left_out(&self, rules: &Rules) -> bool {
+        self.is_unwanted || rules.on_change == OnChange::Ignore
     }
 }
 
@@ -79,8 +87,8 @@ pub(super) fn is_stored(
 }
 
 /// Why an object is skipped, if `why` is what its key or a listing shows by the settings of now, and `known` what the
-/// journal has of it: one that is half read goes on. `version`: the tag and length of the object, if they are known and
-/// decide ([`Rules::to_skip`]).
+/// journal has of it: one that is half read goes on, or ends if another version is there. `version`: the tag and length
+/// of the object, if only the same one goes on.
 /// Errors: [`JournalError`]: the journal cannot be read.
 pub(super) fn skip_of(
     why: Option<Skip>,
@@ -106,7 +114,7 @@ pub(super) fn may_begin(
     Ok(match standing {
         Standing::Done => rules.again,
         Standing::Poison => false,
-        _ if rules.on_change == OnChange::Reprocess => true,
+        _ if !version.is_left_out(rules) => true,
         _ => !is_stored(importer, &known, standing, (rules.id, &rules.source))?,
     })
 }
@@ -119,7 +127,7 @@ pub(super) fn admit(
     version: &Version,
     rules: &Rules,
 ) -> Result<Admission, JournalError> {
-    let Version { key, etag, len, file } = version;
+    let Version { key, etag, len, file, .. } = version;
     let turn = importer.objects().turn();
     if turn.is_in_use(rules.id, key) {
         return Ok(Admission::InUse);
@@ -132,7 +140,7 @@ pub(super) fn admit(
         Some(mut known) => {
             let standing = known.standing(etag, *len, &rules.options);
             let is_stored = is_stored(importer, &known, standing, ids)?;
-            if is_stored && rules.on_change == OnChange::Ignore {
+            if is_stored && version.is_left_out(rules) {
                 let is_new = !known.has_left_out(etag);
                 if is_new {
                     if known.stage != Stage::Done {

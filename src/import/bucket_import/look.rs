@@ -9,7 +9,7 @@ use super::after::mark::moved_from;
 use super::decide::{Skip, Wanted};
 use super::not_ours::NotOurs;
 use super::object_end::became_of;
-use super::object_import::{NotBegun, ObjectImport};
+use super::object_import::{Looked, NotBegun, ObjectImport};
 use super::object_state::{ObjectState, Stage, bare};
 use super::report::Became;
 use super::settings::OnMissing;
@@ -29,9 +29,9 @@ use crate::time::UnixMillis;
 const SETTLED: Duration = Duration::from_secs(60);
 
 impl ObjectImport {
-    /// Looks at the version of an object that is there now. Returns it, and what a listing would show of it.
+    /// Looks at the version of an object that is there now.
     /// Errors: [`NotBegun`]: why nothing of it is read.
-    pub(super) async fn look(&self, name: &str, listed: Listed) -> Result<(S3Object, Listed), NotBegun> {
+    pub(super) async fn look(&self, name: &str, listed: Listed) -> Result<Looked, NotBegun> {
         let (object, head) = match self.head(name, &listed).await {
             Err(NotBegun::Ended(Became::Missing, end)) => return Err(self.gone(&listed, end).await?),
             head => head?,
@@ -41,8 +41,10 @@ impl ObjectImport {
         let now = Listed { len, etag, last_modified, ..listed.clone() };
         let moved = self.skips_moved(&head, now.key.as_str());
         let why = moved.or_else(|| Wanted::of(&self.import).skips(&now));
-        let version = Some((object.version.etag.clone(), len));
-        let Some(why) = self.skip_of(why, now.key.as_str(), version).await? else { return Ok((object, now)) };
+        let is_unwanted = why.is_some();
+        let Some(why) = self.skip_of(why, now.key.as_str()).await? else {
+            return Ok(Looked { object, now, is_unwanted });
+        };
         if moved.is_some() {
             self.note_moved(&listed, &now, head.last_modified);
         }

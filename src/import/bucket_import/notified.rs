@@ -90,7 +90,7 @@ impl NotifiedObjects {
             return Ok(Some(Skip::Foreign));
         }
         let why = Wanted::of(&self.import).skips_name(key);
-        Ok(self.object_import().skip_of(why, key, None).await?)
+        Ok(self.object_import().skip_of(why, key).await?)
     }
 
     /// The version of the object that is there now; `null` in a bucket without versions.

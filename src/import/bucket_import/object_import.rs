@@ -103,6 +103,16 @@ struct How {
     anew: bool,
 }
 
+/// An object as it is now.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) object: S3Object,
+    /// What a listing would show of it.
+    pub(super) now: Listed,
+    /// Whether the settings of now skip it: rows of its key are stored, so they decide only whether another version begins.
+    pub(super) is_unwanted: bool,
+}
+
 /// Why nothing of an object is read: it is skipped, or it ended.
 pub(super) enum NotBegun {
     Skipped(Skip),
@@ -246,7 +256,7 @@ impl ObjectImport {
     /// Finds the version to import, and notes that its import begins.
     async fn begin(&self, name: &str, listed: Listed) -> Result<Begun, NotBegun> {
         let key = listed.key.as_str().to_owned();
-        let (object, now) = match self.look(name, listed).await {
+        let Looked { object, now, is_unwanted } = match self.look(name, listed).await {
             Err(gone @ (NotBegun::Skipped(Skip::Missing) | NotBegun::Ended(Became::Missing, _))) => {
                 if let Some(error) = self.note_gone(key).await? {
                     return Err(NotBegun::Ended(Became::Gone, FileEnd::Failed(error)));
@@ -256,10 +266,11 @@ impl ObjectImport {
             }
             looked => looked?,
         };
-        if let Some(why) = self.not_ours(Version::of(&object)).await? {
+        let version = Version { is_unwanted, ..Version::of(&object) };
+        if let Some(why) = self.not_ours(version.clone()).await? {
             return Err(NotBegun::NotOurs(why));
         }
-        match self.admitted(Version::of(&object)).await? {
+        match self.admitted(version).await? {
             Admission::LeftOut { is_new } => {
                 if is_new {
                     tracing::warn!(
@@ -282,12 +293,7 @@ impl ObjectImport {
     }
 
     /// [`skip_of`] the object with this key.
-    pub(super) async fn skip_of(
-        &self,
-        why: Option<Skip>,
-        key: &str,
-        version: Option<(String, u64)>,
-    ) -> Result<Option<Skip>, JournalError> {
+    pub(super) async fn skip_of(&self, why: Option<Skip>, key: &str) -> Result<Option<Skip>, JournalError> {
         if why.is_none() {
             return Ok(None);
         }
@@ -296,8 +302,7 @@ impl ObjectImport {
             let known = ObjectState::read(journal, rules.id, &key)?;
             let stored =
                 |state: &_, standing| is_stored(&importer, state, standing, (rules.id, &rules.source));
-            let version = version.as_ref().map(|(etag, len)| (etag.as_str(), *len));
-            skip_of(why, known.as_ref(), rules.to_skip(version), &stored)
+            skip_of(why, known.as_ref(), None, &stored)
         };
         self.on_disk(skip).await
     }

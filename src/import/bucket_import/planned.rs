@@ -105,7 +105,7 @@ async fn looked_at(
     let mut there = Vec::new();
     for (key, looked) in looks.await? {
         match looked {
-            Ok((_, now)) => there.push(now),
+            Ok(looked) => there.push(looked.now),
             Err(NotBegun::Skipped(why)) => report.skip(why),
             Err(NotBegun::NotOurs(why)) => drop(report.not_ours(&key, why)),
             Err(NotBegun::Ended(Became::Stopped, _)) => return Ok(None),

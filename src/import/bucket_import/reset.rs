@@ -166,7 +166,7 @@ fn reset_now(
     (import, name): (&str, &str),
     (version, rest_of): (&Version, RestOf<'_>),
 ) -> Result<ResetObject, ResetError> {
-    let Version { key, etag, len, file } = version;
+    let Version { key, etag, len, file, .. } = version;
     let (id, source) = (rules.id, &rules.source);
     let refused = |what: String| Err(ResetError::Refused(what));
     let turn = importer.objects().turn();

@@ -24,12 +24,6 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// The version by which [`skip_of`](super::admit::skip_of) tells a half-read object from the one that has replaced it. `None`: the new one
-    /// is never imported, so no setting about new objects hides that the old one ends here.
-    pub(super) fn to_skip<T>(&self, version: Option<T>) -> Option<T> {
-        version.filter(|_| self.on_change == OnChange::Reprocess)
-    }
-
     /// The name of an object, for people.
     pub(super) fn name_of(&self, key: &str) -> String {
         format!("{}{key}", self.place)

@@ -120,8 +120,8 @@ impl SortedOut {
         known: Option<ObjectState>,
     ) -> Result<(), JournalError> {
         let stored = reasons.stored;
-        let version = listed.etag.as_deref().map(|etag| (etag, listed.len));
-        if let Some(why) = skip_of(why, known.as_ref(), rules.to_skip(version), stored)? {
+        let is_unwanted = why.is_some();
+        if let Some(why) = skip_of(why, known.as_ref(), None, stored)? {
             self.skipped.push(why);
             return Ok(());
         }
@@ -143,7 +143,7 @@ impl SortedOut {
             }
             Standing::Wanted if state.is_of(etag, listed.len) => Would::GoOn,
             _ if !stored(state, standing)? => Would::Begin,
-            _ if rules.on_change == OnChange::Reprocess => Would::Reprocess,
+            _ if rules.on_change == OnChange::Reprocess && !is_unwanted => Would::Reprocess,
             _ if state.has_left_out(etag) => {
                 match state.stage {
                     // A part of the one before it is stored.

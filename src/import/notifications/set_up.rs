@@ -92,6 +92,9 @@ pub fn set_up(present: &[NotificationRule], wanted: NotificationRule) -> Result<
             "is of another import, or of this one with another queue_url. If that queue is no longer read, remove this rule \
              (`forebay import setup-notifications NAME --undo` with that queue_url does so); if both read the same files, let the bucket send to a topic of SNS or to \
              EventBridge instead, with a queue for each"
+        } else if rule.to == SendsTo::Topic {
+            "has keys and events in common: let it send s3:ObjectCreated:* of all keys of this import to its topic, and subscribe the \
+             queue to that topic. The bucket then needs no rule for the queue"
         } else {
             "has keys and events in common: let the bucket send to a topic of SNS or to EventBridge instead, which sends to both, or use \
              another prefix"
@@ -199,16 +202,13 @@ mod tests {
         check(&[rule(SendsTo::Queue, "mine", QUEUE, "s3:ObjectCreated:Put", "")], Err("to the same queue"));
         // In the way.
         check(&[rule(SendsTo::Queue, "q", OTHER, CREATED, "in/")], Err("SNS or to EventBridge"));
-        check(
-            &[rule(SendsTo::Topic, "t", "topic", "s3:ObjectCreated:Put", "")],
-            Err("SNS or to EventBridge"),
-        );
+        check(&[rule(SendsTo::Topic, "t", "topic", "s3:ObjectCreated:Put", "")], Err("subscribe the queue"));
         check(&[rule(SendsTo::Function, "f", "function", CREATED, "in/a/b")], Err("SNS or to EventBridge"));
         let elsewhere = wanted_rule("orders", OTHER, "in/");
         check(std::slice::from_ref(&elsewhere), Err("another queue_url"));
         check(&[rule(SendsTo::Queue, &wanted().id, OTHER, CREATED, "out/")], Err("another id"));
         // In the way also of a rule of ours that a person changed.
-        check(&[changed, rule(SendsTo::Topic, "t", "topic", CREATED, "in/")], Err("SNS or to EventBridge"));
+        check(&[changed, rule(SendsTo::Topic, "t", "topic", CREATED, "in/")], Err("subscribe the queue"));
     }
 
     #[test]

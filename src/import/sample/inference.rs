@@ -96,6 +96,18 @@ fn with_other_keys(mut inferred: Inferred, rests: &[String]) -> Inferred {
     inferred
 }
 
+/// What a person should know about rows of a sample that cannot be read: how many by their code, and the encoding that
+/// they may have.
+fn not_read(bad: &BTreeMap<&'static str, u64>, encoding: Option<&str>) -> Vec<String> {
+    let of_code = |(code, count): (&&str, &u64)| {
+        format!("{} of the sample cannot be read ({code})", counted(*count, "row", "rows"))
+    };
+    let encoding = encoding.filter(|_| bad.contains_key("utf8")).map(|encoding| {
+        format!("the sample may be {encoding}: add \"encoding\": \"{encoding}\" to csv if it is")
+    });
+    bad.iter().map(of_code).chain(encoding).collect()
+}
+
 fn infer_file(
     file: &SampleFile,
     opening: &Opening,
@@ -129,18 +141,19 @@ fn infer_file(
         compression: Compression::of(file.compression()).unwrap_or(Compression::Auto),
         delimiter,
     };
-    let mut inferred = infer(&sample, &observed, wanted.data_type, &wanted.named, wanted.max_event)?;
+    let not_read = not_read(&bad, encoding);
+    let inferred = infer(&sample, &observed, wanted.data_type, &wanted.named, wanted.max_event);
+    let mut inferred = inferred.map_err(|error| match error {
+        CannotInfer::NoRows(_) => {
+            let in_utf8 = encoding.map(|encoding| {
+                format!("then infer from a copy of the sample in UTF-8: `iconv -f {encoding} -t utf-8`")
+            });
+            CannotInfer::NoRows(not_read.iter().cloned().chain(in_utf8).collect())
+        }
+        other => other,
+    })?;
     inferred.notes.extend(rows.warnings());
-    for (code, rows) in &bad {
-        let rows = counted(*rows, "row", "rows");
-        inferred.notes.push(format!("{rows} of the sample cannot be read ({code})"));
-    }
-    if bad.contains_key("utf8")
-        && let Some(encoding) = encoding
-    {
-        let what = format!("the sample may be {encoding}: add \"encoding\": \"{encoding}\" to csv if it is");
-        inferred.notes.push(what);
-    }
+    inferred.notes.extend(not_read);
     // The sample is converted, so that nobody has to believe that the converter works.
     let mut previewer = Previewer::new(Arc::new(inferred.converter.clone()), 0, now);
     previewer.file(file, opening, 1);

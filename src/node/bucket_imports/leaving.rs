@@ -1,4 +1,5 @@
-//! An import ends because its settings changed, and another one goes on with what it leaves behind.
+//! An import ends because its settings changed, or because it is gone from the configuration, and another one goes on
+//! with what it leaves behind.
 
 use std::sync::Arc;
 
@@ -12,13 +13,7 @@ impl OneImport {
     pub(super) fn leave_to(&self, next: &ImportPlan) -> LeftBehind {
         self.stop.cancel();
         let (was, is) = (&self.plan().settings, &next.settings);
-        let mut left = LeftBehind { since_start: Arc::clone(&self.since_start), ..LeftBehind::default() };
-        if (&was.bucket, &was.endpoint, &was.prefix) == (&is.bucket, &is.endpoint, &is.prefix) {
-            left.columns = Arc::clone(&self.columns);
-        }
-        if was.converter == is.converter {
-            left.other_compressions = Arc::clone(&self.other_compressions);
-        }
+        let mut left = self.met(next);
         // Its first pass shows whether they still hold, if it looks at the same.
         let finds_alike = was.discovery == is.discovery && was.journal == is.journal;
         if !is.enabled || !finds_alike {
@@ -27,6 +22,20 @@ impl OneImport {
         }
         left.seen = lock(&self.seen).leave();
         left.of_queue = self.notifications.as_ref().map(|notifications| notifications.leave());
+        left
+    }
+
+    /// What the import with this plan goes on with, also if this one was gone from the configuration meanwhile, or had
+    /// another name: counts, and what it met in the same files.
+    pub(super) fn met(&self, next: &ImportPlan) -> LeftBehind {
+        let (was, is) = (&self.plan().settings, &next.settings);
+        let mut left = LeftBehind { since_start: Arc::clone(&self.since_start), ..LeftBehind::default() };
+        if (&was.bucket, &was.endpoint, &was.prefix) == (&is.bucket, &is.endpoint, &is.prefix) {
+            left.columns = Arc::clone(&self.columns);
+        }
+        if was.converter == is.converter {
+            left.other_compressions = Arc::clone(&self.other_compressions);
+        }
         left
     }
 

@@ -37,7 +37,7 @@ pub use deps::ImportsDeps;
 pub use objects_at::ObjectsAt;
 pub use plan::{ImportPlan, ImportStores, OfNode, Puts, plans};
 pub use previewing::{converter_path, infer_import, preview_import};
-pub use reached::{ImportsAt, known_import};
+pub use reached::ImportsAt;
 pub use running::BucketImports;
 pub(super) use setting_up::seen_rules;
 pub use setting_up::{NotSetUp, NotificationsSetUp, SetUp, set_up_notifications};

@@ -14,7 +14,7 @@ use super::key_range::{KeyRange, misses};
 use super::left_behind::LeftBehind;
 use super::notifications::Notifications;
 use super::pass_status::{
-    CannotPass, Made, compression_words, cut_short_files, failure, given_up_files, pass_status,
+    CannotPass, Made, compression_words, cut_short_files, failure, given_up_files, grants, pass_status,
     refused_files, rejects_wait,
 };
 use super::pausing::Pausing;
@@ -299,7 +299,7 @@ impl OneImport {
 
     /// What a pass found, for whoever asked for it.
     pub(super) fn answer(&self, made: &Made) -> PassStatus {
-        pass_status(&self.plan, made, self.shows_all())
+        PassStatus { grants: grants(&self.plan, made), ..pass_status(&self.plan, made, self.shows_all()) }
     }
 
     /// Whether text that may be private is shown, such as what a store said.
@@ -618,7 +618,5 @@ fn as_status(mut found: PassStatus) -> PassStatus {
     found.not_done.truncate(NAMED_IN_STATUS);
     // The status shows those of the import, whoever found the files.
     found.warnings.clear();
-    // Whoever asks for a pass gets them.
-    found.grants.clear();
     found
 }

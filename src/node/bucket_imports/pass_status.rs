@@ -35,13 +35,11 @@ pub(super) enum CannotPass {
 
 /// What a pass of an import found. With `full`, error texts also have what files contain and stores said.
 pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassStatus {
-    let reader = plan.reader().ok();
     let status = PassStatus {
         import: plan.settings.name.to_string(),
         began_ms: made.began.0,
         ended_ms: made.ended.0,
         stopped: made.stopped,
-        grants: if full { grants(reader.as_ref(), made) } else { Vec::new() },
         ..PassStatus::default()
     };
     let report = match &made.report {
@@ -66,7 +64,7 @@ pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassSta
         after: after_status(plan, &report.after, full),
         rejects: rejects_wait(plan, report, full),
         claims: claims_status(plan, report, full),
-        remedy: reader.zip(denied_file(report)).map(|(reader, denied)| reader.sentence(&denied)),
+        remedy: plan.granted_by(denied_file(report)),
         ..status
     }
 }
@@ -125,8 +123,11 @@ fn denied_file(report: &PassReport) -> Option<DeniedRight> {
     report.not_done.iter().find_map(denied_of)
 }
 
-/// What grants the rights that a pass turned out not to have, each once.
-fn grants(reader: Option<&ImportReader>, made: &Made) -> Vec<Grant> {
+/// What grants the rights that a pass turned out not to have, each once. It is made of the settings, and of the ARN of a
+/// key: nothing in it is private to whoever may ask for a pass.
+pub(super) fn grants(plan: &ImportPlan, made: &Made) -> Vec<Grant> {
+    let reader = plan.reader().ok();
+    let reader = reader.as_ref();
     let mut missing: BTreeMap<_, DeniedRight> = BTreeMap::new();
     match &made.report {
         Ok(report) => {
@@ -155,11 +156,9 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
     let (kind, what) = match error {
         CannotPass::Settings(what) => ("settings", what.clone()),
         CannotPass::Met(PassError::List { bucket, prefix, cause }) => {
-            let sentence = DeniedRight::of_listing(cause).zip(plan.reader().ok());
-            let remedy = match sentence {
-                Some((denied, reader)) => format!("; {}", reader.sentence(&denied)),
-                None => cause.reader_remedy().map_or_else(String::new, |remedy| format!("; {remedy}")),
-            };
+            let grant = plan.granted_by(DeniedRight::of_listing(cause));
+            let remedy = grant.or_else(|| cause.reader_remedy().map(|remedy| remedy.to_string()));
+            let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
             let told = cause.told();
             let what = format!("s3://{bucket}/{prefix} cannot be listed: {}{remedy}", told.shown(full));
             let kind = match cause.outlook() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::check::ImportReader;
+use crate::check::{DeniedRight, ImportReader};
 use crate::config::{After as Moves, Config, ImportSettings, OnChange as Changes};
 use crate::import::bucket_import::{
     After, BucketImport, Never, OnChange, OnMissing, RejectsInStore, RejectsPlace, Wanted,
@@ -243,6 +243,11 @@ impl ImportPlan {
         let (name, prefix) = (settings.name.to_string(), settings.prefix.clone());
         let after = policy_after(&settings.after);
         Ok(ImportReader { name, location: self.location()?, prefix, after })
+    }
+
+    /// What grants a right that is missing, if one is.
+    pub(super) fn granted_by(&self, denied: Option<DeniedRight>) -> Option<String> {
+        Some(self.reader().ok()?.sentence(&denied?))
     }
 
     /// Whether the import would read an object, as far as a listing shows. Without a converter any name is

@@ -98,10 +98,8 @@ pub async fn preview_import(
     let now = SystemClock::new().wall();
     let mut preview = preview_files(files, import.converter, opening, samples, now).await?;
     let denied = preview.files.iter().find(|file| file.fault == Some(FileFault::Denied));
-    if let (Some(file), Ok(reader)) = (denied, plan.reader()) {
-        let denied = DeniedRight::of_file(file.error.as_deref().unwrap_or_default());
-        preview.warnings.push(reader.sentence(&denied));
-    }
+    let denied = denied.map(|file| DeniedRight::of_file(file.error.as_deref().unwrap_or_default()));
+    preview.warnings.extend(plan.granted_by(denied));
     Ok(preview)
 }
 
@@ -111,22 +109,20 @@ fn with_right(plan: &ImportPlan, error: Unusable) -> NodeError {
         Unusable::Store { cause, .. } => DeniedRight::of_listing(cause),
         _ => None,
     };
-    match denied.zip(plan.reader().ok()) {
-        Some((denied, reader)) => Unusable::Denied(format!("{error}; {}", reader.sentence(&denied))).into(),
+    match plan.granted_by(denied) {
+        Some(grant) => Unusable::Denied(format!("{error}; {grant}")).into(),
         None => error.into(),
     }
 }
 
 /// The same of a file that cannot be read.
 fn infer_with_right(plan: &ImportPlan, error: InferError) -> InferError {
-    match (error, plan.reader()) {
-        (InferError::File(mut error), Ok(reader)) if error.fault == FileFault::Denied => {
-            let denied = DeniedRight::of_file(error.message.full());
-            error.message = error.message.and(&Told::plain(format!("; {}", reader.sentence(&denied))));
-            InferError::File(error)
-        }
-        (error, _) => error,
+    let InferError::File(mut error) = error else { return error };
+    let denied = (error.fault == FileFault::Denied).then(|| DeniedRight::of_file(error.message.full()));
+    if let Some(grant) = plan.granted_by(denied) {
+        error.message = error.message.and(&Told::plain(format!("; {grant}")));
     }
+    InferError::File(error)
 }
 
 /// A first converter for the first file of an import of the configuration, which may be without one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use form_urlencoded::Serializer;
 use http::Method;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::deps::ImportsDeps;
@@ -15,8 +16,8 @@ use super::one_import::OneImport;
 use super::plan::{ImportStores, plans};
 use super::running::{may_rename, renamed};
 use crate::admin::{
-    AskedPass, AskedReset, BucketImportError, BucketImportStatus, ClaimsReleased, FilesInJournal, FilesReset,
-    PassStatus, Paused, RejectsRetried, Renamed, import_code,
+    AskedImports, AskedPass, AskedReset, BucketImportError, BucketImportStatus, ClaimsReleased,
+    FilesInJournal, FilesReset, PassStatus, Paused, RejectsRetried, Renamed, import_code,
 };
 use crate::admin_client::{AdminClient, AdminUrl, AskError};
 use crate::config::Config;
@@ -24,6 +25,7 @@ use crate::import::Unusable;
 use crate::import::bucket_import::{KeptObjects, Scan};
 use crate::node::chosen_target::{OwnSpool, Reached};
 use crate::node::error::NodeError;
+use crate::node::import_list::SeenImports;
 use crate::runtime::Background;
 use crate::sources::SourceId;
 
@@ -31,6 +33,8 @@ use crate::sources::SourceId;
 const PASS_PATIENCE: Duration = Duration::from_secs(30 * 86_400);
 /// How long a node may take to let files begin again: a store may answer late.
 const RESET_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a list may take: longer than a node reads its journal before it shows what it knows.
+const LIST_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a node may take to give an import another name: one that was removed must reach the end of its
 /// step.
 const RENAME_PATIENCE: Duration = Duration::from_secs(300);
@@ -62,11 +66,6 @@ impl ImportsAt {
                 return Err(NodeError::Other("there is no configuration with a spool".to_owned()));
             }
         }))
-    }
-
-    /// Whether it is a spool that no node uses.
-    pub fn is_spool(&self) -> bool {
-        matches!(self.0, At::Spool(..))
     }
 
     /// Where it is, for people.
@@ -229,6 +228,40 @@ impl ImportsAt {
         Ok(all)
     }
 
+    /// The imported files as JSON: what a node answers, also with fields that this release does not know.
+    /// Errors: [`NodeError`]: there is no import with the name that is asked for, or nothing can be asked.
+    pub async fn list(&self, asked: AskedImports) -> Result<Value, NodeError> {
+        let import = asked.import.clone();
+        let (list, known) = match &self.0 {
+            At::Node(client) => {
+                let mut path = format!("/api/imports?limit={}", asked.limit);
+                asked.import.iter().for_each(|import| path += &format!("&import={import}"));
+                asked.only.iter().for_each(|only| path += &format!("&only={}", only.slug()));
+                let list: Value = ask(client, Method::GET, &path, LIST_PATIENCE).await?;
+                let known = match &import {
+                    Some(_) if is_empty(&list) => {
+                        let asked: Imports = ask(client, Method::GET, "/api/status", RESET_PATIENCE).await?;
+                        asked.imports.into_iter().map(|import| import.name).collect()
+                    }
+                    _ => Vec::new(),
+                };
+                (list, known)
+            }
+            At::Spool(spool, config) => {
+                let names: Vec<String> =
+                    config.imports.iter().map(|import| import.name.to_string()).collect();
+                let (importer, instance) = (&spool.importer, spool.engine.view.log.spool_id());
+                let seen = SeenImports { importer, instance, names: names.clone(), full: true };
+                let list = serde_json::to_value(seen.listed(asked, LIST_PATIENCE).await);
+                (list.map_err(|error| NodeError::Other(error.to_string()))?, names)
+            }
+        };
+        match import.filter(|import| is_empty(&list) && !known.iter().any(|known| known == import.as_str())) {
+            Some(import) => Err(refused(BucketImportError::Unknown(import.to_string(), known))),
+            None => Ok(list),
+        }
+    }
+
     /// Gives the history of the import `old` to the name `new`.
     /// Errors: [`NodeError`]: nothing has changed.
     pub async fn rename(&self, old: SourceId, new: SourceId) -> Result<Renamed, NodeError> {
@@ -280,15 +313,10 @@ impl ImportsAt {
     }
 }
 
-/// Checks that the configuration of a node has an import with this name.
-/// Errors: [`NodeError`]: it has none, or the node does not answer.
-pub async fn known_import(client: &AdminClient, name: &SourceId) -> Result<(), NodeError> {
-    let asked: Imports = ask(client, Method::GET, "/api/status", RESET_PATIENCE).await?;
-    let known: Vec<String> = asked.imports.into_iter().map(|import| import.name).collect();
-    if known.iter().any(|known| known == name.as_str()) {
-        return Ok(());
-    }
-    Err(refused(BucketImportError::Unknown(name.to_string(), known)))
+/// Whether a list says that there are no files, and not only that they are not known yet.
+fn is_empty(list: &Value) -> bool {
+    let is_problem = list["loading"] == true || !list["problem"].is_null();
+    list["total"] == 0 && !is_problem
 }
 
 /// An import of the configuration, in a spool that no node uses.

@@ -74,10 +74,8 @@ pub(super) fn refused(error: ResetError, plan: &ImportPlan, full: bool) -> Bucke
         ResetError::Claims(error) => refused_claims(&error, full),
         ResetError::Unknown { end, .. } => {
             let is_denied = matches!(&end, Some(FileEnd::Failed(error)) if error.fault == FileFault::Denied);
-            let denied = end.as_ref().and_then(denied_of_end);
-            let grant = denied.as_ref().zip(plan.reader().ok());
-            let grant =
-                grant.map(|(denied, reader)| format!("; {}", reader.sentence(denied))).unwrap_or_default();
+            let grant = plan.granted_by(end.as_ref().and_then(denied_of_end));
+            let grant = grant.map_or_else(String::new, |grant| format!("; {grant}"));
             let why =
                 end.and_then(|end| error_of(&end, full)).map_or_else(String::new, |why| format!(": {why}"));
             let of = if is_denied { BucketImportError::StoreDenied } else { BucketImportError::StoreFailed };

@@ -40,8 +40,7 @@ impl OneImport {
         if !dry_run {
             self.since_start.retried(&report);
         }
-        let denied = report.left.iter().find_map(denied_of).zip(self.plan().reader().ok());
-        let remedy = denied.map(|(denied, reader)| reader.sentence(&denied));
+        let remedy = self.plan().granted_by(report.left.iter().find_map(denied_of));
         Ok(RejectsRetried { remedy, ..retried(name, dry_run, &report, self.shows_all()) })
     }
 }
@@ -50,7 +49,8 @@ fn retried(import: String, dry_run: bool, report: &RetryReport, full: bool) -> R
     let codes = |counts: &RejectCounts| -> BTreeMap<String, u64> {
         counts.clone().into_rows().into_iter().map(|rows| (rows.code, rows.count)).collect()
     };
-    let outcome = &report.outcome;
+    let mut outcome = report.outcome.clone();
+    outcome.add(&report.so_far);
     RejectsRetried {
         import,
         dry_run,

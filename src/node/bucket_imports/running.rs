@@ -17,7 +17,7 @@ use super::one_import::{Ask, OneImport};
 use super::plan::ImportPlan;
 use super::sharing::rename_elsewhere;
 use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, ClaimsReleased, PassStatus, Renamed};
-use crate::import::{ImportId, named, rename, watched_rows};
+use crate::import::{rename, watched_rows};
 use crate::lock::lock;
 use crate::sources::SourceId;
 use crate::tasks::{RESTARTS, Supervised, keep};
@@ -27,6 +27,9 @@ const ASKS_MAX: usize = 16;
 /// How often a rename that waits looks whether it is still allowed: an import that is enabled has its turn
 /// for as long as it works.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The most imports that are gone and of which something is still known.
+const GONE_MAX: usize = 100;
 
 /// Who works under a name. Only one may at a time: two passes at once would meet.
 type Turn = Arc<tokio::sync::Mutex<()>>;
@@ -41,6 +44,8 @@ struct Running {
 #[derive(Debug, Default)]
 struct State {
     imports: BTreeMap<SourceId, Running>,
+    /// Imports that are gone from the configuration: they may come back, or get another name.
+    gone: BTreeMap<SourceId, Arc<OneImport>>,
     /// The turns of names that are in use.
     turns: BTreeMap<SourceId, Turn>,
     /// The tasks that may not have ended yet.
@@ -85,7 +90,10 @@ impl BucketImports {
                     let left = other.import.leave_to(&plan);
                     self.begin(plan, left, &mut state)
                 }
-                None => self.begin(plan, LeftBehind::default(), &mut state),
+                None => {
+                    let left = state.gone.remove(&name).map(|gone| gone.met(&plan)).unwrap_or_default();
+                    self.begin(plan, left, &mut state)
+                }
             };
             state.imports.insert(name, running);
         }
@@ -93,6 +101,11 @@ impl BucketImports {
         if compares_less || !before.is_empty() {
             // The rows that wait may have been theirs.
             watched_rows::clear(&self.deps.alarms);
+        }
+        for (name, running) in before {
+            if state.gone.len() < GONE_MAX {
+                state.gone.insert(name, running.import);
+            }
         }
         let State { imports, turns, tasks, .. } = &mut *state;
         tasks.retain(|(_, task)| !task.is_finished());
@@ -154,15 +167,9 @@ impl BucketImports {
         }
     }
 
-    /// The names of the imports, by the ids that their files have. Without those that the journal cannot name now.
-    pub(in crate::node) async fn names_by_id(&self) -> BTreeMap<ImportId, String> {
-        let names: Vec<String> = lock(&self.state).imports.keys().map(ToString::to_string).collect();
-        let journal = self.deps.importer.journal();
-        let read = tokio::task::spawn_blocking(move || {
-            let id = |name: &String| named(&*journal, name).ok().flatten().map(|known| known.id);
-            names.into_iter().filter_map(|name| Some((id(&name)?, name))).collect()
-        });
-        read.await.unwrap_or_default()
+    /// The names of the imports.
+    pub(in crate::node) fn names(&self) -> Vec<String> {
+        lock(&self.state).imports.keys().map(ToString::to_string).collect()
     }
 
     /// What is known of every import.
@@ -214,7 +221,26 @@ impl BucketImports {
         let _second = self.turn_to_rename(second, (&old, &new)).await?;
         // What is enabled from now on waits for its turn.
         self.may_rename(&old, &new)?;
-        renamed(&self.deps, old, new).await
+        let renamed = renamed(&self.deps, old.clone(), new.clone()).await?;
+        self.goes_on_as(&old, new);
+        Ok(renamed)
+    }
+
+    /// What was counted under the old name goes on under the new one, which is not enabled yet.
+    fn goes_on_as(&self, old: &SourceId, new: SourceId) {
+        let mut state = lock(&self.state);
+        let Some(gone) = state.gone.remove(old) else { return };
+        let known = state.imports.get(&new).map(|known| known.import.plan().clone());
+        match known.filter(|plan| !plan.settings.enabled && !state.is_ending) {
+            Some(plan) => {
+                let left = gone.met(&plan);
+                let running = self.begin(plan, left, &mut state);
+                if let Some(other) = state.imports.insert(new, running) {
+                    other.end();
+                }
+            }
+            None => _ = state.gone.insert(new, gone),
+        }
     }
 
     /// Frees the open claims of another instance, and begins a pass; with `dry_run`, only says which there

@@ -74,7 +74,7 @@ impl Tells {
             return retention;
         }
         let retention = retention::of_log(&self.shared.deps.settings).unwrap_or_else(|error| {
-            tracing::debug!(%error, "it is not known for how long the log is kept");
+            tracing::warn!(%error, "it is not known for how long the log is kept: no alarm says when it deletes what waits");
             None
         });
         self.retention = Some((retention, now));

@@ -235,7 +235,7 @@ async fn the_printed_statement_grants_what_is_missing() {
         text
     };
     // Commands that look at files name the policy.
-    let policy = "`forebay policy import-read-prefix --import orders`";
+    let policy = "`forebay policy import-read-prefix --import orders --config /";
     let name_it = async |commands: &[&[&str]]| {
         for words in commands {
             let ran = aws.site.run(&[&["import"], *words].concat()).await.code(5);
@@ -253,8 +253,7 @@ async fn the_printed_statement_grants_what_is_missing() {
     tested.expect("get", "not_tested", &["the bucket cannot be listed"]);
     let lists = tested.paste("list");
     let text = pass_prints(&lists).await;
-    let sentence =
-        "must allow s3:ListBucket on lake below orders/: `forebay policy import-read-prefix --import orders`";
+    let sentence = "must allow s3:ListBucket on lake below orders/: `forebay policy import-read-prefix --import orders --config /";
     assert!(
         text.out.contains("s3://lake/orders/ cannot be listed: 403") && text.out.contains(sentence),
         "{text:?}"
@@ -308,7 +307,7 @@ async fn a_role_is_assumed_only_by_whom_and_with_what_its_trust_policy_says() {
     aws.server.trust("reader", &trust(&stranger.arn, Some("id-1"))).await;
     let pass = aws.site.run(&["import", "run", "orders"]).await.code(5);
     let sentence =
-        "`forebay policy import-trust --import orders --external-id id-1 --principal ARN` prints it";
+        "`forebay policy import-trust --import orders --external-id id-1 --principal ARN --config /";
     assert!(pass.out.contains(sentence), "{pass:?}");
 
     // The confused deputy.

@@ -391,6 +391,12 @@ async fn a_lost_disk_is_released_and_each_row_is_stored_with_the_same_message_id
     let before = calls(&lost.node).len();
     let back = lost.passed(&store).await;
     assert_eq!((back.claims.released, back.rows, calls(&lost.node).len()), (1, 0, before), "{back:?}");
+    // It said that the file has to be run or reset first, which is refused here.
+    for key in [None, Some("in/a.json")] {
+        let retried = retry_rejects(Arc::new(lost.import()), deps(&lost.node, &store), key, false).await;
+        let says = retried.map_or_else(|error| error.to_string(), |report| format!("{:?}", report.left));
+        assert!(says.contains(other.id()) && says.contains("again there"), "{says}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -264,16 +264,27 @@ async fn an_imported_object_that_is_back_before_the_new_one_has_a_row_is_known()
 /// A file that somebody had emptied was skipped, and the half of it that was stored was in no report.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_half_read_object_is_changed_also_if_the_new_one_would_be_skipped() {
-    let (node, store, _) = half_read(false).await;
-    put(&store, "in/a.json", "").await;
-    for expected in [vec![("done", 1), ("changed", 1)], vec![("changed", 1)], vec![("changed", 1)]] {
+    for on_change in [OnChange::Ignore, OnChange::Reprocess] {
+        let (node, store, rows) = half_read(false).await;
+        let import = |node: &Node| BucketImport { on_change, ..import(node) };
+        put(&store, "in/a.json", "").await;
+        for expected in [vec![("done", 1), ("changed", 1)], vec![("changed", 1)], vec![("changed", 1)]] {
+            let report = passed(&node, &store, import(&node)).await;
+            assert_eq!((files(&report), skipped(&report)), (expected, vec![]), "{report:?}");
+        }
+        assert_eq!(states(&node, "in/a.json"), [ImportState::Changed]);
+        if on_change == OnChange::Reprocess {
+            // One that the settings want takes its place, as ever.
+            put(&store, "in/a.json", lines("new", 50)).await;
+            assert_eq!(files(&passed(&node, &store, import(&node)).await), [("done", 1)]);
+            let old = events("a", usize::try_from(rows).unwrap());
+            check_events(&node, old.chain(events("b", 30)).chain(events("new", 50)));
+            continue;
+        }
+        assert_eq!(reset(&node, &store).await.unwrap(), Begins::NewObject);
         let report = passed(&node, &store, import(&node)).await;
-        assert_eq!((files(&report), skipped(&report)), (expected, vec![]), "{report:?}");
+        assert_eq!((files(&report), skipped(&report)), (vec![], vec![("empty", 1)]), "{report:?}");
     }
-    assert_eq!(states(&node, "in/a.json"), [ImportState::Changed]);
-    assert_eq!(reset(&node, &store).await.unwrap(), Begins::NewObject);
-    let report = passed(&node, &store, import(&node)).await;
-    assert_eq!((files(&report), skipped(&report)), (vec![], vec![("empty", 1)]), "{report:?}");
 }
 
 /// They could not be settled in any way, and each retry failed because of them.

@@ -209,22 +209,27 @@ async fn a_name_that_no_import_has_is_refused_by_each_command() {
         &["test-credentials", "ordres"],
         &["setup-notifications", "ordres"],
     ];
-    for words in commands.into_iter().chain(alone) {
-        let ran = stand.command(words, &own).await.code(2);
-        assert!(ran.err.contains(said), "{words:?}: {ran:?}");
-    }
-    let node = stand.settings.serve().await;
-    let at = ["--admin", node.console.as_str()];
     let listed: [&[&str]; 3] = [
         &["list", "--import", "ordres"],
         &["list", "--import", "ordres", "--only", "done", "--json"],
         &["list", "--import", "ordres", "--only", "claimed"],
     ];
+    for words in commands.into_iter().chain(alone).chain(listed) {
+        let ran = stand.command(words, &own).await.code(2);
+        assert!(ran.err.contains(said), "{words:?}: {ran:?}");
+    }
+    let node = stand.settings.serve().await;
+    let at = ["--admin", node.console.as_str()];
     for words in commands.into_iter().chain(listed) {
         let ran = stand.command(words, &at).await.code(2);
         assert!(ran.err.contains(said), "{words:?}: {ran:?}");
     }
-    let none = stand.command(&["list", "--import", "orders", "--only", "given_up"], &at).await.code(0);
-    assert_eq!(none.out, "no file is given up\n");
+    let none = ["list", "--import", "orders", "--only", "given_up"];
+    assert_eq!(stand.command(&none, &at).await.code(0).out, "no file is given up\n");
+    let gone = node.console.clone();
     assert!(node.terminate().await.success());
+    // The configuration leads to the spool, and without one nothing answers.
+    assert_eq!(stand.command(&none, &own).await.code(0).out, "no file is given up\n");
+    let nobody = stand.command(&none, &["--admin", gone.as_str()]).await.code(4);
+    assert!(nobody.err.contains("--config"), "{nobody:?}");
 }

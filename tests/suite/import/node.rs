@@ -187,6 +187,25 @@ async fn counts_outlive_a_change_of_settings_and_the_journal_is_counted_without_
     reload(&stand.settings, &node).await;
     passed(&node, "orders", |last| last["known"] == 2).await;
     assert_eq!(import_status(&node, "orders").await["since_start"], before);
+    // The same if it is gone for a while, or gets another name.
+    stand.settings.imports = String::new();
+    reload(&stand.settings, &node).await;
+    stand.settings.imports = import("orders", lines);
+    reload(&stand.settings, &node).await;
+    passed(&node, "orders", |last| last["known"] == 2).await;
+    assert_eq!(import_status(&node, "orders").await["since_start"], before);
+    stand.settings.imports = import("sales", &format!("{lines}\nenabled = false"));
+    reload(&stand.settings, &node).await;
+    let at = ["--admin", node.console.as_str()];
+    stand.command(&["rename", "orders", "sales"], &at).await.code(0);
+    stand.settings.imports = import("sales", lines);
+    reload(&stand.settings, &node).await;
+    passed(&node, "sales", |last| last["known"] == 2).await;
+    assert_eq!(import_status(&node, "sales").await["since_start"], before);
+    stand.settings.imports = import("orders", &format!("{lines}\nenabled = false"));
+    reload(&stand.settings, &node).await;
+    stand.command(&["rename", "sales", "orders"], &at).await.code(0);
+    stand.settings.imports = import("orders", lines);
     assert!(node.terminate().await.success());
     let own = ["--config", stand.settings.write().to_str().unwrap()];
     let shown = stand.command(&["status", "orders"], &own).await.code(0);
@@ -665,7 +684,10 @@ async fn a_pause_lasts_through_a_restart() {
     passed(&node, "orders", |last| last["known"] == 1).await;
     let at = ["--admin", node.console.as_str()];
     let ran = stand.command(&["pause", "orders"], &at).await.code(0);
-    assert!(ran.out.contains("import orders is paused until `forebay import resume orders`"), "{ran:?}");
+    assert!(
+        ran.out.contains("import orders is paused until `forebay import resume orders --admin http"),
+        "{ran:?}"
+    );
     stand.command(&["pause", "no"], &at).await.code(2);
     let ran = stand.command(&["run", "orders"], &at).await.code(2);
     assert!(ran.err.contains("forebay import resume orders"), "{ran:?}");

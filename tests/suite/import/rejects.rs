@@ -6,18 +6,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
+use forebay::boxed_future::BoxFuture;
 use forebay::import::bucket_import::{
-    After, Became, BucketImport, PassDeps, RejectsInStore, RejectsPlace, RetryReport, accept_rejects, pass,
-    retry_rejects,
+    After, Became, BucketImport, PassDeps, RejectsInStore, RejectsPlace, RetryOutcome, RetryReport,
+    accept_rejects, pass, retry_rejects,
 };
 use forebay::import::journal::Journal as _;
-use forebay::import::{FileEnd, ImportRecord, ImportState, description_of};
+use forebay::import::{
+    Begin, Begun, End, FileEnd, ImportRecord, ImportState, Importer, Rows, RowsTaken, Target, TargetError,
+    description_of,
+};
 use forebay::object::{BucketString, Encryption, S3Location};
 use forebay::store::PutMode;
 use forebay::store::fake::{FakeStore, Step};
 use forebay::store::reader::StoreReader as _;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::bucket::{
     Stalls, archive, calls, check_events, deps, files, import_as, location, passed, put, skipped,
@@ -239,6 +245,51 @@ async fn after_a_kill_at_any_step_no_rejected_row_is_stored_twice_or_forgotten()
             }
         }
     }
+}
+
+/// Asks for a stop when it takes its first step.
+#[derive(Debug)]
+struct Stops {
+    target: Arc<dyn Target>,
+    stop: CancellationToken,
+}
+
+impl Target for Stops {
+    fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
+        self.target.begin(file)
+    }
+
+    fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
+        self.stop.cancel();
+        self.target.rows(rows, calls)
+    }
+
+    fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
+        self.target.end(end)
+    }
+}
+
+/// It said that no row was read, and how many calls were stored; the list counted these as rejected, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_that_is_stopped_says_what_it_has_read() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", rows("a", 0..15_000)).await;
+    passed(&node, &store, first(&node)).await;
+    let plain = deps(&node, &store);
+    let stop = CancellationToken::new();
+    let target = Arc::new(Stops { target: Arc::clone(&plain.target), stop: stop.clone() });
+    let stopping = PassDeps { target, stop, ..plain };
+    let report = retry_rejects(Arc::new(corrected(&node)), stopping, None, false).await.unwrap();
+    let RetryOutcome { settled, rejected, .. } = report.so_far;
+    assert!(report.is_stopped() && report.outcome == RetryOutcome::default(), "{report:?}");
+    assert!(settled > 0 && settled == report.stored && settled.abs_diff(rejected) <= 1, "{report:?}");
+    let listed = Importer::newest_of(&node.importer, None, 9, Box::new(|_| true)).await;
+    let of_file = listed.imports.iter().find(|known| known.record.name == "s3://lake/in/a.json").unwrap();
+    assert_eq!((of_file.record.unsettled_rejects(), of_file.settled_by_retry), (3_000, settled));
+    let ended = retried(&node, &store, corrected(&node), None).await;
+    assert_eq!((counts(&ended), ended.so_far), ((1, 1_500, 1_500, 0), RetryOutcome::default()));
+    let listed = Importer::newest_of(&node.importer, None, 9, Box::new(|_| true)).await;
+    assert!(listed.imports.iter().all(|known| known.settled_by_retry == 0), "{listed:?}");
 }
 
 /// What the stopped retry had stored was counted as accepted, and the retry was in the list for ever.

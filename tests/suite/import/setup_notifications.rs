@@ -149,10 +149,14 @@ async fn a_rule_in_the_way_is_named(url: &str) {
     let stand = Stand::without_rule(url, "both").await;
     let (topic, others) = stand.others().await;
     let (created, put) = ("s3:ObjectCreated:*", "s3:ObjectCreated:Put");
-    for rules in [
-        json!({ "TopicConfigurations": [rule("way", ("TopicArn", &topic), put, &[("prefix", "in/a")])] }),
-        json!({ "QueueConfigurations": [rule("way", ("QueueArn", &others), created, &[("suffix", ".gz")])] }),
-        json!({ "LambdaFunctionConfigurations": [rule("way", ("LambdaFunctionArn", FUNCTION), created, &[])] }),
+    let to_topic = rule("way", ("TopicArn", &topic), put, &[("prefix", "in/a")]);
+    let to_queue = rule("way", ("QueueArn", &others), created, &[("suffix", ".gz")]);
+    let to_function = rule("way", ("LambdaFunctionArn", FUNCTION), created, &[]);
+    let a_topic = "SNS or to EventBridge";
+    for (rules, advice) in [
+        (json!({ "TopicConfigurations": [to_topic] }), "and subscribe the queue to that topic"),
+        (json!({ "QueueConfigurations": [to_queue] }), a_topic),
+        (json!({ "LambdaFunctionConfigurations": [to_function] }), a_topic),
     ] {
         stand.put_rules(&rules).await;
         let before = stand.rules().await;
@@ -161,7 +165,7 @@ async fn a_rule_in_the_way_is_named(url: &str) {
             for word in [
                 "way (s3:ObjectCreated",
                 "S3 would refuse that of import orders",
-                "SNS or to EventBridge",
+                advice,
                 "Nothing was changed",
             ] {
                 assert!(refused.err.contains(word), "{word}: {refused:?}");

@@ -92,7 +92,20 @@ async fn counts_of_rejected_rows_follow_a_retry() {
     let words = "21 rows: 16 calls stored, 4 rejected, 1 left out by the converter; 4 rows are no longer rejected (4 calls \
                  stored)";
     assert!(shown.out.replace("\n          ", " ").contains(words), "{shown:?}");
+    // The journal of a node that does not run is read in its spool.
+    let of_node = list(&stand, &node).await;
     assert!(node.terminate().await.success());
+    let config = stand.settings.write();
+    let read = ["list", "--import", "orders", "--json"];
+    let of_spool = stand.command(&read, &["--config", config.to_str().unwrap()]).await.code(0).out;
+    let of_spool: Value = serde_json::from_str(&of_spool).unwrap();
+    // The errors quote rows, which only whoever has the spool sees.
+    let without_errors = |files: &[Value]| {
+        let mut files = files.to_vec();
+        files.iter_mut().for_each(|file| file["errors"] = Value::Null);
+        files
+    };
+    assert_eq!(without_errors(of_spool["imports"].as_array().unwrap()), without_errors(&of_node));
 }
 
 /// The rows of the step that made it fail were counted among those that are rejected.
@@ -177,7 +190,9 @@ async fn a_node_that_dies_during_a_command_says_what_goes_on_with_it() {
     let reads = async |node: &Forebay| import_status(node, "orders").await["pass_rows"].as_u64() > Some(0);
     let run = killed(&stand, node, &["run", "orders"], reads).await.code(4);
     let gone = "went away during the command. Nothing that it has acknowledged is lost: once it runs again, ";
-    for text in [gone, "its passes go on after the last stored row; `forebay import run orders` "] {
+    for text in
+        [gone, "its passes go on after the last stored row; `forebay import run orders --admin http://"]
+    {
         assert!(run.err.contains(text), "{run:?}");
     }
     let node = stand.settings.serve().await;
@@ -190,10 +205,12 @@ async fn a_node_that_dies_during_a_command_says_what_goes_on_with_it() {
         files.iter().any(|file| is_round(file) && file["rows_read"].as_u64() > Some(0))
     };
     let retry = ["retry-rejects", "--import", "orders"];
+    let of_node = format!("--import orders --admin {}` goes", node.console);
     let ran = killed(&stand, node, &retry, retries).await.code(4);
     let goes_on =
         "`forebay import retry-rejects --import orders` goes on with the next of these rows; no pass does";
-    assert!(ran.err.contains(&format!("{gone}{goes_on}")), "{ran:?}");
+    let at_node = goes_on.replace("--import orders` goes", &of_node);
+    assert!(ran.err.contains(&format!("{gone}{at_node}")), "{ran:?}");
 
     let node = stand.settings.serve().await;
     let round = async || list(&stand, &node).await.into_iter().find(is_round).unwrap();

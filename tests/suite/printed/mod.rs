@@ -176,11 +176,11 @@ async fn what_the_program_prints_is_run_as_it_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let replay = "forebay destinations replay crm --from DLQ --config /";
     assert!(tried.iter().any(|command| command.starts_with(replay)), "{tried:#?}");
-    let expected = [
-        "forebay import retry-rejects --import orders",
-        "forebay import resume orders",
-        "forebay status --all",
-    ];
-    assert!(expected.iter().all(|command| tried.contains(*command)) && tried.len() > 6, "{tried:#?}");
+    // They name the node that the command before them found.
+    let node = format!("--admin {}", stage.dev.console);
+    let of_import = ["retry-rejects --import orders", "resume orders", "list --import orders"];
+    let mut expected = of_import.map(|command| format!("forebay import {command} {node}")).to_vec();
+    expected.push("forebay status --all".to_owned());
+    assert!(expected.iter().all(|command| tried.contains(command)) && tried.len() > 6, "{tried:#?}");
     assert!(stage.dev.terminate().await.success());
 }

@@ -104,8 +104,18 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay import list --import {0}", "forebay import list --import orders", Ends(0)),
     ("forebay import list --import {}", "forebay import list --import orders", Ends(0)),
     (
+        "forebay import run {of_import} --again --from {of_object} --to {of_object}",
+        "forebay import run orders --again --from in/orders-1.json --to in/orders-1.json",
+        Ends(3),
+    ),
+    (
         "forebay import list --import {import} --only {slug}",
         "forebay import list --import orders --only changed",
+        Ends(0),
+    ),
+    (
+        "forebay import list --import orders --only given_up --config forebay.toml",
+        "forebay import list --import orders --only given_up --config forebay.toml",
         Ends(0),
     ),
     (

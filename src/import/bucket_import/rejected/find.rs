@@ -13,14 +13,25 @@ use crate::log::ImportKey;
 pub(super) enum FoundFile {
     /// Its rows can be read again.
     Rejects(Box<FileWithRejects>),
-    /// Its import has not reached the end. The name.
-    NotDone(String),
+    /// Its import has not reached the end. The name, and the key.
+    NotDone(String, String),
     /// Another object has its key. The name, and the key.
     Replaced(String, String),
     /// Its object is gone. The name, and the key.
     Gone(String, String),
     /// It is being read. The name.
     InUse(String),
+}
+
+impl FoundFile {
+    /// The name of the file, and the key of its object.
+    pub(super) fn object(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Rejects(file) => Some((&file.record.name, &file.key)),
+            Self::NotDone(name, key) | Self::Replaced(name, key) | Self::Gone(name, key) => Some((name, key)),
+            Self::InUse(_) => None,
+        }
+    }
 }
 
 /// A file that is done.
@@ -100,7 +111,7 @@ pub(super) fn found(
         ImportState::Changed | ImportState::Replaced => return Ok(Some(FoundFile::Replaced(name, key))),
         ImportState::Gone => return Ok(Some(FoundFile::Gone(name, key))),
         ImportState::Reading | ImportState::Failed | ImportState::Poison => {
-            return Ok(Some(FoundFile::NotDone(name)));
+            return Ok(Some(FoundFile::NotDone(name, key)));
         }
     }
     Ok(Some(match turn.take(id, &key) {

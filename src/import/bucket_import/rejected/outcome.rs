@@ -56,6 +56,28 @@ impl RetryOutcome {
         }
     }
 
+    /// The same of the first rows of a set, which a round has read that did not end. Waits for the disk.
+    /// Errors: [`FileError`]: a set cannot be read.
+    pub(super) fn so_far(
+        mut set: KeptRows,
+        mut again: Option<KeptRows>,
+        rows: u64,
+    ) -> Result<Self, FileError> {
+        let mut outcome = Self::default();
+        let mut rejected = again.as_mut().map_or(Ok(None), KeptRows::next)?;
+        for _ in 0..rows {
+            let Some(before) = set.next()? else { break };
+            match rejected.take_if(|rejected| rejected.row == before.row) {
+                Some(now) => {
+                    outcome.rejected(&now);
+                    rejected = again.as_mut().map_or(Ok(None), KeptRows::next)?;
+                }
+                None => outcome.settled(&before),
+            }
+        }
+        Ok(outcome)
+    }
+
     /// Reads rows, and stores nothing. Blocks. Errors: [`FileError`]: not all rows can be read.
     pub(super) fn tried(
         rows: &mut RetryRows,
@@ -99,7 +121,7 @@ impl RetryOutcome {
     }
 
     /// Adds the outcome of other rows.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.settled += other.settled;
         self.rejected += other.rejected;
         self.settled_by_code.add(&other.settled_by_code);

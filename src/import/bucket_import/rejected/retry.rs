@@ -27,6 +27,8 @@ pub struct RetryReport {
     pub files: u64,
     /// What became of their rows, or would.
     pub outcome: RetryOutcome,
+    /// What became of rows whose retry was stopped before its end. The next one counts them among its own.
+    pub so_far: RetryOutcome,
     /// Calls that were stored.
     pub stored: u64,
     /// Rejected rows whose numbers were not kept, so that they cannot be read again.
@@ -97,16 +99,18 @@ impl ObjectImport {
             })
         };
         let not_read = |fault, code, what| FileEnd::Failed(FileError::new(fault, code, what));
+        if let Some((name, of)) = found.object().filter(|(_, of)| key.is_none_or(|key| key == *of))
+            && let Some(instance) = self.elsewhere(of).await?
+        {
+            let end = not_read(FileFault::Local, "E-REJECTS", Told::plain(theirs(&instance)));
+            report.left(name.to_owned(), Became::Refused, end);
+            return Ok(true);
+        }
         let (name, became, end) = match found {
             FoundFile::Rejects(file) if key.is_none_or(|key| file.key == key) => {
                 if self.deps.stop.is_cancelled() {
                     report.left(file.record.name, Became::Stopped, FileEnd::Stopped);
                     return Ok(false);
-                }
-                if let Some(instance) = self.elsewhere(&file.key).await? {
-                    let end = not_read(FileFault::Local, "E-REJECTS", Told::plain(theirs(&instance)));
-                    report.left(file.record.name, Became::Refused, end);
-                    return Ok(true);
                 }
                 let claimed = if dry_run { Ok(None) } else { self.claim_again(&file).await };
                 let claimed = match claimed {
@@ -120,6 +124,7 @@ impl ObjectImport {
                 drop(claimed);
                 report.files += 1;
                 report.outcome.add(&ended.outcome);
+                report.so_far.add(&ended.so_far);
                 report.stored += ended.stored;
                 report.not_kept += ended.not_kept;
                 let end = match ended.became {
@@ -129,7 +134,7 @@ impl ObjectImport {
                 };
                 (file.record.name.clone(), ended.became, end)
             }
-            FoundFile::NotDone(name) if of_key(&name) => {
+            FoundFile::NotDone(name, _) if of_key(&name) => {
                 let what = "its import has not reached the end: run or reset it first";
                 (name, Became::Refused, not_read(FileFault::Local, "E-REJECTS", Told::plain(what)))
             }

@@ -48,6 +48,8 @@ pub(super) struct RoundEnd {
     pub(super) not_kept: u64,
     /// Calls that this run stored.
     pub(super) stored: u64,
+    /// What became of the rows that a round has read that did not end.
+    pub(super) so_far: RetryOutcome,
 }
 
 /// Why a round does not go on.
@@ -140,6 +142,7 @@ impl ObjectImport {
             outcome: RetryOutcome::default(),
             not_kept: 0,
             stored: 0,
+            so_far: RetryOutcome::default(),
         };
         if let Err(NoRound(became, end)) = self.retried(file, dry_run, &mut ended).await {
             (ended.became, ended.end) = (became, end);
@@ -209,6 +212,12 @@ impl ObjectImport {
             ended.stored += report.progress.since(report.before).stored;
             if !matches!(report.end, FileEnd::Done | FileEnd::DoneBefore) {
                 let became = self.became(round.key(self), &report).await;
+                let (of, rows) = (Arc::clone(&round), report.progress.next_row);
+                let read = on_own_thread(move || match of.open()? {
+                    Some(set) => RetryOutcome::so_far(set, KeptRows::open(&of.next, of.end)?, rows),
+                    None => Ok(RetryOutcome::default()),
+                });
+                ended.so_far = read.await.and_then(|read| read)?;
                 return Err(NoRound(became, report.end));
             }
             let (ended_record, outcome) = self.finish(&round).await?;
