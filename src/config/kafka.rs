@@ -59,15 +59,12 @@ impl fmt::Debug for Extra {
     }
 }
 
-/// Reads the section. `None` if the file has none.
+/// Reads the section.
 pub(super) fn check(
     table: &Table,
     outside: &Outside<'_>,
     problems: &mut Vec<ConfigProblem>,
 ) -> Option<Kafka> {
-    if table.entries.is_empty() {
-        return None;
-    }
     let mut reader = Reader::new(table, problems);
     for (needed, what) in [("role", "\"collector\""), ("brokers", "a list such as [\"kafka-1:9092\"]")] {
         if !reader.has(needed) {
@@ -99,7 +96,8 @@ pub(super) fn check(
 fn broker(text: &str) -> Result<String, String> {
     let form = || format!("expected host:port, such as \"kafka-1:9092\", found {text:?}");
     let (host, port) = text.rsplit_once(':').ok_or_else(form)?;
-    let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
+    let is_host =
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
     match port.parse::<u16>() {
         Ok(1..) if is_host => Ok(text.to_owned()),
         _ => Err(form()),

@@ -225,6 +225,11 @@ impl Raw {
         self.sections.values()
     }
 
+    /// Whether there is a section, in the file or by a variable.
+    pub(super) fn has_section(&self, section: &str) -> bool {
+        self.sections.contains_key(section)
+    }
+
     /// Whether a key of a section is set.
     pub(super) fn has(&self, section: &str, key: &str) -> bool {
         self.sections.get(section).is_some_and(|table| table.entries.contains_key(key))

@@ -43,7 +43,9 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
     let flush = flush(flush_table, &collector, &mut problems);
     let closed_days = closed_days::check(closed_days_table, &mut problems);
     let alarm = alarm::check(alarm_table, outside, &mut problems);
-    let kafka = kafka::check(&raw.take_section("kafka"), outside, &mut problems);
+    let has_kafka = raw.has_section("kafka");
+    let kafka_table = raw.take_section("kafka");
+    let kafka = has_kafka.then(|| kafka::check(&kafka_table, outside, &mut problems)).flatten();
     let bucket_wrong = s3_table.entries.contains_key("bucket") && s3.bucket.is_none();
     let sources = sources::check(&raw.sources, &s3, bucket_wrong, outside, &mut problems);
     if s3.external_id.is_some() && sources.iter().all(|source| source.location.role.is_none()) {

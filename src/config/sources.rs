@@ -94,7 +94,13 @@ fn source(
     let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);
     let (id, location) = (id?, location?);
     let key_placeholder = key_placeholder(table, &id);
-    Some(Source { id, write_keys, key_placeholder, location, spread: spread.and_then(|spread| u32::try_from(spread).ok()).unwrap_or(1) })
+    Some(Source {
+        id,
+        write_keys,
+        key_placeholder,
+        location,
+        spread: spread.and_then(|spread| u32::try_from(spread).ok()).unwrap_or(1),
+    })
 }
 
 fn key_placeholder(table: &Table, id: &SourceId) -> String {

@@ -58,7 +58,8 @@ impl Appender {
         let outcome = self.sending.offer(account, parts)?;
         // Without an outcome the process ends, and any of the parts may be on its way.
         let places = outcome.await.ok().flatten().ok_or(AppendError::Unknown)?;
-        let stored_in = self.hints.log_id().map_or_else(InLogs::default, |log_id| stored_in(&log_id, &places));
+        let stored_in =
+            self.hints.log_id().map_or_else(InLogs::default, |log_id| stored_in(&log_id, &places));
         // Which of them are repeats, the writers find out.
         Ok(Appended { stored, repeats: 0, stored_in, import: None })
     }

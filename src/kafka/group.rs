@@ -134,8 +134,7 @@ impl Offsets {
             list.add_partition(&self.topic, number(partition));
         }
         let found = self.consumer.committed_offsets(list, CALL);
-        let found =
-            found.map_err(|cause| NotRead { topic: self.topic.clone(), partition: first, cause })?;
+        let found = found.map_err(|cause| NotRead { topic: self.topic.clone(), partition: first, cause })?;
         let elements = found.elements();
         let told = elements.iter().filter_map(|one| match one.offset() {
             Offset::Offset(offset) => {

@@ -58,7 +58,10 @@ impl ProducerContext for Reports {
             Ok(message) => {
                 // A report of success without an offset says nothing of where the block is.
                 let offset = u64::try_from(message.offset());
-                (message.partition(), offset.map_err(|_| KafkaError::MessageProduction(RDKafkaErrorCode::Unknown)))
+                (
+                    message.partition(),
+                    offset.map_err(|_| KafkaError::MessageProduction(RDKafkaErrorCode::Unknown)),
+                )
             }
             Err((error, message)) => (message.partition(), Err(error.clone())),
         };

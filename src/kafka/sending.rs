@@ -196,7 +196,9 @@ impl Sending {
         let mut state = lock(&self.state);
         state.closed = true;
         let most = self.answer_within.saturating_mul(2);
-        drop(wait_while_at_most(&self.changed, state, most, |state| state.producing.asked() > 0 && !state.ends));
+        drop(wait_while_at_most(&self.changed, state, most, |state| {
+            state.producing.asked() > 0 && !state.ends
+        }));
     }
 
     /// The end has come: requests that wait have an unknown outcome.

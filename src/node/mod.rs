@@ -12,6 +12,7 @@ pub mod check;
 pub mod chosen_target;
 mod claimed_files;
 pub mod closed_spool;
+mod config_changes;
 pub mod day_wait;
 #[cfg(feature = "dev")]
 mod demo;

@@ -7,6 +7,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::bucket_imports::{ImportStores, plans};
+use super::config_changes::watch;
 use super::engine::Engine;
 use super::equipment::NodeEquipment;
 use super::error::NodeError;
@@ -24,12 +25,11 @@ use super::settings::{
 };
 use super::spool_dir::open_disk;
 use crate::admin;
-use crate::config::{Config, ConfigError, Environment, Loaded, Loader, Watcher};
+use crate::config::{Config, Environment, Loaded, Loader, Watcher};
 use crate::delivery;
 use crate::disk::real_disk::RealDisk;
 use crate::hook::{AlarmTellerDeps, tell_alarms};
 use crate::import::Importer;
-use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::runtime::handles::Wanted;
 use crate::runtime::{Background, Shutdown, SystemClock, shutdown};
 use crate::store::s3::S3Store;
@@ -123,17 +123,6 @@ fn telling(config: &Config, node: &Node) -> Result<Option<AbortOnDropHandle<()>>
     let start = move || tell_alarms(Arc::clone(&webhook), deps.clone());
     let supervised = Supervised::new(&engine.view.alarms, "notices of alarms");
     Ok(Some(AbortOnDropHandle::new(tokio::spawn(keep(supervised, start)))))
-}
-
-/// Sends each change of the configuration.
-pub(super) async fn watch(watcher: Arc<Mutex<Watcher>>, new: mpsc::Sender<Result<Loaded, ConfigError>>) {
-    let mut watcher = watcher.lock().await;
-    loop {
-        panic_if_planted(PlantedPanic::ConfigWatcher);
-        if new.send(watcher.next().await).await.is_err() {
-            return;
-        }
-    }
 }
 
 async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Importer>), NodeError> {

@@ -83,7 +83,10 @@ mod tests {
     fn a_request_is_divided_over_the_partitions_of_its_source() {
         let prints: Vec<u128> = (0..100).collect();
         let whole = parts(frames(&prints), 1, 12);
-        assert_eq!(whole.iter().map(|(to, part)| (*to, part.frames, part.items)).collect::<Vec<_>>(), [(3, 100, 101)]);
+        assert_eq!(
+            whole.iter().map(|(to, part)| (*to, part.frames, part.items)).collect::<Vec<_>>(),
+            [(3, 100, 101)]
+        );
         let divided = parts(frames(&prints), 4, 12);
         let to: Vec<u32> = divided.iter().map(|(to, _)| *to).collect();
         let mut all = PARTITIONS;
@@ -98,7 +101,11 @@ mod tests {
         }
         // A repeat goes where its first copy went.
         let again = parts(frames(&[7]), 4, 12);
-        assert!(divided.iter().any(|(to, part)| *to == again[0].0 && frame::fingerprints(&part.bytes).any(|p| p == 7)));
+        assert!(
+            divided
+                .iter()
+                .any(|(to, part)| *to == again[0].0 && frame::fingerprints(&part.bytes).any(|p| p == 7))
+        );
     }
 
     /// These values are part of the format: collectors of different releases must agree.

@@ -65,7 +65,12 @@ impl Delivers {
 fn check(delivers: &Delivers, seen: &Seen) {
     let stored = sorted(delivers.has(&seen.stored));
     let twice: Vec<&String> = stored.windows(2).filter(|two| two[0] == two[1]).map(|two| &two[0]).collect();
-    assert!(twice.is_empty(), "{} are stored more than once: {:?}", twice.len(), twice.iter().take(5).collect::<Vec<_>>());
+    assert!(
+        twice.is_empty(),
+        "{} are stored more than once: {:?}",
+        twice.len(),
+        twice.iter().take(5).collect::<Vec<_>>()
+    );
     let longest = seen.answered.iter().map(|(_, after)| *after).max().unwrap_or_default();
     say(&format!(
         "{} calls answered 200 in {} requests, 0 missing, 0 doubled, {} in the store; {} refused, {} without an answer, \
@@ -222,7 +227,8 @@ fn by_position(store: &FakeStore) -> BTreeMap<(String, u64), String> {
     for (_, object) in objects(store) {
         let log = object.metadata["forebay-node"].clone();
         let mut text = String::new();
-        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&object.bytes[..]), &mut text).unwrap();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&object.bytes[..]), &mut text)
+            .unwrap();
         for line in text.lines() {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             let position = line["forebayPosition"].as_str().unwrap().parse().unwrap();
@@ -275,7 +281,12 @@ fn each_call_of_a_source_that_is_spread_is_found_by_its_receipt() {
         }
         assert_eq!(sorted(found), sorted(calls.clone()));
     }
-    say(&format!("{} requests; web in {} partitions, ios in {}", sent.len(), logs["web"].len(), logs["ios"].len()));
+    say(&format!(
+        "{} requests; web in {} partitions, ios in {}",
+        sent.len(),
+        logs["web"].len(),
+        logs["ios"].len()
+    ));
     assert!(logs["web"].len() > 1 && logs["ios"].len() == 1);
     // A repeat meets its first copy at any spread.
     assert_eq!(client.send("web", &sent[3].0, 100).unwrap().status, 200);
@@ -298,7 +309,9 @@ fn partitions_that_are_added_under_load_lose_and_double_nothing() {
     let load = Load::start(&[served.at], Pace { again: false, ..Pace::default() });
     std::thread::sleep(Duration::from_secs(3));
     partition.grow(&cluster, 2, 6);
-    until("the collector to know the new partitions", CALL, || (served.status().partitions == 6).then_some(()));
+    until("the collector to know the new partitions", CALL, || {
+        (served.status().partitions == 6).then_some(())
+    });
     until("the writer to own the new partitions", CALL * 4, || {
         let all = delivers.writer.partitions();
         (all.len() == 6 && all.values().all(|one| one.progress.is_some())).then_some(())
@@ -307,7 +320,8 @@ fn partitions_that_are_added_under_load_lose_and_double_nothing() {
     let seen = load.end();
     assert!(seen.refused.is_empty() && seen.lost == 0, "{:?}", seen.refused);
     check(&delivers, &seen);
-    let read: Vec<u64> = delivers.writer.partitions().values().map(|one| one.progress.as_ref().unwrap().bytes).collect();
+    let read: Vec<u64> =
+        delivers.writer.partitions().values().map(|one| one.progress.as_ref().unwrap().bytes).collect();
     say(&format!("bytes read of each partition: {read:?}"));
     assert!(read.iter().all(|bytes| *bytes > 0));
     served.end();
@@ -338,7 +352,9 @@ fn a_collector_that_is_killed_loses_nothing_that_it_answered() {
     assert!(seen.lost > 0, "no collector was killed under load");
     check(&delivers, &seen);
     let metrics = stays.get("/metrics");
-    assert!(metrics.contains("forebay_ready 1") && metrics.contains("forebay_calls_stored_total{source=\"web\"}"));
+    assert!(
+        metrics.contains("forebay_ready 1") && metrics.contains("forebay_calls_stored_total{source=\"web\"}")
+    );
     stays.end();
     delivers.end();
 }

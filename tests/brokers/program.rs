@@ -53,7 +53,9 @@ impl Program {
         };
         let (at, admin) = (address("collector"), address("console"));
         let program = Self { process, at, admin, folder };
-        until("the program to be ready", CALL, || program.get("/ready").starts_with("HTTP/1.1 200").then_some(()));
+        until("the program to be ready", CALL, || {
+            program.get("/ready").starts_with("HTTP/1.1 200").then_some(())
+        });
         program
     }
 

@@ -55,9 +55,7 @@ impl Served {
 
     pub(crate) fn with(partition: &Partition, serving: Serving) -> Self {
         let one = Self::not_ready(partition, serving);
-        until("the collector to be ready", CALL, || {
-            (one.status().partitions > 0).then_some(())
-        });
+        until("the collector to be ready", CALL, || (one.status().partitions > 0).then_some(()));
         one
     }
 
@@ -134,7 +132,9 @@ impl Client {
     pub(crate) fn send(&mut self, source: &str, calls: &[String], more: usize) -> Option<Answered> {
         let filler = "x".repeat(more);
         let call = |id: &String| {
-            format!(r#"{{"type":"track","event":"e","userId":"u","messageId":"{id}","properties":{{"p":"{filler}"}}}}"#)
+            format!(
+                r#"{{"type":"track","event":"e","userId":"u","messageId":"{id}","properties":{{"p":"{filler}"}}}}"#
+            )
         };
         let calls: Vec<String> = calls.iter().map(call).collect();
         self.post(source, &format!(r#"{{"batch":[{}]}}"#, calls.join(",")))
@@ -159,7 +159,9 @@ impl Client {
         let (head, body) = read_answer(&mut stream)?;
         let mut lines = head.lines();
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-        let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+        let header = |line: &str| {
+            line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        };
         let headers: BTreeMap<String, String> = lines.filter_map(header).collect();
         if headers.get("connection").is_none_or(|value| value != "close") {
             self.open = Some(stream);
@@ -176,7 +178,9 @@ fn read_answer(stream: &mut TcpStream) -> Option<(String, String)> {
         bytes.extend_from_slice(&piece[..read]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let length = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
         if body.len() >= length.unwrap_or(0) {
             return Some((head.to_owned(), body.to_owned()));
         }

@@ -41,12 +41,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "log",
         &["batch", "boxed_future", "call", "object", "planted_bugs", "receipt", "sources", "time", "words"],
     ),
-    ("partition", &["batch", "json", "log", "object", "planted_bugs", "receipt", "sources", "time", "words"]),
+    ("partition", &["batch", "json", "log", "object", "planted_bugs", "sources", "time", "words"]),
     (
         "kafka",
         &[
-            "batch", "boxed_future", "disk", "lock", "log", "metrics", "object", "partition", "random", "sources", "spool",
-            "time",
+            "batch", "boxed_future", "disk", "lock", "log", "metrics", "object", "partition", "random",
+            "sources", "spool", "time",
         ],
     ),
     (

@@ -12,11 +12,11 @@ use crate::config::{Config, ConfigError, Kafka, Loaded, Loader, Watcher, reload}
 use crate::hook::{AlarmTellerDeps, tell_alarms};
 use crate::kafka::appender::Spreads;
 use crate::kafka::settings::Settings;
+use crate::node::config_changes::watch;
 use crate::node::error::NodeError;
 use crate::node::listeners::{Addresses, Bound, fit_connections};
 use crate::node::outside::Outside;
 use crate::node::reload::{FILE, TLS_FILES, note_change, setup_at};
-use crate::node::serve::watch;
 use crate::node::settings::{access, alarm_webhook, collector_settings, ingest_settings, policy};
 use crate::runtime::handles::Wanted;
 use crate::runtime::{Shutdown, shutdown};

@@ -28,7 +28,8 @@ use crate::time::Clock;
 use crate::version;
 
 /// What is shown before a broker has answered.
-const NOT_KNOWN: &str = "no broker has said yet how many partitions the log has: check kafka.brokers and kafka.topic";
+const NOT_KNOWN: &str =
+    "no broker has said yet how many partitions the log has: check kafka.brokers and kafka.topic";
 
 /// A collector, as shown to its operator.
 #[derive(Debug)]

@@ -29,7 +29,9 @@ pub(super) async fn watch(collecting: Arc<Collecting>, alarms: Arc<Alarms>) {
 pub(super) fn what_is_wrong(status: &CollectingStatus) -> Option<String> {
     let standing = &status.standing;
     if let Some(error) = &standing.error {
-        return Some(format!("the brokers refused a block, so calls were answered 503: {error}; fix what it names"));
+        return Some(format!(
+            "the brokers refused a block, so calls were answered 503: {error}; fix what it names"
+        ));
     }
     if standing.silent.is_empty() {
         return None;
@@ -53,7 +55,11 @@ mod tests {
         let status = |silent: std::ops::Range<u32>, error: Option<&str>| CollectingStatus {
             partitions: 30,
             knows_log_id: true,
-            standing: Standing { silent: silent.collect(), error: error.map(str::to_owned), ..Standing::default() },
+            standing: Standing {
+                silent: silent.collect(),
+                error: error.map(str::to_owned),
+                ..Standing::default()
+            },
         };
         assert_eq!(what_is_wrong(&status(0..0, None)), None);
         assert!(what_is_wrong(&status(3..5, None)).unwrap().contains("partitions 3, 4, so"));

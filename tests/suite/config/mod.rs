@@ -6,6 +6,7 @@ mod environment;
 mod example;
 mod imports;
 mod in_force;
+mod kafka;
 mod problems;
 mod reference;
 mod reload;

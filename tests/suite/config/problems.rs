@@ -242,8 +242,8 @@ fn an_unknown_name_suggests_the_nearest_known_one() {
     );
     check("max_age = \"1 h\"", "line 1: max_age is unknown: did you mean flush.max_age?");
     check(
-        "[kafka]",
-        "line 1: kafka is unknown: the sections are collector, admin, spool, s3, flush, closed_days, alarm, source, destination, import",
+        "[queue]",
+        "line 1: queue is unknown: the sections are collector, admin, spool, s3, flush, closed_days, alarm, source, destination, import",
     );
     check("[[sources]]", "line 1: sources is unknown: did you mean [[source]]?");
     check("flush = 3", "line 1: flush is a section: write [flush] and its keys below it");
