@@ -1,10 +1,9 @@
 //! `[kafka]` and `spread`. Only builds with the feature know them.
 
-use super::{SMALLEST, problems};
-
 #[cfg(not(feature = "kafka"))]
 #[test]
 fn a_build_without_the_feature_knows_no_kafka() {
+    use super::{SMALLEST, problems};
     let said = problems(&format!("[kafka]\nrole = \"collector\"\n{SMALLEST}spread = 4\n"), &[]);
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said.iter().all(|problem| problem.contains("is unknown")), "{said:?}");
