@@ -10,6 +10,7 @@ use forebay::kafka::appender::Spreads;
 use forebay::node::writer::Writer;
 use forebay::receipt::{HEADER, Receipt};
 use forebay::store::fake::FakeStore;
+use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 
 use crate::cluster::{Cluster, cluster, cluster_alone};
 use crate::delivered::{calls, objects, settings, sorted, wanted};
@@ -18,7 +19,7 @@ use crate::partition::Partition;
 use crate::process::start;
 use crate::program::Program;
 use crate::served::{Client, Served, Serving, source};
-use crate::support::{CALL, until};
+use crate::support::{CALL, admin, until, wait_for};
 
 /// Bytes of the cache of a writer.
 const CACHE: u64 = 500_000_000;
@@ -104,7 +105,7 @@ fn calls_that_are_answered_200_are_stored_once() {
 
 /// The brokers that lead partitions of a topic.
 fn leader(cluster: &Cluster, topic: &str, partition: i32) -> usize {
-    let client = crate::support::admin(cluster);
+    let client = admin(cluster);
     let metadata = client.inner().fetch_metadata(Some(topic), CALL).unwrap();
     let of = metadata.topics()[0].partitions().iter().find(|one| one.id() == partition).unwrap();
     usize::try_from(of.leader()).unwrap()
@@ -396,6 +397,37 @@ fn a_source_whose_bucket_refuses_for_half_of_the_retention_gets_503_and_others_d
     let expected: Vec<String> = held.into_iter().chain(web).collect();
     let stored = delivers.has(&expected);
     assert_eq!(sorted(stored), sorted(expected), "0 missing, 0 doubled");
+    served.end();
+    delivers.end();
+}
+
+#[test]
+fn a_block_that_brokers_refuse_ends_its_producer_and_others_are_stored() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 1, &[]);
+    let delivers = Delivers::start(&partition);
+    let served = Served::start(&partition);
+    let topic = ResourceSpecifier::Topic(&partition.settings.topic);
+    let small = AlterConfig::new(topic)
+        .set("max.message.bytes", "20000")
+        .set("message.timestamp.type", "LogAppendTime");
+    let changed = wait_for(admin(&cluster).alter_configs(&[small], &AdminOptions::new()));
+    assert!(changed.as_ref().is_ok_and(|changed| changed[0].is_ok()), "{changed:?}");
+    let mut client = Client::new(served.at);
+    let noise: Vec<String> = (0..900).map(|n| format!("long-{}-{n}", u64::MAX / (n + 1))).collect();
+    // Leaders learn of the setting a moment later.
+    let refused = until("a block to be refused", CALL, || {
+        Some(client.send("web", &noise, 0).unwrap()).filter(|answered| !answered.is_stored())
+    });
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("outcome_unknown"), "{}", refused.body);
+    assert!(refused.after < Duration::from_secs(5), "{:?}", refused.after);
+    let short = vec!["short".to_owned()];
+    assert_eq!(client.send("web", &short, 0).unwrap().status, 200, "a new producer takes over");
+    delivers.has(&short);
+    let standing = served.status().standing;
+    assert!(standing.counts.producers_failed >= 1 && standing.error.is_none(), "{standing:?}");
+    say(&format!("503 after {:.0?}; {:?}", refused.after, standing.counts));
     served.end();
     delivers.end();
 }
