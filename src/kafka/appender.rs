@@ -7,7 +7,10 @@ use super::hints::Hints;
 use super::sending::Sending;
 use crate::boxed_future::BoxFuture;
 use crate::lock::{read, write};
-use crate::log::{AccountKey, Append, AppendError, Appended, InLogs, REQUEST_BYTES_MAX, RequestFrames};
+use crate::log::{
+    AccountKey, Append, AppendError, Appended, InLogs, LOCATION_FULL, REQUEST_BYTES_MAX, RequestFrames,
+};
+use crate::metrics::{Metrics, ReasonLabel};
 use crate::partition::receipts::stored_in;
 use crate::partition::spread::parts;
 use crate::sources::SourceId;
@@ -22,6 +25,7 @@ pub struct Appender {
     pub(super) sending: Arc<Sending>,
     pub(super) hints: Arc<Hints>,
     pub(super) spreads: Arc<RwLock<Spreads>>,
+    pub(super) metrics: Metrics,
 }
 
 impl Appender {
@@ -44,6 +48,8 @@ impl Appender {
         }
         if self.hints.refuses(frames.source()) {
             self.sending.refused();
+            let label = ReasonLabel { source: frames.source().to_string(), reason: LOCATION_FULL };
+            self.metrics.refused.get_or_create(&label).inc();
             return Err(AppendError::LocationFull);
         }
         let partitions = self.hints.partitions();

@@ -13,6 +13,7 @@ use super::producer::{Hears, Producer};
 use super::sending::{Sending, Standing};
 use super::settings::{NoClient, Settings};
 use crate::lock::lock;
+use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -40,6 +41,8 @@ pub struct CollectingDeps {
     pub clock: Arc<dyn Clock>,
     /// For ids of producers.
     pub random: Arc<dyn Random>,
+    /// Counts refused requests.
+    pub metrics: Metrics,
 }
 
 /// A collector's side of the log, while it runs.
@@ -75,13 +78,13 @@ impl Collecting {
     /// Starts. Requests are refused until a broker has said how many partitions the log has.
     /// Errors: [`NotCollecting`].
     pub fn start(deps: CollectingDeps) -> Result<Self, NotCollecting> {
-        let CollectingDeps { settings, answer_within, spreads, clock, random } = deps;
+        let CollectingDeps { settings, answer_within, spreads, clock, random, metrics } = deps;
         let offsets = Offsets::of_outsider(&settings)?;
         let sending = Arc::new(Sending::new(answer_within, clock, random));
         // Settings that the library refuses are found here, not in a thread.
         let first = new_producer(&settings, &sending)?;
         let (hints, spreads) = (Arc::new(Hints::default()), Arc::new(RwLock::new(spreads)));
-        let appender = Appender { sending, hints, spreads };
+        let appender = Appender { sending, hints, spreads, metrics };
         let thread = |name: &str, work: Box<dyn FnOnce(&Appender) + Send>| {
             let appender = appender.clone();
             std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&appender))

@@ -37,6 +37,8 @@ struct State {
     producing: Producing,
     /// `None` while there is none: what comes meanwhile waits for the next one.
     producer: Option<Arc<Producer>>,
+    /// Since when there is none.
+    without_since: Duration,
     waiting: HashMap<u64, oneshot::Sender<Outcome>>,
     last: u64,
     /// When the block in flight of each partition was sent.
@@ -71,6 +73,8 @@ pub struct Standing {
     pub requests: usize,
     /// Partitions whose block in flight has no report for longer than a request waits.
     pub silent: Vec<u32>,
+    /// For how long there is no producer: it has failed, and the library does not let go of it, or makes no other.
+    pub without_producer: Duration,
     /// Why the last producer failed, if no block was stored since.
     pub error: Option<String>,
     /// What was sent so far.
@@ -82,6 +86,7 @@ impl Sending {
         let state = State {
             producing: Producing::new(CollectorId(random.next_u128()), answer_within),
             producer: None,
+            without_since: clock.monotonic(),
             waiting: HashMap::new(),
             last: 0,
             sent_at: BTreeMap::new(),
@@ -181,6 +186,10 @@ impl Sending {
             bytes: state.producing.bytes(),
             requests: state.producing.asked(),
             silent: silent.map(|(partition, _)| *partition).collect(),
+            without_producer: match state.producer {
+                Some(_) => Duration::ZERO,
+                None => now.saturating_sub(state.without_since),
+            },
             error: state.error.clone(),
             counts: self.sent.counts(),
         }
@@ -231,7 +240,8 @@ impl Hears for Sending {
     fn hears(&self, of: CollectorId, partition: u32, report: Result<u64, KafkaError>) {
         let now = self.clock.monotonic();
         let mut state = lock(&self.state);
-        if of != state.producing.collector() {
+        // At the end the library reports as purged what is in flight.
+        if of != state.producing.collector() || state.ends {
             return;
         }
         match report {
@@ -250,6 +260,7 @@ impl Hears for Sending {
                 self.sent.failed();
                 state.error = Some(error.to_string());
                 state.producer = None;
+                state.without_since = now;
                 state.sent_at.clear();
                 let new = CollectorId(self.random.next_u128());
                 let answers = state.producing.failed(new);
@@ -257,5 +268,89 @@ impl Hears for Sending {
                 self.changed.notify_all();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::log::frame::{self, FrameKind};
+    use crate::object::Stream;
+    use crate::partition::producing::PARTITION_BYTES_MAX;
+    use crate::sources::SourceId;
+    use crate::time::UnixMillis;
+
+    /// Seconds.
+    #[derive(Debug, Default)]
+    struct At(AtomicU64);
+
+    impl Clock for At {
+        fn wall(&self) -> UnixMillis {
+            UnixMillis(0)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    impl Random for At {
+        fn next_u64(&self) -> u64 {
+            7
+        }
+    }
+
+    fn web() -> SourceId {
+        SourceId::new("web").unwrap()
+    }
+
+    fn part(len: usize) -> Part {
+        let mut bytes = Vec::new();
+        let start = frame::begin(&mut bytes, FrameKind::Call, (Some(&web()), ""), UnixMillis(1), None);
+        bytes.resize(bytes.len() + len, b'x');
+        frame::finish(&mut bytes, start, 1);
+        Part::new(web(), Stream::Calls, 1, bytes)
+    }
+
+    /// There is no producer, as while no client can be made.
+    #[test]
+    fn without_a_producer_requests_wait_for_their_time_and_no_longer() {
+        let clock = Arc::new(At::default());
+        let sending =
+            Sending::new(Duration::from_secs(15), Arc::<At>::clone(&clock), Arc::<At>::clone(&clock));
+        let offer = |len| sending.offer(AccountKey::of_calls(web()), vec![(0, part(len))]);
+        let mut waits = offer(9).unwrap();
+        assert_eq!(offer(PARTITION_BYTES_MAX).unwrap_err(), AppendError::Busy);
+        clock.0.store(14, Ordering::Relaxed);
+        sending.expire();
+        assert!(waits.try_recv().is_err(), "it waits");
+        clock.0.store(15, Ordering::Relaxed);
+        sending.expire();
+        assert_eq!(waits.try_recv(), Ok(None), "its outcome is unknown");
+        let standing = sending.standing();
+        assert_eq!((standing.bytes, standing.requests), (0, 0), "nothing of it is sent any more");
+        assert_eq!(standing.without_producer, Duration::from_secs(15));
+        assert_eq!((standing.counts.unknown, standing.counts.refused), (1, 1));
+        let mut last = offer(9).unwrap();
+        sending.end();
+        assert!(last.try_recv().is_err() && sending.ends_within(Duration::ZERO));
+        assert_eq!(offer(9).unwrap_err(), AppendError::Stopped);
+    }
+
+    #[test]
+    fn reports_of_an_earlier_producer_change_nothing() {
+        let clock = Arc::new(At::default());
+        let sending =
+            Sending::new(Duration::from_secs(15), Arc::<At>::clone(&clock), Arc::<At>::clone(&clock));
+        let mut waits = sending.offer(AccountKey::of_calls(web()), vec![(0, part(9))]).unwrap();
+        let first = sending.collector();
+        sending.hears(CollectorId(first.0 + 1), 0, Err(KafkaError::Canceled));
+        assert_eq!(sending.standing().error, None);
+        sending.hears(first, 0, Err(KafkaError::Canceled));
+        assert!(sending.standing().error.is_some());
+        // Nothing of it was sent, so the next producer sends it.
+        assert!(waits.try_recv().is_err() && sending.standing().requests == 1);
     }
 }

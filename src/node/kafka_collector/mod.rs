@@ -88,6 +88,7 @@ impl KafkaCollector {
             spreads,
             clock: Arc::clone(&outside.clock),
             random: Arc::clone(&outside.random),
+            metrics: outside.metrics.clone(),
         };
         let collecting = Collecting::start(deps);
         let collecting =

@@ -31,6 +31,11 @@ use crate::version;
 const NOT_KNOWN: &str =
     "no broker has said yet how many partitions the log has: check kafka.brokers and kafka.topic";
 
+/// A producer that has failed is replaced within this time, unless the library hangs.
+const REPLACED_WITHIN: Duration = Duration::from_secs(10);
+/// What is shown if it is not.
+const NOT_REPLACED: &str = "the client of Kafka has failed and cannot be replaced: restart this process";
+
 /// A collector, as shown to its operator.
 #[derive(Debug)]
 pub(super) struct CollectorView {
@@ -114,6 +119,9 @@ impl AdminView for CollectorView {
         // While some partitions are silent, the calls of the others are taken.
         if status.standing.silent.len() >= usize::try_from(status.partitions.max(1)).unwrap_or(usize::MAX) {
             reasons.extend(what_is_wrong(&status));
+        }
+        if status.standing.without_producer >= REPLACED_WITHIN {
+            reasons.push(NOT_REPLACED.to_owned());
         }
         if self.draining.load(Ordering::Acquire) {
             reasons.push("shutting down".to_owned());
