@@ -19,7 +19,7 @@ use forebay::time::{Clock, UnixMillis};
 use rdkafka::producer::BaseRecord;
 
 use crate::cluster::Cluster;
-use crate::support::{Reporting, grow_topic, make_topic, producer, unique};
+use crate::support::{CALL, Reporting, grow_topic, make_topic, producer, unique, until};
 
 /// Frames of the window of repeats.
 pub(crate) const WINDOW: u64 = 1_000;
@@ -91,9 +91,13 @@ impl Partition {
     }
 
     pub(crate) fn begin_with(&self, metadata: Option<Metadata>, cache_of: Option<&str>) -> Began {
-        let note = TermNote { token: unique("term"), version: "test".into(), host: "test".into() };
-        let beginning = Beginning { partition: 0, note, metadata, cache_of: cache_of.map(str::to_owned) };
-        begin(&self.settings, beginning, &self.clock, &|| true).unwrap()
+        // After a change of leaders notes or log may not be readable at once.
+        until("a term to be tried", CALL * 2, || {
+            let note = TermNote { token: unique("term"), version: "test".into(), host: "test".into() };
+            let (metadata, cache_of) = (metadata.clone(), cache_of.map(str::to_owned));
+            let beginning = Beginning { partition: 0, note, metadata, cache_of };
+            begin(&self.settings, beginning, &self.clock, &|| true).ok()
+        })
     }
 
     /// A term with this token.
