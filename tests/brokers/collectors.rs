@@ -1,89 +1,22 @@
 //! Collectors on real brokers: HTTP requests, blocks in Kafka, writers, and objects in a store. What was answered
-//! 200 is in the store once, whatever becomes of brokers and collectors.
+//! 200 is in the store once, whatever becomes of collectors and partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay::kafka::appender::Spreads;
-use forebay::node::writer::Writer;
 use forebay::receipt::{HEADER, Receipt};
 use forebay::store::fake::FakeStore;
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 
-use crate::cluster::{Cluster, cluster, cluster_alone};
-use crate::delivered::{calls, objects, settings, sorted, wanted};
-use crate::load::{Load, Pace, Seen};
+use crate::cluster::cluster;
+use crate::delivered::{objects, sorted};
+use crate::delivers::{Delivers, check, say};
+use crate::load::{Load, Pace};
 use crate::partition::Partition;
-use crate::process::start;
 use crate::program::Program;
 use crate::served::{Client, Served, Serving, source};
 use crate::support::{CALL, admin, until, wait_for};
-
-/// Bytes of the cache of a writer.
-const CACHE: u64 = 500_000_000;
-
-fn say(what: &str) {
-    writeln!(std::io::stderr(), "{what}").unwrap_or(());
-}
-
-/// A writer of all partitions, whose objects are due after a second.
-struct Delivers {
-    writer: Writer,
-    store: FakeStore,
-    _folder: tempfile::TempDir,
-}
-
-impl Delivers {
-    fn start(partition: &Partition) -> Self {
-        let (store, folder) = (FakeStore::new(), tempfile::tempdir().unwrap());
-        let mut due_soon = settings(1_000_000);
-        due_soon.rule.max_age = Duration::from_secs(1);
-        let to = wanted(&[("web", "bucket"), ("ios", "bucket"), ("held", "refuses")]);
-        let writer = start(partition, Arc::new(store.clone()), due_soon, to, (folder.path(), CACHE));
-        Self { writer, store, _folder: folder }
-    }
-
-    /// Waits until these calls are stored, and returns all that are.
-    fn has(&self, expected: &[String]) -> Vec<String> {
-        let expected: BTreeSet<&String> = expected.iter().collect();
-        until("all calls to be delivered", CALL * 6, || {
-            std::thread::sleep(Duration::from_millis(500));
-            let stored = calls(&self.store);
-            let has: BTreeSet<&String> = stored.iter().collect();
-            expected.is_subset(&has).then_some(stored.clone())
-        })
-    }
-
-    fn end(self) {
-        assert_eq!(self.writer.ledger_differences(), []);
-        self.writer.stop().unwrap();
-    }
-}
-
-/// 0 missing, 0 doubled. What was never answered 200 may be there too, once.
-fn check(delivers: &Delivers, seen: &Seen) {
-    let stored = sorted(delivers.has(&seen.stored));
-    let twice: Vec<&String> = stored.windows(2).filter(|two| two[0] == two[1]).map(|two| &two[0]).collect();
-    assert!(
-        twice.is_empty(),
-        "{} are stored more than once: {:?}",
-        twice.len(),
-        twice.iter().take(5).collect::<Vec<_>>()
-    );
-    let longest = seen.answered.iter().map(|(_, after)| *after).max().unwrap_or_default();
-    say(&format!(
-        "{} calls answered 200 in {} requests, 0 missing, 0 doubled, {} in the store; {} refused, {} without an answer, \
-         {} given up; longest answer {longest:.1?}",
-        seen.stored.len(),
-        seen.answered.len(),
-        stored.len(),
-        seen.refused.len(),
-        seen.lost,
-        seen.given_up,
-    ));
-}
 
 #[test]
 fn calls_that_are_answered_200_are_stored_once() {
@@ -99,125 +32,6 @@ fn calls_that_are_answered_200_are_stored_once() {
     let counts = served.status().standing.counts;
     say(&format!("{counts:?}"));
     assert_eq!((counts.unknown, counts.refused, counts.producers_failed), (0, 0, 0));
-    served.end();
-    delivers.end();
-}
-
-/// The brokers that lead partitions of a topic.
-fn leader(cluster: &Cluster, topic: &str, partition: i32) -> usize {
-    let client = admin(cluster);
-    let metadata = client.inner().fetch_metadata(Some(topic), CALL).unwrap();
-    let of = metadata.topics()[0].partitions().iter().find(|one| one.id() == partition).unwrap();
-    usize::try_from(of.leader()).unwrap()
-}
-
-#[test]
-fn a_leader_that_is_killed_loses_and_doubles_nothing() {
-    let Some(mut cluster) = cluster_alone() else { return };
-    let partition = Partition::make_many(&cluster, 3, &[]);
-    let served = Served::start(&partition);
-    let delivers = Delivers::start(&partition);
-    let load = Load::start(&[served.at], Pace::default());
-    std::thread::sleep(Duration::from_secs(3));
-    let killed = leader(&cluster, &partition.settings.topic, 0);
-    cluster.kill(killed);
-    std::thread::sleep(Duration::from_secs(20));
-    cluster.make_whole();
-    std::thread::sleep(Duration::from_secs(2));
-    let seen = load.end();
-    check(&delivers, &seen);
-    say(&format!("{:?}", served.status().standing));
-    served.end();
-    delivers.end();
-}
-
-#[test]
-fn without_two_of_three_brokers_there_is_no_200_and_nothing_is_lost() {
-    let Some(mut cluster) = cluster_alone() else { return };
-    let partition = Partition::make_many(&cluster, 3, &[]);
-    let within = Duration::from_secs(3);
-    let served = Served::with(&partition, Serving { answer_within: within, ..Serving::default() });
-    let delivers = Delivers::start(&partition);
-    let load = Load::start(&[served.at], Pace::default());
-    std::thread::sleep(Duration::from_secs(3));
-    let stopped = leader(&cluster, &partition.settings.topic, 0);
-    let also = stopped % 3 + 1;
-    [stopped, also].iter().for_each(|id| cluster.stop(*id));
-    let began = Instant::now();
-    std::thread::sleep(Duration::from_secs(20));
-    let woke = Instant::now();
-    [stopped, also].iter().for_each(|id| cluster.wake(*id));
-    cluster.make_whole();
-    std::thread::sleep(Duration::from_secs(5));
-    let seen = load.end();
-    // A block whose copies were made before the brokers stopped may still be reported.
-    let between = |at: &Instant| *at > began + Duration::from_secs(1) && *at < woke;
-    let stored = seen.answered.iter().filter(|(at, _)| between(at)).count();
-    let refused: Vec<_> = seen.refused.iter().filter(|(at, ..)| between(at)).collect();
-    say(&format!("while two brokers were stopped: {stored} requests got 200, {} got 503", refused.len()));
-    assert_eq!(stored, 0);
-    assert!(refused.len() > 4 && refused.iter().all(|(_, status, _)| *status == 503), "{refused:?}");
-    let late = refused.iter().map(|(.., after)| *after).max().unwrap();
-    assert!(late < within + Duration::from_secs(2), "an answer came after {late:?}");
-    check(&delivers, &seen);
-    say(&format!("{:?}", served.status().standing));
-    served.end();
-    delivers.end();
-}
-
-/// Kilobytes of memory that this process has.
-fn resident_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// For how long Kafka is away. `FOREBAY_KAFKA_AWAY` sets the seconds.
-fn away() -> Duration {
-    let seconds = std::env::var("FOREBAY_KAFKA_AWAY").map_or(30, |seconds| seconds.parse().unwrap());
-    Duration::from_secs(seconds)
-}
-
-#[test]
-fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
-    let Some(mut cluster) = cluster_alone() else { return };
-    let partition = Partition::make_many(&cluster, 3, &[]);
-    let within = Duration::from_secs(3);
-    let served = Served::with(&partition, Serving { answer_within: within, ..Serving::default() });
-    let delivers = Delivers::start(&partition);
-    let mut client = Client::new(served.at);
-    assert_eq!(client.send("web", &["before".to_owned()], 9).unwrap().status, 200);
-    (1..=3).for_each(|id| cluster.stop(id));
-    let began = Instant::now();
-    // More than fits into the windows of the partitions of these sources.
-    let pace = Pace { clients: 24, batch: 20, more: 30_000, pause: Duration::ZERO, ..Pace::default() };
-    let load = Load::start(&[served.at], pace);
-    let (mut memory, mut most) = (Vec::new(), 0);
-    while began.elapsed() < away() {
-        memory.push(resident_kb());
-        most = most.max(served.status().standing.bytes);
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let woke = Instant::now();
-    cluster.make_whole();
-    let seen = load.end();
-    let (half, end) = (memory[memory.len() / 2], *memory.last().unwrap());
-    let refused: Vec<_> = seen.refused.iter().filter(|(at, ..)| *at < woke).collect();
-    let late = refused.iter().map(|(.., after)| *after).max().unwrap();
-    say(&format!(
-        "Kafka away for {:.0?}: {} requests got 503, the last answer after {late:.1?}; {} MB waited at most; memory \
-         {} MB after half of the time, {} MB at its end",
-        away(),
-        refused.len(),
-        most / 1_000_000,
-        half / 1_000,
-        end / 1_000,
-    ));
-    assert!(refused.iter().all(|(_, status, _)| *status == 503));
-    assert!(late < within + Duration::from_secs(2));
-    assert_eq!(seen.answered.iter().filter(|(at, _)| *at < woke).count(), 0);
-    assert!(end < half + 100_000, "memory grows");
-    check(&delivers, &seen);
     served.end();
     delivers.end();
 }

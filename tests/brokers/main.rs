@@ -10,7 +10,9 @@
 
 mod cluster;
 mod collectors;
+mod collectors_alone;
 mod delivered;
+mod delivers;
 mod facts;
 mod fight;
 mod folder_store;
