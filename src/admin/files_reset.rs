@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::bucket_imports::{FileReset, FilesReset};
-use crate::words::{counted, grouped, outside_text};
+use crate::words::{counted, grouped, outside_key, outside_message, outside_text};
 
 /// Where a file begins again whose object is gone.
 const GONE: &str = "gone";
@@ -17,7 +17,7 @@ impl FilesReset {
         if self.count == 0 {
             return format!("no file of import {} is given up\n", outside_text(&self.import));
         }
-        let lines = self.files.iter().map(|file| format!("{}\n", outside_text(&line(file))));
+        let lines = self.files.iter().map(|file| format!("{}\n", outside_message(&line(file))));
         let mut text: String = lines.collect();
         let more = self.count.saturating_sub(self.files.len() as u64);
         if more > 0 {
@@ -39,7 +39,7 @@ impl FilesReset {
             return format!("no file of import {import} is kept because of rejected rows\n");
         }
         let files = counted(self.count, "file", "files");
-        let names = self.files.iter().map(|file| format!("{}\n", outside_text(&file.name)));
+        let names = self.files.iter().map(|file| format!("{}\n", outside_key(&file.name)));
         let rows = counted(rows, "rejected row", "rejected rows");
         names.collect::<String>()
             + &format!(

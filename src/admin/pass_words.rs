@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bucket_imports::{PassPlanned, PassStatus};
-use crate::words::{about_duration, counted, grouped, if_any, outside_text, outside_text_within};
+use crate::words::{
+    about_duration, counted, grouped, if_any, outside_message, outside_text, outside_text_within,
+};
 
 /// The most bytes that are shown of a text with what to do.
 const TEXT_BYTES_MAX: usize = 4_096;
@@ -69,7 +71,7 @@ pub fn pass_lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, Str
         }
         for file in planned.first.iter().take(named_max) {
             let text = format!("{} {}", file.would.replace('_', " "), file.name);
-            lines.push(("first:", outside_text(&text).to_string()));
+            lines.push(("first:", outside_message(&text).to_string()));
         }
         lines.extend(pass.claims.iter().flat_map(|claims| claims.lines(named_max)));
         return lines;
@@ -81,7 +83,7 @@ pub fn pass_lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, Str
     for file in pass.not_done.iter().take(named_max) {
         let error = file.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
         let text = format!("{} {}{error}", file.name, words(&file.became));
-        lines.push(("not done:", outside_text(&text).to_string()));
+        lines.push(("not done:", outside_message(&text).to_string()));
     }
     for warning in &pass.warnings {
         lines.push(("warning:", outside_text_within(warning, TEXT_BYTES_MAX).to_string()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bucket_imports::RejectsRetried;
-use crate::words::{counted, grouped, if_any, outside_text};
+use crate::words::{counted, grouped, if_any, outside_message, outside_text};
 
 /// Files that are named.
 const NAMED_MAX: usize = 20;
@@ -26,21 +26,21 @@ impl RejectsRetried {
         let mut text = format!(
             "{rows} of {}: {} {passed}{}, {} {would}rejected again{}{}\n",
             counted(of.files, "file", "files"),
-            of.settled,
+            grouped(of.settled),
             by_code(&of.settled_by_code),
-            of.rejected,
+            grouped(of.rejected),
             by_code(&of.rejected_by_code),
             if_any(of.stored, |calls| format!("; {} stored", counted(calls, "call", "calls"))),
         );
         for file in of.left.iter().take(NAMED_MAX) {
             let error = file.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
             let line = format!("  {} {}{error}", file.name, file.became.replace('_', " "));
-            text += &format!("{}\n", outside_text(&line));
+            text += &format!("{}\n", outside_message(&line));
         }
         let more = of.left_count.saturating_sub(of.left.len().min(NAMED_MAX) as u64);
         text += &if_any(more, |more| format!("  and {}\n", counted(more, "more file", "more files")));
         if let Some(remedy) = &of.remedy {
-            text += &format!("  to do: {}\n", outside_text(remedy));
+            text += &format!("  to do: {}\n", outside_message(remedy));
         }
         text
     }

@@ -77,10 +77,15 @@ fn judged(address: &QueueAddress, import: &str, facts: &Result<QueueFacts, Queue
 
 /// The statement that lets an import read its queue.
 fn denied(address: &QueueAddress, import: &str) -> Remedy {
+    let Some(arn) = address.arn().and_then(|arn| arn.parse::<Arn>().ok()) else {
+        return Remedy::say(format!(
+            "the policy of who reads the queue needs the statement that `forebay policy import-sqs --import {import} --queue ARN` \
+             prints"
+        ));
+    };
     let text = format!(
         "the policy of who reads the queue needs this statement (`forebay policy import-sqs --import {import}` prints it)"
     );
-    let Some(arn) = address.arn().and_then(|arn| arn.parse::<Arn>().ok()) else { return Remedy::say(text) };
     let import = PolicyImport { name: import.to_owned(), queue: Some(arn), ..PolicyImport::default() };
     statement(
         Template::ImportSqs,

@@ -10,8 +10,10 @@ use std::io::{self, Write};
 use super::args::StatusArgs;
 use super::failure::Failure;
 use super::print_json::print_json;
+use crate::node::chosen_target::ADMIN_URL;
 use crate::runtime::colour;
 use crate::runtime::paint::painted;
+use crate::words::TypedOptions;
 
 use collector::{Collector, view};
 use render::{MARKS, render};
@@ -29,6 +31,9 @@ pub async fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> 
     }
     let status = collector.status(args.source.as_ref()).await?;
     let view = view(args, collector.activity.as_ref());
-    out.write_all(painted(&render(&status, &view), &MARKS, colour::wanted(&io::stdout())).as_bytes())?;
+    let text = painted(&render(&status, &view), &MARKS, colour::wanted(&io::stdout()));
+    let admin = (args.admin.url.to_string() != ADMIN_URL).then(|| args.admin.url.to_string());
+    let typed = TypedOptions { config: None, admin };
+    out.write_all(typed.added_to(&text).as_bytes())?;
     Ok(())
 }

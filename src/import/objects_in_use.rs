@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::half_read::HalfRead;
 use super::import_id::ImportId;
+use super::look_once::LookOnce;
 use super::places::Places;
 use super::rejects_room::RejectsRooms;
 use super::seen_moved::SeenMoved;
@@ -25,7 +25,9 @@ pub(super) struct ObjectsInUse {
     /// Those that imports have moved.
     pub(super) moved: SeenMoved,
     /// Whether there are half-read ones.
-    pub(super) half_read: HalfRead,
+    pub(super) half_read: LookOnce,
+    /// Whether there are sets of rejected rows that a kill left behind.
+    pub(super) old_sets: LookOnce,
     /// Held while the journal is read or written.
     turn: Mutex<()>,
     /// Held for moments: who ends with an object never waits for the disk.

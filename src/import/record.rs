@@ -174,6 +174,16 @@ impl ImportRecord {
         self.retries.is_round || (self.retries.of.is_some() && self.retries.settled == self.progress.rejected)
     }
 
+    /// Rows of a file of a bucket that the converter leaves out. Whoever reads tells of them at the end, so of a process
+    /// that was killed only those are known that are in no other count: each other row has at least one call, or is
+    /// rejected.
+    pub fn left_out(&self) -> u64 {
+        let ImportProgress { next_row, stored, repeats, refused, rejected, .. } = self.progress;
+        let counted = stored.saturating_add(repeats).saturating_add(refused).saturating_add(rejected);
+        let rest = if self.import.is_some() { next_row.saturating_sub(counted) } else { 0 };
+        self.skipped.max(rest)
+    }
+
     /// The round over the rejected rows of this file that was begun and has not ended.
     pub(super) fn round_under_way(&self) -> Option<ImportKey> {
         if self.retries.under_way.is_empty() {

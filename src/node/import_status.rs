@@ -41,7 +41,7 @@ pub(super) fn import_status(known: KnownImport, seen: &SeenHere<'_>) -> ImportSt
     // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
     let rejected = import.unsettled_rejects().saturating_sub(settled_by_retry);
-    let sent_again = import.sent_again();
+    let (sent_again, left_out) = (import.sent_again(), import.left_out());
     let next = if is_open { None } else { next_of(&import, name, object.as_deref()) };
     // What was to be done here is up to that instance.
     let next = next.map(|next| owner.map_or(next, next_elsewhere));
@@ -89,7 +89,7 @@ pub(super) fn import_status(known: KnownImport, seen: &SeenHere<'_>) -> ImportSt
         refused: import.progress.refused,
         rejected,
         sent_again,
-        left_out: import.skipped,
+        left_out,
         settled,
         accepted,
         rejected_again,
@@ -332,6 +332,20 @@ mod tests {
         (record.progress.rejected, record.rejects_file) = (1, Some("/r/a.ndjson".to_owned()));
         let says = next_of(&record, Some("orders"), None).unwrap();
         assert!(says.ends_with("`forebay import retry-rejects --import orders`"), "{says}");
+    }
+
+    /// Those of a process that was killed were in no count.
+    #[test]
+    fn rows_that_are_in_no_other_count_are_left_out() {
+        let left_out = |import: Option<ImportId>, told| {
+            let mut known = failed("why".into());
+            let record = &mut known.record;
+            (record.state, record.import, record.skipped) = (ImportState::Done, import, told);
+            record.progress = ImportProgress { next_row: 10, stored: 5, rejected: 2, ..record.progress };
+            import_status(known, &ALL).left_out
+        };
+        let id = Some(ImportId::of_bits(7));
+        assert_eq!([left_out(id, 1), left_out(id, 4), left_out(None, 1)], [3, 4, 1]);
     }
 
     /// What a retry that was stopped had stored counted as rejected, too.

@@ -27,7 +27,7 @@ impl TypedOptions {
     pub fn added_to(&self, text: &str) -> String {
         let (mut all, mut rest) = (String::with_capacity(text.len()), text);
         while let Some((before, from)) = rest.split_once(BEGIN) {
-            let end = from.find(['`', '\n']).unwrap_or(from.len());
+            let end = end_of_command(from);
             let (command, after) = from.split_at(end);
             all += before;
             all += BEGIN;
@@ -45,6 +45,25 @@ impl TypedOptions {
         }
         all + rest
     }
+}
+
+/// Where a command ends that a text begins with: at its backquote, or with its line. Within single quotes, as the words
+/// of a shell have them, a backquote is a character.
+fn end_of_command(text: &str) -> usize {
+    let is_end = |c: char| matches!(c, '`' | '\n');
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if std::mem::take(&mut is_escaped) => {}
+            '\\' if !is_quoted => is_escaped = true,
+            '\'' => is_quoted = !is_quoted,
+            '\n' if is_quoted => break,
+            _ if is_end(c) && !is_quoted => return at,
+            _ => {}
+        }
+    }
+    // An apostrophe of the text behind it.
+    if is_quoted { text.find(is_end).unwrap_or(text.len()) } else { text.len() }
 }
 
 /// Whether a command finds an import by `--config`, and by `--admin`.
@@ -125,6 +144,14 @@ mod tests {
         check(
             "now: forebay import run o\nmore\n",
             "now: forebay import run o --config 'my file.toml'\nmore\n",
+        );
+        check(
+            r#"so: `forebay import reset-file o 'q/it'\''s `id` x'` lets it"#,
+            r#"so: `forebay import reset-file o 'q/it'\''s `id` x' --config 'my file.toml'` lets it"#,
+        );
+        check(
+            "now: `forebay import run o`, as the node's page says\n",
+            "now: `forebay import run o --config 'my file.toml'`, as the node's page says\n",
         );
         check("now: forebay import pause o", "now: forebay import pause o --config 'my file.toml'");
         check("`forebay import run o --config f`\n", "`forebay import run o --config f`\n");

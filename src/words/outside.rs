@@ -11,9 +11,10 @@ pub fn outside_text(text: &str) -> impl fmt::Display + '_ {
     outside_text_within(text, OUTSIDE_TEXT_MAX)
 }
 
-/// The same for a message that says what a person has to do: it is cut at 2,000 bytes.
+/// The same for a message that says what a person has to do: it is cut at 8,192 bytes. Commands in it may have the key of
+/// an object several times, and a key has up to 1,024 bytes.
 pub fn outside_message(text: &str) -> impl fmt::Display + '_ {
-    outside_text_within(text, 2_000)
+    outside_text_within(text, 8_192)
 }
 
 /// The same, cut at `max` bytes. `…` marks a cut. Text that is already safe stays unchanged.

@@ -99,11 +99,11 @@ fn of_one(import: &ImportStatus) -> Vec<String> {
         fact("failures:", &format!("{} in a row", grouped(import.attempts.into())));
     }
     for (name, text) in [("last:", &import.why), ("next:", &import.next)] {
-        text.iter().for_each(|text| fact(name, &outside_text(text).to_string()));
+        text.iter().for_each(|text| fact(name, &outside_message(text).to_string()));
     }
     if let Some(command) = &import.retry {
         // The command stays on one line, however long: people copy it from here.
-        lines.push(format!("  retry:    {}", outside_text(command)));
+        lines.push(format!("  retry:    {}", outside_message(command)));
     }
     lines
 }

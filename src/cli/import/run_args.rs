@@ -88,11 +88,13 @@ pub struct RunArgs {
     pub name: SourceId,
 
     /// Import only objects from this key on
-    #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true,
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub from: Option<String>,
 
     /// Import only objects up to this key, included
-    #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true,
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub to: Option<String>,
 
     /// Also import files that are done, from their first row with the converter of now: their rows are stored
@@ -129,7 +131,7 @@ pub struct ResetFileArgs {
     pub name: SourceId,
 
     /// The object's key: one that failed too often, or was replaced or is gone after rows of it were stored
-    #[arg(value_name = "KEY", required_unless_present = "failed", conflicts_with = "failed",
+    #[arg(value_name = "KEY", required_unless_present = "failed", conflicts_with = "failed", allow_hyphen_values = true,
         value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub key: Option<String>,
 

@@ -104,6 +104,7 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let import = never_read_again(import, &deps.journal, Some(id)).await?;
     let objects = Arc::new(shared(ObjectImport::new(import, deps, id)).await?);
     let id = objects.id;
+    objects.remove_old_sets().await?;
     objects.room.measure_again();
     let mut not_done = objects.not_done().await?;
     let mut found = found(&objects, &objects.deps.scan, &mut not_done).await?;

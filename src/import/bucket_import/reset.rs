@@ -13,6 +13,7 @@ use super::rejected::settled::records_of;
 use super::rules::Rules;
 use super::settings::BucketImport;
 use crate::import::claims::ClaimsError;
+use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, known};
 use crate::import::importer::Importer;
@@ -130,7 +131,7 @@ pub async fn reset_object(
     }
     let by = key.to_owned();
     if on_disk(&objects.deps.journal, move |journal| ObjectState::read(journal, id, &by)).await?.is_none() {
-        return Err(ResetError::Refused(nothing(&objects.import.name, &name, key, NOTHING)));
+        return Err(ResetError::Refused(objects.nothing(key, NOTHING)));
     }
     let version = match tokio::time::timeout(PATIENCE, objects.version_now(key)).await {
         Ok(Ok(version)) => version,
@@ -147,8 +148,19 @@ pub async fn reset_object(
     on_disk(&journal, work).await
 }
 
-/// Why nothing can be done for an object that has not begun. `what`: what it does not have.
-pub(super) fn nothing(import: &str, name: &str, key: &str, what: &str) -> String {
+impl ObjectImport {
+    /// Why nothing can be done for an object that has not begun, or is none of this import. `what`: what it does not
+    /// have.
+    pub(super) fn nothing(&self, key: &str, what: &str) -> String {
+        let (import, prefix, name) = (&self.import.name, &self.import.prefix, self.name_of(key));
+        match key.starts_with(prefix.as_str()) {
+            true => nothing(import, &name, key, what),
+            false => format!("{name} is no object of import {import}: its keys begin with {prefix:?}"),
+        }
+    }
+}
+
+fn nothing(import: &str, name: &str, key: &str, what: &str) -> String {
     let key = shell_word(key);
     format!(
         "no row of {name} was read, so {what}. What the next pass does with it: forebay import run {import} --dry-run --from {key} --to {key}"
@@ -216,7 +228,8 @@ fn reset_now(
     Ok(ResetObject { name: name.to_owned(), begins, rows, calls })
 }
 
-/// How far the files of an object with this name are. Waits for the disk.
+/// How far the files of an object with this name are, and the calls that are stored of them, also by retries. Waits for
+/// the disk.
 /// Errors: [`JournalError`]: the journal cannot be read.
 pub(super) fn progress_of(
     journal: &dyn Journal,
@@ -226,7 +239,17 @@ pub(super) fn progress_of(
     state: &ObjectState,
 ) -> Result<ImportProgress, JournalError> {
     let records = records_of(journal, importer, (id, source), name, state)?;
-    Ok(records.into_iter().fold(ImportProgress::default(), |sum, record| sum.plus(record.progress)))
+    let mut sum = ImportProgress::default();
+    for record in records {
+        sum = sum.plus(record.progress);
+        let Some(file) = record.file else { continue };
+        // What became calls of its rejected rows since.
+        for round in 0..=record.retries.rounds {
+            let key = key_of(file.rejects(record.generation, round), source, Some(id));
+            sum.stored += importer.recorded(key)?.map_or(0, |round| round.progress.stored);
+        }
+    }
+    Ok(sum)
 }
 
 /// Lets all objects of an import begin again that are given up, each at its next row; also those that were reset

@@ -106,23 +106,25 @@ impl SharedImport {
     }
 }
 
-/// Gives the name `new` to the import that instances share as `old`, and marks the old name. The same again
-/// does no harm. Errors: [`ClaimsError`]: the old name may be marked or not; the same command goes on.
+/// Gives the name `new` to the import that instances share as `old`, and marks the old name. Returns whether there is
+/// such an import. The same again does no harm. Errors: [`ClaimsError`]: the old name may be marked or not; the same command goes on.
 pub async fn rename_shared(
     files: &dyn ClaimFiles,
     instance: &str,
     (old, new): (&str, &str),
-) -> Result<(), ClaimsError> {
+) -> Result<bool, ClaimsError> {
     for _ in 0..TRIES {
         let Some((of_old, tag)) = read(files, old).await? else {
             // No file has begun anywhere.
-            return Ok(());
+            return Ok(false);
         };
         let taken = || ClaimsError::Name(NameError::Taken(new.to_owned()));
         let of_new = read(files, new).await?;
         let replaces = match (&of_new, of_old.renamed_to.as_deref()) {
             (Some((other, _)), _) if other.id != of_old.id => return Err(taken()),
-            (Some((other, _)), Some(marked)) if other.renamed_to.is_none() && marked == new => return Ok(()),
+            (Some((other, _)), Some(marked)) if other.renamed_to.is_none() && marked == new => {
+                return Ok(true);
+            }
             // It had this name before.
             (Some((other, tag)), None) if other.renamed_to.is_some() => Some(tag),
             (_, Some(marked)) => {
@@ -138,7 +140,7 @@ pub async fn rename_shared(
         }
         let marked = SharedName { renamed_to: Some(new.to_owned()), ..of_old };
         if written(files, &marked, Some(&tag)).await? {
-            return Ok(());
+            return Ok(true);
         }
     }
     Err(changes(path_of(old)))

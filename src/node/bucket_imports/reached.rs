@@ -277,7 +277,9 @@ impl ImportsAt {
                     is_there.then_some(true)
                 })
                 .map_err(refused)?;
-                renamed(&deps_of(spool, config), old, new).await.map_err(refused)
+                let of_new = config.imports.iter().find(|import| import.name == new);
+                let journal = of_new.and_then(|import| import.journal.clone());
+                renamed(&deps_of(spool, config), (old, new), journal.as_deref()).await.map_err(refused)
             }
         }
     }

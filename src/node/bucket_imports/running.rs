@@ -17,7 +17,7 @@ use super::one_import::{Ask, OneImport};
 use super::plan::ImportPlan;
 use super::sharing::rename_elsewhere;
 use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, ClaimsReleased, PassStatus, Renamed};
-use crate::import::{rename, watched_rows};
+use crate::import::{NameError, rename, watched_rows};
 use crate::lock::lock;
 use crate::sources::SourceId;
 use crate::tasks::{RESTARTS, Supervised, keep};
@@ -221,7 +221,8 @@ impl BucketImports {
         let _second = self.turn_to_rename(second, (&old, &new)).await?;
         // What is enabled from now on waits for its turn.
         self.may_rename(&old, &new)?;
-        let renamed = renamed(&self.deps, old.clone(), new.clone()).await?;
+        let journal = self.named(&new).ok().and_then(|known| known.plan().settings.journal.clone());
+        let renamed = renamed(&self.deps, (old.clone(), new.clone()), journal.as_deref()).await?;
         self.goes_on_as(&old, new);
         Ok(renamed)
     }
@@ -332,22 +333,31 @@ pub(super) fn may_rename(
     Ok(())
 }
 
-/// Gives the history of `old` to `new` in the journal, and before that in the one that instances share.
+/// Gives the history of `old` to `new` in the journal, and before that in the one that instances share: `journal` is that
+/// of `new` in the configuration.
 pub(super) async fn renamed(
     deps: &ImportsDeps,
-    old: SourceId,
-    new: SourceId,
+    (old, new): (SourceId, SourceId),
+    journal: Option<&str>,
 ) -> Result<Renamed, BucketImportError> {
-    rename_elsewhere(deps, &old, &new).await?;
+    let is_shared = rename_elsewhere(deps, (&old, &new), journal).await?;
     let importer = Arc::clone(&deps.importer);
-    let (journal, name) = (importer.journal(), new.to_string());
+    let (own, name) = (importer.journal(), new.to_string());
     let renaming = tokio::task::spawn_blocking(move || {
-        importer.with_names(|| rename(&*journal, old.as_str(), new.as_str()).map(drop))
+        importer.with_names(|| rename(&*own, old.as_str(), new.as_str()).map(drop))
     });
     let refused = |what: String| BucketImportError::Refused(what);
-    renaming
-        .await
-        .map_err(|error| refused(error.to_string()))?
-        .map_err(|error| refused(error.to_string()))?;
+    match renaming.await.map_err(|error| refused(error.to_string()))? {
+        // It has begun elsewhere alone: the first pass finds it in the shared journal.
+        Err(NameError::Unknown(_)) if is_shared => {}
+        Err(error @ NameError::Unknown(_)) if journal.is_none() => {
+            return Err(refused(format!(
+                "{error}. If other instances share it, write its new name with `journal` and enabled = false there first, and \
+                 rename then: they have a history"
+            )));
+        }
+        Err(error) => return Err(refused(error.to_string())),
+        Ok(()) => {}
+    }
     Ok(Renamed { name })
 }

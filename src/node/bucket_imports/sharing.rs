@@ -145,13 +145,15 @@ fn refusal(error: NoRight) -> JournalRefusal {
     JournalRefusal { told, end }
 }
 
-/// Gives a name that instances share to another import name, if `old` is shared. The same again does no harm.
+/// Gives a name that instances share to another import name, if `old` is shared. Returns whether it is. `journal`: that of
+/// the import with the new name in the configuration, if it has one: others may have begun what has not begun here. The
+/// same again does no harm.
 /// Errors: [`BucketImportError`]: nothing has changed here.
 pub(super) async fn rename_elsewhere(
     deps: &ImportsDeps,
-    old: &SourceId,
-    new: &SourceId,
-) -> Result<(), BucketImportError> {
+    (old, new): (&SourceId, &SourceId),
+    journal_of_new: Option<&str>,
+) -> Result<bool, BucketImportError> {
     let failed = |what: String| BucketImportError::Failed(what);
     let (journal, names) = (deps.importer.journal(), (old.to_string(), new.to_string()));
     let known = tokio::task::spawn_blocking(move || {
@@ -159,12 +161,18 @@ pub(super) async fn rename_elsewhere(
     });
     let known = known.await.map_err(|error| failed(error.to_string()))?;
     let (of_old, of_new) = known.map_err(|error| failed(error.to_string()))?;
-    let Some(import) = of_old else { return Ok(()) };
-    let Some(fixed) = import.fixed.filter(|fixed| !fixed.journal.is_empty()) else { return Ok(()) };
-    if of_new.is_some_and(|other| other.fixed.is_some() && other.id != import.id) {
+    let begun = of_old.and_then(|import| Some((import.id, import.fixed?.journal)));
+    if let Some((id, _)) = &begun
+        && of_new.is_some_and(|other| other.fixed.is_some() && other.id != *id)
+    {
         return Err(BucketImportError::Refused(NameError::Taken(new.to_string()).to_string()));
     }
-    let records = records(&fixed.journal, &deps.stores.own).map_err(failed)?;
+    let journal = match &begun {
+        Some((_, journal)) => Some(journal.as_str()).filter(|journal| !journal.is_empty()),
+        None => journal_of_new,
+    };
+    let Some(journal) = journal else { return Ok(false) };
+    let records = records(journal, &deps.stores.own).map_err(failed)?;
     let renamed = rename_shared(&records, &deps.log.spool_id(), (old.as_str(), new.as_str())).await;
     renamed.map_err(|error| refused_claims(&error, deps.live.is_none()))
 }

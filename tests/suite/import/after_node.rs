@@ -73,7 +73,10 @@ async fn files_with_rejected_rows_wait_until_a_person_accepts_them() {
     let at = ["--admin", node.console.as_str()];
     let shown = stand.command(&["status", "orders"], &at).await.code(0);
     assert!(shown.out.contains("2 files to delete: 2 with 2 rejected rows"), "{shown:?}");
-    assert!(shown.out.contains("`forebay import reset-file orders in/b --accept-rejects`"), "{shown:?}");
+    assert!(
+        shown.out.contains("`forebay import reset-file orders in/b --accept-rejects --admin http://"),
+        "{shown:?}"
+    );
     let none = stand.command(&["reset-file", "orders", "in/a", "--accept-rejects"], &at).await.code(2);
     assert!(none.err.contains("in/a has no rejected rows that wait"), "{none:?}");
     let one = stand.command(&["reset-file", "orders", "in/b", "--accept-rejects"], &at).await.code(0);

@@ -186,6 +186,40 @@ async fn shared_by_three(
     assert!(tested.out.contains("journal_put") || tested.out.contains("on a condition"), "{tested:?}");
 }
 
+/// The command said that there was no history to keep, and then every row was stored twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_has_begun_nothing_renames_what_others_have_begun() {
+    let rig = Rig::start(&["lake", "files"]).await;
+    let (lake, files) = (rig.bucket("lake"), rig.bucket("files"));
+    let root = tempfile::tempdir().unwrap();
+    let mut places = ["a", "b"].map(|name| Place::new(root.path(), name, rig.url(), CREDENTIALS));
+    put(&files, 0, 10).await;
+    let config = ["--config", "forebay.toml"];
+    places[0].settings.write();
+    places[0].command(&[&["run", "orders"], &config[..]].concat()).await.code(0);
+    let write = |places: &mut [Place; 2], name: &str, more: &str| {
+        for place in places {
+            place.settings.imports = IMPORT.replace("orders", name) + more;
+            place.settings.write();
+        }
+    };
+    let rename = [&["rename", "orders", "sales"], &config[..]].concat();
+    // Without its journal, nothing shows that others have begun it.
+    write(&mut places, "other", "");
+    let refused = places[1].command(&rename).await.code(2);
+    assert!(refused.err.contains("If other instances share it"), "{refused:?}");
+    write(&mut places, "sales", "enabled = false\n");
+    let renamed = places[1].command(&rename).await.code(0);
+    assert!(renamed.out.contains("import orders is now sales"), "{renamed:?}");
+    write(&mut places, "sales", "");
+    put(&files, 1, 10).await;
+    for place in &places {
+        place.command(&[&["run", "sales"], &config[..]].concat()).await.code(0);
+    }
+    let events = archived(&lake).await;
+    assert!(events.len() == 20 && events.values().all(|ids| ids.len() == 1), "{events:?}");
+}
+
 /// It is asked again until it answers, long before the next pass is due, and only what lasts is an alarm.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shared_journal_that_is_away_for_a_moment_raises_no_alarm_and_is_used_when_it_is_back() {

@@ -247,6 +247,33 @@ async fn after_a_kill_at_any_step_no_rejected_row_is_stored_twice_or_forgotten()
     }
 }
 
+/// A retry that is killed has stored all rejected rows of a file. The file was kept because of them, and a person who accepted
+/// them was told that they are given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_rejected_rows_a_killed_retry_has_stored_is_not_kept() {
+    for accepts in [false, true] {
+        let (node, store) = (node(), FakeStore::new());
+        put(&store, "in/a.json", rows("a", 0..50)).await;
+        put(&store, "in/b.json", rows("b", 0..50)).await;
+        passed(&node, &store, BucketImport { after: Some(After::Tag), ..first(&node) }).await;
+        let import = BucketImport { after: Some(After::Tag), ..complete(&node) };
+        let node = killed_at(node, &store, import, 1, false).await;
+        let import = || BucketImport { after: Some(After::Tag), ..complete(&node) };
+        let retried_first =
+            ["in/a.json", "in/b.json"].into_iter().find(|key| unsettled(&node, key) == 0).unwrap();
+        if accepts {
+            let accepted = accept_rejects(Arc::new(import()), deps(&node, &store), retried_first).await;
+            assert_eq!(accepted.unwrap().rows, 0);
+        }
+        let after = passed(&node, &store, import()).await.after;
+        assert_eq!((after.rejected_rows, after.done.values().sum::<u64>()), (10, 1), "{after:?}");
+        assert_eq!(retried(&node, &store, import(), None).await.left_count, 0);
+        let after = passed(&node, &store, import()).await.after;
+        assert_eq!((after.rejected_rows, after.done.values().sum::<u64>()), (0, 1), "{after:?}");
+        check_events(&node, [named("a", 50, |_| true), named("b", 50, |_| true)].concat());
+    }
+}
+
 /// Asks for a stop when it takes its first step.
 #[derive(Debug)]
 struct Stops {
@@ -334,6 +361,25 @@ fn record_of(node: &Node, key: &str) -> ImportRecord {
     };
     node.journal.each(&mut each).unwrap();
     found.unwrap()
+}
+
+/// It stayed in the folder for good: rows beside the right set that had become calls long ago.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_that_a_kill_left_behind_is_removed() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", rows("a", 0..50)).await;
+    passed(&node, &store, first(&node)).await;
+    let [old] = <[PathBuf; 1]>::try_from(sets(&node)).unwrap();
+    let text = fs::read(&old).unwrap();
+    retried(&node, &store, corrected(&node), None).await;
+    let [now] = <[PathBuf; 1]>::try_from(sets(&node)).unwrap();
+    // As if the process had died between the record and the removal.
+    fs::write(&old, text).unwrap();
+    let node = node.killed();
+    passed(&node, &store, corrected(&node)).await;
+    let left = <[PathBuf; 1]>::try_from(sets(&node)).unwrap();
+    assert_eq!(left[0].file_name(), now.file_name());
+    check_ledger(&node, &[("a", 50)]);
 }
 
 /// Crashes between the last step of a round and its record, and between the record and the removal of its rows.

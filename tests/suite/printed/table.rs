@@ -104,6 +104,11 @@ pub(super) const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay import list --import {0}", "forebay import list --import orders", Ends(0)),
     ("forebay import list --import {}", "forebay import list --import orders", Ends(0)),
     (
+        "forebay policy import-sqs --import {import} --queue ARN",
+        "forebay policy import-sqs --import orders --queue arn:aws:sqs:eu-west-1:111122223333:files",
+        Ends(0),
+    ),
+    (
         "forebay import run {of_import} --again --from {of_object} --to {of_object}",
         "forebay import run orders --again --from in/orders-1.json --to in/orders-1.json",
         Ends(3),

@@ -92,9 +92,13 @@ fn accept(
         }
         Ok(())
     })?;
-    // What an object is kept for was counted before a retry of its rows.
+    // What an object is kept for was counted before a retry of its rows, which may have stored all of them.
     Ok(match settled {
-        Settled::Rows(kept) if records.is_empty() => Settled::Rows(kept),
+        Settled::Rows(kept) if records.is_empty() => {
+            let (of, name) = ((objects.id, &objects.import.source), objects.name_of(key));
+            let left = left_of(journal, &objects.deps.importer, of, (&name, key))?;
+            Settled::Rows(left.map_or(kept, |left| left.rows))
+        }
         Settled::Rows(_) => Settled::Rows(rows),
         Settled::NotKept if rows > 0 => Settled::Rows(rows),
         settled => settled,
@@ -209,9 +213,13 @@ pub async fn accept_all_rejects(
 
 /// Settles the objects that are kept because of rejected rows although each of these rows has become a call or was
 /// left out since, and notes of others how many such rows they still have.
-/// A retry that is killed before this leaves it to the next one.
+/// A retry that is killed before this leaves it to the next one, or to the next pass over all keys, which looks only at
+/// objects that `were_retried`: one that is being imported again is kept for rows that are not read yet.
 /// Errors: [`JournalError`]: those of some may be settled, and others not.
-pub(in super::super) async fn settle_stored(objects: &ObjectImport) -> Result<(), JournalError> {
+pub(in super::super) async fn settle_stored(
+    objects: &ObjectImport,
+    were_retried: bool,
+) -> Result<(), JournalError> {
     let (id, mut next) = (objects.id, Some(String::new()));
     while let Some(keys) = next_kept(objects, &mut next).await? {
         for key in keys {
@@ -220,8 +228,11 @@ pub(in super::super) async fn settle_stored(objects: &ObjectImport) -> Result<()
             let settle =
                 move |journal: &dyn Journal| match left_of(journal, &importer, (id, &source), (&name, &key))?
                 {
-                    Some(0) => settle_rejects(journal, &importer, (id, &key), || Ok(())).map(drop),
-                    Some(left) => note_left(journal, &importer, (id, &key), left),
+                    Some(left) if were_retried && !left.were_retried => Ok(()),
+                    Some(Left { rows: 0, .. }) => {
+                        settle_rejects(journal, &importer, (id, &key), || Ok(())).map(drop)
+                    }
+                    Some(left) => note_left(journal, &importer, (id, &key), left.rows),
                     None => Ok(()),
                 };
             objects.on_disk(settle).await?;
@@ -264,18 +275,27 @@ fn kept_for_rejects(
     Ok((keys, more))
 }
 
-/// How many rows of an object are still rejected. Rows that the collector refused are among them: they are not read
-/// again. `None`: it is not known.
+/// What is left of the rejected rows of an object.
+struct Left {
+    /// Rows that are still rejected. Those that the collector refused are among them: they are not read again.
+    rows: u64,
+    /// Whether all of its files are done, and some of their rows were read again.
+    were_retried: bool,
+}
+
+/// How many rows of an object are still rejected. `None`: it is not known.
 fn left_of(
     journal: &dyn Journal,
     importer: &Importer,
     of: (ImportId, &SourceId),
     (name, key): (&str, &str),
-) -> Result<Option<u64>, JournalError> {
+) -> Result<Option<Left>, JournalError> {
     let Some(state) = ObjectState::read(journal, of.0, key)? else { return Ok(None) };
     let records = records_of(journal, importer, of, name, &state)?;
     let left = |record: &ImportRecord| record.unsettled_rejects() + record.progress.refused;
-    Ok((!records.is_empty()).then(|| records.iter().map(left).sum()))
+    let are_done = records.iter().all(|record| record.state == ImportState::Done);
+    let were_retried = are_done && records.iter().any(|record| record.retries.rounds > 0);
+    Ok((!records.is_empty()).then(|| Left { rows: records.iter().map(left).sum(), were_retried }))
 }
 
 /// Notes how many rejected rows an object is kept for. Waits for the disk.

@@ -8,8 +8,10 @@ use super::act::{Acted, act};
 use super::action::{After, next};
 use super::entry::{AfterEntry, Kept, Read};
 use super::report::{AfterReport, AfterWaits};
+use super::settle::settle_stored;
 use super::tally::Tally;
 use crate::import::bucket_import::object_import::ObjectImport;
+use crate::import::bucket_import::scan::Scan;
 use crate::import::journal::{Journal, JournalError};
 use crate::store::changer::StoreChanger;
 use crate::words::Told;
@@ -49,6 +51,10 @@ struct Survey {
 pub(in super::super) async fn sweep(objects: &Arc<ObjectImport>) -> Result<AfterReport, JournalError> {
     if wanted(objects).is_none() {
         return Ok(AfterReport::default());
+    }
+    if objects.deps.scan == Scan::Full {
+        // A retry that was killed may have stored all rejected rows of a file, and not said so.
+        settle_stored(objects, true).await?;
     }
     let Survey { mut report, due, pivot } = surveyed(objects).await?;
     let mut failed = Vec::new();

@@ -10,6 +10,7 @@ pub(super) mod find;
 pub(super) mod in_store;
 pub(super) mod kept_rows;
 pub(super) mod moving;
+pub(super) mod old_sets;
 pub(super) mod outcome;
 pub(super) mod place;
 pub(super) mod retry;

@@ -105,7 +105,7 @@ impl ObjectImport {
 }
 
 /// The sets in a folder. Waits for the disk.
-fn sets_in(folder: &Path) -> std::io::Result<Vec<(PathBuf, FileId)>> {
+pub(super) fn sets_in(folder: &Path) -> std::io::Result<Vec<(PathBuf, FileId)>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -10,7 +10,7 @@ use crate::import::bucket_import::deps::PassDeps;
 use crate::import::bucket_import::object_import::{ObjectImport, on_disk};
 use crate::import::bucket_import::object_state::ObjectState;
 use crate::import::bucket_import::report::{Became, NAMED_MAX, NotDone};
-use crate::import::bucket_import::reset::{ResetError, nothing, objects_of};
+use crate::import::bucket_import::reset::{ResetError, objects_of};
 use crate::import::bucket_import::settings::BucketImport;
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::run::FileEnd;
@@ -61,8 +61,7 @@ pub async fn retry_rejects(
         let by = key.to_owned();
         if on_disk(&objects.deps.journal, move |journal| ObjectState::read(journal, id, &by)).await?.is_none()
         {
-            let name = objects.name_of(key);
-            return Err(ResetError::Refused(nothing(&objects.import.name, &name, key, NOTHING)));
+            return Err(ResetError::Refused(objects.nothing(key, NOTHING)));
         }
     }
     let importer = Arc::clone(&objects.deps.importer);
@@ -74,7 +73,7 @@ pub async fn retry_rejects(
         }
     }
     if !dry_run {
-        settle_stored(&objects).await?;
+        settle_stored(&objects, false).await?;
     }
     Ok(report)
 }

@@ -428,7 +428,8 @@ fn end_round(
         );
         return Err(FileError::new(FileFault::Local, "E-REJECTS", Told::plain(what)).into());
     }
-    let (rounds, next) = (round.set.next().rounds, round.next.to_string_lossy().into_owned());
+    let next = std::path::absolute(&round.next).unwrap_or_else(|_| round.next.clone());
+    let (rounds, next) = (round.set.next().rounds, next.to_string_lossy().into_owned());
     if planted(PlantedBug::RowsRemovedBeforeRecord) {
         remove(&round.path);
     }
