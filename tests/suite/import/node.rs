@@ -187,6 +187,14 @@ async fn counts_outlive_a_change_of_settings_and_the_journal_is_counted_without_
     reload(&stand.settings, &node).await;
     passed(&node, "orders", |last| last["known"] == 2).await;
     assert_eq!(import_status(&node, "orders").await["since_start"], before);
+    // Commands in the whole status find the node that it was asked of.
+    let mut whole = command();
+    whole.args(["status", "--admin", &node.console]);
+    let whole = super::support::ran(whole).await.code(0).out.replace("\n          ", " ");
+    assert!(
+        whole.contains("`forebay import") && whole.contains(&format!("--admin {}", node.console)),
+        "{whole}"
+    );
     // The same if it is gone for a while, or gets another name.
     stand.settings.imports = String::new();
     reload(&stand.settings, &node).await;

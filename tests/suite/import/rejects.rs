@@ -11,7 +11,7 @@ use flate2::read::MultiGzDecoder;
 use forebay::boxed_future::BoxFuture;
 use forebay::import::bucket_import::{
     After, Became, BucketImport, PassDeps, RejectsInStore, RejectsPlace, RetryOutcome, RetryReport,
-    accept_rejects, pass, retry_rejects,
+    accept_rejects, pass, reset_object, retry_rejects,
 };
 use forebay::import::journal::Journal as _;
 use forebay::import::{
@@ -361,6 +361,26 @@ fn record_of(node: &Node, key: &str) -> ImportRecord {
     };
     node.journal.each(&mut each).unwrap();
     found.unwrap()
+}
+
+/// It did not count the calls that retries had stored, and named a command that is refused for a key of another prefix.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_says_how_much_of_the_old_object_is_stored() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", rows("a", 0..50)).await;
+    passed(&node, &store, first(&node)).await;
+    retried(&node, &store, corrected(&node), None).await;
+    retried(&node, &store, complete(&node), None).await;
+    put(&store, "in/a.json", rows("b", 0..5)).await;
+    passed(&node, &store, complete(&node)).await;
+    let reset = |key: &'static str| {
+        let (import, deps) = (Arc::new(complete(&node)), deps(&node, &store));
+        async move { reset_object(import, deps, key).await }
+    };
+    let of_old = reset("in/a.json").await.unwrap();
+    assert_eq!((of_old.rows, of_old.calls), (50, 50));
+    let none = reset("out/a.json").await.unwrap_err().to_string();
+    assert!(none.ends_with("is no object of import events: its keys begin with \"in/\""), "{none}");
 }
 
 /// It stayed in the folder for good: rows beside the right set that had become calls long ago.
