@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::admin::SdkAddress;
+use crate::admin::{AdminError, SdkAddress};
 use crate::config::{Collector, Source};
 use crate::sources::SourceId;
 
@@ -33,6 +33,20 @@ impl SdkKeys {
         Self::Placeholders(
             sources.iter().map(|source| (source.id.clone(), source.key_placeholder.clone())).collect(),
         )
+    }
+
+    /// The address with the text for the key of `source`, or of any source.
+    /// Errors: [`AdminError::UnknownSource`].
+    pub(super) fn address(
+        &self,
+        of_node: &SdkAddress,
+        source: Option<&SourceId>,
+    ) -> Result<SdkAddress, AdminError> {
+        match (self.of_source(source), source) {
+            (Some(key), _) => Ok(SdkAddress { key, ..of_node.clone() }),
+            (None, Some(unknown)) => Err(AdminError::UnknownSource(unknown.clone())),
+            (None, None) => Ok(of_node.clone()),
+        }
     }
 
     /// The sources whose keys are configured.

@@ -495,11 +495,7 @@ impl AdminView for NodeView {
 
     fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, AdminError> {
         let setup = lock(&self.setup);
-        match (setup.sdk_keys.of_source(source), source) {
-            (Some(key), _) => Ok(SdkAddress { key, ..setup.sdk_address.clone() }),
-            (None, Some(unknown)) => Err(AdminError::UnknownSource(unknown.clone())),
-            (None, None) => Ok(setup.sdk_address.clone()),
-        }
+        setup.sdk_keys.address(&setup.sdk_address, source)
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {

@@ -35,21 +35,10 @@ pub(super) struct Begun {
 impl RetryOutcome {
     /// Compares a set with the rows of it that were rejected again. Waits for the disk.
     /// Errors: [`FileError`]: a set cannot be read.
-    pub(super) fn of(mut set: KeptRows, mut again: Option<KeptRows>) -> Result<Self, FileError> {
-        let mut outcome = Self::default();
-        let mut rejected = again.as_mut().map_or(Ok(None), KeptRows::next)?;
-        while let Some(before) = set.next()? {
-            match rejected.take_if(|rejected| rejected.row == before.row) {
-                Some(now) => {
-                    outcome.rejected(&now);
-                    rejected = again.as_mut().map_or(Ok(None), KeptRows::next)?;
-                }
-                None => outcome.settled(&before),
-            }
-        }
-        match rejected {
-            None => Ok(outcome),
-            Some(rejected) => {
+    pub(super) fn of(set: KeptRows, again: Option<KeptRows>) -> Result<Self, FileError> {
+        match Self::compared(set, again, u64::MAX)? {
+            (outcome, None) => Ok(outcome),
+            (_, Some(rejected)) => {
                 let what = format!("row {} was rejected again, and is not in the set before", rejected.row);
                 Err(FileError::new(FileFault::Local, "E-REJECTS", Told::plain(what)))
             }
@@ -58,11 +47,16 @@ impl RetryOutcome {
 
     /// The same of the first rows of a set, which a round has read that did not end. Waits for the disk.
     /// Errors: [`FileError`]: a set cannot be read.
-    pub(super) fn so_far(
+    pub(super) fn so_far(set: KeptRows, again: Option<KeptRows>, rows: u64) -> Result<Self, FileError> {
+        Self::compared(set, again, rows).map(|(outcome, _)| outcome)
+    }
+
+    /// What became of the first rows of a set, and the first row of `again` that is none of them.
+    fn compared(
         mut set: KeptRows,
         mut again: Option<KeptRows>,
         rows: u64,
-    ) -> Result<Self, FileError> {
+    ) -> Result<(Self, Option<Reject>), FileError> {
         let mut outcome = Self::default();
         let mut rejected = again.as_mut().map_or(Ok(None), KeptRows::next)?;
         for _ in 0..rows {
@@ -75,7 +69,7 @@ impl RetryOutcome {
                 None => outcome.settled(&before),
             }
         }
-        Ok(outcome)
+        Ok((outcome, rejected))
     }
 
     /// Reads rows, and stores nothing. Blocks. Errors: [`FileError`]: not all rows can be read.
