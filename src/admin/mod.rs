@@ -37,6 +37,7 @@ mod import_bodies;
 pub mod import_code;
 mod import_words;
 pub mod imports;
+pub mod kafka_status;
 pub mod ledger;
 mod live;
 pub mod logins;
@@ -80,6 +81,7 @@ pub use gate::Gate;
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;
 pub use imports::{ImportErrors, ImportStatus, Imports};
+pub use kafka_status::{KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus, SendingStatus};
 pub use ledger::{
     Ledger, LedgerCounts, LedgerHour, LedgerRows, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
 };

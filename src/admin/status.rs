@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bucket_imports::BucketImportStatus;
+use super::kafka_status::KafkaStatus;
 use super::ledger::{LedgerCounts, LedgerStatus};
 use crate::live::{Library, RefusedKind, RefusedList};
 use crate::object::AppliedEncryption;
@@ -61,6 +62,9 @@ pub struct Status {
     /// Every configured import of a bucket, in the order of their names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<BucketImportStatus>,
+    /// The log over Kafka that takes the place of the spool; `None` for a process without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaStatus>,
 }
 
 /// A destination that has not taken everything.

@@ -451,6 +451,7 @@ impl AdminView for NodeView {
             sources,
             destinations: self.destinations().destinations.iter().filter_map(DestinationBehind::of).collect(),
             imports: self.bucket_imports.get().map(BucketImports::shown).unwrap_or_default(),
+            kafka: None,
         }
     }
 
