@@ -119,7 +119,8 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
 }
 
 pub(super) fn note_locations(locations: &dyn SetLocations, config: &Config) -> Result<(), NodeError> {
-    let wanted = || config.sources.iter().map(|source| (source.id.clone(), source.location.clone()));
+    let wanted =
+        || config.sources.iter().filter_map(|source| Some((source.id.clone(), source.location.clone()?)));
     let same_place = |(source, to): &(SourceId, S3Location)| {
         locations.current_location(source).is_some_and(|noted| noted.bucket == to.bucket)
     };

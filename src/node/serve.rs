@@ -131,7 +131,7 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
         connections: config.collector.max_connections,
         admin: admin::server::CONNECTIONS_MAX,
         dev_s3: 0,
-        put_locations: delivery::put_locations(config.sources.iter().map(|source| &source.location)),
+        put_locations: delivery::put_locations(config.locations()),
     })?;
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));

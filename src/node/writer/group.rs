@@ -50,6 +50,9 @@ impl Group {
         while !self.shared.ends() && self.shared.failed.borrow().is_none() {
             self.shared.beat.lives(self.shared.deps.clock.monotonic());
             let assigned = self.member.turn(TURN);
+            if let Some(why) = self.member.failed() {
+                self.shared.fail(&format!("the group of the writers does not take this process: {why}"));
+            }
             self.follow(&assigned);
             self.divide();
         }

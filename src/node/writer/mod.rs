@@ -85,7 +85,7 @@ impl Writer {
     pub fn start(deps: WriterDeps) -> Result<Self, NotStarted> {
         std::fs::create_dir_all(&deps.cache_dir)?;
         let folder = RealDisk::open(&deps.cache_dir)?;
-        let member = Member::join(&deps.settings)?;
+        let member = Member::join(&deps.settings, deps.instance.as_deref())?;
         let shared = Arc::new(Shared {
             deps: Arc::new(deps),
             places: Mutex::default(),

@@ -183,7 +183,7 @@ impl PartitionThread {
         let wanted = self.deps.wanted.clone();
         let owner =
             match Owner::new(&self.deps.settings, term, kept.map(|kept| *kept), wanted, || self.cache()) {
-                Ok(owner) => owner,
+                Ok(owner) => owner.with_day_grace(self.deps.day_grace),
                 Err(error) => {
                     tracing::warn!(%error, partition = self.partition, "a term has no cache or no client");
                     return Next::Later;
