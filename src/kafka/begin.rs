@@ -44,6 +44,8 @@ pub struct Term {
     pub notes_bytes: u64,
     /// Whether the cache of this process's last term is still what the notes say.
     pub keeps_cache: bool,
+    /// The offset of the log's next record when the term began.
+    pub log_end: u64,
 }
 
 /// Why no term could be tried: try again later.
@@ -83,7 +85,7 @@ pub fn begin(
     let mut opening = Opening::new(who, metadata);
     let mut notes = Records::new(settings, &settings.notes_topic, partition, Sees::Committed)?;
     let mut lock: Option<Lock> = None;
-    let (mut written, mut noted_at): (Option<u64>, _) = (None, None);
+    let (mut written, mut noted_at, mut log_end): (Option<u64>, _, _) = (None, None, 0);
     // Until when calls are repeated that can be.
     let mut until = None;
     while goes_on() {
@@ -122,6 +124,7 @@ pub fn begin(
             }
             Next::ReadLog(offset) => {
                 let (found, end) = look(settings, partition, offset, goes_on)?;
+                log_end = end;
                 opening.log_read(found, end);
             }
             Next::Begun => {
@@ -134,6 +137,7 @@ pub fn begin(
                     noted: noted_at,
                     notes_bytes,
                     keeps_cache,
+                    log_end,
                 })));
             }
             Next::Over => return Ok(Began::Over),

@@ -108,6 +108,14 @@ impl Offsets {
         Ok(Self { consumer: Arc::new(consumer), topic: settings.topic.clone() })
     }
 
+    /// How many partitions the log has, as a broker says; 0 if it does not know the topic.
+    /// Errors: the library's.
+    pub fn partitions(&self) -> Result<u32, KafkaError> {
+        let known = self.consumer.fetch_metadata(Some(&self.topic), CALL)?;
+        let topic = known.topics().iter().find(|topic| topic.name() == self.topic);
+        Ok(topic.map_or(0, |topic| u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX)))
+    }
+
     /// Tells the group, without waiting, how far partitions are and what else owners say of them.
     /// Errors: the library's. Nothing depends on it.
     pub fn tell(&self, partitions: &BTreeMap<u32, (u64, Metadata)>) -> Result<(), KafkaError> {

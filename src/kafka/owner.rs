@@ -101,7 +101,7 @@ impl Owner {
         wanted: Wanted,
         deps: impl FnOnce() -> Result<CacheDeps, Unusable>,
     ) -> Result<Self, NotOwned> {
-        let Term { lock, state, noted, notes_bytes, keeps_cache } = term;
+        let Term { lock, state, noted, notes_bytes, keeps_cache, .. } = term;
         let log = Records::new(settings, &settings.topic, state.identity.partition, Sees::All)?;
         let (cache, reader, mut counts) = match kept.filter(|_| keeps_cache) {
             Some(Kept { cache, mut reader, counts, .. }) => {

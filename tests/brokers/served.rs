@@ -12,7 +12,7 @@ use forebay::ingest::IngestSettings;
 use forebay::kafka::appender::Spreads;
 use forebay::kafka::collecting::CollectingStatus;
 use forebay::node::kafka_collector::{CollectorParts, KafkaCollector};
-use forebay::node::listeners::{Addresses, Bound};
+use forebay::node::listeners::{Addresses, AdminAt, Bound};
 use forebay::node::outside::Outside;
 use forebay::runtime::Shutdown;
 use forebay::sources::{ConfiguredSources, SourceId, WriteKeyHash};
@@ -71,10 +71,12 @@ impl Served {
         let addresses = Addresses {
             public: any,
             tls: None,
-            admin: any,
-            admin_hosts: Vec::new(),
-            admin_connections: 16,
-            access: AccessSettings::default(),
+            admin: AdminAt {
+                listen: any,
+                hosts: Vec::new(),
+                connections: 16,
+                access: AccessSettings::default(),
+            },
         };
         let _runtime = runtime().enter();
         let bound = Bound::bind(&addresses).unwrap();
