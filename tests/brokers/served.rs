@@ -61,7 +61,7 @@ impl Served {
 
     /// Waits until an owner has told it the log id, without which there are no receipts.
     pub(crate) fn knows_log_id(&self) {
-        until("the collector to know the log id", CALL * 2, || self.status().knows_log_id.then_some(()));
+        until("the collector to know the log id", CALL * 2, || self.status().log_id.map(drop));
     }
 
     pub(crate) fn not_ready(partition: &Partition, serving: Serving) -> Self {

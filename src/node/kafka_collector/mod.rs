@@ -76,7 +76,7 @@ impl KafkaCollector {
     pub fn start(parts: CollectorParts, bound: Bound, outside: Outside) -> Result<Self, NodeError> {
         let CollectorParts { kafka, answer_within, spreads, ingest, collector, policy, addresses } = parts;
         let key = fingerprints::key(&kafka.name, &kafka.topic);
-        let name = kafka.name.clone();
+        let names = [&kafka.name, &kafka.topic, &kafka.group].map(String::clone);
         let deps = CollectingDeps {
             settings: kafka,
             answer_within,
@@ -114,7 +114,7 @@ impl KafkaCollector {
         };
         let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };
         let running = Collector::start(deps, collector, policy, listeners)?;
-        let view = Arc::new(CollectorView::new(name, &outside, &alarms, &collecting, &live));
+        let view = Arc::new(CollectorView::new(names, &outside, &alarms, &collecting, &live));
         let shown = Arc::clone(&view) as _;
         let operators = Operators::serve(shown, Some(live), (admin, &addresses.admin), &outside, &alarms)?;
         let watch = {

@@ -62,7 +62,7 @@ pub enum NotStarted {
     #[error(transparent)]
     NoClient(#[from] NoClient),
     /// The folder of the caches cannot be used, or another process uses it.
-    #[error(transparent)]
+    #[error("the folder of the caches (kafka.cache_dir) cannot be used")]
     Folder(#[from] DirectoryError),
     /// The folder of the caches cannot be made, or there is no thread.
     #[error("start a writer")]

@@ -80,7 +80,7 @@ impl Tells {
             Err(error) => tracing::debug!(%error, "how many partitions the log has is not known"),
         }
         let mut told: BTreeMap<u32, (u64, Metadata)> = BTreeMap::new();
-        for (partition, place, live) in self.shared.clone().live() {
+        for (partition, place, live) in Arc::clone(&self.shared).live() {
             let progress = live.served.progress();
             let rates = self.rates(partition, &progress);
             let (times, left) = self.look(partition, progress.kept_from);
