@@ -3,7 +3,7 @@
 //!
 //! It belongs to one thread. Other threads see what it has made `known`, and ask for the rest.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +18,9 @@ use super::records::Records;
 use super::settings::{NoClient, Sees, Settings};
 use crate::disk::StagingDisk;
 use crate::log::Seal;
-use crate::object::S3Location;
 use crate::partition::answer::TransactionError;
 use crate::partition::days::GRACE;
-use crate::partition::destinations;
+use crate::partition::destinations::{self, Buckets};
 use crate::partition::note::Note;
 use crate::partition::opening::Stop;
 use crate::partition::reader::Reader;
@@ -47,7 +46,7 @@ pub enum End {
 }
 
 /// The bucket of each source, as the configuration says now.
-pub type Wanted = watch::Receiver<Arc<BTreeMap<SourceId, S3Location>>>;
+pub type Wanted = watch::Receiver<Arc<Buckets>>;
 
 /// What a process keeps of a term that is over, for its next one.
 #[derive(Debug)]
@@ -119,7 +118,7 @@ impl Owner {
         let day_grace = GRACE;
         let mut owner = Self { lock, shared, cache, reader, log, wanted, began, notes_bytes, day_grace };
         owner.follow_state()?;
-        owner.note_locations(|_, is_known| is_known)?;
+        owner.note_changed_locations()?;
         Ok(owner)
     }
 
@@ -196,18 +195,31 @@ impl Owner {
         Ok(())
     }
 
-    /// Notes the buckets that the configuration gives the sources for which `concerns` is true, where the notes
-    /// say something else. `concerns` gets a source, and whether the notes know its bucket.
+    /// Notes the buckets of those of these sources of which the notes know none.
     /// Errors: [`End`].
-    pub(super) fn note_locations(&mut self, concerns: impl Fn(&SourceId, bool) -> bool) -> Result<(), End> {
-        let wanted = Arc::clone(&self.wanted.borrow_and_update());
-        let notes = {
+    pub(super) fn note_new_locations<'f>(
+        &mut self,
+        sources: impl IntoIterator<Item = &'f SourceId>,
+    ) -> Result<(), End> {
+        let new: BTreeSet<&SourceId> = {
             let known = self.shared.read();
-            let concerned = wanted.iter().filter(|(source, _)| {
-                concerns(source, known.state.calls.location(source, u64::MAX).is_some())
-            });
-            destinations::to_note(&known.state, self.reader.next(), concerned)
+            let locations = &known.state.calls.locations;
+            sources.into_iter().filter(|source| !locations.contains_key(*source)).collect()
         };
+        self.note_locations(&new)
+    }
+
+    /// Notes the buckets of sources that the notes know, where the configuration says something else.
+    /// Errors: [`End`].
+    pub(super) fn note_changed_locations(&mut self) -> Result<(), End> {
+        let known: Vec<SourceId> = self.shared.read().state.calls.locations.keys().cloned().collect();
+        self.note_locations(&known.iter().collect())
+    }
+
+    fn note_locations(&mut self, sources: &BTreeSet<&SourceId>) -> Result<(), End> {
+        let wanted = Arc::clone(&self.wanted.borrow_and_update());
+        let concerned = sources.iter().filter_map(|source| Some((*source, wanted.get(source)?)));
+        let notes = destinations::to_note(&self.shared.read().state, self.reader.next(), concerned);
         self.note(notes)
     }
 }

@@ -1,6 +1,5 @@
 //! How an owner reads the log into its cache.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::cache::Full;
@@ -12,7 +11,6 @@ use crate::partition::opening::Stop;
 use crate::partition::position::{before, offset_of};
 use crate::partition::reader::{ReadFrame, Took};
 use crate::partition::state::State;
-use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
 /// What became of one look at the log.
@@ -79,10 +77,8 @@ impl Owner {
                             known.counts.add(offset, counts);
                         }
                     }
-                    let sources: BTreeSet<&SourceId> =
-                        frames.iter().map(|frame| &frame.batch.source).collect();
                     // The bucket of a source is noted before anyone can seal its first frame.
-                    self.note_locations(|source, is_known| !is_known && sources.contains(source))?;
+                    self.note_new_locations(frames.iter().map(|frame| &frame.batch.source))?;
                     let took = self.cache.takes(frames)?;
                     self.follow_state()?;
                     return Ok(if took == Err(Full) { Looked::Full } else { Looked::Record });

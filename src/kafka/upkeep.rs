@@ -52,8 +52,9 @@ impl Owner {
     pub fn upkeep(&mut self, due: &mut Due) -> Result<Option<u64>, End> {
         let now = self.shared.clock.monotonic();
         if self.wanted.has_changed().unwrap_or(false) {
-            self.note_locations(|_, is_known| is_known)?;
-            self.note_new_locations()?;
+            let waiting = self.shared.without_location();
+            self.note_changed_locations()?;
+            self.note_new_locations(&waiting)?;
         }
         if is_due(&mut due.settle, SETTLE_EVERY, now) {
             self.settle()?;
@@ -67,12 +68,6 @@ impl Owner {
             return self.snapshot(self.shared.clock.wall().minus(KEEP_DAYS));
         }
         Ok(None)
-    }
-
-    /// Notes the buckets of sources whose frames wait for one.
-    fn note_new_locations(&mut self) -> Result<(), End> {
-        let waiting = self.shared.without_location();
-        self.note_locations(|source, is_known| !is_known && waiting.contains(source))
     }
 
     /// Notes that all lines of days are in the store.

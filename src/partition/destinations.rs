@@ -1,12 +1,31 @@
 //! Where the objects of each source go. It is in the notes before a source's first frame is sealed and at
 //! each change, so every owner builds the same objects, whatever its configuration says.
 
+use std::collections::BTreeMap;
+
 use super::note::Note;
 use super::position::position;
 use super::state::State;
 use crate::log::notes::CallNote;
 use crate::object::S3Location;
 use crate::sources::SourceId;
+
+/// The buckets that a writer's configuration gives sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Buckets {
+    /// The bucket of each configured source.
+    pub of: BTreeMap<SourceId, S3Location>,
+    /// The bucket of every other source, where any write key is one. Without it, calls of a source that is not
+    /// configured wait.
+    pub others: Option<S3Location>,
+}
+
+impl Buckets {
+    /// The bucket of a source.
+    pub fn get(&self, source: &SourceId) -> Option<&S3Location> {
+        self.of.get(source).or(self.others.as_ref())
+    }
+}
 
 /// The notes for what a writer's configuration says and the notes do not: `wanted` is the bucket of each
 /// source. `next` is the offset of the next record that the writer reads.
@@ -38,6 +57,15 @@ mod tests {
 
     fn bucket(name: &str) -> S3Location {
         S3Location::new(BucketString::parse(name).unwrap(), Encryption::SseS3)
+    }
+
+    #[test]
+    fn a_source_has_its_own_bucket_or_that_of_all_others() {
+        let [web, tv] = ["web", "tv"].map(|name| SourceId::new(name).unwrap());
+        let mut buckets = Buckets { of: [(web.clone(), bucket("own"))].into(), others: None };
+        assert_eq!((buckets.get(&web), buckets.get(&tv)), (Some(&bucket("own")), None));
+        buckets.others = Some(bucket("all"));
+        assert_eq!((buckets.get(&web), buckets.get(&tv)), (Some(&bucket("own")), Some(&bucket("all"))));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A term by hand, with the real delivery and a store in memory.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -20,6 +19,7 @@ use forebay::kafka::settings::Sees;
 use forebay::log::{Rows, Status as _};
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Encryption, S3Location};
+use forebay::partition::destinations::Buckets;
 use forebay::partition::position::before;
 use forebay::partition::state::State;
 use forebay::retry::Backoff;
@@ -78,7 +78,8 @@ pub(crate) fn to(bucket: &str) -> S3Location {
 
 pub(crate) fn wanted(sources: &[(&str, &str)]) -> Wanted {
     let of = |(source, bucket): &(&str, &str)| (SourceId::new(source).unwrap(), to(bucket));
-    let (sender, wanted) = watch::channel(Arc::new(sources.iter().map(of).collect::<BTreeMap<_, _>>()));
+    let of = sources.iter().map(of).collect();
+    let (sender, wanted) = watch::channel(Arc::new(Buckets { of, others: None }));
     // The configuration of a test never changes.
     drop(sender);
     wanted

@@ -1,12 +1,12 @@
 //! Sources that a writer does not know, clocks that are wrong, and many partitions in one process.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use forebay::log::Status as _;
+use forebay::partition::destinations::Buckets;
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
 use forebay::store::fake::FakeStore;
@@ -26,7 +26,7 @@ fn calls_of_a_source_that_nobody_knows_wait_until_it_is_configured() {
     let mut collector = Collector::new(&cluster, &partition, 1);
     let (store, now) = (FakeStore::new(), partition.clock.wall());
     let source = |name: &str| SourceId::new(name).unwrap();
-    let mut known = BTreeMap::from([(source("web"), to("bucket"))]);
+    let mut known = Buckets { of: [(source("web"), to("bucket"))].into(), others: None };
     let (configuration, wanted) = watch::channel(Arc::new(known.clone()));
     let made = Made { wanted, ..Made::of(&partition, &store) };
     let writer = made.begin();
@@ -38,7 +38,7 @@ fn calls_of_a_source_that_nobody_knows_wait_until_it_is_configured() {
         (calls(&store), writer.served.progress().without_bucket),
         (vec!["b".into()], [source("tv")].into())
     );
-    known.insert(source("tv"), to("other"));
+    known.of.insert(source("tv"), to("other"));
     configuration.send(Arc::new(known)).unwrap();
     until("its bucket to be noted", CALL, || {
         writer.served.progress().without_bucket.is_empty().then_some(())
