@@ -119,13 +119,28 @@ impl Offsets {
     /// Tells the group, without waiting, how far partitions are and what else owners say of them.
     /// Errors: the library's. Nothing depends on it.
     pub fn tell(&self, partitions: &BTreeMap<u32, (u64, Metadata)>) -> Result<(), KafkaError> {
+        self.commit(partitions, CommitMode::Async)
+    }
+
+    /// The same, and waits for the answer. Kafka takes it of a process outside of the group only while the group
+    /// has no members.
+    /// Errors: the library's.
+    pub fn tell_and_wait(&self, partitions: &BTreeMap<u32, (u64, Metadata)>) -> Result<(), KafkaError> {
+        self.commit(partitions, CommitMode::Sync)
+    }
+
+    fn commit(
+        &self,
+        partitions: &BTreeMap<u32, (u64, Metadata)>,
+        mode: CommitMode,
+    ) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         for (partition, (kept_from, metadata)) in partitions {
             let mut one = list.add_partition(&self.topic, i32::try_from(*partition).unwrap_or(i32::MAX));
             one.set_offset(Offset::Offset(i64::try_from(*kept_from).unwrap_or(i64::MAX)))?;
             one.set_metadata(metadata.encode());
         }
-        self.consumer.commit(&list, CommitMode::Async)
+        self.consumer.commit(&list, mode)
     }
 
     /// What the last owner said of a partition. `None` if nobody has, or if what was said has expired.

@@ -175,6 +175,12 @@ impl Lock {
         answer.map_err(|error| self.cause(answers::of_transaction(&error)))
     }
 
+    /// Aborts the transaction: none of what was written in it counts. Waits for at most five seconds.
+    /// Errors: [`TransactionError`]: brokers abort it once it times out, or once somebody takes the lock.
+    pub fn abort(&self) -> Result<(), TransactionError> {
+        self.producer.abort_transaction(CALL).map_err(|error| answers::of_transaction(&error))
+    }
+
     /// Commits notes of a term that has begun: all of them count, or none. Calls that can be repeated are,
     /// for as long as a transaction may be open.
     /// Errors: what ended the term. Nothing may be done on the strength of these notes, or of the state.

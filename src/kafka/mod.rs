@@ -5,7 +5,8 @@
 //!   says what their errors mean.
 //! - [`lock`] holds a partition: its transactional id, under which all its notes are committed.
 //! - [`records`] reads one partition of a topic, in order.
-//! - [`begin`] begins a term; [`create`] writes the first notes of a partition, and [`trim`] deletes those that
+//! - [`create`] makes [`topics`] and the notes that partitions begin with, which [`first_notes`] reads.
+//! - [`begin`] begins a term, and [`trim`] deletes notes that
 //!   a snapshot has replaced.
 //! - [`owner`] is a term while it lasts, with a [`cache`] of what it has read: `reading` reads, `answering`
 //!   notes what others ask, and [`upkeep`] what is due. All of it belongs to one thread, which [`serve`] runs.
@@ -28,6 +29,7 @@ pub mod cache;
 pub mod collecting;
 mod counts;
 pub mod create;
+pub mod first_notes;
 pub mod group;
 mod hints;
 mod kept;
@@ -44,6 +46,7 @@ pub mod sending;
 pub mod sent;
 pub mod serve;
 pub mod settings;
+pub mod topics;
 pub mod trim;
 mod unsynced;
 pub mod upkeep;

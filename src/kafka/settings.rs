@@ -8,9 +8,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use crate::partition::producing::WAITING_BYTES_MAX;
+use crate::partition::topics::{Names, RECORD_BYTES_MAX};
 
-/// Bytes of one record, at most: a request that is longer than a block has a block for itself.
-pub const RECORD_BYTES_MAX: usize = 5 * 1_024 * 1_024;
 /// Kilobytes that a reader of one partition has fetched and not passed on.
 const FETCHED_KB_MAX: usize = 8 * 1_024;
 
@@ -82,6 +81,17 @@ impl ClientContext for Lines {
 }
 
 impl Settings {
+    /// Where the log is, by name.
+    pub fn names(&self) -> Names {
+        Names {
+            brokers: self.brokers.clone(),
+            name: self.name.clone(),
+            topic: self.topic.clone(),
+            notes_topic: self.notes_topic.clone(),
+            group: self.group.clone(),
+        }
+    }
+
     /// A client's settings.
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();

@@ -10,7 +10,7 @@
 //!   released.
 //! - **What stays:** [`state`], and what is noted: [`days`], [`destinations`], [`left`], [`gone`], [`group`].
 //! - **Room:** [`share`] divides the cache, [`retention`] says for how long the topic keeps what waits,
-//!   [`growth`] makes topics and adds partitions.
+//!   [`growth`] makes [`topics`] and adds partitions.
 
 pub mod answer;
 pub mod block;
@@ -35,4 +35,5 @@ pub mod retention;
 pub mod share;
 pub mod spread;
 pub mod state;
+pub mod topics;
 pub mod window;

@@ -80,22 +80,30 @@ impl Partition {
     }
 
     fn create_number(&self, partition: u32) -> Created {
-        let identity = Identity {
+        first_snapshot(&self.settings, self.identity(partition), &self.clock).unwrap()
+    }
+
+    /// Whose a partition is.
+    pub(crate) fn identity(&self, partition: u32) -> Identity {
+        Identity {
             name: self.settings.name.clone(),
             group: self.settings.group.clone(),
             log_id: "0123456789abcdef".repeat(2),
             partition,
             window: WINDOW,
-        };
-        first_snapshot(&self.settings, identity, &self.clock).unwrap()
+        }
     }
 
     pub(crate) fn begin_with(&self, metadata: Option<Metadata>, cache_of: Option<&str>) -> Began {
+        self.try_number(0, metadata, cache_of)
+    }
+
+    fn try_number(&self, partition: u32, metadata: Option<Metadata>, cache_of: Option<&str>) -> Began {
         // After a change of leaders notes or log may not be readable at once.
         until("a term to be tried", CALL * 2, || {
             let note = TermNote { token: unique("term"), version: "test".into(), host: "test".into() };
             let (metadata, cache_of) = (metadata.clone(), cache_of.map(str::to_owned));
-            let beginning = Beginning { partition: 0, note, metadata, cache_of };
+            let beginning = Beginning { partition, note, metadata, cache_of };
             begin(&self.settings, beginning, &self.clock, &|| true).ok()
         })
     }
@@ -109,7 +117,12 @@ impl Partition {
 
     /// A term that begins.
     pub(crate) fn begin(&self) -> Term {
-        match self.begin_with(None, None) {
+        self.begin_number(0)
+    }
+
+    /// A term of this partition.
+    pub(crate) fn begin_number(&self, partition: u32) -> Term {
+        match self.try_number(partition, None, None) {
             Began::Live(term) => *term,
             other => panic!("{other:?}"),
         }
