@@ -16,8 +16,9 @@ use crate::config::{ByteSize, DevFile, Environment, Period};
 use crate::dev_s3;
 use crate::jobs::named_functions::NamedFunction;
 use crate::live::Mode;
-use crate::node::dev::{self, DevSettings};
-use crate::node::running::Node;
+use crate::node::dev::{self, DevSettings, Started};
+#[cfg(feature = "kafka")]
+use crate::node::dev_kafka;
 use crate::runtime::Background;
 use crate::runtime::say::say_beside;
 
@@ -80,6 +81,12 @@ pub struct DevArgs {
     /// https:// address; repeatable
     #[arg(long = "function", value_name = "NAME=HANDLER", value_parser = NamedFunction::parse)]
     pub functions: Vec<NamedFunction>,
+
+    /// Keep calls in Kafka at these brokers (host:port, separated by commas) in place of a spool: a collector and two
+    /// writers, as they run on several machines
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "BROKERS", conflicts_with_all = ["config", "functions", "reset"])]
+    pub kafka: Option<String>,
 }
 
 /// A size within the bounds of `flush.max_bytes`. They also apply to dev mode, because an object is always
@@ -108,11 +115,15 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         demo: args.demo,
         functions: named(&args.functions)?,
     };
-    let say = |node: &Node, s3: &str| {
-        let (public, console) = (node.public, &node.console);
-        let welcome = welcome(args, node, s3);
+    let say = |at: &Started<'_>| {
+        let Started { public, console, s3, .. } = at;
+        let welcome = welcome(args, at);
         say_beside(format!("collector http://{public}\nconsole {console}\ns3 {s3}\n{welcome}"));
     };
+    #[cfg(feature = "kafka")]
+    if let Some(brokers) = &args.kafka {
+        return Ok(dev_kafka::run(settings, brokers.clone(), background, say).await?);
+    }
     Ok(dev::run(settings, background, say).await?)
 }
 
@@ -141,8 +152,8 @@ fn file(args: &DevArgs, environment: &Environment) -> Result<DevFile, Failure> {
 }
 
 /// The next steps, ready to paste.
-fn welcome(args: &DevArgs, node: &Node, s3: &str) -> String {
-    let (collector, console) = (here(node.public), here(node.admin_addr));
+fn welcome(args: &DevArgs, at: &Started<'_>) -> String {
+    let (collector, console, s3) = (here(at.public), here(at.admin), at.s3);
     let (id, secret, bucket) = (dev_s3::ACCESS_KEY_ID, dev_s3::SECRET_ACCESS_KEY, dev_s3::BUCKET);
     let age = &args.flush_age;
     format!(

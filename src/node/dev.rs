@@ -86,12 +86,24 @@ pub struct DevSettings {
     pub functions: NamedFunctions,
 }
 
-/// Runs dev mode until a signal ends it. `started` is called once, when the node accepts calls, with the URL
-/// of its S3. Errors: [`NodeError`]: the node cannot start, or could not continue.
+/// Where dev mode is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Started<'s> {
+    /// The address for calls.
+    pub public: SocketAddr,
+    /// The address for operators.
+    pub admin: SocketAddr,
+    /// The console's address for a person.
+    pub console: &'s str,
+    /// The URL of its S3.
+    pub s3: &'s str,
+}
+
+/// Runs dev mode until a signal ends it. `started` is called once, when the node accepts calls. Errors: [`NodeError`]: the node cannot start, or could not continue.
 pub async fn run(
     dev: DevSettings,
     background: &Background,
-    started: impl FnOnce(&Node, &str),
+    started: impl FnOnce(&Started<'_>),
 ) -> Result<(), NodeError> {
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
@@ -133,7 +145,8 @@ pub async fn run(
     if fitted.connections < CONNECTIONS_EXPECTED {
         fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
-    started(&node, &s3.url());
+    let url = s3.url();
+    started(&Started { public: node.public, admin: node.admin_addr, console: &node.console, s3: &url });
     let demo = dev.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
     tokio::select! {
         () = shutdown.orderly.cancelled() => {}

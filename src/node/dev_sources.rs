@@ -19,15 +19,21 @@ const DEV_DEFAULT: &str = "csv";
 /// otherwise it is `k-` and 16 digits of the key's hash.
 #[derive(Debug)]
 pub struct DevSources {
-    locations: Arc<dyn SetLocations>,
-    location: S3Location,
+    /// Where the bucket of each new source is recorded, and that bucket.
+    recorded: Option<(Arc<dyn SetLocations>, S3Location)>,
     known: Mutex<HashMap<WriteKeyHash, SourceId>>,
 }
 
 impl DevSources {
     /// A value without sources; the frames of each new source go to `location`.
     pub fn new(locations: Arc<dyn SetLocations>, location: S3Location) -> Self {
-        Self { locations, location, known: Mutex::default() }
+        Self { recorded: Some((locations, location)), known: Mutex::default() }
+    }
+
+    /// A value without sources, in front of a log whose writers have a bucket for every source.
+    #[cfg(feature = "kafka")]
+    pub fn of_collector() -> Self {
+        Self { recorded: None, known: Mutex::default() }
     }
 }
 
@@ -44,7 +50,11 @@ impl SourceLookup for DevSources {
         let hashed = || SourceId::new(&format!("k-{}", hash.hex16()));
         let Ok(id) = SourceId::new(write_key).or_else(|_| hashed()) else { return Found::Unknown };
         // A new key has its bucket recorded once, before its first frame.
-        if self.locations.set_locations(vec![(id.clone(), self.location.clone())]).is_ok() {
+        let is_recorded = self
+            .recorded
+            .as_ref()
+            .is_none_or(|(locations, to)| locations.set_locations(vec![(id.clone(), to.clone())]).is_ok());
+        if is_recorded {
             known.insert(hash, id.clone());
         }
         // A stopped spool gives its own answer to the append.

@@ -27,7 +27,7 @@ use crate::live::LiveView;
 use crate::tasks::{Supervised, keep};
 
 /// How long a transaction of notes may be open. A collector writes none.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What clients of Kafka are made with.
 pub fn settings(kafka: &Kafka) -> Settings {

@@ -22,6 +22,10 @@ mod destinations_view;
 pub mod dev;
 #[cfg(feature = "dev")]
 mod dev_folders;
+#[cfg(all(feature = "dev", feature = "kafka"))]
+pub mod dev_kafka;
+#[cfg(all(feature = "dev", feature = "kafka"))]
+mod dev_kafka_view;
 #[cfg(feature = "dev")]
 pub mod dev_sources;
 pub mod drain;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use forebay::delivery::DeliverySettings;
 use forebay::kafka::owner::Wanted;
+use forebay::metrics::kafka::WriterMetrics;
 use forebay::node::writer::{Writer, WriterDeps};
 use forebay::partition::days::GRACE;
 use forebay::runtime::SystemRandom;
@@ -22,6 +23,7 @@ pub(crate) fn start(
     (cache_dir, cache_bytes): (&Path, u64),
 ) -> Writer {
     let process = process(store, settings, &partition.clock);
+    let of_partitions = WriterMetrics::shown_with(&process.metrics);
     Writer::start(WriterDeps {
         settings: partition.settings.clone(),
         equipment: process.equipment,
@@ -33,6 +35,7 @@ pub(crate) fn start(
         clock: Arc::clone(&partition.clock),
         random: Arc::new(SystemRandom),
         metrics: process.metrics,
+        of_partitions,
         alarms: process.alarms,
         version: "test".into(),
         host: std::process::id().to_string(),

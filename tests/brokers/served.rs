@@ -11,7 +11,8 @@ use forebay::collector::{CollectorSettings, Policy};
 use forebay::ingest::IngestSettings;
 use forebay::kafka::appender::Spreads;
 use forebay::kafka::collecting::CollectingStatus;
-use forebay::node::kafka_collector::{CollectorParts, KafkaCollector};
+use forebay::node::kafka_collector::KafkaCollector;
+use forebay::node::kafka_collector::intake::IntakeParts;
 use forebay::node::listeners::{Addresses, AdminAt, Bound};
 use forebay::node::outside::Outside;
 use forebay::runtime::Shutdown;
@@ -80,21 +81,20 @@ impl Served {
         };
         let _runtime = runtime().enter();
         let bound = Bound::bind(&addresses).unwrap();
-        let parts = CollectorParts {
+        let parts = IntakeParts {
             kafka: partition.settings.clone(),
             answer_within: serving.answer_within,
             spreads: serving.spreads,
             ingest: IngestSettings { receipts: true, ..IngestSettings::default() },
             collector: CollectorSettings::default(),
             policy: Policy::new(Arc::new(sources)),
-            addresses,
         };
-        let collector = KafkaCollector::start(parts, bound, Outside::system()).unwrap();
-        Self { at: collector.public, collector: Some(collector) }
+        let collector = KafkaCollector::start(parts, bound, &addresses.admin, &Outside::system()).unwrap();
+        Self { at: collector.public(), collector: Some(collector) }
     }
 
     pub(crate) fn status(&self) -> CollectingStatus {
-        self.collector.as_ref().unwrap().status()
+        self.collector.as_ref().unwrap().intake.status()
     }
 
     /// Shuts down in order.

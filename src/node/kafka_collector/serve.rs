@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{CollectorParts, KafkaCollector};
+use super::KafkaCollector;
+use super::intake::IntakeParts;
 use crate::admin;
 use crate::config::{Config, Loaded, Loader};
 use crate::kafka::appender::Spreads;
@@ -26,15 +27,16 @@ pub async fn run(
     let (hangups, _hangup_listener) = shutdown::hangups()?;
     let outside = Outside::system();
     let collector = start(&loaded.config, &outside)?;
-    collector.set_setup(setup_at(&loaded, Some(collector.public), collector.tls));
-    started(Some(collector.public), &collector.console);
-    if let Some(tls) = collector.tls {
+    let intake = &collector.intake;
+    intake.set_setup(setup_at(&loaded, Some(intake.public), intake.tls));
+    started(Some(intake.public), &collector.console);
+    if let Some(tls) = intake.tls {
         tracing::info!(addr = %tls, "accepting calls over TLS");
     }
-    let _telling = telling(&loaded.config, collector.alarms(), &outside)?;
-    let mut changes = Changes::follow(loader, &loaded, hangups.clone(), collector.alarms());
+    let _telling = telling(&loaded.config, intake.alarms(), &outside)?;
+    let mut changes = Changes::follow(loader, &loaded, hangups.clone(), intake.alarms());
     let (mut current, mut tls_hangups) = (loaded, hangups);
-    let mut ending = collector.alarms().ending();
+    let mut ending = intake.alarms().ending();
     let mut failed = None;
     loop {
         tokio::select! {
@@ -45,11 +47,11 @@ pub async fn run(
                 break;
             }
             Some(new) = changes.changed.recv() => {
-                current = take_over(collector.alarms(), current, new, |next| apply(&collector, next));
+                current = take_over(intake.alarms(), current, new, |next| apply(&collector, next));
             }
             Ok(()) = tls_hangups.changed() => {
-                let failed = collector.reload_tls().err();
-                note_change(collector.alarms(), TLS_FILES, failed.as_deref());
+                let failed = intake.reload_tls().err();
+                note_change(intake.alarms(), TLS_FILES, failed.as_deref());
                 if let Some(error) = failed {
                     tracing::error!(error, "the changed TLS files cannot be used; the previous ones stay in use");
                 }
@@ -82,16 +84,15 @@ fn start(config: &Config, outside: &Outside) -> Result<KafkaCollector, NodeError
     let bound = Bound::bind(&addresses)?;
     let mut collector = collector_settings(config);
     collector.bounds.connections = fitted.connections;
-    let parts = CollectorParts {
+    let parts = IntakeParts {
         kafka: settings(kafka),
         answer_within: kafka.answer_within,
         spreads: spreads(config),
         ingest: ingest_settings(config),
         collector,
         policy: policy(config),
-        addresses,
     };
-    KafkaCollector::start(parts, bound, outside.clone())
+    KafkaCollector::start(parts, bound, &addresses.admin, outside)
 }
 
 fn spreads(config: &Config) -> Spreads {
@@ -101,7 +102,8 @@ fn spreads(config: &Config) -> Spreads {
 
 /// Puts a changed configuration into force.
 fn apply(collector: &KafkaCollector, next: &Loaded) {
-    let config = &next.config;
-    collector.reload(policy(config), spreads(config), access(config));
-    collector.set_setup(setup_at(next, Some(collector.public), collector.tls));
+    let (config, intake) = (&next.config, &collector.intake);
+    intake.reload(policy(config), spreads(config));
+    collector.set_access(access(config));
+    intake.set_setup(setup_at(next, Some(intake.public), intake.tls));
 }

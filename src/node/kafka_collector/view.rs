@@ -39,7 +39,7 @@ const NOT_REPLACED: &str = "the client of Kafka has failed and cannot be replace
 
 /// A collector, as shown to its operator.
 #[derive(Debug)]
-pub(super) struct CollectorView {
+pub(in crate::node) struct CollectorView {
     name: String,
     topic: String,
     group: String,
@@ -48,7 +48,7 @@ pub(super) struct CollectorView {
     started: Duration,
     collecting: Arc<Collecting>,
     pub(super) alarms: Arc<Alarms>,
-    pub(super) live: Arc<LiveView>,
+    pub(in crate::node) live: Arc<LiveView>,
     pub(super) draining: AtomicBool,
     pub(super) setup: Mutex<Setup>,
 }
@@ -74,6 +74,11 @@ impl CollectorView {
             draining: AtomicBool::new(false),
             setup: Mutex::default(),
         }
+    }
+
+    /// Shows whether the process can take calls.
+    pub(in crate::node) fn set_ready(&self, is_ready: bool) {
+        self.metrics.ready.set(i64::from(is_ready));
     }
 
     /// The log as this collector sees it.
@@ -251,7 +256,7 @@ impl AdminView for CollectorView {
 
     fn refresh_metrics(&self) {
         self.collecting.refresh_gauges();
-        self.metrics.ready.set(i64::from(self.ready().is_ok()));
+        self.set_ready(self.ready().is_ok());
         self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
     }
 }

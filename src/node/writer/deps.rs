@@ -9,6 +9,7 @@ use crate::delivery::DeliveryEquipment;
 use crate::kafka::owner::Wanted;
 use crate::kafka::settings::Settings;
 use crate::metrics::Metrics;
+use crate::metrics::kafka::WriterMetrics;
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -35,6 +36,8 @@ pub struct WriterDeps {
     pub random: Arc<dyn Random>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Those of partitions.
+    pub of_partitions: WriterMetrics,
     /// Alarms of the process.
     pub alarms: Arc<Alarms>,
     /// The release, for people who read the notes.

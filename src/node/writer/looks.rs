@@ -84,7 +84,7 @@ impl<'r> Removed<'r> {
         }
         let configured = Arc::clone(&wanted.borrow_and_update());
         let removed: BTreeSet<SourceId> =
-            served.log.known_sources(&|source| !configured.contains_key(source));
+            served.log.known_sources(&|source| configured.get(source).is_none());
         self.delivery.set_removed(removed);
     }
 }

@@ -14,7 +14,7 @@ pub mod serve;
 mod shared;
 mod shown;
 mod tells;
-mod view;
+pub(super) mod view;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -34,7 +34,6 @@ use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::kafka::group::Member;
 use crate::kafka::serve::Progress;
 use crate::kafka::settings::NoClient;
-use crate::metrics::kafka::WriterMetrics;
 use group::Group;
 use partition::Standing;
 use shared::Shared;
@@ -94,7 +93,7 @@ impl Writer {
         std::fs::create_dir_all(&deps.cache_dir)?;
         let folder = RealDisk::open(&deps.cache_dir)?;
         let member = Member::join(&deps.settings, deps.instance.as_deref())?;
-        let metrics = WriterMetrics::shown_with(&deps.metrics);
+        let metrics = deps.of_partitions.clone();
         let shared = Arc::new(Shared {
             deps: Arc::new(deps),
             places: Mutex::default(),

@@ -1,6 +1,5 @@
-//! A writer as a process: what delivery needs, the writer itself, and the listener for operators.
+//! Writers in a process: what delivery needs, the writers themselves, and the listener for operators.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,25 +8,26 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::view::WriterView;
-use super::{Writer, WriterDeps};
+use super::view::{WriterView, WriterViewDeps};
+use super::{Failed, NotStarted, Writer, WriterDeps};
 use crate::admin::AccessSettings;
 use crate::admin::history::STEP;
 use crate::alarms::Alarms;
 use crate::delivery::{DayHook, DeliveryDeps, DeliveryEquipment, DeliverySettings};
 use crate::kafka::settings::Settings;
-use crate::lock::lock;
+use crate::live::{LiveView, Mode};
+use crate::metrics::kafka::WriterMetrics;
 use crate::node::error::NodeError;
 use crate::node::kafka_process::Operators;
 use crate::node::listeners::AdminAt;
 use crate::node::outside::Outside;
 use crate::node::setup::Setup;
-use crate::object::S3Location;
+use crate::partition::destinations::Buckets;
 use crate::runtime::Shutdown;
-use crate::sources::SourceId;
 use crate::store::ObjectStore;
 use crate::tasks::{Supervised, keep};
 use crate::version;
@@ -47,9 +47,9 @@ pub struct WriterParts {
     pub instance: Option<String>,
     /// How long after a day it is ended.
     pub day_grace: Duration,
-    /// A folder for caches, which no other process uses.
-    pub cache_dir: PathBuf,
-    /// Bytes of all caches together.
+    /// A folder for caches, which nobody else uses. There is a writer for each.
+    pub cache_dirs: Vec<PathBuf>,
+    /// Bytes of the caches of each writer.
     pub cache_bytes: u64,
     /// Where objects go.
     pub store: Arc<dyn ObjectStore>,
@@ -59,114 +59,105 @@ pub struct WriterParts {
     pub delivery: DeliverySettings,
     /// Who is told of closed days.
     pub hook: Option<Arc<dyn DayHook>>,
-    /// The bucket of each source.
-    pub locations: BTreeMap<SourceId, S3Location>,
+    /// The buckets of sources.
+    pub buckets: Buckets,
     /// The runtime of threads of low priority.
     pub background: tokio::runtime::Handle,
-    /// The listener for operators.
-    pub admin: AdminAt,
 }
 
-/// A writer that is a member of its group, or wants to be.
+/// Writers that are members of their group, or want to be: one, but in dev mode.
 #[derive(Debug)]
-pub struct KafkaWriter {
-    writer: Writer,
-    wanted: watch::Sender<Arc<BTreeMap<SourceId, S3Location>>>,
-    view: Arc<WriterView>,
-    operators: Operators,
+pub struct Writers {
+    writers: Vec<Writer>,
+    wanted: watch::Sender<Arc<Buckets>>,
+    alarms: Arc<Alarms>,
+    pub(in crate::node) view: Arc<WriterView>,
     _history: AbortOnDropHandle<()>,
-    /// The address for operators.
-    pub admin: SocketAddr,
-    /// The console's address for a person.
-    pub console: String,
 }
 
-impl KafkaWriter {
-    /// Starts. It owns nothing until the group assigns it something. Call it on the runtime on which objects are to
-    /// be delivered.
-    /// Errors: [`NodeError`]: a client of Kafka cannot be made, another process uses the folder, or the listener
-    /// cannot be used.
-    pub fn start(parts: WriterParts, listener: TcpListener, outside: &Outside) -> Result<Self, NodeError> {
+impl Writers {
+    /// Starts. They own nothing until the group assigns them something. Call it on the runtime on which objects are
+    /// to be delivered. `live` has what was seen of calls lately, if they arrive in this process.
+    /// Errors: [`NodeError`]: a client of Kafka cannot be made, or another process uses a folder.
+    pub fn start(
+        parts: WriterParts,
+        outside: &Outside,
+        alarms: &Arc<Alarms>,
+        live: Option<Arc<LiveView>>,
+    ) -> Result<Self, NodeError> {
         let metrics = Arc::new(outside.metrics.clone());
-        let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::clone(&metrics)));
         let deps = DeliveryDeps {
             store: parts.store,
             clock: Arc::clone(&outside.clock),
             random: Arc::clone(&outside.random),
             metrics: Arc::clone(&metrics),
-            alarms: Arc::clone(&alarms),
+            alarms: Arc::clone(alarms),
             hook: parts.hook,
             list: None,
             background: Some(parts.background),
         };
         let max_age = parts.delivery.rule.max_age;
-        let (wanted, follows) = watch::channel(Arc::new(parts.locations));
-        let deps = WriterDeps {
-            settings: parts.kafka,
-            instance: parts.instance,
-            day_grace: parts.day_grace,
-            equipment: DeliveryEquipment::new(deps, parts.delivery),
-            wanted: follows,
-            cache_dir: parts.cache_dir,
-            cache_bytes: parts.cache_bytes,
-            clock: Arc::clone(&outside.clock),
-            random: Arc::clone(&outside.random),
-            metrics,
-            alarms: Arc::clone(&alarms),
-            version: version::version().to_owned(),
-            host: host(),
-            runtime: tokio::runtime::Handle::current(),
+        let (wanted, follows) = watch::channel(Arc::new(parts.buckets));
+        let equipment = DeliveryEquipment::new(deps, parts.delivery);
+        let of_partitions = WriterMetrics::shown_with(&metrics);
+        let start = |cache_dir: PathBuf| {
+            Writer::start(WriterDeps {
+                settings: parts.kafka.clone(),
+                instance: parts.instance.clone(),
+                day_grace: parts.day_grace,
+                equipment: Arc::clone(&equipment),
+                wanted: follows.clone(),
+                cache_dir,
+                cache_bytes: parts.cache_bytes,
+                clock: Arc::clone(&outside.clock),
+                random: Arc::clone(&outside.random),
+                metrics: Arc::clone(&metrics),
+                of_partitions: of_partitions.clone(),
+                alarms: Arc::clone(alarms),
+                version: version::version().to_owned(),
+                host: host(),
+                runtime: tokio::runtime::Handle::current(),
+            })
         };
-        let started = Writer::start(deps);
-        let writer = started.map_err(|error| NodeError::Other(with_causes(&error).to_string()))?;
-        let view = Arc::new(WriterView::new(&writer.shared, outside, (parts.proxy, max_age)));
-        let shown = Arc::clone(&view) as _;
-        let operators = Operators::serve(shown, None, (listener, &parts.admin), outside, &alarms)?;
+        let started: Result<Vec<Writer>, NotStarted> = parts.cache_dirs.into_iter().map(start).collect();
+        let writers = started.map_err(|error| NodeError::Other(with_causes(&error).to_string()))?;
+        let shared = writers.iter().map(|writer| Arc::clone(&writer.shared)).collect();
+        let live =
+            live.unwrap_or_else(|| Arc::new(LiveView::new(Mode::default(), outside.clock.monotonic())));
+        let of = WriterViewDeps {
+            writers: shared,
+            wanted: follows.clone(),
+            partitions: of_partitions.clone(),
+            name: parts.kafka.name,
+            proxy: parts.proxy,
+            max_age,
+            live,
+            alarms: Arc::clone(alarms),
+        };
+        let view = Arc::new(WriterView::new(of, outside));
         let history = {
             let view = Arc::clone(&view);
             let start = move || keep_history(Arc::clone(&view));
-            AbortOnDropHandle::new(tokio::spawn(keep(Supervised::new(&alarms, "history"), start)))
+            AbortOnDropHandle::new(tokio::spawn(keep(Supervised::new(alarms, "history"), start)))
         };
-        Ok(Self {
-            writer,
-            wanted,
-            view,
-            admin: operators.address,
-            console: operators.console.clone(),
-            operators,
-            _history: history,
-        })
+        Ok(Self { writers, wanted, alarms: Arc::clone(alarms), view, _history: history })
     }
 
-    /// The writer itself.
-    pub fn writer(&self) -> &Writer {
-        &self.writer
+    /// Puts changed buckets into force.
+    pub fn reload(&self, buckets: Buckets) {
+        self.wanted.send_replace(Arc::new(buckets));
     }
 
-    /// Sets the settings with which it was started, or the changed ones, for its operator.
-    pub fn set_setup(&self, setup: Setup) {
-        *lock(&self.view.setup) = setup;
-    }
-
-    /// Puts changed buckets and rights into force.
-    pub fn reload(&self, locations: BTreeMap<SourceId, S3Location>, access: AccessSettings) {
-        self.wanted.send_replace(Arc::new(locations));
-        self.operators.set_access(access);
-    }
-
-    /// Its alarms.
-    pub fn alarms(&self) -> &Arc<Alarms> {
-        &self.writer.shared.deps.alarms
-    }
-
-    /// Resolves with the reason when the writer cannot continue: a call of the library hangs, a newer release has
+    /// Resolves with the reason when a writer cannot continue: a call of the library hangs, a newer release has
     /// written the log, or a task panics at every start.
     pub async fn failed(&self) -> String {
-        let (mut failed, mut ending) = (self.writer.failed(), self.alarms().ending());
+        let mut any = JoinSet::new();
+        for writer in &self.writers {
+            any.spawn(has_failed(writer.failed()));
+        }
+        let mut ending = self.alarms.ending();
         let reason = tokio::select! {
-            reason = failed.wait_for(Option::is_some) => {
-                reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned))
-            }
+            Some(Ok(reason)) = any.join_next() => Some(reason),
             reason = ending.wait_for(Option::is_some) => reason.ok().and_then(|reason| reason.clone()),
         };
         reason.unwrap_or_default()
@@ -175,13 +166,13 @@ impl KafkaWriter {
     /// Shuts down: reports not ready, delivers everything that is read, for at most as long as `deliver`, stops
     /// reading, and leaves the group. What is not delivered then is delivered by the next owner. At the second
     /// signal it stops at once.
-    /// Errors: [`NodeError`]: the writer has failed.
+    /// Errors: [`NodeError`]: a writer has failed.
     pub async fn end(self, deliver: Duration, shutdown: &Shutdown) -> Result<(), NodeError> {
         self.view.draining.store(true, Ordering::Release);
-        let Self { writer, operators, .. } = self;
+        let Self { writers, view, .. } = self;
         let in_order = async {
             if !deliver.is_zero() {
-                let left = writer.flush(deliver).await.pending;
+                let left = view.logs().flush(None, deliver).await.pending;
                 if left > 0 {
                     tracing::warn!(
                         batches = left,
@@ -192,7 +183,8 @@ impl KafkaWriter {
             let (ended, end) = oneshot::channel();
             // A thread of its own: one of the runtime's would keep the process if a call of the library hangs.
             std::thread::Builder::new().name("kafka-end".to_owned()).spawn(move || {
-                if ended.send(writer.stop()).is_err() {
+                let all: Vec<Result<(), Failed>> = writers.into_iter().map(Writer::stop).collect();
+                if ended.send(all.into_iter().collect::<Result<(), Failed>>()).is_err() {
                     tracing::debug!("nobody waits for the end of the writer");
                 }
             })?;
@@ -201,15 +193,75 @@ impl KafkaWriter {
                 Err(_) => Err(NodeError::Other("the writer panicked while it ended".to_owned())),
             }
         };
-        let ended = tokio::select! {
+        tokio::select! {
             ended = in_order => ended,
             () = shutdown.immediate.cancelled() => {
                 tracing::warn!("stopped at once; what is not delivered stays in the log, for the next owner");
                 Ok(())
             }
-        };
-        ended.and(operators.end().await)
+        }
     }
+}
+
+/// A writer with a listener for operators.
+#[derive(Debug)]
+pub struct KafkaWriter {
+    writers: Writers,
+    operators: Operators,
+    /// The address for operators.
+    pub admin: SocketAddr,
+    /// The console's address for a person.
+    pub console: String,
+}
+
+impl KafkaWriter {
+    /// Starts, as [`Writers::start`] does.
+    /// Errors: [`NodeError`]: those of [`Writers::start`], or the listener cannot be used.
+    pub fn start(
+        parts: WriterParts,
+        (listener, at): (TcpListener, &AdminAt),
+        outside: &Outside,
+    ) -> Result<Self, NodeError> {
+        let metrics = Arc::new(outside.metrics.clone());
+        let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), metrics));
+        let writers = Writers::start(parts, outside, &alarms, None)?;
+        let shown = Arc::clone(&writers.view) as _;
+        let operators = Operators::serve(shown, None, (listener, at), outside, &alarms)?;
+        Ok(Self { writers, admin: operators.address, console: operators.console.clone(), operators })
+    }
+
+    /// Sets the settings with which it was started, or the changed ones, for its operator.
+    pub fn set_setup(&self, setup: Setup) {
+        self.writers.view.set_setup(setup);
+    }
+
+    /// Puts changed buckets and rights into force.
+    pub fn reload(&self, buckets: Buckets, access: AccessSettings) {
+        self.writers.reload(buckets);
+        self.operators.set_access(access);
+    }
+
+    /// Its alarms.
+    pub fn alarms(&self) -> &Arc<Alarms> {
+        &self.writers.alarms
+    }
+
+    /// See [`Writers::failed`].
+    pub async fn failed(&self) -> String {
+        self.writers.failed().await
+    }
+
+    /// Shuts down as [`Writers::end`] does, and ends the listener for operators.
+    /// Errors: [`NodeError`]: the writer has failed.
+    pub async fn end(self, deliver: Duration, shutdown: &Shutdown) -> Result<(), NodeError> {
+        self.writers.end(deliver, shutdown).await.and(self.operators.end().await)
+    }
+}
+
+/// Resolves with the reason once a writer has failed.
+async fn has_failed(mut failed: watch::Receiver<Option<Arc<str>>>) -> String {
+    let reason = failed.wait_for(Option::is_some).await;
+    reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned)).unwrap_or_default()
 }
 
 /// The name of this machine, for people who read the notes; empty if it has none.

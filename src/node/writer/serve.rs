@@ -1,6 +1,5 @@
 //! Runs a writer with a configuration, and applies changes of the file.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +14,9 @@ use crate::node::listeners::fit_connections;
 use crate::node::outside::Outside;
 use crate::node::reload::setup_at;
 use crate::node::settings::{access, admin_at, delivery_settings, hooks, store_settings};
-use crate::object::S3Location;
+use crate::partition::destinations::Buckets;
 use crate::runtime::handles::Wanted;
 use crate::runtime::{Background, Shutdown, shutdown};
-use crate::sources::SourceId;
 use crate::store::s3::S3Store;
 
 /// Runs until a signal ends it, or it has failed. `started` is called once, when it has joined the group.
@@ -85,27 +83,26 @@ async fn start(
         kafka: settings(kafka),
         instance,
         day_grace,
-        cache_dir,
+        cache_dirs: vec![cache_dir],
         cache_bytes,
         store: Arc::new(store),
         proxy,
         delivery: delivery_settings(config),
         hook: hooks(&config.closed_days)?,
-        locations: locations(config),
+        buckets: buckets(config),
         background: background.handle().clone(),
-        admin: at,
     };
-    KafkaWriter::start(parts, listener, outside)
+    KafkaWriter::start(parts, (listener, &at), outside)
 }
 
-/// The bucket of each source.
-fn locations(config: &Config) -> BTreeMap<SourceId, S3Location> {
+/// The bucket of each source. Calls of others wait.
+fn buckets(config: &Config) -> Buckets {
     let of = config.sources.iter().filter_map(|source| Some((source.id.clone(), source.location.clone()?)));
-    of.collect()
+    Buckets { of: of.collect(), others: None }
 }
 
 /// Puts a changed configuration into force.
 fn apply(writer: &KafkaWriter, next: &Loaded) {
-    writer.reload(locations(&next.config), access(&next.config));
+    writer.reload(buckets(&next.config), access(&next.config));
     writer.set_setup(setup_at(next, None, None));
 }

@@ -1,5 +1,6 @@
 //! What a writer says of its partitions, in words of a status.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,32 +20,38 @@ const CUT_AT_PERCENT: f64 = 70.0;
 /// Seconds of an hour.
 const HOUR: f64 = 3_600.0;
 
-/// The log as a writer sees it. `max_age` is the age at which batches are due.
-pub(super) fn kafka(shared: &Shared, max_age: Duration) -> KafkaStatus {
-    let settings = &shared.deps.settings;
-    let of_log = *lock(&shared.of_log);
-    let places = shared.places();
+/// The log as the writers of a process see it. `max_age` is the age at which batches are due.
+pub(super) fn kafka(writers: &[Arc<Shared>], max_age: Duration) -> KafkaStatus {
+    let places: BTreeMap<u32, Arc<Place>> = writers.iter().flat_map(|writer| writer.places()).collect();
     let owned: Vec<PartitionStatus> =
         places.iter().map(|(partition, place)| self::partition(*partition, place)).collect();
     let rates = places.values().map(|place| {
         let share = place.cache_bytes.load(Ordering::Acquire);
         lock(&place.seen).rates.map(|(_, bytes)| (share, bytes))
     });
+    let settings = writers.first().map(|writer| &writer.deps.settings);
+    let of_log = || writers.iter().map(|writer| *lock(&writer.of_log));
+    let mut live = writers.iter().flat_map(|writer| writer.live());
     KafkaStatus {
         role: "writer".to_owned(),
-        topic: settings.topic.clone(),
-        group: settings.group.clone(),
-        log_id: shared.live().next().map(|(_, _, live)| live.served.identity().0),
-        partitions: of_log.partitions,
-        retention_seconds: of_log.retention.map(|retention| retention.as_secs()),
+        topic: settings.map(|settings| settings.topic.clone()).unwrap_or_default(),
+        group: settings.map(|settings| settings.group.clone()).unwrap_or_default(),
+        log_id: live.next().map(|(_, _, live)| live.served.identity().0),
+        partitions: of_log().find_map(|of| of.partitions),
+        retention_seconds: of_log().find_map(|of| of.retention).map(|retention| retention.as_secs()),
         sending: None,
         cache: Some(KafkaCacheStatus {
             used_bytes: owned.iter().map(|one| one.cache_used_bytes).sum(),
-            max_bytes: shared.deps.cache_bytes,
+            max_bytes: cache_bytes(writers),
             objects_an_hour: objects_an_hour(rates, max_age),
         }),
         owned,
     }
+}
+
+/// Bytes of all caches.
+pub(super) fn cache_bytes(writers: &[Arc<Shared>]) -> u64 {
+    writers.iter().map(|writer| writer.deps.cache_bytes).sum()
 }
 
 /// Objects an hour of a small source: as many as its partition's share of the cache fills to 70 %, and those by age.

@@ -11,11 +11,13 @@ use crate::admin::{
     self, AdminError, AdminView, ClockStatus, Days, FlushOutcome, History, HistoryRing, KindCount,
     NodeStatus, OpenFiles, Reading, ReceiptStatus, SdkAddress, SourceStatus, SpoolStatus, Status,
 };
+use crate::alarms::Alarms;
 use crate::boxed_future::BoxFuture;
-use crate::live::{LiveView, Mode};
+use crate::kafka::owner::Wanted;
+use crate::live::LiveView;
 use crate::lock::lock;
 use crate::log::Rows;
-use crate::metrics::kafka::PartitionLabel;
+use crate::metrics::kafka::{PartitionLabel, WriterMetrics};
 use crate::metrics::{KindLabel, Metrics};
 use crate::node::ledger_gauges::LedgerGauges;
 use crate::node::ledger_view;
@@ -35,36 +37,47 @@ use crate::version;
 const NOT_KNOWN: &str =
     "no broker has said yet how many partitions the log has: check kafka.brokers and kafka.topic";
 
-/// A writer, as shown to its operator.
-pub(super) struct WriterView {
-    shared: Arc<Shared>,
+/// What is shown.
+pub(super) struct WriterViewDeps {
+    /// The writers of the process.
+    pub(super) writers: Vec<Arc<Shared>>,
+    /// The buckets of sources.
+    pub(super) wanted: Wanted,
+    /// Gauges of partitions.
+    pub(super) partitions: WriterMetrics,
+    /// `kafka.name`.
+    pub(super) name: String,
+    /// The proxy through which the store is reached.
+    pub(super) proxy: Option<String>,
+    /// The age at which batches are due.
+    pub(super) max_age: Duration,
+    /// What was seen of calls lately: nothing, unless they arrive in this process.
+    pub(super) live: Arc<LiveView>,
+    /// Alarms of the process.
+    pub(super) alarms: Arc<Alarms>,
+}
+
+/// The writers of a process, as shown to their operator.
+pub(in crate::node) struct WriterView {
+    of: WriterViewDeps,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     started: Duration,
-    proxy: Option<String>,
-    max_age: Duration,
-    /// No calls arrive here: nothing is ever seen in it.
-    live: LiveView,
     gauges: LedgerGauges,
     history: Mutex<HistoryRing>,
     pub(super) draining: AtomicBool,
-    pub(super) setup: Mutex<Setup>,
+    setup: Mutex<Setup>,
 }
 
-debug_fields!(WriterView { shared, started });
+debug_fields!(WriterView { started });
 
 impl WriterView {
-    pub(super) fn new(shared: &Arc<Shared>, outside: &Outside, of: (Option<String>, Duration)) -> Self {
-        let (proxy, max_age) = of;
-        let started = outside.clock.monotonic();
+    pub(super) fn new(of: WriterViewDeps, outside: &Outside) -> Self {
         Self {
-            shared: Arc::clone(shared),
+            of,
             metrics: outside.metrics.clone(),
             clock: Arc::clone(&outside.clock),
-            started,
-            proxy,
-            max_age,
-            live: LiveView::new(Mode::default(), started),
+            started: outside.clock.monotonic(),
             gauges: LedgerGauges::default(),
             history: Mutex::default(),
             draining: AtomicBool::new(false),
@@ -72,19 +85,25 @@ impl WriterView {
         }
     }
 
+    /// Sets the settings that are in force.
+    pub(in crate::node) fn set_setup(&self, setup: Setup) {
+        *lock(&self.setup) = setup;
+    }
+
     /// The partitions that are delivered now.
-    fn logs(&self) -> NodeLogs {
+    pub(super) fn logs(&self) -> NodeLogs {
         let of = |live: Box<super::partition::Live>| NodeLog {
             log: Arc::new(live.served.log),
             delivery: live.delivery,
         };
-        NodeLogs::new(self.shared.live().map(|(_, _, live)| of(live)).collect())
+        let live = self.of.writers.iter().flat_map(|writer| writer.live());
+        NodeLogs::new(live.map(|(_, _, live)| of(live)).collect())
     }
 
     /// Sources that are configured or have calls here.
     fn sources(&self, logs: &NodeLogs) -> std::collections::BTreeSet<SourceId> {
-        let wanted = Arc::clone(&self.shared.deps.wanted.borrow());
-        wanted.keys().cloned().chain(logs.sources()).collect()
+        let wanted = Arc::clone(&self.of.wanted.borrow());
+        wanted.of.keys().cloned().chain(logs.sources()).collect()
     }
 
     /// Errors: there is no such source.
@@ -98,7 +117,7 @@ impl WriterView {
     /// Adds a sample to the history.
     pub(super) fn sample_history(&self) {
         let (logs, metrics) = (self.logs(), &self.metrics);
-        let shown = LogsView { logs: &logs, metrics, alarms: &self.shared.deps.alarms, live: &self.live };
+        let shown = LogsView { logs: &logs, metrics, alarms: &self.of.alarms, live: &self.of.live };
         let received = |id: SourceId| (id.to_string(), shown.totals(id.as_str()).received);
         let reading = Reading {
             at: self.clock.monotonic(),
@@ -111,10 +130,10 @@ impl WriterView {
 
     /// The gauges of each partition.
     fn refresh_partitions(&self) {
-        let metrics = &self.shared.metrics;
+        let metrics = &self.of.partitions;
         let (mut owned, mut stopped) = (0, 0);
         let shown = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        for (partition, place) in self.shared.places() {
+        for (partition, place) in self.of.writers.iter().flat_map(|writer| writer.places()) {
             let live = match place.standing() {
                 Standing::Live(live) => live,
                 Standing::Begins => continue,
@@ -149,9 +168,11 @@ impl WriterView {
 
 impl AdminView for WriterView {
     fn ready(&self) -> Result<(), Vec<String>> {
-        let mut reasons: Vec<String> = self.shared.deps.alarms.ending().borrow().iter().cloned().collect();
-        reasons.extend(self.shared.failed.borrow().as_deref().map(str::to_owned));
-        if lock(&self.shared.of_log).partitions.is_none() {
+        let mut reasons: Vec<String> = self.of.alarms.ending().borrow().iter().cloned().collect();
+        let writers = &self.of.writers;
+        reasons
+            .extend(writers.iter().filter_map(|writer| writer.failed.borrow().as_deref().map(str::to_owned)));
+        if writers.iter().all(|writer| lock(&writer.of_log).partitions.is_none()) {
             reasons.push(NOT_KNOWN.to_owned());
         }
         if self.draining.load(Ordering::Acquire) {
@@ -162,9 +183,9 @@ impl AdminView for WriterView {
 
     fn status(&self) -> Status {
         let now = self.clock.wall();
-        let alarms = &self.shared.deps.alarms;
+        let alarms = &self.of.alarms;
         let (logs, standing) = (self.logs(), alarms.standing());
-        let shown = LogsView { logs: &logs, metrics: &self.metrics, alarms, live: &self.live };
+        let shown = LogsView { logs: &logs, metrics: &self.metrics, alarms, live: &self.of.live };
         let report = logs.ledger(Rows::Totals);
         let ledger = ledger_view::summary(&report);
         let (waiting, usage) = (shown.waiting(report), logs.usage());
@@ -175,7 +196,7 @@ impl AdminView for WriterView {
             version: version::version().to_owned(),
             now_ms: now.0,
             uptime_seconds: self.clock.monotonic().saturating_sub(self.started).as_secs(),
-            node: self.shared.deps.settings.name.clone(),
+            node: self.of.name.clone(),
             ready: self.ready().is_ok(),
             not_ready: self.ready().err().unwrap_or_default(),
             degraded: standing.iter().map(|alarm| alarm.what.clone()).collect(),
@@ -183,7 +204,7 @@ impl AdminView for WriterView {
             // The caches take the place of a spool: they are never what stops calls.
             spool: SpoolStatus {
                 used_bytes: usage.used,
-                max_bytes: self.shared.deps.cache_bytes,
+                max_bytes: shown::cache_bytes(&self.of.writers),
                 segments: usage.segments as u64,
                 ..SpoolStatus::default()
             },
@@ -191,10 +212,10 @@ impl AdminView for WriterView {
             sealed_objects: waiting.sealed_objects,
             oldest_undelivered_seconds: logs.oldest_undelivered().map(|at| now.since(at).as_secs()),
             totals: sum_of_totals(sources.iter().map(|source| &source.totals)),
-            s3_proxy: self.proxy.clone(),
+            s3_proxy: self.of.proxy.clone(),
             ledger: Some(ledger),
             sources,
-            kafka: Some(shown::kafka(&self.shared, self.max_age)),
+            kafka: Some(shown::kafka(&self.of.writers, self.of.max_age)),
             ..Status::default()
         }
     }
@@ -255,7 +276,7 @@ impl AdminView for WriterView {
         Box::pin(async move {
             let logs = self.logs();
             self.known(source.as_ref(), &logs)?;
-            if self.shared.ends() || self.shared.failed.borrow().is_some() {
+            if self.of.writers.iter().any(|writer| writer.ends() || writer.failed.borrow().is_some()) {
                 return Err(AdminError::Stopped);
             }
             Ok(logs.flush_shown(source.as_ref(), wait).await)
