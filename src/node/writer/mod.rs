@@ -131,6 +131,7 @@ impl Writer {
             let (progress, stopped) = match place.standing() {
                 Standing::Begins => (None, None),
                 Standing::Live(live) => (Some(live.served.progress()), None),
+                Standing::Waits(why) => (None, Some(why.to_string())),
                 Standing::Stopped(stop) => (None, Some(stop.to_string())),
             };
             (partition, PartitionStatus { terms, ended, progress, stopped })

@@ -14,7 +14,7 @@ use super::watch::Watch;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::delivery::{Delivery, LogDeps};
 use crate::disk::real_disk::RealDisk;
-use crate::kafka::begin::{Began, Beginning, Term, begin};
+use crate::kafka::begin::{Began, Beginning, Follows, Term, begin};
 use crate::kafka::cache::{CacheDeps, Unusable};
 use crate::kafka::group::Offsets;
 use crate::kafka::owner::{End, Kept, Owner};
@@ -44,6 +44,8 @@ pub(super) enum Standing {
     /// No term has begun yet.
     #[default]
     Begins,
+    /// No term can begin, for this reason: the notes cannot be read at present.
+    Waits(Arc<str>),
     /// A term is delivered.
     Live(Box<Live>),
     /// The partition stops until a person acts.
@@ -194,7 +196,10 @@ impl PartitionThread {
             metadata,
             cache_of: kept.as_ref().map(|kept| kept.token.clone()),
         };
-        match begin(&self.deps.settings, beginning, &self.deps.clock, &|| self.lives()) {
+        let follows = Follows { goes_on: &|| self.lives(), hidden: &|from| self.hidden(from, alarms) };
+        let began = begin(&self.deps.settings, beginning, &self.deps.clock, follows);
+        self.hidden(None, alarms);
+        match began {
             Ok(Began::Live(term)) => self.live(*term, kept, alarms, since),
             Ok(Began::Over | Began::GivenUp) => Next::Later,
             Ok(Began::Stopped(stop)) => Next::Stopped(stop),
@@ -203,6 +208,29 @@ impl PartitionThread {
                 Next::Later
             }
         }
+    }
+
+    /// An open transaction hides the notes from this offset on, or none does.
+    fn hidden(&self, from: Option<u64>, alarms: &Alarms) {
+        let subject = format!("notes of {}", self.name());
+        let Some(from) = from else {
+            if matches!(self.place.standing(), Standing::Waits(_)) {
+                self.place.set(Standing::Begins);
+                alarms.clear(AlarmKind::Damage, &subject);
+            }
+            return;
+        };
+        let (brokers, topic) = (&self.deps.settings.brokers, &self.deps.settings.notes_topic);
+        let why = format!(
+            "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the partition \
+             waits until it ends; others go on. Kafka's tool shows it: kafka-transactions.sh --bootstrap-server {brokers} \
+             describe-producers --topic {topic} --partition {partition} (find-hanging, if no producer has it any more), \
+             and ends it: kafka-transactions.sh --bootstrap-server {brokers} abort --topic {topic} --partition \
+             {partition} --start-offset {from}",
+            partition = self.partition
+        );
+        alarms.raise(AlarmKind::Damage, &subject, why.clone());
+        self.place.set(Standing::Waits(why.into()));
     }
 
     /// `since`: when the takeover began, on the monotonic clock.

@@ -59,7 +59,7 @@ impl Shared {
     pub(super) fn live(&self) -> impl Iterator<Item = (u32, Arc<Place>, Box<Live>)> {
         self.places().into_iter().filter_map(|(partition, place)| match place.standing() {
             Standing::Live(live) => Some((partition, place, live)),
-            Standing::Begins | Standing::Stopped(_) => None,
+            Standing::Begins | Standing::Waits(_) | Standing::Stopped(_) => None,
         })
     }
 }

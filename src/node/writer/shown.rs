@@ -77,6 +77,9 @@ fn partition(partition: u32, place: &Arc<Place>) -> PartitionStatus {
     };
     match place.standing() {
         Standing::Begins => PartitionStatus { standing: "begins".to_owned(), ..status },
+        Standing::Waits(why) => {
+            PartitionStatus { standing: "waits".to_owned(), why: Some(why.to_string()), ..status }
+        }
         Standing::Stopped(stop) => {
             PartitionStatus { standing: "stopped".to_owned(), why: Some(stop.to_string()), ..status }
         }

@@ -118,7 +118,7 @@ impl WriterView {
             let live = match place.standing() {
                 Standing::Live(live) => live,
                 Standing::Begins => continue,
-                Standing::Stopped(_) => {
+                Standing::Waits(_) | Standing::Stopped(_) => {
                     stopped += 1;
                     continue;
                 }
