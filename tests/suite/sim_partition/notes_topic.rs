@@ -118,7 +118,7 @@ impl Notes {
     }
 
     /// The offset of the next record.
-    pub(super) fn end(&self) -> u64 {
+    pub(super) fn next_offset(&self) -> u64 {
         self.records.len() as u64
     }
 

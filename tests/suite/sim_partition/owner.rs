@@ -130,7 +130,7 @@ impl Owner {
                 let (_, stable) = notes.read(None, env.now);
                 opening.notes_end(
                     stable,
-                    notes.end(),
+                    notes.next_offset(),
                     Duration::from_millis(u64::try_from(env.now).unwrap()),
                 );
             }
