@@ -9,6 +9,7 @@ mod deps;
 mod group;
 mod looks;
 mod partition;
+mod place;
 pub mod process;
 pub mod serve;
 mod shared;
@@ -36,7 +37,7 @@ use crate::kafka::serve::Progress;
 use crate::kafka::settings::NoClient;
 use crate::metrics::kafka::WriterMetrics;
 use group::Group;
-use partition::Standing;
+use place::{Place, Standing};
 use shared::Shared;
 use tells::Tells;
 
@@ -125,7 +126,7 @@ impl Writer {
 
     /// The partitions that are assigned to this process.
     pub fn partitions(&self) -> BTreeMap<u32, PartitionStatus> {
-        let status = |(partition, place): (u32, Arc<partition::Place>)| {
+        let status = |(partition, place): (u32, Arc<Place>)| {
             let count = |counter: &AtomicU64| counter.load(Ordering::Acquire);
             let (terms, ended) = (count(&place.terms), count(&place.ended));
             let (progress, stopped) = match place.standing() {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::beats::Beat;
 use super::deps::WriterDeps;
-use super::partition::{Live, Place, Places, Standing};
+use super::place::{Live, Place, Places, Standing};
 use crate::alarms::AlarmKind;
 use crate::lock::lock;
 use crate::metrics::kafka::WriterMetrics;

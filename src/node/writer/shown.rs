@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::partition::{Live, Place, Standing};
+use super::place::{Live, Place, Standing};
 use super::shared::Shared;
 use crate::admin::kafka_status::{KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus};
 use crate::kafka::serve::{Pin, Pinned};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::partition::Seen;
+use super::place::Seen;
 use super::shared::Shared;
 use crate::alarms::AlarmKind;
 use crate::kafka::group::Offsets;

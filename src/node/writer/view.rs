@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::partition::Standing;
+use super::place::{Live, Standing};
 use super::shared::Shared;
 use super::shown;
 use crate::admin::{
@@ -74,10 +74,7 @@ impl WriterView {
 
     /// The partitions that are delivered now.
     fn logs(&self) -> NodeLogs {
-        let of = |live: Box<super::partition::Live>| NodeLog {
-            log: Arc::new(live.served.log),
-            delivery: live.delivery,
-        };
+        let of = |live: Box<Live>| NodeLog { log: Arc::new(live.served.log), delivery: live.delivery };
         NodeLogs::new(self.shared.live().map(|(_, _, live)| of(live)).collect())
     }
 
