@@ -38,6 +38,7 @@ pub mod import_code;
 mod import_words;
 pub mod imports;
 pub mod kafka_status;
+pub mod kafka_words;
 pub mod ledger;
 mod live;
 pub mod logins;
@@ -56,6 +57,7 @@ pub mod server;
 mod session;
 mod sessions;
 pub mod status;
+pub mod status_words;
 
 pub use access::AccessSettings;
 pub use admin_view::{AdminError, AdminView, FlushOutcome};
@@ -82,6 +84,7 @@ pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;
 pub use imports::{ImportErrors, ImportStatus, Imports};
 pub use kafka_status::{KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus, SendingStatus};
+pub use kafka_words::PartitionTable;
 pub use ledger::{
     Ledger, LedgerCounts, LedgerHour, LedgerRows, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
 };

@@ -64,18 +64,22 @@ pub struct Times {
     pub end: u64,
 }
 
-/// What the log says of the record at `kept_from`, and of what was written at `since` or later.
+/// What the log says of the record at `needed_from`, and of what was written at `since` or later.
 /// Errors: [`NotRead`].
-pub fn look(log: &mut Records, kept_from: u64, since: Option<UnixMillis>) -> Result<Times, NotRead> {
+pub fn look(
+    log: &mut Records,
+    needed_from: Option<u64>,
+    since: Option<UnixMillis>,
+) -> Result<Times, NotRead> {
     let (start, end) = log.bounds()?;
     let later = match since {
         Some(since) => log.offset_at(since)?.unwrap_or(end),
         None => end,
     };
-    if kept_from >= end {
+    let Some(needed_from) = needed_from.filter(|from| *from < end) else {
         return Ok(Times { written_at: None, later, end });
-    }
-    log.go_to(Some(kept_from.max(start)))?;
+    };
+    log.go_to(Some(needed_from.max(start)))?;
     let written_at = match log.fetch(READ)? {
         Fetched::Record { at, .. } => at,
         Fetched::End | Fetched::Nothing | Fetched::OutOfRange => None,

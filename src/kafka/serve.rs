@@ -19,6 +19,7 @@ use crate::disk::StagingDisk;
 use crate::log::OpenBatch;
 use crate::partition::group::{Metadata, refused};
 use crate::partition::opening::Stop;
+use crate::partition::retention::needed_from;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -121,6 +122,17 @@ impl Served {
     pub fn identity(&self) -> (String, u64) {
         let known = self.log.shared.read();
         (known.state.identity.log_id.clone(), known.state.identity.window)
+    }
+
+    /// The first record with calls that are not in the store; `None` if nothing waits.
+    pub fn needed_from(&self) -> Option<u64> {
+        let known = self.log.shared.read();
+        let left = &known.state.left;
+        let pending = known.state.calls.seals.iter().filter(|(number, _)| !left.contains_key(number));
+        let pending = pending.map(|(_, pending)| pending.seal.first);
+        let open = self.log.shared.cache.open_batches().into_iter().map(|batch| batch.first);
+        let unread = (!known.at_end).then(|| known.read_before.saturating_add(1));
+        needed_from(left.values().copied(), pending.chain(open), unread)
     }
 
     /// What needs the oldest record that is kept. `None` if nothing waits.

@@ -112,7 +112,7 @@ mod tests {
         for line in [
             "forebay_kafka_terms_total{partition=\"3\"} 1",
             "forebay_kafka_lag_records{partition=\"3\"} 7",
-            "forebay_kafka_time_left_seconds{partition=\"3\"} +Inf",
+            "forebay_kafka_time_left_seconds{partition=\"3\"} inf",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use forebay::dev_s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
+use forebay::dev_s3::{ACCESS_KEY_ID, BUCKET, SECRET_ACCESS_KEY};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::partition::Partition;
@@ -65,7 +65,7 @@ impl Program {
     pub(crate) fn writer_due(partition: &Partition, s3: &str, sources: &str, flush: &str) -> Self {
         let text = format!(
             "[admin]\nlisten = \"127.0.0.1:0\"\n{}cache_dir = \"cache\"\ncache_bytes = \"500 MB\"\n\
-             [flush]\n{flush}\n[s3]\nbucket = \"forebay-dev\"\nendpoint_url = \"{s3}\"\nregion = \"us-east-1\"\n{sources}",
+             [flush]\n{flush}\n[s3]\nbucket = \"{BUCKET}\"\nendpoint_url = \"{s3}\"\nregion = \"us-east-1\"\n{sources}",
             of_kafka(partition, "writer"),
         );
         Self::run(&text, false)

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use forebay::receipt::HEADER;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::Producer as _;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, cluster};
 use crate::delivers::say;
 use crate::load::{Load, Pace};
-use crate::partition::Partition;
+use crate::partition::{Collector, Partition};
 use crate::program::Program;
 use crate::s3::S3;
 use crate::served::Client;
-use crate::support::{CALL, until};
+use crate::support::{CALL, owner, send, unique, until};
 
 /// The sources of load, which go to the bucket of dev mode.
 const SOURCES: &str = "[[source]]\nid = \"web\"\n[[source]]\nid = \"ios\"\n";
@@ -104,9 +105,13 @@ fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers
     assert_eq!(of_sources, stored.len() as u64);
     assert_eq!(status["alarms"].as_array().unwrap().len(), 0, "{status}");
 
-    // So do the metrics, and those of the collector count what stands in the log.
+    // So do the metrics, as soon as the brokers were asked whether anything waits, and those of the collector count what stands in the log.
     let metric =
         |name: &str| stays.metric(name).unwrap_or_else(|| panic!("{name}: {}", stays.get("/metrics")));
+    until("nothing to wait in any partition", CALL * 2, || {
+        let left = |number| metric(&format!("forebay_kafka_time_left_seconds{{partition=\"{number}\"}}"));
+        (0..PARTITIONS).all(|number| left(number).is_infinite()).then_some(())
+    });
     assert_eq!(metric("forebay_kafka_partitions_owned"), 3.0);
     assert_eq!(metric("forebay_kafka_partitions_stopped"), 0.0);
     for number in 0..PARTITIONS {
@@ -229,6 +234,45 @@ fn a_source_that_is_added_by_a_reload_is_delivered_and_a_receipt_says_where_a_ca
     let ledger = writer.json("/api/ledger?source=ios");
     assert_eq!(ledger["totals"]["delivered"], 10, "{ledger}");
     collector.end();
+    writer.end();
+}
+
+#[test]
+fn notes_that_an_open_transaction_hides_make_their_partition_wait_and_no_other() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 2, &[]);
+    let s3 = S3::start();
+    // Nobody but writers should have the right to do this.
+    let stranger = owner(&cluster, &unique("stranger"), "600000");
+    stranger.begin_transaction().unwrap();
+    let hides = send(&stranger, &partition.settings.notes_topic, "no note").unwrap();
+    let writer = Program::writer(&partition, &s3.url(), SOURCES);
+    let of = |number: usize| writer.json("/api/status")["kafka"]["owned"][number].clone();
+    let began = Instant::now();
+    let waits =
+        until("partition 0 to wait", CALL * 6, || Some(of(0)).filter(|one| one["standing"] == "waits"));
+    say(&format!("it waits, and says so after {:.0?}", began.elapsed()));
+    let why = waits["why"].as_str().unwrap();
+    for expected in ["notes_unreadable", "kafka-transactions.sh", &format!("--start-offset {hides}")] {
+        assert!(why.contains(expected), "{expected}: {why}");
+    }
+    let status = writer.json("/api/status");
+    let alarm =
+        status["alarms"].as_array().unwrap().iter().find(|one| one["subject"] == "notes of partition 0");
+    assert!(alarm.unwrap()["what"].as_str().unwrap().contains("notes_unreadable"), "{status}");
+    assert_eq!(of(1)["standing"], "delivers");
+    assert_eq!(writer.metric("forebay_kafka_partitions_stopped"), Some(1.0));
+    let now = partition.clock.wall();
+    Collector::new(&cluster, &partition, 1).send("web", &["a"], now);
+    Collector::new(&cluster, &partition, 2).in_partition(1).send("web", &["b"], now);
+    stored_once(&s3, &["b".to_owned()]);
+    assert_eq!(s3.calls(), ["b"]);
+    stranger.abort_transaction(CALL).unwrap();
+    stored_once(&s3, &["a".to_owned(), "b".to_owned()]);
+    assert_eq!(of(0)["standing"], "delivers");
+    until("the alarm to be cleared", CALL, || {
+        writer.json("/api/status")["alarms"].as_array()?.is_empty().then_some(())
+    });
     writer.end();
 }
 

@@ -1,12 +1,11 @@
 //! The status for people: problems first, then the totals, then a line for each source. Pure.
 
-use crate::admin::{BucketImportStatus, LedgerCounts, LedgerStatus, SourceStatus, Status, pass_lines};
+use crate::admin::{BucketImportStatus, KafkaStatus, PartitionTable, SourceStatus, Status, pass_lines};
 use crate::admin_client::activity::{Activity, sparkline};
 use crate::sources::SourceId;
-use crate::words::count::percent;
 use crate::words::table::{table, wrapped_within};
 use crate::words::{
-    about_bytes, about_seconds, counted, grouped, if_any, outside_key, outside_text, outside_text_within,
+    about_bytes, about_seconds, counted, grouped, outside_key, outside_text, outside_text_within,
     within_columns,
 };
 
@@ -21,13 +20,13 @@ const STREAMS_SHOWN_MAX: usize = 20;
 const IMPORT_FILES_SHOWN_MAX: usize = 5;
 /// Sources that are shown even if the screen has no space for them.
 const SOURCES_MIN: usize = 3;
-/// The seconds of a year: a longer time is not worth an exact number.
-const YEAR_SECONDS: u64 = 365 * 86_400;
+/// The most partitions of a log over Kafka that a screen shows.
+const PARTITIONS_SHOWN_MAX: usize = 12;
 /// The width of a label such as `calls`, in columns.
 const LABEL: usize = 9;
 
 /// Words at the beginnings of lines, for [`painted`](crate::runtime::paint::painted).
-pub const MARKS: [Mark; 10] = [
+pub const MARKS: [Mark; 14] = [
     ("ready", GOOD),
     ("NOT READY", BAD),
     ("degraded:", WARNING),
@@ -37,6 +36,10 @@ pub const MARKS: [Mark; 10] = [
     ("  FAILING", BAD),
     ("  waits for:", WARNING),
     ("  last error:", WARNING),
+    ("  STOPPED", BAD),
+    ("  TIME SHORT", BAD),
+    ("  SILENT", BAD),
+    ("partition ", FAINT),
     ("source ", FAINT),
 ];
 
@@ -59,6 +62,22 @@ pub struct View<'a> {
     pub filter: &'a str,
     /// Sources above the first one shown.
     pub skip: usize,
+}
+
+/// What a process does with calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Collector,
+    Writer,
+    Both,
+}
+
+fn role(status: &Status) -> Role {
+    match &status.kafka {
+        Some(kafka) if kafka.is_collector() => Role::Collector,
+        Some(kafka) if kafka.is_writer() => Role::Writer,
+        _ => Role::Both,
+    }
 }
 
 /// A line before it is wrapped.
@@ -86,15 +105,21 @@ impl Line {
 
 /// The lines of the status.
 pub fn lines(status: &Status, view: &View<'_>) -> Vec<String> {
+    // A writer receives no calls.
+    let activity = view.activity.filter(|_| role(status) != Role::Writer);
+    let view = &View { activity, ..*view };
+    let of_spool =
+        || format!("node {}, spool {}", outside_text(&status.node), outside_text(&status.spool_id));
     let first = format!(
-        "forebay {}, node {}, spool {}, up {}",
+        "forebay {}, {}, up {}",
         outside_text(&status.version),
-        outside_text(&status.node),
-        outside_text(&status.spool_id),
+        status.kafka.as_ref().map_or_else(of_spool, |kafka| kafka.process_words(&status.node)),
         about_seconds(status.uptime_seconds),
     );
     let head = std::iter::once(Line::new("", first)).chain(troubles(status)).chain(whole(status, view));
     let mut lines: Vec<String> = head.flat_map(|line| line.wrapped(view.columns)).collect();
+    let kafka = status.kafka.iter().filter(|kafka| view.source.is_none() && !kafka.owned.is_empty());
+    lines.extend(kafka.flat_map(|kafka| partitions(kafka, status.now_ms, view)));
     let imports =
         status.imports.iter().filter(|import| view.source.is_none_or(|id| id.as_str() == import.source));
     lines.extend(
@@ -140,55 +165,13 @@ fn troubles(status: &Status) -> Vec<Line> {
 }
 
 fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
-    let (spool, totals) = (&status.spool, &status.totals);
-    let percent = match percent(spool.used_bytes, spool.max_bytes) {
-        0 if spool.used_bytes > 0 => "<1".to_owned(),
-        percent => percent.to_string(),
-    };
-    let (used, max) = (about_bytes(spool.used_bytes), about_bytes(spool.max_bytes));
-    let segments = counted(spool.segments, "segment", "segments");
-    let parked = if_any(spool.parked_bytes, |bytes| format!(", {} parked", about_bytes(bytes)));
-    let left = match spool.seconds_left {
-        Some(seconds) if seconds > YEAR_SECONDS => ", full in over a year without deliveries".to_owned(),
-        Some(seconds) => format!(", full in {} without deliveries", about_seconds(seconds)),
-        None => String::new(),
-    };
-    let waiting = match status.oldest_undelivered_seconds {
-        Some(seconds) => {
-            let pending = status.sources.iter().fold(0_u64, |sum, s| sum.saturating_add(s.pending_calls));
-            let places = [
-                (status.open_batches, ["batch", "batches"]),
-                (status.sealed_objects, ["sealed object", "sealed objects"]),
-            ];
-            let places = places.into_iter().filter(|(count, _)| *count > 0);
-            let places: Vec<String> = places.map(|(count, [one, many])| counted(count, one, many)).collect();
-            let within =
-                if places.is_empty() { String::new() } else { format!(" in {}", places.join(" and ")) };
-            let pending = counted(pending, "call", "calls");
-            format!("{pending}{within}, the oldest for {}", about_seconds(seconds))
-        }
-        None => "nothing: everything is delivered".to_owned(),
-    };
     let rate = view.activity.map_or_else(String::new, |activity| {
         let drawn =
             if view.sparklines { format!(" {}", sparkline(activity.of_all())) } else { String::new() };
         format!("{}/s{drawn}; ", rate(activity.rate_of_all()))
     });
-    let mut lines = vec![
-        Line::labelled(
-            "calls",
-            format!(
-                "{rate}{} received since this start: {} stored, {} repeats, {} rejected; {} delivered",
-                grouped(totals.received),
-                grouped(totals.stored),
-                grouped(totals.repeated),
-                grouped(totals.rejected),
-                grouped(totals.delivered)
-            ),
-        ),
-        Line::labelled("waiting", waiting),
-        Line::labelled("spool", format!("{used} of {max} ({percent} %), {segments}{parked}{left}")),
-    ];
+    let mut lines = vec![Line::labelled("calls", format!("{rate}{}", status.calls_words()))];
+    lines.extend(status.waiting_lines().into_iter().map(|(label, text)| Line::labelled(label, text)));
     lines.extend(status.behind_words().map(|text| Line::labelled("behind", text)));
     let refused = status.refused_lately(view.source).into_iter().enumerate();
     lines.extend(refused.map(|(index, text)| Line::labelled(if index == 0 { "refused" } else { "" }, text)));
@@ -197,49 +180,25 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
         let text = format!("S3 is reached through {proxy}, set in the environment (HTTPS_PROXY, NO_PROXY)");
         Line::labelled("proxy", text)
     }));
-    lines.extend(status.ledger.iter().flat_map(ledger));
+    lines.extend(status.ledger_lines().into_iter().map(|(label, text)| Line::labelled(label, text)));
     lines
 }
 
-/// The ledger's two equations, and whether they hold.
-fn ledger(ledger: &LedgerStatus) -> Vec<Line> {
-    let totals = &ledger.totals;
-    let suppressed = if_any(totals.suppressed, |calls| format!(" + {} suppressed", grouped(calls)));
-    let equations = format!(
-        "since the spool was made: {} received = {} stored + {} rejected + {} repeated{suppressed}; {} stored = {} delivered + {} pending + {} \
-         lost: {}",
-        grouped(totals.received),
-        grouped(totals.stored),
-        grouped(totals.rejected),
-        grouped(totals.repeated),
-        grouped(totals.stored),
-        grouped(totals.delivered),
-        grouped(totals.pending),
-        grouped(totals.lost),
-        if ledger.balanced { "balanced" } else { "NOT BALANCED" }
-    );
-    let mut lines = vec![Line::labelled("ledger", equations)];
-    let others = [("object sets", &ledger.object_sets), ("dead letters", &ledger.dead_letters)];
-    let others = others.into_iter().filter(|(_, counts)| **counts != LedgerCounts::default());
-    lines.extend(
-        others.map(|(what, counts)| Line::labelled("", format!("{what}: {}", stream_counts(counts)))),
-    );
-    let differences = ledger.differences.iter();
-    lines.extend(differences.map(|what| Line::new("  difference: ", outside_text(what).to_string())));
+/// The table of partitions, with what is wrong below each.
+fn partitions(kafka: &KafkaStatus, now_ms: i64, view: &View<'_>) -> Vec<String> {
+    let max = view.rows.map_or(usize::MAX, |_| PARTITIONS_SHOWN_MAX);
+    let PartitionTable { names, rows, more } = kafka.partition_table(now_ms, max);
+    let cut = |row: String| view.columns.map_or(row.clone(), |width| within_columns(&row, width));
+    let mut lines = vec![String::new(), cut(names)];
+    for (row, troubles) in rows {
+        lines.push(cut(row));
+        let troubles = troubles.into_iter().map(|(beginning, text)| Line::new(beginning, text));
+        lines.extend(troubles.flat_map(|line| line.wrapped(view.columns)));
+    }
+    lines.extend((more > 0).then(|| {
+        format!("and {}: --all or --json", counted(more as u64, "more partition", "more partitions"))
+    }));
     lines
-}
-
-/// What became of the lines of an object or dead-letter stream.
-fn stream_counts(counts: &LedgerCounts) -> String {
-    let repeated = if_any(counts.repeated, |repeated| format!(" + {} repeated", grouped(repeated)));
-    format!(
-        "{} received = {} stored{repeated}; {} delivered + {} pending + {} lost",
-        grouped(counts.received),
-        grouped(counts.stored),
-        grouped(counts.delivered),
-        grouped(counts.pending),
-        grouped(counts.lost)
-    )
 }
 
 /// The imports of buckets as a text: its lines.
@@ -299,10 +258,12 @@ fn sources(status: &Status, wanted: &[&SourceStatus], view: &View<'_>, space: Op
             }
         }
     }
-    let rows: Vec<Vec<String>> = std::iter::once(names(view))
-        .chain(shown.iter().map(|(source, _)| row(source, status.now_ms, view)))
+    let role = role(status);
+    let rows: Vec<Vec<String>> = std::iter::once(names(view, role))
+        .chain(shown.iter().map(|(source, _)| row(source, status.now_ms, view, role)))
         .collect();
     let numbers: &[usize] = match (view.activity, view.sparklines) {
+        (None, _) if role == Role::Writer => &[1, 2],
         (None, _) => &[1, 2, 3, 4],
         (Some(_), false) => &[1, 2, 3, 4, 5],
         (Some(_), true) => &[1, 3, 4, 5, 6],
@@ -340,7 +301,7 @@ fn details(source: &SourceStatus, status: &Status, view: &View<'_>) -> Vec<Strin
     let mut lines: Vec<Line> = streams
         .map(|stream| {
             let name = format!("  {}: ", outside_text(&stream.stream));
-            Line::new(&name, stream_counts(&stream.ledger))
+            Line::new(&name, stream.ledger.stream_words())
         })
         .collect();
     let more = source.streams.len().saturating_sub(STREAMS_SHOWN_MAX);
@@ -364,17 +325,21 @@ fn details(source: &SourceStatus, status: &Status, view: &View<'_>) -> Vec<Strin
     lines.iter().flat_map(|line| line.wrapped(view.columns)).collect()
 }
 
-fn names(view: &View<'_>) -> Vec<String> {
+fn names(view: &View<'_>, role: Role) -> Vec<String> {
     let activity: &[&str] = match (view.activity, view.sparklines) {
         (None, _) => &[],
         (Some(_), false) => &["calls/s"],
         (Some(_), true) => &["calls/s", "lately"],
     };
-    let counts = ["received", "delivered", "waiting", "oldest", "last object"];
-    [&["source"], activity, &counts].concat().into_iter().map(str::to_owned).collect()
+    let counts: &[&str] = match role {
+        Role::Both => &["received", "delivered", "waiting", "oldest", "last object"],
+        Role::Collector => &["received", "stored", "rejected"],
+        Role::Writer => &["delivered", "waiting", "oldest", "last object"],
+    };
+    [&["source"], activity, counts].concat().into_iter().map(str::to_owned).collect()
 }
 
-fn row(source: &SourceStatus, now_ms: i64, view: &View<'_>) -> Vec<String> {
+fn row(source: &SourceStatus, now_ms: i64, view: &View<'_>, role: Role) -> Vec<String> {
     let last = source.last_object.as_ref().map_or_else(
         || "none yet".to_owned(),
         |object| {
@@ -398,8 +363,13 @@ fn row(source: &SourceStatus, now_ms: i64, view: &View<'_>) -> Vec<String> {
             row.push(sparkline(activity.of(&source.id)));
         }
     }
+    if role == Role::Collector {
+        let totals = &source.totals;
+        row.extend([totals.received, totals.stored, totals.rejected].map(grouped));
+        return row;
+    }
+    row.extend((role == Role::Both).then(|| grouped(source.totals.received)));
     row.extend([
-        grouped(source.totals.received),
         grouped(source.totals.delivered),
         grouped(source.pending_calls),
         source.oldest_undelivered_seconds.map_or_else(|| "-".to_owned(), about_seconds),
@@ -424,7 +394,9 @@ fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{Alarm, Applied, LastObject, Refused, SpoolStatus, Totals};
+    use crate::admin::{
+        Alarm, Applied, LastObject, LedgerCounts, LedgerStatus, Refused, SpoolStatus, Totals,
+    };
     use crate::live::{RefusedKind, RefusedList};
     use crate::time::UnixMillis;
 
@@ -527,6 +499,7 @@ web       2,000     4,010          0        0       -  none yet\n"
             oldest_undelivered_seconds: Some(3_700),
             destinations: Vec::new(),
             imports: Vec::new(),
+            kafka: None,
             refusals: vec![
                 RefusedKind {
                     code: "invalid_write_key".into(),

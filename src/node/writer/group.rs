@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::partition::{PartitionThread, Place, Standing};
+use super::partition::PartitionThread;
+use super::place::{Place, Standing};
 use super::shared::Shared;
 use crate::kafka::group::Member;
 use crate::lock::lock;

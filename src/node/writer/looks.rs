@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::partition::Place;
+use super::place::Place;
 use crate::delivery::Delivery;
 use crate::kafka::owner::Wanted;
 use crate::kafka::serve::Served;

@@ -9,6 +9,7 @@ mod deps;
 mod group;
 mod looks;
 mod partition;
+mod place;
 pub mod process;
 pub mod serve;
 mod shared;
@@ -35,7 +36,7 @@ use crate::kafka::group::Member;
 use crate::kafka::serve::Progress;
 use crate::kafka::settings::NoClient;
 use group::Group;
-use partition::Standing;
+use place::{Place, Standing};
 use shared::Shared;
 use tells::Tells;
 
@@ -124,12 +125,13 @@ impl Writer {
 
     /// The partitions that are assigned to this process.
     pub fn partitions(&self) -> BTreeMap<u32, PartitionStatus> {
-        let status = |(partition, place): (u32, Arc<partition::Place>)| {
+        let status = |(partition, place): (u32, Arc<Place>)| {
             let count = |counter: &AtomicU64| counter.load(Ordering::Acquire);
             let (terms, ended) = (count(&place.terms), count(&place.ended));
             let (progress, stopped) = match place.standing() {
                 Standing::Begins => (None, None),
                 Standing::Live(live) => (Some(live.served.progress()), None),
+                Standing::Waits(why) => (None, Some(why.to_string())),
                 Standing::Stopped(stop) => (None, Some(stop.to_string())),
             };
             (partition, PartitionStatus { terms, ended, progress, stopped })

@@ -1,25 +1,24 @@
 //! The thread of a partition that is assigned to this process: terms begin and end in it, each delivered as a log
 //! of its own.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::beats::Beat;
 use super::deps::WriterDeps;
 use super::looks::{Counted, Removed, Takeover};
+use super::place::{Live, Place, Standing};
 use super::watch::Watch;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::delivery::{Delivery, LogDeps};
 use crate::disk::real_disk::RealDisk;
-use crate::kafka::begin::{Began, Beginning, Term, begin};
+use crate::kafka::begin::{Began, Beginning, Follows, Term, begin};
 use crate::kafka::cache::{CacheDeps, Unusable};
 use crate::kafka::group::Offsets;
 use crate::kafka::owner::{End, Kept, Owner};
-use crate::kafka::serve::{Served, Serving};
-use crate::lock::{lock, wait_while_at_most};
+use crate::kafka::serve::Serving;
+use crate::lock::lock;
 use crate::metrics::kafka::{PartitionLabel, WriterMetrics};
 use crate::partition::answer::may_begin;
 use crate::partition::note::TermNote;
@@ -30,94 +29,6 @@ use crate::partition::position::before;
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Subject of the alarm about a partition that has stopped.
 const STOPPED: AlarmKind = AlarmKind::Damage;
-
-/// A term that is delivered.
-#[derive(Clone, Debug)]
-pub(super) struct Live {
-    pub(super) served: Served,
-    pub(super) delivery: Delivery,
-}
-
-/// Where a partition is.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Standing {
-    /// No term has begun yet.
-    #[default]
-    Begins,
-    /// A term is delivered.
-    Live(Box<Live>),
-    /// The partition stops until a person acts.
-    Stopped(Stop),
-}
-
-/// What the thread of a partition shares with that of the group.
-#[derive(Debug, Default)]
-pub(super) struct Place {
-    given_up: AtomicBool,
-    standing: Mutex<Standing>,
-    changed: Condvar,
-    pub(super) beat: Beat,
-    /// Its share of the cache in bytes.
-    pub(super) cache_bytes: AtomicU64,
-    /// Terms that began.
-    pub(super) terms: AtomicU64,
-    /// Terms that the brokers ended.
-    pub(super) ended: AtomicU64,
-    /// Batches that were due before their time because the cache was full to 70 %.
-    pub(super) cut_early: AtomicU64,
-    /// How long the last takeover took, once it has.
-    pub(super) takeover: Mutex<Option<Duration>>,
-    /// What is found out from time to time.
-    pub(super) seen: Mutex<Seen>,
-}
-
-/// What is found out of a partition from time to time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// The offset of the log's next record.
-    pub(super) end: Option<u64>,
-    /// How long the log keeps what is needed; `None` if nothing waits, or it is not known.
-    pub(super) time_left: Option<Duration>,
-    /// Frames and bytes that were read in a second of the last minutes.
-    pub(super) rates: Option<(f64, f64)>,
-}
-
-impl Place {
-    /// The partition is not assigned any more: its thread ends.
-    pub(super) fn give_up(&self) {
-        self.given_up.store(true, Ordering::Release);
-        let _locked = lock(&self.standing);
-        self.changed.notify_all();
-    }
-
-    /// Where it is.
-    pub(super) fn standing(&self) -> Standing {
-        lock(&self.standing).clone()
-    }
-
-    /// Changes the share of the cache.
-    pub(super) fn set_cache_bytes(&self, bytes: u64) {
-        self.cache_bytes.store(bytes, Ordering::Release);
-        if let Standing::Live(live) = self.standing() {
-            live.served.set_cache_bytes(bytes);
-        }
-    }
-
-    fn is_assigned(&self) -> bool {
-        !self.given_up.load(Ordering::Acquire)
-    }
-
-    fn set(&self, standing: Standing) {
-        *lock(&self.standing) = standing;
-    }
-
-    /// Waits until the partition is given up, for `at_most` at most.
-    fn wait(&self, at_most: Duration) {
-        self.beat.rests();
-        let waits = |_: &mut Standing| self.is_assigned();
-        drop(wait_while_at_most(&self.changed, lock(&self.standing), at_most, waits));
-    }
-}
 
 /// What the thread of a partition works with.
 #[derive(Debug)]
@@ -194,7 +105,10 @@ impl PartitionThread {
             metadata,
             cache_of: kept.as_ref().map(|kept| kept.token.clone()),
         };
-        match begin(&self.deps.settings, beginning, &self.deps.clock, &|| self.lives()) {
+        let follows = Follows { goes_on: &|| self.lives(), hidden: &|from| self.hidden(from, alarms) };
+        let began = begin(&self.deps.settings, beginning, &self.deps.clock, follows);
+        self.hidden(None, alarms);
+        match began {
             Ok(Began::Live(term)) => self.live(*term, kept, alarms, since),
             Ok(Began::Over | Began::GivenUp) => Next::Later,
             Ok(Began::Stopped(stop)) => Next::Stopped(stop),
@@ -203,6 +117,29 @@ impl PartitionThread {
                 Next::Later
             }
         }
+    }
+
+    /// An open transaction hides the notes from this offset on, or none does.
+    fn hidden(&self, from: Option<u64>, alarms: &Alarms) {
+        let subject = format!("notes of {}", self.name());
+        let Some(from) = from else {
+            if matches!(self.place.standing(), Standing::Waits(_)) {
+                self.place.set(Standing::Begins);
+                alarms.clear(AlarmKind::Damage, &subject);
+            }
+            return;
+        };
+        let (brokers, topic) = (&self.deps.settings.brokers, &self.deps.settings.notes_topic);
+        let why = format!(
+            "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the partition \
+             waits until it ends; others go on. Kafka's tool shows it: kafka-transactions.sh --bootstrap-server {brokers} \
+             describe-producers --topic {topic} --partition {partition} (find-hanging, if no producer has it any more), \
+             and ends it: kafka-transactions.sh --bootstrap-server {brokers} abort --topic {topic} --partition \
+             {partition} --start-offset {from}",
+            partition = self.partition
+        );
+        alarms.raise(AlarmKind::Damage, &subject, why.clone());
+        self.place.set(Standing::Waits(why.into()));
     }
 
     /// `since`: when the takeover began, on the monotonic clock.
@@ -295,6 +232,3 @@ enum Next {
     /// None until a person acts.
     Stopped(Stop),
 }
-
-/// The places of all partitions that this process works on.
-pub(super) type Places = BTreeMap<u32, Arc<Place>>;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::beats::Beat;
 use super::deps::WriterDeps;
-use super::partition::{Live, Place, Places, Standing};
+use super::place::{Live, Place, Places, Standing};
 use crate::alarms::AlarmKind;
 use crate::lock::lock;
 use crate::metrics::kafka::WriterMetrics;
@@ -59,7 +59,7 @@ impl Shared {
     pub(super) fn live(&self) -> impl Iterator<Item = (u32, Arc<Place>, Box<Live>)> {
         self.places().into_iter().filter_map(|(partition, place)| match place.standing() {
             Standing::Live(live) => Some((partition, place, live)),
-            Standing::Begins | Standing::Stopped(_) => None,
+            Standing::Begins | Standing::Waits(_) | Standing::Stopped(_) => None,
         })
     }
 }

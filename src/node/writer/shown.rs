@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::partition::{Live, Place, Standing};
+use super::place::{Live, Place, Standing};
 use super::shared::Shared;
 use crate::admin::kafka_status::{KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus};
 use crate::kafka::serve::{Pin, Pinned};
@@ -84,6 +84,9 @@ fn partition(partition: u32, place: &Arc<Place>) -> PartitionStatus {
     };
     match place.standing() {
         Standing::Begins => PartitionStatus { standing: "begins".to_owned(), ..status },
+        Standing::Waits(why) => {
+            PartitionStatus { standing: "waits".to_owned(), why: Some(why.to_string()), ..status }
+        }
         Standing::Stopped(stop) => {
             PartitionStatus { standing: "stopped".to_owned(), why: Some(stop.to_string()), ..status }
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::partition::Seen;
+use super::place::Seen;
 use super::shared::Shared;
 use crate::alarms::AlarmKind;
 use crate::kafka::group::Offsets;
@@ -83,7 +83,7 @@ impl Tells {
         for (partition, place, live) in Arc::clone(&self.shared).live() {
             let progress = live.served.progress();
             let rates = self.rates(partition, &progress);
-            let (times, left) = self.look(partition, progress.kept_from);
+            let (times, left) = self.look(partition, live.served.needed_from());
             *lock(&place.seen) = Seen { end: times.map(|times| times.end), time_left: left, rates };
             // Without retention nobody is refused.
             let half_ago = times.filter(|_| self.retention.is_some_and(|(known, _)| known.is_some()));
@@ -135,13 +135,13 @@ impl Tells {
         (seconds > 0.0).then(|| (rate(|read| read.frames), rate(|read| read.bytes)))
     }
 
-    /// What the log says of a partition, and for how long it keeps the record at `kept_from`. Raises the alarm if it
-    /// will soon delete that record.
-    fn look(&mut self, partition: u32, kept_from: u64) -> (Option<Times>, Option<Duration>) {
+    /// What the log says of a partition, and for how long it keeps the record at `needed_from`. Raises the alarm if
+    /// it will soon delete that record.
+    fn look(&mut self, partition: u32, needed_from: Option<u64>) -> (Option<Times>, Option<Duration>) {
         let retention = self.retention();
         let now = self.shared.deps.clock.wall();
         let times =
-            match self.times(partition, kept_from, retention.map(|retention| now.minus(retention / 2))) {
+            match self.times(partition, needed_from, retention.map(|retention| now.minus(retention / 2))) {
                 Ok(times) => times,
                 Err(error) => {
                     tracing::debug!(error, partition, "the log does not say when its records were written");
@@ -167,7 +167,12 @@ impl Tells {
         (Some(times), left)
     }
 
-    fn times(&mut self, partition: u32, kept_from: u64, since: Option<UnixMillis>) -> Result<Times, String> {
+    fn times(
+        &mut self,
+        partition: u32,
+        needed_from: Option<u64>,
+        since: Option<UnixMillis>,
+    ) -> Result<Times, String> {
         let settings = &self.shared.deps.settings;
         let log = match self.logs.entry(partition) {
             Entry::Occupied(known) => known.into_mut(),
@@ -176,6 +181,6 @@ impl Tells {
                 new.insert(log.map_err(|error| error.to_string())?)
             }
         };
-        retention::look(log, kept_from, since).map_err(|error| error.to_string())
+        retention::look(log, needed_from, since).map_err(|error| error.to_string())
     }
 }

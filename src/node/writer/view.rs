@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::partition::Standing;
+use super::place::{Live, Standing};
 use super::shared::Shared;
 use super::shown;
 use crate::admin::{
@@ -92,10 +92,7 @@ impl WriterView {
 
     /// The partitions that are delivered now.
     pub(super) fn logs(&self) -> NodeLogs {
-        let of = |live: Box<super::partition::Live>| NodeLog {
-            log: Arc::new(live.served.log),
-            delivery: live.delivery,
-        };
+        let of = |live: Box<Live>| NodeLog { log: Arc::new(live.served.log), delivery: live.delivery };
         let live = self.of.writers.iter().flat_map(|writer| writer.live());
         NodeLogs::new(live.map(|(_, _, live)| of(live)).collect())
     }
@@ -137,7 +134,7 @@ impl WriterView {
             let live = match place.standing() {
                 Standing::Live(live) => live,
                 Standing::Begins => continue,
-                Standing::Stopped(_) => {
+                Standing::Waits(_) | Standing::Stopped(_) => {
                     stopped += 1;
                     continue;
                 }

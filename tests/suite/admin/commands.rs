@@ -10,6 +10,7 @@ use forebay::cli::{flush, status};
 use tokio::net::TcpListener;
 
 use super::start;
+use crate::support::kafka_status::troubled_writer;
 
 async fn run(line: &str) -> (Result<Option<FlushOutcome>, Failure>, String) {
     let mut out = Vec::new();
@@ -41,6 +42,23 @@ async fn status_prints_a_table_or_json() {
         let error = run(&line).await.0.unwrap_err().to_string();
         assert!(error.contains("has no source ios: `forebay status --all` lists them"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn status_prints_a_log_over_kafka() {
+    let running = start(&[]).await;
+    running.process.shows(troubled_writer());
+    let line = format!("status --admin http://{}", running.address);
+    let (result, out) = run(&line).await;
+    assert!(result.is_ok() && out.contains("\n  STOPPED: the log was cut at offset 812"), "{out}");
+    assert!(out.contains("\npartition  state "), "{out}");
+    // The table of partitions says nothing about one source.
+    let (result, out) = run(&format!("{line} --source web")).await;
+    assert!(result.is_ok() && !out.contains("\npartition  state ") && out.contains("\nweb "), "{out}");
+    let (result, out) = run(&format!("{line} --json")).await;
+    assert!(result.is_ok());
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["kafka"]["owned"][3]["left_objects"], 17, "{out}");
 }
 
 #[tokio::test]

@@ -36,6 +36,15 @@ pub(crate) struct FakeProcess {
     pub(crate) stopped: AtomicBool,
     pub(crate) held: AtomicBool,
     pub(crate) release: Notify,
+    /// The status that is answered in place of the usual one.
+    pub(crate) shown: Mutex<Option<Status>>,
+}
+
+impl FakeProcess {
+    /// From now on, the process answers with this status.
+    pub(crate) fn shows(&self, status: Status) {
+        *self.shown.lock().unwrap() = Some(status);
+    }
 }
 
 impl AdminView for FakeProcess {
@@ -45,6 +54,9 @@ impl AdminView for FakeProcess {
     }
 
     fn status(&self) -> Status {
+        if let Some(status) = self.shown.lock().unwrap().clone() {
+            return status;
+        }
         Status {
             version: "0.1.0".into(),
             ready: self.ready().is_ok(),

@@ -7,6 +7,7 @@ mod find;
 mod first_call;
 mod imports;
 mod outage;
+mod partitions;
 mod refused;
 mod shared_imports;
 mod sources;

@@ -23,6 +23,7 @@ pub(crate) mod granted;
 pub(crate) mod hooked_disk;
 pub(crate) mod http;
 pub(crate) mod json;
+pub(crate) mod kafka_status;
 #[cfg(feature = "lambda")]
 pub(crate) mod lambda_emulator;
 pub(crate) mod loop_disk;

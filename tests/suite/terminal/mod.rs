@@ -3,6 +3,7 @@
 mod find;
 mod help;
 mod https;
+mod kafka_lines;
 mod live;
 mod pty;
 mod refused;

@@ -75,6 +75,10 @@ function source (scenario, id, index) {
 }
 
 function status (scenario) {
+  return withKafka(scenario, spoolStatus(scenario))
+}
+
+function spoolStatus (scenario) {
   const t = now()
   const sources = names(scenario).map((id, index) => source(scenario, id, index))
   const sum = (name) => sources.reduce((all, one) => all + one.totals[name], 0)
@@ -106,6 +110,50 @@ function status (scenario) {
     refused_requests: { groups: refused(scenario).reverse(), more: 0, dropped_groups: 0, dropped_requests: 0 },
     sealed_objects: outage ? 6 : 0, sources, destinations: behind(scenario), imports: isEmpty(scenario) ? [] : isYoung(scenario) ? youngImports() : bucketImports(outage)
   }
+}
+
+const ROLES = { writer: 'writer', 'writer-trouble': 'writer', collector: 'collector', 'collector-trouble': 'collector' }
+
+/** The log over Kafka of the scenarios that have one, and what it changes in the rest of the status. */
+function withKafka (scenario, status) {
+  const role = ROLES[scenario]
+  if (!role) return status
+  const t = now()
+  const trouble = scenario.endsWith('trouble')
+  const week = 604_800
+  const log = { role, topic: 'lake-calls', group: 'lake-writers', log_id: '5c0f8f0e3b5c4a8e9d3b0c6c1f0f8a11', partitions: 24, retention_seconds: week, sending: null, cache: null, owned: [] }
+  const same = { ...status, spool_id: '', spool: { used_bytes: 0, max_bytes: 0, segments: 0, parked_bytes: 0, seconds_left: null, incoming_bytes_per_second: null, is_full: false }, destinations: [], imports: [] }
+  if (role === 'collector') {
+    const sending = { waiting_bytes: Math.round((trouble ? 21_000_000 : 140_000) * wave(3, t / 1_000)), silent: trouble ? [3, 11, 19] : [], blocks: Math.round((t - START) / 31), unknown: trouble ? 412 : 0, refused: trouble ? 1_840 : 0, producers_failed: trouble ? 2 : 0 }
+    const alarms = trouble ? [{ kind: 'refusing', subject: 'kafka', what: 'kafka: no broker acknowledges blocks of partitions 3, 11, 19, so their calls are answered 503: check that brokers run, and that min.insync.replicas of them have each partition', since_ms: t - 61_000 }] : []
+    const sources = status.sources.map((one) => ({ ...one, bucket: '', encryption: '', role: null, totals: { ...one.totals, repeated: 0, delivered: 0 }, ledger: ledger(0, 0), streams: [], pending_calls: 0, oldest_undelivered_seconds: null, last_object: null, batches: [] }))
+    return { ...same, alarms, ledger: null, sources, open_batches: 0, sealed_objects: 0, oldest_undelivered_seconds: null, kafka: { ...log, sending } }
+  }
+  const one = (partition, more = {}) => {
+    const end = 48_211_000 + partition * 977 + Math.round((t - START) / 90)
+    const waits = 600 + partition * 331 % 2_900
+    return {
+      partition, standing: 'delivers', why: null, terms: 1, ended: 0, takeover_seconds: 4 + partition % 5, read_offset: end - (partition % 3 ? 0 : 2), end_offset: end, lag_seconds: partition % 3 ? 0 : 1,
+      kept_from_offset: end - 18_400, time_left_seconds: week - waits, pinned_by: { source: NAMES[partition % NAMES.length], since_ms: t - waits * 1_000, waits_for: 'age or size' },
+      left_objects: 0, cut_early: 0, cache_used_bytes: Math.round(1_100_000_000 * wave(partition, t / 9_000)), cache_max_bytes: 4_166_000_000, window_seconds: 32 + partition, second_copies: 0, late: 0, without_bucket: [], ...more
+    }
+  }
+  const owned = Array.from({ length: 12 }, (_, n) => one(2 * n))
+  const alarms = []
+  if (trouble) {
+    const billing = { source: NAMES[3], since_ms: t - 475_200_000, waits_for: 'its bucket, which refuses: 403 AccessDenied' }
+    owned[1] = one(2, { standing: 'stopped', why: 'the log was cut: the record at offset 48,190,112 is not the one that was read before; if the topic was made anew, make a new log', time_left_seconds: null, pinned_by: null, end_offset: null })
+    owned[2] = one(4, { standing: 'waits', why: 'a transaction hangs in its notes; end it: kafka-transactions.sh --bootstrap-server BROKER find-hanging', pinned_by: null })
+    owned[3] = one(6, { time_left_seconds: 129_600, pinned_by: billing, left_objects: 318, terms: 3, ended: 2 })
+    owned[4] = one(8, { lag_seconds: 11_042, read_offset: 47_000_000, cut_early: 12, cache_used_bytes: 3_100_000_000, late: 4, second_copies: 2, takeover_seconds: null })
+    owned[5] = one(10, { without_bucket: ['new-app'] })
+    owned[6] = one(12, { standing: 'begins', pinned_by: null, takeover_seconds: null, window_seconds: null })
+    alarms.push({ kind: 'refusing', subject: 'retention of partition 6', what: 'retention of partition 6: the log deletes calls of partition 6 that are not delivered in 2160 minutes: fix what the other alarms name, or set retention.ms of lake-calls to 1209600000', since_ms: t - 43_200_000 })
+    alarms.push({ kind: 'damage', subject: 'lake-2', what: 'lake-2: the log was cut: the record at offset 48,190,112 is not the one that was read before; if the topic was made anew, make a new log', since_ms: t - 7_200_000 })
+  }
+  const used = owned.reduce((sum, { cache_used_bytes: bytes }) => sum + bytes, 0)
+  const sources = status.sources.map((one) => ({ ...one, totals: { received: 0, stored: 0, repeated: 0, rejected: 0, delivered: one.totals.delivered }, last_received_ms: null, libraries: [] }))
+  return { ...same, alarms, sources, kafka: { ...log, cache: { used_bytes: used, max_bytes: 50_000_000_000, objects_an_hour: trouble ? 0 : 6 }, owned } }
 }
 
 /** What the status has of destinations: those with waiting calls or dead letters left. */
@@ -148,6 +196,7 @@ function bucketImports (outage) {
 
 function history (scenario) {
   const t = now()
+  if (ROLES[scenario] === 'collector') return { step_seconds: 5, now_ms: t, sources: {}, received: [], delivered_bytes: [], spool_bytes: [] }
   const samples = isYoung(scenario) ? YOUNG_SAMPLES : 120
   const times = Array.from({ length: samples }, (_, n) => t - t % 5_000 - (samples - 1 - n) * 5_000)
   const series = (id, index) => times.map((ms) => index === 5 ? 0 : isYoung(scenario) ? Math.round(wave(index, ms / 1_000) * 2) / 10 * (1 + index % 2) : rate(scenario, index, ms))

@@ -2,7 +2,7 @@
 // headers of the real one, and moving data. The scenario is chosen in the address and kept in a cookie:
 // http://127.0.0.1:9280/?scenario=outage#/live. Scenarios: calm, busy, outage, refused, empty, token, read, masked, off, denied,
 // many (10,000 sources), unbalanced, restless (batches come and go, each second a delivery), young (a minute old, with dead letters and refused
-// requests), dead
+// requests), writer, writer-trouble, collector, collector-trouble (processes with a log over Kafka), dead
 // (answers nothing but the page).
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'

@@ -57,6 +57,16 @@ const VIEWS = [
   ['destinations-outage', 'outage', 'destinations/crm', (page) => page.locator('.source-why').waitFor()],
   ['destinations-masked', 'masked', 'destinations', (page) => page.locator('tr', { hasText: 'Execution Error' }).locator('.row-button').first().click()],
   ['destinations-empty', 'empty', 'destinations', (page) => page.locator('.empty pre').waitFor()],
+  ['partitions', 'writer', 'partitions', (page) => page.locator('.line').nth(5).waitFor()],
+  ['partitions-trouble', 'writer-trouble', 'partitions', (page) => page.locator('.line').nth(5).waitFor()],
+  ['partitions-detail', 'writer-trouble', 'partitions/6', (page) => page.locator('.side .facts').waitFor()],
+  ['partitions-collector', 'collector', 'partitions', (page) => page.locator('.cells li').nth(5).waitFor()],
+  ['partitions-collector-trouble', 'collector-trouble', 'partitions', (page) => page.locator('.cells .silent').first().waitFor()],
+  ...['writer', 'collector'].flatMap((role) => [
+    [`kafka-${role}-sources`, role, 'sources', (page) => page.locator('.table tbody tr').nth(3).waitFor()],
+    [`kafka-${role}-source`, role, 'sources/checkout-web', (page) => page.locator('.stats').first().waitFor()],
+    [`kafka-${role}-health`, role, 'health', (page) => page.locator('.config tbody tr').nth(5).waitFor()]
+  ]),
   ['health', 'calm', 'health', (page) => page.locator('.config tbody tr').nth(5).waitFor()],
   ['health-outage', 'outage', 'health', (page) => page.locator('.config tbody tr').nth(5).waitFor()],
   ['health-unbalanced', 'unbalanced', 'health', (page) => page.locator('.equation-off').waitFor()],

@@ -74,6 +74,28 @@ export type Status = {
   destinations?: DestinationBehind[]
   /** The groups of refused requests with the latest requests. */
   refused_requests?: { groups: RefusedGroup[]; more: number }
+  /** The log over Kafka that takes the place of the spool. */
+  kafka?: Kafka | null
+}
+
+/** A log over Kafka. `sending` is that of a collector; `cache` and `owned`, the partitions that are here, are those of a writer. */
+export type Kafka = {
+  role: string; topic: string; group: string; log_id: string | null; partitions: number | null; retention_seconds: number | null
+  sending: Sending | null; cache: KafkaCache | null; owned: Partition[]
+}
+
+/** What a collector sends, since the process started. `unknown` requests may be stored, of `refused` ones nothing was sent. */
+export type Sending = { waiting_bytes: number; silent: number[]; blocks: number; unknown: number; refused: number; producers_failed: number }
+
+export type KafkaCache = { used_bytes: number; max_bytes: number; objects_an_hour: number | null }
+
+/** A partition that is assigned to this process. An offset is Kafka's number of a record. */
+export type Partition = {
+  partition: number; standing: string; why: string | null; terms: number; ended: number; takeover_seconds: number | null
+  read_offset: number; end_offset: number | null; lag_seconds: number; kept_from_offset: number; time_left_seconds: number | null
+  pinned_by: { source: string; since_ms: number; waits_for: string } | null
+  left_objects: number; cut_early: number; cache_used_bytes: number; cache_max_bytes: number; window_seconds: number | null
+  second_copies: number; late: number; without_bucket: string[]
 }
 
 /** `waiting`: calls that wait for it. `dead_left`: dead letters that no replay has delivered yet. */

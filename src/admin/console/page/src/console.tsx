@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { get, Refusal, send, type Session, type Status } from './api'
 import { clock, seconds } from './format'
+import { nodeTitle } from './kafka'
 import { NodeContext, useNode, useNow } from './node'
 import { Icon } from './parts/icon'
 import { Problems } from './parts/problems'
@@ -11,7 +12,7 @@ import { useKeys, usePolled } from './poll'
 import { headline, level, notices, problems, type Problem } from './problems'
 import { ALL_SOURCES, href, useRoute } from './route'
 import { type Theme, storedTheme, storeTheme } from './theme'
-import { VIEWS, type View } from './views'
+import { VIEWS, type View, viewsOf } from './views'
 import { Login } from './views/login'
 
 const STATUS_EVERY_MS = 2_000
@@ -49,10 +50,12 @@ export function Console () {
 
 function Frame ({ session, changed, askAgain }: { session: Session; changed: (session: Session) => void; askAgain: () => void }) {
   const { view: id, rest } = useRoute()
-  const view = VIEWS.find((one) => one.id === id) ?? VIEWS[0]!
   const [many, setMany] = useState(false)
   const polled = usePolled<Status>('/api/status', many ? MANY_EVERY_MS : STATUS_EVERY_MS)
   const { data: status, error } = polled
+  // Before the first answer it is not known which views there are.
+  const views = viewsOf(status)
+  const view = (status ? views : VIEWS).find((one) => one.id === id) ?? views[0]!
   useEffect(() => setMany((status?.sources.length ?? 0) > MANY_SOURCES), [status])
   // A 401 means that the session has ended: the answer to /api/session leads to the sign-in page.
   useEffect(() => { if (error?.status === 401) askAgain() }, [error, askAgain])
@@ -95,7 +98,7 @@ function Frame ({ session, changed, askAgain }: { session: Session; changed: (se
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus() }}>Skip to the content</a>
       <div class={error ? 'frame stale' : 'frame'}>
         <Header found={found} changed={changed} />
-        <Navigation current={view} />
+        <Navigation views={views} current={view} />
         <main id="main" tabIndex={-1} ref={main} class={view.fills ? 'fills' : ''}>
           {error && <NoAnswer error={error} since={polled.failing_since} />}
           {/* The problems stand above the view, so neither is drawn before they are known: the view would jump. */}
@@ -147,7 +150,7 @@ function Header ({ found, changed }: { found: Problem[]; changed: (session: Sess
       <a class="brand" href={href('live')} aria-label="Forebay, to the live view"><Mark /><span>Forebay</span></a>
       <Verdict found={found} />
       <div class="header-end">
-        {status && <span class="node-name" title={`Node ${status.node}, spool ${status.spool_id}, version ${status.version}`}>{status.node}</span>}
+        {status && <span class="node-name" title={`${nodeTitle(status)}, version ${status.version}`}>{status.node}</span>}
         {session.dev && <span class="label">dev</span>}
         {session.role === 'read' && <span class="label" title="You are signed in with the read-only token.">read only</span>}
         <ThemeButton />
@@ -181,11 +184,11 @@ function Verdict ({ found }: { found: Problem[] }) {
   )
 }
 
-function Navigation ({ current }: { current: View }) {
+function Navigation ({ views, current }: { views: View[]; current: View }) {
   return (
     <nav class="nav" aria-label="Views">
       <ul>
-        {VIEWS.map(({ id, name, icon }) => (
+        {views.map(({ id, name, icon }) => (
           <li key={id}><a href={href(id)} aria-current={id === current.id ? 'page' : undefined}><Icon name={icon} size={18} /><span>{name}</span></a></li>
         ))}
       </ul>

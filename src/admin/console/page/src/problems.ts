@@ -1,7 +1,8 @@
 // What is wrong, from the status: the one sentence of the header, and the problems below it. Pure.
 
 import type { SourceStatus, Status } from './api'
-import { clock, count, date, plural, seconds } from './format'
+import { bytes, clock, count, date, plural, seconds } from './format'
+import { isHidden, lagRecords } from './kafka'
 import { lately } from './refused-list'
 import { href, REFUSED_REQUESTS } from './route'
 
@@ -58,6 +59,17 @@ const HEALTH = place('Health', 'health')
 const DELIVERIES = place('Deliveries', 'deliveries')
 const ARCHIVE = place('Archive', 'archive')
 const IMPORTS = place('Imports', 'imports')
+const PARTITIONS = place('Partitions', 'partitions')
+
+/** What alarms are called if a log over Kafka takes the place of the spool. */
+const OF_KAFKA: Record<string, string> = { damage: 'A partition is damaged' }
+/** The beginning of the subject of an alarm about a partition whose log is deleted before its calls are delivered. */
+const RETENTION = 'retention of '
+
+function titleOfKafka (kind: string, subject: string | undefined, status: Status): string | undefined {
+  if (!status.kafka) return undefined
+  return kind === 'refusing' && subject?.startsWith(RETENTION) ? 'Kafka will soon delete calls that are not delivered' : OF_KAFKA[kind]
+}
 
 /** Where a person acts on an alarm; all others in Health. */
 const PLACES: Record<string, Problem['at']> = {
@@ -71,8 +83,11 @@ function placeOf (kind: string, subject: string | undefined, status: Status): Pr
     const name = subject?.split(', function ')[0]
     return name ? place(`Destinations: ${name}`, 'destinations', name) : place('Destinations', 'destinations')
   }
-  if (kind === 'refusing') return subject && status.sources.some(({ id }) => id === subject) ? place(`Sources: ${subject}`, 'sources', subject) : HEALTH
-  return PLACES[kind] ?? HEALTH
+  const others = status.kafka ? PARTITIONS : HEALTH
+  if (kind === 'refusing') return subject && status.sources.some(({ id }) => id === subject) ? place(`Sources: ${subject}`, 'sources', subject) : others
+  const known = PLACES[kind] ?? (kind === 'damage' ? others : HEALTH)
+  // A process with a log over Kafka may lack the view.
+  return isHidden(known.href.slice(2).split('/')[0]!, status.kafka) ? PARTITIONS : known
 }
 
 /** Beginnings of texts that say no more than their title, and whom it concerns. */
@@ -123,8 +138,9 @@ export function problems (status: Status): Problem[] {
     const waiting = BUCKET_ALARMS.includes(kind) ? status.sources.filter(({ bucket, last_error }) => last_error && bucket === subject) : []
     const sources = kind === 'refusing' ? refused : waiting
     const ofImport = titleOfImport(kind, subject)
-    const whom = sources.length ? names(sources.map(({ id }) => id)) : subject && !ofImport ? [subject] : []
-    const title = ofImport ?? (waiting.length ? `${TITLES[kind]}: ${subject}` : TITLES[kind] ?? `Something needs attention: ${kind.replaceAll('_', ' ')}`)
+    const ofKafka = titleOfKafka(kind, subject, status)
+    const whom = sources.length ? names(sources.map(({ id }) => id)) : subject && !ofImport ? [ofKafka && subject.startsWith(RETENTION) ? subject.slice(RETENTION.length) : subject] : []
+    const title = ofImport ?? ofKafka ?? (waiting.length ? `${TITLES[kind]}: ${subject}` : TITLES[kind] ?? `Something needs attention: ${kind.replaceAll('_', ' ')}`)
     const what = withoutTitle(title, whole)
     found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${whole.slice(0, 80)}`, level: 'problem', title, what, since_ms, whom, at: placeOf(kind, subject, status) })
   }
@@ -141,7 +157,7 @@ export function problems (status: Status): Problem[] {
     // The view Deliveries has the key, so it is left out here.
     const why = first.last_error!.replace(/^put \S+ to (\S+): /, 'put to $1: ')
     const what = `${why}; nothing is lost: the puts are tried again. \`forebay check\` prints the exact setting or statement`
-    found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what, since_ms: first.last_error_since_ms ?? null, whom: names(failing.map(({ id }) => id)), at: DELIVERIES })
+    found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what, since_ms: first.last_error_since_ms ?? null, whom: names(failing.map(({ id }) => id)), at: placeOf('unreachable', undefined, status) })
   }
   for (const why of status.degraded) {
     if (status.alarms.some(({ what }) => what.endsWith(why))) continue
@@ -203,9 +219,14 @@ export function headline (status: Status, found: Problem[], told: Notice[] = not
   return { verdict: !status.ready ? 'Not ready' : counted || 'All is well', detail: waits(status) }
 }
 
-function waits ({ sources, destinations = [], oldest_undelivered_seconds: oldest }: Status): string {
+function waits (status: Status): string {
+  const { sources, destinations = [], oldest_undelivered_seconds: oldest, kafka } = status
+  if (kafka?.role === 'collector') return kafka.sending?.waiting_bytes ? `${bytes(kafka.sending.waiting_bytes)} on the way to the brokers` : 'nothing waits for the brokers'
+  const unread = (kafka?.owned ?? []).reduce((sum, one) => sum + (lagRecords(one) ?? 0), 0)
+  const more = unread > 0 ? `, ${plural(unread, 'record')} to be read` : ''
   const pending = sources.reduce((sum, source) => sum + source.pending_calls, 0)
-  if (pending > 0 || oldest != null) return `${plural(pending, 'call')} waiting` + (oldest == null ? '' : `, the oldest for ${seconds(oldest)}`)
+  if (pending > 0 || oldest != null) return `${plural(pending, 'call')} waiting` + (oldest == null ? '' : `, the oldest for ${seconds(oldest)}`) + more
+  if (kafka) return `everything that is read is delivered${more}`
   if (!destinations.length) return 'everything is delivered'
   const behind = destinations.filter(({ waiting }) => waiting > 0)
   const calls = behind.reduce((sum, { waiting }) => sum + waiting, 0)
@@ -225,6 +246,6 @@ export function sourceState (source: SourceStatus, now: number): SourceState {
   if (source.waiting) return { level: 'notice', word: 'waiting', why: source.waiting }
   const last = source.last_received_ms
   if (last != null && now - last < ACTIVE_MS) return { level: 'well', word: 'receiving', why: null }
-  if (last == null && source.totals.received === 0) return { level: 'quiet', word: 'no calls yet', why: null }
+  if (last == null && source.totals.received === 0 && source.totals.delivered === 0) return { level: 'quiet', word: 'no calls yet', why: null }
   return { level: 'quiet', word: 'quiet', why: null }
 }

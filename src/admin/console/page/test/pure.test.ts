@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BucketImport, Destination, Import, LiveCall, Messages, Pass, RefusedGroup, SourceStatus, Status } from '../src/api'
+import type { BucketImport, Destination, Import, Kafka, LiveCall, Messages, Partition, Pass, RefusedGroup, SourceStatus, Status } from '../src/api'
 import { destinationState, isOver } from '../src/destination-state'
 import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { afterDone, afterWaits, deletedMessages, filesOf, givenBack, importState, queueDepth, settledRows, settledWords } from '../src/import-state'
+import { isHidden, isShort, lagRecords, lagWords, neededFor, nodeTitle, placeOfAge, standingOf, ticksOf, troublesOf } from '../src/kafka'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, notices, problems } from '../src/problems'
 import { heldRows } from '../src/held-list'
@@ -378,4 +379,65 @@ test('what is done with imported files is said in words', () => {
   const done = { ...after, done: { moved: 1_204, gone: 1, tagged: 0 }, waiting: { due: 0, denied: 2, something_new: 1 } }
   assert.equal(afterDone(done), '1,204 moved, 1 gone already')
   assert.deepEqual(afterWaits(done), [{ what: 'access denied', count: 2 }, { what: 'something new', count: 1 }])
+})
+
+const partition = (more: Partial<Partition> = {}): Partition => ({
+  partition: 3, standing: 'delivers', why: null, terms: 1, ended: 0, takeover_seconds: 1, read_offset: 90, end_offset: 90, lag_seconds: 0,
+  kept_from_offset: 10, time_left_seconds: null, pinned_by: null, left_objects: 0, cut_early: 0, cache_used_bytes: 0, cache_max_bytes: 0,
+  window_seconds: null, second_copies: 0, late: 0, without_bucket: [], ...more
+})
+const WEEK = 7 * 86_400
+const kafka = (role: string, more: Partial<Kafka> = {}): Kafka => ({
+  role, topic: 'lake-calls', group: 'lake-writers', log_id: '00ff', partitions: 12, retention_seconds: WEEK, sending: null, cache: null, owned: [], ...more
+})
+
+test('a process shows the views that have something to show', () => {
+  const all = ['live', 'partitions', 'sources', 'deliveries', 'destinations', 'archive', 'imports', 'health']
+  const shown = (log: Kafka | null) => all.filter((view) => !isHidden(view, log)).join(' ')
+  assert.equal(shown(null), 'live sources deliveries destinations archive imports health')
+  assert.equal(shown(kafka('collector')), 'live partitions sources health')
+  assert.equal(shown(kafka('writer')), 'partitions sources health')
+  assert.equal(shown(kafka('dev')), 'live partitions sources deliveries archive health')
+  assert.equal(nodeTitle(status({ node: 'a', spool_id: 'b' })), 'Node a, spool b')
+  assert.equal(nodeTitle(status({ node: 'a', kafka: kafka('writer') })), 'Writer a, log 00ff')
+})
+
+test('a partition says what is wrong with it, the worst first', () => {
+  const word = (more: Partial<Partition>) => standingOf(partition(more), WEEK).word
+  assert.deepEqual([word({}), word({ standing: 'begins' }), word({ without_bucket: ['web'] })], ['delivers', 'begins', 'no bucket'])
+  assert.deepEqual([word({ standing: 'stopped', time_left_seconds: 1 }), word({ standing: 'waits' }), word({ time_left_seconds: 1 })], ['stopped', 'waits', 'time short'])
+  const day = 86_400
+  assert.deepEqual([[2 * day, WEEK], [2 * day - 1, WEEK], [day / 2, day], [day / 2 - 1, day], [day, null]].map(([left, all]) => isShort(partition({ time_left_seconds: left! }), all!)), [false, true, false, true, true])
+  const texts = troublesOf(partition({ standing: 'stopped', why: 'the log was cut', time_left_seconds: 3_600, without_bucket: ['web'] }), kafka('writer'))
+  assert.deepEqual(texts.map((text) => text.split(':')[0]), ['stopped', 'Kafka deletes calls that are not delivered in 1 h 00 min', 'no source in the configuration'])
+  assert.deepEqual(troublesOf(partition(), kafka('writer')), [])
+})
+
+test('a time line shows minutes and days', () => {
+  assert.deepEqual([placeOfAge(0, WEEK), placeOfAge(WEEK, WEEK), placeOfAge(2 * WEEK, WEEK)], [1, 0, 0])
+  assert.ok(placeOfAge(60, WEEK) < 0.95 && placeOfAge(86_400, WEEK) > 0.15)
+  assert.deepEqual(ticksOf(WEEK).map(({ label }) => label), ['now', '10 min', '1 h', '6 h', '1 d', '7 d'])
+  assert.deepEqual(ticksOf(3_600).map(({ label }) => label), ['now', '10 min', '1 h'])
+  assert.equal(neededFor(partition({ time_left_seconds: WEEK - 60 }), WEEK, 0), 60)
+  assert.equal(neededFor(partition({ pinned_by: { source: 'web', since_ms: 1_000, waits_for: 'age' } }), null, 61_000), 60)
+  assert.equal(neededFor(partition(), WEEK, 0), null)
+})
+
+test('the lag counts records and time', () => {
+  assert.deepEqual([lagRecords(partition()), lagRecords(partition({ end_offset: null })), lagRecords(partition({ end_offset: 80 }))], [0, null, 0])
+  assert.deepEqual([lagWords(partition()), lagWords(partition({ end_offset: null })), lagWords(partition({ end_offset: 91, lag_seconds: 2 }))], ['none', 'not known yet', '1 record, 2 s'])
+})
+
+test('the header and the problems of a log over Kafka', () => {
+  const of = (log: Kafka) => headline(status({ kafka: log }), []).detail
+  const sending = { waiting_bytes: 0, silent: [], blocks: 1, unknown: 0, refused: 0, producers_failed: 0 }
+  assert.equal(of(kafka('collector', { sending })), 'nothing waits for the brokers')
+  assert.equal(of(kafka('collector', { sending: { ...sending, waiting_bytes: 1_200_000 } })), '1.20 MB on the way to the brokers')
+  assert.equal(of(kafka('writer', { owned: [partition()] })), 'everything that is read is delivered')
+  assert.equal(of(kafka('writer', { owned: [partition({ end_offset: 1_290 })] })), 'everything that is read is delivered, 1,200 records to be read')
+  const alarms = [{ kind: 'refusing', subject: 'retention of partition 3', what: 'retention of partition 3: the log deletes calls', since_ms: 1 }, { kind: 'damage', subject: 'lake-2', what: 'lake-2: cut', since_ms: 1 }]
+  const [short, damage] = problems(status({ kafka: kafka('writer'), alarms }))
+  assert.deepEqual([short!.title, short!.whom, short!.at.href], ['Kafka will soon delete calls that are not delivered', ['partition 3'], '#/partitions'])
+  assert.deepEqual([damage!.title, damage!.at.href], ['A partition is damaged', '#/partitions'])
+  assert.equal(problems(status({ alarms }))[1]!.title, 'The spool is damaged')
 })

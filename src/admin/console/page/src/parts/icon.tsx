@@ -11,6 +11,7 @@ const PATHS = {
   rejected: <><circle cx="8" cy="8" r="6.25" /><path d="m3.7 12.3 8.6-8.6" /></>,
   // Views.
   live: <><circle cx="8" cy="8" r="1.6" /><path d="M4.7 11.3a4.7 4.7 0 0 1 0-6.6m6.6 0a4.7 4.7 0 0 1 0 6.6M2.6 13.4a7.6 7.6 0 0 1 0-10.8m10.8 0a7.6 7.6 0 0 1 0 10.8" /></>,
+  partitions: <><path d="M2 3.5h12M2 8h12M2 12.5h12" /><path d="M10.5 2v3M5 6.5v3M12 11v3" /></>,
   sources: <><circle cx="3.5" cy="3.5" r="1.9" /><circle cx="3.5" cy="12.5" r="1.9" /><circle cx="12.5" cy="8" r="1.9" /><path d="M5.4 3.5c3.5 0 2.5 4.5 5.2 4.5-2.7 0-1.7 4.5-5.2 4.5" /></>,
   deliveries: <><path d="m2 5 6-3 6 3v6.5l-6 3-6-3z" /><path d="m2 5 6 3 6-3M8 8v6.5" /></>,
   destinations: <><path d="M1.5 8h6" /><path d="M7.5 8c2.5 0 1.5-4.5 4-4.5M7.5 8c2.5 0 1.5 4.5 4 4.5" /><path d="M7.5 8h4" /><circle cx="13" cy="3.5" r="1.4" /><circle cx="13" cy="8" r="1.4" /><circle cx="13" cy="12.5" r="1.4" /></>,

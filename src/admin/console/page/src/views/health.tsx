@@ -25,25 +25,53 @@ export function Health () {
   return (
     <>
       <PageHead title="Health" lead={status && <>Node <b>{status.node}</b>, up for {seconds(status.uptime_seconds)}</>} />
-      <Spool status={status} history={history.data} />
+      {status.kafka ? status.kafka.role !== 'collector' && <Delivered history={history.data} /> : <Spool status={status} history={history.data} />}
       {history.error && <Failed error={history.error} what="The history" />}
-      {status?.ledger && <LedgerCard ledger={status.ledger} />}
+      {status?.ledger && <LedgerCard ledger={status.ledger} since={status.kafka ? 'in the partitions that are here, since the log was made,' : 'since the spool was made'} />}
       {!node.data && <Loading error={node.error} what="The state of the node" />}
       {node.data && <>
         {node.error && <Failed error={node.error} what="The state of the node" />}
-        <div class="columns">
-          <LatencyCard title="Sync to disk" latency={node.data.sync} note="A call is acknowledged after the sync of its block." />
-          <LatencyCard title="Puts to S3" latency={node.data.put} note="From the request to the store's confirmation.">
-            <Failures failures={node.data.put_failures} />
-          </LatencyCard>
-        </div>
-        <div class="columns">
-          <Answers node={node.data} />
+        <Latencies role={status.kafka?.role} node={node.data} />
+        <div class={status.kafka?.role === 'writer' ? undefined : 'columns'}>
+          {status.kafka?.role !== 'writer' && <Answers node={node.data} />}
           <Process node={node.data} status={status} />
         </div>
         <Configuration node={node.data} />
       </>}
     </>
+  )
+}
+
+/** A process with a log over Kafka syncs nothing, and a collector puts nothing. */
+function Latencies ({ role, node }: { role: string | undefined; node: NodeInfo }) {
+  if (role === 'collector') return null
+  const puts = (
+    <LatencyCard title="Puts to S3" latency={node.put} note="From the request to the store's confirmation.">
+      <Failures failures={node.put_failures} />
+    </LatencyCard>
+  )
+  if (role) return puts
+  return (
+    <div class="columns">
+      <LatencyCard title="Sync to disk" latency={node.sync} note="A call is acknowledged after the sync of its block." />
+      {puts}
+    </div>
+  )
+}
+
+/** What a writer delivered and keeps, in the last minutes. A collector keeps no history. */
+function Delivered ({ history }: { history: History | null }) {
+  if (!history || history.delivered_bytes.length < 2) return null
+  const { delivered_bytes: delivered, spool_bytes: cache, step_seconds: step, now_ms: now } = history
+  const times = (values: number[]) => values.map((_value, index) => now - (values.length - 1 - index) * step * 1_000)
+  const span = spanOf(delivered.length * step)
+  return (
+    <Card title="Delivery">
+      <div class="columns charts">
+        <Chart title={`Bytes of objects a second, last ${span}`} times={times(delivered)} values={delivered} format={bytes} />
+        <Chart title={`Bytes in the cache, last ${span}`} times={times(cache)} values={cache} format={bytes} />
+      </div>
+    </Card>
   )
 }
 
@@ -73,13 +101,13 @@ function Spool ({ status: { spool, open_batches, sealed_objects }, history }: { 
   )
 }
 
-function LedgerCard ({ ledger }: { ledger: Ledger }) {
+function LedgerCard ({ ledger, since }: { ledger: Ledger; since: string }) {
   const others: [string, LedgerCounts][] = [['Object sets', ledger.object_sets], ['Dead letters', ledger.dead_letters]]
   return (
     <Card title="Ledger" actions={ledger.balanced
       ? <State icon="well" tone="well" word="balanced" />
       : <State icon="problem" tone="problem" word="does not balance" />}>
-      <p class="note">Each call since the spool was made is accounted for. The two sides of each equation are counted in different places.</p>
+      <p class="note">Each call {since} is accounted for. The two sides of each equation are counted in different places.</p>
       <Equations counts={ledger.totals} />
       {others.filter(([, counts]) => counts && (counts.stored > 0 || counts.received > 0)).map(([name, counts]) => (
         <details key={name}><summary>{name}</summary><Equations counts={counts} /></details>
@@ -172,9 +200,10 @@ function Process ({ node, status }: { node: NodeInfo; status: Status | null }) {
         ['Clock steps', count(node.clock.steps)],
         ['Memory', <span title={exactBytes(node.memory_bytes)}>{bytes(node.memory_bytes)}</span>],
         ['Open files', `${count(used)}${max == null ? '' : ` of ${count(max)}`}`],
-        ['Spool', <span class="mono wrap">{node.spool_dir ?? 'none'}</span>],
-        status != null && ['Spool id', <span class="mono wrap">{status.spool_id}</span>],
-        ['SDKs send to', <span class="mono wrap">{node.sdk_address}</span>],
+        !status?.kafka && ['Spool', <span class="mono wrap">{node.spool_dir ?? 'none'}</span>],
+        status != null && !status.kafka && ['Spool id', <span class="mono wrap">{status.spool_id}</span>],
+        status?.kafka != null && ['Log id', <span class="mono wrap">{status.kafka.log_id ?? 'not known yet'}</span>],
+        status?.kafka?.role !== 'writer' && ['SDKs send to', <span class="mono wrap">{node.sdk_address}</span>],
         status?.s3_proxy != null && ['Proxy for S3', <span class="mono wrap">{status.s3_proxy}</span>]
       ]} />
     </Card>

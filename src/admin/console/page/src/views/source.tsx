@@ -31,35 +31,39 @@ export function Source ({ id }: { id: string }) {
   }
   const values = history.data?.sources[id] ?? []
   const { why, level } = sourceState(source, now)
+  const { role } = status.kafka ?? {}
+  const [receives, delivers] = [role !== 'writer', role !== 'collector']
   return (
     <>
       <PageHead title={<>{id} <StateOfSource source={source} now={now} /></>} lead={back}>
-        <a class="button" href={href('live', id)}><Icon name="live" size={14} />Its live calls</a>
-        <a class="button" href={href('archive', id)}><Icon name="archive" size={14} />Its days</a>
-        <FlushButton source={id} />
+        {receives && <a class="button" href={href('live', id)}><Icon name="live" size={14} />Its live calls</a>}
+        {receives && delivers && <a class="button" href={href('archive', id)}><Icon name="archive" size={14} />Its days</a>}
+        {delivers && <FlushButton source={id} />}
       </PageHead>
       {why && level !== 'quiet' && <p class={`source-why tone-${level}`}><Icon name={level} /><span><Prose text={why} /></span></p>}
-      <Figures source={source} values={values} step={history.data?.step_seconds ?? 5} />
-      <Batches batches={source.batches ?? []} now={now} />
-      <div class="columns">
-        <Delivery source={source} />
-        <Libraries source={source} />
+      <Figures source={source} values={values} step={history.data?.step_seconds ?? 5} role={role} />
+      {delivers && <Batches batches={source.batches ?? []} now={now} />}
+      <div class={receives && delivers ? 'columns' : undefined}>
+        {delivers && <Delivery source={source} listed={receives} />}
+        {receives && <Libraries source={source} />}
       </div>
-      <LedgerCard source={source} />
-      <PointHere id={id} />
+      {delivers && <LedgerCard source={source} since={status.kafka ? 'in the partitions that are here, since the log was made' : 'since the spool was made'} />}
+      {receives && <PointHere id={id} />}
     </>
   )
 }
 
-function Figures ({ source, values, step }: { source: SourceStatus; values: number[]; step: number }) {
+function Figures ({ source, values, step, role }: { source: SourceStatus; values: number[]; step: number; role: string | undefined }) {
+  const [receives, delivers] = [role !== 'writer', role !== 'collector']
   const { totals } = source
   return (
     <dl class="stats">
-      <Stat name="Calls a second" value={rate(lastRate(values))} note={`highest ${rate(Math.max(0, ...values))} in ${spanOf(step * Math.max(1, values.length))}`}><Spark values={values} /></Stat>
-      <Stat name="Last call" value={<Ago at={source.last_received_ms} />} note={`${count(totals.received)} received since the start`} />
-      <Stat name="Waiting" value={count(source.pending_calls)} note={source.oldest_undelivered_seconds == null ? 'everything is delivered' : `the oldest for ${seconds(source.oldest_undelivered_seconds)}`} />
-      <Stat name="Rejected" value={count(totals.rejected)} note="not valid calls; kept, with the reason" />
-      <Stat name="Repeated" value={count(totals.repeated)} note="sent again, not stored twice" />
+      {!role && <Stat name="Calls a second" value={rate(lastRate(values))} note={`highest ${rate(Math.max(0, ...values))} in ${spanOf(step * Math.max(1, values.length))}`}><Spark values={values} /></Stat>}
+      {receives && <Stat name="Last call" value={<Ago at={source.last_received_ms} />} note={`${count(totals.received)} received since the start`} />}
+      {delivers && <Stat name="Waiting" value={count(source.pending_calls)} note={source.oldest_undelivered_seconds == null ? 'everything is delivered' : `the oldest for ${seconds(source.oldest_undelivered_seconds)}`} />}
+      {receives && <Stat name="Rejected" value={count(totals.rejected)} note="not valid calls; kept, with the reason" />}
+      {role === 'writer' && <Stat name="Delivered" value={count(totals.delivered)} note="calls, since the start" />}
+      {receives && delivers && <Stat name="Repeated" value={count(totals.repeated)} note="sent again, not stored twice" />}
     </dl>
   )
 }
@@ -118,7 +122,8 @@ function NoBatch ({ stream: name }: { stream: string }) {
   )
 }
 
-function Delivery ({ source }: { source: SourceStatus }) {
+/** `listed`: whether there is a view of its deliveries. */
+function Delivery ({ source, listed }: { source: SourceStatus; listed: boolean }) {
   const last = source.last_object
   return (
     <Card title="Delivery">
@@ -131,7 +136,7 @@ function Delivery ({ source }: { source: SourceStatus }) {
         last != null && ['Its encryption', encryption(last.encryption)],
         source.requests_refused > 0 && ['Refused', `${plural(source.requests_refused, 'request')}, because the spool had no space left`]
       ]} />
-      <p class="card-foot"><a href={href('deliveries', source.id)}>All its deliveries</a></p>
+      {listed && <p class="card-foot"><a href={href('deliveries', source.id)}>All its deliveries</a></p>}
     </Card>
   )
 }
@@ -153,10 +158,10 @@ function Libraries ({ source }: { source: SourceStatus }) {
 
 const ACCOUNTS: (keyof LedgerCounts)[] = ['received', 'stored', 'rejected', 'repeated', 'suppressed', 'delivered', 'pending', 'lost']
 
-function LedgerCard ({ source }: { source: SourceStatus }) {
+function LedgerCard ({ source, since }: { source: SourceStatus; since: string }) {
   const rows = [{ stream: 'calls', ledger: source.ledger }, ...source.streams ?? []]
   return (
-    <Card title="Ledger" actions={<span class="quiet">since the spool was made</span>}>
+    <Card title="Ledger" actions={<span class="quiet">{since}</span>}>
       <Table caption="Ledger of this source" minWidth={760} rows={rows} rowKey={(row) => row.stream} columns={[
         { head: 'Stream', width: 'auto', cell: (row) => stream(row.stream) },
         ...ACCOUNTS.map((account) => ({

@@ -26,6 +26,11 @@ const ORDERS = [
   { value: 'name', label: 'By name' }
 ]
 
+/** What is counted since the start, by what the process does with a log over Kafka. */
+const COUNTED: Record<string, string> = {
+  '': 'The columns Rejected and Repeated count calls', collector: 'The columns Rejected and Received count calls', writer: 'The column Delivered counts calls'
+}
+
 const SEVERITY: Record<SourceState['level'], number> = { problem: 0, notice: 1, well: 2, quiet: 3 }
 
 export function Sources ({ rest }: { rest: string[] }) {
@@ -69,24 +74,32 @@ function AllSources () {
   if (!status || !(history.data ?? history.error)) return <><PageHead title="Sources" /><Loading error={null} what="The status" /></>
   // A young node has a short history.
   const span = history.data && spanOf(history.data.received.length * history.data.step_seconds)
-  const columns: Column<SourceStatus>[] = [
+  // A collector delivers nothing and finds no repeats, and a writer receives nothing.
+  const { role } = status.kafka ?? {}
+  const delivers = role !== 'collector'
+  const all: (Column<SourceStatus> | false)[] = [
     { head: 'Source', width: 'auto', narrow: 'title', cell: ({ id }) => <a class="row-link" href={href('sources', id)} title={id}>{id}</a> },
     { head: 'State', width: '116px', cell: (source) => <StateOfSource source={source} now={now} /> },
-    {
+    // A collector keeps no history, and a writer receives nothing.
+    !role && {
       head: span ? `Mean calls/s, ${span}` : 'Mean calls/s',
       width: '176px',
       roomy: true,
       cell: ({ id }) => <span class="spark-cell" title={`now ${rate(lastRate(rates?.[id]))} calls/s`}><Spark values={rates?.[id] ?? []} /><span class="spark-number">{rate(mean(rates?.[id]))}</span></span>
     },
-    { head: 'Last call', width: '104px', cell: ({ last_received_ms }) => <Ago at={last_received_ms} /> },
-    { head: 'Waiting', width: '96px', number: true, cell: ({ pending_calls }) => count(pending_calls) },
-    { head: 'Oldest', width: '112px', number: true, roomy: true, cell: ({ oldest_undelivered_seconds }) => seconds(oldest_undelivered_seconds) },
-    { head: 'Rejected', width: '88px', number: true, roomy: true, cell: ({ totals }) => count(totals.rejected) },
-    { head: 'Repeated', width: '88px', number: true, roomy: true, cell: ({ totals }) => count(totals.repeated) }
+    role !== 'writer' && { head: 'Last call', width: '104px', cell: ({ last_received_ms }) => <Ago at={last_received_ms} /> },
+    delivers && { head: 'Waiting', width: '96px', number: true, cell: ({ pending_calls }) => count(pending_calls) },
+    delivers && { head: 'Oldest', width: '112px', number: true, roomy: true, cell: ({ oldest_undelivered_seconds }) => seconds(oldest_undelivered_seconds) },
+    role !== 'writer' && { head: 'Rejected', width: '88px', number: true, roomy: true, cell: ({ totals }) => count(totals.rejected) },
+    !role && { head: 'Repeated', width: '88px', number: true, roomy: true, cell: ({ totals }) => count(totals.repeated) },
+    role === 'collector' && { head: 'Received', width: '112px', number: true, cell: ({ totals }) => count(totals.received) },
+    role === 'writer' && { head: 'Delivered', width: '112px', number: true, cell: ({ totals }) => count(totals.delivered) },
+    role === 'writer' && { head: 'Last object', width: '112px', roomy: true, cell: ({ last_object }) => <Ago at={last_object?.delivered_at_ms} /> }
   ]
+  const columns = all.filter((column) => column !== false)
   return (
     <>
-      <PageHead title="Sources" lead="Where calls come from. The columns Rejected and Repeated count calls since the node started." />
+      <PageHead title="Sources" lead={`Where calls come from. ${COUNTED[role ?? ''] ?? COUNTED['']} since the node started.`} />
       {status.sources.length
         ? <>
             <div class="toolbar">
@@ -101,7 +114,7 @@ function AllSources () {
         : <Empty title="No sources yet">
             <p>A source is where calls come from, such as one app or website. In dev mode each write key becomes a source with its first call; otherwise sources are <code>[[source]]</code> tables in the configuration.</p>
           </Empty>}
-      <PointHere id={null} />
+      {role !== 'writer' && <PointHere id={null} />}
     </>
   )
 }

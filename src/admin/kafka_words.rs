@@ -1,0 +1,377 @@
+//! A log over Kafka in words. Pure.
+
+use super::kafka_status::{KafkaCacheStatus, KafkaStatus, PartitionStatus, SendingStatus};
+use super::status_words::{Labelled, percent_words};
+use crate::words::table::table;
+use crate::words::{
+    about_bytes, about_seconds, counted, first_few, grouped, if_any, outside_text, outside_text_within,
+};
+
+/// The most partitions and sources that a line names.
+const NAMED_MAX: usize = 20;
+/// The longest sentence that is shown, in bytes.
+const TEXT_BYTES_MAX: usize = 2_048;
+/// Below this much time, Kafka soon deletes what waits: the alarm about it is raised then.
+const SHORT_SECONDS: u64 = 48 * 3_600;
+/// The columns with numbers in the table of partitions.
+const NUMBERS: [usize; 3] = [0, 3, 6];
+
+/// The table of partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionTable {
+    /// The names of the columns.
+    pub names: String,
+    /// The row of each partition, and what is wrong with it: beginnings of lines and their texts.
+    pub rows: Vec<(String, Vec<Labelled>)>,
+    /// Partitions that are left out.
+    pub more: usize,
+}
+
+impl KafkaStatus {
+    /// Whether the process takes calls, and owns no partitions.
+    pub fn is_collector(&self) -> bool {
+        self.role == "collector"
+    }
+
+    /// Whether the process owns partitions, and takes no calls.
+    pub fn is_writer(&self) -> bool {
+        self.role == "writer"
+    }
+
+    /// What the process is, and its log: `writer lake, log 00ff`.
+    pub fn process_words(&self, node: &str) -> String {
+        let role = match self.role.as_str() {
+            role @ ("collector" | "writer") => role,
+            _ => "node",
+        };
+        let id = self
+            .log_id
+            .as_deref()
+            .map_or_else(|| "not known yet".to_owned(), |id| outside_text(id).to_string());
+        format!("{role} {}, log {id}", outside_text(node))
+    }
+
+    /// Whether Kafka soon deletes calls of the partition that are not delivered.
+    pub fn is_time_short(&self, partition: &PartitionStatus) -> bool {
+        // After half of the retention, collectors refuse the sources that wait.
+        let below = self.retention_seconds.map_or(SHORT_SECONDS, |all| SHORT_SECONDS.min(all / 2));
+        partition.time_left_seconds.is_some_and(|left| left < below)
+    }
+
+    /// The log, what is sent to it, and what its partitions have in common.
+    pub fn lines(&self) -> Vec<Labelled> {
+        let mut lines = vec![("log", self.log_words())];
+        lines.extend(self.sending.iter().flat_map(SendingStatus::lines));
+        if self.is_collector() {
+            return lines;
+        }
+        lines.push(("lag", self.lag_words()));
+        lines.extend(self.cache.iter().map(|cache| ("cache", cache.words())));
+        let sum = |of: fn(&PartitionStatus) -> u64| self.owned.iter().map(of).fold(0, u64::saturating_add);
+        let cut_early = if_any(sum(|one| one.cut_early), |batches| {
+            let batches = counted(batches, "batch was", "batches were");
+            format!(
+                "{batches} cut because the cache was full to 70 %; for fewer and larger objects, raise kafka.cache_bytes"
+            )
+        });
+        let left = if_any(sum(|one| one.left_objects), |objects| {
+            let objects = counted(objects, "object waits", "objects wait");
+            format!(
+                "{objects} in the log for buckets that refuse them; they are built and put once the buckets take them"
+            )
+        });
+        let late = if_any(sum(|one| one.late), |calls| {
+            let one = "call came after the end of its day, and counts for the next one";
+            counted(calls, one, "calls came after the ends of their days, and count for the next ones")
+        });
+        let twice = if_any(sum(|one| one.second_copies), |blocks| {
+            let blocks = counted(blocks, "block stands", "blocks stand");
+            format!("{blocks} in the log twice; each counts once")
+        });
+        let by = |of: fn(&PartitionStatus) -> Option<u64>| {
+            let known = self.owned.iter().filter_map(|one| of(one).map(|seconds| (seconds, one.partition)));
+            known.min().map(|(seconds, partition)| (about_seconds(seconds), partition))
+        };
+        let window = by(|one| one.window_seconds).map_or_else(String::new, |(time, partition)| {
+            format!("found if they come within {time}, the shortest time (partition {partition})")
+        });
+        let kept = by(|one| one.time_left_seconds).map_or_else(String::new, |(time, partition)| {
+            format!(
+                "everything that is needed for {time} more (partition {partition} is the first to lose calls)"
+            )
+        });
+        let more = [
+            ("early", cut_early),
+            ("left", left),
+            ("kept", kept),
+            ("repeats", window),
+            ("late", late),
+            ("twice", twice),
+        ];
+        lines.extend(more.into_iter().filter(|(_, text)| !text.is_empty()));
+        lines
+    }
+
+    fn log_words(&self) -> String {
+        let partitions = match self.partitions {
+            Some(all) => format!(", {}", counted(u64::from(all), "partition", "partitions")),
+            None => "; no broker has said yet how many partitions it has".to_owned(),
+        };
+        let topic = outside_text(&self.topic);
+        let kept = self
+            .retention_seconds
+            .map_or_else(String::new, |all| format!(", kept for {}", about_seconds(all)));
+        if self.is_collector() {
+            return format!("topic {topic}{partitions}{kept}");
+        }
+        let here = counted(self.owned.len() as u64, "is here", "are here");
+        let standing = |which: &str| self.owned.iter().filter(|one| one.standing == which).count() as u64;
+        let standings =
+            [("begins", "begin"), ("waits", "wait"), ("stopped", "are stopped")].map(|(name, many)| {
+                let one = if name == "stopped" { "is stopped" } else { name };
+                if_any(standing(name), |count| format!(", {}", counted(count, one, many)))
+            });
+        format!(
+            "topic {topic}, group {}{partitions}, of which {here}{}{kept}",
+            outside_text(&self.group),
+            standings.concat()
+        )
+    }
+
+    fn lag_words(&self) -> String {
+        let records = self.owned.iter().filter_map(PartitionStatus::lag_records).fold(0, u64::saturating_add);
+        let seconds = self.owned.iter().map(|one| one.lag_seconds).max().unwrap_or(0);
+        if records == 0 && seconds == 0 {
+            return "none: these partitions are read to their ends".to_owned();
+        }
+        format!(
+            "{} to be read, the oldest for {}",
+            counted(records, "record", "records"),
+            about_seconds(seconds)
+        )
+    }
+
+    /// A row for each partition that is here. With more than `max`, those with problems come first, then those that
+    /// are farthest behind.
+    pub fn partition_table(&self, now_ms: i64, max: usize) -> PartitionTable {
+        let mut shown: Vec<&PartitionStatus> = self.owned.iter().collect();
+        if shown.len() > max {
+            shown.sort_by_key(|one| {
+                let is_well = !self.is_in_trouble(one);
+                (is_well, std::cmp::Reverse((one.lag_seconds, one.left_objects)), one.partition)
+            });
+            shown.truncate(max);
+        }
+        let names = ["partition", "state", "terms", "lag", "time left", "cache", "left", "pinned by"];
+        let names = names.map(str::to_owned).to_vec();
+        let rows: Vec<Vec<String>> =
+            std::iter::once(names).chain(shown.iter().map(|one| one.row(now_ms))).collect();
+        let mut rows = table(&rows, &NUMBERS).into_iter();
+        PartitionTable {
+            names: rows.next().unwrap_or_default(),
+            rows: rows.zip(shown.iter().map(|one| self.troubles(one))).collect(),
+            more: self.owned.len().saturating_sub(shown.len()),
+        }
+    }
+
+    fn is_in_trouble(&self, partition: &PartitionStatus) -> bool {
+        !self.troubles(partition).is_empty()
+    }
+
+    /// What is wrong with a partition, and what to do.
+    fn troubles(&self, partition: &PartitionStatus) -> Vec<Labelled> {
+        let why = |no_reason: &str| {
+            let why = partition.why.as_deref().unwrap_or(no_reason);
+            outside_text_within(why, TEXT_BYTES_MAX).to_string()
+        };
+        let mut lines = Vec::new();
+        match partition.standing.as_str() {
+            "stopped" => lines.push(("  STOPPED: ", why("this process does not say why"))),
+            "waits" => lines.push(("  waits for: ", why("its notes, which cannot be read yet"))),
+            _ => {}
+        }
+        if let Some(left) = partition.time_left_seconds.filter(|_| self.is_time_short(partition)) {
+            let text = format!(
+                "Kafka deletes calls that are not delivered in {}: fix what pins the partition, or raise retention.ms of {}",
+                about_seconds(left),
+                outside_text(&self.topic)
+            );
+            lines.push(("  TIME SHORT: ", text));
+        }
+        if !partition.without_bucket.is_empty() {
+            let sources = first_few(partition.without_bucket.iter().map(|id| outside_text(id)), NAMED_MAX);
+            let text =
+                format!("a configuration of {sources}: add each to all writers, or its calls fill the cache");
+            lines.push(("  waits for: ", text));
+        }
+        lines
+    }
+}
+
+impl SendingStatus {
+    fn lines(&self) -> Vec<Labelled> {
+        let waiting = match self.waiting_bytes {
+            0 => "nothing waits for the brokers".to_owned(),
+            bytes => format!("{} wait for the brokers", about_bytes(bytes)),
+        };
+        let blocks = counted(self.blocks, "block", "blocks");
+        let mut lines = vec![("sending", format!("{waiting}; {blocks} acknowledged since this start"))];
+        if !self.silent.is_empty() {
+            let noun = if self.silent.len() == 1 { "partition" } else { "partitions" };
+            let named = first_few(self.silent.iter(), NAMED_MAX);
+            let text = format!(
+                "no broker acknowledges blocks of {noun} {named}, so their calls are answered 503: check that brokers run, \
+                 and that min.insync.replicas of them have each partition"
+            );
+            lines.push(("  SILENT: ", text));
+        }
+        if self.unknown > 0 || self.refused > 0 {
+            let unknown = if_any(self.unknown, |requests| {
+                format!(
+                    "{} without an answer of the brokers, which may be stored",
+                    counted(requests, "request", "requests")
+                )
+            });
+            let refused = if_any(self.refused, |requests| {
+                format!("{} of which nothing was sent", counted(requests, "request", "requests"))
+            });
+            let parts: Vec<String> = [unknown, refused].into_iter().filter(|part| !part.is_empty()).collect();
+            lines.push((
+                "503",
+                format!("{}, since this start; clients send them again", parts.join(", and ")),
+            ));
+        }
+        if self.producers_failed > 0 {
+            let times = counted(self.producers_failed, "time", "times");
+            lines.push(("client", format!("replaced {times} since this start, after errors of the brokers")));
+        }
+        lines
+    }
+}
+
+impl KafkaCacheStatus {
+    fn words(&self) -> String {
+        let (used, max) = (about_bytes(self.used_bytes), about_bytes(self.max_bytes));
+        let percent = percent_words(self.used_bytes, self.max_bytes);
+        let small = match self.objects_an_hour {
+            None => String::new(),
+            Some(0) => "; small sources get less than an object an hour".to_owned(),
+            Some(objects) => format!("; small sources get {} an hour", counted(objects, "object", "objects")),
+        };
+        format!("{used} of {max} ({percent} %){small}")
+    }
+}
+
+impl PartitionStatus {
+    /// Records that are not read. `None` if the log's end is not known.
+    pub fn lag_records(&self) -> Option<u64> {
+        Some(self.end_offset?.saturating_sub(self.read_offset))
+    }
+
+    fn row(&self, now_ms: i64) -> Vec<String> {
+        let lag = match (self.lag_records(), self.lag_seconds) {
+            (Some(0) | None, 0) => "-".to_owned(),
+            (None, seconds) => about_seconds(seconds),
+            (Some(records), seconds) => format!("{}, {}", grouped(records), about_seconds(seconds)),
+        };
+        let pinned = self.pinned_by.as_ref().map_or_else(
+            || "-".to_owned(),
+            |pin| {
+                let age = u64::try_from(now_ms.saturating_sub(pin.since_ms) / 1_000).unwrap_or(0);
+                let (source, waits) =
+                    (outside_text(&pin.source), outside_text_within(&pin.waits_for, TEXT_BYTES_MAX));
+                format!("{source} for {}: {waits}", about_seconds(age))
+            },
+        );
+        vec![
+            self.partition.to_string(),
+            outside_text(&self.standing).to_string(),
+            format!(
+                "{}{}",
+                grouped(self.terms),
+                if_any(self.ended, |ended| format!(" ({} ended)", grouped(ended)))
+            ),
+            lag,
+            self.time_left_seconds.map_or_else(|| "-".to_owned(), about_seconds),
+            format!("{} of {}", about_bytes(self.cache_used_bytes), about_bytes(self.cache_max_bytes)),
+            grouped(self.left_objects),
+            pinned,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::PinStatus;
+
+    fn partition(partition: u32) -> PartitionStatus {
+        PartitionStatus {
+            partition,
+            standing: "delivers".to_owned(),
+            terms: 1,
+            end_offset: Some(0),
+            ..PartitionStatus::default()
+        }
+    }
+
+    #[test]
+    fn partitions_with_problems_stay_in_a_short_table() {
+        let mut owned: Vec<PartitionStatus> = (0..30).map(partition).collect();
+        owned[20].standing = "stopped".to_owned();
+        owned[20].why = Some("the log was cut\u{1b}".to_owned());
+        owned[7].lag_seconds = 9;
+        owned[29].without_bucket = vec!["web".to_owned()];
+        let kafka = KafkaStatus { owned, ..KafkaStatus::default() };
+        let table = kafka.partition_table(0, 4);
+        let firsts: Vec<&str> =
+            table.rows.iter().map(|(row, _)| row.split_whitespace().next().unwrap()).collect();
+        assert_eq!((firsts.as_slice(), table.more), (&["20", "29", "7", "0"][..], 26), "{table:#?}");
+        assert_eq!(table.rows[0].1, [("  STOPPED: ", "the log was cut\\u{1b}".to_owned())]);
+        assert!(table.rows[1].1[0].1.starts_with("a configuration of web: add each"), "{table:#?}");
+        let all = kafka.partition_table(0, usize::MAX);
+        assert!(all.more == 0 && all.rows[7].0.trim_start().starts_with('7'), "in their order: {all:#?}");
+    }
+
+    #[test]
+    fn time_is_short_below_two_days_or_half_of_the_retention() {
+        let check = |left: Option<u64>, retention_seconds, is_short| {
+            let one = PartitionStatus { time_left_seconds: left, ..partition(0) };
+            let kafka = KafkaStatus { retention_seconds, ..KafkaStatus::default() };
+            assert_eq!(kafka.is_time_short(&one), is_short, "{left:?} of {retention_seconds:?}");
+        };
+        let hours = |hours: u64| Some(hours * 3_600);
+        check(None, hours(168), false);
+        check(hours(48), hours(168), false);
+        check(hours(47), hours(168), true);
+        check(hours(12), hours(24), false);
+        check(hours(11), hours(24), true);
+        check(hours(47), None, true);
+    }
+
+    #[test]
+    fn a_row_says_what_is_not_known() {
+        let now_ms = 1_000_000;
+        let row = |one: &PartitionStatus| one.row(now_ms).join(" | ");
+        assert_eq!(row(&partition(3)), "3 | delivers | 1 | - | - | 0 B of 0 B | 0 | -");
+        let pin = PinStatus {
+            source: "web".to_owned(),
+            since_ms: now_ms - 65_000,
+            waits_for: "age or size".to_owned(),
+        };
+        let one = PartitionStatus {
+            terms: 3,
+            ended: 2,
+            end_offset: None,
+            lag_seconds: 61,
+            time_left_seconds: Some(90_000),
+            pinned_by: Some(pin),
+            ..partition(3)
+        };
+        let expected = "3 | delivers | 3 (2 ended) | 1 min 1 s | 1 d 1 h | 0 B of 0 B | 0 | web for 1 min 5 s: age or size";
+        assert_eq!(row(&one), expected);
+        let one =
+            PartitionStatus { end_offset: Some(1_500), read_offset: 300, lag_seconds: 2, ..partition(3) };
+        assert!(row(&one).contains(" | 1,200, 2 s | "));
+    }
+}
