@@ -7,7 +7,7 @@ use crate::delivers::{Delivers, check, say};
 use crate::load::{Load, Pace};
 use crate::partition::Partition;
 use crate::served::{Client, Served, Serving};
-use crate::support::{CALL, admin};
+use crate::support::{CALL, admin, resident_kb, seconds};
 
 /// The brokers that lead partitions of a topic.
 fn leader(cluster: &Cluster, topic: &str, partition: i32) -> usize {
@@ -71,24 +71,12 @@ fn without_two_of_three_brokers_there_is_no_200_and_nothing_is_lost() {
     delivers.end();
 }
 
-/// Kilobytes of memory that this process has.
-fn resident_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// For how long Kafka is away. `FOREBAY_KAFKA_AWAY` sets the seconds.
-fn away() -> Duration {
-    let seconds = std::env::var("FOREBAY_KAFKA_AWAY").map_or(30, |seconds| seconds.parse().unwrap());
-    Duration::from_secs(seconds)
-}
-
 #[test]
 fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
     let Some(mut cluster) = cluster_alone() else { return };
     let partition = Partition::make_many(&cluster, 3, &[]);
     let within = Duration::from_secs(3);
+    let away = seconds("FOREBAY_KAFKA_AWAY", 30);
     let served = Served::with(&partition, Serving { answer_within: within, ..Serving::default() });
     let delivers = Delivers::start(&partition);
     let mut client = Client::new(served.at);
@@ -96,10 +84,17 @@ fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
     (1..=3).for_each(|id| cluster.stop(id));
     let began = Instant::now();
     // More than fits into the windows of the partitions of these sources.
-    let pace = Pace { clients: 24, batch: 20, more: 30_000, pause: Duration::ZERO, ..Pace::default() };
+    let pace = Pace {
+        clients: 24,
+        batch: 20,
+        more: 30_000,
+        pause: Duration::ZERO,
+        again_after: away / 300,
+        ..Pace::default()
+    };
     let load = Load::start(&[served.at], pace);
     let (mut memory, mut most) = (Vec::new(), 0);
-    while began.elapsed() < away() {
+    while began.elapsed() < away {
         memory.push(resident_kb());
         most = most.max(served.status().standing.bytes);
         std::thread::sleep(Duration::from_millis(100));
@@ -111,9 +106,8 @@ fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
     let refused: Vec<_> = seen.refused.iter().filter(|(at, ..)| *at < woke).collect();
     let late = refused.iter().map(|(.., after)| *after).max().unwrap();
     say(&format!(
-        "Kafka away for {:.0?}: {} requests got 503, the last answer after {late:.1?}; {} MB waited at most; memory \
-         {} MB after half of the time, {} MB at its end",
-        away(),
+        "Kafka away for {away:.0?}: {} requests got 503, the last answer after {late:.1?}; {} MB waited at most; \
+         memory {} MB after half of the time, {} MB at its end",
         refused.len(),
         most / 1_000_000,
         half / 1_000,

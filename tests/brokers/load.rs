@@ -45,11 +45,14 @@ pub(crate) struct Pace {
     pub(crate) again: bool,
     /// Between two requests of one client.
     pub(crate) pause: Duration,
+    /// After an answer other than 200.
+    pub(crate) again_after: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { clients: 4, batch: 10, more: 200, again: true, pause: Duration::from_millis(20) }
+        let (pause, again_after) = (Duration::from_millis(20), Duration::from_millis(100));
+        Self { clients: 4, batch: 10, more: 200, again: true, pause, again_after }
     }
 }
 
@@ -105,7 +108,7 @@ fn sends(stops: &AtomicBool, at: &Mutex<Vec<SocketAddr>>, name: &str, number: us
                 }
                 Some(answered) => {
                     seen.refused.push((Instant::now(), answered.status, answered.after));
-                    std::thread::sleep(Duration::from_millis(100));
+                    std::thread::sleep(pace.again_after);
                 }
                 None => {
                     seen.lost += 1;

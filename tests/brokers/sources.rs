@@ -1,7 +1,6 @@
 //! Sources that a writer does not know, clocks that are wrong, and many partitions in one process.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +16,7 @@ use crate::cluster::{cluster, cluster_alone};
 use crate::delivered::{Made, calls, objects, settings, sorted, to, wanted};
 use crate::partition::{Collector, Partition};
 use crate::process::start;
-use crate::support::{CALL, until};
+use crate::support::{CALL, resident_kb, until};
 
 #[test]
 fn calls_of_a_source_that_nobody_knows_wait_until_it_is_configured() {
@@ -96,13 +95,6 @@ fn a_writer_whose_clock_is_wrong_delivers_once_and_ends_no_day() {
     assert_eq!(right.served.log.days_over(), Some(day.day()));
     assert_eq!(objects(&store).len(), before, "only its marker is new");
     right.end().0.unwrap();
-}
-
-/// Kilobytes of memory that this process has.
-fn resident_kb() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// Small sources wait for their age beside a hot one, and the process stays small.
