@@ -7,9 +7,12 @@ use crate::delivers::{Delivers, check, say};
 use crate::load::{Load, Pace};
 use crate::partition::Partition;
 use crate::served::{Client, Served, Serving};
-use crate::support::{CALL, admin, resident_kb, seconds};
+use crate::support::{CALL, admin, resident_kb, seconds, until};
 
-/// The brokers that lead partitions of a topic.
+/// How long two brokers are stopped: longer than any time-out of a broker or collector.
+const STOPPED_FOR: Duration = Duration::from_secs(20);
+
+/// The broker that leads a partition.
 fn leader(cluster: &Cluster, topic: &str, partition: i32) -> usize {
     let client = admin(cluster);
     let metadata = client.inner().fetch_metadata(Some(topic), CALL).unwrap();
@@ -24,12 +27,15 @@ fn a_leader_that_is_killed_loses_and_doubles_nothing() {
     let served = Served::start(&partition);
     let delivers = Delivers::start(&partition);
     let load = Load::start(&[served.at], Pace::default());
-    std::thread::sleep(Duration::from_secs(3));
+    load.answers(300);
     let killed = leader(&cluster, &partition.settings.topic, 0);
     cluster.kill(killed);
-    std::thread::sleep(Duration::from_secs(20));
+    until("another leader", CALL * 2, || {
+        (leader(&cluster, &partition.settings.topic, 0) != killed).then_some(())
+    });
+    load.answers(300);
     cluster.make_whole();
-    std::thread::sleep(Duration::from_secs(2));
+    load.answers(300);
     let seen = load.end();
     check(&delivers, &seen);
     say(&format!("{:?}", served.status().standing));
@@ -45,16 +51,16 @@ fn without_two_of_three_brokers_there_is_no_200_and_nothing_is_lost() {
     let served = Served::with(&partition, Serving { answer_within: within, ..Serving::default() });
     let delivers = Delivers::start(&partition);
     let load = Load::start(&[served.at], Pace::default());
-    std::thread::sleep(Duration::from_secs(3));
+    load.answers(300);
     let stopped = leader(&cluster, &partition.settings.topic, 0);
     let also = stopped % 3 + 1;
     [stopped, also].iter().for_each(|id| cluster.stop(*id));
     let began = Instant::now();
-    std::thread::sleep(Duration::from_secs(20));
+    std::thread::sleep(STOPPED_FOR);
     let woke = Instant::now();
     [stopped, also].iter().for_each(|id| cluster.wake(*id));
     cluster.make_whole();
-    std::thread::sleep(Duration::from_secs(5));
+    load.answers(300);
     let seen = load.end();
     // A block whose copies were made before the brokers stopped may still be reported.
     let between = |at: &Instant| *at > began + Duration::from_secs(1) && *at < woke;

@@ -21,6 +21,7 @@ mod outages;
 mod partition;
 mod process;
 mod program;
+mod releases;
 mod rounds;
 mod served;
 mod sources;

@@ -77,9 +77,9 @@ pub(crate) fn impatient(partition: &mut Partition) {
 /// What the process of a writer is told.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Told {
-    brokers: String,
-    name: String,
-    store: PathBuf,
+    pub(crate) brokers: String,
+    pub(crate) name: String,
+    pub(crate) store: PathBuf,
     pub(crate) release: String,
     pub(crate) sources: Vec<String>,
     pub(crate) cache_bytes: u64,

@@ -57,13 +57,17 @@ pub(crate) fn number(name: &str, or: u64) -> u64 {
 
 /// Kilobytes of memory that this process has.
 pub(crate) fn resident_kb() -> u64 {
-    resident_kb_of("self")
+    kilobytes("self", "VmRSS:")
 }
 
-/// The same of the process with this id.
-pub(crate) fn resident_kb_of(process: &str) -> u64 {
+/// Kilobytes of memory that the process with this id had at most.
+pub(crate) fn most_resident_kb(process: u32) -> u64 {
+    kilobytes(&process.to_string(), "VmHWM:")
+}
+
+fn kilobytes(process: &str, what: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
