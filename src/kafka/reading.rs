@@ -105,7 +105,7 @@ impl Owner {
                     // The note is final, and it stands before any seal that covers a later position.
                     self.note(ranges.into_iter().map(Note::Unread).collect())?;
                 }
-                Took::Newer(version) => return Err(Stop::Newer(format!("block version {version}")).into()),
+                Took::Newer(version) => return Err(Stop::NewerBlock { offset, version }.into()),
                 Took::Cut => return Err(Stop::LogCut(offset).into()),
             }
         }

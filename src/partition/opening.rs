@@ -56,9 +56,20 @@ pub enum Stop {
         /// The group that it fixed.
         group: String,
     },
-    /// A newer release wrote notes or blocks.
-    #[error("a newer release wrote it: {0}")]
-    Newer(String),
+    /// A newer release wrote the notes: this release can own nothing of the log.
+    #[error("{0}; run that release here too")]
+    NewerNotes(String),
+    /// A newer release of a collector wrote a block. The log's other partitions may have none.
+    #[error(
+        "a newer release wrote the block at offset {offset} (version {version}); run that release here too, and \
+         next time upgrade writers before collectors"
+    )]
+    NewerBlock {
+        /// Where the block stands in the log.
+        offset: u64,
+        /// Its version.
+        version: u8,
+    },
 }
 
 impl Stop {
@@ -68,7 +79,7 @@ impl Stop {
     pub fn note(&self) -> Option<Note> {
         match self {
             Self::LogCut(offset) => Some(Note::LogCut(*offset)),
-            Self::NotesCut | Self::OtherName { .. } | Self::Newer(_) => None,
+            Self::NotesCut | Self::OtherName { .. } | Self::NewerNotes(_) | Self::NewerBlock { .. } => None,
         }
     }
 }
@@ -298,7 +309,7 @@ impl Opening {
 }
 
 fn unreadable(error: &SumError) -> Stop {
-    Stop::Newer(error.to_string())
+    Stop::NewerNotes(error.to_string())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How a writer's cache is divided among the partitions that it owns, and what is due once a share fills.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::batch::BatchKey;
 
@@ -24,6 +25,21 @@ pub fn shares(cache: u64, rates: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
         None => cache / partitions,
     };
     rates.iter().map(|(partition, rate)| (*partition, share(*rate))).collect()
+}
+
+/// How long a batch may wait in a share for its age, if its partition has `rate` bytes a second: then pressure makes it
+/// due. A small source gets an object as often as that, or once in each `max_age` if that is longer.
+pub fn waits(share: u64, rate: u64) -> Duration {
+    let millis = (u128::from(share) * u128::from(PRESSURE_PERCENT) * 10).checked_div(u128::from(rate));
+    millis.map_or(Duration::MAX, |millis| Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+}
+
+/// The cache in bytes with which no batch is due before it is as old as `max_age`, at these rates in bytes a second.
+pub fn asked(max_age: Duration, rates: &BTreeMap<u32, u64>) -> u64 {
+    let rate: u128 = rates.values().map(|rate| u128::from(*rate)).sum();
+    let of_age = rate * max_age.as_millis() / u128::from(PRESSURE_PERCENT * 10) + 1;
+    let least = rates.len() as u64 * SEGMENTS * SEGMENT_BYTES.0;
+    least.saturating_add(u64::try_from(of_age).unwrap_or(u64::MAX))
 }
 
 /// Bytes of one segment of a share.
@@ -87,6 +103,33 @@ mod tests {
         check(GIB / 8, &[7, 0], &[GIB / 16, GIB / 16]);
         check(u64::MAX, &[u64::MAX, 0], &[u64::MAX - least, least]);
         assert_eq!([0, 256 * least, 8 * least].map(segment_bytes), [GIB / 128, GIB / 4, GIB / 16]);
+    }
+
+    #[test]
+    fn with_the_cache_that_is_asked_for_every_batch_waits_for_its_age() {
+        let check = |max_age: u64, rates: &[u64]| {
+            let rates: BTreeMap<u32, u64> = (0..).zip(rates.iter().copied()).collect();
+            let max_age = Duration::from_secs(max_age);
+            let cache = asked(max_age, &rates);
+            for (partition, share) in shares(cache, &rates) {
+                assert!(waits(share, rates[&partition]) >= max_age, "{partition} of {cache}");
+            }
+            cache
+        };
+        assert_eq!(check(3_600, &[]), 1);
+        check(120, &[1_000_000, 30_000, 0]);
+        check(1, &[1]);
+        // 100,000 calls a second, an hour: 0.6 TB.
+        let calls = check(3_600, &[110_000_000 / 12; 12]);
+        assert!((560_000_000_000..580_000_000_000).contains(&calls), "{calls}");
+        // With a tenth some six objects an hour, as the specification has it for 100 GB.
+        let often = Duration::from_secs(3_600).div_duration_f64(waits(100_000_000_000, 110_000_000));
+        assert!((5.0..6.0).contains(&often), "{often}");
+        assert_eq!(
+            [waits(100, 0), waits(100, 1), waits(0, 5)],
+            [Duration::MAX, Duration::from_secs(70), Duration::ZERO]
+        );
+        assert_eq!(asked(Duration::MAX, &[(0, u64::MAX)].into()), u64::MAX);
     }
 
     #[test]

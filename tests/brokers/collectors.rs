@@ -25,7 +25,7 @@ fn calls_that_are_answered_200_are_stored_once() {
     let served = Served::start(&partition);
     let delivers = Delivers::start(&partition);
     let load = Load::start(&[served.at], Pace { clients: 8, ..Pace::default() });
-    std::thread::sleep(Duration::from_secs(5));
+    load.answers(1_000);
     let seen = load.end();
     assert!(seen.refused.is_empty() && seen.lost == 0, "{:?}", seen.refused);
     check(&delivers, &seen);
@@ -122,7 +122,7 @@ fn partitions_that_are_added_under_load_lose_and_double_nothing() {
     // No batch is sent twice here: a repeat that comes after the change may go to another partition than its first
     // copy, and is stored again.
     let load = Load::start(&[served.at], Pace { again: false, ..Pace::default() });
-    std::thread::sleep(Duration::from_secs(3));
+    load.answers(300);
     partition.grow(&cluster, 2, 6);
     until("the collector to know the new partitions", CALL, || {
         (served.status().partitions == 6).then_some(())
@@ -131,14 +131,16 @@ fn partitions_that_are_added_under_load_lose_and_double_nothing() {
         let all = delivers.writer.partitions();
         (all.len() == 6 && all.values().all(|one| one.progress.is_some())).then_some(())
     });
-    std::thread::sleep(Duration::from_secs(3));
+    let read = until("calls to come into all partitions", CALL, || {
+        let all = delivers.writer.partitions();
+        let read: Vec<u64> = all.values().filter_map(|one| Some(one.progress.as_ref()?.bytes)).collect();
+        (read.len() == 6 && read.iter().all(|bytes| *bytes > 0)).then_some(read)
+    });
+    load.answers(300);
     let seen = load.end();
     assert!(seen.refused.is_empty() && seen.lost == 0, "{:?}", seen.refused);
     check(&delivers, &seen);
-    let read: Vec<u64> =
-        delivers.writer.partitions().values().map(|one| one.progress.as_ref().unwrap().bytes).collect();
     say(&format!("bytes read of each partition: {read:?}"));
-    assert!(read.iter().all(|bytes| *bytes > 0));
     served.end();
     delivers.end();
 }
@@ -151,18 +153,18 @@ fn a_collector_that_is_killed_loses_nothing_that_it_answered() {
     let mut programs = [Program::start(&partition, ""), Program::start(&partition, "")];
     let load = Load::start(&programs.each_ref().map(Program::at), Pace::default());
     for round in 0..4 {
-        std::thread::sleep(Duration::from_secs(2));
+        load.answers(200);
         let killed = std::mem::replace(&mut programs[round % 2], Program::start(&partition, ""));
         killed.kill();
         *load.at.lock().unwrap() = programs.each_ref().map(Program::at).to_vec();
     }
-    std::thread::sleep(Duration::from_secs(2));
+    load.answers(200);
     // One ends in order under load: every request that it took has its answer.
     let [ends, stays] = programs;
     *load.at.lock().unwrap() = vec![stays.at()];
     let log = ends.end();
     assert!(!log.contains("no answer"), "{log}");
-    std::thread::sleep(Duration::from_secs(1));
+    load.answers(100);
     let seen = load.end();
     assert!(seen.lost > 0, "no collector was killed under load");
     check(&delivers, &seen);

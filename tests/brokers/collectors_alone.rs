@@ -7,9 +7,12 @@ use crate::delivers::{Delivers, check, say};
 use crate::load::{Load, Pace};
 use crate::partition::Partition;
 use crate::served::{Client, Served, Serving};
-use crate::support::{CALL, admin};
+use crate::support::{CALL, admin, resident_kb, seconds, until};
 
-/// The brokers that lead partitions of a topic.
+/// How long two brokers are stopped: longer than any time-out of a broker or collector.
+const STOPPED_FOR: Duration = Duration::from_secs(20);
+
+/// The broker that leads a partition.
 fn leader(cluster: &Cluster, topic: &str, partition: i32) -> usize {
     let client = admin(cluster);
     let metadata = client.inner().fetch_metadata(Some(topic), CALL).unwrap();
@@ -24,12 +27,15 @@ fn a_leader_that_is_killed_loses_and_doubles_nothing() {
     let served = Served::start(&partition);
     let delivers = Delivers::start(&partition);
     let load = Load::start(&[served.at], Pace::default());
-    std::thread::sleep(Duration::from_secs(3));
+    load.answers(300);
     let killed = leader(&cluster, &partition.settings.topic, 0);
     cluster.kill(killed);
-    std::thread::sleep(Duration::from_secs(20));
+    until("another leader", CALL * 2, || {
+        (leader(&cluster, &partition.settings.topic, 0) != killed).then_some(())
+    });
+    load.answers(300);
     cluster.make_whole();
-    std::thread::sleep(Duration::from_secs(2));
+    load.answers(300);
     let seen = load.end();
     check(&delivers, &seen);
     say(&format!("{:?}", served.status().standing));
@@ -45,16 +51,16 @@ fn without_two_of_three_brokers_there_is_no_200_and_nothing_is_lost() {
     let served = Served::with(&partition, Serving { answer_within: within, ..Serving::default() });
     let delivers = Delivers::start(&partition);
     let load = Load::start(&[served.at], Pace::default());
-    std::thread::sleep(Duration::from_secs(3));
+    load.answers(300);
     let stopped = leader(&cluster, &partition.settings.topic, 0);
     let also = stopped % 3 + 1;
     [stopped, also].iter().for_each(|id| cluster.stop(*id));
     let began = Instant::now();
-    std::thread::sleep(Duration::from_secs(20));
+    std::thread::sleep(STOPPED_FOR);
     let woke = Instant::now();
     [stopped, also].iter().for_each(|id| cluster.wake(*id));
     cluster.make_whole();
-    std::thread::sleep(Duration::from_secs(5));
+    load.answers(300);
     let seen = load.end();
     // A block whose copies were made before the brokers stopped may still be reported.
     let between = |at: &Instant| *at > began + Duration::from_secs(1) && *at < woke;
@@ -71,24 +77,12 @@ fn without_two_of_three_brokers_there_is_no_200_and_nothing_is_lost() {
     delivers.end();
 }
 
-/// Kilobytes of memory that this process has.
-fn resident_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// For how long Kafka is away. `FOREBAY_KAFKA_AWAY` sets the seconds.
-fn away() -> Duration {
-    let seconds = std::env::var("FOREBAY_KAFKA_AWAY").map_or(30, |seconds| seconds.parse().unwrap());
-    Duration::from_secs(seconds)
-}
-
 #[test]
 fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
     let Some(mut cluster) = cluster_alone() else { return };
     let partition = Partition::make_many(&cluster, 3, &[]);
     let within = Duration::from_secs(3);
+    let away = seconds("FOREBAY_KAFKA_AWAY", 30);
     let served = Served::with(&partition, Serving { answer_within: within, ..Serving::default() });
     let delivers = Delivers::start(&partition);
     let mut client = Client::new(served.at);
@@ -96,10 +90,17 @@ fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
     (1..=3).for_each(|id| cluster.stop(id));
     let began = Instant::now();
     // More than fits into the windows of the partitions of these sources.
-    let pace = Pace { clients: 24, batch: 20, more: 30_000, pause: Duration::ZERO, ..Pace::default() };
+    let pace = Pace {
+        clients: 24,
+        batch: 20,
+        more: 30_000,
+        pause: Duration::ZERO,
+        again_after: away / 300,
+        ..Pace::default()
+    };
     let load = Load::start(&[served.at], pace);
     let (mut memory, mut most) = (Vec::new(), 0);
-    while began.elapsed() < away() {
+    while began.elapsed() < away {
         memory.push(resident_kb());
         most = most.max(served.status().standing.bytes);
         std::thread::sleep(Duration::from_millis(100));
@@ -111,9 +112,8 @@ fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
     let refused: Vec<_> = seen.refused.iter().filter(|(at, ..)| *at < woke).collect();
     let late = refused.iter().map(|(.., after)| *after).max().unwrap();
     say(&format!(
-        "Kafka away for {:.0?}: {} requests got 503, the last answer after {late:.1?}; {} MB waited at most; memory \
-         {} MB after half of the time, {} MB at its end",
-        away(),
+        "Kafka away for {away:.0?}: {} requests got 503, the last answer after {late:.1?}; {} MB waited at most; \
+         memory {} MB after half of the time, {} MB at its end",
         refused.len(),
         most / 1_000_000,
         half / 1_000,

@@ -14,11 +14,12 @@ use forebay::kafka::begin::Began;
 use forebay::partition::answer::TransactionError;
 use forebay::partition::note::{Base, Note};
 use rdkafka::Offset;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::cluster::cluster_alone;
 use crate::partition::Partition;
-use crate::support::committed;
+use crate::process::signal_to;
+use crate::support::{committed, number, until};
 
 /// What a contender is told: brokers, name, its file, its number.
 const CONTENDER: &str = "FOREBAY_KAFKA_CONTENDER";
@@ -106,11 +107,6 @@ fn read_told(folder: &Path) -> Told {
     told
 }
 
-fn signal(process: &Child, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
-}
-
 #[test]
 fn of_processes_that_fight_for_a_partition_there_is_one_history_of_terms() {
     let Some(mut cluster) = cluster_alone() else { return };
@@ -136,8 +132,7 @@ fn of_processes_that_fight_for_a_partition_there_is_one_history_of_terms() {
             .unwrap()
     };
     let mut contenders: Vec<Child> = (0..3).map(|_| start()).collect();
-    let seconds = std::env::var_os("FOREBAY_KAFKA_FIGHT_SECONDS")
-        .map_or(24, |seconds| seconds.into_string().unwrap().parse().unwrap());
+    let seconds = number("FOREBAY_KAFKA_FIGHT_SECONDS", 24);
     let (began, mut round) = (Instant::now(), 0_usize);
     // On a busy machine it takes longer until there was a fight.
     let was_fought = || {
@@ -148,17 +143,20 @@ fn of_processes_that_fight_for_a_partition_there_is_one_history_of_terms() {
         round += 1;
         let victim = round % 3;
         // Longer than a transaction may be open.
-        signal(&contenders[victim], Signal::STOP);
+        signal_to(&contenders[victim], Signal::STOP);
         if round % 3 == 2 {
             cluster.kill(victim + 1);
         }
         std::thread::sleep(TRANSACTION + Duration::from_secs(1));
-        signal(&contenders[victim], Signal::CONT);
+        signal_to(&contenders[victim], Signal::CONT);
         let other = (round + 1) % 3;
         contenders[other].kill().unwrap();
         contenders[other].wait().unwrap();
         contenders[other] = start();
-        std::thread::sleep(Duration::from_secs(2));
+        let noted = read_told(folder.path()).noted.len();
+        until("a contender to note something", FIGHT_MAX, || {
+            (read_told(folder.path()).noted.len() > noted).then_some(())
+        });
         if round % 3 == 2 {
             cluster.make_whole();
         }

@@ -20,7 +20,7 @@ pub(crate) struct FolderStore {
     puts: AtomicU64,
 }
 
-/// What a file holds: metadata, and the object.
+/// What a file holds: metadata in one line, and the object.
 type File = (BTreeMap<String, String>, Vec<u8>);
 
 impl FolderStore {
@@ -40,7 +40,9 @@ impl FolderStore {
         let metadata: BTreeMap<String, String> =
             put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let mut whole = tempfile::NamedTempFile::new_in(&self.folder).unwrap();
-        whole.write_all(&serde_json::to_vec(&(metadata, bytes)).unwrap()).unwrap();
+        whole.write_all(&serde_json::to_vec(&metadata).unwrap()).unwrap();
+        whole.write_all(b"\n").unwrap();
+        whole.write_all(&bytes).unwrap();
         match fs::hard_link(whole.path(), self.place(&put.key)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Err(StoreError::answered(Fault::Exists, 412, Some("PreconditionFailed"), "it exists"))
@@ -58,8 +60,10 @@ fn local(error: &std::io::Error) -> StoreError {
 }
 
 fn read(place: &Path) -> Option<File> {
-    let file = fs::read(place).ok()?;
-    Some(serde_json::from_slice(&file).unwrap())
+    let mut file = fs::read(place).ok()?;
+    let line = file.iter().position(|byte| *byte == b'\n').unwrap();
+    let bytes = file.split_off(line + 1);
+    Some((serde_json::from_slice(&file).unwrap(), bytes))
 }
 
 impl ObjectStore for FolderStore {

@@ -1,13 +1,13 @@
 //! Clients that send calls as SDKs do: each batch again until it is answered 200, and now and then once more.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::served::Client;
-use crate::support::unique;
+use crate::support::{CALL, unique, until};
 
 /// Sources that clients send for.
 const SOURCES: [&str; 2] = ["web", "ios"];
@@ -31,6 +31,7 @@ pub(crate) struct Seen {
 pub(crate) struct Load {
     stops: Arc<AtomicBool>,
     pub(crate) at: Arc<Mutex<Vec<SocketAddr>>>,
+    answered: Arc<AtomicU64>,
     threads: Vec<JoinHandle<Seen>>,
 }
 
@@ -45,11 +46,14 @@ pub(crate) struct Pace {
     pub(crate) again: bool,
     /// Between two requests of one client.
     pub(crate) pause: Duration,
+    /// After an answer other than 200.
+    pub(crate) again_after: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { clients: 4, batch: 10, more: 200, again: true, pause: Duration::from_millis(20) }
+        let (pause, again_after) = (Duration::from_millis(20), Duration::from_millis(100));
+        Self { clients: 4, batch: 10, more: 200, again: true, pause, again_after }
     }
 }
 
@@ -57,13 +61,22 @@ impl Load {
     /// Clients that send to one of these collectors, and to another one if it does not answer.
     pub(crate) fn start(at: &[SocketAddr], pace: Pace) -> Self {
         let (stops, at) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(at.to_vec())));
-        let run = unique("load");
+        let (run, answered) = (unique("load"), Arc::new(AtomicU64::new(0)));
         let client = |number: usize| {
-            let (stops, at, run) = (Arc::clone(&stops), Arc::clone(&at), run.clone());
-            std::thread::spawn(move || sends(&stops, &at, &format!("{run}-{number}"), number, pace))
+            let (stops, at, answered) = (Arc::clone(&stops), Arc::clone(&at), Arc::clone(&answered));
+            let name = format!("{run}-{number}");
+            std::thread::spawn(move || sends(&stops, &at, &answered, &name, number, pace))
         };
         let threads = (0..pace.clients).map(client).collect();
-        Self { stops, at, threads }
+        Self { stops, at, answered, threads }
+    }
+
+    /// Waits until so many more requests are answered 200.
+    pub(crate) fn answers(&self, more: u64) {
+        let before = self.answered.load(Ordering::Acquire);
+        until("requests to be answered 200", CALL * 3, || {
+            (self.answered.load(Ordering::Acquire) >= before + more).then_some(())
+        });
     }
 
     /// Clients end once their last batch is answered 200, or 20 s have passed.
@@ -82,7 +95,14 @@ impl Load {
     }
 }
 
-fn sends(stops: &AtomicBool, at: &Mutex<Vec<SocketAddr>>, name: &str, number: usize, pace: Pace) -> Seen {
+fn sends(
+    stops: &AtomicBool,
+    at: &Mutex<Vec<SocketAddr>>,
+    all_answered: &AtomicU64,
+    name: &str,
+    number: usize,
+    pace: Pace,
+) -> Seen {
     let mut seen = Seen::default();
     let mut next = number;
     let choose = |next: usize| {
@@ -101,11 +121,12 @@ fn sends(stops: &AtomicBool, at: &Mutex<Vec<SocketAddr>>, name: &str, number: us
             match client.send(source, &calls, pace.more) {
                 Some(answered) if answered.is_stored() => {
                     seen.answered.push((Instant::now(), answered.after));
+                    all_answered.fetch_add(1, Ordering::AcqRel);
                     stored += 1;
                 }
                 Some(answered) => {
                     seen.refused.push((Instant::now(), answered.status, answered.after));
-                    std::thread::sleep(Duration::from_millis(100));
+                    std::thread::sleep(pace.again_after);
                 }
                 None => {
                     seen.lost += 1;

@@ -22,6 +22,7 @@ mod outages;
 mod partition;
 mod process;
 mod program;
+mod releases;
 mod rounds;
 mod s3;
 mod served;

@@ -22,7 +22,7 @@ use crate::cluster::cluster;
 use crate::delivered::{Ahead, Made, calls, calls_of, objects, settings, sorted, state, wanted};
 use crate::partition::{Collector, Partition};
 use crate::process::start;
-use crate::support::{CALL, delete_before, until};
+use crate::support::{CALL, delete_before, resident_kb, seconds, until};
 
 /// Bytes of an object.
 const OBJECT: u64 = 10_000_000;
@@ -165,19 +165,8 @@ fn what_a_bucket_refuses_longer_than_the_log_keeps_it_is_lost_by_name_and_others
     assert_eq!((lost[0].first, lost[0].last, lost[0].frames), (1, 2, LostFrames::Exactly(2)));
 }
 
-/// Kilobytes of memory that this process has.
-fn resident_kb() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// How long the store is away. `FOREBAY_KAFKA_AWAY` sets the seconds.
-fn away() -> Duration {
-    let seconds = std::env::var_os("FOREBAY_KAFKA_AWAY")
-        .map_or(40, |seconds| seconds.into_string().unwrap().parse().unwrap());
-    Duration::from_secs(seconds)
-}
+/// Records of 600 KB that come in while the store is away, at most: several times the cache, however long it lasts.
+const RECORDS_AWAY: u32 = 1_500;
 
 #[test]
 fn a_store_that_is_away_uses_the_log_and_neither_disk_nor_memory() {
@@ -186,14 +175,15 @@ fn a_store_that_is_away_uses_the_log_and_neither_disk_nor_memory() {
     let mut collector = Collector::new(&cluster, &partition, 1);
     let store = FakeStore::new();
     // More puts than anyone tries meanwhile.
-    store.script(std::iter::repeat_n(Step::RESET, 100_000));
+    store.script(std::iter::repeat_n(Step::RESET, 1_000_000));
     let mut made = of_two(&partition, &store);
     made.cache_bytes = SMALL_CACHE;
     let writer = made.begin();
+    let away = seconds("FOREBAY_STORE_AWAY", 40);
     let began = Instant::now();
     let (mut expected, mut most, mut memory) = (Vec::new(), 0, Vec::new());
     let mut record = 0;
-    while began.elapsed() < away() {
+    while began.elapsed() < away {
         let names: Vec<String> = (0..10).map(|n| format!("{record:05} {n}")).collect();
         let calls: Vec<&str> = names.iter().map(String::as_str).collect();
         collector.send_long("web", &calls, partition.clock.wall(), 60_000);
@@ -201,7 +191,7 @@ fn a_store_that_is_away_uses_the_log_and_neither_disk_nor_memory() {
         record += 1;
         most = most.max(bytes_in(writer.folder.path()));
         memory.push(resident_kb());
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(away / RECORDS_AWAY);
     }
     let (half, end) = (memory[memory.len() / 2], *memory.last().unwrap());
     eprintln!(

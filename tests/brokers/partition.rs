@@ -174,6 +174,13 @@ impl Collector {
         self.write(&block::write(self.id, self.number, [&part]), at)
     }
 
+    /// Writes one block with a call of each of these sources.
+    pub(crate) fn send_of_each(&mut self, calls: &[(&str, String)], at: UnixMillis) {
+        self.number += 1;
+        let parts: Vec<Part> = calls.iter().map(|(source, call)| part(source, &[call], at, 0)).collect();
+        self.write(&block::write(self.id, self.number, &parts), at);
+    }
+
     /// As [`Collector::send`], with so many more bytes in each line, which hardly compress.
     pub(crate) fn send_long(&mut self, source: &str, calls: &[&str], at: UnixMillis, more: usize) {
         self.number += 1;

@@ -7,17 +7,20 @@ use std::time::{Duration, Instant};
 
 use forebay::log::Status as _;
 use forebay::partition::destinations::Buckets;
+use forebay::partition::share::{asked, shares, waits};
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
 use forebay::store::fake::FakeStore;
 use forebay::time::{Clock, DAY_MS, UnixMillis};
 use tokio::sync::watch;
 
-use crate::cluster::{cluster, cluster_alone};
-use crate::delivered::{Made, calls, objects, settings, sorted, to, wanted};
+use crate::cluster::{Cluster, cluster, cluster_alone};
+use crate::delivered::{Made, calls, objects, sorted, to};
+use crate::delivers::say;
+use crate::folder_store::stored;
 use crate::partition::{Collector, Partition};
-use crate::process::start;
-use crate::support::{CALL, until};
+use crate::process::{Told, impatient, said};
+use crate::support::{CALL, most_resident_kb, number, seconds, until};
 
 #[test]
 fn calls_of_a_source_that_nobody_knows_wait_until_it_is_configured() {
@@ -98,81 +101,134 @@ fn a_writer_whose_clock_is_wrong_delivers_once_and_ends_no_day() {
     right.end().0.unwrap();
 }
 
-/// Kilobytes of memory that this process has.
-fn resident_kb() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+const PARTITIONS: u32 = 12;
+/// Bytes a second of the hot source, which is in the first partition.
+const HOT_RATE: u64 = 1_000_000;
+/// Between two calls of each small source.
+const CALL_EVERY: Duration = Duration::from_secs(5);
+/// What a writer of all partitions takes at most.
+const WRITER_KB: u64 = 256_000;
+
+/// Small sources beside a hot one, in twelve partitions, for a little longer than `max_age`.
+struct Many {
+    names: Vec<String>,
+    max_age: Duration,
 }
 
-/// Small sources wait for their age beside a hot one, and the process stays small.
-#[test]
-fn a_writer_of_many_partitions_is_small_and_small_sources_get_one_object_each() {
-    const PARTITIONS: u32 = 12;
-    const SOURCES: usize = 40;
-    const MAX_AGE: Duration = Duration::from_secs(30);
-    let Some(cluster) = cluster_alone() else { return };
-    let partition = Partition::make_many(&cluster, PARTITIONS, &[]);
-    let store = FakeStore::new();
-    let names: Vec<String> =
-        (0..PARTITIONS).flat_map(|of| (0..SOURCES).map(move |n| format!("small-{of}-{n}"))).collect();
-    let mut all: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "bucket")).collect();
-    all.push(("hot", "bucket"));
-    let mut settings = settings(5_000_000);
-    settings.rule.max_age = MAX_AGE;
-    let before = resident_kb();
-    let folder = tempfile::tempdir().unwrap();
-    let cache = (folder.path(), 3_000_000_000);
-    let writer = start(&partition, Arc::new(store.clone()), settings, wanted(&all), cache);
-    until("all partitions to be owned", CALL * 4, || {
-        let owned = writer.partitions().values().filter(|status| status.progress.is_some()).count();
-        (owned == 12).then_some(())
-    });
-    let owned = resident_kb() - before;
-    let mut collectors: Vec<Collector> = (0..PARTITIONS)
-        .map(|of| {
-            let to = i32::try_from(of).unwrap();
-            Collector::new(&cluster, &partition, u128::from(of) + 1).in_partition(to)
-        })
-        .collect();
-    let (mut most, mut sent, began) = (0, 0, Instant::now());
-    for round in 0..5 {
-        for (of, collector) in collectors.iter_mut().enumerate() {
-            let now = partition.clock.wall();
-            for name in &names[of * SOURCES..(of + 1) * SOURCES] {
-                collector.send(name, &[&format!("{name} {round}")], now);
-            }
-            if of == 0 {
-                for n in 0..5 {
-                    let calls: Vec<String> = (0..10).map(|call| format!("hot {round} {n} {call}")).collect();
-                    let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
-                    collector.send_long("hot", &calls, now, 60_000);
-                    sent += 10;
-                }
-            }
-            sent += SOURCES;
-        }
-        most = most.max(resident_kb() - before);
+impl Many {
+    fn of(&self, partition: usize) -> &[String] {
+        let each = self.names.len() / 12;
+        &self.names[partition * each..(partition + 1) * each]
     }
-    let took = began.elapsed();
-    until("everything to be delivered", CALL * 4, || {
-        std::thread::sleep(Duration::from_millis(500));
-        most = most.max(resident_kb() - before);
-        (calls(&store).len() >= sent).then_some(())
-    });
-    let found = calls(&store);
-    assert_eq!(sorted(found.clone()).len(), sent);
-    let of_small = objects(&store).iter().filter(|(key, _)| key.contains("/small-")).count();
-    eprintln!(
-        "{PARTITIONS} partitions take {} MB, with the load and a store in memory {} MB; {} small sources have {of_small} \
-         objects",
-        owned / 1_000,
-        most / 1_000,
-        names.len()
-    );
-    assert!(owned < 256_000, "{owned} KB");
-    let ages = usize::try_from(took.as_secs() / MAX_AGE.as_secs()).unwrap() + 1;
-    assert!(of_small <= names.len() * ages, "{of_small} objects in {took:.0?}");
-    assert_eq!(writer.ledger_differences(), []);
-    writer.stop().unwrap();
+
+    /// One round: a call of each small source, and what the hot one has in that time.
+    fn send(&self, round: u64, collectors: &mut [Collector], now: UnixMillis) -> usize {
+        let mut sent = 0;
+        for (of, collector) in collectors.iter_mut().enumerate() {
+            let calls: Vec<(&str, String)> =
+                self.of(of).iter().map(|name| (name.as_str(), format!("{name} {round}"))).collect();
+            collector.send_of_each(&calls, now);
+            sent += calls.len();
+        }
+        let blocks = HOT_RATE * CALL_EVERY.as_secs() / 500_000;
+        for block in 0..blocks {
+            let calls: Vec<String> = (0..10).map(|call| format!("hot {round} {block} {call}")).collect();
+            let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+            collectors[0].send_long("hot", &calls, now, 50_000);
+            sent += calls.len();
+        }
+        sent
+    }
+
+    /// Sends to a writer with a process of its own and this cache. Returns the objects of each small source, and for
+    /// how long calls came in.
+    fn run(&self, cluster: &Cluster, cache_bytes: u64) -> (BTreeMap<String, usize>, Duration) {
+        let mut partition = Partition::make_many(cluster, PARTITIONS, &[]);
+        impatient(&mut partition);
+        let store = tempfile::tempdir().unwrap();
+        let writer = Told {
+            sources: self.names.iter().cloned().chain(["hot".to_owned()]).collect(),
+            cache_bytes,
+            max_bytes: 5_000_000,
+            max_age_ms: u64::try_from(self.max_age.as_millis()).unwrap(),
+            ..Told::of(&partition, store.path())
+        };
+        let mut writer = writer.start();
+        until("all partitions to be owned", CALL * 4, || (writer.owns().len() == 12).then_some(()));
+        let owned = most_resident_kb(writer.id());
+        let of =
+            |of: u32| Collector::new(cluster, &partition, u128::from(of) + 1).in_partition(of.cast_signed());
+        let mut collectors: Vec<Collector> = (0..PARTITIONS).map(of).collect();
+        let (mut sent, began) = (0, Instant::now());
+        let sends_for = self.max_age * 5 / 4;
+        for round in 0.. {
+            let next = CALL_EVERY * u32::try_from(round).unwrap();
+            if next >= sends_for {
+                break;
+            }
+            // The rate of the hot source is what the cache is for.
+            std::thread::sleep(next.saturating_sub(began.elapsed()));
+            sent += self.send(round, &mut collectors, partition.clock.wall());
+        }
+        let took = began.elapsed();
+        let calls = until("everything to be delivered", self.max_age * 3 + CALL * 2, || {
+            assert!(!writer.has_ended(), "{:?}", said(store.path(), "failed"));
+            std::thread::sleep(self.max_age / 10);
+            let (calls, _) = stored(store.path());
+            (calls.len() >= sent).then_some(calls)
+        });
+        assert!(calls.len() == sent && calls.values().all(|times| *times == 1), "missing or doubled");
+        let most = most_resident_kb(writer.id());
+        drop(writer);
+        let mut objects: BTreeMap<String, usize> = BTreeMap::new();
+        for file in fs::read_dir(store.path()).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            if let Some(source) = name.split('_').find(|part| part.starts_with("small-")) {
+                *objects.entry(source.to_owned()).or_default() += usize::from(name.ends_with(".gz"));
+            }
+        }
+        say(&format!(
+            "{sent} calls of {} small sources beside a hot one within {took:.0?}, max_age {:.0?}, cache {} MB: 0 \
+             missing, 0 doubled; the writer's process had {} MB once it owned all partitions, and at most {} MB",
+            self.names.len(),
+            self.max_age,
+            cache_bytes / 1_000_000,
+            owned / 1_000,
+            most / 1_000,
+        ));
+        assert!(most < WRITER_KB, "{most} KB");
+        (objects, took)
+    }
+}
+
+/// Small sources wait for their age beside a hot one, and the process stays small. `FOREBAY_KAFKA_SOURCES=10000` and
+/// `FOREBAY_KAFKA_MAX_AGE=120` take as many, and seconds.
+#[test]
+fn small_sources_have_one_object_in_each_age_if_the_cache_has_what_is_asked_for() {
+    let Some(cluster) = cluster_alone() else { return };
+    let each = number("FOREBAY_KAFKA_SOURCES", 480).div_ceil(u64::from(PARTITIONS));
+    let names = (0..PARTITIONS).flat_map(|of| (0..each).map(move |n| format!("small-{of}-{n}"))).collect();
+    let many = Many { names, max_age: seconds("FOREBAY_KAFKA_MAX_AGE", 30) };
+    // A frame of a small source has some 200 bytes.
+    let small = each * 200 / CALL_EVERY.as_secs();
+    let rates: BTreeMap<u32, u64> =
+        (0..PARTITIONS).map(|of| (of, small + if of == 0 { HOT_RATE } else { 0 })).collect();
+    let cache = asked(many.max_age, &rates);
+    let (objects, took) = many.run(&cluster, cache);
+    let ages = usize::try_from(took.as_millis() / many.max_age.as_millis()).unwrap() + 1;
+    let most = objects.values().max().unwrap();
+    assert!(objects.len() == many.names.len() && *most <= ages, "{most} objects of one source in {took:.0?}");
+
+    let tenth = cache / 10;
+    let (objects, took) = many.run(&cluster, tenth);
+    let (beside, alone): (Vec<_>, Vec<_>) = objects.iter().partition(|(name, _)| many.of(0).contains(name));
+    let waits = waits(shares(tenth, &rates)[&0], rates[&0]);
+    let expected = took.div_duration_f64(waits);
+    let mean = beside.iter().map(|(_, objects)| **objects).sum::<usize>() as f64 / beside.len() as f64;
+    say(&format!(
+        "with a tenth of the cache, a source beside the hot one has {mean:.1} objects in {took:.0?}; the rule says one in \
+         {waits:.1?}, so {expected:.1}"
+    ));
+    assert!(mean > expected / 2.0 && mean < expected * 2.0 + 1.0);
+    assert!(alone.iter().all(|(_, objects)| **objects <= ages + 1));
 }

@@ -45,6 +45,32 @@ pub(crate) fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() 
     }
 }
 
+/// A time that the environment may set in seconds, so that a command can ask for a longer run.
+pub(crate) fn seconds(name: &str, or: u64) -> Duration {
+    Duration::from_secs(number(name, or))
+}
+
+/// A number that the environment may set.
+pub(crate) fn number(name: &str, or: u64) -> u64 {
+    std::env::var_os(name).map_or(or, |number| number.into_string().unwrap().parse().unwrap())
+}
+
+/// Kilobytes of memory that this process has.
+pub(crate) fn resident_kb() -> u64 {
+    kilobytes("self", "VmRSS:")
+}
+
+/// Kilobytes of memory that the process with this id had at most.
+pub(crate) fn most_resident_kb(process: u32) -> u64 {
+    kilobytes(&process.to_string(), "VmHWM:")
+}
+
+fn kilobytes(process: &str, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// A name that no other test of this run has.
 pub(crate) fn unique(what: &str) -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);

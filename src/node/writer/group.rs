@@ -62,8 +62,8 @@ impl Group {
             place.give_up();
         }
         if self.shared.failed.borrow().is_none() {
-            for (_, (_, thread)) in std::mem::take(&mut self.running) {
-                self.joined(thread);
+            for (partition, (_, thread)) in std::mem::take(&mut self.running) {
+                self.joined(partition, thread);
             }
         }
     }
@@ -82,7 +82,7 @@ impl Group {
         let mut changed = !ended.is_empty();
         for partition in ended {
             if let Some((_, thread)) = self.running.remove(&partition) {
-                self.joined(thread);
+                self.joined(partition, thread);
             }
         }
         for partition in assigned {
@@ -130,10 +130,13 @@ impl Group {
         }
     }
 
-    fn joined(&self, thread: JoinHandle<Result<(), Stop>>) {
+    fn joined(&self, partition: u32, thread: JoinHandle<Result<(), Stop>>) {
         match thread.join() {
             Ok(Ok(())) => {}
-            Ok(Err(stop)) => self.shared.fail(&format!("this release cannot read the log's notes: {stop}")),
+            Ok(Err(stop)) => {
+                self.shared
+                    .fail(&format!("this release cannot read the notes of partition {partition}: {stop}"));
+            }
             Err(_) => self.shared.fail("the thread of a partition has panicked"),
         }
     }

@@ -43,8 +43,8 @@ pub(super) struct PartitionThread {
 }
 
 impl PartitionThread {
-    /// Owns the partition while it is assigned. Returns whether a newer release has written it: then this process
-    /// can own nothing of the log.
+    /// Owns the partition while it is assigned.
+    /// Errors: a newer release wrote the notes, so this process can own nothing of the log.
     pub(super) fn run(self) -> Result<(), Stop> {
         let alarms = self.deps.alarms.of_part();
         let ended = self.terms(&alarms);
@@ -60,7 +60,7 @@ impl PartitionThread {
             match self.term(kept.take(), alarms) {
                 Next::Again(next) => kept = next,
                 Next::Later => self.place.wait(AGAIN_AFTER),
-                Next::Stopped(stop @ Stop::Newer(_)) => return Err(stop),
+                Next::Stopped(stop @ Stop::NewerNotes(_)) => return Err(stop),
                 Next::Stopped(stop) => {
                     let what = format!("partition {} stops: {stop}; others go on", self.partition);
                     alarms.raise(STOPPED, &self.name(), what);

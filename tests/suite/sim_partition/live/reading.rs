@@ -76,7 +76,7 @@ impl Live {
                     }
                     Took::Cut => return cut(offset),
                     Took::Newer(version) => {
-                        return Step::Stopped(Stop::Newer(format!("block version {version}")));
+                        return Step::Stopped(Stop::NewerBlock { offset, version });
                     }
                 }
             }

@@ -1,0 +1,172 @@
+//! Two releases of the writer in one group, and what a release does with blocks and notes of a newer one.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use forebay::kafka::lock::Lock;
+use forebay::partition::block::{self, CollectorId};
+use forebay::partition::note::{self, Note};
+use forebay::partition::state::State;
+use forebay::store::fake::FakeStore;
+use forebay::time::UnixMillis;
+use rdkafka::Offset;
+
+use crate::cluster::cluster;
+use crate::delivered::{Made, state};
+use crate::delivers::say;
+use crate::folder_store::stored;
+use crate::partition::{Collector, Partition};
+use crate::process::{Started, Told, impatient, said};
+use crate::support::{CALL, committed, until};
+
+/// Waits until these writers own the partitions of a topic, so many each.
+fn shared_out(what: &str, writers: &[&Started], expected: &[usize]) {
+    until(what, CALL * 3, || {
+        let owns: Vec<usize> = writers.iter().map(|writer| writer.owns().len()).collect();
+        (owns == expected).then_some(())
+    });
+}
+
+fn is_stored_once(store: &Path, expected: u64) {
+    let calls = until("all calls to be delivered", CALL * 4, || {
+        let (calls, _) = stored(store);
+        (calls.len() as u64 == expected).then_some(calls)
+    });
+    let twice: Vec<_> = calls.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "stored more than once: {twice:?}");
+}
+
+#[test]
+fn two_releases_move_partitions_between_them_and_lose_and_double_nothing() {
+    const PARTITIONS: u32 = 4;
+    let Some(cluster) = cluster() else { return };
+    let mut partition = Partition::make_many(&cluster, PARTITIONS, &[]);
+    impatient(&mut partition);
+    let store = tempfile::tempdir().unwrap();
+    let told = |release: &str| Told { release: release.into(), ..Told::of(&partition, store.path()) };
+    let (old, new) = (told("0.1.0"), told("0.2.0"));
+    let (stops, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let collectors: Vec<_> = (0..PARTITIONS)
+        .map(|number| {
+            let to = i32::try_from(number).unwrap();
+            let mut collector = Collector::new(&cluster, &partition, u128::from(number) + 1).in_partition(to);
+            let (stops, sent, clock) = (Arc::clone(&stops), Arc::clone(&sent), Arc::clone(&partition.clock));
+            std::thread::spawn(move || {
+                let mut of_this = 0;
+                while !stops.load(Ordering::Acquire) {
+                    let calls: Vec<String> = (0..10).map(|n| format!("{number} {}", of_this + n)).collect();
+                    let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+                    collector.send(if of_this % 3 == 0 { "ios" } else { "web" }, &calls, clock.wall());
+                    of_this += 10;
+                    sent.fetch_add(10, Ordering::AcqRel);
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            })
+        })
+        .collect();
+    // More calls than those of a moment ago, so that the present owners have work.
+    let works = || {
+        let before = sent.load(Ordering::Acquire);
+        until("calls to come in", CALL, || (sent.load(Ordering::Acquire) >= before + 1_000).then_some(()));
+    };
+    let began = Instant::now();
+    let mut first = old.start();
+    shared_out("the old release to own all", &[&first], &[4]);
+    for round in 0..3 {
+        works();
+        // The next release comes, owns some, and is alone. Then the one before it comes back.
+        let next = if round % 2 == 0 { &new } else { &old };
+        let second = next.start();
+        shared_out("both releases to own some", &[&first, &second], &[2, 2]);
+        works();
+        drop(std::mem::replace(&mut first, second));
+        shared_out("one release to own all", &[&first], &[4]);
+    }
+    works();
+    stops.store(true, Ordering::Release);
+    collectors.into_iter().for_each(|thread| thread.join().unwrap());
+    let sent = sent.load(Ordering::Acquire);
+    is_stored_once(store.path(), sent);
+    assert!(!first.has_ended() && said(store.path(), "stopped").is_empty());
+    drop(first);
+    let notes = committed(&cluster, &partition.settings.notes_topic, Offset::Beginning);
+    let releases: Vec<String> = notes
+        .iter()
+        .filter_map(|(_, note)| match Note::decode(note.as_bytes()).unwrap() {
+            Note::Term(term) => Some(term.version),
+            _ => None,
+        })
+        .collect();
+    let both: BTreeSet<&str> = releases.iter().map(String::as_str).collect();
+    assert_eq!(both, ["0.1.0", "0.2.0"].into(), "{releases:?}");
+    let last = Made::of(&partition, &FakeStore::new()).begin();
+    // Its ledger is even.
+    last.deliver();
+    last.end().0.unwrap();
+    say(&format!(
+        "two releases: {sent} calls acknowledged in {:.0?}, 0 missing, 0 doubled, in {} terms; those of partition 0: \
+         {releases:?}",
+        began.elapsed(),
+        said(store.path(), "term").len()
+    ));
+}
+
+#[test]
+fn a_block_of_a_newer_release_stops_its_partition_and_others_go_on() {
+    let Some(cluster) = cluster() else { return };
+    let mut partition = Partition::make_many(&cluster, 2, &[]);
+    impatient(&mut partition);
+    let mut collectors = [0, 1]
+        .map(|of| Collector::new(&cluster, &partition, of + 1).in_partition(i32::try_from(of).unwrap()));
+    let store = tempfile::tempdir().unwrap();
+    let mut writer = Told::of(&partition, store.path()).start();
+    let now = partition.clock.wall();
+    collectors[0].send("web", &["a"], now);
+    collectors[1].send("web", &["b"], now);
+    is_stored_once(store.path(), 2);
+    let mut newer = block::write(CollectorId(9), 1, []);
+    newer[4] = block::VERSION + 1;
+    let at = collectors[1].send_bytes(&newer).offset;
+    let why = until("the partition to stop, or the writer to fail", CALL, || {
+        assert!(said(store.path(), "failed").is_empty(), "{:?}", said(store.path(), "failed"));
+        said(store.path(), "stopped").remove("1")
+    });
+    assert!(
+        why.starts_with(&format!("a newer release wrote the block at offset {at} (version 2); ")),
+        "{why}"
+    );
+    collectors[0].send("web", &["c"], now);
+    collectors[1].send("web", &["behind it"], now);
+    is_stored_once(store.path(), 3);
+    assert!(!writer.has_ended(), "{:?}", said(store.path(), "failed"));
+    assert_eq!(writer.owns(), [0]);
+}
+
+#[test]
+fn a_writer_that_cannot_read_newer_notes_ends_and_says_why() {
+    let Some(cluster) = cluster() else { return };
+    let mut partition = Partition::make(&cluster, &[]);
+    impatient(&mut partition);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    collector.send("web", &["a"], partition.clock.wall());
+    let store = tempfile::tempdir().unwrap();
+    // What a newer release would write once it was told to go on in its own version.
+    let identity = state(&partition).identity;
+    let id = identity.transactional_id();
+    let snapshot = State { version: note::VERSION + 1, ..State::new(identity) }.snapshot(UnixMillis(0));
+    let lock = Lock::new(&partition.settings, &id, 0, Arc::clone(&partition.clock)).unwrap();
+    lock.take().unwrap();
+    lock.note(&snapshot).unwrap();
+    let mut writer = Told::of(&partition, store.path()).start();
+    until("the writer to end", CALL * 2, || writer.has_ended().then_some(()));
+    let why = said(store.path(), "failed").into_values().next().unwrap();
+    assert_eq!(
+        why,
+        "this release cannot read the notes of partition 0: a newer release wrote the notes (version 2); run that \
+         release here too"
+    );
+    assert!(said(store.path(), "term").is_empty() && stored(store.path()).0.is_empty());
+}
