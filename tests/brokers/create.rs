@@ -203,8 +203,8 @@ fn notes_that_are_gone_in_one_partition_give_no_new_log() {
     let partition = new(&cluster);
     make(&partition, wanted(2)).unwrap();
     partition.begin_number(1);
-    // As brokers that lost what they acknowledged.
-    delete_before(&cluster, &partition.settings.notes_topic, -1);
+    // The snapshot and the marker of its transaction, as brokers would lose them.
+    delete_before(&cluster, &partition.settings.notes_topic, 2);
     let refused = make(&partition, wanted(2)).unwrap_err();
     assert!(matches!(refused, NotCreated::NotesGone { partition: 0, .. }), "{refused:?}");
     let refused = make(&partition, Wanted { new_log: true, ..wanted(2) }).unwrap_err();
