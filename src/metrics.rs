@@ -160,6 +160,8 @@ macro_rules! metrics {
             registry: Arc<Registry>,
             /// The name of the series of forgotten sources. Locked while counters move to it.
             removed: Arc<Mutex<Option<String>>>,
+            /// What a process with another log counts besides.
+            more: Arc<Mutex<Vec<Registry>>>,
             $(
                 #[doc = $help]
                 #[doc = "."]
@@ -175,6 +177,7 @@ macro_rules! metrics {
                 Self {
                     $($field: register!(registry, $type, $name, $help $(, in $unit)? $(, over $buckets)?),)*
                     removed: Arc::default(),
+                    more: Arc::default(),
                     registry: Arc::new(registry),
                 }
             }
@@ -199,6 +202,9 @@ macro_rules! register {
         timing
     }};
 }
+
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 metrics! {
     /// Stored, rejected or repeated.
@@ -298,7 +304,17 @@ impl Metrics {
         let _removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = String::with_capacity(16 * 1_024);
         text::encode(&mut out, &self.registry)?;
+        for more in &*self.more.lock().unwrap_or_else(PoisonError::into_inner) {
+            out.truncate(out.trim_end_matches(END).len());
+            text::encode(&mut out, more)?;
+        }
         Ok(out)
+    }
+
+    /// Shows these from now on, too. None of them may have the name of another one.
+    #[cfg(feature = "kafka")]
+    fn show_more(&self, registry: Registry) {
+        self.more.lock().unwrap_or_else(PoisonError::into_inner).push(registry);
     }
 
     /// As [`Metrics::render`], but only those whose names begin with `prefix`, such as `forebay_batch_`.
@@ -312,6 +328,9 @@ impl Metrics {
         Ok(self.render()?.split_inclusive('\n').filter(is_of).collect())
     }
 }
+
+/// The last line of an exposition.
+const END: &str = "# EOF\n";
 
 /// The value of a counter with this label; 0 if nothing was counted.
 pub fn count<L: Clone + Eq + Hash>(family: &Family<L, Counter>, label: &L) -> u64 {

@@ -82,7 +82,8 @@ pub struct PartitionStatus {
     pub lag_seconds: u64,
     /// The first offset that is needed: Kafka must keep the log from there on.
     pub kept_from_offset: u64,
-    /// How long Kafka keeps that record; `None` if nothing waits, or it is not known.
+    /// How long Kafka keeps the first record with calls that are not delivered; `None` if nothing waits, or it is not
+    /// known.
     pub time_left_seconds: Option<u64>,
     /// What needs it.
     pub pinned_by: Option<PinStatus>,

@@ -31,12 +31,12 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
     let path = format!("/api/receipt?receipt={}", args.receipt);
     let (answer, reported) = judged(args, client.ask(Method::GET, &path, PATIENCE).await);
     let mut report = ReceiptReport::new(args.receipt.clone(), answer);
-    if let Some(unanswered) = report.unanswered() {
+    if report.unanswered().is_some() {
         let token = AdminToken::of_command(args.admin.token_file.as_deref())?;
         let reader = reader(&args.reach, SESSION)?.or_dev(args.admin.url.clone(), token).await;
         let bucket = bucket(args, &reader, reported.as_deref(), report.collector_unknown.as_deref())?;
         let archive = Arc::new(reader.open(&bucket, Some(&args.receipt.source)).await);
-        report.take_in(&bucket, archive.lookup(&unanswered).await?);
+        report.look_up(&bucket, &archive).await?;
     }
     print_either(out, args.json, &report, || report.render())?;
     match report.not_found() {

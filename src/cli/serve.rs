@@ -16,8 +16,9 @@ const NO_FILE: &str = "\n  use --config for another file, such as that of `dev -
 /// Runs until a signal ends it. Errors: [`Failure`]: the configuration cannot be used, or the node failed.
 pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failure> {
     let loaded = load(&args.config)?;
-    let say = |public: SocketAddr, console: &str| {
-        say_beside(format!("collector http://{public}\nconsole {console}"));
+    let say = |public: Option<SocketAddr>, console: &str| {
+        let collector = public.map(|public| format!("collector http://{public}\n")).unwrap_or_default();
+        say_beside(format!("{collector}console {console}"));
     };
     Ok(serve::run(loaded, background, say).await?)
 }

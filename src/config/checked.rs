@@ -10,6 +10,7 @@ use crate::admin_token::AdminToken;
 use crate::call::{CLIENT_LIBRARIES, Validation};
 use crate::destinations::settings::DestinationSettings;
 use crate::live::Mode;
+use crate::object::S3Location;
 use crate::sources::ConfiguredSources;
 
 use super::alarm::AlarmSettings;
@@ -62,6 +63,11 @@ impl Config {
             .iter()
             .flat_map(|source| source.write_keys.iter().map(|hash| (*hash, source.id.clone())));
         ConfiguredSources::new(keys, self.collector.accept_unknown_key)
+    }
+
+    /// Where the objects of each source go.
+    pub fn locations(&self) -> impl Iterator<Item = &S3Location> {
+        self.sources.iter().filter_map(|source| source.location.as_ref())
     }
 }
 

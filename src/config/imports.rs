@@ -101,12 +101,12 @@ fn objects(around: &Around<'_>) -> Vec<(String, Keys)> {
         return vec![("the objects of dev mode".to_owned(), keys)];
     };
     let of_source = |source: &Source| {
-        let bucket = &source.location.bucket;
+        let bucket = &source.location.as_ref()?.bucket;
         let (endpoint, prefix) = (endpoint.clone(), bucket.below(OBJECTS));
         let keys = Keys { endpoint, bucket: bucket.bucket().to_owned(), prefix };
-        (format!("the objects of source {}", source.id), keys)
+        Some((format!("the objects of source {}", source.id), keys))
     };
-    sources.iter().map(of_source).collect()
+    sources.iter().filter_map(of_source).collect()
 }
 
 /// What a person should know about imports that are right as they are.

@@ -199,16 +199,17 @@ fn of_sections(config: &Config) -> Vec<(&'static str, Option<String>)> {
 
 /// What is in force for a source, whether it or `[s3]` sets it.
 fn of_source(source: &Source) -> Vec<(&'static str, Option<String>)> {
-    let to = &source.location;
+    let to = source.location.as_ref();
+    let role = to.and_then(|to| to.role.as_ref());
     vec![
         ("write_keys", text(format_args!("{HIDDEN}: {}", source.write_keys.len()))),
-        ("bucket", text(&to.bucket)),
-        ("region", to.region.clone()),
-        ("encryption", text(&to.encryption)),
-        ("role_arn", to.role.as_ref().and_then(|role| text(&role.arn))),
-        ("external_id", to.role.as_ref().and_then(|role| text(&role.external_id))),
-        ("expected_bucket_owner", to.expected_bucket_owner.as_ref().and_then(text)),
-        ("storage_class", to.storage_class.and_then(text)),
+        ("bucket", to.and_then(|to| text(&to.bucket))),
+        ("region", to.and_then(|to| to.region.clone())),
+        ("encryption", to.and_then(|to| text(&to.encryption))),
+        ("role_arn", role.and_then(|role| text(&role.arn))),
+        ("external_id", role.and_then(|role| text(&role.external_id))),
+        ("expected_bucket_owner", to.and_then(|to| text(to.expected_bucket_owner.as_ref()?))),
+        ("storage_class", to.and_then(|to| text(to.storage_class?))),
     ]
 }
 

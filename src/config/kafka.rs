@@ -1,6 +1,7 @@
 //! `[kafka]`: the log that takes the place of the spool. Only builds with the feature `kafka` know it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::problem::ConfigProblem;
@@ -14,18 +15,44 @@ const NAME_MAX: usize = 26;
 /// The longest name of a topic or a group.
 const TOPIC_MAX: usize = 249;
 /// Settings of the client's library that a promise depends on.
-const OWN: [&str; 10] = [
-    "bootstrap.servers", "client.id", "group.id", "transactional.id", "enable.idempotence", "acks",
-    "message.timeout.ms", "enable.auto.commit", "auto.offset.reset", "isolation.level",
+const OWN: [&str; 11] = [
+    "bootstrap.servers", "client.id", "group.id", "group.instance.id", "transactional.id",
+    "enable.idempotence", "acks", "message.timeout.ms", "enable.auto.commit", "auto.offset.reset",
+    "isolation.level",
 ];
-const ROLE: Words<KafkaRole> = &[("collector", KafkaRole::Collector)];
+const ROLE: Words<KafkaRole> = &[("collector", KafkaRole::Collector), ("writer", KafkaRole::Writer)];
 const EXTRA_FORM: &str = "expected a table of texts, such as { \"client.rack\" = \"eu-west-1a\" }";
+
+/// The default of `cache_bytes`.
+const CACHE_BYTES: u64 = 50_000_000_000;
+/// The least `cache_bytes`: segments of one partition.
+const CACHE_BYTES_MIN: u64 = 128 << 20;
+/// The most `cache_bytes`.
+const CACHE_BYTES_MAX: u64 = 100_000_000_000_000;
+/// The default of `day_grace`: far more than a request may wait for its answer.
+const DAY_GRACE: Duration = Duration::from_secs(120);
+/// The longest `day_grace`, in seconds.
+const DAY_GRACE_MAX: u64 = 3_600;
+/// The longest name of a member.
+const INSTANCE_MAX: usize = 100;
 
 /// What a process does with the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KafkaRole {
     /// It takes calls, and needs no disk.
     Collector,
+    /// It delivers calls that collectors took.
+    Writer,
+}
+
+impl KafkaRole {
+    /// Its word in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Collector => "collector",
+            Self::Writer => "writer",
+        }
+    }
 }
 
 /// `[kafka]`: where the log is.
@@ -43,8 +70,16 @@ pub struct Kafka {
     pub notes_topic: String,
     /// The group of the writers.
     pub group: String,
-    /// How long a request waits until the brokers have its calls.
+    /// How long a request waits until the brokers have its calls. For collectors.
     pub answer_within: Duration,
+    /// The folder of the caches. Set in writers.
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes of all caches together. For writers.
+    pub cache_bytes: u64,
+    /// How long after a day it is ended. For writers.
+    pub day_grace: Duration,
+    /// The name under which a writer is a member of the group, also after a restart.
+    pub instance: Option<String>,
     /// More settings of the client's library.
     pub extra: Extra,
 }
@@ -59,14 +94,16 @@ impl fmt::Debug for Extra {
     }
 }
 
-/// Reads the section.
+/// Reads the section. What only the other role uses is checked and has no effect, so one file can serve both.
 pub(super) fn check(
     table: &Table,
     outside: &Outside<'_>,
     problems: &mut Vec<ConfigProblem>,
 ) -> Option<Kafka> {
     let mut reader = Reader::new(table, problems);
-    for (needed, what) in [("role", "\"collector\""), ("brokers", "a list such as [\"kafka-1:9092\"]")] {
+    for (needed, what) in
+        [("role", "\"collector\" or \"writer\""), ("brokers", "a list such as [\"kafka-1:9092\"]")]
+    {
         if !reader.has(needed) {
             reader.refuse(needed, format!("is not set: expected {what}"));
         }
@@ -85,12 +122,36 @@ pub(super) fn check(
         .map(|(key, suffix)| topic(key, suffix));
     // A whole request may take 30 s.
     let answer_within = reader.seconds("answer_within", Duration::from_secs(15), 1..=25);
+    let cache_dir = reader.optional("cache_dir", reader::path);
+    if role == Some(KafkaRole::Writer) && !reader.has("cache_dir") {
+        reader.refuse(
+            "cache_dir",
+            "is not set: expected a folder for a writer alone, such as \"/var/lib/forebay\"",
+        );
+    }
+    let cache_bytes = reader.size("cache_bytes", CACHE_BYTES, CACHE_BYTES_MIN..=CACHE_BYTES_MAX);
+    // A request may wait 25 s for its answer, and clocks may differ by 30 s.
+    let day_grace = reader.seconds("day_grace", DAY_GRACE, 60..=DAY_GRACE_MAX);
+    let instance = reader.optional("instance", reader::formed("1 to 100 of A-Z a-z 0-9 . _ -", instance));
     let extra = reader.get("extra", Extra::default(), |value| extra(value, outside));
     if calls == notes {
         reader.refuse("notes_topic", "is the topic of the calls: give each its own");
     }
     let brokers = brokers?.join(",");
-    Some(Kafka { role: role?, brokers, name, topic: calls, notes_topic: notes, group, answer_within, extra })
+    Some(Kafka {
+        role: role?,
+        brokers,
+        name,
+        topic: calls,
+        notes_topic: notes,
+        group,
+        answer_within,
+        cache_dir,
+        cache_bytes,
+        day_grace,
+        instance,
+        extra,
+    })
 }
 
 fn broker(text: &str) -> Result<String, String> {
@@ -113,6 +174,10 @@ fn topic(text: &str) -> Option<String> {
     let is_of = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     let fits = (1..=TOPIC_MAX).contains(&text.len()) && text != "." && text != "..";
     (fits && text.bytes().all(is_of)).then(|| text.to_owned())
+}
+
+fn instance(text: &str) -> Option<String> {
+    topic(text).filter(|text| text.len() <= INSTANCE_MAX)
 }
 
 fn extra(value: &Typed, outside: &Outside<'_>) -> Result<Extra, String> {

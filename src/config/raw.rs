@@ -49,8 +49,13 @@ pub const SOURCE_KEYS: &[&str] = &[
 
 /// The section of a log in Kafka. It is apart from the others, because no page and no message offers it yet.
 #[cfg(feature = "kafka")]
-const KAFKA: &[(&str, &[&str])] =
-    &[("kafka", &["brokers", "role", "name", "topic", "notes_topic", "group", "answer_within", "extra"])];
+const KAFKA: &[(&str, &[&str])] = &[(
+    "kafka",
+    &[
+        "brokers", "role", "name", "topic", "notes_topic", "group", "answer_within", "cache_dir",
+        "cache_bytes", "day_grace", "instance", "extra",
+    ],
+)];
 #[cfg(not(feature = "kafka"))]
 const KAFKA: &[(&str, &[&str])] = &[];
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -145,6 +146,15 @@ pub(super) fn formed<T>(
 pub(super) fn address(value: &Typed) -> Result<SocketAddr, String> {
     let form = "an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
     formed(form, |text| text.parse().ok())(value)
+}
+
+/// A path.
+pub(super) fn path(value: &Typed) -> Result<PathBuf, String> {
+    match text(value)? {
+        "" => Err("expected a path".to_owned()),
+        path if path.contains('\0') => Err("expected a path without NUL characters".to_owned()),
+        path => Ok(path.into()),
+    }
 }
 
 /// The id of a source, or the name of a destination.

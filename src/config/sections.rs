@@ -1,7 +1,5 @@
 //! Converts each section into validated settings, and checks settings that depend on each other.
 
-use std::path::PathBuf;
-
 use crate::object::{ExternalId, ObjectTags, RoleArn, StorageClass};
 
 use super::admin::{self, same_address};
@@ -10,14 +8,14 @@ use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, Sp
 use super::closed_days;
 use super::destinations::{self, Around};
 use super::imports;
-use super::kafka;
+use super::kafka::{self, KafkaRole};
 use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::{Raw, Table, Typed};
 use super::reader::{self, Reader};
 use super::s3::S3;
 use super::s3_location;
 use super::secret::Outside;
-use super::sources;
+use super::sources::{self, Uses};
 use super::values::{self, Endpoint, Tls};
 
 /// The form of a minute of every hour.
@@ -40,15 +38,22 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
     let admin = admin::check(admin_table, &collector, outside, &mut problems);
     let spool = spool(spool_table, &mut problems);
     let s3 = s3(s3_table, &mut problems);
-    let flush = flush(flush_table, &collector, &mut problems);
-    let closed_days = closed_days::check(closed_days_table, &mut problems);
-    let alarm = alarm::check(alarm_table, outside, &mut problems);
     let has_kafka = raw.has_section("kafka");
     let kafka_table = raw.take_section("kafka");
     let kafka = has_kafka.then(|| kafka::check(&kafka_table, outside, &mut problems)).flatten();
+    let role = kafka.as_ref().map(|kafka| kafka.role);
+    let flush = flush(flush_table, (&collector, role), &mut problems);
+    let closed_days = closed_days::check(closed_days_table, &mut problems);
+    let alarm = alarm::check(alarm_table, outside, &mut problems);
     let bucket_wrong = s3_table.entries.contains_key("bucket") && s3.bucket.is_none();
-    let sources = sources::check(&raw.sources, &s3, bucket_wrong, outside, &mut problems);
-    if s3.external_id.is_some() && sources.iter().all(|source| source.location.role.is_none()) {
+    let uses = match role {
+        None => Uses::Both,
+        Some(KafkaRole::Collector) => Uses::Takes,
+        Some(KafkaRole::Writer) => Uses::Puts,
+    };
+    let sources = sources::check(&raw.sources, (&s3, bucket_wrong), uses, outside, &mut problems);
+    let mut locations = sources.iter().filter_map(|source| source.location.as_ref());
+    if s3.external_id.is_some() && uses != Uses::Takes && locations.all(|to| to.role.is_none()) {
         let what = "is used only with a role: set role_arn, or remove external_id".to_owned();
         Reader::new(s3_table, &mut problems).refuse("external_id", what);
     }
@@ -58,9 +63,10 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
     let (endpoint, scan_interval) = (s3.endpoint.as_ref(), imports::SCAN_INTERVAL);
     let around = imports::Around { sources: Some(&sources), endpoint, scan_interval, max_event, outside };
     let imports = imports::check(&raw.imports, &around, &mut problems);
-    if kafka.is_some() {
+    if let Some(kafka) = &kafka {
+        let role = kafka.role.name();
         let mut refuse = |list: &str, what: &str| {
-            let what = format!("is not possible with kafka.role = \"collector\": {what}");
+            let what = format!("is not possible with kafka.role = \"{role}\": {what}");
             problems.push(ConfigProblem::new(SettingPlace::Nowhere, list, what));
         };
         if !destinations.is_empty() {
@@ -131,7 +137,7 @@ fn collector(table: &Table, problems: &mut Vec<ConfigProblem>) -> Collector {
 fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
     const KEYS: [&str; 3] = ["tls_listen", "tls_cert", "tls_key"];
     let listen = reader.optional("tls_listen", reader::address);
-    let [cert, key] = ["tls_cert", "tls_key"].map(|key| reader.optional(key, path));
+    let [cert, key] = ["tls_cert", "tls_key"].map(|key| reader.optional(key, reader::path));
     if KEYS.iter().any(|key| reader.has(key)) {
         for missing in KEYS.iter().filter(|key| !reader.has(key)).collect::<Vec<_>>() {
             reader.refuse(missing, "is not set: TLS needs tls_listen, tls_cert and tls_key");
@@ -144,7 +150,7 @@ fn spool(table: &Table, problems: &mut Vec<ConfigProblem>) -> Spool {
     let default = Spool::default();
     let mut reader = Reader::new(table, problems);
     let spool = Spool {
-        dir: reader.get("dir", default.dir, path),
+        dir: reader.get("dir", default.dir, reader::path),
         max_bytes: reader.size("max_bytes", default.max_bytes, 32 << 20..=100_000_000_000_000),
         segment_bytes: reader.size("segment_bytes", default.segment_bytes, 8 << 20..=1 << 30),
         node: reader.optional("node", reader::formed("1 to 32 of a-z 0-9 -", values::node)),
@@ -221,8 +227,14 @@ fn object_tags(value: &Typed) -> Result<ObjectTags, String> {
     Ok(ObjectTags { source: each.iter().any(|tags| tags.source), day: each.iter().any(|tags| tags.day) })
 }
 
-fn flush(table: &Table, collector: &Collector, problems: &mut Vec<ConfigProblem>) -> Flush {
-    let default = Flush::default();
+fn flush(
+    table: &Table,
+    (collector, role): (&Collector, Option<KafkaRole>),
+    problems: &mut Vec<ConfigProblem>,
+) -> Flush {
+    let is_writer = role == Some(KafkaRole::Writer);
+    // What a writer has not delivered is in the log, and the next owner delivers full objects of it.
+    let default = Flush { on_shutdown: !is_writer, ..Flush::default() };
     let mut reader = Reader::new(table, problems);
     let flush = Flush {
         max_bytes: reader.size("max_bytes", default.max_bytes, 1_000..=FLUSH_BYTES_MAX.0),
@@ -231,7 +243,7 @@ fn flush(table: &Table, collector: &Collector, problems: &mut Vec<ConfigProblem>
         on_shutdown: reader.flag("on_shutdown", default.on_shutdown),
         shutdown_grace: reader.seconds("shutdown_grace", default.shutdown_grace, 1..=3_600),
     };
-    if flush.shutdown_grace <= collector.drain_delay {
+    if flush.shutdown_grace <= collector.drain_delay && !is_writer {
         let what = "must be longer than collector.drain_delay: both count from the signal to stop";
         reader.refuse("shutdown_grace", what);
     }
@@ -243,12 +255,4 @@ fn allowed_origins(value: &Typed) -> Result<Option<Vec<String>>, String> {
     let item = |text: &str| if text.trim() == "*" { Ok(None) } else { values::origin(text).map(Some) };
     let origins = reader::list("a list of origins, such as [\"https://www.example.com\"]", item)(value)?;
     Ok(origins.into_iter().collect())
-}
-
-fn path(value: &Typed) -> Result<PathBuf, String> {
-    match reader::text(value)? {
-        "" => Err("expected a path".to_owned()),
-        path if path.contains('\0') => Err("expected a path without NUL characters".to_owned()),
-        path => Ok(path.into()),
-    }
 }

@@ -25,22 +25,34 @@ const SPREAD_MAX: usize = 1_024;
 pub struct Source {
     /// Its id.
     pub id: SourceId,
-    /// The hashes of its write keys; at least one, and none belongs to another source.
+    /// The hashes of its write keys; none belongs to another source. At least one, except in a writer, which
+    /// takes no calls.
     pub write_keys: Vec<WriteKeyHash>,
     /// What stands for its first write key where the key is not shown: `<CHECKOUT_WRITE_KEY>`, if it is in
     /// that variable.
     pub key_placeholder: String,
-    /// Where its objects go.
-    pub location: S3Location,
+    /// Where its objects go. `None` only in a collector that puts none.
+    pub location: Option<S3Location>,
     /// Over how many partitions of a log in Kafka its calls go: 1 unless set. Only with the feature `kafka`.
     pub spread: u32,
+}
+
+/// What a process does with its sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Uses {
+    /// It takes their calls and puts their objects.
+    Both,
+    /// It takes their calls, and needs no buckets.
+    Takes,
+    /// It puts their objects, and needs no write keys.
+    Puts,
 }
 
 /// Reads every source. `bucket_wrong`: `s3.bucket` is set but invalid, which is already reported.
 pub(super) fn check(
     tables: &[Table],
-    s3: &S3,
-    bucket_wrong: bool,
+    (s3, bucket_wrong): (&S3, bool),
+    uses: Uses,
     outside: &Outside<'_>,
     problems: &mut Vec<ConfigProblem>,
 ) -> Vec<Source> {
@@ -56,13 +68,13 @@ pub(super) fn check(
     }
     let every_source_has_one =
         !tables.is_empty() && tables.iter().all(|table| table.entries.contains_key("bucket"));
-    if s3.bucket.is_none() && !bucket_wrong && !every_source_has_one {
+    if s3.bucket.is_none() && !bucket_wrong && !every_source_has_one && uses != Uses::Takes {
         let form = "a bucket such as \"my-bucket\" or \"my-bucket/path/prefix\"";
         refuse("s3.bucket", &format!("is not set: expected {form}"));
     }
     let mut taken = Taken::default();
     let mut sources: Vec<_> =
-        tables.iter().filter_map(|table| source(table, s3, outside, &mut taken, problems)).collect();
+        tables.iter().filter_map(|table| source(table, (s3, uses), outside, &mut taken, problems)).collect();
     sources.shrink_to_fit();
     sources
 }
@@ -76,7 +88,7 @@ struct Taken {
 
 fn source(
     table: &Table,
-    s3: &S3,
+    (s3, uses): (&S3, Uses),
     outside: &Outside<'_>,
     taken: &mut Taken,
     problems: &mut Vec<ConfigProblem>,
@@ -91,8 +103,15 @@ fn source(
     }
     let spread = reader.optional("spread", reader::count(1, SPREAD_MAX));
     let location = s3_location::of_source(&mut reader, id.as_ref(), s3);
-    let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);
-    let (id, location) = (id?, location?);
+    let write_keys = match uses {
+        // They are secrets, which a process that takes no calls need not be given.
+        Uses::Puts => Vec::new(),
+        Uses::Both | Uses::Takes => write_keys(table, id.as_ref(), outside, taken, problems),
+    };
+    let id = id?;
+    if location.is_none() && uses != Uses::Takes {
+        return None;
+    }
     let key_placeholder = key_placeholder(table, &id);
     Some(Source {
         id,

@@ -2,9 +2,11 @@
 //! why each sealed object is not in the store yet, as far as its puts failed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::deps::Delivered;
+use crate::batch::Reason;
 use crate::lock::lock;
 use crate::once_a_minute::{Line, OnceAMinute};
 use crate::sources::SourceId;
@@ -47,11 +49,25 @@ impl SourceProgress {
 #[derive(Debug, Default)]
 pub struct Progress {
     sources: Mutex<BTreeMap<SourceId, SourceProgress>>,
+    /// Objects of batches that were due because space was short.
+    cut_early: AtomicU64,
 }
 
 impl Progress {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SourceId, SourceProgress>> {
         lock(&self.sources)
+    }
+
+    /// Records that an object was made of a batch, and why.
+    pub(super) fn cut(&self, reason: Reason) {
+        if reason == Reason::Pressure {
+            self.cut_early.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many objects were made before their time, because space was short.
+    pub fn cut_early(&self) -> u64 {
+        self.cut_early.load(Ordering::Relaxed)
     }
 
     /// Records an object that the store has confirmed.

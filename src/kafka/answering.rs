@@ -9,7 +9,6 @@ use crate::batch::BatchKey;
 use crate::log::notes::CallNote;
 use crate::log::{Encoded, Parked, Seal};
 use crate::object::{ObjectKey, S3Location};
-use crate::partition::days::GRACE;
 use crate::partition::gone;
 use crate::partition::note::Note;
 
@@ -91,7 +90,7 @@ impl Owner {
                 }
                 Ask::EndDays { through, answer } => {
                     self.commit(std::mem::take(&mut group))?;
-                    if let Some(day) = self.day_to_end(GRACE).filter(|day| *day <= through) {
+                    if let Some(day) = self.day_to_end(self.day_grace).filter(|day| *day <= through) {
                         self.end_day(day)?;
                     }
                     Reply::Noted(answer).send();

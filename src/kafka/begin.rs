@@ -44,6 +44,8 @@ pub struct Term {
     pub notes_bytes: u64,
     /// Whether the cache of this process's last term is still what the notes say.
     pub keeps_cache: bool,
+    /// The offset of the log's next record when the term began.
+    pub log_end: u64,
 }
 
 /// Why no term could be tried: try again later.
@@ -70,20 +72,37 @@ pub struct Beginning {
     pub cache_of: Option<String>,
 }
 
-/// Begins a term of a partition that is assigned to this process. `goes_on` is asked between two calls.
+/// What others learn while a term begins, and say to it.
+#[expect(missing_debug_implementations, reason = "closures")]
+#[derive(Clone, Copy)]
+pub struct Follows<'f> {
+    /// Whether it goes on, asked between two calls.
+    pub goes_on: &'f dyn Fn() -> bool,
+    /// Called after each read with the offset from which on an open transaction hides the notes, if one does.
+    pub hidden: &'f dyn Fn(Option<u64>),
+}
+
+impl<'f> Follows<'f> {
+    /// For those who want to hear nothing.
+    pub fn of(goes_on: &'f dyn Fn() -> bool) -> Self {
+        Self { goes_on, hidden: &|_| {} }
+    }
+}
+
+/// Begins a term of a partition that is assigned to this process.
 /// Errors: [`NotBegun`]. The lock may have been taken.
 pub fn begin(
     settings: &Settings,
     beginning: Beginning,
     clock: &Arc<dyn Clock>,
-    goes_on: &dyn Fn() -> bool,
+    Follows { goes_on, hidden }: Follows<'_>,
 ) -> Result<Began, NotBegun> {
     let Beginning { partition, note, metadata, cache_of } = beginning;
     let who = Who { name: settings.name.clone(), group: settings.group.clone(), term: note };
     let mut opening = Opening::new(who, metadata);
     let mut notes = Records::new(settings, &settings.notes_topic, partition, Sees::Committed)?;
     let mut lock: Option<Lock> = None;
-    let (mut written, mut noted_at): (Option<u64>, _) = (None, None);
+    let (mut written, mut noted_at, mut log_end): (Option<u64>, _, _) = (None, None, 0);
     // Until when calls are repeated that can be.
     let mut until = None;
     while goes_on() {
@@ -99,6 +118,14 @@ pub fn begin(
                     None => return Ok(Began::Over),
                 };
                 opening.read(&records, end, clock.monotonic());
+                hidden(opening.hidden_from());
+            }
+            Next::AskNotesEnd => {
+                // A reader of committed records is told where it must stop, and another one the end.
+                let stable = notes.bounds()?.1;
+                let end = Records::new(settings, &settings.notes_topic, partition, Sees::All)?.bounds()?.1;
+                opening.notes_end(stable, end, clock.monotonic());
+                hidden(opening.hidden_from());
             }
             Next::Take(id) => {
                 if lock.is_none() {
@@ -122,6 +149,7 @@ pub fn begin(
             }
             Next::ReadLog(offset) => {
                 let (found, end) = look(settings, partition, offset, goes_on)?;
+                log_end = end;
                 opening.log_read(found, end);
             }
             Next::Begun => {
@@ -134,6 +162,7 @@ pub fn begin(
                     noted: noted_at,
                     notes_bytes,
                     keeps_cache,
+                    log_end,
                 })));
             }
             Next::Over => return Ok(Began::Over),

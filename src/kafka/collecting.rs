@@ -14,6 +14,7 @@ use super::sending::{Sending, Standing};
 use super::settings::{NoClient, Settings};
 use crate::lock::lock;
 use crate::metrics::Metrics;
+use crate::metrics::kafka::CollectorMetrics;
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -50,6 +51,7 @@ pub struct CollectingDeps {
 pub struct Collecting {
     appender: Appender,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    metrics: CollectorMetrics,
 }
 
 /// What a collector says of itself.
@@ -57,8 +59,8 @@ pub struct Collecting {
 pub struct CollectingStatus {
     /// Partitions of the log; 0 if no broker has said it yet.
     pub partitions: u32,
-    /// Whether the log id is known: without it there are no receipts.
-    pub knows_log_id: bool,
+    /// The log id, once it is known: without it there are no receipts.
+    pub log_id: Option<String>,
     /// How sending goes.
     pub standing: Standing,
 }
@@ -80,7 +82,8 @@ impl Collecting {
     pub fn start(deps: CollectingDeps) -> Result<Self, NotCollecting> {
         let CollectingDeps { settings, answer_within, spreads, clock, random, metrics } = deps;
         let offsets = Offsets::of_outsider(&settings)?;
-        let sending = Arc::new(Sending::new(answer_within, clock, random));
+        let of_sending = CollectorMetrics::shown_with(&metrics);
+        let sending = Arc::new(Sending::new(answer_within, clock, random, of_sending.clone()));
         // Settings that the library refuses are found here, not in a thread.
         let first = new_producer(&settings, &sending)?;
         let (hints, spreads) = (Arc::new(Hints::default()), Arc::new(RwLock::new(spreads)));
@@ -94,7 +97,7 @@ impl Collecting {
             thread("kafka-answers", Box::new(|of| expire(&of.sending)))?,
             thread("kafka-hints", Box::new(move |of| look(&of.sending, &of.hints, &offsets)))?,
         ];
-        Ok(Self { appender, threads: Mutex::new(threads) })
+        Ok(Self { appender, threads: Mutex::new(threads), metrics: of_sending })
     }
 
     /// What intake appends with.
@@ -107,9 +110,17 @@ impl Collecting {
         let hints = &self.appender.hints;
         CollectingStatus {
             partitions: hints.partitions(),
-            knows_log_id: hints.log_id().is_some(),
+            log_id: hints.log_id(),
             standing: self.appender.sending.standing(),
         }
+    }
+
+    /// Brings the gauges up to date.
+    pub fn refresh_gauges(&self) {
+        let standing = self.appender.sending.standing();
+        let shown = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.waiting_bytes.set(shown(standing.bytes));
+        self.metrics.silent.set(shown(standing.silent.len()));
     }
 
     /// Takes no more requests, and gives up those that have no answer: their outcome is unknown.

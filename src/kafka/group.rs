@@ -31,11 +31,11 @@ pub struct Member {
 debug_fields!(Member { topic, paused });
 
 impl Member {
-    /// Joins the group. Which partitions it should own is known once [`Member::turn`] has been called for a
-    /// while.
+    /// Joins the group, under a name that the group knows again after a restart if `instance` is one. Which
+    /// partitions it should own is known once [`Member::turn`] has been called for a while.
     /// Errors: [`NoClient`].
-    pub fn join(settings: &Settings) -> Result<Self, NoClient> {
-        let made = settings.of_member().create_with_context(Lines);
+    pub fn join(settings: &Settings, instance: Option<&str>) -> Result<Self, NoClient> {
+        let made = settings.of_member(instance).create_with_context(Lines);
         let consumer: BaseConsumer<Lines> = made.map_err(|cause| settings.no_client(cause))?;
         consumer.subscribe(&[&settings.topic]).map_err(|cause| settings.no_client(cause))?;
         let consumer = Arc::new(consumer);
@@ -60,6 +60,11 @@ impl Member {
         }
         self.paused.clone_from(&assigned);
         assigned
+    }
+
+    /// Why it can never be a member again, if that is so: another process has its `instance`, for example.
+    pub fn failed(&self) -> Option<String> {
+        self.consumer.client().fatal_error().map(|(_, what)| what)
     }
 
     fn assigned(&self) -> BTreeSet<u32> {
@@ -101,6 +106,14 @@ impl Offsets {
         let made = settings.of_reader(Sees::All).create_with_context(Lines);
         let consumer = made.map_err(|cause| settings.no_client(cause))?;
         Ok(Self { consumer: Arc::new(consumer), topic: settings.topic.clone() })
+    }
+
+    /// How many partitions the log has, as a broker says; 0 if it does not know the topic.
+    /// Errors: the library's.
+    pub fn partitions(&self) -> Result<u32, KafkaError> {
+        let known = self.consumer.fetch_metadata(Some(&self.topic), CALL)?;
+        let topic = known.topics().iter().find(|topic| topic.name() == self.topic);
+        Ok(topic.map_or(0, |topic| u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX)))
     }
 
     /// Tells the group, without waiting, how far partitions are and what else owners say of them.

@@ -1,6 +1,6 @@
 //! What the thread that owns a term knows, for all threads that deliver it. Only the owner changes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use super::counts::Counts;
 use crate::batch::BatchKey;
 use crate::lock;
-use crate::log::notes::Tally;
+use crate::log::notes::locate::Places;
+use crate::log::notes::{CallState, Tally};
 use crate::log::{Closable, DayInBucket, Difference, Log, OpenBatch, Report, Rows};
 use crate::object::S3Location;
 use crate::partition::days;
@@ -38,6 +39,12 @@ pub(super) struct Known {
     pub(super) clocks: Option<(UnixMillis, UnixMillis)>,
     /// Bytes of records that were read.
     pub(super) bytes: u64,
+    /// Frames of them, those of second copies excepted.
+    pub(super) frames: u64,
+    /// Frames among them that came after the end of their day.
+    pub(super) late: u64,
+    /// Blocks that were read and stand in the log twice.
+    pub(super) copies: u64,
     /// Whether the cache does not have what state and counts say yet.
     pub(super) is_between: bool,
 }
@@ -54,6 +61,9 @@ impl Known {
             counts,
             clocks: None,
             bytes: 0,
+            frames: 0,
+            late: 0,
+            copies: 0,
             is_between: true,
         }
     }
@@ -64,6 +74,26 @@ impl Known {
         let unknown = pending
             .filter(|seal| !self.sealed.contains(&seal.number) && self.state.needs(&seal.batch, seal.last));
         unknown.map(|seal| &seal.batch).collect()
+    }
+}
+
+impl Places for Shared {
+    fn read_state<T>(&self, read: impl FnOnce(&CallState) -> T) -> T {
+        read(&self.read().state.calls)
+    }
+
+    fn batches(&self) -> Vec<BatchKey> {
+        let known = self.read();
+        let sealed = known.state.calls.seals.values().map(|pending| pending.seal.batch.clone());
+        sealed.chain(self.cache.open_batches().into_iter().map(|batch| batch.key)).collect()
+    }
+
+    fn holds(&self, batch: &BatchKey, position: u64) -> bool {
+        self.read().state.needs(batch, position)
+    }
+
+    fn stores_late(&self) -> bool {
+        true
     }
 }
 
@@ -153,6 +183,23 @@ impl Shared {
         let known = self.read();
         let pending = known.state.calls.seals.get(&number);
         pending.is_some_and(|pending| pending.amended.is_some()) || known.sealed.contains(&number)
+    }
+
+    /// By source: frames that are read and in no object in the store, or in a seal, and when the first of them was
+    /// received.
+    pub(super) fn undelivered(&self) -> BTreeMap<SourceId, (u64, UnixMillis)> {
+        let known = self.read();
+        let half_read = known.half_read();
+        let pending = known.state.calls.seals.values().map(|pending| &pending.seal);
+        let pending = pending.map(|seal| (seal.batch.source.clone(), seal.frames, seal.first_received_at));
+        let open = self.cache.open_batches().into_iter().filter(|batch| !half_read.contains(&batch.key));
+        let open = open.map(|batch| (batch.key.source, batch.frames, batch.first_received_at));
+        let mut by_source: BTreeMap<SourceId, (u64, UnixMillis)> = BTreeMap::new();
+        for (source, frames, at) in pending.chain(open) {
+            let sum = by_source.entry(source).or_insert((0, at));
+            *sum = (sum.0 + frames, sum.1.min(at));
+        }
+        by_source
     }
 
     /// How far the reader is behind the log's end. What it has not found out yet counts as far.

@@ -14,14 +14,16 @@ use super::known::Shared;
 use crate::batch::BatchKey;
 use crate::lock::lock;
 use crate::log::notes::CallNote;
+use crate::log::notes::locate::locate;
 use crate::log::refusals::{Cause, Division, Flow};
 use crate::log::{
-    Amend, Batches, Capacity, Closable, DayInBucket, DayStage, Days, Encoded, Held, KeptBytes, KeptObject,
-    Locations, OpenBatch, Parked, PendingSeal, Range, Report, Rows, Seal, Seals, Status, Stopped, Usage,
-    Visit,
+    Accounts, Amend, Batches, Capacity, Closable, DayInBucket, DayStage, Days, Encoded, Held, KeptBytes,
+    KeptObject, Located, Locations, OpenBatch, Parked, PendingSeal, Range, Report, Rows, Seal, Seals, Status,
+    Stopped, Usage, Visit,
 };
 use crate::object::gzip::GzipLines;
 use crate::object::{AppliedEncryption, ObjectKey, PutLocation, S3Location};
+use crate::receipt::Receipt;
 use crate::sources::SourceId;
 use crate::spool::CacheDamaged;
 use crate::time::{ReceivedDay, UnixMillis};
@@ -241,6 +243,33 @@ impl Locations for PartitionLog {
         let known = self.shared.read();
         let moved = known.state.calls.locations.iter().filter(|(_, known)| known.len() > 1);
         moved.map(|(source, _)| source.clone()).collect()
+    }
+}
+
+impl Accounts for PartitionLog {
+    fn undelivered(&self) -> BTreeMap<SourceId, (u64, UnixMillis)> {
+        self.shared.undelivered()
+    }
+
+    fn sources(&self) -> Vec<SourceId> {
+        self.shared.undelivered().into_keys().collect()
+    }
+
+    fn known_sources(&self, wanted: &dyn Fn(&SourceId) -> bool) -> BTreeSet<SourceId> {
+        let waiting = self.shared.undelivered().into_keys();
+        let known = self.shared.read();
+        let known = known.state.calls.known_sources().filter(|source| wanted(source)).cloned();
+        known.chain(waiting.filter(|source| wanted(source))).collect()
+    }
+
+    fn forget(&self, _: &BTreeSet<SourceId>) -> Result<BTreeSet<SourceId>, Stopped> {
+        // A collector may still have the source, so nobody knows that none of its frames will come.
+        Ok(BTreeSet::new())
+    }
+
+    fn locate(&self, receipt: &Receipt) -> io::Result<Vec<Located>> {
+        let next = self.shared.read().read_before;
+        locate(self, &*self.shared, next, receipt)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::disk::StagingDisk;
 use crate::log::Seal;
 use crate::object::S3Location;
 use crate::partition::answer::TransactionError;
+use crate::partition::days::GRACE;
 use crate::partition::destinations;
 use crate::partition::note::Note;
 use crate::partition::opening::Stop;
@@ -71,6 +72,8 @@ pub struct Owner {
     pub(super) began: (UnixMillis, Duration),
     /// Bytes of notes since the last snapshot.
     pub(super) notes_bytes: u64,
+    /// How long after a day it is ended.
+    pub(super) day_grace: Duration,
 }
 
 /// Why the work of a term could not begin.
@@ -98,7 +101,7 @@ impl Owner {
         wanted: Wanted,
         deps: impl FnOnce() -> Result<CacheDeps, Unusable>,
     ) -> Result<Self, NotOwned> {
-        let Term { lock, state, noted, notes_bytes, keeps_cache } = term;
+        let Term { lock, state, noted, notes_bytes, keeps_cache, .. } = term;
         let log = Records::new(settings, &settings.topic, state.identity.partition, Sees::All)?;
         let (cache, reader, mut counts) = match kept.filter(|_| keeps_cache) {
             Some(Kept { cache, mut reader, counts, .. }) => {
@@ -113,10 +116,16 @@ impl Owner {
         let mut known = Known::new(state, reader.read_before(), counts);
         known.clocks = noted;
         let shared = Shared::new(known, cache.log(), clock);
-        let mut owner = Self { lock, shared, cache, reader, log, wanted, began, notes_bytes };
+        let day_grace = GRACE;
+        let mut owner = Self { lock, shared, cache, reader, log, wanted, began, notes_bytes, day_grace };
         owner.follow_state()?;
         owner.note_locations(|_, is_known| is_known)?;
         Ok(owner)
+    }
+
+    /// The same owner, which ends a day this long after it.
+    pub fn with_day_grace(self, day_grace: Duration) -> Self {
+        Self { day_grace, ..self }
     }
 
     /// Ends the work on a term. What is kept serves the next term of this process, if nobody else has owned

@@ -63,6 +63,7 @@ impl Owner {
             let took = self.reader.takes(offset, value, &self.shared.read().state);
             match took {
                 Took::Block { frames, counts, .. } => {
+                    let (all, late) = (frames.len(), frames.iter().filter(|frame| frame.late).count());
                     let frames: Vec<ReadFrame> = {
                         let known = self.shared.read();
                         frames.into_iter().filter(|frame| is_open(frame, &known.state)).collect()
@@ -72,6 +73,8 @@ impl Owner {
                         known.is_between = true;
                         (known.read_at, known.at_end) = (at, false);
                         known.bytes += value.len() as u64;
+                        known.frames += all as u64;
+                        known.late += late as u64;
                         if before(offset) >= known.state.calls.tallied_through() {
                             known.counts.add(offset, counts);
                         }
@@ -84,9 +87,10 @@ impl Owner {
                     self.follow_state()?;
                     return Ok(if took == Err(Full) { Looked::Full } else { Looked::Record });
                 }
-                Took::Copy(_) | Took::Nothing => {
+                took @ (Took::Copy(_) | Took::Nothing) => {
                     let mut known = self.shared.write();
                     (known.read_at, known.at_end) = (at, false);
+                    known.copies += u64::from(matches!(took, Took::Copy(_)));
                     drop(known);
                     self.follow_state()?;
                     return Ok(Looked::Record);

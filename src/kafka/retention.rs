@@ -53,23 +53,36 @@ pub fn of_log(settings: &Settings) -> Result<Option<Duration>, NotKnown> {
     Ok(entry.and_then(|value| value.parse().ok()).map(Duration::from_millis))
 }
 
-/// What the log says of a partition: when the record at `kept_from` was written, if there is one, and the first
-/// offset of what was written at `since` or later, which is the log's end if there is nothing.
+/// What the log says of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When the record was written that is needed first, if there is one.
+    pub written_at: Option<UnixMillis>,
+    /// The first offset of what was written at a time or later; the log's end if there is nothing.
+    pub later: u64,
+    /// The offset of the log's next record.
+    pub end: u64,
+}
+
+/// What the log says of the record at `needed_from`, and of what was written at `since` or later.
 /// Errors: [`NotRead`].
 pub fn look(
     log: &mut Records,
-    kept_from: u64,
-    since: UnixMillis,
-) -> Result<(Option<UnixMillis>, u64), NotRead> {
+    needed_from: Option<u64>,
+    since: Option<UnixMillis>,
+) -> Result<Times, NotRead> {
     let (start, end) = log.bounds()?;
-    let later = log.offset_at(since)?.unwrap_or(end);
-    if kept_from >= end {
-        return Ok((None, later));
-    }
-    log.go_to(Some(kept_from.max(start)))?;
+    let later = match since {
+        Some(since) => log.offset_at(since)?.unwrap_or(end),
+        None => end,
+    };
+    let Some(needed_from) = needed_from.filter(|from| *from < end) else {
+        return Ok(Times { written_at: None, later, end });
+    };
+    log.go_to(Some(needed_from.max(start)))?;
     let written_at = match log.fetch(READ)? {
         Fetched::Record { at, .. } => at,
         Fetched::End | Fetched::Nothing | Fetched::OutOfRange => None,
     };
-    Ok((written_at, later))
+    Ok(Times { written_at, later, end })
 }

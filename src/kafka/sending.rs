@@ -12,6 +12,7 @@ use super::producer::{Hears, Producer};
 use super::sent::{Sent, SentCounts};
 use crate::lock::{lock, wait_while_at_most};
 use crate::log::{AccountKey, AppendError, KnownStreams, NewStreams};
+use crate::metrics::kafka::CollectorMetrics;
 use crate::partition::block::{CollectorId, Part};
 use crate::partition::producing::{Answer, Producing, StoredPart};
 use crate::random::Random;
@@ -41,8 +42,8 @@ struct State {
     without_since: Duration,
     waiting: HashMap<u64, oneshot::Sender<Outcome>>,
     last: u64,
-    /// When the block in flight of each partition was sent.
-    sent_at: BTreeMap<u32, Duration>,
+    /// When the block in flight of each partition was sent, and how many frames it has.
+    sent_at: BTreeMap<u32, (Duration, u64)>,
     streams: Streams,
     /// Why the last producer failed, until a block is in the log again.
     error: Option<String>,
@@ -82,7 +83,12 @@ pub struct Standing {
 }
 
 impl Sending {
-    pub(super) fn new(answer_within: Duration, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+    pub(super) fn new(
+        answer_within: Duration,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        metrics: CollectorMetrics,
+    ) -> Self {
         let state = State {
             producing: Producing::new(CollectorId(random.next_u128()), answer_within),
             producer: None,
@@ -95,7 +101,7 @@ impl Sending {
             closed: false,
             ends: false,
         };
-        let (state, changed, sent) = (Mutex::new(state), Condvar::new(), Sent::default());
+        let (state, changed, sent) = (Mutex::new(state), Condvar::new(), Sent::new(metrics));
         Self { state, changed, answer_within, clock, random, sent }
     }
 
@@ -136,7 +142,8 @@ impl Sending {
             let mut state = lock(&self.state);
             let Some(producer) = state.producer.clone() else { return };
             let Some(block) = state.producing.next_block(partition) else { return };
-            state.sent_at.insert(partition, now);
+            let frames = block.parts.iter().map(|part| u64::from(part.frames)).sum();
+            state.sent_at.insert(partition, (now, frames));
             (block, producer)
         };
         // No other block of the partition is sent until this one is reported, so order needs no lock.
@@ -181,7 +188,7 @@ impl Sending {
     pub(super) fn standing(&self) -> Standing {
         let now = self.clock.monotonic();
         let state = lock(&self.state);
-        let silent = state.sent_at.iter().filter(|(_, at)| now.saturating_sub(**at) > self.answer_within);
+        let silent = state.sent_at.iter().filter(|(_, (at, _))| now.saturating_sub(*at) > self.answer_within);
         Standing {
             bytes: state.producing.bytes(),
             requests: state.producing.asked(),
@@ -246,8 +253,8 @@ impl Hears for Sending {
         }
         match report {
             Ok(offset) => {
-                if let Some(at) = state.sent_at.remove(&partition) {
-                    self.sent.stored(now.saturating_sub(at));
+                if let Some((at, frames)) = state.sent_at.remove(&partition) {
+                    self.sent.stored(now.saturating_sub(at), frames);
                 }
                 state.error = None;
                 let answers = state.producing.reported(partition, of, offset);
@@ -277,6 +284,7 @@ mod tests {
 
     use super::*;
     use crate::log::frame::{self, FrameKind};
+    use crate::metrics::Metrics;
     use crate::object::Stream;
     use crate::partition::producing::PARTITION_BYTES_MAX;
     use crate::sources::SourceId;
@@ -314,12 +322,16 @@ mod tests {
         Part::new(web(), Stream::Calls, 1, bytes)
     }
 
+    fn sending(clock: &Arc<At>) -> Sending {
+        let metrics = CollectorMetrics::shown_with(&Metrics::new());
+        Sending::new(Duration::from_secs(15), Arc::<At>::clone(clock), Arc::<At>::clone(clock), metrics)
+    }
+
     /// There is no producer, as while no client can be made.
     #[test]
     fn without_a_producer_requests_wait_for_their_time_and_no_longer() {
         let clock = Arc::new(At::default());
-        let sending =
-            Sending::new(Duration::from_secs(15), Arc::<At>::clone(&clock), Arc::<At>::clone(&clock));
+        let sending = sending(&clock);
         let offer = |len| sending.offer(AccountKey::of_calls(web()), vec![(0, part(len))]);
         let mut waits = offer(9).unwrap();
         assert_eq!(offer(PARTITION_BYTES_MAX).unwrap_err(), AppendError::Busy);
@@ -342,8 +354,7 @@ mod tests {
     #[test]
     fn reports_of_an_earlier_producer_change_nothing() {
         let clock = Arc::new(At::default());
-        let sending =
-            Sending::new(Duration::from_secs(15), Arc::<At>::clone(&clock), Arc::<At>::clone(&clock));
+        let sending = sending(&clock);
         let mut waits = sending.offer(AccountKey::of_calls(web()), vec![(0, part(9))]).unwrap();
         let first = sending.collector();
         sending.hears(CollectorId(first.0 + 1), 0, Err(KafkaError::Canceled));

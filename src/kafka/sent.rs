@@ -3,15 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::metrics::kafka::CollectorMetrics;
+
 /// Counters that only grow.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sent {
-    blocks: AtomicU64,
+    metrics: CollectorMetrics,
     micros: AtomicU64,
     stored: AtomicU64,
-    unknown: AtomicU64,
-    refused: AtomicU64,
-    producers_failed: AtomicU64,
 }
 
 /// Their values.
@@ -19,6 +18,8 @@ pub(super) struct Sent {
 pub struct SentCounts {
     /// Blocks that brokers have acknowledged.
     pub blocks: u64,
+    /// Frames in them.
+    pub frames: u64,
     /// The time from sending each of them to its report, in total.
     pub in_flight: Duration,
     /// Requests that were answered with success.
@@ -32,37 +33,47 @@ pub struct SentCounts {
 }
 
 impl Sent {
-    /// A block is in the log, so long after it was sent.
-    pub(super) fn stored(&self, after: Duration) {
-        self.blocks.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn new(metrics: CollectorMetrics) -> Self {
+        Self { metrics, micros: AtomicU64::new(0), stored: AtomicU64::new(0) }
+    }
+
+    /// A block of so many frames is in the log, so long after it was sent.
+    pub(super) fn stored(&self, after: Duration, frames: u64) {
+        self.metrics.blocks.inc();
+        self.metrics.frames.inc_by(frames);
+        self.metrics.produce_seconds.observe(after);
         self.micros.fetch_add(u64::try_from(after.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// A request has its answer.
     pub(super) fn answered(&self, stored: bool) {
-        let of = if stored { &self.stored } else { &self.unknown };
-        of.fetch_add(1, Ordering::Relaxed);
+        if stored {
+            self.stored.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.metrics.unknown.inc();
+        }
     }
 
     /// A request was refused.
     pub(super) fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.metrics.refused.inc();
     }
 
     /// A producer has failed.
     pub(super) fn failed(&self) {
-        self.producers_failed.fetch_add(1, Ordering::Relaxed);
+        self.metrics.producers_failed.inc();
     }
 
     pub(super) fn counts(&self) -> SentCounts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         SentCounts {
-            blocks: of(&self.blocks),
+            blocks: self.metrics.blocks.get(),
+            frames: self.metrics.frames.get(),
             in_flight: Duration::from_micros(of(&self.micros)),
             stored: of(&self.stored),
-            unknown: of(&self.unknown),
-            refused: of(&self.refused),
-            producers_failed: of(&self.producers_failed),
+            unknown: self.metrics.unknown.get(),
+            refused: self.metrics.refused.get(),
+            producers_failed: self.metrics.producers_failed.get(),
         }
     }
 }

@@ -16,8 +16,10 @@ use super::settings::Settings;
 use super::trim::delete_notes_before;
 use super::upkeep::Due;
 use crate::disk::StagingDisk;
+use crate::log::OpenBatch;
 use crate::partition::group::{Metadata, refused};
 use crate::partition::opening::Stop;
+use crate::partition::retention::needed_from;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -57,6 +59,12 @@ pub struct Progress {
     pub read_before: u64,
     /// Bytes of records that this term has read.
     pub bytes: u64,
+    /// Frames of them, those of second copies excepted.
+    pub frames: u64,
+    /// Frames among them that came after the end of their day.
+    pub late: u64,
+    /// Blocks that were read and stand in the log twice.
+    pub copies: u64,
     /// How far the reader is behind the log's end.
     pub behind: Duration,
     /// The first record that any undelivered object needs.
@@ -72,11 +80,79 @@ pub struct Progress {
     pub clocks: Option<(UnixMillis, UnixMillis)>,
 }
 
+/// What needs the oldest record that is kept.
+#[derive(Clone, Debug)]
+pub struct Pin {
+    /// Whose calls are in it.
+    pub source: SourceId,
+    /// When the first of them was received.
+    pub since: UnixMillis,
+    /// What they wait for.
+    pub what: Pinned,
+}
+
+/// What calls wait for.
+#[derive(Clone, Debug)]
+pub enum Pinned {
+    /// Their batch is not due.
+    Open(Box<OpenBatch>),
+    /// The configuration does not say where they go.
+    NoBucket,
+    /// A put.
+    Put,
+    /// Their bucket refuses them, so their object stays in the log.
+    Left,
+    /// A person: another object has their key.
+    Conflict,
+}
+
 impl Served {
     /// Changes how many bytes the cache may take.
     pub fn set_cache_bytes(&self, max: u64) {
         self.cache_bytes.store(max, Ordering::Release);
         self.log.kept.set_cache_bytes(max);
+    }
+
+    /// The first position that is not read, or waits for space in the cache.
+    pub fn read_before(&self) -> u64 {
+        self.log.shared.read().read_before
+    }
+
+    /// The id of the log, and how many frames back repeats are found.
+    pub fn identity(&self) -> (String, u64) {
+        let known = self.log.shared.read();
+        (known.state.identity.log_id.clone(), known.state.identity.window)
+    }
+
+    /// The first record with calls that are not in the store; `None` if nothing waits.
+    pub fn needed_from(&self) -> Option<u64> {
+        let known = self.log.shared.read();
+        let left = &known.state.left;
+        let pending = known.state.calls.seals.iter().filter(|(number, _)| !left.contains_key(number));
+        let pending = pending.map(|(_, pending)| pending.seal.first);
+        let open = self.log.shared.cache.open_batches().into_iter().map(|batch| batch.first);
+        let unread = (!known.at_end).then(|| known.read_before.saturating_add(1));
+        needed_from(left.values().copied(), pending.chain(open), unread)
+    }
+
+    /// What needs the oldest record that is kept. `None` if nothing waits.
+    pub fn pin(&self) -> Option<Pin> {
+        let known = self.log.shared.read();
+        let pending = known.state.calls.seals.values().map(|pending| {
+            let what = match pending {
+                _ if pending.conflict => Pinned::Conflict,
+                _ if known.state.left.contains_key(&pending.seal.number) => Pinned::Left,
+                _ => Pinned::Put,
+            };
+            (pending.seal.first, pending.seal.batch.source.clone(), pending.seal.first_received_at, what)
+        });
+        let open = self.log.shared.cache.open_batches().into_iter().map(|batch| {
+            let is_known = known.state.calls.location(&batch.key.source, u64::MAX).is_some();
+            let what = if is_known { Pinned::Open(Box::new(batch.clone())) } else { Pinned::NoBucket };
+            (batch.first, batch.key.source, batch.first_received_at, what)
+        });
+        let oldest = pending.chain(open).min_by_key(|(first, ..)| *first);
+        oldest.map(|(_, source, since, what)| Pin { source, since, what })
     }
 
     /// Where the term is.
@@ -88,6 +164,9 @@ impl Served {
             term: known.state.term.clone().unwrap_or_default(),
             read_before: known.read_before,
             bytes: known.bytes,
+            frames: known.frames,
+            late: known.late,
+            copies: known.copies,
             behind,
             kept_from: known.state.kept_from(),
             left: known.state.left.len(),

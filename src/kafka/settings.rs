@@ -163,9 +163,12 @@ impl Settings {
         self.client()
     }
 
-    /// The settings of a member of the group. It fetches nothing.
-    pub(super) fn of_member(&self) -> ClientConfig {
+    /// The settings of a member of the group. It fetches nothing. With an `instance` it is a static member.
+    pub(super) fn of_member(&self, instance: Option<&str>) -> ClientConfig {
         let mut config = self.client();
+        if let Some(instance) = instance {
+            config.set("group.instance.id", instance);
+        }
         config
             .set("group.id", &self.group)
             .set("enable.auto.commit", "false")

@@ -136,7 +136,7 @@ impl BucketReader {
     /// The bucket of a source, if the configuration has it.
     pub fn bucket_of(&self, source: &SourceId) -> Option<BucketString> {
         let sources = &self.config.as_ref()?.sources;
-        sources.iter().find(|known| known.id == *source).map(|known| known.location.bucket.clone())
+        sources.iter().find(|known| known.id == *source)?.location.as_ref().map(|to| to.bucket.clone())
     }
 }
 
@@ -157,9 +157,10 @@ fn has_credentials(environment: &Environment) -> bool {
 /// bucket.
 fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> S3Location {
     let of = |wanted: &dyn Fn(&S3Location) -> bool| {
-        let mut sources = config.sources.iter();
-        let asked = sources.clone().find(|known| source == Some(&known.id) && wanted(&known.location));
-        asked.or_else(|| sources.find(|known| wanted(&known.location))).map(|known| known.location.clone())
+        let all = config.sources.iter().filter_map(|known| Some((&known.id, known.location.as_ref()?)));
+        let mut all = all.filter(|(_, to)| wanted(to));
+        let asked = all.clone().find(|(id, _)| source == Some(id));
+        asked.or_else(|| all.next()).map(|(_, to)| to.clone())
     };
     let known = of(&|known| known.bucket == *bucket)
         .or_else(|| of(&|known| known.bucket.bucket() == bucket.bucket()));

@@ -91,7 +91,7 @@ fn settings(
 ) -> Result<Settings, CheckError> {
     let sources = config.sources.iter().filter(|known| source.is_none_or(|source| *source == known.id));
     let locations: Vec<LocationUnderCheck> =
-        check::locations(sources.map(|source| (source.id.clone(), source.location.clone())));
+        check::locations(sources.filter_map(|source| Some((source.id.clone(), source.location.clone()?))));
     if let (true, Some(source)) = (locations.is_empty(), source) {
         return Err(CheckError::NoSource(source.clone()));
     }
@@ -118,7 +118,7 @@ fn settings(
         public_host: config.collector.public_host.clone(),
     });
     let mut external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>> = BTreeMap::new();
-    for role in config.sources.iter().filter_map(|source| source.location.role.as_ref()) {
+    for role in config.locations().filter_map(|location| location.role.as_ref()) {
         external_ids.entry(role.arn.clone()).or_default().insert(role.external_id.clone());
     }
     Ok(Settings {
@@ -151,7 +151,7 @@ fn ports(config: &Config) -> Vec<Port> {
 
 fn shape(config: &Config) -> Shape {
     Shape {
-        encryptions: config.sources.iter().map(|source| source.location.encryption.clone()).collect(),
+        encryptions: config.locations().map(|location| location.encryption.clone()).collect(),
         object_bytes: config.flush.max_bytes,
         max_age_seconds: config.flush.max_age.as_secs(),
         spool_bytes: config.spool.max_bytes,

@@ -157,7 +157,7 @@ fn external_ids(config: &Config, role: &Role) -> BTreeSet<ExternalId> {
         let FunctionsAt::Lambda(target) = &settings.functions_at else { return Vec::new() };
         sources_of(config, settings).filter_map(|source| target.role_for(source).ok().flatten()).collect()
     };
-    let of_buckets = config.sources.iter().filter_map(|source| source.location.role.clone());
+    let of_buckets = config.locations().filter_map(|location| location.role.clone());
     let all = config.destinations.iter().flat_map(of_destination).chain(of_buckets);
     all.filter(|other| other.arn == role.arn).map(|other| other.external_id).collect()
 }

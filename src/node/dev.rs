@@ -13,7 +13,7 @@ use super::error::NodeError;
 use super::jobs::jobs_api::JobsApi;
 use super::jobs::served_tools::ServedTools;
 use super::jobs::server::{JobsServer, ServerSettings};
-use super::listeners::{Addresses, Bound, fit_connections};
+use super::listeners::{Addresses, AdminAt, Bound, fit_connections};
 use super::outside::Outside;
 use super::recovery::Recovery;
 use super::reload::{FILE, note_change};
@@ -107,10 +107,12 @@ pub async fn run(
     let addresses = Addresses {
         public: dev.listen,
         tls: None,
-        admin: dev.admin_listen,
-        admin_hosts: Vec::new(),
-        admin_connections: fitted.admin,
-        access: dev.access.clone(),
+        admin: AdminAt {
+            listen: dev.admin_listen,
+            hosts: Vec::new(),
+            connections: fitted.admin,
+            access: dev.access.clone(),
+        },
     };
     // All ports are bound before anything is deleted: a second `dev` must not delete the data of the first.
     let bound = Bound::bind(&addresses)?;

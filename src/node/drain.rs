@@ -246,7 +246,11 @@ async fn to_buckets(config: Config) -> Result<DrainSetup, NodeError> {
         },
         hook: hooks(&config.closed_days)?,
         hook_timeout: config.closed_days.timeout,
-        configured: config.sources.into_iter().map(|source| (source.id, source.location)).collect(),
+        configured: config
+            .sources
+            .into_iter()
+            .filter_map(|source| Some((source.id, source.location?)))
+            .collect(),
     })
 }
 

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::archive_view::NodeArchive;
 use super::bucket_imports::{ImportStores, ImportsDeps};
 use super::error::NodeError;
+use super::ledger_gauges::LedgerGauges;
 use super::logs::{NodeLog, NodeLogs};
 use super::outside::Outside;
 use super::recovery::{Recovery, report};
@@ -91,7 +92,7 @@ impl Engine {
             clock: Arc::clone(&outside.clock),
             draining: AtomicBool::new(false),
             removed: RwLock::default(),
-            gauges: Mutex::default(),
+            gauges: LedgerGauges::default(),
             rate: Mutex::default(),
             proxy: OnceLock::new(),
             config_file: OnceLock::new(),

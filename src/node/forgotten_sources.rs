@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::logs_view::REFUSED;
 use super::removed_sources::removed_name;
-use super::view::{NodeView, REFUSED};
+use super::view::NodeView;
 use crate::call::RejectReason;
 use crate::import::Importer;
 use crate::ingest::Ingest;

@@ -46,14 +46,17 @@ impl Engine {
         let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };
         let collector = Collector::start(deps, settings, policy, listeners)?;
         let admin_stop = CancellationToken::new();
-        let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
+        let hosts = AllowedHosts::new(admin_addr, &addresses.admin.hosts);
         let metrics = self.outside.metrics.clone();
-        self.view.live.set_mode(addresses.access.live_view);
+        self.view.live.set_mode(addresses.admin.access.live_view);
         self.archive.importer.get_or_init(|| Arc::clone(importer));
-        let gate =
-            Arc::new(Gate::new(addresses.access.clone(), Arc::clone(&self.outside.random), metrics.clone()));
+        let gate = Arc::new(Gate::new(
+            addresses.admin.access.clone(),
+            Arc::clone(&self.outside.random),
+            metrics.clone(),
+        ));
         let mut server = AdminServer::new(Arc::clone(&self.view) as _, metrics, hosts, Arc::clone(&gate));
-        server.connections = addresses.admin_connections;
+        server.connections = addresses.admin.connections;
         server.imports = Some(Arc::new(Arc::clone(importer)));
         server.live = Some(Arc::clone(&self.view.live));
         server.archive = Some(Arc::clone(&self.archive) as _);
@@ -86,7 +89,7 @@ impl Engine {
             public: public_addr,
             tls: tls_addr,
             admin_addr,
-            console: console_url(admin_addr, &addresses.admin_hosts),
+            console: console_url(admin_addr, &addresses.admin.hosts),
         })
     }
 }

@@ -20,14 +20,28 @@ pub struct Addresses {
     pub public: SocketAddr,
     /// The address for calls over TLS.
     pub tls: Option<SocketAddr>,
-    /// The address for operators.
-    pub admin: SocketAddr,
-    /// Host names that are allowed for the admin listener.
-    pub admin_hosts: Vec<String>,
-    /// The most open connections of the admin listener.
-    pub admin_connections: usize,
-    /// Who may use the admin listener.
+    /// The listener for operators.
+    pub admin: AdminAt,
+}
+
+/// The listener for operators.
+#[derive(Clone, Debug)]
+pub struct AdminAt {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Host names that are allowed besides those of this machine.
+    pub hosts: Vec<String>,
+    /// The most open connections.
+    pub connections: usize,
+    /// Who may use it.
     pub access: AccessSettings,
+}
+
+impl AdminAt {
+    /// Binds its port. Errors: [`NodeError`]: the address cannot be used.
+    pub fn bind(&self) -> Result<TcpListener, NodeError> {
+        bind(self.listen, "serve the admin listener")
+    }
 }
 
 /// Bound listeners. Clients that connect wait until the node accepts.
@@ -44,7 +58,7 @@ impl Bound {
         Ok(Self {
             public: bind(addresses.public, "accept calls")?,
             tls: addresses.tls.map(|addr| bind(addr, "accept calls over TLS")).transpose()?,
-            admin: bind(addresses.admin, "serve the admin listener")?,
+            admin: addresses.admin.bind()?,
         })
     }
 }

@@ -40,10 +40,14 @@ pub mod import_store;
 pub mod jobs;
 #[cfg(feature = "kafka")]
 pub mod kafka_collector;
+#[cfg(feature = "kafka")]
+pub mod kafka_process;
+mod ledger_gauges;
 mod ledger_view;
 mod listen;
 pub mod listeners;
 mod logs;
+mod logs_view;
 pub mod outside;
 pub mod policies;
 mod read_notes;

@@ -32,9 +32,9 @@ pub fn configured(config: &Config) -> Configured {
 /// The buckets that a configuration delivers to, each once.
 pub fn places(config: &Config) -> Vec<PolicyBucket> {
     let mut places = Vec::new();
-    for source in &config.sources {
+    for location in config.locations() {
         let (tags, acl) = (config.s3.object_tags.any(), config.s3.bucket_owner_full_control);
-        let place = PolicyBucket::of(&source.location, tags, acl);
+        let place = PolicyBucket::of(location, tags, acl);
         if !places.contains(&place) {
             places.push(place);
         }
@@ -147,7 +147,8 @@ pub fn external_ids(config: &Config, only: Option<&str>) -> Result<Vec<ExternalI
     };
     let mut ids = Vec::new();
     for source in config.sources.iter().filter(|_| only.is_none()) {
-        ids.extend(source.location.role.as_ref().map(|role| in_force(None, &source.id, role)));
+        let role = source.location.as_ref().and_then(|to| to.role.as_ref());
+        ids.extend(role.map(|role| in_force(None, &source.id, role)));
     }
     for settings in
         config.destinations.iter().filter(|settings| only.is_none_or(|name| settings.name.as_str() == name))

@@ -1,10 +1,11 @@
 //! The report on the positions of a receipt, and its text for people.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::admin::{PositionsStatus, ReceiptState};
 use crate::archive::finding::shown;
-use crate::archive::{BucketFinding, HeldBy, Lookup};
+use crate::archive::{Archive, ArchiveError, BucketFinding, HeldBy, Lookup};
 use crate::object::{BucketString, Stream};
 use crate::receipt::Receipt;
 use crate::time::UnixMillis;
@@ -126,11 +127,26 @@ impl ReceiptReport {
         Some(Receipt { first, last, ..self.receipt.clone() })
     }
 
+    /// Looks in the bucket for what the collector does not have: in the day of the receipt, and then in the one after
+    /// it, where a log over Kafka stores what came after the end of its day.
+    /// Errors: [`ArchiveError`].
+    pub async fn look_up(
+        &mut self,
+        bucket: &BucketString,
+        archive: &Arc<Archive>,
+    ) -> Result<(), ArchiveError> {
+        for day in [self.receipt.day, self.receipt.day.end().day()] {
+            let Some(unanswered) = self.unanswered() else { return Ok(()) };
+            self.take_in(bucket, archive.lookup(&Receipt { day, ..unanswered }).await?);
+        }
+        Ok(())
+    }
+
     /// Adds what was found in the bucket.
     pub fn take_in(&mut self, bucket: &BucketString, lookup: Lookup) {
         self.bucket = Some(bucket.to_string());
         let unreadable = lookup.unreadable.into_iter();
-        self.unreadable = unreadable.map(|(key, why)| Unreadable { key: key.to_string(), why }).collect();
+        self.unreadable.extend(unreadable.map(|(key, why)| Unreadable { key: key.to_string(), why }));
         let mut lines = BTreeMap::new();
         for held in lookup.objects {
             if !held.is_sound() {

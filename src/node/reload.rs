@@ -119,7 +119,8 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
 }
 
 pub(super) fn note_locations(locations: &dyn SetLocations, config: &Config) -> Result<(), NodeError> {
-    let wanted = || config.sources.iter().map(|source| (source.id.clone(), source.location.clone()));
+    let wanted =
+        || config.sources.iter().filter_map(|source| Some((source.id.clone(), source.location.clone()?)));
     let same_place = |(source, to): &(SourceId, S3Location)| {
         locations.current_location(source).is_some_and(|noted| noted.bucket == to.bucket)
     };
@@ -137,11 +138,11 @@ pub(super) fn note_locations(locations: &dyn SetLocations, config: &Config) -> R
 /// The settings with which a node was started, for its operator.
 pub(super) fn setup(loaded: &Loaded, node: &Node) -> Setup {
     let spool_dir = Some(loaded.config.spool.dir.display().to_string());
-    Setup { spool_dir, ..setup_at(loaded, node.public, node.tls) }
+    Setup { spool_dir, ..setup_at(loaded, Some(node.public), node.tls) }
 }
 
-/// The same for a node with these addresses, without a spool.
-pub(super) fn setup_at(loaded: &Loaded, public: SocketAddr, tls: Option<SocketAddr>) -> Setup {
+/// The same for a process with these addresses, without a spool. One that takes no calls has none for SDKs.
+pub(super) fn setup_at(loaded: &Loaded, public: Option<SocketAddr>, tls: Option<SocketAddr>) -> Setup {
     let config = &loaded.config;
     let shown = |value: ConfigValue| admin::ConfigValue {
         name: value.name,
@@ -151,7 +152,7 @@ pub(super) fn setup_at(loaded: &Loaded, public: SocketAddr, tls: Option<SocketAd
     Setup {
         spool_dir: None,
         config: loaded.values().into_iter().map(shown).collect(),
-        sdk_address: sdk_keys::address(&config.collector, public, tls),
+        sdk_address: public.map(|at| sdk_keys::address(&config.collector, at, tls)).unwrap_or_default(),
         sdk_keys: SdkKeys::of(&config.sources),
         dev: false,
     }

@@ -64,7 +64,8 @@ async fn shelves(
     }
     let config = reader.config.as_ref().ok_or(ReplayError::NoBucket)?;
     for source in config.sources.iter().filter(|source| taken(&source.id)) {
-        let archive = archive(&source.location.bucket, Some(&source.id));
+        let location = source.location.as_ref().ok_or(ReplayError::NoBucket)?;
+        let archive = archive(&location.bucket, Some(&source.id));
         let streams = if is_dlq { dead() } else { of_calls(archive.streams().await?) };
         shelves.push(Shelf { archive, source: source.id.clone(), streams });
     }

@@ -20,11 +20,13 @@ use super::reload::{
 };
 use super::running::{Ending, Node};
 use super::settings::{
-    access, alarm_webhook, collector_settings, delivery_settings, hooks, ingest_settings, policy,
+    admin_at, alarm_webhook, collector_settings, delivery_settings, hooks, ingest_settings, policy,
     spool_options, store_settings,
 };
 use super::spool_dir::open_disk;
 use crate::admin;
+#[cfg(feature = "kafka")]
+use crate::config::KafkaRole;
 use crate::config::{Config, Environment, Loaded, Loader, Watcher};
 use crate::delivery;
 use crate::disk::real_disk::RealDisk;
@@ -37,23 +39,30 @@ use crate::tasks::{Supervised, keep};
 use crate::words::with_causes;
 
 /// Runs a node with a configuration until a signal ends it, and applies the file's changes. `started` is
-/// called once, when the node accepts calls, with the address for calls and that of the console.
+/// called once, when the node accepts calls, with the address for calls and that of the console. A process that
+/// takes no calls has no address for them.
 /// Errors: [`NodeError`]: the node cannot start, or could not continue.
 pub async fn run(
     (loader, loaded): (Loader, Loaded),
     background: &Background,
-    started: impl FnOnce(SocketAddr, &str),
+    started: impl FnOnce(Option<SocketAddr>, &str),
 ) -> Result<(), NodeError> {
     #[cfg(feature = "kafka")]
-    if loaded.config.kafka.is_some() {
-        return super::kafka_collector::serve::run((loader, loaded), started).await;
+    match loaded.config.kafka.as_ref().map(|kafka| kafka.role) {
+        Some(KafkaRole::Collector) => {
+            return super::kafka_collector::serve::run((loader, loaded), started).await;
+        }
+        Some(KafkaRole::Writer) => {
+            return super::writer::serve::run((loader, loaded), background, started).await;
+        }
+        None => {}
     }
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let (hangups, _hangup_listener) = shutdown::hangups()?;
     let (node, importer) = start(&loaded, background).await?;
     node.engine.view.set_config_file(loader.path());
-    started(node.public, &node.console);
+    started(Some(node.public), &node.console);
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "accepting calls over TLS");
     }
@@ -131,7 +140,7 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
         connections: config.collector.max_connections,
         admin: admin::server::CONNECTIONS_MAX,
         dev_s3: 0,
-        put_locations: delivery::put_locations(config.sources.iter().map(|source| &source.location)),
+        put_locations: delivery::put_locations(config.locations()),
     })?;
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -145,10 +154,7 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
     let addresses = Addresses {
         public: config.collector.listen,
         tls: config.collector.tls.as_ref().map(|tls| tls.listen),
-        admin: config.admin.listen,
-        admin_hosts: config.admin.allowed_hosts.clone(),
-        admin_connections: fitted.admin,
-        access: access(config),
+        admin: admin_at(config, fitted.admin),
     };
     let ingest = engine.ingest(ingest_settings(config));
     let mut settings = collector_settings(config);

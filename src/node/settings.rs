@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::NodeError;
+use super::listeners::AdminAt;
 use crate::admin::AccessSettings;
 use crate::batch::DueRule;
 use crate::call::{ClientLibraries, Limits};
@@ -147,6 +148,16 @@ pub(super) fn collector_settings(config: &Config) -> CollectorSettings {
         max_body: collector.max_body,
         bounds: Bounds::default(),
         tls: collector.tls.as_ref().map(|tls| TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() }),
+    }
+}
+
+/// The listener for operators, with at most so many connections.
+pub(super) fn admin_at(config: &Config, connections: usize) -> AdminAt {
+    AdminAt {
+        listen: config.admin.listen,
+        hosts: config.admin.allowed_hosts.clone(),
+        connections,
+        access: access(config),
     }
 }
 

@@ -1,62 +1,48 @@
 //! Shows the state of a running node on its admin listener.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use super::bucket_imports::BucketImports;
+use super::ledger_gauges::LedgerGauges;
 use super::ledger_view;
-use super::logs::{NodeBatch, NodeLog, NodeLogs};
-use super::removed_sources::{RemovedSources, removed_name};
+use super::logs::NodeLogs;
+use super::logs_view::{LogsView, alarms_shown, sum_of_totals};
+use super::removed_sources::RemovedSources;
 use super::setup::Setup;
 use crate::admin::refused_words::IN_STATUS_MAX;
 use crate::admin::{
-    self, AdminError, AdminView, BatchStatus, ClockStatus, Days, DestinationBehind, DestinationsView as _,
-    FlushOutcome, History, HistoryRing, KindCount, LedgerCounts, NodeStatus, OpenFiles, PositionsStatus,
-    Reading, ReceiptState, ReceiptStatus, SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals,
-    UnclosedDay,
+    self, AdminError, AdminView, ClockStatus, Days, DestinationBehind, DestinationsView as _, FlushOutcome,
+    History, HistoryRing, KindCount, NodeStatus, OpenFiles, Reading, ReceiptStatus, SdkAddress, SourceStatus,
+    SpoolStatus, Status, StatusCount,
 };
-use crate::alarms::{Alarm, AlarmKind, Alarms};
+use crate::alarms::Alarms;
 use crate::boxed_future::BoxFuture;
-use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::destinations::runner::Destinations;
 use crate::live::{Filter, LiveView};
 use crate::lock::{lock, read};
-use crate::log::{
-    AccountKey, Follow, LOCATION_FULL, Located, PendingSeal, Report, Reports, Row, Rows, SPOOL_FULL, Standing,
-};
-use crate::metrics::{
-    AccountLabel, KindLabel, Metrics, ReasonLabel, SourceLabel, StatusLabel, StreamAccountLabel, count,
-};
-use crate::object::Stream;
+use crate::log::{Follow, LOCATION_FULL, Reports, Rows, SPOOL_FULL};
+use crate::metrics::{KindLabel, Metrics, SourceLabel, StatusLabel, count};
 use crate::receipt::Receipt;
 use crate::runtime::{telemetry, usage};
 use crate::sources::SourceId;
 use crate::store::Fault;
-use crate::time::{Clock, UnixMillis};
+use crate::time::Clock;
 use crate::version;
 use crate::words::count::whole;
-use crate::words::date;
 
 /// The time over which the bytes of received lines are counted, to estimate how long the spool lasts.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
-/// The reasons for refusing requests because of a lack of space.
-pub(super) const REFUSED: [&str; 2] = [SPOOL_FULL, LOCATION_FULL];
 /// The reason if all requests are refused.
 const NO_ROOM: &str =
     "the spool is full: deliveries free space; otherwise raise spool.max_bytes or enlarge the disk";
-/// The most open batches of a source that are shown.
-const BATCHES_SHOWN_MAX: usize = 50;
 /// The interval at which the rate is sampled.
 const RATE_EVERY: Duration = Duration::from_secs(2);
-
-/// The name of a gauge of the ledger: the source, and the stream unless it is that of the calls.
-pub(super) type LedgerSeries = (String, Option<String>);
 
 /// A node, as shown to its operator.
 #[derive(Debug)]
@@ -75,8 +61,7 @@ pub(super) struct NodeView {
     pub(super) draining: AtomicBool,
     /// Held while sources are forgotten, and by those who add up sources.
     pub(super) removed: RwLock<RemovedSources>,
-    /// The accounts whose gauges exist.
-    pub(super) gauges: Mutex<BTreeSet<LedgerSeries>>,
+    pub(super) gauges: LedgerGauges,
     pub(super) rate: Mutex<Vec<(Duration, u64)>>,
     /// The proxy for the store, from the environment.
     pub(super) proxy: OnceLock<String>,
@@ -112,68 +97,8 @@ impl NodeView {
         (passed >= RATE_EVERY).then(|| now.1.saturating_sub(first.1) as f64 / passed.as_secs_f64())
     }
 
-    /// The totals of a source, or of the removed sources.
-    fn totals(&self, source: &str) -> Totals {
-        let label = SourceLabel { source: source.to_string() };
-        let rejected = |reason: RejectReason| {
-            let label = ReasonLabel { source: source.to_string(), reason: reason.slug() };
-            count(&self.metrics.rejected, &label)
-        };
-        Totals {
-            received: count(&self.metrics.received, &label),
-            stored: count(&self.metrics.stored, &label),
-            repeated: count(&self.metrics.repeated, &label),
-            rejected: RejectReason::ALL.into_iter().map(rejected).sum(),
-            delivered: count(&self.metrics.delivered, &label),
-        }
-    }
-
-    fn source(
-        &self,
-        id: &SourceId,
-        rows: &BTreeMap<AccountKey, Row>,
-        (undelivered, open): (Option<&(u64, UnixMillis)>, &[NodeBatch<'_>]),
-        (now, is_full): (UnixMillis, bool),
-    ) -> SourceStatus {
-        let of_calls = AccountKey::of_calls(id.clone());
-        let progress = self.logs.progress(id);
-        let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
-        let to = self.logs.current_location(id);
-        let seen = self.live.seen(id);
-        let refused = |reason| count(&self.metrics.refused, &ReasonLabel { source: id.to_string(), reason });
-        SourceStatus {
-            last_received_ms: seen.as_ref().and_then(|seen| seen.last_received()).map(|at| at.0),
-            libraries: seen.iter().flat_map(|seen| seen.libraries()).collect(),
-            batches: open.iter().take(BATCHES_SHOWN_MAX).map(batch_status).collect(),
-            id: id.to_string(),
-            bucket: to.as_ref().map_or_else(String::new, |to| to.bucket.to_string()),
-            encryption: to.as_ref().map_or_else(String::new, |to| to.encryption.to_string()),
-            role: to.and_then(|to| to.role).map(|role| role.arn.to_string()),
-            totals: self.totals(id.as_str()),
-            ledger: ledger_view::counts(rows.get(&of_calls).unwrap_or(&Row::default())),
-            streams: rows
-                .range((Bound::Excluded(&of_calls), Bound::Unbounded))
-                .take_while(|(account, _)| account.source == *id)
-                .map(|(account, row)| admin::StreamStatus {
-                    stream: account.stream().to_string(),
-                    ledger: ledger_view::counts(row),
-                })
-                .collect(),
-            pending_calls: pending,
-            oldest_undelivered_seconds: oldest.map(|at| now.since(at).as_secs()),
-            last_object: progress.last_object.map(|object| admin::LastObject {
-                key: object.key.to_string(),
-                delivered_at_ms: object.delivered_at.0,
-                bytes: object.bytes,
-                calls: object.calls,
-                encryption: object.encryption.map(Into::into),
-            }),
-            refused: self.refused(id, is_full),
-            requests_refused: REFUSED.map(refused).into_iter().sum(),
-            waiting: progress.waiting.as_ref().map(|_| self.waits_for(id).to_owned()),
-            last_error: progress.waiting,
-            last_error_since_ms: progress.waiting_since.map(|at| at.0),
-        }
+    fn shown(&self) -> LogsView<'_> {
+        LogsView { logs: &self.logs, metrics: &self.metrics, alarms: &self.alarms, live: &self.live }
     }
 
     /// The reason why calls are refused while the spool is full.
@@ -192,59 +117,6 @@ impl NodeView {
         Some(admin::Refused { code: LOCATION_FULL.to_owned(), why })
     }
 
-    /// What a source waits for after a failed attempt.
-    fn waits_for(&self, id: &SourceId) -> &'static str {
-        let conflict = |alarm: &Alarm| alarm.kind == AlarmKind::Conflict && alarm.subject == id.as_str();
-        if self.alarms.standing().iter().any(conflict) {
-            "a decision: see the alarm"
-        } else {
-            "the next attempt"
-        }
-    }
-
-    /// The state of positions, for a receipt of a log. `waiting`: the reason why the source's objects wait.
-    fn positions(of: &NodeLog, located: Located, waiting: Option<&String>) -> PositionsStatus {
-        let Located { first, last, reason, standing } = located;
-        let status = PositionsStatus { first, last, reason, ..PositionsStatus::default() };
-        let stream = |stream: &Stream| Some(stream.to_string());
-        match standing {
-            Standing::Open(batch) => PositionsStatus {
-                state: ReceiptState::Pending,
-                stream: stream(&batch.key.stream),
-                since_ms: Some(batch.first_received_at.0),
-                batch_lines: Some(batch.frames),
-                due_ms: Some(of.delivery.due_at(&batch).0),
-                waiting: waiting.cloned(),
-                ..status
-            },
-            Standing::Sealed(seals) => {
-                let any = |is: fn(&PendingSeal) -> bool| seals.iter().any(is);
-                let state = if any(|pending| pending.conflict) {
-                    ReceiptState::Conflict
-                } else if any(|pending| pending.parked.is_some()) {
-                    ReceiptState::Parked
-                } else {
-                    ReceiptState::Sealed
-                };
-                let object = |pending: &PendingSeal| {
-                    let seal = &pending.seal;
-                    format!("{}/{}", seal.location.bucket.bucket(), seal.object_key)
-                };
-                let only = if let [one] = &seals[..] { stream(&one.seal.batch.stream) } else { None };
-                PositionsStatus {
-                    state,
-                    stream: only,
-                    objects: seals.iter().map(object).collect(),
-                    waiting: waiting.cloned(),
-                    ..status
-                }
-            }
-            Standing::Lost => PositionsStatus { state: ReceiptState::Lost, ..status },
-            Standing::NotGiven => PositionsStatus { state: ReceiptState::NotGiven, ..status },
-            Standing::NotHere => PositionsStatus { state: ReceiptState::NotHere, ..status },
-        }
-    }
-
     /// Adds a sample to the history.
     pub(super) fn sample_history(&self) {
         // The call keeps the rate known to those who ask less often than once a minute, such as Prometheus.
@@ -257,42 +129,6 @@ impl NodeView {
             spool_bytes: self.logs.usage().used,
         };
         lock(&self.history).add(reading);
-    }
-
-    /// Shows the ledger as gauges, and removes the gauges of accounts that are forgotten.
-    fn refresh_ledger(&self) {
-        // The lock stays held, so that of two scrapes at once none shows again what the other has removed.
-        let mut shown = lock(&self.gauges);
-        let report = self.logs.ledger(Rows::Totals);
-        let rows = ledger_series(&report);
-        for (source, stream) in shown.iter().filter(|series| !rows.contains_key(*series)) {
-            for (account, _) in accounts(&LedgerCounts::default()) {
-                let source = source.clone();
-                match stream.clone() {
-                    None => self.metrics.ledger_calls.remove(&AccountLabel { source, account }),
-                    Some(stream) => {
-                        self.metrics.ledger_streams.remove(&StreamAccountLabel { source, stream, account })
-                    }
-                };
-            }
-        }
-        for ((source, stream), row) in &rows {
-            for (account, lines) in accounts(&ledger_view::counts(row)) {
-                let lines = i64::try_from(lines).unwrap_or(i64::MAX);
-                let source = source.clone();
-                match stream.clone() {
-                    None => {
-                        let label = AccountLabel { source, account };
-                        self.metrics.ledger_calls.get_or_create(&label).set(lines);
-                    }
-                    Some(stream) => {
-                        let label = StreamAccountLabel { source, stream, account };
-                        self.metrics.ledger_streams.get_or_create(&label).set(lines);
-                    }
-                }
-            }
-        }
-        *shown = rows.into_keys().collect();
     }
 
     /// Calls and object sets received from a source since the process started.
@@ -313,50 +149,6 @@ impl NodeView {
         sources.extend(self.logs.sources());
         sources
     }
-}
-
-fn batch_status((batch, delivery): &NodeBatch<'_>) -> BatchStatus {
-    BatchStatus {
-        stream: batch.key.stream.to_string(),
-        day_ms: batch.key.day.start().0,
-        calls: batch.frames,
-        bytes: batch.bytes,
-        object_bytes_estimate: delivery.object_bytes(batch),
-        first_received_at_ms: batch.first_received_at.0,
-        due_at_ms: delivery.due_at(batch).0,
-    }
-}
-
-/// The ledger's totals by the gauges that show them. Forgotten sources have a name that no source can have.
-fn ledger_series(report: &Report) -> BTreeMap<LedgerSeries, Row> {
-    let stream_of = |account: &AccountKey| (!account.is_of_calls()).then(|| account.stream().to_string());
-    let of_sources =
-        report.accounts.iter().map(|of| ((of.account.source.to_string(), stream_of(&of.account)), of.total));
-    let mut rows: BTreeMap<LedgerSeries, Row> = of_sources.collect();
-    let removed = &report.removed;
-    if !removed.is_none() {
-        let name = removed_name(removed.sources);
-        let dead = removed.dead.iter().map(|(destination, row)| (Some(format!("dead/{destination}")), row));
-        let objects = Some(&removed.objects).filter(|row| !row.is_zero());
-        let streams = objects.map(|row| (Some("objects".to_owned()), row)).into_iter().chain(dead);
-        let all = std::iter::once((None, &removed.calls)).chain(streams);
-        rows.extend(all.map(|(stream, row)| ((name.clone(), stream), *row)));
-    }
-    rows
-}
-
-/// The counts that are gauges, with the names of their accounts.
-fn accounts(counts: &LedgerCounts) -> [(&'static str, u64); 8] {
-    [
-        ("received", counts.received),
-        ("stored", counts.stored),
-        ("rejected", counts.rejected),
-        ("repeated", counts.repeated),
-        ("suppressed", counts.suppressed),
-        ("delivered", counts.delivered),
-        ("pending", counts.pending),
-        ("lost", counts.lost),
-    ]
 }
 
 impl AdminView for NodeView {
@@ -384,28 +176,14 @@ impl AdminView for NodeView {
         let sources = self.sources_beside(&removed);
         let report = self.logs.ledger(Rows::Totals);
         let ledger = ledger_view::summary(&report);
-        let rows: BTreeMap<AccountKey, Row> =
-            report.accounts.into_iter().map(|of| (of.account, of.total)).collect();
-        // The value is computed once for all sources: there may be ten thousand.
-        let undelivered = self.logs.undelivered();
-        let (mut open_batches, mut open_of) = (0, BTreeMap::<SourceId, Vec<NodeBatch<'_>>>::new());
-        for batch in self.logs.open_batches() {
-            open_batches += 1;
-            open_of.entry(batch.0.key.source.clone()).or_default().push(batch);
-        }
-        let sources = sources.iter().map(|id| {
-            let open = open_of.remove(id).unwrap_or_default();
-            self.source(id, &rows, (undelivered.get(id), &open), (now, usage.is_full))
-        });
-        let sources: Vec<SourceStatus> = sources.collect();
-        let of_removed = self.metrics.removed_source().map(|name| self.totals(&name));
+        let shown = self.shown();
+        let waiting = shown.waiting(report);
+        let source = |id| shown.source(id, &waiting, self.refused(id, usage.is_full), now);
+        let sources: Vec<SourceStatus> = sources.iter().map(source).collect();
+        let of_removed = self.metrics.removed_source().map(|name| shown.totals(&name));
         drop(removed);
-        let sum = |of: fn(&Totals) -> u64| {
-            sources.iter().map(|source| &source.totals).chain(&of_removed).map(of).sum()
-        };
+        let totals = sum_of_totals(sources.iter().map(|source| &source.totals).chain(&of_removed));
         let (alarms, rate) = (self.alarms.standing(), self.rate());
-        let mut sealed_objects = 0;
-        self.logs.each_pending_seal(&mut |_, _| sealed_objects += 1);
         Status {
             version: version::version().to_owned(),
             now_ms: now.0,
@@ -415,15 +193,7 @@ impl AdminView for NodeView {
             ready: self.ready().is_ok(),
             not_ready: self.ready().err().unwrap_or_default(),
             degraded: alarms.iter().map(|alarm| alarm.what.clone()).collect(),
-            alarms: alarms
-                .into_iter()
-                .map(|alarm| admin::Alarm {
-                    kind: alarm.kind.slug().to_owned(),
-                    subject: alarm.subject.clone(),
-                    what: format!("{}: {}", alarm.subject, alarm.what),
-                    since_ms: alarm.since.0,
-                })
-                .collect(),
+            alarms: alarms_shown(alarms),
             spool: SpoolStatus {
                 used_bytes: usage.used,
                 max_bytes: usage.max,
@@ -433,16 +203,10 @@ impl AdminView for NodeView {
                 incoming_bytes_per_second: rate.map(whole),
                 is_full: usage.is_full,
             },
-            open_batches,
-            sealed_objects,
+            open_batches: waiting.open_batches,
+            sealed_objects: waiting.sealed_objects,
             oldest_undelivered_seconds: self.logs.oldest_undelivered().map(|at| now.since(at).as_secs()),
-            totals: Totals {
-                received: sum(|totals| totals.received),
-                stored: sum(|totals| totals.stored),
-                repeated: sum(|totals| totals.repeated),
-                rejected: sum(|totals| totals.rejected),
-                delivered: sum(|totals| totals.delivered),
-            },
+            totals,
             refusals: self.live.refusals(),
             refused_requests: self.live.refused_groups(&Filter::default(), IN_STATUS_MAX),
             s3_proxy: self.proxy.get().cloned(),
@@ -500,17 +264,7 @@ impl AdminView for NodeView {
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {
-        let (mut waiting, days) = (self.logs.waiting_to_close(), self.logs.days());
-        let (over, unclosed) = (days.over, days.unclosed.into_iter());
-        let wanted = unclosed.filter(|((_, id), _)| source.is_none_or(|source| source == id));
-        let days = wanted.map(|((day, id), stage)| UnclosedDay {
-            day: day.start().0,
-            date: date(day),
-            stage: stage.slug().to_owned(),
-            source: id.to_string(),
-            why: waiting.remove(&(day, id)),
-        });
-        Days { over_through: over.map(|day| day.start().0), unclosed: days.collect() }
+        self.logs.days_shown(source)
     }
 
     fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, AdminError> {
@@ -533,35 +287,17 @@ impl AdminView for NodeView {
             if self.logs.stopped().is_some() {
                 return Err(AdminError::Stopped);
             }
-            let flushed = self.logs.flush(source.as_ref(), wait).await;
-            Ok(FlushOutcome {
-                sealed: flushed.sealed,
-                delivered: flushed.delivered,
-                pending: flushed.pending,
-            })
+            Ok(self.logs.flush_shown(source.as_ref(), wait).await)
         })
     }
 
     fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>> {
-        Box::pin(async move {
-            let bucket = self.logs.current_location(&receipt.source).map(|to| to.bucket.to_string());
-            let Some(of) = self.logs.of_receipt(&receipt) else {
-                let spool_id = self.log.spool_id();
-                return Ok(ReceiptStatus { spool_id, bucket, positions: Vec::new() });
-            };
-            let (log, spool_id, source) = (Arc::clone(&of.log), of.log.spool_id(), receipt.source.clone());
-            let located = tokio::task::spawn_blocking(move || log.locate(&receipt)).await;
-            let located = located.map_err(|error| AdminError::Unread(error.to_string()))?;
-            let located = located.map_err(|error| AdminError::Unread(error.to_string()))?;
-            let waiting = of.delivery.progress().of(&source).waiting;
-            let positions = located.into_iter().map(|located| Self::positions(of, located, waiting.as_ref()));
-            Ok(ReceiptStatus { spool_id, bucket, positions: positions.collect() })
-        })
+        Box::pin(self.logs.receipt_shown(receipt, || self.log.spool_id()))
     }
 
     fn refresh_metrics(&self) {
         self.logs.refresh_gauges();
-        self.refresh_ledger();
+        self.gauges.refresh(&self.metrics, || self.logs.ledger(Rows::Totals));
         let left = self.rate().and_then(|rate| self.logs.usage().time_left(rate));
         let left = left.map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);

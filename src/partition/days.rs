@@ -14,7 +14,7 @@ use crate::object::S3Location;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// How long after a day it is ended: far more than a request may wait for its answer.
+/// How long after a day it is ended, unless set: far more than a request may wait for its answer.
 pub const GRACE: Duration = Duration::from_secs(120);
 /// How far a writer's clock may be from the broker's. Beyond it, it ends no day.
 pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(30);

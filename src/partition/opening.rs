@@ -23,6 +23,8 @@ const READ_WAIT: Duration = Duration::from_secs(5);
 pub enum Next {
     /// Read committed notes from this offset on; `None` is their start.
     ReadNotes(Option<u64>),
+    /// Ask where readers of committed notes must stop, and for the offset of the topic's next record.
+    AskNotesEnd,
     /// Take over this transactional id.
     Take(String),
     /// Commit this note, alone in a transaction.
@@ -106,6 +108,10 @@ pub struct Opening {
     before: Option<String>,
     /// When they were last seen to end before the own note, and for how long.
     short: Option<(Duration, Duration)>,
+    /// Where reading goes on once it is known where the notes end.
+    read_to: u64,
+    /// The offset from which on a transaction that is open hides the notes.
+    hidden_from: Option<u64>,
     /// What the group's metadata said when the term began.
     metadata: Option<Metadata>,
 }
@@ -121,6 +127,8 @@ impl Opening {
             own: 0,
             before: None,
             short: None,
+            read_to: 0,
+            hidden_from: None,
             metadata,
         }
     }
@@ -135,9 +143,44 @@ impl Opening {
     pub fn read(&mut self, records: &[(u64, Vec<u8>)], end: u64, now: Duration) {
         let Next::ReadNotes(_) = self.next else { return };
         match self.identity {
-            None => self.look_for_snapshot(records, end),
+            None => self.look_for_snapshot(records, end, now),
             Some(_) => self.add_up(records, end, now),
         }
+    }
+
+    /// Reading has ended at `end` without what is looked for.
+    fn reads_on(&mut self, end: u64, now: Duration) {
+        // A read that brings notes, or passes what is none, shows that older ones are still to come.
+        let brings_more = !matches!(self.next, Next::ReadNotes(Some(from)) if from >= end);
+        if brings_more {
+            (self.short, self.hidden_from) = (None, None);
+        }
+        let (last, so_far) = self.short.unwrap_or((now, Duration::ZERO));
+        let short = so_far + now.saturating_sub(last).min(READ_WAIT);
+        self.short = Some((now, short));
+        self.read_to = end;
+        self.next = if short >= NOTES_WAIT { Next::AskNotesEnd } else { Next::ReadNotes(Some(end)) };
+    }
+
+    /// Where readers of committed notes must stop, and the offset of the topic's next record. If they differ, a
+    /// transaction is open, or was left open by brokers: what stands behind it is there, so the term waits until
+    /// it ends, for however long that takes. If not, notes that were acknowledged are gone.
+    pub fn notes_end(&mut self, stable: u64, end: u64, now: Duration) {
+        if self.next != Next::AskNotesEnd {
+            return;
+        }
+        self.hidden_from = (stable < end).then_some(stable);
+        if self.hidden_from.is_none() && self.identity.is_some() {
+            return self.stop(Stop::NotesCut);
+        }
+        // Asked again a few reads later, unless they bring something.
+        self.short = Some((now, NOTES_WAIT.saturating_sub(READ_WAIT)));
+        self.next = Next::ReadNotes(Some(self.read_to));
+    }
+
+    /// The offset from which on an open transaction hides the notes (`notes_unreadable`), if one has for a while.
+    pub fn hidden_from(&self) -> Option<u64> {
+        self.hidden_from
     }
 
     /// Bytes of the notes that were read since the last snapshot.
@@ -197,8 +240,7 @@ impl Opening {
     }
 
     /// The first snapshot names the log id, which the transactional id contains.
-    fn look_for_snapshot(&mut self, records: &[(u64, Vec<u8>)], end: u64) {
-        self.next = Next::ReadNotes(Some(end));
+    fn look_for_snapshot(&mut self, records: &[(u64, Vec<u8>)], end: u64, now: Duration) {
         for (offset, value) in records {
             if let Err(error) = self.sum.takes(*offset, value) {
                 return self.stop(unreadable(&error));
@@ -210,14 +252,13 @@ impl Opening {
             }
             self.next = Next::Take(identity.transactional_id());
             (self.identity, self.sum) = (Some(identity), Sum::default());
+            (self.short, self.hidden_from) = (None, None);
             return;
         }
+        self.reads_on(end, now);
     }
 
     fn add_up(&mut self, records: &[(u64, Vec<u8>)], end: u64, now: Duration) {
-        // A read that brings notes, or passes what is none, shows that older ones are still to come.
-        let brings_more = !matches!(self.next, Next::ReadNotes(Some(from)) if from >= end);
-        self.next = Next::ReadNotes(Some(end));
         for (offset, value) in records {
             let before = self.sum.state().and_then(|state| state.term.clone());
             match self.sum.takes(*offset, value) {
@@ -239,18 +280,11 @@ impl Opening {
         if planted(PlantedBug::NotesReadToTheEnd) {
             return self.all_read();
         }
-        if brings_more {
-            self.short = None;
-        }
-        let (last, so_far) = self.short.unwrap_or((now, Duration::ZERO));
-        let short = so_far + now.saturating_sub(last).min(READ_WAIT);
-        self.short = Some((now, short));
-        if short >= NOTES_WAIT {
-            self.stop(Stop::NotesCut);
-        }
+        self.reads_on(end, now);
     }
 
     fn all_read(&mut self) {
+        self.hidden_from = None;
         let Some(state) = self.sum.state() else { return self.stop(Stop::NotesCut) };
         let named = self.metadata.as_ref().filter(|named| named.log_id == state.identity.log_id);
         if named.is_some_and(|named| named.base_at > state.base_at) {
@@ -333,11 +367,53 @@ mod tests {
             assert_eq!(short.next(), &Next::ReadNotes(Some(3)));
         }
         short.read(&[], 3, NOTES_WAIT);
+        assert_eq!(short.next(), &Next::AskNotesEnd);
+        short.notes_end(3, 3, NOTES_WAIT);
         assert_eq!(short.next(), &Next::Stopped(Stop::NotesCut));
         let metadata = Metadata { log_id: "00".repeat(16), base_at: Some(4), refused: Vec::new() };
         let mut older = opened(Some(metadata));
         older.read(&[notes(), vec![own()]].concat(), 8, Duration::ZERO);
         assert_eq!(older.next(), &Next::Stopped(Stop::NotesCut));
+    }
+
+    /// A partition whose notes another producer's open transaction hid stopped after a minute.
+    #[test]
+    fn notes_that_an_open_transaction_hides_are_waited_for() {
+        let mut opening = opened(None);
+        opening.read(&notes(), 3, Duration::ZERO);
+        let mut seconds = 0;
+        for _ in 0..3 {
+            while opening.next() == &Next::ReadNotes(Some(3)) {
+                seconds += 1;
+                assert!(seconds < 600, "it never asks");
+                opening.read(&[], 3, Duration::from_secs(seconds));
+            }
+            assert_eq!(opening.next(), &Next::AskNotesEnd);
+            opening.notes_end(3, 9, Duration::from_secs(seconds));
+            assert_eq!(opening.hidden_from(), Some(3));
+        }
+        assert_eq!(seconds, 70, "asked after a minute, and then every five seconds");
+        opening.read(&[own()], 8, Duration::from_secs(3_600));
+        assert_eq!((opening.next(), opening.hidden_from()), (&Next::ReadLog(Some(5)), None));
+    }
+
+    #[test]
+    fn a_first_snapshot_is_waited_for_whether_it_is_hidden_or_not_written() {
+        let who = Who { name: "events".into(), group: "forebay".into(), term: term("own") };
+        let mut opening = Opening::new(who, None);
+        for second in 0..=60 {
+            opening.read(&[], 0, Duration::from_secs(second));
+        }
+        assert_eq!(opening.next(), &Next::AskNotesEnd);
+        opening.notes_end(0, 0, Duration::from_secs(60));
+        assert_eq!((opening.next(), opening.hidden_from()), (&Next::ReadNotes(Some(0)), None));
+        for second in 61..=65 {
+            opening.read(&[], 0, Duration::from_secs(second));
+        }
+        opening.notes_end(0, 4, Duration::from_secs(65));
+        assert_eq!(opening.hidden_from(), Some(0));
+        opening.read(&notes(), 3, Duration::from_secs(66));
+        assert!(matches!(opening.next(), Next::Take(_)) && opening.hidden_from().is_none());
     }
 
     /// Found by the simulation (seed 199): a writer that slept for an hour between two reads stopped for good.

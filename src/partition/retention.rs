@@ -2,13 +2,28 @@
 
 use std::time::Duration;
 
+use super::position::offset_of;
 use crate::time::UnixMillis;
 
 /// Below this much time an alarm is raised: enough for a person to act after a weekend.
 pub const ALARM_BELOW: Duration = Duration::from_secs(48 * 3_600);
 
-/// The time left before retention takes the first record that is needed, which stands at
-/// [`State::kept_from`](super::state::State::kept_from). `written_at` and `now` are times of the broker.
+/// The first record with calls that are not in the store. `None` if nothing waits. `left` has the first record that
+/// each left object needs, with its window, `waiting` the first positions of other objects and batches, and
+/// `unread` the first position that is not read, unless everything is.
+///
+/// Windows of the others do not count: if retention takes one, repeats are stored, and no call is lost. A quiet
+/// partition has a window that is as old as its log.
+pub fn needed_from(
+    left: impl Iterator<Item = u64>,
+    waiting: impl Iterator<Item = u64>,
+    unread: Option<u64>,
+) -> Option<u64> {
+    left.chain(waiting.chain(unread).map(offset_of)).min()
+}
+
+/// The time left before retention takes the record of [`needed_from`]. `written_at` and `now` are times of the
+/// broker.
 /// `None`: nothing waits, or retention deletes nothing.
 pub fn time_left(
     written_at: Option<UnixMillis>,
@@ -33,9 +48,24 @@ pub fn to_set(left: Duration, retention: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partition::position::position;
 
     const HOUR: Duration = Duration::from_secs(3_600);
     const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+    /// A partition whose log was shorter than its window had an alarm two days before its retention was over,
+    /// although everything was delivered.
+    #[test]
+    fn only_what_is_not_delivered_is_needed() {
+        let check = |left: &[u64], waiting: &[u64], unread: Option<u64>, expected: Option<u64>| {
+            let found = needed_from(left.iter().copied(), waiting.iter().copied(), unread);
+            assert_eq!(found, expected, "{left:?} {waiting:?} {unread:?}");
+        };
+        check(&[], &[], None, None);
+        check(&[], &[], Some(position(9, 1)), Some(9));
+        check(&[], &[position(7, 3), position(5, 9)], Some(position(9, 1)), Some(5));
+        check(&[2, 4], &[position(7, 3)], None, Some(2));
+    }
 
     #[test]
     fn time_left_counts_from_when_the_broker_wrote_the_record() {

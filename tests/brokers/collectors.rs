@@ -149,17 +149,17 @@ fn a_collector_that_is_killed_loses_nothing_that_it_answered() {
     let partition = Partition::make_many(&cluster, 3, &[]);
     let delivers = Delivers::start(&partition);
     let mut programs = [Program::start(&partition, ""), Program::start(&partition, "")];
-    let load = Load::start(&programs.each_ref().map(|one| one.at), Pace::default());
+    let load = Load::start(&programs.each_ref().map(Program::at), Pace::default());
     for round in 0..4 {
         std::thread::sleep(Duration::from_secs(2));
         let killed = std::mem::replace(&mut programs[round % 2], Program::start(&partition, ""));
         killed.kill();
-        *load.at.lock().unwrap() = programs.each_ref().map(|one| one.at).to_vec();
+        *load.at.lock().unwrap() = programs.each_ref().map(Program::at).to_vec();
     }
     std::thread::sleep(Duration::from_secs(2));
     // One ends in order under load: every request that it took has its answer.
     let [ends, stays] = programs;
-    *load.at.lock().unwrap() = vec![stays.at];
+    *load.at.lock().unwrap() = vec![stays.at()];
     let log = ends.end();
     assert!(!log.contains("no answer"), "{log}");
     std::thread::sleep(Duration::from_secs(1));
@@ -255,7 +255,7 @@ fn an_unmodified_sdk_sends_through_a_collector() {
     let partition = Partition::make_many(&cluster, 2, &[]);
     let delivers = Delivers::start(&partition);
     let program = Program::start(&partition, "");
-    let sdk = HttpClient::new(reqwest::Client::new(), format!("http://{}", program.at));
+    let sdk = HttpClient::new(reqwest::Client::new(), format!("http://{}", program.at()));
     let ids: Vec<String> = (0..20).map(|n| format!("sdk-{n}")).collect();
     let track = |id: &String| {
         BatchMessage::Track(Track {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay::kafka::begin::{Began, Beginning, NotBegun, Term, begin};
+use forebay::kafka::begin::{Began, Beginning, Follows, NotBegun, Term, begin};
 use forebay::kafka::create::{Created, first_snapshot};
 use forebay::kafka::settings::Settings;
 use forebay::log::frame::{self, FrameKind};
@@ -104,7 +104,7 @@ impl Partition {
             let note = TermNote { token: unique("term"), version: "test".into(), host: "test".into() };
             let (metadata, cache_of) = (metadata.clone(), cache_of.map(str::to_owned));
             let beginning = Beginning { partition, note, metadata, cache_of };
-            begin(&self.settings, beginning, &self.clock, &|| true).ok()
+            begin(&self.settings, beginning, &self.clock, Follows::of(&|| true)).ok()
         })
     }
 
@@ -112,7 +112,7 @@ impl Partition {
     pub(crate) fn try_to_begin(&self, token: &str) -> Result<Began, NotBegun> {
         let note = TermNote { token: token.to_owned(), version: "test".into(), host: "test".into() };
         let beginning = Beginning { partition: 0, note, metadata: None, cache_of: None };
-        begin(&self.settings, beginning, &self.clock, &|| true)
+        begin(&self.settings, beginning, &self.clock, Follows::of(&|| true))
     }
 
     /// A term that begins.

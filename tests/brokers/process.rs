@@ -6,6 +6,7 @@ use std::sync::Arc;
 use forebay::delivery::DeliverySettings;
 use forebay::kafka::owner::Wanted;
 use forebay::node::writer::{Writer, WriterDeps};
+use forebay::partition::days::GRACE;
 use forebay::runtime::SystemRandom;
 use forebay::store::ObjectStore;
 
@@ -24,6 +25,8 @@ pub(crate) fn start(
     Writer::start(WriterDeps {
         settings: partition.settings.clone(),
         equipment: process.equipment,
+        instance: None,
+        day_grace: GRACE,
         wanted,
         cache_dir: cache_dir.to_owned(),
         cache_bytes,

@@ -1,48 +1,81 @@
-//! The program itself, run as a collector: `forebay serve` with `[kafka]`.
+//! The program itself, run as users run it: `forebay serve` with `[kafka]`, as a collector or as a writer.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use forebay::dev_s3::{ACCESS_KEY_ID, BUCKET, SECRET_ACCESS_KEY};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::partition::Partition;
 use crate::support::{CALL, until};
 
-/// A collector in a process of its own. Dropped, it is killed.
+/// The configuration file.
+const FILE: &str = "forebay.toml";
+
+/// A process. Dropped, it is killed.
 pub(crate) struct Program {
     process: Child,
-    pub(crate) at: SocketAddr,
+    /// Where a collector takes calls.
+    at: Option<SocketAddr>,
     admin: SocketAddr,
     folder: tempfile::TempDir,
 }
 
+/// `[kafka]` of a process with this role, up to its own lines.
+fn of_kafka(partition: &Partition, role: &str) -> String {
+    let settings = &partition.settings;
+    let brokers: Vec<String> = settings.brokers.split(',').map(|one| format!("{one:?}")).collect();
+    format!("[kafka]\nrole = \"{role}\"\nbrokers = [{}]\nname = \"{}\"\n", brokers.join(", "), settings.name)
+}
+
+/// The program with the configuration in a folder.
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+    command
+        .args(["serve", "--config", FILE])
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    command
+}
+
 impl Program {
-    /// Starts one, and waits until it is ready.
+    /// Starts a collector, with these lines of `[kafka]` besides, and waits until it is ready.
     pub(crate) fn start(partition: &Partition, more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("collector.toml");
-        let settings = &partition.settings;
-        let brokers: Vec<String> = settings.brokers.split(',').map(|one| format!("{one:?}")).collect();
+        // It has neither a bucket nor an address of S3.
         let text = format!(
             "[collector]\nlisten = \"127.0.0.1:0\"\nreceipts = true\ndrain_delay = \"1s\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [s3]\nbucket = \"bucket\"\n[kafka]\nrole = \"collector\"\nbrokers = [{}]\nname = \"{}\"\n{more}\n\
-             [[source]]\nid = \"web\"\nwrite_keys = [\"web\"]\nspread = 2\n[[source]]\nid = \"ios\"\nwrite_keys = [\"ios\"]\n",
-            brokers.join(", "),
-            settings.name,
+             {}{more}\n[[source]]\nid = \"web\"\nwrite_keys = [\"web\"]\nspread = 2\n[[source]]\nid = \"ios\"\nwrite_keys = [\"ios\"]\n",
+            of_kafka(partition, "collector"),
         );
-        fs::write(&config, text).unwrap();
+        Self::run(&text, true)
+    }
+
+    /// Starts a writer whose objects go to the S3 at this URL a second after they began, with these sources, and
+    /// waits until it is ready.
+    pub(crate) fn writer(partition: &Partition, s3: &str, sources: &str) -> Self {
+        Self::writer_due(partition, s3, sources, "max_age = \"1s\"")
+    }
+
+    /// The same with these lines of `[flush]`.
+    pub(crate) fn writer_due(partition: &Partition, s3: &str, sources: &str, flush: &str) -> Self {
+        let text = format!(
+            "[admin]\nlisten = \"127.0.0.1:0\"\n{}cache_dir = \"cache\"\ncache_bytes = \"500 MB\"\n\
+             [flush]\n{flush}\n[s3]\nbucket = \"{BUCKET}\"\nendpoint_url = \"{s3}\"\nregion = \"us-east-1\"\n{sources}",
+            of_kafka(partition, "writer"),
+        );
+        Self::run(&text, false)
+    }
+
+    fn run(text: &str, is_collector: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), text).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_forebay"))
-            .args(["serve", "--config"])
-            .arg(&config)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut process = command(folder.path()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut address = |name: &str| -> SocketAddr {
             let line = said.next().map(|line| line.unwrap()).unwrap_or_default();
@@ -51,7 +84,8 @@ impl Program {
             });
             address.trim_start_matches(" http://").trim_end_matches('/').parse().unwrap()
         };
-        let (at, admin) = (address("collector"), address("console"));
+        let at = is_collector.then(|| address("collector"));
+        let admin = address("console");
         let program = Self { process, at, admin, folder };
         until("the program to be ready", CALL, || {
             program.get("/ready").starts_with("HTTP/1.1 200").then_some(())
@@ -59,13 +93,68 @@ impl Program {
         program
     }
 
+    /// Where it takes calls.
+    pub(crate) fn at(&self) -> SocketAddr {
+        self.at.unwrap()
+    }
+
+    /// What one more process with the same configuration in the same folder says before it ends.
+    pub(crate) fn refuses_another(&self) -> String {
+        let ended = command(self.folder.path()).output().unwrap();
+        assert!(!ended.status.success(), "{ended:?}");
+        String::from_utf8(ended.stderr).unwrap()
+    }
+
+    /// Changes its configuration, and tells it to read it.
+    pub(crate) fn reload(&self, change: impl FnOnce(String) -> String) {
+        let file = self.folder.path().join(FILE);
+        let text = change(fs::read_to_string(&file).unwrap());
+        fs::write(&file, text).unwrap();
+        self.signal(Signal::HUP);
+    }
+
     /// What its admin listener answers.
     pub(crate) fn get(&self, path: &str) -> String {
+        self.request("GET", path)
+    }
+
+    /// The same for a request with another method.
+    pub(crate) fn request(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// The JSON that its admin listener answers.
+    pub(crate) fn json(&self, path: &str) -> serde_json::Value {
+        let answer = self.get(path);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+
+    /// The value of a metric, with its labels.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.get("/metrics");
+        let value =
+            metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        value.map(|value| value.parse().unwrap())
+    }
+
+    /// Its log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Kills it, as a loss of power would.
@@ -76,14 +165,16 @@ impl Program {
 
     /// Ends it as an operator does. Returns its log.
     pub(crate) fn end(mut self) -> String {
-        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         let status = self.process.wait().unwrap();
-        let log = fs::read_to_string(self.folder.path().join("log")).unwrap();
+        let log = self.log();
         assert!(status.success(), "{status}: {log}");
-        // No disk is used beside its own file.
+        // A collector uses no disk beside its own file.
         let names = fs::read_dir(self.folder.path()).unwrap().map(|one| one.unwrap().file_name());
-        assert!(names.into_iter().all(|name| name == "log" || name == "collector.toml"));
+        let is_known = |name: &std::ffi::OsString| {
+            name == "log" || name == FILE || (self.at.is_none() && name == "cache")
+        };
+        assert!(names.into_iter().all(|name| is_known(&name)));
         log
     }
 }

@@ -12,7 +12,7 @@ use forebay::ingest::IngestSettings;
 use forebay::kafka::appender::Spreads;
 use forebay::kafka::collecting::CollectingStatus;
 use forebay::node::kafka_collector::{CollectorParts, KafkaCollector};
-use forebay::node::listeners::{Addresses, Bound};
+use forebay::node::listeners::{Addresses, AdminAt, Bound};
 use forebay::node::outside::Outside;
 use forebay::runtime::Shutdown;
 use forebay::sources::{ConfiguredSources, SourceId, WriteKeyHash};
@@ -61,7 +61,7 @@ impl Served {
 
     /// Waits until an owner has told it the log id, without which there are no receipts.
     pub(crate) fn knows_log_id(&self) {
-        until("the collector to know the log id", CALL * 2, || self.status().knows_log_id.then_some(()));
+        until("the collector to know the log id", CALL * 2, || self.status().log_id.map(drop));
     }
 
     pub(crate) fn not_ready(partition: &Partition, serving: Serving) -> Self {
@@ -71,10 +71,12 @@ impl Served {
         let addresses = Addresses {
             public: any,
             tls: None,
-            admin: any,
-            admin_hosts: Vec::new(),
-            admin_connections: 16,
-            access: AccessSettings::default(),
+            admin: AdminAt {
+                listen: any,
+                hosts: Vec::new(),
+                connections: 16,
+                access: AccessSettings::default(),
+            },
         };
         let _runtime = runtime().enter();
         let bound = Bound::bind(&addresses).unwrap();

@@ -164,7 +164,7 @@ fn a_log_that_was_cut_stops_the_partition_and_one_that_retention_cut_does_not() 
 fn members_share_the_partitions_and_say_what_the_next_owner_reads() {
     let Some(cluster) = cluster() else { return };
     let partition = Partition::make(&cluster, &[]);
-    let mut first = Member::join(&partition.settings).unwrap();
+    let mut first = Member::join(&partition.settings, None).unwrap();
     until("the partition", CALL, || {
         (first.turn(Duration::from_millis(100)) == BTreeSet::from([0])).then_some(())
     });
@@ -177,7 +177,7 @@ fn members_share_the_partitions_and_say_what_the_next_owner_reads() {
         (first.offsets().told(0).unwrap() == Some((5, metadata.clone()))).then_some(())
     });
     drop(first);
-    let mut second = Member::join(&partition.settings).unwrap();
+    let mut second = Member::join(&partition.settings, None).unwrap();
     until("the partition to move", CALL * 2, || {
         (second.turn(Duration::from_millis(100)) == BTreeSet::from([0])).then_some(())
     });

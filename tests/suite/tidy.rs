@@ -46,7 +46,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "kafka",
         &[
             "batch", "boxed_future", "disk", "lock", "log", "metrics", "object", "partition", "random",
-            "sources", "spool", "time",
+            "receipt", "sources", "spool", "time",
         ],
     ),
     (

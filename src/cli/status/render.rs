@@ -527,6 +527,7 @@ web       2,000     4,010          0        0       -  none yet\n"
             oldest_undelivered_seconds: Some(3_700),
             destinations: Vec::new(),
             imports: Vec::new(),
+            kafka: None,
             refusals: vec![
                 RefusedKind {
                     code: "invalid_write_key".into(),

@@ -40,6 +40,7 @@ pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: OpenBatch, reason:
         else {
             return;
         };
+        shared.progress.cut(reason);
         // Held until the object is delivered. No resumed task can hold it already, because that task would
         // need the batch.
         let Some(_taken) = shared.delivering.take(&seal.number) else { return };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::CallState;
 use super::keeper::{NoteKeeper, OpenFrames as _};
 use crate::batch::BatchKey;
 use crate::log::frame::FrameKind;
@@ -15,6 +16,39 @@ use crate::receipt::Receipt;
 /// Maximum number of attempts to read. Frames may be let go while they are read; their positions are then no
 /// longer in the log.
 const TRIES_MAX: u32 = 3;
+
+/// What the search for a receipt asks a log.
+pub(crate) trait Places {
+    /// Reads the state of all durable notes.
+    fn read_state<T>(&self, read: impl FnOnce(&CallState) -> T) -> T;
+
+    /// The batches with frames.
+    fn batches(&self) -> Vec<BatchKey>;
+
+    /// Whether a batch still needs the frame at a position.
+    fn holds(&self, batch: &BatchKey, position: u64) -> bool;
+
+    /// Whether frames that came after the end of their day are stored in the next one.
+    fn stores_late(&self) -> bool;
+}
+
+impl<K: NoteKeeper> Places for K {
+    fn read_state<T>(&self, read: impl FnOnce(&CallState) -> T) -> T {
+        NoteKeeper::read(self, read)
+    }
+
+    fn batches(&self) -> Vec<BatchKey> {
+        NoteKeeper::open(self).batches().map(|(key, ..)| key.clone()).collect()
+    }
+
+    fn holds(&self, batch: &BatchKey, position: u64) -> bool {
+        NoteKeeper::open(self).holds(batch, position)
+    }
+
+    fn stores_late(&self) -> bool {
+        false
+    }
+}
 
 /// The error for a range too long for one request. Reading it could take very long.
 const NOT_ONE_REQUEST: &str =
@@ -69,11 +103,16 @@ impl View {
         let stream = match self.seen.get(&position) {
             Some(Seen::Frame(stream, _)) => stream,
             Some(Seen::Lost) => return Mark::Lost,
-            None if position >= self.next => return Mark::NotGiven,
             None => {
-                // The log need not hold the frames of an object that is kept apart.
-                let parked = self.sealed(position, |pending| pending.parked.is_some());
-                return if parked.is_empty() { Mark::NotHere } else { Mark::Sealed(parked) };
+                // The log need not hold the frames of an object that is kept apart, and a log that is read again
+                // does not have all frames of its seals yet.
+                let is_unread = position >= self.next;
+                let apart = self.sealed(position, |pending| is_unread || pending.parked.is_some());
+                return match (apart.is_empty(), is_unread) {
+                    (false, _) => Mark::Sealed(apart),
+                    (true, true) => Mark::NotGiven,
+                    (true, false) => Mark::NotHere,
+                };
             }
         };
         let sealed = self.sealed(position, |pending| pending.seal.batch.stream == *stream);
@@ -109,7 +148,7 @@ impl View {
 /// See [`crate::log::Accounts::locate`]. `next` is the position of the next frame.
 pub(crate) fn locate(
     log: &impl Batches,
-    keeper: &impl NoteKeeper,
+    keeper: &impl Places,
     next: u64,
     receipt: &Receipt,
 ) -> io::Result<Vec<Located>> {
@@ -136,12 +175,12 @@ struct Search<'s, L, K> {
     receipt: &'s Receipt,
 }
 
-impl<L: Batches, K: NoteKeeper> Search<'_, L, K> {
+impl<L: Batches, K: Places> Search<'_, L, K> {
     fn view(&self, next: u64) -> io::Result<View> {
         let (receipt, keys) = (self.receipt, self.batches());
         let mut seen = self.read_positions(&keys)?;
         // Frames released during the read are not lost.
-        let is_held = |position| keys.iter().any(|key| self.keeper.open().holds(key, position));
+        let is_held = |position| keys.iter().any(|key| self.keeper.holds(key, position));
         seen.retain(|position, seen| !matches!(seen, Seen::Lost) || is_held(*position));
         let open = keys.iter().filter_map(|key| self.log.open_batch(key)).collect();
         // The seals are read after the batches: a frame sealed in between is then found among the seals, and
@@ -150,7 +189,7 @@ impl<L: Batches, K: NoteKeeper> Search<'_, L, K> {
             let seal = &pending.seal;
             keys.contains(&seal.batch) && seal.first <= receipt.last && receipt.first <= seal.last
         };
-        Ok(self.keeper.read(|state| {
+        Ok(self.keeper.read_state(|state| {
             let seals = state.seals.values().filter(spans).cloned().collect();
             View { next, seen, open, seals, lost: state.lost.iter().map(Lost::range).collect() }
         }))
@@ -158,12 +197,11 @@ impl<L: Batches, K: NoteKeeper> Search<'_, L, K> {
 
     /// The batches of a receipt's source and day, whether they have frames here or an object that waits.
     fn batches(&self) -> BTreeSet<BatchKey> {
-        let of_receipt = |key: &&BatchKey| key.source == self.receipt.source && key.day == self.receipt.day;
-        let open = self.keeper.open();
-        let mut keys: BTreeSet<BatchKey> =
-            open.batches().map(|(key, ..)| key).filter(of_receipt).cloned().collect();
-        drop(open);
-        self.keeper.read(|state| {
+        let (day, stores_late) = (self.receipt.day, self.keeper.stores_late());
+        let of_days = |key: &BatchKey| key.day == day || (stores_late && key.day.start() == day.end());
+        let of_receipt = |key: &&BatchKey| key.source == self.receipt.source && of_days(key);
+        let mut keys: BTreeSet<BatchKey> = self.keeper.batches().iter().filter(of_receipt).cloned().collect();
+        self.keeper.read_state(|state| {
             let sealed = state.seals.values().map(|pending| &pending.seal.batch);
             keys.extend(sealed.filter(of_receipt).cloned());
         });

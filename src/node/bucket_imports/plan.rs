@@ -68,7 +68,7 @@ pub struct OfNode<'n> {
 /// The imports of a configuration, whether they are enabled or not.
 pub fn plans(config: &Config) -> Vec<ImportPlan> {
     let of_dev = bucket_of_dev(config);
-    let of_sources = config.sources.iter().map(|source| &source.location.bucket);
+    let of_sources = config.locations().map(|location| &location.bucket);
     let written: Vec<&BucketString> = of_sources.chain(&of_dev).collect();
     let of_node = OfNode {
         dir: &config.spool.dir,

@@ -9,16 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error::NodeError;
+use super::kafka_process::Operators;
 use super::listeners::{Addresses, Bound};
 use super::outside::Outside;
 use super::setup::Setup;
-use crate::admin::host::console_url;
-use crate::admin::{AdminServer, AllowedHosts, Gate};
 use crate::alarms::Alarms;
 use crate::call::Fingerprinter;
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Drained, Listeners, Policy, Running};
@@ -64,9 +61,7 @@ pub struct KafkaCollector {
     view: Arc<CollectorView>,
     answer_within: Duration,
     _watch: AbortOnDropHandle<()>,
-    admin: JoinHandle<()>,
-    admin_stop: CancellationToken,
-    gate: Arc<Gate>,
+    operators: Operators,
     /// The address for calls.
     pub public: SocketAddr,
     /// The address for calls over TLS.
@@ -81,7 +76,7 @@ impl KafkaCollector {
     pub fn start(parts: CollectorParts, bound: Bound, outside: Outside) -> Result<Self, NodeError> {
         let CollectorParts { kafka, answer_within, spreads, ingest, collector, policy, addresses } = parts;
         let key = fingerprints::key(&kafka.name, &kafka.topic);
-        let name = kafka.name.clone();
+        let names = [&kafka.name, &kafka.topic, &kafka.group].map(String::clone);
         let deps = CollectingDeps {
             settings: kafka,
             answer_within,
@@ -95,7 +90,7 @@ impl KafkaCollector {
             Arc::new(collecting.map_err(|error| NodeError::Other(with_causes(&error).to_string()))?);
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
         let live = Arc::new(LiveView::new(Mode::default(), outside.clock.monotonic()));
-        live.set_mode(addresses.access.live_view);
+        live.set_mode(addresses.admin.access.live_view);
         let ingest = Arc::new(Ingest::new(
             IngestDeps {
                 clock: Arc::clone(&outside.clock),
@@ -108,7 +103,7 @@ impl KafkaCollector {
             ingest,
         ));
         let Bound { public, tls, admin } = bound;
-        let (public_addr, admin_addr) = (public.local_addr()?, admin.local_addr()?);
+        let public_addr = public.local_addr()?;
         let tls_addr = tls.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
         let deps = CollectorDeps {
             clock: Arc::clone(&outside.clock),
@@ -119,20 +114,9 @@ impl KafkaCollector {
         };
         let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };
         let running = Collector::start(deps, collector, policy, listeners)?;
-        let view = Arc::new(CollectorView::new(name, &outside, &alarms, &collecting, &live));
-        let gate = Gate::new(addresses.access.clone(), Arc::clone(&outside.random), outside.metrics.clone());
-        let gate = Arc::new(gate);
-        let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
-        let mut server =
-            AdminServer::new(Arc::clone(&view) as _, outside.metrics.clone(), hosts, Arc::clone(&gate));
-        server.connections = addresses.admin_connections;
-        server.live = Some(live);
-        let admin_stop = CancellationToken::new();
-        let admin_task = {
-            let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
-            let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
-            tokio::spawn(keep(Supervised::new(&alarms, "admin listener"), start))
-        };
+        let view = Arc::new(CollectorView::new(names, &outside, &alarms, &collecting, &live));
+        let shown = Arc::clone(&view) as _;
+        let operators = Operators::serve(shown, Some(live), (admin, &addresses.admin), &outside, &alarms)?;
         let watch = {
             let of = (Arc::clone(&collecting), Arc::clone(&alarms));
             let start = move || watch::watch(Arc::clone(&of.0), Arc::clone(&of.1));
@@ -144,12 +128,10 @@ impl KafkaCollector {
             view,
             answer_within,
             _watch: watch,
-            admin: admin_task,
-            admin_stop,
-            gate,
+            console: operators.console.clone(),
+            operators,
             public: public_addr,
             tls: tls_addr,
-            console: console_url(admin_addr, &addresses.admin_hosts),
         })
     }
 
@@ -168,7 +150,7 @@ impl KafkaCollector {
         self.collecting.appender().set_spreads(spreads);
         self.running.reload(policy);
         self.view.live.set_mode(access.live_view);
-        self.gate.set(access);
+        self.operators.set_access(access);
     }
 
     /// Reads the TLS certificate and key again.
@@ -206,7 +188,6 @@ impl KafkaCollector {
         }
         self.running.close().await;
         tokio::task::spawn_blocking(move || collecting.stop()).await?;
-        self.admin_stop.cancel();
-        Ok(self.admin.await?)
+        self.operators.end().await
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::watch::what_is_wrong;
+use crate::admin::kafka_status::{KafkaStatus, SendingStatus};
 use crate::admin::refused_words::IN_STATUS_MAX;
 use crate::admin::{
     self, AdminError, AdminView, ClockStatus, Days, FlushOutcome, History, Ledger, NodeStatus, OpenFiles,
@@ -15,7 +16,7 @@ use crate::admin::{
 use crate::alarms::Alarms;
 use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
-use crate::kafka::collecting::Collecting;
+use crate::kafka::collecting::{Collecting, CollectingStatus};
 use crate::live::{Filter, LiveView};
 use crate::lock::lock;
 use crate::metrics::{Metrics, ReasonLabel, SourceLabel, StatusLabel, count};
@@ -40,6 +41,8 @@ const NOT_REPLACED: &str = "the client of Kafka has failed and cannot be replace
 #[derive(Debug)]
 pub(super) struct CollectorView {
     name: String,
+    topic: String,
+    group: String,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     started: Duration,
@@ -52,7 +55,7 @@ pub(super) struct CollectorView {
 
 impl CollectorView {
     pub(super) fn new(
-        name: String,
+        [name, topic, group]: [String; 3],
         outside: &Outside,
         alarms: &Arc<Alarms>,
         collecting: &Arc<Collecting>,
@@ -60,6 +63,8 @@ impl CollectorView {
     ) -> Self {
         Self {
             name,
+            topic,
+            group,
             metrics: outside.metrics.clone(),
             clock: Arc::clone(&outside.clock),
             started: outside.clock.monotonic(),
@@ -68,6 +73,28 @@ impl CollectorView {
             live: Arc::clone(live),
             draining: AtomicBool::new(false),
             setup: Mutex::default(),
+        }
+    }
+
+    /// The log as this collector sees it.
+    fn kafka(&self) -> KafkaStatus {
+        let CollectingStatus { partitions, log_id, standing } = self.collecting.status();
+        let counts = standing.counts;
+        KafkaStatus {
+            role: "collector".to_owned(),
+            topic: self.topic.clone(),
+            group: self.group.clone(),
+            log_id,
+            partitions: (partitions > 0).then_some(partitions),
+            sending: Some(SendingStatus {
+                waiting_bytes: standing.bytes as u64,
+                silent: standing.silent,
+                blocks: counts.blocks,
+                unknown: counts.unknown,
+                refused: counts.refused,
+                producers_failed: counts.producers_failed,
+            }),
+            ..KafkaStatus::default()
         }
     }
 
@@ -160,6 +187,7 @@ impl AdminView for CollectorView {
             refusals: self.live.refusals(),
             refused_requests: self.live.refused_groups(&Filter::default(), IN_STATUS_MAX),
             sources,
+            kafka: Some(self.kafka()),
             ..Status::default()
         }
     }
@@ -222,6 +250,7 @@ impl AdminView for CollectorView {
     }
 
     fn refresh_metrics(&self) {
+        self.collecting.refresh_gauges();
         self.metrics.ready.set(i64::from(self.ready().is_ok()));
         self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
     }

@@ -54,7 +54,7 @@ mod tests {
     fn what_is_silent_is_named_and_what_failed_is_said() {
         let status = |silent: std::ops::Range<u32>, error: Option<&str>| CollectingStatus {
             partitions: 30,
-            knows_log_id: true,
+            log_id: None,
             standing: Standing {
                 silent: silent.collect(),
                 error: error.map(str::to_owned),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::alarms::Alarms;
 use crate::delivery::DeliveryEquipment;
@@ -18,6 +19,10 @@ pub struct WriterDeps {
     pub settings: Settings,
     /// What the deliveries of all partitions share.
     pub equipment: Arc<DeliveryEquipment>,
+    /// The name under which the process is a member of the group, also after a restart.
+    pub instance: Option<String>,
+    /// How long after a day it is ended.
+    pub day_grace: Duration,
     /// The bucket of each source.
     pub wanted: Wanted,
     /// A folder for the caches of all partitions. No other process may use it, and what is in it is removed.

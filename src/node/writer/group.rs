@@ -50,6 +50,9 @@ impl Group {
         while !self.shared.ends() && self.shared.failed.borrow().is_none() {
             self.shared.beat.lives(self.shared.deps.clock.monotonic());
             let assigned = self.member.turn(TURN);
+            if let Some(why) = self.member.failed() {
+                self.shared.fail(&format!("the group of the writers does not take this process: {why}"));
+            }
             self.follow(&assigned);
             self.divide();
         }
@@ -89,7 +92,10 @@ impl Group {
         }
         if changed {
             let places = self.running.iter().map(|(partition, (place, _))| (*partition, Arc::clone(place)));
-            *lock(&self.shared.places) = places.collect();
+            let before = std::mem::replace(&mut *lock(&self.shared.places), places.collect());
+            for partition in before.into_keys().filter(|partition| !self.running.contains_key(partition)) {
+                self.shared.metrics.forget(partition);
+            }
             self.rates.retain(|partition, _| self.running.contains_key(partition));
             self.read.retain(|partition, _| self.running.contains_key(partition));
             self.share();
@@ -107,6 +113,7 @@ impl Group {
             offsets: self.member.offsets(),
             place: Arc::clone(&place),
             passes: Arc::clone(&self.passes),
+            metrics: self.shared.metrics.clone(),
         };
         let started =
             std::thread::Builder::new().name(format!("kafka-{partition}")).spawn(move || thread.run());

@@ -1,14 +1,20 @@
 //! A writer: a member of a group that owns partitions of a log which others write, and delivers them.
 //!
 //! The group is a hint of what to own. Each partition that is assigned has a thread, in which terms begin and end;
-//! each term is a log with a delivery of its own. Nothing offers this to users yet.
+//! each term is a log with a delivery of its own. `process` makes a process of it, `serve` runs that with a
+//! configuration, and `view` shows it to its operator.
 
 mod beats;
 mod deps;
 mod group;
+mod looks;
 mod partition;
+pub mod process;
+pub mod serve;
 mod shared;
+mod shown;
 mod tells;
+mod view;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -19,6 +25,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch as tokio_watch;
+use tokio::task::JoinSet;
 
 pub use deps::WriterDeps;
 
@@ -27,6 +34,7 @@ use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::kafka::group::Member;
 use crate::kafka::serve::Progress;
 use crate::kafka::settings::NoClient;
+use crate::metrics::kafka::WriterMetrics;
 use group::Group;
 use partition::Standing;
 use shared::Shared;
@@ -38,7 +46,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// A running writer.
 #[derive(Debug)]
 pub struct Writer {
-    shared: Arc<Shared>,
+    pub(in crate::node::writer) shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     /// Keeps other processes out of the caches' folder.
     _folder: RealDisk,
@@ -54,7 +62,7 @@ pub enum NotStarted {
     #[error(transparent)]
     NoClient(#[from] NoClient),
     /// The folder of the caches cannot be used, or another process uses it.
-    #[error(transparent)]
+    #[error("the folder of the caches (kafka.cache_dir) cannot be used")]
     Folder(#[from] DirectoryError),
     /// The folder of the caches cannot be made, or there is no thread.
     #[error("start a writer")]
@@ -85,13 +93,16 @@ impl Writer {
     pub fn start(deps: WriterDeps) -> Result<Self, NotStarted> {
         std::fs::create_dir_all(&deps.cache_dir)?;
         let folder = RealDisk::open(&deps.cache_dir)?;
-        let member = Member::join(&deps.settings)?;
+        let member = Member::join(&deps.settings, deps.instance.as_deref())?;
+        let metrics = WriterMetrics::shown_with(&deps.metrics);
         let shared = Arc::new(Shared {
             deps: Arc::new(deps),
             places: Mutex::default(),
             ends: AtomicBool::new(false),
             failed: tokio_watch::Sender::new(None),
             beat: beats::Beat::default(),
+            of_log: Mutex::default(),
+            metrics,
         });
         shared.beat.lives(shared.deps.clock.monotonic());
         let offsets = member.offsets();
@@ -120,6 +131,7 @@ impl Writer {
             let (progress, stopped) = match place.standing() {
                 Standing::Begins => (None, None),
                 Standing::Live(live) => (Some(live.served.progress()), None),
+                Standing::Waits(why) => (None, Some(why.to_string())),
                 Standing::Stopped(stop) => (None, Some(stop.to_string())),
             };
             (partition, PartitionStatus { terms, ended, progress, stopped })
@@ -130,25 +142,17 @@ impl Writer {
     /// The ledger's differences in all partitions that are delivered.
     pub fn ledger_differences(&self) -> Vec<crate::log::Difference> {
         use crate::log::{Rows, Status as _};
-        let places = self.shared.places().into_values();
-        let live = places.filter_map(|place| match place.standing() {
-            Standing::Live(live) => Some(live.served.log.ledger(Rows::None).differences),
-            Standing::Begins | Standing::Stopped(_) => None,
-        });
-        live.flatten().collect()
+        let live = self.shared.live();
+        live.flat_map(|(_, _, live)| live.served.log.ledger(Rows::None).differences).collect()
     }
 
     /// Makes everything that is read due, and waits up to `wait` until it is delivered.
     pub async fn flush(&self, wait: Duration) -> Flushed {
-        let live = self.shared.places().into_values().filter_map(|place| match place.standing() {
-            Standing::Live(live) => Some(live.delivery),
-            Standing::Begins | Standing::Stopped(_) => None,
-        });
-        let mut flushed = Vec::new();
-        for delivery in live {
-            flushed.push(delivery.flush(None, wait).await);
+        let mut flushes = JoinSet::new();
+        for (_, _, live) in self.shared.live() {
+            flushes.spawn(async move { live.delivery.flush(None, wait).await });
         }
-        Flushed::sum(flushed)
+        Flushed::sum(flushes.join_all().await)
     }
 
     /// Ends all terms and leaves the group. What is sealed is put by the next owner. Waits for threads, so do not

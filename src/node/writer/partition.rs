@@ -9,19 +9,22 @@ use std::time::Duration;
 
 use super::beats::Beat;
 use super::deps::WriterDeps;
+use super::looks::{Counted, Removed, Takeover};
 use super::watch::Watch;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::delivery::{Delivery, LogDeps};
 use crate::disk::real_disk::RealDisk;
-use crate::kafka::begin::{Began, Beginning, Term, begin};
+use crate::kafka::begin::{Began, Beginning, Follows, Term, begin};
 use crate::kafka::cache::{CacheDeps, Unusable};
 use crate::kafka::group::Offsets;
 use crate::kafka::owner::{End, Kept, Owner};
 use crate::kafka::serve::{Served, Serving};
 use crate::lock::{lock, wait_while_at_most};
+use crate::metrics::kafka::{PartitionLabel, WriterMetrics};
 use crate::partition::answer::may_begin;
 use crate::partition::note::TermNote;
 use crate::partition::opening::Stop;
+use crate::partition::position::before;
 
 /// Pause before a term is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -41,6 +44,8 @@ pub(super) enum Standing {
     /// No term has begun yet.
     #[default]
     Begins,
+    /// No term can begin, for this reason: the notes cannot be read at present.
+    Waits(Arc<str>),
     /// A term is delivered.
     Live(Box<Live>),
     /// The partition stops until a person acts.
@@ -60,6 +65,23 @@ pub(super) struct Place {
     pub(super) terms: AtomicU64,
     /// Terms that the brokers ended.
     pub(super) ended: AtomicU64,
+    /// Batches that were due before their time because the cache was full to 70 %.
+    pub(super) cut_early: AtomicU64,
+    /// How long the last takeover took, once it has.
+    pub(super) takeover: Mutex<Option<Duration>>,
+    /// What is found out from time to time.
+    pub(super) seen: Mutex<Seen>,
+}
+
+/// What is found out of a partition from time to time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// The offset of the log's next record.
+    pub(super) end: Option<u64>,
+    /// How long the log keeps what is needed; `None` if nothing waits, or it is not known.
+    pub(super) time_left: Option<Duration>,
+    /// Frames and bytes that were read in a second of the last minutes.
+    pub(super) rates: Option<(f64, f64)>,
 }
 
 impl Place {
@@ -108,6 +130,7 @@ pub(super) struct PartitionThread {
     pub(super) place: Arc<Place>,
     /// Locked by whoever builds left objects.
     pub(super) passes: Arc<Mutex<()>>,
+    pub(super) metrics: WriterMetrics,
 }
 
 impl PartitionThread {
@@ -146,6 +169,10 @@ impl PartitionThread {
         format!("partition {}", self.partition)
     }
 
+    fn label(&self) -> PartitionLabel {
+        PartitionLabel { partition: self.partition }
+    }
+
     fn lives(&self) -> bool {
         self.place.beat.lives(self.deps.clock.monotonic());
         self.place.is_assigned()
@@ -153,6 +180,7 @@ impl PartitionThread {
 
     fn term(&self, kept: Option<Box<Kept>>, alarms: &Alarms) -> Next {
         self.lives();
+        let since = self.deps.clock.monotonic();
         let metadata = match self.offsets.told(self.partition) {
             Ok(told) => told.map(|(_, metadata)| metadata),
             Err(error) => {
@@ -168,8 +196,11 @@ impl PartitionThread {
             metadata,
             cache_of: kept.as_ref().map(|kept| kept.token.clone()),
         };
-        match begin(&self.deps.settings, beginning, &self.deps.clock, &|| self.lives()) {
-            Ok(Began::Live(term)) => self.live(*term, kept, alarms),
+        let follows = Follows { goes_on: &|| self.lives(), hidden: &|from| self.hidden(from, alarms) };
+        let began = begin(&self.deps.settings, beginning, &self.deps.clock, follows);
+        self.hidden(None, alarms);
+        match began {
+            Ok(Began::Live(term)) => self.live(*term, kept, alarms, since),
             Ok(Began::Over | Began::GivenUp) => Next::Later,
             Ok(Began::Stopped(stop)) => Next::Stopped(stop),
             Err(error) => {
@@ -179,17 +210,44 @@ impl PartitionThread {
         }
     }
 
-    fn live(&self, term: Term, kept: Option<Box<Kept>>, alarms: &Alarms) -> Next {
+    /// An open transaction hides the notes from this offset on, or none does.
+    fn hidden(&self, from: Option<u64>, alarms: &Alarms) {
+        let subject = format!("notes of {}", self.name());
+        let Some(from) = from else {
+            if matches!(self.place.standing(), Standing::Waits(_)) {
+                self.place.set(Standing::Begins);
+                alarms.clear(AlarmKind::Damage, &subject);
+            }
+            return;
+        };
+        let (brokers, topic) = (&self.deps.settings.brokers, &self.deps.settings.notes_topic);
+        let why = format!(
+            "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the partition \
+             waits until it ends; others go on. Kafka's tool shows it: kafka-transactions.sh --bootstrap-server {brokers} \
+             describe-producers --topic {topic} --partition {partition} (find-hanging, if no producer has it any more), \
+             and ends it: kafka-transactions.sh --bootstrap-server {brokers} abort --topic {topic} --partition \
+             {partition} --start-offset {from}",
+            partition = self.partition
+        );
+        alarms.raise(AlarmKind::Damage, &subject, why.clone());
+        self.place.set(Standing::Waits(why.into()));
+    }
+
+    /// `since`: when the takeover began, on the monotonic clock.
+    fn live(&self, term: Term, kept: Option<Box<Kept>>, alarms: &Alarms, since: Duration) -> Next {
         let wanted = self.deps.wanted.clone();
+        let takeover = Takeover { since, until: before(term.log_end) };
         let owner =
             match Owner::new(&self.deps.settings, term, kept.map(|kept| *kept), wanted, || self.cache()) {
-                Ok(owner) => owner,
+                Ok(owner) => owner.with_day_grace(self.deps.day_grace),
                 Err(error) => {
                     tracing::warn!(%error, partition = self.partition, "a term has no cache or no client");
                     return Next::Later;
                 }
             };
         self.place.terms.fetch_add(1, Ordering::AcqRel);
+        self.metrics.terms.get_or_create(&self.label()).inc();
+        *lock(&self.place.takeover) = None;
         tracing::info!(partition = self.partition, "a term has begun");
         let serving = Serving::new(owner, &self.deps.settings, &self.passes);
         let served = serving.served();
@@ -203,11 +261,18 @@ impl PartitionThread {
         let live = Live { served: served.clone(), delivery: delivery.clone() };
         self.place.set(Standing::Live(Box::new(live)));
         let watch = Watch::new(alarms, self.name(), &self.deps.clock);
+        let counted = Counted::new(&self.place, &self.metrics, self.label());
+        let removed = Removed::new(self.deps.wanted.clone(), &delivery);
         let (ended, kept) = serving.run(&|| {
-            watch.look(&served);
+            takeover.look(&served, &self.place, &self.deps.clock);
+            if watch.look(&served) {
+                counted.look(&served, &delivery);
+                removed.look(&served);
+            }
             self.lives()
         });
         watch.end();
+        counted.look(&served, &delivery);
         self.place.set(Standing::Begins);
         // Nobody gets an answer of the owner any more, so no task waits for one.
         self.place.beat.rests();
@@ -219,6 +284,7 @@ impl PartitionThread {
                 tracing::info!(partition = self.partition, why = %end, "a term has ended");
                 if matches!(end, End::Over(_)) {
                     self.place.ended.fetch_add(1, Ordering::AcqRel);
+                    self.metrics.terms_ended.get_or_create(&self.label()).inc();
                     // While partitions move, the group may give one to two processes for a moment.
                     self.place.wait(AGAIN_AFTER);
                 }

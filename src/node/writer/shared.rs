@@ -2,14 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::beats::Beat;
 use super::deps::WriterDeps;
-use super::partition::Places;
+use super::partition::{Live, Place, Places, Standing};
 use crate::alarms::AlarmKind;
 use crate::lock::lock;
+use crate::metrics::kafka::WriterMetrics;
 
 /// What the threads of a writer share.
 #[derive(Debug)]
@@ -20,6 +22,18 @@ pub(super) struct Shared {
     pub(super) failed: watch::Sender<Option<Arc<str>>>,
     /// When the thread of the group was last between two calls.
     pub(super) beat: Beat,
+    /// What the brokers say of the log.
+    pub(super) of_log: Mutex<OfLog>,
+    pub(super) metrics: WriterMetrics,
+}
+
+/// What the brokers say of the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OfLog {
+    /// How many partitions it has.
+    pub(super) partitions: Option<u32>,
+    /// For how long it keeps records; `None` if it deletes none, or does not say it.
+    pub(super) retention: Option<Duration>,
 }
 
 impl Shared {
@@ -39,5 +53,13 @@ impl Shared {
 
     pub(super) fn places(&self) -> Places {
         lock(&self.places).clone()
+    }
+
+    /// The partitions whose terms are delivered.
+    pub(super) fn live(&self) -> impl Iterator<Item = (u32, Arc<Place>, Box<Live>)> {
+        self.places().into_iter().filter_map(|(partition, place)| match place.standing() {
+            Standing::Live(live) => Some((partition, place, live)),
+            Standing::Begins | Standing::Waits(_) | Standing::Stopped(_) => None,
+        })
     }
 }

@@ -35,12 +35,12 @@ impl<'a> Watch<'a> {
         Self { alarms, name, clock, seen: RefCell::default() }
     }
 
-    /// Raises and clears alarms, once a second.
-    pub(super) fn look(&self, served: &Served) {
+    /// Raises and clears alarms, once a second. Returns whether a second has passed.
+    pub(super) fn look(&self, served: &Served) -> bool {
         let mut seen = self.seen.borrow_mut();
         let now = self.clock.monotonic();
         if now < seen.next {
-            return;
+            return false;
         }
         seen.next = now.saturating_add(LOOK_EVERY);
         let Progress { lost, without_bucket, clocks, .. } = served.progress();
@@ -75,6 +75,7 @@ impl<'a> Watch<'a> {
         } else {
             self.alarms.clear(AlarmKind::Clock, &self.name);
         }
+        true
     }
 
     /// The term is over: what it said of itself counts no more. What is lost stays so.

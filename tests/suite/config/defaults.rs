@@ -99,7 +99,7 @@ fn sources_inherit_the_settings_of_s3() {
     let check = |s3: &str, source: &str, bucket: &str, region: Option<&str>, encryption| {
         let text = format!("[s3]\n{s3}\n[[source]]\nid = \"a\"\nwrite_keys = [\"k\"]\n{source}\n");
         let config = config(&text);
-        let to = &config.sources[0].location;
+        let to = config.sources[0].location.as_ref().unwrap();
         assert_eq!((to.bucket.to_string().as_str(), to.region.as_deref()), (bucket, region), "{text}");
         assert_eq!(to.encryption, encryption, "{text}");
     };
@@ -129,7 +129,7 @@ fn sources_inherit_the_settings_of_s3() {
 fn location(s3: &str, source: &str) -> S3Location {
     let text =
         format!("[s3]\nbucket = \"b-1\"\n{s3}\n[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n{source}\n");
-    config(&text).sources[0].location.clone()
+    config(&text).sources[0].location.clone().unwrap()
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn a_variable_overrides_the_file_and_works_without_it() {
     let config = &loaded.config;
     assert_eq!(config.flush.max_bytes, 2_000_000);
     assert!(!config.flush.on_shutdown);
-    assert_eq!(config.sources[0].location.bucket.to_string(), "other/prefix");
+    assert_eq!(config.sources[0].location.as_ref().unwrap().bucket.to_string(), "other/prefix");
     assert_eq!(config.collector.listen, "127.0.0.1:0".parse().unwrap());
     assert_eq!(config.collector.max_connections, 17);
     assert_eq!(config.collector.trusted_proxies.len(), 2);

@@ -64,7 +64,7 @@ fn the_example_holds_no_write_key() {
 fn the_commented_settings_of_the_example_are_valid() {
     let config = load(&all_switched_on(), &KEYS).unwrap_or_else(|error| panic!("{error}")).config;
     assert_eq!(config.collector.tls.map(|tls| tls.listen), Some("0.0.0.0:8443".parse().unwrap()));
-    assert_eq!(config.sources[1].location.bucket.to_string(), "another-bucket");
+    assert_eq!(config.sources[1].location.as_ref().unwrap().bucket.to_string(), "another-bucket");
 }
 
 #[test]

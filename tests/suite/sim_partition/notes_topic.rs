@@ -117,6 +117,11 @@ impl Notes {
         (seen.map(|at| (at as u64, self.records[at].value.clone())).collect(), end as u64)
     }
 
+    /// The offset of the next record.
+    pub(super) fn end(&self) -> u64 {
+        self.records.len() as u64
+    }
+
     /// All committed records that ever were, with the epoch of their writer.
     pub(super) fn history(&self) -> impl Iterator<Item = (u64, u64, &[u8])> {
         let committed =

@@ -125,6 +125,15 @@ impl Owner {
                 }
                 opening.read(&records, end, Duration::from_millis(u64::try_from(env.now).unwrap()));
             }
+            Next::AskNotesEnd => {
+                let notes = &env.notes.0[&partition];
+                let (_, stable) = notes.read(None, env.now);
+                opening.notes_end(
+                    stable,
+                    notes.end(),
+                    Duration::from_millis(u64::try_from(env.now).unwrap()),
+                );
+            }
             Next::Take(_) => {
                 let taken = env.take_id(partition);
                 *epoch = taken.unwrap_or(0);

@@ -1,0 +1,277 @@
+//! Shows a writer on its admin listener. What its partitions report is added up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::partition::Standing;
+use super::shared::Shared;
+use super::shown;
+use crate::admin::{
+    self, AdminError, AdminView, ClockStatus, Days, FlushOutcome, History, HistoryRing, KindCount,
+    NodeStatus, OpenFiles, Reading, ReceiptStatus, SdkAddress, SourceStatus, SpoolStatus, Status,
+};
+use crate::boxed_future::BoxFuture;
+use crate::live::{LiveView, Mode};
+use crate::lock::lock;
+use crate::log::Rows;
+use crate::metrics::kafka::PartitionLabel;
+use crate::metrics::{KindLabel, Metrics};
+use crate::node::ledger_gauges::LedgerGauges;
+use crate::node::ledger_view;
+use crate::node::logs::{NodeLog, NodeLogs};
+use crate::node::logs_view::{LogsView, alarms_shown, sum_of_totals};
+use crate::node::outside::Outside;
+use crate::node::setup::Setup;
+use crate::partition::position::offset_of;
+use crate::receipt::Receipt;
+use crate::runtime::{telemetry, usage};
+use crate::sources::SourceId;
+use crate::store::Fault;
+use crate::time::Clock;
+use crate::version;
+
+/// What is shown before a broker has answered.
+const NOT_KNOWN: &str =
+    "no broker has said yet how many partitions the log has: check kafka.brokers and kafka.topic";
+
+/// A writer, as shown to its operator.
+pub(super) struct WriterView {
+    shared: Arc<Shared>,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+    started: Duration,
+    proxy: Option<String>,
+    max_age: Duration,
+    /// No calls arrive here: nothing is ever seen in it.
+    live: LiveView,
+    gauges: LedgerGauges,
+    history: Mutex<HistoryRing>,
+    pub(super) draining: AtomicBool,
+    pub(super) setup: Mutex<Setup>,
+}
+
+debug_fields!(WriterView { shared, started });
+
+impl WriterView {
+    pub(super) fn new(shared: &Arc<Shared>, outside: &Outside, of: (Option<String>, Duration)) -> Self {
+        let (proxy, max_age) = of;
+        let started = outside.clock.monotonic();
+        Self {
+            shared: Arc::clone(shared),
+            metrics: outside.metrics.clone(),
+            clock: Arc::clone(&outside.clock),
+            started,
+            proxy,
+            max_age,
+            live: LiveView::new(Mode::default(), started),
+            gauges: LedgerGauges::default(),
+            history: Mutex::default(),
+            draining: AtomicBool::new(false),
+            setup: Mutex::default(),
+        }
+    }
+
+    /// The partitions that are delivered now.
+    fn logs(&self) -> NodeLogs {
+        let of = |live: Box<super::partition::Live>| NodeLog {
+            log: Arc::new(live.served.log),
+            delivery: live.delivery,
+        };
+        NodeLogs::new(self.shared.live().map(|(_, _, live)| of(live)).collect())
+    }
+
+    /// Sources that are configured or have calls here.
+    fn sources(&self, logs: &NodeLogs) -> std::collections::BTreeSet<SourceId> {
+        let wanted = Arc::clone(&self.shared.deps.wanted.borrow());
+        wanted.keys().cloned().chain(logs.sources()).collect()
+    }
+
+    /// Errors: there is no such source.
+    fn known(&self, source: Option<&SourceId>, logs: &NodeLogs) -> Result<(), AdminError> {
+        match source.filter(|id| !self.sources(logs).contains(id)) {
+            Some(unknown) => Err(AdminError::UnknownSource(unknown.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a sample to the history.
+    pub(super) fn sample_history(&self) {
+        let (logs, metrics) = (self.logs(), &self.metrics);
+        let shown = LogsView { logs: &logs, metrics, alarms: &self.shared.deps.alarms, live: &self.live };
+        let received = |id: SourceId| (id.to_string(), shown.totals(id.as_str()).received);
+        let reading = Reading {
+            at: self.clock.monotonic(),
+            sources: self.sources(&logs).into_iter().map(received).collect(),
+            object_bytes: metrics.object_bytes.get(),
+            spool_bytes: logs.usage().used,
+        };
+        lock(&self.history).add(reading);
+    }
+
+    /// The gauges of each partition.
+    fn refresh_partitions(&self) {
+        let metrics = &self.shared.metrics;
+        let (mut owned, mut stopped) = (0, 0);
+        let shown = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        for (partition, place) in self.shared.places() {
+            let live = match place.standing() {
+                Standing::Live(live) => live,
+                Standing::Begins => continue,
+                Standing::Waits(_) | Standing::Stopped(_) => {
+                    stopped += 1;
+                    continue;
+                }
+            };
+            owned += 1;
+            let label = PartitionLabel { partition };
+            let (progress, seen) = (live.served.progress(), *lock(&place.seen));
+            if let Some(took) = *lock(&place.takeover) {
+                metrics.takeover_seconds.get_or_create(&label).set(took.as_secs_f64());
+            }
+            if let Some(end) = seen.end {
+                let lag = end.saturating_sub(offset_of(progress.read_before));
+                metrics.lag_records.get_or_create(&label).set(shown(lag));
+            }
+            if progress.behind != Duration::MAX {
+                metrics.lag_seconds.get_or_create(&label).set(progress.behind.as_secs_f64());
+            }
+            let left = seen.time_left.map_or(f64::INFINITY, |left| left.as_secs_f64());
+            metrics.time_left_seconds.get_or_create(&label).set(left);
+            metrics.left_objects.get_or_create(&label).set(shown(progress.left as u64));
+            let used = crate::log::Status::usage(&live.served.log).used;
+            metrics.cache_bytes.get_or_create(&label).set(shown(used));
+        }
+        metrics.owned.set(owned);
+        metrics.stopped.set(stopped);
+    }
+}
+
+impl AdminView for WriterView {
+    fn ready(&self) -> Result<(), Vec<String>> {
+        let mut reasons: Vec<String> = self.shared.deps.alarms.ending().borrow().iter().cloned().collect();
+        reasons.extend(self.shared.failed.borrow().as_deref().map(str::to_owned));
+        if lock(&self.shared.of_log).partitions.is_none() {
+            reasons.push(NOT_KNOWN.to_owned());
+        }
+        if self.draining.load(Ordering::Acquire) {
+            reasons.push("shutting down".to_owned());
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+
+    fn status(&self) -> Status {
+        let now = self.clock.wall();
+        let alarms = &self.shared.deps.alarms;
+        let (logs, standing) = (self.logs(), alarms.standing());
+        let shown = LogsView { logs: &logs, metrics: &self.metrics, alarms, live: &self.live };
+        let report = logs.ledger(Rows::Totals);
+        let ledger = ledger_view::summary(&report);
+        let (waiting, usage) = (shown.waiting(report), logs.usage());
+        let sources = self.sources(&logs);
+        let sources: Vec<SourceStatus> =
+            sources.iter().map(|id| shown.source(id, &waiting, None, now)).collect();
+        Status {
+            version: version::version().to_owned(),
+            now_ms: now.0,
+            uptime_seconds: self.clock.monotonic().saturating_sub(self.started).as_secs(),
+            node: self.shared.deps.settings.name.clone(),
+            ready: self.ready().is_ok(),
+            not_ready: self.ready().err().unwrap_or_default(),
+            degraded: standing.iter().map(|alarm| alarm.what.clone()).collect(),
+            alarms: alarms_shown(standing),
+            // The caches take the place of a spool: they are never what stops calls.
+            spool: SpoolStatus {
+                used_bytes: usage.used,
+                max_bytes: self.shared.deps.cache_bytes,
+                segments: usage.segments as u64,
+                ..SpoolStatus::default()
+            },
+            open_batches: waiting.open_batches,
+            sealed_objects: waiting.sealed_objects,
+            oldest_undelivered_seconds: logs.oldest_undelivered().map(|at| now.since(at).as_secs()),
+            totals: sum_of_totals(sources.iter().map(|source| &source.totals)),
+            s3_proxy: self.proxy.clone(),
+            ledger: Some(ledger),
+            sources,
+            kafka: Some(shown::kafka(&self.shared, self.max_age)),
+            ..Status::default()
+        }
+    }
+
+    fn history(&self) -> History {
+        lock(&self.history).show(self.clock.wall().0)
+    }
+
+    fn node(&self) -> NodeStatus {
+        let (now, metrics) = (self.clock.wall(), &self.metrics);
+        let uptime = self.clock.monotonic().saturating_sub(self.started);
+        let failures = Fault::ALL.into_iter().filter_map(|fault| {
+            let count = metrics.upload_failures.get(&KindLabel { kind: fault.slug() })?.get();
+            Some(KindCount { kind: fault.slug().to_owned(), count })
+        });
+        NodeStatus {
+            version: version::version().to_owned(),
+            commit: version::commit().map(str::to_owned),
+            built: version::date().map(str::to_owned),
+            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            started_ms: now.minus(uptime).0,
+            now_ms: now.0,
+            uptime_seconds: uptime.as_secs(),
+            clock: ClockStatus { wall_ms: now.0, steps: metrics.clock_steps.get() },
+            put: metrics.upload_seconds.recent().into(),
+            put_failures: failures.collect(),
+            memory_bytes: usage::resident_bytes(),
+            open_files: OpenFiles { used: usage::open_files(), max: usage::open_files_max() },
+            config: lock(&self.setup).config.clone(),
+            ..NodeStatus::default()
+        }
+    }
+
+    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, AdminError> {
+        // Collectors have the address.
+        let setup = lock(&self.setup);
+        setup.sdk_keys.address(&setup.sdk_address, source)
+    }
+
+    fn days(&self, source: Option<&SourceId>) -> Days {
+        self.logs().days_shown(source)
+    }
+
+    fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, AdminError> {
+        let logs = self.logs();
+        let report = logs.ledger(source.map_or(Rows::All, Rows::Of));
+        if report.accounts.is_empty() {
+            self.known(source, &logs)?;
+        }
+        Ok(ledger_view::ledger(&report, source.is_none().then_some(&report.removed)))
+    }
+
+    fn flush(
+        &self,
+        source: Option<SourceId>,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<FlushOutcome, AdminError>> {
+        Box::pin(async move {
+            let logs = self.logs();
+            self.known(source.as_ref(), &logs)?;
+            if self.shared.ends() || self.shared.failed.borrow().is_some() {
+                return Err(AdminError::Stopped);
+            }
+            Ok(logs.flush_shown(source.as_ref(), wait).await)
+        })
+    }
+
+    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>> {
+        Box::pin(async move { self.logs().receipt_shown(receipt, String::new).await })
+    }
+
+    fn refresh_metrics(&self) {
+        let logs = self.logs();
+        logs.refresh_gauges();
+        self.gauges.refresh(&self.metrics, || logs.ledger(Rows::Totals));
+        self.refresh_partitions();
+        self.metrics.ready.set(i64::from(self.ready().is_ok()));
+        self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,288 @@
+//! Collectors and writers as users run them: programs with configurations, a store that speaks S3, and what their
+//! admin listeners say beside what the brokers and the store have.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use forebay::receipt::HEADER;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::Producer as _;
+use serde_json::Value;
+
+use crate::cluster::{Cluster, cluster};
+use crate::delivers::say;
+use crate::load::{Load, Pace};
+use crate::partition::{Collector, Partition};
+use crate::program::Program;
+use crate::s3::S3;
+use crate::served::Client;
+use crate::support::{CALL, owner, send, unique, until};
+
+/// The sources of load, which go to the bucket of dev mode.
+const SOURCES: &str = "[[source]]\nid = \"web\"\n[[source]]\nid = \"ios\"\n";
+
+/// The ends of all partitions, as the brokers say.
+fn ends(cluster: &Cluster, partition: &Partition, partitions: i32) -> Vec<u64> {
+    let client: BaseConsumer = cluster.config().create().unwrap();
+    let end = |number| client.fetch_watermarks(&partition.settings.topic, number, CALL).unwrap().1;
+    (0..partitions).map(|number| u64::try_from(end(number)).unwrap()).collect()
+}
+
+/// The partitions that a writer owns, once it delivers all of these.
+fn owns(writer: &Program, partitions: usize) -> Vec<Value> {
+    until("the writer to deliver its partitions", CALL * 4, || {
+        let owned = writer.json("/api/status")["kafka"]["owned"].as_array().unwrap().clone();
+        let all = owned.len() == partitions && owned.iter().all(|one| one["standing"] == "delivers");
+        all.then_some(owned)
+    })
+}
+
+/// Waits until the store has these calls, each once, and nothing else but what was never answered.
+fn stored_once(s3: &S3, expected: &[String]) -> Vec<String> {
+    let expected: BTreeSet<&String> = expected.iter().collect();
+    let stored = until("all calls to be stored", CALL * 6, || {
+        std::thread::sleep(Duration::from_millis(500));
+        let stored = s3.calls();
+        let has: BTreeSet<&String> = stored.iter().collect();
+        expected.is_subset(&has).then_some(stored.clone())
+    });
+    assert!(stored.windows(2).all(|two| two[0] != two[1]), "0 doubled");
+    stored
+}
+
+#[test]
+fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers_and_the_store_have() {
+    const PARTITIONS: i32 = 3;
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 3, &[]);
+    let s3 = S3::start();
+    let collector = Program::start(&partition, "");
+    let writers = [(); 2].map(|()| Program::writer(&partition, &s3.url(), SOURCES));
+    let load = Load::start(&[collector.at()], Pace::default());
+    until("each writer to own something", CALL * 4, || {
+        let owned = |writer: &Program| writer.json("/api/status")["kafka"]["owned"].as_array().unwrap().len();
+        (owned(&writers[0]) + owned(&writers[1]) == 3).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(4));
+    let [killed, stays] = writers;
+    killed.kill();
+    let began = Instant::now();
+    let owned = owns(&stays, 3);
+    say(&format!("the other one delivers all partitions {:.1?} after the kill", began.elapsed()));
+    std::thread::sleep(Duration::from_secs(3));
+    let seen = load.end();
+    assert!(seen.refused.is_empty() && seen.lost == 0, "{:?}", seen.refused);
+    let stored = stored_once(&s3, &seen.stored);
+    say(&format!("{} calls answered 200, {} stored, 0 missing, 0 doubled", seen.stored.len(), stored.len()));
+    assert!(owned.iter().any(|one| one["takeover_seconds"].is_u64()), "{owned:?}");
+
+    // What it says of the log is what the brokers say.
+    let ends = ends(&cluster, &partition, PARTITIONS);
+    let status = until("the status to have the end of the log", CALL * 2, || {
+        let status = stays.json("/api/status");
+        let read = status["kafka"]["owned"].as_array()?.iter().map(|one| one["read_offset"].as_u64());
+        let seen = status["kafka"]["owned"].as_array()?.iter().map(|one| one["end_offset"].as_u64());
+        let all = ends.iter().map(|end| Some(*end));
+        (read.eq(all.clone()) && seen.eq(all) && status["ledger"]["totals"]["pending"] == 0)
+            .then_some(status.clone())
+    });
+    let kafka = &status["kafka"];
+    assert_eq!((kafka["role"].as_str(), kafka["partitions"].as_u64()), (Some("writer"), Some(3)), "{kafka}");
+    assert_eq!(kafka["log_id"].as_str().unwrap().len(), 32);
+    let lag = kafka["owned"].as_array().unwrap().iter().all(|one| one["lag_seconds"] == 0);
+    assert!(lag && kafka["cache"]["max_bytes"] == 500_000_000, "{kafka}");
+    // Its ledger has what the store has, whoever of the two has delivered it.
+    let totals = &status["ledger"]["totals"];
+    assert_eq!(status["ledger"]["balanced"], true, "{status}");
+    assert_eq!(totals["stored"].as_u64(), Some(stored.len() as u64), "{totals}");
+    assert_eq!(totals["delivered"], totals["stored"], "{totals}");
+    let of_sources: u64 = status["sources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["ledger"]["delivered"].as_u64().unwrap())
+        .sum();
+    assert_eq!(of_sources, stored.len() as u64);
+    assert_eq!(status["alarms"].as_array().unwrap().len(), 0, "{status}");
+
+    // So do the metrics, as soon as the brokers were asked whether anything waits, and those of the collector count what stands in the log.
+    let metric =
+        |name: &str| stays.metric(name).unwrap_or_else(|| panic!("{name}: {}", stays.get("/metrics")));
+    until("nothing to wait in any partition", CALL * 2, || {
+        let left = |number| metric(&format!("forebay_kafka_time_left_seconds{{partition=\"{number}\"}}"));
+        (0..PARTITIONS).all(|number| left(number).is_infinite()).then_some(())
+    });
+    assert_eq!(metric("forebay_kafka_partitions_owned"), 3.0);
+    assert_eq!(metric("forebay_kafka_partitions_stopped"), 0.0);
+    for number in 0..PARTITIONS {
+        assert_eq!(metric(&format!("forebay_kafka_lag_records{{partition=\"{number}\"}}")), 0.0);
+        assert_eq!(
+            metric(&format!("forebay_kafka_time_left_seconds{{partition=\"{number}\"}}")),
+            f64::INFINITY
+        );
+        assert!(metric(&format!("forebay_kafka_terms_total{{partition=\"{number}\"}}")) >= 1.0);
+        assert!(metric(&format!("forebay_kafka_takeover_seconds{{partition=\"{number}\"}}")) > 0.0);
+    }
+    let blocks: u64 = ends.iter().sum();
+    let of_collector = collector.json("/api/status");
+    assert_eq!(of_collector["kafka"]["sending"]["blocks"].as_u64(), Some(blocks), "{of_collector}");
+    assert_eq!(collector.metric("forebay_kafka_blocks_total"), Some(blocks as f64));
+    assert_eq!(collector.metric("forebay_kafka_produce_seconds_count"), Some(blocks as f64));
+    let frames = collector.metric("forebay_kafka_frames_total").unwrap();
+    assert!(frames >= stored.len() as f64, "{frames}");
+    let in_ledger = totals["stored"].as_u64().unwrap() + totals["repeated"].as_u64().unwrap();
+    assert_eq!(frames, in_ledger as f64, "{totals}");
+    for none in ["unknown", "refused", "producers_failed"] {
+        assert_eq!(collector.metric(&format!("forebay_kafka_{none}_total")), Some(0.0));
+    }
+    collector.end();
+    let log = stays.end();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[test]
+fn a_writer_that_ends_in_order_hands_over_at_once_and_one_with_on_shutdown_delivers_first() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 2, &[]);
+    let s3 = S3::start();
+    let collector = Program::start(&partition, "");
+    let first = Program::writer(&partition, &s3.url(), SOURCES);
+    owns(&first, 2);
+    let second = Program::writer(&partition, &s3.url(), SOURCES);
+    let load = Load::start(&[collector.at()], Pace::default());
+    std::thread::sleep(Duration::from_secs(3));
+    let log = first.end();
+    assert!(!log.contains("panicked"), "{log}");
+    let ended = Instant::now();
+    owns(&second, 2);
+    let after = ended.elapsed();
+    say(&format!("the other one delivers all partitions {after:.1?} later"));
+    // Kafka's session lasts 45 s.
+    assert!(after < Duration::from_secs(20), "{after:?}");
+    let seen = load.end();
+    stored_once(&s3, &seen.stored);
+    second.end();
+    // Objects are due after an hour, unless the process ends.
+    let waits = Program::writer_due(&partition, &s3.url(), SOURCES, "max_age = \"1h\"\non_shutdown = true");
+    owns(&waits, 2);
+    let mut client = Client::new(collector.at());
+    let calls = vec!["the last one".to_owned()];
+    assert_eq!(client.send("web", &calls, 0).unwrap().status, 200);
+    until("the call to be read", CALL, || {
+        (waits.json("/api/status")["ledger"]["totals"]["pending"] == 1).then_some(())
+    });
+    assert!(!s3.calls().contains(&calls[0]));
+    waits.end();
+    assert!(s3.calls().contains(&calls[0]));
+    collector.end();
+}
+
+#[test]
+fn a_source_that_is_added_by_a_reload_is_delivered_and_a_receipt_says_where_a_call_is() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 2, &[]);
+    let s3 = S3::start();
+    let collector = Program::start(&partition, "");
+    let of_web = "[[source]]\nid = \"web\"\n";
+    let writer = Program::writer_due(&partition, &s3.url(), of_web, "max_age = \"1h\"");
+    owns(&writer, 2);
+    until("the collector to know the log id", CALL * 2, || {
+        collector.json("/api/status")["kafka"]["log_id"].is_string().then_some(())
+    });
+    let mut client = Client::new(collector.at());
+    let calls = |of: &str| (0..10).map(|n| format!("{of}-{n}")).collect::<Vec<_>>();
+    let answered = client.send("ios", &calls("ios"), 0).unwrap();
+    let receipt = answered.headers[HEADER].clone();
+    let alarm = until("the alarm that nobody knows the source", CALL, || {
+        let status = writer.json("/api/status");
+        let alarm = status["alarms"].as_array()?.iter().find(|one| one["kind"] == "configuration")?.clone();
+        Some(alarm["what"].as_str()?.to_owned())
+    });
+    assert!(
+        alarm.contains("ios") && alarm.contains("the configuration does not have this source"),
+        "{alarm}"
+    );
+    let status = writer.json("/api/status");
+    let owned = status["kafka"]["owned"].as_array().unwrap();
+    assert!(owned.iter().any(|one| one["without_bucket"] == serde_json::json!(["ios"])), "{owned:?}");
+    assert!(owned.iter().any(|one| one["pinned_by"]["source"] == "ios"), "{owned:?}");
+    writer.reload(|text| format!("{text}[[source]]\nid = \"ios\"\n"));
+    until("the alarm to be cleared", CALL * 2, || {
+        writer.json("/api/status")["alarms"].as_array()?.is_empty().then_some(())
+    });
+    let where_is =
+        |receipt: &str| writer.json(&format!("/api/receipt?receipt={receipt}"))["positions"].clone();
+    let found = where_is(&receipt);
+    assert_eq!(found[0]["state"], "pending", "{found}");
+    let found = found.as_array().unwrap();
+    let count: u64 =
+        found.iter().map(|one| one["last"].as_u64().unwrap() - one["first"].as_u64().unwrap() + 1).sum();
+    assert_eq!(count, 10, "{found:?}");
+    let flushed = writer.request("POST", "/api/flush");
+    assert!(flushed.starts_with("HTTP/1.1 200"), "{flushed}");
+    stored_once(&s3, &calls("ios"));
+    assert_eq!(where_is(&receipt)[0]["state"], "not_here");
+    // A repeat has positions that no line has.
+    let again = client.send("ios", &calls("ios"), 0).unwrap().headers[HEADER].clone();
+    assert_ne!(again, receipt);
+    until("the repeat to be read", CALL, || {
+        (writer.json("/api/status")["ledger"]["totals"]["repeated"] == 10).then_some(())
+    });
+    assert_eq!(where_is(&again)[0]["state"], "not_here");
+    let days = writer.json("/api/days");
+    assert_eq!(days["unclosed"][0]["source"], "ios", "{days}");
+    let ledger = writer.json("/api/ledger?source=ios");
+    assert_eq!(ledger["totals"]["delivered"], 10, "{ledger}");
+    collector.end();
+    writer.end();
+}
+
+#[test]
+fn notes_that_an_open_transaction_hides_make_their_partition_wait_and_no_other() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 2, &[]);
+    let s3 = S3::start();
+    // Nobody but writers should have the right to do this.
+    let stranger = owner(&cluster, &unique("stranger"), "600000");
+    stranger.begin_transaction().unwrap();
+    let hides = send(&stranger, &partition.settings.notes_topic, "no note").unwrap();
+    let writer = Program::writer(&partition, &s3.url(), SOURCES);
+    let of = |number: usize| writer.json("/api/status")["kafka"]["owned"][number].clone();
+    let began = Instant::now();
+    let waits =
+        until("partition 0 to wait", CALL * 6, || Some(of(0)).filter(|one| one["standing"] == "waits"));
+    say(&format!("it waits, and says so after {:.0?}", began.elapsed()));
+    let why = waits["why"].as_str().unwrap();
+    for expected in ["notes_unreadable", "kafka-transactions.sh", &format!("--start-offset {hides}")] {
+        assert!(why.contains(expected), "{expected}: {why}");
+    }
+    let status = writer.json("/api/status");
+    let alarm =
+        status["alarms"].as_array().unwrap().iter().find(|one| one["subject"] == "notes of partition 0");
+    assert!(alarm.unwrap()["what"].as_str().unwrap().contains("notes_unreadable"), "{status}");
+    assert_eq!(of(1)["standing"], "delivers");
+    assert_eq!(writer.metric("forebay_kafka_partitions_stopped"), Some(1.0));
+    let now = partition.clock.wall();
+    Collector::new(&cluster, &partition, 1).send("web", &["a"], now);
+    Collector::new(&cluster, &partition, 2).in_partition(1).send("web", &["b"], now);
+    stored_once(&s3, &["b".to_owned()]);
+    assert_eq!(s3.calls(), ["b"]);
+    stranger.abort_transaction(CALL).unwrap();
+    stored_once(&s3, &["a".to_owned(), "b".to_owned()]);
+    assert_eq!(of(0)["standing"], "delivers");
+    until("the alarm to be cleared", CALL, || {
+        writer.json("/api/status")["alarms"].as_array()?.is_empty().then_some(())
+    });
+    writer.end();
+}
+
+#[test]
+fn a_second_writer_does_not_use_the_cache_of_the_first() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 1, &[]);
+    let s3 = S3::start();
+    let writer = Program::writer(&partition, &s3.url(), SOURCES);
+    let said = writer.refuses_another();
+    assert!(said.contains("kafka.cache_dir") && said.contains("in use by another process"), "{said}");
+    writer.end();
+}
