@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::first_notes::{self, FirstNotes, NotesError, is_denied};
+use super::answers::{self, is_denied};
+use super::first_notes::{self, FirstNotes, NotesError};
 use super::group::Offsets;
 use super::lock::Lock;
 use super::records::{Fetched, NotRead, Records};
@@ -427,7 +428,7 @@ fn new_log_id(random: &dyn Random) -> String {
 }
 
 fn is_member_only(error: &KafkaError) -> bool {
-    let code = error.rdkafka_error_code();
+    let code = answers::code(error);
     matches!(code, Some(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::IllegalGeneration))
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
+use super::answers::is_denied;
 use super::records::NotRead;
 use super::settings::{Lines, NoClient, Sees, Settings};
 use crate::partition::state::{Identity, Sum, SumError};
@@ -182,22 +183,6 @@ fn patiently<T>(clock: &Arc<dyn Clock>, asks: impl Fn() -> Result<T, KafkaError>
             answer => return answer,
         }
     }
-}
-
-/// Whether brokers refuse for lack of a right.
-pub(super) fn is_denied(error: &KafkaError) -> bool {
-    let code = error.rdkafka_error_code();
-    matches!(
-        code,
-        Some(
-            RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::ClusterAuthorizationFailed
-                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-                | RDKafkaErrorCode::SaslAuthenticationFailed
-                | RDKafkaErrorCode::Authentication
-        )
-    )
 }
 
 fn number(partition: u32) -> i32 {
