@@ -104,10 +104,9 @@ fn of_topic(names: &Names, topic: Topic, seen: &Seen) -> Vec<CheckFinding> {
     all.extend(judge(topic, copies, &reported).into_iter().map(|(setting, standing)| {
         let trial = Trial::new(of_setting, format!("read {setting} of {name}"));
         match standing {
-            Standing::Right(value) => trial.passed(value),
-            Standing::NotReported => trial.not_tested(
-                "not tested, because the brokers do not report it: DescribeConfigs may be missing",
-            ),
+            Standing::Right(value) => trial.passed(format!("{setting} is {value}")),
+            Standing::NotReported => trial
+                .not_tested(format!("{setting} is not reported: the right DescribeConfigs may be missing")),
             Standing::Wrong(wrong) => trial.failed(why(&wrong), vec![change(names, &wrong)]),
         }
     }));
@@ -204,8 +203,10 @@ fn transactions(names: &Names, seen: &Tried<Option<TopicSeen>>) -> Vec<CheckFind
     let setting = trial("min.insync.replicas");
     let reported = found.settings.found().and_then(|all| all.get("min.insync.replicas"));
     let in_sync = match reported.map(|value| (value, value.parse::<i64>())) {
-        None => setting.not_tested("not tested, because the brokers do not report it"),
-        Some((_, Ok(count))) if count >= TRANSACTIONS_IN_SYNC => setting.passed(count.to_string()),
+        None => setting.not_tested("its min.insync.replicas is not reported"),
+        Some((_, Ok(count))) if count >= TRANSACTIONS_IN_SYNC => {
+            setting.passed(format!("its min.insync.replicas is {count}"))
+        }
         Some((value, _)) => {
             let brokers = &names.brokers;
             let command = format!(
@@ -213,7 +214,9 @@ fn transactions(names: &Names, seen: &Tried<Option<TopicSeen>>) -> Vec<CheckFind
                  __transaction_state --add-config min.insync.replicas=2"
             );
             setting.warning(
-                format!("it is {value}: a lock may be acknowledged that only one broker has"),
+                format!(
+                    "its min.insync.replicas is {value}: a lock may be acknowledged that only one broker has"
+                ),
                 vec![Remedy::paste("set it", command)],
             )
         }
@@ -273,21 +276,27 @@ fn of_right(asked: &KafkaAsked, right: Right, tried: &Tried<()>) -> CheckFinding
         On::Group => format!("the group {}", names.group),
         On::Transactions => format!("transactional ids {}-*", names.name),
     };
-    let trial = Trial::new("right", format!("{} on {on}", right.operation));
+    let what = format!("{} on {on}", right.operation);
+    let trial = Trial::new("right", format!("use {what}"));
     let remedy = || {
         let command = grant(names, &asked.principal, right.on, &[right.operation]);
         vec![Remedy::paste("grant it", command)]
     };
     match (tried, right.operation) {
-        (Tried::Found(()), _) => trial.passed("allowed"),
+        (Tried::Found(()), _) => trial.passed(what),
         (Tried::Denied, "DescribeConfigs") => trial.warning(
-            "missing: writers do not know for how long the log is kept, so no alarm says when calls are about to be lost",
+            format!(
+                "{what} is missing: a writer does not know for how long the log is kept, so no alarm says in time that \
+                 calls are about to be lost"
+            ),
             remedy(),
         ),
-        (Tried::Denied, "Delete") => trial.warning("missing: notes are never deleted, and only grow", remedy()),
-        (Tried::Denied, _) => trial.failed("missing", remedy()),
-        (Tried::Failed(why), _) => trial.not_tested(format!("not tested: {why}")),
-        (Tried::NotTried(why), _) => trial.not_tested(format!("not tested: {why}")),
+        (Tried::Denied, "Delete") => {
+            trial.warning(format!("{what} is missing: notes are never deleted, and only grow"), remedy())
+        }
+        (Tried::Denied, _) => trial.failed(format!("{what} is missing"), remedy()),
+        (Tried::Failed(why), _) => trial.not_tested(format!("{what} was not tested: {why}")),
+        (Tried::NotTried(why), _) => trial.not_tested(format!("{what} was not tested: {why}")),
     }
 }
 
@@ -493,7 +502,10 @@ mod tests {
                 seen.rights = vec![(right, Tried::Denied)];
                 let report = judge_kafka(&asked(), &seen);
                 let text = report.text();
-                assert!(text.contains(&format!("{} on ", right.operation)), "{text}");
+                assert!(
+                    text.contains(&format!("{} on ", right.operation)) && text.contains("is missing"),
+                    "{text}"
+                );
                 let grants = format!("--operation {}", right.operation);
                 assert!(text.contains(&grants) && text.contains("User:shop"), "{text}");
                 assert_eq!(report.summary().failed + report.summary().warnings, 1, "{text}");

@@ -25,6 +25,10 @@ pub(super) fn of_code(code: RDKafkaErrorCode) -> TransactionError {
     }
 }
 
+/// Brokers reported no setting of a topic, as they do if the right DescribeConfigs is missing: the library leaves
+/// out what they say of it.
+pub(super) const NOT_REPORTED: KafkaError = KafkaError::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed);
+
 /// The code of an error, if it has one.
 pub(super) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     match error {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message as _, Timestamp};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::answers::is_denied;
+use super::answers::{code, is_denied};
 use super::first_notes::{self, NotesError};
 use super::group::Offsets;
 use super::records::{Fetched, NotRead, Records};
@@ -184,7 +184,13 @@ impl Probe<'_> {
             return of(&cause);
         }
         let before = self.deps.clock.wall();
-        let sent = owner.send(&self.settings.notes_topic, b"check", &*self.deps.clock);
+        let sent = match owner.send(&self.settings.notes_topic, b"check", &*self.deps.clock) {
+            // A transaction that lacks a right has no reports until it is aborted; its next call says why.
+            Err(KafkaError::NoMessageReceived) => {
+                Err(self.adds_offset(&owner).err().unwrap_or(KafkaError::NoMessageReceived))
+            }
+            sent => sent,
+        };
         let tried = self.compares(before, sent);
         match owner.producer.abort_transaction(CALL) {
             Err(cause) if tried == Tried::Found(()) => of(&cause),
@@ -199,17 +205,26 @@ impl Probe<'_> {
             Err(Tried::Denied) => return Tried::NotTried("without the rights on transactional ids"),
             Err(other) => return other,
         };
-        let tried = (|| {
-            let reader: BaseConsumer<Lines> = self.settings.of_member(None).create_with_context(Lines)?;
-            let group = reader.group_metadata().ok_or(KafkaError::Canceled)?;
-            let mut offsets = TopicPartitionList::new();
-            offsets.add_partition_offset(&self.settings.topic, 0, Offset::Offset(0))?;
-            owner.producer.begin_transaction()?;
-            let added = owner.producer.send_offsets_to_transaction(&offsets, &group, CALL);
+        let tried = owner.producer.begin_transaction().and_then(|()| {
+            let added = self.adds_offset(&owner);
             let aborted = owner.producer.abort_transaction(CALL);
             added.and(aborted)
-        })();
-        tried.map_or_else(|cause| of(&cause), Tried::Found)
+        });
+        match tried {
+            // Kafka asks for it, too.
+            Err(cause) if code(&cause) == Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Tried::NotTried("without Read on the topic of the calls")
+            }
+            tried => tried.map_or_else(|cause| of(&cause), Tried::Found),
+        }
+    }
+
+    fn adds_offset(&self, owner: &Sender) -> Result<(), KafkaError> {
+        let reader: BaseConsumer<Lines> = self.settings.of_member(None).create_with_context(Lines)?;
+        let group = reader.group_metadata().ok_or(KafkaError::Canceled)?;
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(&self.settings.topic, 0, Offset::Offset(0))?;
+        owner.producer.send_offsets_to_transaction(&offsets, &group, CALL)
     }
 
     fn reads(&self, topic: &str, sees: Sees) -> Tried<()> {
@@ -253,7 +268,7 @@ impl Probe<'_> {
             Err(error) => of(&error.cause),
             Ok(offsets) => match offsets.told_of(0..partitions) {
                 Ok(told) => Tried::Found(!told.is_empty()),
-                Err(error) => of(&error.cause),
+                Err(error) => of(&offsets.complaint().unwrap_or(error.cause)),
             },
         }
     }
@@ -317,11 +332,16 @@ impl Sender {
     fn send(&self, topic: &str, value: &[u8], clock: &dyn Clock) -> Result<Option<UnixMillis>, KafkaError> {
         let record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(value);
         self.producer.send(record).map_err(|(error, _)| error)?;
-        let until = clock.monotonic().saturating_add(CALL * 2);
+        let until = clock.monotonic().saturating_add(CALL);
         loop {
             self.producer.poll(POLL);
-            if let Some(report) = lock(&self.producer.context().0).take() {
-                return report;
+            let report = lock(&self.producer.context().0).take();
+            // A producer without any right to write fails, and its records are reported as purged, or never.
+            match (self.producer.client().fatal_error(), report) {
+                (_, Some(Ok(at))) => return Ok(at),
+                (Some((code, _)), _) => return Err(KafkaError::Global(code)),
+                (None, Some(Err(cause))) => return Err(cause),
+                (None, None) => {}
             }
             if clock.monotonic() >= until {
                 return Err(KafkaError::NoMessageReceived);
@@ -333,7 +353,7 @@ impl Sender {
 fn of<T>(cause: &KafkaError) -> Tried<T> {
     match cause {
         cause if is_denied(cause) => Tried::Denied,
-        KafkaError::NoMessageReceived => Tried::Failed("no broker answered within 20 s".to_owned()),
+        KafkaError::NoMessageReceived => Tried::Failed("no broker answered within 10 s".to_owned()),
         cause => Tried::Failed(cause.to_string()),
     }
 }

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::answers::code;
+use super::answers::{NOT_REPORTED, code};
 use super::settings::{Lines, NoClient, Sees, Settings};
 use crate::partition::topics::{Topic, settings as topic_settings};
 use crate::time::Clock;
@@ -172,6 +172,9 @@ impl Topics {
             Some(Err(code)) => return Err(failed(KafkaError::AdminOp(code))),
             None => return Ok(BTreeMap::new()),
         };
+        if config.entries.is_empty() {
+            return Err(failed(NOT_REPORTED));
+        }
         let entries = config.entries.into_iter();
         Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }

@@ -24,6 +24,8 @@ mod process;
 mod program;
 mod rounds;
 mod s3;
+mod secured;
+mod secured_broker;
 mod served;
 mod sources;
 mod support;
