@@ -32,6 +32,7 @@ pub mod object;
 pub mod part;
 pub mod repeats;
 pub mod stored_lines;
+pub mod summary;
 pub mod verify_bucket;
 
 pub use bucket::{Archive, ArchiveError, Progress};

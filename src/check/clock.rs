@@ -12,7 +12,7 @@ use super::fix;
 
 /// Above this difference the check warns, because the received-hours and received-days of calls depend on
 /// this clock.
-const WARN_ABOVE: Duration = Duration::from_secs(5);
+pub(super) const WARN_ABOVE: Duration = Duration::from_secs(5);
 /// S3 refuses requests with a larger difference (`RequestTimeTooSkewed`).
 const REFUSED_ABOVE: Duration = Duration::from_secs(15 * 60);
 

@@ -25,6 +25,7 @@ mod import_queue;
 mod import_rejects;
 mod import_rights;
 mod import_run;
+pub mod kafka;
 pub mod key;
 mod location;
 pub mod object;

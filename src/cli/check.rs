@@ -39,7 +39,12 @@ pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), F
         CheckError::Task(error) => error.into(),
         CheckError::Webhook(error) => (*error).into(),
     })?;
-    print(&report, args.json, out)?;
+    print_report(&report, args.json, out)
+}
+
+/// Prints findings. Errors: [`Failure`]: a check failed, or `out` cannot be written.
+pub(super) fn print_report(report: &CheckReport, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    print(report, json, out)?;
     match report.summary().failed {
         0 => Ok(()),
         1 => Err(Failure::failed("1 check failed")),

@@ -12,6 +12,8 @@ pub mod failure;
 pub mod find;
 pub mod flush;
 pub mod import;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod man;
@@ -114,6 +116,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Find(args) => find::run(&args, &mut results).await,
             Command::Receipt(args) => receipt::run(&args, &mut results).await,
             Command::Import(command) => import::run(&command, &background, &mut results).await,
+            #[cfg(feature = "kafka")]
+            Command::Kafka(command) => kafka::run(&command, &mut results).await,
             #[cfg(feature = "lambda")]
             Command::Lambda => lambda::run().await,
             Command::Batch(command) => batch::run(&command, &background, &mut results).await,

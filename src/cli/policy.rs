@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use crate::arn::Identity;
 use crate::config::Config;
+#[cfg(feature = "kafka")]
+use crate::node::kafka_setup::grants_of;
 use crate::node::policies::{configured, external_id_of_import, external_ids};
-use crate::policy::{self, Asked, CsvFunction, Template};
+use crate::policy::{self, Asked, CsvFunction, KafkaPolicy, PolicyName};
 use crate::words::table::table;
 
 use super::args::PolicyArgs;
 use super::failure::Failure;
+#[cfg(feature = "kafka")]
+use super::kafka::failure;
 use super::print_json::print_json;
 use super::serve;
 
@@ -30,15 +34,19 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if args.external_ids {
         return print_external_ids(args, out);
     }
-    let Some(template) = args.name.filter(|_| !args.list) else {
-        match args.json {
-            true => {
-                let listed = |template: Template| Listed { name: template.name(), about: template.about() };
-                print_json(out, &Template::ALL.map(listed))?;
+    let template = match args.name.filter(|_| !args.list) {
+        Some(PolicyName::Aws(template)) => template,
+        Some(PolicyName::Kafka(policy)) => return print_grants(args, policy, out),
+        None => {
+            match args.json {
+                true => {
+                    let listed = |one: PolicyName| Listed { name: one.name(), about: one.about() };
+                    print_json(out, &PolicyName::all().into_iter().map(listed).collect::<Vec<_>>())?;
+                }
+                false => writeln!(out, "{}", list())?,
             }
-            false => writeln!(out, "{}", list())?,
+            return Ok(());
         }
-        return Ok(());
     };
     let loaded = if template.is_configured() { loaded(args.config.as_deref())? } else { None };
     let configured = loaded.as_ref().map(configured);
@@ -61,8 +69,25 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// The names of all policies with their descriptions, one per line.
 pub fn list() -> String {
-    let rows = Template::ALL.map(|template| [template.name(), template.about()].map(str::to_owned));
+    let rows: Vec<_> =
+        PolicyName::all().into_iter().map(|one| [one.name(), one.about()].map(str::to_owned)).collect();
     table(&rows, &[]).join("\n")
+}
+
+/// Prints the commands that give rights on the topics of a log in Kafka.
+#[cfg(feature = "kafka")]
+fn print_grants(args: &PolicyArgs, policy: KafkaPolicy, out: &mut dyn Write) -> Result<(), Failure> {
+    let Some(config) = loaded(args.config.as_deref())? else {
+        return Err(Failure::usage(format!("there is no {CONFIG_FILE}: give --config FILE")));
+    };
+    let grants = grants_of(&config, policy, args.kafka_principal.as_deref()).map_err(failure)?;
+    Ok(out.write_all(grants.as_bytes())?)
+}
+
+/// Without the feature no argument has such a name.
+#[cfg(not(feature = "kafka"))]
+fn print_grants(_: &PolicyArgs, _: KafkaPolicy, _: &mut dyn Write) -> Result<(), Failure> {
+    Err(Failure::usage("this build knows no Kafka"))
 }
 
 fn print_external_ids(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::args::{ReachArgs, VerifyArgs};
 use super::failure::Failure;
 use crate::admin_client::AdminToken;
+use crate::archive::summary::Summary;
 use crate::archive::{DayReport, Options, Progress, Span, Verify};
 use crate::config::{Environment, Loader};
 use crate::node::bucket_reader::BucketReader;
@@ -21,8 +22,6 @@ use crate::runtime::{SystemClock, colour};
 use crate::time::Clock;
 use crate::words::count::percent;
 use crate::words::{about_bytes, counted, grouped, if_any};
-
-use report::Summary;
 
 /// The configuration file that is read if none is given, unless an endpoint is given.
 const DEFAULT_CONFIG: &str = "forebay.toml";

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::kafka_security::{Security, security};
 use super::problem::ConfigProblem;
 use super::raw::{Entry, Table, Typed};
 use super::reader::{self, Reader};
@@ -80,8 +81,17 @@ pub struct Kafka {
     pub day_grace: Duration,
     /// The name under which a writer is a member of the group, also after a restart.
     pub instance: Option<String>,
+    /// How it proves to brokers who it is.
+    pub security: Security,
     /// More settings of the client's library.
     pub extra: Extra,
+}
+
+impl Kafka {
+    /// The settings of the client's library that the configuration asks for.
+    pub fn client_settings(&self) -> Vec<(String, String)> {
+        self.security.client_settings().into_iter().chain(self.extra.0.iter().cloned()).collect()
+    }
 }
 
 /// Names and values of settings, some of which may be secret.
@@ -134,6 +144,11 @@ pub(super) fn check(
     let day_grace = reader.seconds("day_grace", DAY_GRACE, 60..=DAY_GRACE_MAX);
     let instance = reader.optional("instance", reader::formed("1 to 100 of A-Z a-z 0-9 . _ -", instance));
     let extra = reader.get("extra", Extra::default(), |value| extra(value, outside));
+    let security = reader.get("security", Security::default(), |value| security(value, outside));
+    let of_security = security.client_settings();
+    if let Some((twice, _)) = extra.0.iter().find(|(name, _)| of_security.iter().any(|(of, _)| of == name)) {
+        reader.refuse("extra", format!("must not have {twice:?}, which kafka.security sets"));
+    }
     if calls == notes {
         reader.refuse("notes_topic", "is the topic of the calls: give each its own");
     }
@@ -150,6 +165,7 @@ pub(super) fn check(
         cache_bytes,
         day_grace,
         instance,
+        security,
         extra,
     })
 }

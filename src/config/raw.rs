@@ -53,7 +53,7 @@ const KAFKA: &[(&str, &[&str])] = &[(
     "kafka",
     &[
         "brokers", "role", "name", "topic", "notes_topic", "group", "answer_within", "cache_dir",
-        "cache_bytes", "day_grace", "instance", "extra",
+        "cache_bytes", "day_grace", "instance", "security", "extra",
     ],
 )];
 #[cfg(not(feature = "kafka"))]

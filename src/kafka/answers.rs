@@ -1,4 +1,4 @@
-//! What errors of the library mean for a transaction.
+//! What errors of the library mean.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -25,6 +25,34 @@ pub(super) fn of_code(code: RDKafkaErrorCode) -> TransactionError {
     }
 }
 
+/// Brokers reported no setting of a topic, as they do if the right DescribeConfigs is missing: the library leaves
+/// out what they say of it.
+pub(super) const NOT_REPORTED: KafkaError = KafkaError::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed);
+
+/// The code of an error, if it has one.
+pub(super) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        // The library's own method leaves these out.
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    }
+}
+
+/// Whether brokers refuse because a right is missing, or the name and password are wrong.
+pub(super) fn is_denied(error: &KafkaError) -> bool {
+    matches!(
+        code(error),
+        Some(
+            RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                | RDKafkaErrorCode::SaslAuthenticationFailed
+                | RDKafkaErrorCode::Authentication
+        )
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +66,13 @@ mod tests {
         check(&report(RDKafkaErrorCode::MessageTimedOut), TransactionError::Unknown);
         check(&report(RDKafkaErrorCode::PurgeQueue), TransactionError::Unknown);
         check(&KafkaError::Canceled, TransactionError::Unknown);
+    }
+
+    #[test]
+    fn a_missing_right_is_known_however_the_library_says_it() {
+        let denied = RDKafkaErrorCode::TopicAuthorizationFailed;
+        assert!(is_denied(&KafkaError::AdminOp(denied)) && is_denied(&KafkaError::MetadataFetch(denied)));
+        assert!(!is_denied(&KafkaError::AdminOp(RDKafkaErrorCode::RequestTimedOut)));
+        assert!(!is_denied(&KafkaError::Canceled));
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::answers::{self, is_denied};
 use super::first_notes::{self, FirstNotes, NotesError};
 use super::group::Offsets;
 use super::lock::Lock;
@@ -320,9 +321,9 @@ impl Creating {
             is_one_log(settings, &found, &first.identity.log_id)?;
         }
         self.has.snapshots = found.keys().copied().collect();
-        let of_log = first_notes::bounds(settings, &settings.topic, 0..self.has.log)?;
+        let of_log = first_notes::bounds(settings, &settings.topic, 0..self.has.log, clock)?;
         let without = (0..self.has.notes).filter(|partition| !found.contains_key(partition));
-        let of_notes = first_notes::bounds(settings, &settings.notes_topic, without)?;
+        let of_notes = first_notes::bounds(settings, &settings.notes_topic, without, clock)?;
         let written = of_log.into_iter().filter(|(_, (_, end))| *end > 0);
         // Notes that were deleted were notes too.
         let deleted = of_notes.into_iter().filter(|(_, (start, _))| *start > 0);
@@ -427,7 +428,7 @@ fn new_log_id(random: &dyn Random) -> String {
 }
 
 fn is_member_only(error: &KafkaError) -> bool {
-    let code = error.rdkafka_error_code();
+    let code = answers::code(error);
     matches!(code, Some(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::IllegalGeneration))
 }
 
@@ -466,7 +467,7 @@ fn first_snapshot_under(
     let own = written.first().map_or(0, |noted| noted.offset);
     if own > 0 {
         let mut patience = patience();
-        while notes.bounds()?.1 < own {
+        while bounds(&notes, &mut patience)?.1 < own {
             patience.take()?;
             std::thread::sleep(READ);
         }
@@ -480,8 +481,8 @@ fn first_snapshot_under(
 }
 
 /// Whether a partition has committed notes, or had some that were deleted.
-fn has_notes(notes: &mut Records, patience: &mut Patience) -> Result<bool, NotCreated> {
-    let (start, end) = notes.bounds()?;
+fn has_notes(notes: &mut Records, patience: &mut Patience<'_>) -> Result<bool, NotCreated> {
+    let (start, end) = bounds(notes, patience)?;
     // Records that were deleted were notes too.
     if start > 0 || end == 0 {
         return Ok(start > 0);
@@ -493,6 +494,16 @@ fn has_notes(notes: &mut Records, patience: &mut Patience) -> Result<bool, NotCr
             // Transactions that were aborted, and markers.
             Fetched::End => return Ok(false),
             Fetched::Nothing | Fetched::OutOfRange => patience.take()?,
+        }
+    }
+}
+
+/// The bounds of the notes, once their leader knows them: it may have been made, or moved, a moment ago.
+fn bounds(notes: &Records, patience: &mut Patience<'_>) -> Result<(u64, u64), NotCreated> {
+    loop {
+        match notes.bounds() {
+            Err(error) if !is_denied(&error.cause) && patience.take().is_ok() => std::thread::sleep(READ),
+            answer => return Ok(answer?),
         }
     }
 }

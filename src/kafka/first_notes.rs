@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
+use super::answers::is_denied;
 use super::records::NotRead;
 use super::settings::{Lines, NoClient, Sees, Settings};
 use crate::partition::state::{Identity, Sum, SumError};
@@ -90,11 +91,16 @@ pub fn read(
     reader.assign(&list).map_err(|cause| not_read(0, cause))?;
     let mut found = BTreeMap::new();
     let mut since = clock.monotonic();
+    // Leaders of partitions that were made a moment ago may not know them yet.
+    let mut last_error = None;
     while let Some(first) = waits.keys().next().copied() {
         let done = match reader.poll(LOOK) {
             None => {
                 if clock.monotonic().saturating_sub(since) >= NOTHING {
-                    return Err(NotesError::Nothing { topic: topic.clone(), partition: first });
+                    return Err(match last_error {
+                        Some(cause) => not_read(number(first), cause).into(),
+                        None => NotesError::Nothing { topic: topic.clone(), partition: first },
+                    });
                 }
                 continue;
             }
@@ -108,7 +114,11 @@ pub fn read(
                 is_done.then_some(partition)
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => u32::try_from(partition).ok(),
-            Some(Err(cause)) => return Err(not_read(number(first), cause).into()),
+            Some(Err(cause)) if is_denied(&cause) => return Err(not_read(number(first), cause).into()),
+            Some(Err(cause)) => {
+                last_error = Some(cause);
+                continue;
+            }
         };
         since = clock.monotonic();
         if let Some(partition) = done
@@ -145,20 +155,34 @@ pub fn bounds(
     settings: &Settings,
     topic: &str,
     partitions: impl IntoIterator<Item = u32>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<BTreeMap<u32, (u64, u64)>, NotesError> {
     let made = settings.of_reader(Sees::All).create_with_context(Lines);
     let reader: BaseConsumer<Lines> = made.map_err(|cause| settings.no_client(cause))?;
+    let offset = |offset| u64::try_from(offset).unwrap_or(0);
     let mut all = BTreeMap::new();
     for partition in partitions {
-        let bounds = reader.fetch_watermarks(topic, number(partition), CALL);
+        let bounds = patiently(clock, || reader.fetch_watermarks(topic, number(partition), CALL));
         let (start, end) = bounds.map_err(|cause| NotRead {
             topic: topic.to_owned(),
             partition: number(partition),
             cause,
         })?;
-        all.insert(partition, (u64::try_from(start).unwrap_or(0), u64::try_from(end).unwrap_or(0)));
+        all.insert(partition, (offset(start), offset(end)));
     }
     Ok(all)
+}
+
+/// Asks again for a minute: leaders of partitions that were made a moment ago, or that have moved, may not know
+/// them yet.
+fn patiently<T>(clock: &Arc<dyn Clock>, asks: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let until = clock.monotonic().saturating_add(NOTHING);
+    loop {
+        match asks() {
+            Err(error) if !is_denied(&error) && clock.monotonic() < until => std::thread::sleep(LOOK),
+            answer => return answer,
+        }
+    }
 }
 
 fn number(partition: u32) -> i32 {

@@ -20,6 +20,9 @@ use crate::partition::group::Metadata;
 /// How long one call of the library waits.
 const CALL: Duration = Duration::from_secs(10);
 
+/// How long a complaint may take to come: the library asks for the group's broker twice a second.
+const COMPLAINT: Duration = Duration::from_secs(2);
+
 /// A member of the group.
 pub struct Member {
     consumer: Arc<BaseConsumer<Lines>>,
@@ -141,6 +144,11 @@ impl Offsets {
             one.set_metadata(metadata.encode());
         }
         self.consumer.commit(&list, mode)
+    }
+
+    /// What the library says beside its answers: a missing right on the group only makes calls time out.
+    pub(super) fn complaint(&self) -> Option<KafkaError> {
+        self.consumer.poll(COMPLAINT)?.err()
     }
 
     /// What the last owner said of a partition. `None` if nobody has, or if what was said has expired.

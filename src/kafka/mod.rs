@@ -6,8 +6,8 @@
 //! - [`lock`] holds a partition: its transactional id, under which all its notes are committed.
 //! - [`records`] reads one partition of a topic, in order.
 //! - [`create`] makes [`topics`] and the notes that partitions begin with, which [`first_notes`] reads.
-//! - [`begin`] begins a term, and [`trim`] deletes notes that
-//!   a snapshot has replaced.
+//!   [`probe`] asks and tries what a log needs, for `forebay kafka check`.
+//! - [`begin`] begins a term, and [`trim`] deletes notes that a snapshot has replaced.
 //! - [`owner`] is a term while it lasts, with a [`cache`] of what it has read: `reading` reads, `answering`
 //!   notes what others ask, and [`upkeep`] what is due. All of it belongs to one thread, which [`serve`] runs.
 //! - [`log`] is that term for all other threads: a [`Log`](crate::log::Log), by what the owner has made `known`
@@ -37,6 +37,7 @@ mod known;
 pub mod lock;
 pub mod log;
 pub mod owner;
+pub mod probe;
 mod producer;
 pub mod reading;
 mod rebuild;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::error::KafkaError;
 
+use super::answers::NOT_REPORTED;
 use super::records::{Fetched, NotRead, Records};
 use super::settings::{Lines, NoClient, Settings};
 use crate::time::UnixMillis;
@@ -48,6 +49,10 @@ pub fn of_log(settings: &Settings) -> Result<Option<Duration>, NotKnown> {
         Some(Err(code)) => return Err(refused(KafkaError::AdminOp(code))),
         None => return Ok(None),
     };
+    // Otherwise a log whose settings are hidden would be one that keeps its records for ever.
+    if config.entries.is_empty() {
+        return Err(refused(NOT_REPORTED));
+    }
     let entry = config.get("retention.ms").and_then(|entry| entry.value.clone());
     // -1 stands for no limit.
     Ok(entry.and_then(|value| value.parse().ok()).map(Duration::from_millis))

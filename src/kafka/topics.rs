@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::answers::{NOT_REPORTED, code};
 use super::settings::{Lines, NoClient, Sees, Settings};
 use crate::partition::topics::{Topic, settings as topic_settings};
 use crate::time::Clock;
@@ -68,7 +69,7 @@ pub enum TopicError {
 
 /// What a person can do about a refusal.
 fn advice(cause: &KafkaError) -> &'static str {
-    match cause.rdkafka_error_code() {
+    match code(cause) {
         Some(
             RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
@@ -107,7 +108,7 @@ impl Topics {
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(None);
         };
-        match found.error().map(code) {
+        match found.error().map(of_response) {
             None => {}
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 return Ok(None);
@@ -171,6 +172,9 @@ impl Topics {
             Some(Err(code)) => return Err(failed(KafkaError::AdminOp(code))),
             None => return Ok(BTreeMap::new()),
         };
+        if config.entries.is_empty() {
+            return Err(failed(NOT_REPORTED));
+        }
         let entries = config.entries.into_iter();
         Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
@@ -197,7 +201,7 @@ impl Topics {
     }
 }
 
-fn code(of: RDKafkaRespErr) -> RDKafkaErrorCode {
+fn of_response(of: RDKafkaRespErr) -> RDKafkaErrorCode {
     of.into()
 }
 

@@ -38,7 +38,7 @@ pub fn settings(kafka: &Kafka) -> Settings {
         topic: kafka.topic.clone(),
         notes_topic: kafka.notes_topic.clone(),
         transaction_timeout: TRANSACTION_TIMEOUT,
-        more: kafka.extra.0.clone(),
+        more: kafka.client_settings(),
     }
 }
 

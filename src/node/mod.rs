@@ -46,6 +46,8 @@ pub mod jobs;
 pub mod kafka_collector;
 #[cfg(feature = "kafka")]
 pub mod kafka_process;
+#[cfg(feature = "kafka")]
+pub mod kafka_setup;
 mod ledger_gauges;
 mod ledger_view;
 mod listen;

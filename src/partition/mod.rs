@@ -10,7 +10,7 @@
 //!   released.
 //! - **What stays:** [`state`], and what is noted: [`days`], [`destinations`], [`left`], [`gone`], [`group`].
 //! - **Room:** [`share`] divides the cache, [`retention`] says for how long the topic keeps what waits,
-//!   [`growth`] makes [`topics`] and adds partitions.
+//!   [`growth`] makes [`topics`] and adds partitions, and [`seen`] is what brokers say of them.
 
 pub mod answer;
 pub mod block;
@@ -32,6 +32,7 @@ pub mod producing;
 pub mod reader;
 pub mod receipts;
 pub mod retention;
+pub mod seen;
 pub mod share;
 pub mod spread;
 pub mod state;

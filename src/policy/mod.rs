@@ -14,6 +14,7 @@ mod imports;
 mod lambda_destination;
 mod location;
 mod manifest;
+mod names;
 mod placeholders;
 mod places;
 mod problem;
@@ -27,6 +28,7 @@ use template::Limit;
 pub use asked::{Asked, Configured, known, values};
 pub use fill::{document, statement};
 pub use manifest::{PolicyManifest, place_of_reports};
+pub use names::{KafkaPolicy, PolicyName};
 pub use problem::PolicyError;
 pub use template::Template;
 pub use values::{

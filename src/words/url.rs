@@ -18,9 +18,50 @@ pub fn without_userinfo(url: &str) -> Cow<'_, str> {
     hidden().map_or(Cow::Borrowed(url), Cow::Owned)
 }
 
+/// A text with `…` in place of possible secrets in its URLs: the part before the host, and the query.
+pub fn without_secrets(text: &str) -> String {
+    text.split_inclusive(ends_word).map(without_secret).collect()
+}
+
+fn without_secret(word: &str) -> String {
+    if !word.contains("://") {
+        let (authority, rest) = word.split_at(word.find(['/', '?', '#']).unwrap_or(word.len()));
+        let shown = authority.rsplit_once('@').map_or(authority.to_owned(), |(_, host)| format!("…@{host}"));
+        return shown + rest;
+    }
+    let shown = without_userinfo(word);
+    match shown.split_once(['?', '#']) {
+        Some((address, query)) => {
+            // The character that ends the word is kept.
+            let end = query.chars().last().filter(|c| ends_word(*c));
+            format!("{address}?…{}", end.map(String::from).unwrap_or_default())
+        }
+        None => shown.into_owned(),
+    }
+}
+
+fn ends_word(c: char) -> bool {
+    c.is_whitespace() || "'\"".contains(c)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let check = |text: &str, expected: &str| assert_eq!(without_secrets(text), expected, "{text}");
+        check("error: 'http://me:secret@host:1/x' for --admin", "error: 'http://…@host:1/x' for --admin");
+        check("http://a@b@c and https://d:e@f\n", "http://…@c and https://…@f\n");
+        check("'me:secret@host:1' for", "'…@host:1' for");
+        check("'https://host/x?sig=s' for", "'https://host/x?…' for");
+        check("'http://me:a?b/c@host/x' for", "'http://…@host/x' for");
+        check("https://host/#s\nis it?", "https://host/?…\nis it?");
+        for plain in ["http://host:1/x", "forebay status [OPTIONS]\n\nFor more information, try '--help'.\n"]
+        {
+            check(plain, plain);
+        }
+    }
 
     #[test]
     fn brackets_are_removed() {

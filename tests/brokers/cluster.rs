@@ -25,7 +25,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(180);
 /// The jar without which nothing runs.
 const JAR: &str = "kafka_2.13-4.3.1.jar";
 /// The id of the cluster, and what those of its folders begin with.
-const CLUSTER_ID: &str = "Rm9yZWJheVRlc3RLYWZrYQ";
+pub(crate) const CLUSTER_ID: &str = "Rm9yZWJheVRlc3RLYWZrYQ";
 /// Settings of each broker that differ from Kafka's own, so that tests need not wait for hours or minutes.
 const SETTINGS: &str = "\
 process.roles=broker,controller
@@ -112,34 +112,9 @@ impl Drop for Alone {
 
 impl Cluster {
     fn start() -> Option<Self> {
-        let tools = std::env::var_os("FOREBAY_TEST_TOOLS")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"), PathBuf::from);
-        let jars = tools.join("kafka");
-        if !jars.join(JAR).exists() {
-            skipped("Kafka's jars are missing (`tests/set-up kafka` fetches them)");
-            return None;
-        }
-        if Command::new("java").arg("-version").stderr(Stdio::null()).status().is_err() {
-            skipped("java is missing (install Java 17 with the system's packages)");
-            return None;
-        }
-        let folder = tempfile::Builder::new().prefix("forebay-kafka-").tempdir().unwrap().keep();
-        let keeper = Command::new("sh")
-            .arg("-c")
-            .arg("cat >/dev/null; kill -9 $(cat \"$0\"/*.pid); sleep 1; rm -rf \"$0\"")
-            .arg(&folder)
-            // What ends the run may signal its whole group.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // Brokers cannot choose ports themselves: until they start, another program might take these.
-        let free: Vec<TcpListener> =
-            (0..6).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-        let ports: Vec<u16> = free.iter().map(|one| one.local_addr().unwrap().port()).collect();
-        drop(free);
+        let jars = jars()?;
+        let (folder, keeper) = folder();
+        let ports = free_ports(6);
         let voters: Vec<String> = (1..=3).map(|id| format!("{id}@127.0.0.1:{}", ports[id + 2])).collect();
         for id in 1..=3 {
             let (port, controller) = (ports[id - 1], ports[id + 2]);
@@ -248,20 +223,7 @@ impl Cluster {
 
     /// A class of Kafka's, which writes into a broker's log file.
     fn java(&self, id: usize, class: &str) -> Command {
-        let log = File::options().create(true).append(true).open(self.folder.join(format!("{id}.log")));
-        let log = log.unwrap();
-        let mut command = Command::new("java");
-        command
-            .args(["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
-            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
-            .arg("-cp")
-            .arg(self.jars.join("*"))
-            .arg(class)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
-        command
+        java(&self.jars, &self.folder, id, class)
     }
 
     fn signal(&self, id: usize, signal: Signal) {
@@ -269,4 +231,63 @@ impl Cluster {
         let pid = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
+}
+
+/// Kafka's jars. `None` if they, or java, are missing: the test is skipped.
+pub(crate) fn jars() -> Option<PathBuf> {
+    let tools = std::env::var_os("FOREBAY_TEST_TOOLS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"), PathBuf::from);
+    let jars = tools.join("kafka");
+    if !jars.join(JAR).exists() {
+        skipped("Kafka's jars are missing (`tests/set-up kafka` fetches them)");
+        return None;
+    }
+    if Command::new("java").arg("-version").stderr(Stdio::null()).status().is_err() {
+        skipped("java is missing (install Java 17 with the system's packages)");
+        return None;
+    }
+    Some(jars)
+}
+
+/// A new folder for brokers, and what kills them and removes the folder once its input ends.
+pub(crate) fn folder() -> (PathBuf, Child) {
+    let folder = tempfile::Builder::new().prefix("forebay-kafka-").tempdir().unwrap().keep();
+    let keeper = Command::new("sh")
+        .arg("-c")
+        .arg("cat >/dev/null; kill -9 $(cat \"$0\"/*.pid); sleep 1; rm -rf \"$0\"")
+        .arg(&folder)
+        // What ends the run may signal its whole group.
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    (folder, keeper)
+}
+
+/// Ports that are free now. Brokers cannot choose ports themselves: until they start, another program might take
+/// these.
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+    let free: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+    free.iter().map(|one| one.local_addr().unwrap().port()).collect()
+}
+
+/// A class of Kafka's, which writes into the log file of broker `id`.
+pub(crate) fn java(jars: &Path, folder: &Path, id: usize, class: &str) -> Command {
+    let log = File::options().create(true).append(true).open(folder.join(format!("{id}.log")));
+    let log = log.unwrap();
+    let mut command = Command::new("java");
+    command
+        .args(["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
+        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+        .arg("-cp")
+        .arg(jars.join("*"))
+        .arg(class)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    command
 }

@@ -17,7 +17,7 @@ use forebay::time::UnixMillis;
 use crate::cluster::{Cluster, cluster};
 use crate::partition::{Collector, Partition};
 use crate::served::Served;
-use crate::support::{CALL, admin, delete_before, unique, until, wait_for};
+use crate::support::{CALL, admin, delete_before, run_program, unique, until, wait_for};
 
 fn wanted(partitions: u32) -> Wanted {
     Wanted { partitions, replication: 3, new_log: false }
@@ -203,8 +203,8 @@ fn notes_that_are_gone_in_one_partition_give_no_new_log() {
     let partition = new(&cluster);
     make(&partition, wanted(2)).unwrap();
     partition.begin_number(1);
-    // As brokers that lost what they acknowledged.
-    delete_before(&cluster, &partition.settings.notes_topic, -1);
+    // The snapshot and the marker of its transaction, as brokers would lose them.
+    delete_before(&cluster, &partition.settings.notes_topic, 2);
     let refused = make(&partition, wanted(2)).unwrap_err();
     assert!(matches!(refused, NotCreated::NotesGone { partition: 0, .. }), "{refused:?}");
     let refused = make(&partition, Wanted { new_log: true, ..wanted(2) }).unwrap_err();
@@ -222,4 +222,36 @@ fn topics_of_another_name_are_refused_and_weak_settings_are_named() {
     partition.settings.name = "other".to_owned();
     let refused = make(&partition, wanted(1)).unwrap_err();
     assert!(matches!(refused, NotCreated::OtherLog { partition: 0, .. }), "{refused:?}");
+}
+
+/// As users run it.
+#[test]
+fn the_command_says_what_it_did_and_ends_with_the_right_code() {
+    let Some(cluster) = cluster() else { return };
+    let partition = new(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let brokers: Vec<String> = cluster.brokers().split(',').map(|one| format!("{one:?}")).collect();
+    let text = format!(
+        "[kafka]\nrole = \"collector\"\nbrokers = [{}]\nname = \"{}\"\n[[source]]\nid = \"web\"\nwrite_keys = [\"web\"]\n",
+        brokers.join(", "),
+        partition.settings.name
+    );
+    std::fs::write(folder.path().join("forebay.toml"), text).unwrap();
+    let run = |words: &[&str]| run_program(folder.path(), &[&["kafka"], words].concat(), "");
+    let (code, printed, _) = run(&["create", "--partitions", "2", "--print"]);
+    assert!(code == 0 && printed.contains("kafka-acls.sh"), "{printed}");
+    assert_eq!(counts(&partition), [0, 0], "nothing was done");
+    let (code, _, _) = run(&["check"]);
+    assert_eq!(code, 1, "there are no topics");
+    let (code, made, said) = run(&["create", "--partitions", "2"]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    assert!(made.contains("wrote the first notes of 2 partitions"), "{made}");
+    let (code, again, _) = run(&["create", "--partitions", "2"]);
+    assert!(code == 0 && again.starts_with("there was nothing to do"), "{again}");
+    let (code, _, said) = run(&["create", "--partitions", "1"]);
+    assert!(code == 2 && said.contains("give --partitions 2 or more"), "{said}");
+    let (code, text, said) = run(&["check"]);
+    crate::delivers::say(&text);
+    assert_eq!(code, 0, "{text}{said}");
+    assert_eq!(run(&["create"]).0, 2, "the number of partitions is a decision");
 }

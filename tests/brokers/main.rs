@@ -25,6 +25,8 @@ mod program;
 mod releases;
 mod rounds;
 mod s3;
+mod secured;
+mod secured_broker;
 mod served;
 mod sources;
 mod support;

@@ -1,6 +1,8 @@
 //! What the tests on brokers share: waiting, skipping, topics, and clients that read or write a partition.
 
 use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -13,6 +15,19 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::cluster::Cluster;
+
+/// The program, without what this run has in its environment for tests. Returns its exit code and what it says.
+pub(crate) fn run_program(folder: &Path, words: &[&str], secret: &str) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FOREBAY_") {
+            command.env_remove(name);
+        }
+    }
+    let ended = command.args(words).current_dir(folder).env("KAFKA_PASSWORD", secret).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (ended.status.code().unwrap(), text(ended.stdout), text(ended.stderr))
+}
 
 /// Time for one call of a broker that answers.
 pub(crate) const CALL: Duration = Duration::from_secs(30);

@@ -134,8 +134,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "check",
         &[
-            "arn", "call", "destinations", "json", "lock", "log", "object", "policy", "queue", "random",
-            "reach", "runtime", "sources", "spool", "store", "time", "words",
+            "arn", "call", "destinations", "json", "lock", "log", "object", "partition", "policy", "queue",
+            "random", "reach", "runtime", "sources", "spool", "store", "time", "words",
         ],
     ),
     ("runtime", &["lock", "planted_bugs", "random", "tasks", "time", "words"]),

@@ -117,6 +117,8 @@ async fn every_template_is_listed_on_one_line() {
     let listed = policy(&["--list"], None).await;
     assert_eq!(listed.stdout, policy(&[], None).await.stdout);
     let mut listed: Vec<&str> = listed.stdout.lines().map(|line| line.split_once("  ").unwrap().0).collect();
+    // Commands of Kafka's own tool are no template.
+    listed.retain(|name| !name.starts_with("kafka-"));
     listed.sort_unstable();
     assert_eq!(listed, names());
 }

@@ -14,7 +14,7 @@ use regex::Regex;
 
 use scan::Printed;
 use stage::Stage;
-use table::{TABLE, Tried, filled};
+use table::{Tried, filled, rows};
 
 use crate::support::tools::in_venv;
 
@@ -51,7 +51,7 @@ fn a_new_command_in_a_text_needs_a_row_of_the_table() {
     let examples = examples();
     let found = [scan::of_sources(), scan::of_help(), scan::of_console()].concat();
     assert!(found.len() > 150, "{}", found.len());
-    let rows: BTreeSet<&str> = TABLE.iter().map(|(text, ..)| *text).collect();
+    let rows: BTreeSet<&str> = rows().map(|(text, ..)| *text).collect();
     let missing: BTreeSet<&Printed> = found
         .iter()
         .filter(|one| !rows.contains(one.command.as_str()) && !examples.contains(&one.command))
@@ -72,7 +72,7 @@ fn each_command_of_a_text_is_parsed() {
         _ => word,
     };
     let mut wrong = Vec::new();
-    for (text, typed, tried) in TABLE {
+    for (text, typed, tried) in rows() {
         if *tried == Tried::Named {
             let command = Cli::command();
             let mut names = text.split(' ').skip(1);
@@ -103,7 +103,7 @@ fn what_is_filled_in_is_all_that_may_differ() {
 async fn each_command_of_a_text_is_run() {
     let stage = Stage::complete().await;
     let (mut wrong, mut typed_before) = (Vec::new(), BTreeSet::new());
-    for (text, typed, tried) in TABLE {
+    for (text, typed, tried) in rows() {
         let Tried::Ends(code) = tried else { continue };
         if !typed_before.insert(typed) {
             continue;

@@ -20,9 +20,31 @@ const SERVES: &str = "it serves until it is stopped, and other tests start it";
 /// Why a command of AWS is not run here.
 const OF_AWS: &str = "it needs AWS, and the tests of imports have its double";
 
+/// Why a command of Kafka is not run here.
+const OF_KAFKA: &str = "it needs brokers, and the tests on brokers run it";
+
+/// The rows that this build knows.
+pub(super) fn rows() -> impl Iterator<Item = &'static (&'static str, &'static str, Tried)> {
+    TABLE.iter().chain(KAFKA.iter().filter(|_| cfg!(feature = "kafka")))
+}
+
+/// What only builds with the feature `kafka` print.
+const KAFKA: &[(&str, &str, Tried)] = &[
+    ("forebay kafka create", "forebay kafka create", Named),
+    ("forebay kafka create --print", "forebay kafka create --partitions 12 --print", Named),
+    ("forebay kafka check", "forebay kafka check", Parsed(OF_KAFKA)),
+    ("forebay kafka create --partitions 12", "forebay kafka create --partitions 12", Parsed(OF_KAFKA)),
+    ("forebay kafka create --partitions {most}", "forebay kafka create --partitions 12", Parsed(OF_KAFKA)),
+    (
+        "forebay kafka create --partitions {partitions} --replication {replication}",
+        "forebay kafka create --partitions 12 --replication 3",
+        Parsed(OF_KAFKA),
+    ),
+];
+
 /// Each command as a text has it, as it is typed here, and how it is tried. What begins with `@` is of the
 /// [`Stage`]. Several ways to type one command stand in a row.
-pub(super) const TABLE: &[(&str, &str, Tried)] = &[
+const TABLE: &[(&str, &str, Tried)] = &[
     ("forebay batch run --help", "forebay batch run --help", Ends(0)),
     ("forebay batch manifest --bucket BUCKET", "forebay batch manifest --bucket forebay", Ends(0)),
     ("forebay batch confirm {job}{folder}", "forebay batch confirm @job", Ends(0)),
