@@ -7,7 +7,7 @@ use super::finding::{CheckFinding, Remedy, Trial};
 use super::fix;
 use super::report::{CheckReport, Group};
 use crate::partition::seen::{Seen, TopicSeen, Tried};
-use crate::partition::share::{cache_for, stays_for};
+use crate::partition::share::{asked as cache_asked, waits};
 use crate::partition::topics::{
     Difference, Names, On, REPLICATION, Right, Standing, Topic, grant, grow, judge, set,
 };
@@ -344,7 +344,7 @@ fn cache(asked: &KafkaAsked) -> CheckFinding {
     };
     let rate = calls.saturating_mul(asked.call_bytes).saturating_mul(FRAME_PERCENT) / 100;
     let (max_age, all) = (asked.max_age, cache.saturating_mul(asked.writers));
-    let stays = stays_for(all, rate).unwrap_or(Duration::MAX);
+    let stays = waits(all, rate);
     let caches = format!("{} of {}", counted(asked.writers, "cache", "caches"), about_bytes(cache));
     if stays >= max_age {
         let objects = 3_600_u64.div_ceil(max_age.as_secs().max(1));
@@ -356,7 +356,7 @@ fn cache(asked: &KafkaAsked) -> CheckFinding {
         ));
     }
     let objects = 3_600_u64.div_ceil(stays.as_secs().max(1));
-    let needed = cache_for(max_age, rate).div_ceil(asked.writers.max(1));
+    let needed = cache_asked(max_age, &[(0, rate)].into()).div_ceil(asked.writers.max(1));
     trial.warning(
         format!(
             "{caches} hold {} calls/s for {}, so a small source gets {} an hour",

@@ -79,20 +79,6 @@ pub fn pinning<'b>(
     firsts.filter(|(_, position)| *position <= end).map(|(batch, _)| batch).collect()
 }
 
-/// For how long frames stay in the caches until the batches that pin them are due, at a rate in bytes a second of
-/// all frames. `cache` is the bytes of all writers' caches together. `None`: for ever.
-pub fn stays_for(cache: u64, rate: u64) -> Option<Duration> {
-    let pinned = u128::from(cache) * u128::from(PRESSURE_PERCENT) / 100;
-    let seconds = pinned.checked_div(u128::from(rate))?;
-    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX)))
-}
-
-/// The bytes of all caches with which frames stay for so long.
-pub fn cache_for(stays: Duration, rate: u64) -> u64 {
-    let bytes = u128::from(rate) * u128::from(stays.as_secs()) * 100 / u128::from(PRESSURE_PERCENT);
-    u64::try_from(bytes).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,18 +130,6 @@ mod tests {
             [Duration::MAX, Duration::from_secs(70), Duration::ZERO]
         );
         assert_eq!(asked(Duration::MAX, &[(0, u64::MAX)].into()), u64::MAX);
-    }
-
-    #[test]
-    fn a_cache_holds_what_it_is_sized_for() {
-        let (rate, hour) = (110_000_000, Duration::from_secs(3_600));
-        // The figures of the design: 0.6 TB for an hour at 100,000 calls a second, and six objects an hour with 100 GB.
-        let cache = cache_for(hour, rate);
-        assert_eq!(cache / 1_000_000_000, 565);
-        assert_eq!(stays_for(cache, rate), Some(hour - Duration::from_secs(1)));
-        assert_eq!(3_600_u64.div_ceil(stays_for(100_000_000_000, rate).unwrap().as_secs()), 6);
-        assert_eq!(stays_for(100, 0), None);
-        assert_eq!(cache_for(Duration::MAX, u64::MAX), u64::MAX);
     }
 
     #[test]

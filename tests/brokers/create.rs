@@ -102,7 +102,7 @@ fn topics_are_made_once_and_grow() {
     assert_eq!(steps[3], Step::Grown { topic: settings.topic.clone(), partitions: 5 });
     assert_eq!((steps.len(), grown.log_id), (4, made.log_id));
     assert_eq!((counts(&partition), log_ids(&partition, 5).len()), ([5, 5], 5));
-    term.lock.note(&[Note::Base(Box::new(Base::default()))]).unwrap();
+    term.lock.note(&[Note::Base(Box::default())]).unwrap();
 }
 
 #[test]

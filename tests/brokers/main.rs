@@ -14,6 +14,7 @@ mod collectors_alone;
 mod create;
 mod delivered;
 mod delivers;
+mod dev;
 mod facts;
 mod fight;
 mod folder_store;

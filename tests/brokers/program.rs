@@ -71,11 +71,28 @@ impl Program {
         Self::run(&text, false)
     }
 
+    /// Starts dev mode with a log at these brokers and its data in a folder, and waits until it is ready.
+    pub(crate) fn dev(brokers: &str, data: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        let any = "127.0.0.1:0";
+        command
+            .args(["dev", "--kafka", brokers, "--listen", any, "--admin-listen", any, "--s3-listen", any])
+            .args(["--flush-age", "1 s", "--receipts", "--data-dir"])
+            .arg(data)
+            .stdin(Stdio::null());
+        Self::spawn(command, folder, true)
+    }
+
     fn run(text: &str, is_collector: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(FILE), text).unwrap();
+        Self::spawn(command(folder.path()), folder, is_collector)
+    }
+
+    fn spawn(mut command: Command, folder: tempfile::TempDir, is_collector: bool) -> Self {
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let mut process = command(folder.path()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut address = |name: &str| -> SocketAddr {
             let line = said.next().map(|line| line.unwrap()).unwrap_or_default();

@@ -38,22 +38,35 @@ impl S3 {
 
     /// The calls of each object, by key.
     pub(crate) fn objects(&self) -> BTreeMap<String, Vec<String>> {
-        let folder = self.folder.path();
-        let of = |file: &Path| {
-            // A file that is replaced or removed meanwhile is no object.
-            let object: serde_json::Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
-            let key = object["key"].as_str()?.to_owned();
-            let body = fs::read(folder.join("bodies").join(object["body"].as_str()?)).ok()?;
-            key.ends_with(".gz").then(|| (key, calls_of(&body)))
-        };
-        let files = fs::read_dir(folder.join("objects")).unwrap();
-        files.filter_map(|file| of(&file.unwrap().path())).collect()
+        objects_in(self.folder.path())
     }
 
     /// The calls of all objects, sorted.
     pub(crate) fn calls(&self) -> Vec<String> {
-        let mut calls: Vec<String> = self.objects().into_values().flatten().collect();
-        calls.sort();
-        calls
+        sorted(self.objects())
     }
+}
+
+/// The calls of each object of a server with this folder, by key.
+fn objects_in(folder: &Path) -> BTreeMap<String, Vec<String>> {
+    let of = |file: &Path| {
+        // A file that is replaced or removed meanwhile is no object.
+        let object: serde_json::Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+        let key = object["key"].as_str()?.to_owned();
+        let body = fs::read(folder.join("bodies").join(object["body"].as_str()?)).ok()?;
+        key.ends_with(".gz").then(|| (key, calls_of(&body)))
+    };
+    let files = fs::read_dir(folder.join("objects")).unwrap();
+    files.filter_map(|file| of(&file.unwrap().path())).collect()
+}
+
+fn sorted(objects: BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let mut calls: Vec<String> = objects.into_values().flatten().collect();
+    calls.sort();
+    calls
+}
+
+/// The calls of all objects of a server with this folder, sorted.
+pub(crate) fn calls_in(folder: &Path) -> Vec<String> {
+    sorted(objects_in(folder))
 }

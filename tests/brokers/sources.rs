@@ -1,5 +1,6 @@
 //! Sources that a writer does not know, clocks that are wrong, and many partitions in one process.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
