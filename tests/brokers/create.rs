@@ -8,7 +8,7 @@ use forebay::kafka::first_notes;
 use forebay::kafka::group::Offsets;
 use forebay::kafka::lock::Lock;
 use forebay::kafka::topics::Topics;
-use forebay::partition::note::{Base, Note};
+use forebay::partition::note::Note;
 use forebay::partition::state::State;
 use forebay::partition::topics::{Standing, Topic, judge};
 use forebay::runtime::SystemRandom;
