@@ -185,10 +185,11 @@ impl Probe<'_> {
         }
         let before = self.deps.clock.wall();
         let sent = match owner.send(&self.settings.notes_topic, b"check", &*self.deps.clock) {
-            // A transaction that lacks a right has no reports until it is aborted; its next call says why.
-            Err(KafkaError::NoMessageReceived) => {
-                Err(self.adds_offset(&owner).err().unwrap_or(KafkaError::NoMessageReceived))
-            }
+            // A transaction that lacks a right purges its records, or reports none; its next call says why.
+            Err(
+                cause @ (KafkaError::NoMessageReceived
+                | KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue)),
+            ) => Err(self.adds_offset(&owner).err().unwrap_or(cause)),
             sent => sent,
         };
         let tried = self.compares(before, sent);
