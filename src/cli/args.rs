@@ -31,7 +31,7 @@ use super::destinations::args::DestinationsCommand;
 use super::dev::DevArgs;
 use super::import::args::ImportCommand;
 #[cfg(feature = "kafka")]
-use super::kafka::KafkaCommand;
+use super::kafka::args::KafkaCommand;
 use crate::admin_client::AdminUrl;
 
 /// Accepts tracking API calls from unmodified SDKs and writes each exactly once to S3, as gzipped

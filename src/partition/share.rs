@@ -37,7 +37,7 @@ pub fn waits(share: u64, rate: u64) -> Duration {
 /// The cache in bytes with which no batch is due before it is as old as `max_age`, at these rates in bytes a second.
 pub fn asked(max_age: Duration, rates: &BTreeMap<u32, u64>) -> u64 {
     let rate: u128 = rates.values().map(|rate| u128::from(*rate)).sum();
-    let of_age = rate * max_age.as_millis() / u128::from(PRESSURE_PERCENT * 10) + 1;
+    let of_age = rate.saturating_mul(max_age.as_millis()) / u128::from(PRESSURE_PERCENT * 10) + 1;
     let least = rates.len() as u64 * SEGMENTS * SEGMENT_BYTES.0;
     least.saturating_add(u64::try_from(of_age).unwrap_or(u64::MAX))
 }
