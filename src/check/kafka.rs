@@ -332,6 +332,9 @@ fn difference(seen: &Tried<(i64, u64)>) -> CheckFinding {
     }
 }
 
+/// A size is advised in whole gigabytes.
+const GB: u64 = 1_000_000_000;
+
 /// How many objects an hour a small source gets: the caches hold its calls only for so long.
 fn cache(asked: &KafkaAsked) -> CheckFinding {
     let trial = Trial::new("cache", "compare kafka.cache_bytes with the rate of calls");
@@ -357,6 +360,8 @@ fn cache(asked: &KafkaAsked) -> CheckFinding {
     }
     let objects = 3_600_u64.div_ceil(stays.as_secs().max(1));
     let needed = cache_asked(max_age, &[(0, rate)].into()).div_ceil(asked.writers.max(1));
+    // What is printed has to be enough.
+    let needed = needed.div_ceil(GB).saturating_mul(GB);
     trial.warning(
         format!(
             "{caches} hold {} calls/s for {}, so a small source gets {} an hour",
@@ -534,6 +539,7 @@ mod tests {
     fn a_small_cache_is_a_warning_with_the_size_that_is_needed() {
         let hot = KafkaAsked { calls_per_second: Some(100_000), ..asked() };
         let text = judge_kafka(&hot, &seen()).text();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("6 objects an hour"), "{text}");
         assert!(text.contains("283 GB"), "{text}");
     }
