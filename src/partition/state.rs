@@ -193,7 +193,10 @@ impl State {
         self.copies = self.copies.split_off(&kept_from);
         self.unread.retain(|range| offset_of(range.last) >= kept_from);
         self.settled.retain(|day, _| !self.calls.is_over(*day, before(kept_from)));
-        self.calls.prune(keep_from, before(kept_from), None);
+        // A day that has not ended in the log can still get objects, however old it is: a partition may be days
+        // behind. What names the object before them stays.
+        let ended = self.calls.days_over_at(before(kept_from)).map_or(UnixMillis(0), ReceivedDay::end);
+        self.calls.prune(keep_from.min(ended), before(kept_from), None);
         // As in a note.
         Note::snapshot(&serde_json::to_string(&self).unwrap_or_default())
     }
@@ -264,6 +267,8 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Seal;
+    use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
     use crate::partition::note::TermNote;
 
     fn identity() -> Identity {
@@ -312,6 +317,44 @@ mod tests {
         assert_eq!(sum, state);
         assert_eq!((sum.copies, sum.base_at), (BTreeSet::from([5]), Some(2)));
         assert_eq!(sum.settled.into_keys().collect::<Vec<_>>(), [day(2)]);
+    }
+
+    /// Seed 290630: a partition that is behind forgot a day of which calls were lost, and the next object of it
+    /// named none before it.
+    #[test]
+    fn a_day_that_has_not_ended_in_the_log_is_kept_however_old_it_is() {
+        let mut state = State::new(identity());
+        let batch = BatchKey {
+            source: SourceId::new("web").unwrap(),
+            day: UnixMillis(0).day(),
+            stream: Stream::Calls,
+        };
+        let seal = Seal {
+            number: 1,
+            batch: batch.clone(),
+            first: 1,
+            last: before(4),
+            frames: 1,
+            bytes: 1,
+            sha256: String::new(),
+            first_received_at: UnixMillis(0),
+            last_received_at: UnixMillis(0),
+            encoder: String::new(),
+            location: S3Location::new(BucketString::parse("web").unwrap(), Encryption::SseS3),
+            object_key: ObjectKey::listed("k"),
+            previous_last: None,
+            hours: Vec::new(),
+        };
+        state.apply(Note::Call(CallNote::Sealed(seal)), 1);
+        let committed = CallNote::Committed { number: 1, applied: None, seal: None, amended: None };
+        state.apply(Note::Call(committed), 1);
+        let base = Base { window_from: 7, read_from: before(8), ..Base::default() };
+        state.apply(Note::Base(Box::new(base)), 2);
+        state.snapshot(UnixMillis(9 * crate::time::DAY_MS));
+        assert_eq!(state.calls.released_through(&batch), before(4));
+        state.apply(crate::partition::days::end_at(batch.day, 6), 3);
+        state.snapshot(UnixMillis(9 * crate::time::DAY_MS));
+        assert_eq!(state.calls.released_through(&batch), 0);
     }
 
     #[test]

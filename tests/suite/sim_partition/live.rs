@@ -125,7 +125,7 @@ impl Live {
 
     /// Whether everything is read and delivered.
     pub(super) fn is_idle(&self, env: &Env) -> bool {
-        self.cache.reader.next() >= env.log[self.partition as usize].end()
+        env.log[self.partition as usize].has_read_all(self.cache.reader.next(), self.cache.consumer)
             && self.transaction.is_none()
             && self.next.is_none()
             && self.cache.len() == 0

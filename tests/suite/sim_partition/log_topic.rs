@@ -54,6 +54,16 @@ impl LogPartition {
         found.map_or(Fetched::End, |(at, value)| Fetched::Record(at, value.clone()))
     }
 
+    /// Whether a consumer would read nothing new, and knows it. The program polls for ever, so it does.
+    pub(super) fn has_read_all(&self, next: u64, consumer: Consumer) -> bool {
+        next == self.end() && consumer.known_cuts == Some(self.cuts.len())
+    }
+
+    /// The first offset from which on records were taken away and written anew.
+    pub(super) fn first_cut(&self) -> Option<u64> {
+        self.cuts.iter().min().copied()
+    }
+
     /// Takes the last records away.
     pub(super) fn cut(&mut self, at: u64) {
         let gone = self.records.split_off(usize::try_from(at).unwrap());

@@ -226,14 +226,22 @@ impl World {
         if env.plan.cuts && env.chance(500) {
             let at = start + env.dice.below(end - start + 1);
             env.log[partition].cut(at);
+            env.note("the log is cut", &[u64::from(id), at, end]);
             env.trace.count("logs cut");
             return;
         }
-        let kept_from = check::truth(env, id).kept_from();
+        let truth = check::truth(env, id);
+        let kept_from = truth.kept_from();
         let most = if env.plan.lossy { end } else { kept_from.min(end) };
+        // Brokers delete by age, so writers have long looked at what a cut brought.
+        let most = match env.log[partition].first_cut() {
+            Some(at) if truth.log_cut.is_none() => most.min(at),
+            _ => most,
+        };
         if start < most {
             let to = start + 1 + env.dice.below(most - start);
             env.log[partition].start = to;
+            env.note("retention deletes", &[u64::from(id), to, kept_from]);
             env.log[partition].lost |= to > kept_from;
         }
     }
