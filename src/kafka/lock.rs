@@ -4,14 +4,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, Timestamp};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer};
 
 use super::answers;
-use super::settings::{Lines, NoClient, Settings};
+use super::settings::{NoClient, Reporting, Settings, TakesReports};
 use crate::lock::lock;
 use crate::partition::answer::{Then, TransactionError, then_of_notes};
 use crate::partition::note::Note;
@@ -36,7 +34,7 @@ pub struct Noted {
 
 /// The transactional id of a partition, in the hands of this process, until another one takes it.
 pub struct Lock {
-    producer: BaseProducer<Reports>,
+    producer: BaseProducer<Reporting<Reports>>,
     topic: String,
     partition: i32,
     /// For how long a call is repeated that can be.
@@ -50,20 +48,10 @@ debug_fields!(Lock { topic, partition });
 #[derive(Debug, Default)]
 struct Reports(Mutex<Vec<(usize, Result<Noted, TransactionError>)>>);
 
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, of: &str, line: &str) {
-        Lines.log(level, of, line);
-    }
+impl TakesReports for Reports {
+    type With = Box<usize>;
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        Lines.error(error, reason);
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<usize>;
-
-    fn delivery(&self, report: &DeliveryResult<'_>, place: Box<usize>) {
+    fn takes(&self, report: &DeliveryResult<'_>, place: Box<usize>) {
         let report = match report {
             Ok(message) => match u64::try_from(message.offset()) {
                 Ok(offset) => {
@@ -92,7 +80,7 @@ impl Lock {
         partition: u32,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, NoClient> {
-        let producer = settings.of_owner(id).create_with_context(Reports::default());
+        let producer = settings.of_owner(id).create_with_context(Reporting::<Reports>::default());
         Ok(Self {
             producer: producer.map_err(|cause| settings.no_client(cause))?,
             topic: settings.notes_topic.clone(),
@@ -130,7 +118,7 @@ impl Lock {
         let meaning = |error: &KafkaError| answers::of_transaction(error);
         self.producer.begin_transaction().map_err(|error| meaning(&error))?;
         // Of a transaction before, if it was refused.
-        drop(self.producer.context().take());
+        drop(self.producer.context().0.take());
         let mut reported: Vec<Option<Noted>> = vec![None; notes.len()];
         for (place, note) in notes.iter().enumerate() {
             let value = note.encode();
@@ -158,7 +146,7 @@ impl Lock {
 
     fn look(&self, reported: &mut [Option<Noted>]) -> Result<(), TransactionError> {
         self.producer.poll(POLL);
-        for (place, report) in self.producer.context().take() {
+        for (place, report) in self.producer.context().0.take() {
             let noted = report?;
             if let Some(of) = reported.get_mut(place) {
                 *of = Some(noted);

@@ -3,19 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message as _, Timestamp};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::answers::{code, is_denied};
 use super::first_notes::{self, NotesError};
 use super::group::Offsets;
 use super::records::{Fetched, NotRead, Records};
-use super::settings::{Lines, NoClient, Sees, Settings};
+use super::settings::{Lines, NoClient, Reporting, Sees, Settings, TakesReports};
 use super::topics::{TopicError, Topics};
 use super::trim::{NotTrimmed, delete_notes_before};
 use crate::lock::lock;
@@ -293,27 +291,17 @@ impl Probe<'_> {
 
 /// A producer of single records, which waits for the report of each.
 struct Sender {
-    producer: BaseProducer<Reported>,
+    producer: BaseProducer<Reporting<Reported>>,
 }
 
 /// The report of the last record.
 #[derive(Debug, Default)]
 struct Reported(Mutex<Option<Result<Option<UnixMillis>, KafkaError>>>);
 
-impl ClientContext for Reported {
-    fn log(&self, level: RDKafkaLogLevel, of: &str, line: &str) {
-        Lines.log(level, of, line);
-    }
+impl TakesReports for Reported {
+    type With = ();
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        Lines.error(error, reason);
-    }
-}
-
-impl ProducerContext for Reported {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, report: &DeliveryResult<'_>, (): ()) {
+    fn takes(&self, report: &DeliveryResult<'_>, (): ()) {
         *lock(&self.0) = Some(match report {
             Ok(message) => Ok(match message.timestamp() {
                 Timestamp::LogAppendTime(at) => Some(UnixMillis(at)),
@@ -326,7 +314,7 @@ impl ProducerContext for Reported {
 
 impl Sender {
     fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
-        Ok(Self { producer: config.create_with_context(Reported::default())? })
+        Ok(Self { producer: config.create_with_context(Reporting::<Reported>::default())? })
     }
 
     /// Writes a record to partition 0. Returns the broker's time of it, if the topic has the broker's times.
@@ -336,7 +324,7 @@ impl Sender {
         let until = clock.monotonic().saturating_add(CALL);
         loop {
             self.producer.poll(POLL);
-            let report = lock(&self.producer.context().0).take();
+            let report = lock(&self.producer.context().0.0).take();
             // A producer without any right to write fails, and its records are reported as purged, or never.
             match (self.producer.client().fatal_error(), report) {
                 (_, Some(Ok(at))) => return Ok(at),

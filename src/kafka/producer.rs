@@ -4,13 +4,11 @@ use std::fmt;
 use std::sync::Weak;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _};
 
-use super::settings::{Lines, NoClient, Settings};
+use super::settings::{NoClient, Reporting, Settings, TakesReports};
 use crate::partition::block::CollectorId;
 use crate::partition::producing::ToSend;
 
@@ -26,7 +24,7 @@ pub(super) trait Hears: Send + Sync + fmt::Debug {
 
 /// A producer, until the first error that it reports.
 pub(super) struct Producer {
-    producer: BaseProducer<Reports>,
+    producer: BaseProducer<Reporting<Reports>>,
     id: CollectorId,
     topic: String,
 }
@@ -40,20 +38,10 @@ struct Reports {
     to: Weak<dyn Hears>,
 }
 
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, of: &str, line: &str) {
-        Lines.log(level, of, line);
-    }
+impl TakesReports for Reports {
+    type With = ();
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        Lines.error(error, reason);
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, report: &DeliveryResult<'_>, (): ()) {
+    fn takes(&self, report: &DeliveryResult<'_>, (): ()) {
         let (partition, report) = match report {
             Ok(message) => {
                 // A report of success without an offset says nothing of where the block is.
@@ -75,7 +63,7 @@ impl Producer {
     /// A producer under this id.
     /// Errors: [`NoClient`].
     pub(super) fn new(settings: &Settings, id: CollectorId, to: Weak<dyn Hears>) -> Result<Self, NoClient> {
-        let producer = settings.of_producer().create_with_context(Reports { of: id, to });
+        let producer = settings.of_producer().create_with_context(Reporting(Reports { of: id, to }));
         let producer = producer.map_err(|cause| settings.no_client(cause))?;
         Ok(Self { producer, id, topic: settings.topic.clone() })
     }

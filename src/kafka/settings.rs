@@ -6,6 +6,8 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::util::IntoOpaque;
 
 use crate::partition::producing::WAITING_BYTES_MAX;
 use crate::partition::topics::{Names, RECORD_BYTES_MAX};
@@ -77,6 +79,37 @@ impl ClientContext for Lines {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "kafka: {reason}");
+    }
+}
+
+/// Takes what brokers report of a producer's records.
+pub(super) trait TakesReports: Send + Sync {
+    /// What a record is sent with, and its report comes with.
+    type With: IntoOpaque;
+
+    /// Takes the report of a record.
+    fn takes(&self, report: &DeliveryResult<'_>, with: Self::With);
+}
+
+/// What a producer is made with: reports go to the one inside, and the library's own lines to the log.
+#[derive(Debug, Default)]
+pub(super) struct Reporting<R>(pub(super) R);
+
+impl<R: TakesReports> ClientContext for Reporting<R> {
+    fn log(&self, level: RDKafkaLogLevel, of: &str, line: &str) {
+        Lines.log(level, of, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Lines.error(error, reason);
+    }
+}
+
+impl<R: TakesReports> ProducerContext for Reporting<R> {
+    type DeliveryOpaque = R::With;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, with: R::With) {
+        self.0.takes(report, with);
     }
 }
 
