@@ -85,6 +85,8 @@ pub struct PartitionStatus {
     /// How long Kafka keeps the first record with calls that are not delivered; `None` if nothing waits, or it is not
     /// known.
     pub time_left_seconds: Option<u64>,
+    /// Whether that is so little that an alarm is raised.
+    pub time_is_short: bool,
     /// What needs it.
     pub pinned_by: Option<PinStatus>,
     /// Objects that are left in the log, because their buckets refuse them.

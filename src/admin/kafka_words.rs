@@ -11,8 +11,6 @@ use crate::words::{
 const NAMED_MAX: usize = 20;
 /// The longest sentence that is shown, in bytes.
 const TEXT_BYTES_MAX: usize = 2_048;
-/// Below this much time, Kafka soon deletes what waits: the alarm about it is raised then.
-const SHORT_SECONDS: u64 = 48 * 3_600;
 /// The columns with numbers in the table of partitions.
 const NUMBERS: [usize; 3] = [0, 3, 6];
 
@@ -49,13 +47,6 @@ impl KafkaStatus {
             .as_deref()
             .map_or_else(|| "not known yet".to_owned(), |id| outside_text(id).to_string());
         format!("{role} {}, log {id}", outside_text(node))
-    }
-
-    /// Whether Kafka soon deletes calls of the partition that are not delivered.
-    pub fn is_time_short(&self, partition: &PartitionStatus) -> bool {
-        // After half of the retention, collectors refuse the sources that wait.
-        let below = self.retention_seconds.map_or(SHORT_SECONDS, |all| SHORT_SECONDS.min(all / 2));
-        partition.time_left_seconds.is_some_and(|left| left < below)
     }
 
     /// The log, what is sent to it, and what its partitions have in common.
@@ -190,7 +181,7 @@ impl KafkaStatus {
             "waits" => lines.push(("  waits for: ", why("its notes, which cannot be read yet"))),
             _ => {}
         }
-        if let Some(left) = partition.time_left_seconds.filter(|_| self.is_time_short(partition)) {
+        if let Some(left) = partition.time_left_seconds.filter(|_| partition.time_is_short) {
             let text = format!(
                 "Kafka deletes calls that are not delivered in {}: fix what pins the partition, or raise retention.ms of {}",
                 about_seconds(left),
@@ -331,22 +322,6 @@ mod tests {
         assert!(table.rows[1].1[0].1.starts_with("a configuration of web: add each"), "{table:#?}");
         let all = kafka.partition_table(0, usize::MAX);
         assert!(all.more == 0 && all.rows[7].0.trim_start().starts_with('7'), "in their order: {all:#?}");
-    }
-
-    #[test]
-    fn time_is_short_below_two_days_or_half_of_the_retention() {
-        let check = |left: Option<u64>, retention_seconds, is_short| {
-            let one = PartitionStatus { time_left_seconds: left, ..partition(0) };
-            let kafka = KafkaStatus { retention_seconds, ..KafkaStatus::default() };
-            assert_eq!(kafka.is_time_short(&one), is_short, "{left:?} of {retention_seconds:?}");
-        };
-        let hours = |hours: u64| Some(hours * 3_600);
-        check(None, hours(168), false);
-        check(hours(48), hours(168), false);
-        check(hours(47), hours(168), true);
-        check(hours(12), hours(24), false);
-        check(hours(11), hours(24), true);
-        check(hours(47), None, true);
     }
 
     #[test]

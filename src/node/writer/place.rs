@@ -60,6 +60,8 @@ pub(super) struct Seen {
     pub(super) end: Option<u64>,
     /// How long the log keeps what is needed; `None` if nothing waits, or it is not known.
     pub(super) time_left: Option<Duration>,
+    /// Whether that is so little that an alarm is raised.
+    pub(super) is_short: bool,
     /// Frames and bytes that were read in a second of the last minutes.
     pub(super) rates: Option<(f64, f64)>,
 }

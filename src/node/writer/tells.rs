@@ -48,6 +48,15 @@ struct Read {
     term: String,
 }
 
+/// For how long the log still keeps what is needed.
+#[derive(Clone, Copy, Default)]
+struct Left {
+    /// `None` if nothing waits, or it is not known.
+    time: Option<Duration>,
+    /// Whether that is so little that an alarm is raised.
+    is_short: bool,
+}
+
 impl Tells {
     pub(super) fn new(shared: &Arc<Shared>, offsets: Offsets) -> Self {
         Self {
@@ -84,7 +93,8 @@ impl Tells {
             let progress = live.served.progress();
             let rates = self.rates(partition, &progress);
             let (times, left) = self.look(partition, live.served.needed_from());
-            *lock(&place.seen) = Seen { end: times.map(|times| times.end), time_left: left, rates };
+            let Left { time: time_left, is_short } = left;
+            *lock(&place.seen) = Seen { end: times.map(|times| times.end), time_left, is_short, rates };
             // Without retention nobody is refused.
             let half_ago = times.filter(|_| self.retention.is_some_and(|(known, _)| known.is_some()));
             told.insert(partition, live.served.told(half_ago.map(|times| times.later)));
@@ -137,7 +147,7 @@ impl Tells {
 
     /// What the log says of a partition, and for how long it keeps the record at `needed_from`. Raises the alarm if
     /// it will soon delete that record.
-    fn look(&mut self, partition: u32, needed_from: Option<u64>) -> (Option<Times>, Option<Duration>) {
+    fn look(&mut self, partition: u32, needed_from: Option<u64>) -> (Option<Times>, Left) {
         let retention = self.retention();
         let now = self.shared.deps.clock.wall();
         let times =
@@ -145,13 +155,14 @@ impl Tells {
                 Ok(times) => times,
                 Err(error) => {
                     tracing::debug!(error, partition, "the log does not say when its records were written");
-                    return (None, None);
+                    return (None, Left::default());
                 }
             };
         let left = time_left(times.written_at, now, retention);
         let deps = &self.shared.deps;
         let subject = format!("retention of partition {partition}");
-        match left.zip(retention).filter(|(left, retention)| is_short(*left, *retention)) {
+        let short = left.zip(retention).filter(|(left, retention)| is_short(*left, *retention));
+        match short {
             Some((left, retention)) => {
                 let what = format!(
                     "the log deletes calls of partition {partition} that are not delivered in {} minutes: fix what the \
@@ -164,7 +175,7 @@ impl Tells {
             }
             None => deps.alarms.clear(AlarmKind::Refusing, &subject),
         }
-        (Some(times), left)
+        (Some(times), Left { time: left, is_short: short.is_some() })
     }
 
     fn times(

@@ -96,6 +96,7 @@ pub(crate) fn troubled_writer() -> Status {
         end_offset: Some(49_100),
         lag_seconds: 192,
         time_left_seconds: Some(5 * 3_600),
+        time_is_short: true,
         pinned_by: Some(PinStatus {
             source: "ios".into(),
             since_ms: NOW_MS - 500_000_000,

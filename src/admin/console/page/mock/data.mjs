@@ -134,7 +134,7 @@ function withKafka (scenario, status) {
     const waits = 600 + partition * 331 % 2_900
     return {
       partition, standing: 'delivers', why: null, terms: 1, ended: 0, takeover_seconds: 4 + partition % 5, read_offset: end - (partition % 3 ? 0 : 2), end_offset: end, lag_seconds: partition % 3 ? 0 : 1,
-      kept_from_offset: end - 18_400, time_left_seconds: week - waits, pinned_by: { source: NAMES[partition % NAMES.length], since_ms: t - waits * 1_000, waits_for: 'age or size' },
+      kept_from_offset: end - 18_400, time_left_seconds: week - waits, time_is_short: false, pinned_by: { source: NAMES[partition % NAMES.length], since_ms: t - waits * 1_000, waits_for: 'age or size' },
       left_objects: 0, cut_early: 0, cache_used_bytes: Math.round(1_100_000_000 * wave(partition, t / 9_000)), cache_max_bytes: 4_166_000_000, window_seconds: 32 + partition, second_copies: 0, late: 0, without_bucket: [], ...more
     }
   }
@@ -144,7 +144,7 @@ function withKafka (scenario, status) {
     const billing = { source: NAMES[3], since_ms: t - 475_200_000, waits_for: 'its bucket, which refuses: 403 AccessDenied' }
     owned[1] = one(2, { standing: 'stopped', why: 'the log was cut: the record at offset 48,190,112 is not the one that was read before; if the topic was made anew, make a new log', time_left_seconds: null, pinned_by: null, end_offset: null })
     owned[2] = one(4, { standing: 'waits', why: 'a transaction hangs in its notes; end it: kafka-transactions.sh --bootstrap-server BROKER find-hanging', pinned_by: null })
-    owned[3] = one(6, { time_left_seconds: 129_600, pinned_by: billing, left_objects: 318, terms: 3, ended: 2 })
+    owned[3] = one(6, { time_left_seconds: 129_600, time_is_short: true, pinned_by: billing, left_objects: 318, terms: 3, ended: 2 })
     owned[4] = one(8, { lag_seconds: 11_042, read_offset: 47_000_000, cut_early: 12, cache_used_bytes: 3_100_000_000, late: 4, second_copies: 2, takeover_seconds: null })
     owned[5] = one(10, { without_bucket: ['new-app'] })
     owned[6] = one(12, { standing: 'begins', pinned_by: null, takeover_seconds: null, window_seconds: null })

@@ -92,7 +92,7 @@ export type KafkaCache = { used_bytes: number; max_bytes: number; objects_an_hou
 /** A partition that is assigned to this process. An offset is Kafka's number of a record. */
 export type Partition = {
   partition: number; standing: string; why: string | null; terms: number; ended: number; takeover_seconds: number | null
-  read_offset: number; end_offset: number | null; lag_seconds: number; kept_from_offset: number; time_left_seconds: number | null
+  read_offset: number; end_offset: number | null; lag_seconds: number; kept_from_offset: number; time_left_seconds: number | null; time_is_short: boolean
   pinned_by: { source: string; since_ms: number; waits_for: string } | null
   left_objects: number; cut_early: number; cache_used_bytes: number; cache_max_bytes: number; window_seconds: number | null
   second_copies: number; late: number; without_bucket: string[]

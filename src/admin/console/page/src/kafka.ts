@@ -25,31 +25,23 @@ export function nodeTitle ({ node, spool_id: spool, kafka }: Status): string {
 /** Records that are not read; null if the log's end is not known. */
 export const lagRecords = ({ end_offset: end, read_offset: read }: Partition) => end == null ? null : Math.max(0, end - read)
 
-/** Below this, Kafka soon deletes what waits. */
-const SHORT_S = 48 * 3_600
-
-/** Whether the alarm about the time that is left is raised. After half of the retention, sources are refused. */
-export function isShort ({ time_left_seconds: left }: Partition, retention: number | null): boolean {
-  return left != null && left < (retention == null ? SHORT_S : Math.min(SHORT_S, retention / 2))
-}
-
 export type Standing = { icon: IconName; tone: 'well' | 'notice' | 'problem' | 'quiet'; word: string }
 
-export function standingOf (one: Partition, retention: number | null): Standing {
+export function standingOf (one: Partition): Standing {
   if (one.standing === 'stopped') return { icon: 'problem', tone: 'problem', word: 'stopped' }
   if (one.standing === 'waits') return { icon: 'notice', tone: 'notice', word: 'waits' }
-  if (isShort(one, retention)) return { icon: 'problem', tone: 'problem', word: 'time short' }
+  if (one.time_is_short) return { icon: 'problem', tone: 'problem', word: 'time short' }
   if (one.without_bucket.length) return { icon: 'notice', tone: 'notice', word: 'no bucket' }
   if (one.standing === 'begins') return { icon: 'busy', tone: 'quiet', word: 'begins' }
   return { icon: 'well', tone: 'well', word: 'delivers' }
 }
 
 /** What is wrong with a partition, and what to do. */
-export function troublesOf (one: Partition, { topic, retention_seconds: retention }: Kafka): string[] {
+export function troublesOf (one: Partition, { topic }: Kafka): string[] {
   return [
     one.standing === 'stopped' && `stopped: ${one.why ?? 'this process does not say why'}`,
     one.standing === 'waits' && `waits: ${one.why ?? 'its notes cannot be read yet'}`,
-    isShort(one, retention) && `Kafka deletes calls that are not delivered in ${seconds(one.time_left_seconds)}: fix what pins the partition, or raise retention.ms of ${topic}`,
+    one.time_is_short && `Kafka deletes calls that are not delivered in ${seconds(one.time_left_seconds)}: fix what pins the partition, or raise retention.ms of ${topic}`,
     one.without_bucket.length > 0 && `no source in the configuration: ${one.without_bucket.join(', ')}. Add it to all writers, or its calls fill the cache`
   ].filter((text) => text !== false)
 }

@@ -5,7 +5,7 @@ import { destinationState, isOver } from '../src/destination-state'
 import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { afterDone, afterWaits, deletedMessages, filesOf, givenBack, importState, queueDepth, settledRows, settledWords } from '../src/import-state'
-import { isHidden, isShort, lagRecords, lagWords, neededFor, nodeTitle, placeOfAge, standingOf, ticksOf, troublesOf } from '../src/kafka'
+import { isHidden, lagRecords, lagWords, neededFor, nodeTitle, placeOfAge, standingOf, ticksOf, troublesOf } from '../src/kafka'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, notices, problems } from '../src/problems'
 import { heldRows } from '../src/held-list'
@@ -383,7 +383,7 @@ test('what is done with imported files is said in words', () => {
 
 const partition = (more: Partial<Partition> = {}): Partition => ({
   partition: 3, standing: 'delivers', why: null, terms: 1, ended: 0, takeover_seconds: 1, read_offset: 90, end_offset: 90, lag_seconds: 0,
-  kept_from_offset: 10, time_left_seconds: null, pinned_by: null, left_objects: 0, cut_early: 0, cache_used_bytes: 0, cache_max_bytes: 0,
+  kept_from_offset: 10, time_left_seconds: null, time_is_short: false, pinned_by: null, left_objects: 0, cut_early: 0, cache_used_bytes: 0, cache_max_bytes: 0,
   window_seconds: null, second_copies: 0, late: 0, without_bucket: [], ...more
 })
 const WEEK = 7 * 86_400
@@ -403,12 +403,10 @@ test('a process shows the views that have something to show', () => {
 })
 
 test('a partition says what is wrong with it, the worst first', () => {
-  const word = (more: Partial<Partition>) => standingOf(partition(more), WEEK).word
+  const word = (more: Partial<Partition>) => standingOf(partition(more)).word
   assert.deepEqual([word({}), word({ standing: 'begins' }), word({ without_bucket: ['web'] })], ['delivers', 'begins', 'no bucket'])
-  assert.deepEqual([word({ standing: 'stopped', time_left_seconds: 1 }), word({ standing: 'waits' }), word({ time_left_seconds: 1 })], ['stopped', 'waits', 'time short'])
-  const day = 86_400
-  assert.deepEqual([[2 * day, WEEK], [2 * day - 1, WEEK], [day / 2, day], [day / 2 - 1, day], [day, null]].map(([left, all]) => isShort(partition({ time_left_seconds: left! }), all!)), [false, true, false, true, true])
-  const texts = troublesOf(partition({ standing: 'stopped', why: 'the log was cut', time_left_seconds: 3_600, without_bucket: ['web'] }), kafka('writer'))
+  assert.deepEqual([word({ standing: 'stopped', time_is_short: true }), word({ standing: 'waits' }), word({ time_is_short: true })], ['stopped', 'waits', 'time short'])
+  const texts = troublesOf(partition({ standing: 'stopped', why: 'the log was cut', time_left_seconds: 3_600, time_is_short: true, without_bucket: ['web'] }), kafka('writer'))
   assert.deepEqual(texts.map((text) => text.split(':')[0]), ['stopped', 'Kafka deletes calls that are not delivered in 1 h 00 min', 'no source in the configuration'])
   assert.deepEqual(troublesOf(partition(), kafka('writer')), [])
 })

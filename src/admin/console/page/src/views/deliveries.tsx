@@ -96,7 +96,7 @@ function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
 
 function next ({ state, next_try_ms }: Pending, now: number): string {
   if (state === 'putting') return 'now'
-  if (state === 'conflict') return 'needs a decision; with Forebay stopped: forebay spool inspect SPOOL'
+  if (state === 'conflict') return 'needs a decision: its alarm says how'
   return next_try_ms == null ? '' : `next try ${until(next_try_ms, now)}`
 }
 

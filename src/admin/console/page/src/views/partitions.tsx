@@ -3,7 +3,7 @@
 import { useMemo } from 'preact/hooks'
 import type { Kafka, Partition, Sending } from '../api'
 import { bytes, count, exactBytes, NONE, percent, plural, seconds } from '../format'
-import { isShort, lagRecords, lagWords, neededFor, placeOfAge, standingOf, termsWords, ticksOf, troublesOf } from '../kafka'
+import { lagRecords, lagWords, neededFor, placeOfAge, standingOf, termsWords, ticksOf, troublesOf } from '../kafka'
 import { useNode, useNow } from '../node'
 import { Icon, State } from '../parts/icon'
 import { Side } from '../parts/side'
@@ -86,7 +86,7 @@ function Owned ({ kafka, chosen }: { kafka: Kafka; chosen: string | undefined })
   )
 }
 
-function Summary ({ kafka: { owned, partitions, cache, retention_seconds: retention } }: { kafka: Kafka }) {
+function Summary ({ kafka: { owned, partitions, cache } }: { kafka: Kafka }) {
   const sum = (of: (one: Partition) => number) => owned.reduce((all, one) => all + of(one), 0)
   const records = sum((one) => lagRecords(one) ?? 0)
   const oldest = Math.max(0, ...owned.map((one) => one.lag_seconds))
@@ -99,7 +99,7 @@ function Summary ({ kafka: { owned, partitions, cache, retention_seconds: retent
       <Stat name="Here" value={`${count(owned.length)} of ${count(partitions)}`} note={stopped ? `${count(stopped)} of them stopped` : 'the group shares partitions among its writers'} />
       <Stat name="To be read" value={count(records)} note={records || oldest ? `records, the oldest written ${seconds(oldest)} ago` : 'read to the ends'} />
       <Stat name="Time left" value={left ? seconds(left.time_left_seconds) : NONE} note={left ? `then Kafka deletes calls of partition ${left.partition}` : 'nothing waits, or Kafka deletes nothing'}>
-        {left && isShort(left, retention) && <State icon="problem" tone="problem" word="short" />}
+        {left?.time_is_short && <State icon="problem" tone="problem" word="short" />}
       </Stat>
       <Stat name="Cache" value={bytes(cache?.used_bytes)} title={exactBytes(cache?.used_bytes)} note={`${percent(cache?.used_bytes ?? 0, cache?.max_bytes ?? 0)} of ${bytes(cache?.max_bytes)}${hourly == null ? '' : `; small sources get ${hourly === 0 ? 'less than an object' : plural(hourly, 'object')} an hour`}`} />
       <Stat name="Left in the log" value={count(objects)} note={objects ? 'objects whose buckets refuse them; built again once they take them' : 'no bucket refuses objects'} />
@@ -146,13 +146,13 @@ function Line ({ one, kafka: { retention_seconds: retention }, span, needed, now
   const at = (part: number) => `${(part * 100).toFixed(2)}%`
   return (
     <li class="line">
-      <span class="line-name"><a href={href('partitions', one.partition)}>{one.partition}</a><State {...standingOf(one, retention)} title={one.why} /></span>
+      <span class="line-name"><a href={href('partitions', one.partition)}>{one.partition}</a><State {...standingOf(one)} title={one.why} /></span>
       <span class="line-drawn">
         <svg width="100%" height="16" role="img" aria-label={words}>
           <title>{words}</title>
           <rect class="line-track" x="0" y="4" width="100%" height="8" rx="4" />
           {retention != null && <rect class="line-late" x="0" y="4" width={at(placeOfAge(retention / 2, span))} height="8" rx="4" />}
-          {needed > 0 && <rect class={isShort(one, retention) ? 'line-needed line-short' : 'line-needed'} x={at(Math.min(from, 0.994))} y="4" width={at(Math.max(0.006, unread - from))} height="8" rx="3" />}
+          {needed > 0 && <rect class={one.time_is_short ? 'line-needed line-short' : 'line-needed'} x={at(Math.min(from, 0.994))} y="4" width={at(Math.max(0.006, unread - from))} height="8" rx="3" />}
           {one.lag_seconds > 0 && <rect class="line-unread" x={at(unread)} y="4" width={at(1 - unread)} height="8" rx="3" />}
         </svg>
       </span>
@@ -171,10 +171,10 @@ function Line ({ one, kafka: { retention_seconds: retention }, span, needed, now
 }
 
 function Details ({ kafka, one }: { kafka: Kafka; one: Partition | undefined }) {
-  const { owned, retention_seconds: retention } = kafka
+  const { owned } = kafka
   const columns: Column<Partition>[] = [
     { head: 'Partition', width: 'auto', narrow: 'title', cell: ({ partition }) => <a class="row-link" href={href('partitions', partition)}>Partition {partition}</a> },
-    { head: 'State', width: '120px', cell: (row) => <State {...standingOf(row, retention)} title={row.why} /> },
+    { head: 'State', width: '120px', cell: (row) => <State {...standingOf(row)} title={row.why} /> },
     { head: 'To be read', width: '104px', number: true, cell: (row) => count(lagRecords(row)) },
     { head: 'Behind by', width: '112px', number: true, cell: (row) => seconds(row.lag_seconds) },
     { head: 'Time left', width: '104px', number: true, cell: (row) => seconds(row.time_left_seconds) },
@@ -202,7 +202,7 @@ function Detail ({ one, kafka }: { one: Partition; kafka: Kafka }) {
       {troublesOf(one, kafka).map((text) => <p key={text} class="source-why tone-problem"><Icon name="problem" /><span><Prose text={text} />.</span></p>)}
       <Bar name="Cache" part={one.cache_max_bytes ? one.cache_used_bytes / one.cache_max_bytes : 0} words={`${bytes(one.cache_used_bytes)} of ${bytes(one.cache_max_bytes)}`} />
       <Facts facts={[
-        ['State', <State {...standingOf(one, kafka.retention_seconds)} />],
+        ['State', <State {...standingOf(one)} />],
         ['Lag', lagWords(one)],
         ['Pinned by', pin ? <><a href={href('sources', pin.source)}>{pin.source}</a>, <Ago at={pin.since_ms} />: {pin.waits_for}</> : 'nothing'],
         ['Time left', one.time_left_seconds == null ? 'nothing waits, or Kafka deletes nothing' : seconds(one.time_left_seconds)],
