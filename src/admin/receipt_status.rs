@@ -10,6 +10,8 @@ pub struct ReceiptStatus {
     pub spool_id: String,
     /// Where the source's objects go now, as a bucket string; `None` if there is no such source.
     pub bucket: Option<String>,
+    /// Whether repeats have positions, too: then what is nowhere may be one. So it is in a log over Kafka.
+    pub repeats_have_positions: bool,
     /// The receipt's positions in order, without a gap; empty if the receipt is of another spool.
     pub positions: Vec<PositionsStatus>,
 }

@@ -10,7 +10,7 @@ use super::args::ReceiptArgs;
 use super::failure::Failure;
 use super::print_json::print_either;
 use super::verify::reader;
-use crate::admin::{PositionsStatus, ReceiptStatus};
+use crate::admin::ReceiptStatus;
 use crate::admin_client::{AdminToken, AskError};
 use crate::node::bucket_reader::BucketReader;
 use crate::node::receipt_report::ReceiptReport;
@@ -56,9 +56,9 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
 fn judged(
     args: &ReceiptArgs,
     answer: Result<ReceiptStatus, AskError>,
-) -> (Result<Vec<PositionsStatus>, String>, Option<String>) {
+) -> (Result<ReceiptStatus, String>, Option<String>) {
     match answer {
-        Ok(status) if status.spool_id == args.receipt.spool_id => (Ok(status.positions), status.bucket),
+        Ok(status) if status.spool_id == args.receipt.spool_id => (Ok(status.clone()), status.bucket),
         Ok(status) => {
             let url = &args.admin.url;
             let why = format!(

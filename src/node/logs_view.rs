@@ -174,7 +174,7 @@ impl NodeLogs {
     ) -> Result<ReceiptStatus, AdminError> {
         let bucket = self.current_location(&receipt.source).map(|to| to.bucket.to_string());
         let Some(of) = self.of_receipt(&receipt) else {
-            return Ok(ReceiptStatus { spool_id: other(), bucket, positions: Vec::new() });
+            return Ok(ReceiptStatus { spool_id: other(), bucket, ..ReceiptStatus::default() });
         };
         let (log, spool_id, source) = (Arc::clone(&of.log), of.log.spool_id(), receipt.source.clone());
         let located = tokio::task::spawn_blocking(move || log.locate(&receipt)).await;
@@ -182,7 +182,8 @@ impl NodeLogs {
         let located = located.map_err(|error| AdminError::Unread(error.to_string()))?;
         let waiting = of.delivery.progress().of(&source).waiting;
         let positions = located.into_iter().map(|located| positions(of, located, waiting.as_ref()));
-        Ok(ReceiptStatus { spool_id, bucket, positions: positions.collect() })
+        let positions = positions.collect();
+        Ok(ReceiptStatus { spool_id, bucket, positions, ..ReceiptStatus::default() })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::admin::{PositionsStatus, ReceiptState};
+use crate::admin::{PositionsStatus, ReceiptState, ReceiptStatus};
 use crate::archive::finding::shown;
 use crate::archive::{Archive, ArchiveError, BucketFinding, HeldBy, Lookup};
 use crate::object::{BucketString, Stream};
@@ -99,6 +99,8 @@ fn as_text<S: serde::Serializer>(receipt: &Receipt, serializer: S) -> Result<S::
 }
 
 const DELIVERED_OR_NEVER: &str = "neither in the spool nor in an object of this day in the bucket";
+const REPEAT_OR_GONE: &str = "in no object of this day or the next: it repeats a call that was sent before, since repeats have positions \
+     of their own in a log over Kafka, or its object was removed";
 const NEVER: &str = "the spool has not reached this position yet";
 const LOST: &str = "it was damaged in the spool and can no longer be read: `forebay spool verify SPOOL` says \
      more, with the collector stopped";
@@ -107,9 +109,12 @@ const CANNOT_SAY: &str =
 
 impl ReceiptReport {
     /// A report with the collector's answer: what it has, or why that is unknown.
-    pub fn new(receipt: Receipt, answer: Result<Vec<PositionsStatus>, String>) -> Self {
+    pub fn new(receipt: Receipt, answer: Result<ReceiptStatus, String>) -> Self {
         let (positions, collector_unknown) = match answer {
-            Ok(positions) => (positions.into_iter().map(positions_of).collect(), None),
+            Ok(ReceiptStatus { positions, repeats_have_positions, .. }) => {
+                let not_here = if repeats_have_positions { REPEAT_OR_GONE } else { DELIVERED_OR_NEVER };
+                (positions.into_iter().map(|status| positions_of(status, not_here)).collect(), None)
+            }
             Err(why) => {
                 let state = State::NotFound { why: CANNOT_SAY };
                 (vec![Positions { first: receipt.first, last: receipt.last, state }], Some(why))
@@ -121,7 +126,7 @@ impl ReceiptReport {
 
     /// The positions of the receipt that may be in the bucket.
     pub fn unanswered(&self) -> Option<Receipt> {
-        let open = |positions: &&Positions| matches!(positions.state, State::NotFound { why } if why == DELIVERED_OR_NEVER || why == CANNOT_SAY || why == LOST);
+        let open = |positions: &&Positions| matches!(positions.state, State::NotFound { why } if [DELIVERED_OR_NEVER, REPEAT_OR_GONE, CANNOT_SAY, LOST].contains(&why));
         let first = self.positions.iter().find(open)?.first;
         let last = self.positions.iter().rev().find(open)?.last;
         Some(Receipt { first, last, ..self.receipt.clone() })
@@ -217,14 +222,15 @@ impl ReceiptReport {
     }
 }
 
-fn positions_of(status: PositionsStatus) -> Positions {
+/// `not_here`: what is known of positions that the log does not have.
+fn positions_of(status: PositionsStatus, not_here: &'static str) -> Positions {
     use ReceiptState as S;
     let (first, last) = (status.first, status.last);
     let state = match status.state {
         S::Pending | S::Sealed | S::Parked | S::Conflict => State::OnItsWay { collector: status },
         S::Lost => State::NotFound { why: LOST },
         S::NotGiven => State::NotFound { why: NEVER },
-        S::NotHere => State::NotFound { why: DELIVERED_OR_NEVER },
+        S::NotHere => State::NotFound { why: not_here },
         S::Unknown => State::NotFound { why: CANNOT_SAY },
     };
     Positions { first, last, state }
@@ -292,8 +298,8 @@ fn on_its_way(status: &PositionsStatus) -> (String, String) {
         ReceiptState::Sealed => format!("sealed, in delivery to {object}{waiting}"),
         ReceiptState::Parked => format!("parked until its bucket is available, for {object}{waiting}"),
         ReceiptState::Conflict => format!(
-            "held back by a conflict: another object has its key {object}; stop the collector, and \
-             `forebay spool inspect SPOOL` shows how to decide"
+            "held back by a conflict: another object has its key {object}; its alarm in `forebay status` says how to \
+             decide"
         ),
         _ => format!(
             "pending in a batch of {} since {}, due by {}{waiting}",
@@ -309,4 +315,32 @@ fn on_its_way(status: &PositionsStatus) -> (String, String) {
         (None, None) => "a call, or rejected".to_owned(),
     };
     (what, line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nowhere_may_be_a_repeat_where_repeats_have_positions() {
+        let receipt: Receipt = "web/1763596800000/0123456789abcdef0123456789abcdef/42".parse().unwrap();
+        let why = |repeats_have_positions, state| {
+            let at = PositionsStatus { first: 42, last: 42, state, ..PositionsStatus::default() };
+            let answer =
+                ReceiptStatus { repeats_have_positions, positions: vec![at], ..ReceiptStatus::default() };
+            let report = ReceiptReport::new(receipt.clone(), Ok(answer));
+            assert_eq!(
+                (report.not_found(), report.unanswered().is_some()),
+                (1, state != ReceiptState::NotGiven)
+            );
+            match &report.positions[0].state {
+                State::NotFound { why } => *why,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(why(false, ReceiptState::NotHere), DELIVERED_OR_NEVER);
+        assert_eq!(why(true, ReceiptState::NotHere), REPEAT_OR_GONE);
+        assert_eq!(why(true, ReceiptState::Lost), LOST);
+        assert_eq!(why(true, ReceiptState::NotGiven), NEVER);
+    }
 }

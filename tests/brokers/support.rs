@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use forebay::dev_s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -24,6 +25,7 @@ pub(crate) fn run_program(folder: &Path, words: &[&str], secret: &str) -> (i32, 
             command.env_remove(name);
         }
     }
+    command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
     let ended = command.args(words).current_dir(folder).env("KAFKA_PASSWORD", secret).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (ended.status.code().unwrap(), text(ended.stdout), text(ended.stderr))

@@ -281,7 +281,10 @@ impl AdminView for WriterView {
     }
 
     fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>> {
-        Box::pin(async move { self.logs().receipt_shown(receipt, String::new).await })
+        Box::pin(async move {
+            let shown = self.logs().receipt_shown(receipt, String::new).await?;
+            Ok(ReceiptStatus { repeats_have_positions: true, ..shown })
+        })
     }
 
     fn refresh_metrics(&self) {

@@ -121,7 +121,7 @@ impl AdminView for FakeProcess {
             }
             let at =
                 PositionsStatus { first: receipt.first, last: receipt.last, ..PositionsStatus::default() };
-            Ok(ReceiptStatus { spool_id: receipt.spool_id, bucket: None, positions: vec![at] })
+            Ok(ReceiptStatus { spool_id: receipt.spool_id, positions: vec![at], ..ReceiptStatus::default() })
         })
     }
 
