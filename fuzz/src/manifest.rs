@@ -154,7 +154,7 @@ fn note(choices: &mut Choices<'_>) -> Note {
             return FileNote::Parked { number, parked, seal, amended: None }.into();
         }
         6 => CallNote::Conflict { number: choices.number() },
-        7 => CallNote::Retry { number: choices.number(), overwrite: choices.yes() },
+        7 => CallNote::Retry { number: choices.number(), overwrite: choices.yes(), aside: choices.yes() },
         8 => CallNote::Amended { number: choices.number(), amend: amend(choices) },
         9 => CallNote::Restored { number: choices.number() },
         10 => CallNote::Lost(lost(choices)),

@@ -6,6 +6,7 @@ use crate::boxed_future::BoxFuture;
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 
+use super::conflicts::{AskedDecision, NotResolved, Resolved};
 use super::days::Days;
 use super::history::History;
 use super::ledger::Ledger;
@@ -14,8 +15,8 @@ use super::receipt_status::ReceiptStatus;
 use super::sdks::SdkAddress;
 use super::status::Status;
 
-/// What the process shows of itself, and what an operator can do. All methods except `flush` and `receipt`
-/// return at once.
+/// What the process shows of itself, and what an operator can do. All methods except `flush`, `receipt` and
+/// `resolve` return at once.
 pub trait AdminView: Send + Sync {
     /// Whether the process can take calls.
     /// Errors: the reasons why it cannot, one sentence each; at least one.
@@ -49,6 +50,12 @@ pub trait AdminView: Send + Sync {
 
     /// Looks up the state of the calls of a receipt. Waits for the disk.
     fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>>;
+
+    /// Notes what a person decided about a conflict of a partition. Waits for brokers. Dropping the future ends only
+    /// the wait. A process without partitions refuses.
+    fn resolve(&self, _asked: AskedDecision) -> BoxFuture<'_, Result<Resolved, NotResolved>> {
+        Box::pin(std::future::ready(Err(NotResolved::NoPartitions)))
+    }
 
     /// Updates the gauges that are not kept current (ages, time left), before metrics are rendered.
     fn refresh_metrics(&self);

@@ -15,6 +15,7 @@ use super::access::Refusal;
 use super::admin_view::AdminError;
 use super::archive_view::NotShown;
 use super::bucket_imports::BucketImportError;
+use super::conflicts::NotResolved;
 use super::destinations::DestinationError;
 use super::host::Intruder;
 use super::import_code;
@@ -143,6 +144,17 @@ impl Refusing for AdminError {
     }
 }
 
+impl Refusing for NotResolved {
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoPartitions => (StatusCode::NOT_FOUND, "no_partitions"),
+            Self::NotOwned { .. } => (StatusCode::CONFLICT, "not_owned"),
+            Self::NoConflict { .. } => (StatusCode::CONFLICT, "no_conflict"),
+            Self::NotNow { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not_now"),
+        }
+    }
+}
+
 impl Refusing for NotShown {
     fn code(&self) -> (StatusCode, &'static str) {
         match self {
@@ -239,7 +251,7 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
             "not_found",
             "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, /api/refused, /api/node, \
              /api/days, /api/ledger, /api/receipt, /api/find, /api/deliveries, /api/archive, /api/imports, /api/sdks, \
-             /api/session, /api/flush or /api/import",
+             /api/session, /api/flush, /api/kafka/resolve or /api/import",
         ),
         NoRoute::Method { allow } => {
             let message = format!("this path accepts {allow}");

@@ -18,6 +18,7 @@ pub mod asked_object;
 pub mod bucket_imports;
 mod bucket_imports_route;
 mod claims;
+pub mod conflicts;
 pub mod connection;
 mod console;
 pub mod days;
@@ -71,6 +72,7 @@ pub use bucket_imports::{
     RejectsRetried, Renamed,
 };
 pub use claims::{ClaimsReleased, ClaimsStatus, WaitingStatus};
+pub use conflicts::{AskedDecision, NotResolved, RESOLVE_WAIT, Resolved};
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};
 pub use destinations::{

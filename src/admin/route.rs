@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::archive_route::{self, ArchiveRoute};
 use super::bucket_imports_route::{self, BucketImportsRoute};
+use super::conflicts::{AskedDecision, RESOLVE};
 use super::console::File;
 use super::destinations_route::{self, DestinationsRoute};
 use super::live;
@@ -56,6 +57,8 @@ pub(super) enum Route {
     LogOut,
     /// `POST /api/flush`
     Flush(Option<SourceId>),
+    /// `POST /api/kafka/resolve`
+    Resolve(AskedDecision),
     /// Rows of files.
     Import(ImportRoute),
     /// Deliveries, the archive and imports.
@@ -105,6 +108,7 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/session" if method == Method::DELETE => Ok(Route::LogOut),
         "/api/session" => Err(NoRoute::Method { allow: "GET, HEAD, POST, DELETE" }),
         "/api/flush" => posting(source(query).map(Route::Flush)),
+        RESOLVE => posting(AskedDecision::of_query(query).map(Route::Resolve).map_err(NoRoute::Query)),
         "/api/import" => posting(import_rows(query)),
         "/api/import/earlier" => posting(Ok(Route::Import(ImportRoute::Earlier))),
         "/api/import/begin" => posting(Ok(Route::Import(ImportRoute::Begin))),
@@ -176,6 +180,7 @@ fn source(query: &str) -> Result<Option<SourceId>, NoRoute> {
 mod tests {
     use super::*;
     use crate::admin::AskedImports;
+    use crate::log::Decision;
 
     #[test]
     fn every_path_has_its_method() {
@@ -208,6 +213,17 @@ mod tests {
         check("POST", "/api/flush?source", Err(NoRoute::Query("the only parameter is source".into())));
         let wrong = SourceId::new("../x").unwrap_err().to_string();
         check("POST", "/api/flush?source=../x", Err(NoRoute::Query(wrong)));
+        let decided = AskedDecision { partition: 3, seal: 7, action: Decision::KeepTheirs };
+        check("POST", &decided.path(), Ok(Route::Resolve(decided)));
+        check("GET", &decided.path(), Err(NoRoute::Method { allow: "POST" }));
+        for (query, why) in [
+            ("partition=3&seal=7", "action is missing"),
+            ("partition=3&seal=7&action=keep", "the value of action is not valid"),
+            ("partition=-1&seal=7&action=overwrite", "the value of partition is not valid"),
+            ("partition=3&seal=7&action=overwrite&all=1", "the parameters are partition, seal, action"),
+        ] {
+            check("POST", &format!("{RESOLVE}?{query}"), Err(NoRoute::Query(why.into())));
+        }
         check("GET", "/api/ledger", Ok(Route::Ledger(None)));
         check("HEAD", "/api/ledger?source=web", Ok(Route::Ledger(Some(SourceId::new("web").unwrap()))));
         check("GET", "/api/ledger?hour=3", Err(NoRoute::Query("the only parameter is source".into())));

@@ -196,6 +196,7 @@ impl AdminServer {
                 let wait = if turn.is_ok() { FLUSH_WAIT } else { Duration::ZERO };
                 answer::of(self.view.flush(source, wait).await)
             }
+            Route::Resolve(asked) => answer::of(self.view.resolve(asked).await),
             Route::Archive(route) => show(&**self.archive.as_ref().ok_or_else(unknown)?, route).await,
             Route::Destinations(route) => {
                 let view = self.destinations.as_ref().ok_or_else(unknown)?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::admin::AskedCalls;
@@ -32,6 +32,7 @@ use super::dev::DevArgs;
 use super::import::args::ImportCommand;
 #[cfg(feature = "kafka")]
 use super::kafka::args::KafkaCommand;
+use super::resolve_action::ResolveAction;
 use crate::admin_client::AdminUrl;
 
 /// Accepts tracking API calls from unmodified SDKs and writes each exactly once to S3, as gzipped
@@ -625,16 +626,6 @@ pub struct SpoolResolveArgs {
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// What to do with a sealed object if another object has its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum ResolveAction {
-    /// Replace the other object with the sealed one
-    Overwrite,
-    /// Keep the other object, and count the sealed one as delivered
-    KeepTheirs,
 }
 
 /// How to connect to a bucket.

@@ -5,10 +5,15 @@ pub mod args;
 use std::io::Write;
 
 use super::check::print_report;
+use http::Method;
+
 use super::failure::Failure;
+use super::print_json::print_either;
 use super::serve::load;
+use crate::admin::{AskedDecision, RESOLVE_WAIT, Resolved};
 use crate::check::Load;
 use crate::kafka::create::Wanted;
+use crate::node::chosen_target::admin_of;
 use crate::node::kafka_setup::{KafkaSetupError, check_log, create_commands, create_log};
 use crate::runtime::meter::Meter;
 use args::{KafkaCommand, KafkaCreateArgs};
@@ -36,13 +41,20 @@ pub async fn run(command: &KafkaCommand, out: &mut (dyn Write + Send)) -> Result
             let load = Load { calls_per_second, call_bytes, outage_seconds: 0 };
             print_report(&check_log(&config, load, args.writers).await.map_err(failure)?, args.json, out)
         }
+        KafkaCommand::Resolve(args) => {
+            let mut admin = args.admin.clone();
+            if let Some(file) = &args.config {
+                admin.url = admin_of(&load(file)?.1.config)?;
+            }
+            let (partition, seal, action) = (args.partition, args.seal, args.action.decision());
+            let asked = AskedDecision { partition, seal, action };
+            let resolved: Resolved = admin.client()?.ask(Method::POST, &asked.path(), RESOLVE_WAIT).await?;
+            Ok(print_either(out, args.json, &resolved, || resolved.text())?)
+        }
     }
 }
 
 /// The failure of a set-up.
 pub(super) fn failure(error: KafkaSetupError) -> Failure {
-    match error.is_usage() {
-        true => Failure::usage(Failure::from(error).to_string()),
-        false => error.into(),
-    }
+    if error.is_usage() { Failure::usage(Failure::from(error).to_string()) } else { error.into() }
 }

@@ -20,6 +20,7 @@ pub mod man;
 pub mod policy;
 pub mod print_json;
 pub mod receipt;
+pub mod resolve_action;
 pub mod results;
 pub mod serve;
 pub mod spool;

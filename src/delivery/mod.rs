@@ -60,6 +60,7 @@ pub use equipment::DeliveryEquipment;
 pub use flush::Flushed;
 use put::put_locations::put_location;
 pub use put::put_locations::put_locations;
+use put::put_object::follow_decision;
 pub use settings::{DeliverySettings, DiskWork};
 
 use crate::alarms::Alarms;
@@ -131,6 +132,12 @@ impl Delivery {
         let current = self.shared.deps.log.current_locations();
         let wanted = current.iter().map(|(_, to)| put_location(to)).collect();
         self.shared.put_locations.forget_unused(&wanted);
+    }
+
+    /// Reports that the log has noted a person's decision about a conflict of this source. Its objects are put
+    /// again within a second, unless another one waits for a person too.
+    pub fn decided(&self, source: &SourceId) {
+        follow_decision(&self.shared, source);
     }
 
     /// Describes one of the failures of puts; `None` if there are none.

@@ -7,7 +7,7 @@ use super::cache::Unusable;
 use super::owner::{End, Owner};
 use crate::batch::BatchKey;
 use crate::log::notes::CallNote;
-use crate::log::{Encoded, Parked, Seal};
+use crate::log::{Decision, Encoded, Parked, PendingSeal, Seal};
 use crate::object::{ObjectKey, S3Location};
 use crate::partition::gone;
 use crate::partition::note::Note;
@@ -17,7 +17,11 @@ enum Reply {
     Sealed(Box<Seal>, Answer<Seal>),
     Noted(Answer<()>),
     Left(Answer<bool>, bool),
+    Decided(Decided, Answer<Decided>),
 }
+
+/// A seal about which a person decided, or the seals that have a conflict if this one has none.
+type Decided = Result<Box<PendingSeal>, Vec<u64>>;
 
 impl Reply {
     fn send(self) {
@@ -26,6 +30,7 @@ impl Reply {
             Self::Sealed(seal, answer) => answer.send(*seal).is_ok(),
             Self::Noted(answer) => answer.send(()).is_ok(),
             Self::Left(answer, is_left) => answer.send(is_left).is_ok(),
+            Self::Decided(decided, answer) => answer.send(decided).is_ok(),
         };
         if !sent {
             tracing::debug!("nobody waits for an answer of the owner");
@@ -83,6 +88,12 @@ impl Owner {
                     group.note(*note);
                     group.replies.push(Reply::Noted(answer));
                 }
+                Ask::Decide { number, decision, answer } => {
+                    // What was asked before may be about this seal.
+                    self.commit(std::mem::take(&mut group))?;
+                    let decided = self.decide(number, decision)?;
+                    Reply::Decided(decided, answer).send();
+                }
                 Ask::Closed { place, answer } => {
                     group.note(CallNote::Closed(place));
                     group.covers = true;
@@ -113,6 +124,22 @@ impl Owner {
         }
         replies.into_iter().for_each(Reply::send);
         Ok(())
+    }
+
+    /// Notes what a person decided about a conflict.
+    fn decide(&mut self, number: u64, decision: Decision) -> Result<Decided, End> {
+        let conflicts: Vec<u64> = {
+            let known = self.shared.read();
+            let seals = known.state.calls.seals.values();
+            seals.filter(|pending| pending.conflict).map(|pending| pending.seal.number).collect()
+        };
+        if !conflicts.contains(&number) {
+            return Ok(Err(conflicts));
+        }
+        let (overwrite, aside) = (decision == Decision::Overwrite, decision == Decision::KeepTheirs);
+        self.note(vec![Note::Call(CallNote::Retry { number, overwrite, aside })])?;
+        let decided = self.shared.read().state.calls.seals.get(&number).cloned();
+        Ok(decided.map(Box::new).ok_or(conflicts))
     }
 
     /// The next seal, behind those of the group.

@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use crate::batch::BatchKey;
 use crate::log::notes::CallNote;
-use crate::log::{DayInBucket, Encoded, Parked, Seal, Stopped};
+use crate::log::{DayInBucket, Decision, Encoded, Parked, PendingSeal, Seal, Stopped};
 use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 use crate::time::ReceivedDay;
 
@@ -31,6 +31,9 @@ pub(super) enum Ask {
     Leave { number: u64, parked: Parked, answer: Answer<bool> },
     /// Note this.
     Note { note: Box<CallNote>, answer: Answer<()> },
+    /// Note what a person decided about a conflict. The answer is the seal, as it is put from then on, or the
+    /// seals that have a conflict if this one has none.
+    Decide { number: u64, decision: Decision, answer: Answer<Result<Box<PendingSeal>, Vec<u64>>> },
     /// End the days through this one, if they are over by all clocks.
     EndDays { through: ReceivedDay, answer: Answer<()> },
     /// The marker of a day is in the store.

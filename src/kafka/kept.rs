@@ -174,13 +174,7 @@ impl Kept {
     /// Copies an object that is about to be left, if it is the one that its place is tried with next. `None` if
     /// it is not, or there is no space for it: then it is built for its next try.
     pub(super) fn copy(&self, seal: &Seal, object: &mut dyn io::Read, len: u64) -> Option<KeptFile> {
-        let pending = PendingSeal {
-            seal: seal.clone(),
-            parked: None,
-            conflict: false,
-            overwrite: false,
-            amended: None,
-        };
+        let pending = PendingSeal::of(seal.clone());
         {
             let mut at_hand = lock(&self.at_hand);
             at_hand.take.remove(&place(seal));
@@ -284,13 +278,7 @@ mod tests {
         let encoded = Encoded { first: number, last: number, frames: 1, ..Encoded::default() };
         let seal = CallState::new().seal_of(&batch, &encoded, to, ObjectKey::listed("object")).unwrap();
         let parked = Some(Parked { len, crc32: 0 });
-        PendingSeal {
-            seal: Seal { number, ..seal },
-            parked,
-            conflict: false,
-            overwrite: false,
-            amended: None,
-        }
+        PendingSeal { parked, ..PendingSeal::of(Seal { number, ..seal }) }
     }
 
     fn kept(cache_bytes: u64) -> (Kept, tempfile::TempDir) {

@@ -17,9 +17,9 @@ use crate::log::notes::CallNote;
 use crate::log::notes::locate::locate;
 use crate::log::refusals::{Cause, Division, Flow};
 use crate::log::{
-    Accounts, Amend, Batches, Capacity, Closable, DayInBucket, DayStage, Days, Encoded, Held, KeptBytes,
-    KeptObject, Located, Locations, OpenBatch, Parked, PendingSeal, Range, Report, Rows, Seal, Seals, Status,
-    Stopped, Usage, Visit,
+    Accounts, Amend, Batches, Capacity, Closable, DayInBucket, DayStage, Days, Decision, Encoded, Held,
+    KeptBytes, KeptObject, Located, Locations, OpenBatch, Parked, PendingSeal, Range, Report, Rows, Seal,
+    Seals, Status, Stopped, Usage, Visit,
 };
 use crate::object::gzip::GzipLines;
 use crate::object::{AppliedEncryption, ObjectKey, PutLocation, S3Location};
@@ -44,6 +44,32 @@ impl PartitionLog {
         tracing::warn!(why, "the cache of a partition cannot be used; its log is read again");
         self.asks.tell(Ask::Broken(why));
         Stopped
+    }
+}
+
+/// How a person decides about a conflict, in words that follow "until a person".
+pub(super) fn how_to_decide(partition: u32, seal: u64) -> String {
+    format!("decides with `forebay kafka resolve --partition {partition} --seal {seal} --action ACTION`")
+}
+
+/// Why a person's decision is not noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotDecided {
+    /// The term is over.
+    Stopped,
+    /// The seal has no conflict; these have one.
+    NotWaiting(Vec<u64>),
+}
+
+impl PartitionLog {
+    /// Notes what a person decided about the conflict of a seal, and returns the seal as it is put from now on.
+    /// Waits for brokers. The delivery learns of it only from its
+    /// [`decided`](crate::delivery::Delivery::decided).
+    /// Errors: [`NotDecided`]. With `Stopped` the decision may be noted or not.
+    pub fn decide(&self, seal: u64, decision: Decision) -> Result<PendingSeal, NotDecided> {
+        let decided = self.asks.ask(|answer| Ask::Decide { number: seal, decision, answer });
+        let decided = decided.map_err(|Stopped| NotDecided::Stopped)?;
+        decided.map(|pending| *pending).map_err(NotDecided::NotWaiting)
     }
 }
 
@@ -199,6 +225,10 @@ impl Seals for PartitionLog {
     fn conflict(&self, seal: &Seal) -> Result<(), Stopped> {
         let note = Box::new(CallNote::Conflict { number: seal.number });
         self.asks.ask(|answer| Ask::Note { note, answer })
+    }
+
+    fn how_to_decide(&self, number: u64) -> String {
+        how_to_decide(self.shared.read().state.identity.partition, number)
     }
 
     fn amend(&self, seal: &Seal, amend: Amend) -> Result<(), Stopped> {

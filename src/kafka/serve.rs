@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::asks::{Ask, Asks};
 use super::kept::Kept as KeptObjects;
-use super::log::PartitionLog;
+use super::log::{PartitionLog, how_to_decide};
 use super::owner::{End, Kept, Owner};
 use super::reading::Looked;
 use super::rebuild::Rebuild;
@@ -102,8 +102,8 @@ pub enum Pinned {
     Put,
     /// Their bucket refuses them, so their object stays in the log.
     Left,
-    /// A person: another object has their key.
-    Conflict,
+    /// A person: another object has the key of their object. How the person decides.
+    Conflict(String),
 }
 
 impl Served {
@@ -140,7 +140,9 @@ impl Served {
         let known = self.log.shared.read();
         let pending = known.state.calls.seals.values().map(|pending| {
             let what = match pending {
-                _ if pending.conflict => Pinned::Conflict,
+                _ if pending.conflict => {
+                    Pinned::Conflict(how_to_decide(known.state.identity.partition, pending.seal.number))
+                }
                 _ if known.state.left.contains_key(&pending.seal.number) => Pinned::Left,
                 _ => Pinned::Put,
             };

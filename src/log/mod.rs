@@ -57,7 +57,7 @@ pub use range::Range;
 pub use refusals::{FRAME_BYTES, Held, NOTE_BYTES};
 pub use reports::{Accounts, Located, Locations, SetLocations, Standing, Status};
 pub use request_frames::RequestFrames;
-pub use seals::{Amend, Encoded, KeptBytes, KeptObject, Parked, PendingSeal, Seal, Seals};
+pub use seals::{Amend, Decision, Encoded, KeptBytes, KeptObject, Parked, PendingSeal, Seal, Seals};
 pub use space::{Capacity, FULL_PERCENT, PRESSURE_PERCENT, ROWS_PERCENT, Usage};
 pub use sums::{DaysReport, sum_of_undelivered};
 

@@ -50,6 +50,9 @@ pub trait Seals {
     /// Records that the store has another object under the seal's key. A person must decide.
     fn conflict(&self, seal: &Seal) -> Result<(), Stopped>;
 
+    /// How a person decides about a conflict of this seal: words that follow "until a person".
+    fn how_to_decide(&self, number: u64) -> String;
+
     /// Records what is left of a sealed range after frames of it were lost.
     fn amend(&self, seal: &Seal, amend: Amend) -> Result<(), Stopped>;
 
@@ -153,11 +156,26 @@ pub struct PendingSeal {
     /// A person decided that this object overwrites the store's: it is put unconditionally.
     #[serde(default)]
     pub overwrite: bool,
+    /// A person decided that the store's object stays: this one is put beside it
+    /// ([`ObjectKey::of_conflict`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub aside: bool,
     /// What the object holds instead, if frames were lost after the seal.
     pub amended: Option<Amend>,
 }
 
 impl PendingSeal {
+    /// A seal of which nothing else is known.
+    pub fn of(seal: Seal) -> Self {
+        Self { seal, parked: None, conflict: false, overwrite: false, aside: false, amended: None }
+    }
+
+    /// The key under which its object is put: that of the seal, unless a person decided otherwise.
+    pub fn object_key(&self) -> ObjectKey {
+        let key = &self.seal.object_key;
+        if self.aside { key.of_conflict(&self.seal.location.bucket) } else { key.clone() }
+    }
+
     /// Lines that its object has.
     pub fn frames(&self) -> u64 {
         self.amended.as_ref().map_or(self.seal.frames, |amend| amend.frames)
@@ -182,6 +200,18 @@ impl PendingSeal {
             }
             Some(amend) => amend.hours.clone(),
         }
+    }
+}
+
+closed_list! {
+    /// What a person decides about a sealed object whose key another object has.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Decision by slug and of_slug {
+        /// Ours replaces the other one.
+        Overwrite = "overwrite",
+        /// The other one stays, and ours is kept elsewhere.
+        KeepTheirs = "keep-theirs",
     }
 }
 

@@ -120,7 +120,7 @@ impl Reached {
     ) -> Result<Self, NodeError> {
         let url = match (admin, config) {
             (Some(url), _) => url.clone(),
-            (None, Some(config)) => admin_url(&format!("http://{}", here(config.admin.listen)))?,
+            (None, Some(config)) => admin_of(config)?,
             (None, None) => admin_url(ADMIN_URL)?,
         };
         let token = AdminToken::of_command(token_file)?;
@@ -190,6 +190,12 @@ impl OwnSpool {
 pub fn dev_admin() -> Result<AdminUrl, NodeError> {
     let said = std::env::var_os("FOREBAY_ADMIN_URL");
     admin_url(said.as_ref().and_then(|said| said.to_str()).unwrap_or(ADMIN_URL))
+}
+
+/// The admin listener of the process that runs on this machine with a configuration.
+/// Errors: [`NodeError`]: its address makes no URL.
+pub fn admin_of(config: &Config) -> Result<AdminUrl, NodeError> {
+    admin_url(&format!("http://{}", here(config.admin.listen)))
 }
 
 fn admin_url(text: &str) -> Result<AdminUrl, NodeError> {

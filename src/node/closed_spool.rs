@@ -13,8 +13,8 @@ use crate::disk::real_disk::RealDisk;
 use crate::import::journal::{JOURNAL, LocalJournal};
 use crate::spool::offline::{self, Conflict};
 
-pub(crate) use crate::log::Range;
-pub(crate) use crate::spool::offline::{Answered, BatchAbout, Decision, Inspection, SealAbout, SegmentIs};
+pub(crate) use crate::log::{Decision, Range};
+pub(crate) use crate::spool::offline::{Answered, BatchAbout, Inspection, SealAbout, SegmentIs};
 pub use crate::spool::offline::{
     ExportError, Exported, Finding, Verified, View, Wanted, export, export_to_file,
 };
@@ -64,22 +64,43 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified
     Ok(verified)
 }
 
-/// Records in the spool in `dir` which object a person wants to keep. The decision takes effect at the next
-/// start. Returns the key of the sealed object, which another object has too, and the file with its lines, if
-/// the other object stays.
-/// Errors: [`NodeError`] if the seal has no conflict, or the spool cannot be read or written.
-pub(crate) fn resolve(
-    dir: &Path,
+/// A decision that is recorded.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Resolved {
     seal: u64,
-    decision: Decision,
-) -> Result<(String, Option<PathBuf>), NodeError> {
+    /// The key of the sealed object, which another object has too.
+    object_key: String,
+    action: Decision,
+    /// The file with the lines of the sealed object, if the other object stays.
+    kept: Option<PathBuf>,
+}
+
+impl Resolved {
+    /// What happens at the next start, for people.
+    pub(crate) fn text(&self) -> String {
+        let Self { seal, object_key, kept, .. } = self;
+        match kept {
+            None => format!("seal {seal}: the next start replaces {object_key} with the sealed object\n"),
+            Some(kept) => format!(
+                "the lines of the sealed object are kept in {}\n\
+                 seal {seal}: {object_key} is kept, and the sealed object counts as delivered\n",
+                kept.display()
+            ),
+        }
+    }
+}
+
+/// Records in the spool in `dir` which object a person wants to keep. The decision takes effect at the next
+/// start.
+/// Errors: [`NodeError`] if the seal has no conflict, or the spool cannot be read or written.
+pub(crate) fn resolve(dir: &Path, seal: u64, action: Decision) -> Result<Resolved, NodeError> {
     is_closed_spool(dir)?;
     let conflict = Conflict::read(Arc::new(RealDisk::open(dir)?), seal)?;
     let object_key = conflict.pending.seal.object_key.to_string();
-    let kept = match decision {
+    let kept = match action {
         Decision::Overwrite => None,
         Decision::KeepTheirs => Some(dir.join(conflict.keep_ours(LEVEL_AT_LEISURE)?)),
     };
-    conflict.record(decision)?;
-    Ok((object_key, kept))
+    conflict.record(action)?;
+    Ok(Resolved { seal, object_key, action, kept })
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::kafka_collector::view::CollectorView;
 use super::writer::view::WriterView;
 use crate::admin::{
-    AdminError, AdminView, Days, FlushOutcome, History, KafkaStatus, Ledger, NodeStatus, ReceiptStatus,
-    SdkAddress, Status,
+    AdminError, AdminView, AskedDecision, Days, FlushOutcome, History, KafkaStatus, Ledger, NodeStatus,
+    NotResolved, ReceiptStatus, Resolved, SdkAddress, Status,
 };
 use crate::boxed_future::BoxFuture;
 use crate::receipt::Receipt;
@@ -78,6 +78,10 @@ impl AdminView for DevKafkaView {
 
     fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>> {
         self.writers.receipt(receipt)
+    }
+
+    fn resolve(&self, asked: AskedDecision) -> BoxFuture<'_, Result<Resolved, NotResolved>> {
+        self.writers.resolve(asked)
     }
 
     fn refresh_metrics(&self) {

@@ -236,7 +236,7 @@ fn positions(of: &NodeLog, located: Located, waiting: Option<&String>) -> Positi
             };
             let object = |pending: &PendingSeal| {
                 let seal = &pending.seal;
-                format!("{}/{}", seal.location.bucket.bucket(), seal.object_key)
+                format!("{}/{}", seal.location.bucket.bucket(), pending.object_key())
             };
             let only = if let [one] = &seals[..] { stream(&one.seal.batch.stream) } else { None };
             PositionsStatus {

@@ -49,6 +49,14 @@ impl ObjectKey {
         Self(bucket.below(&format!("{OBJECTS}_check/{node}-{}", at.0)))
     }
 
+    /// The key of an object whose own key, this one, another object has and keeps:
+    /// `{prefix/}segment-logs/_conflicts/{what follows segment-logs/ in its own key}`. Readers skip it, and the
+    /// plain policy allows it.
+    pub fn of_conflict(&self, bucket: &BucketString) -> Self {
+        let inside = below_prefix(bucket, &self.0).and_then(|inside| inside.strip_prefix(OBJECTS));
+        Self(bucket.below(&format!("{OBJECTS}_conflicts/{}", inside.unwrap_or(&self.0))))
+    }
+
     /// A key that a store listed, unchecked: it may not be one of Forebay's.
     pub fn listed(key: impl Into<String>) -> Self {
         Self(key.into())
@@ -236,6 +244,16 @@ mod tests {
         };
         assert_eq!(key("bucket"), "segment-logs/_check/n1-7");
         assert_eq!(key("bucket/a/b"), "a/b/segment-logs/_check/n1-7");
+    }
+
+    #[test]
+    fn an_object_whose_key_is_taken_is_beside_the_sources_and_no_object_of_a_chain() {
+        let bucket = BucketString::parse("bucket/a").unwrap();
+        let key = "a/segment-logs/_rejected/web/1432684800000/1432684812345-n1-0123456789abcdef0123456789abcdef-00000000000000000042.gz";
+        assert!(ParsedObjectKey::of(&bucket, key).is_some());
+        let beside = ObjectKey::listed(key).of_conflict(&bucket);
+        assert_eq!(beside.as_str(), key.replace("segment-logs/", "segment-logs/_conflicts/"));
+        assert_eq!(ParsedObjectKey::of(&bucket, beside.as_str()), None);
     }
 
     proptest! {

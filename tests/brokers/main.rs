@@ -11,6 +11,7 @@
 mod cluster;
 mod collectors;
 mod collectors_alone;
+mod conflicts;
 mod create;
 mod delivered;
 mod delivers;

@@ -130,6 +130,11 @@ impl Program {
         self.signal(Signal::HUP);
     }
 
+    /// Where its admin listener is.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// What its admin listener answers.
     pub(crate) fn get(&self, path: &str) -> String {
         self.request("GET", path)

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::admin_args::AdminArgs;
+use crate::cli::resolve_action::ResolveAction;
 use crate::config::ByteSize;
 
 /// `forebay kafka …`
@@ -30,6 +32,41 @@ Examples:
   forebay kafka check --config collector.toml
   forebay kafka check --config writer.toml --rate 20000 --writers 4")]
     Check(KafkaCheckArgs),
+    /// Decide which object stays if another one has the key of a sealed one; asks the writer of the partition
+    #[command(after_help = "\
+With keep-theirs, the sealed object is put below segment-logs/_conflicts/ in the same bucket.
+
+Example:
+  forebay kafka resolve --partition 3 --seal 7 --action keep-theirs --config writer.toml")]
+    Resolve(KafkaResolveArgs),
+}
+
+/// `forebay kafka resolve`
+#[derive(Clone, Debug, Args)]
+pub struct KafkaResolveArgs {
+    /// Number of the partition
+    #[arg(long, value_name = "N")]
+    pub partition: u32,
+
+    /// Number of the seal
+    #[arg(long, value_name = "N")]
+    pub seal: u64,
+
+    /// What to do with the object
+    #[arg(long, value_enum, value_name = "ACTION")]
+    pub action: ResolveAction,
+
+    /// Configuration of a writer on this machine, which is asked in place of --admin
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The writer that owns the partition
+    #[command(flatten)]
+    pub admin: AdminArgs,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `forebay kafka create`

@@ -69,7 +69,10 @@ fn notes(summary: &Summary) -> Vec<String> {
         ));
     }
     if !summary.around.beside.is_empty() {
-        notes.push(format!("not examined, because no calls are there: {}", summary.around.beside.join(", ")));
+        notes.push(format!(
+            "not examined, because nothing there is part of a day: {}",
+            summary.around.beside.join(", ")
+        ));
     }
     notes
 }
@@ -213,7 +216,7 @@ mod tests {
             render(&summary, 0),
             "note: 1 open day is from before the first marker (2015-05-27)
 note: web 2015-06-15 is open: no marker yet from node n1, spool 00ff
-note: not examined, because no calls are there: _check/
+note: not examined, because nothing there is part of a day: _check/
 
 source  days                         state   objects   calls  rejected  stored
 ios     2015-05-26                1  open         24   1,000         0  100 KB

@@ -116,6 +116,11 @@ impl Failing {
         lock(&self.conflicts).insert(source.clone());
     }
 
+    /// Records that no conflict of a source waits for a person any more.
+    pub(crate) fn clear_conflict(&self, source: &SourceId) {
+        lock(&self.conflicts).remove(source);
+    }
+
     pub(crate) fn has_conflict(&self, source: &SourceId) -> bool {
         lock(&self.conflicts).contains(source)
     }

@@ -7,7 +7,7 @@ use crate::delivery::blocking::noted;
 use crate::delivery::deps::Delivered;
 use crate::log::Stopped;
 use crate::metrics::SourceLabel;
-use crate::object::{AppliedEncryption, S3Location, Stream};
+use crate::object::{AppliedEncryption, Stream};
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::store::{Body, Put, Stored};
 use crate::time::whole_millis;
@@ -48,7 +48,7 @@ impl SealedObject<'_> {
             stream,
             day,
             bucket: self.seal.location.bucket.clone(),
-            key: self.seal.object_key.clone(),
+            key: put.key.clone(),
             calls,
             bytes: len,
             encryption: stored.applied.clone(),
@@ -61,33 +61,33 @@ impl SealedObject<'_> {
         }
         self.shared.waiting_puts.stored(self.seal.number);
         self.shared.progress.delivered(object);
-        self.taken(&put.location, stored.applied.as_ref());
+        self.taken(put, stored.applied.as_ref());
         self.shared.deps.alarms.clear(AlarmKind::Damage, &self.name());
-        self.log_delivered(&put.location, calls, len);
+        self.log_delivered(put, calls, len);
         Ok(())
     }
 
     /// Writes a line about the delivered object: one for each (decision 0168).
-    fn log_delivered(&self, to: &S3Location, calls: u64, bytes: u64) {
+    fn log_delivered(&self, put: &Put, calls: u64, bytes: u64) {
         let seconds = self.shared.deps.clock.wall().since(self.seal.first_received_at).as_secs();
         tracing::info!(
             source = %self.seal.batch.source,
             calls,
             bytes,
             seconds,
-            bucket = %to.bucket.bucket(),
-            key = %self.seal.object_key,
+            bucket = %put.location.bucket.bucket(),
+            key = %put.key,
             "delivered"
         );
     }
 
-    /// Records that puts of its source to `to` no longer fail. `applied` is the encryption that the store
-    /// reported.
-    fn taken(&self, to: &S3Location, applied: Option<&AppliedEncryption>) {
-        let shared = self.shared;
+    /// Records that puts of its source to the location of `put` no longer fail. `applied` is the encryption that
+    /// the store reported.
+    fn taken(&self, put: &Put, applied: Option<&AppliedEncryption>) {
+        let (shared, to) = (self.shared, &put.location);
         let now = shared.deps.clock.monotonic();
         let failed_before = shared.failing.health().taken(&self.seal.batch.source, to, now);
-        if shared.mismatches.compare(to, self.seal.object_key.as_str(), applied, &shared.deps.alarms) {
+        if shared.mismatches.compare(to, put.key.as_str(), applied, &shared.deps.alarms) {
             shared.forget_mismatches();
         }
         if failed_before {

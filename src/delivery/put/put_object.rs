@@ -19,6 +19,7 @@ use crate::metrics::KindLabel;
 use crate::object::metadata::{Metadata, SHA256};
 use crate::object::{ObjectKey, ObjectName, ParsedObjectKey, S3Location};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::sources::SourceId;
 use crate::store::{Body, Fault, Head, Put, PutMode, StoreError, Stored};
 use crate::words::{Told, counted};
 
@@ -38,8 +39,7 @@ pub(in crate::delivery) async fn deliver(
     hold: Option<Hold>,
     reason: Option<Reason>,
 ) -> Result<(), Stopped> {
-    let decided = shared.deps.log.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
-    let first_mode = if decided { PutMode::Overwrite } else { shared.settings.put_mode };
+    let first_mode = shared.settings.put_mode;
     let accepted = shared.put_locations.slots(&seal.location).accepted.waiter();
     let mut object = SealedObject::new(shared, seal, staged, hold);
     object.reason = reason;
@@ -50,7 +50,8 @@ impl Deliverable for SealedObject<'_> {
     const PACE: Pace = Pace::Objects;
 
     async fn ready(&mut self, tries: &Tries) -> Result<Ready, Stopped> {
-        if self.shared.failing.has_conflict(&self.seal.batch.source) {
+        self.held = self.shared.failing.has_conflict(&self.seal.batch.source);
+        if self.held {
             // It waits for a person, not for another try.
             let pending = self.shared.deps.log.pending_seal(self.seal.number);
             if pending.is_some_and(|pending| !pending.conflict) {
@@ -70,7 +71,7 @@ impl Deliverable for SealedObject<'_> {
         }
         // Making it again may have found damage.
         let Some(pending) = log.pending_seal(self.seal.number) else { return Ok(Ready::NotNow) };
-        let may_replace = pending.amended.is_none() || pending.overwrite;
+        let may_replace = pending.amended.is_none() || pending.overwrite || pending.aside;
         if tries.mode == PutMode::Overwrite && !may_replace {
             return Ok(Ready::Conflict);
         }
@@ -188,6 +189,10 @@ impl Deliverable for SealedObject<'_> {
         if self.gave_way { Ok(()) } else { self.park_if_due().await }
     }
 
+    fn waits_no_more(&self) -> bool {
+        self.held && !self.shared.failing.has_conflict(&self.seal.batch.source)
+    }
+
     fn check_every(&self) -> Duration {
         self.park_look()
     }
@@ -196,9 +201,9 @@ impl Deliverable for SealedObject<'_> {
 impl SealedObject<'_> {
     fn put_of(&self, pending: &PendingSeal, body: Body, crc32: u32, tries: &Tries) -> Put {
         let seal = &self.seal;
-        let (location, key) = (self.location_now(), self.key(tries));
+        let (location, sealed) = (self.location_now(), self.key(tries));
         // The node's name may have changed since the key was sealed. The key's counts, so that both agree.
-        let place = ParsedObjectKey::of(&location.bucket, key.as_str());
+        let place = ParsedObjectKey::of(&location.bucket, sealed.as_str());
         let node = place.map_or_else(|| self.shared.deps.log.node(), |place| place.node);
         let metadata = Metadata {
             calls: pending.frames(),
@@ -213,14 +218,14 @@ impl SealedObject<'_> {
             lost_calls: seal.frames.saturating_sub(pending.frames()),
         };
         Put {
+            key: if pending.aside { sealed.of_conflict(&location.bucket) } else { sealed },
             location,
-            key,
             body,
             crc32,
             content_encoding: self.shared.settings.content_encoding.then_some("gzip"),
             metadata: metadata.pairs(),
             tags: self.shared.settings.tags.pairs(&seal.batch.source, seal.batch.day),
-            mode: tries.mode,
+            mode: if pending.overwrite { PutMode::Overwrite } else { tries.mode },
         }
     }
 
@@ -289,7 +294,8 @@ impl SealedObject<'_> {
     }
 
     /// Notes that a person must decide about the object, and raises the alarm.
-    async fn conflict(&self) -> Result<(), Stopped> {
+    async fn conflict(&mut self) -> Result<(), Stopped> {
+        self.held = true;
         let (deps, seal) = (self.shared.deps.clone(), self.seal.clone());
         blocking(self.shared, move || deps.log.conflict(&seal)).await?;
         if let Some(pending) = self.shared.deps.log.pending_seal(self.seal.number) {
@@ -326,14 +332,26 @@ pub(in crate::delivery) fn raise_conflict(shared: &Shared, pending: &PendingSeal
         Some(_) => "some of its lines were lost, so a put could replace the complete object under its key",
     };
     let what = format!(
-        "seal {}: {why} {} in {}; nothing more is put for this source until a person stops Forebay and decides \
-         with `forebay spool resolve SPOOL --seal {} --action ACTION`",
+        "seal {}: {why} {} in {}; nothing more is put for this source until a person {}",
         seal.number,
-        seal.object_key,
+        pending.object_key(),
         seal.location.bucket.bucket(),
-        seal.number
+        shared.deps.log.how_to_decide(seal.number)
     );
     shared.waits(&seal.batch.source, what.clone());
     shared.waiting_puts.held(seal.number, &what, shared.deps.clock.wall());
     shared.deps.alarms.raise(AlarmKind::Conflict, seal.batch.source.as_str(), what);
+}
+
+/// A person has decided about a conflict of this source. Its objects are put again, unless another one waits for a
+/// person too.
+pub(in crate::delivery) fn follow_decision(shared: &Shared, source: &SourceId) {
+    shared.failing.clear_conflict(source);
+    shared.deps.alarms.clear(AlarmKind::Conflict, source.as_str());
+    // Only now: a conflict that is noted meanwhile is seen here, or raised after this.
+    let waiting = shared.deps.log.pending_seals().into_iter();
+    waiting
+        .filter(|pending| pending.conflict && pending.seal.batch.source == *source)
+        .for_each(|pending| raise_conflict(shared, &pending));
+    shared.kick.notify_one();
 }

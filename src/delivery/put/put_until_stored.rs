@@ -68,6 +68,12 @@ pub(in crate::delivery) trait Deliverable {
         Ok(())
     }
 
+    /// Whether the wait ends now: what it waited for has happened. Asked as often as
+    /// [`look_while_waiting`](Self::look_while_waiting).
+    fn waits_no_more(&self) -> bool {
+        false
+    }
+
     /// The interval at which [`look_while_waiting`](Self::look_while_waiting) is called.
     fn check_every(&self) -> Duration {
         Duration::MAX
@@ -244,7 +250,7 @@ async fn wait<D: Deliverable>(
     loop {
         what.look_while_waiting().await?;
         let left = end.saturating_sub(clock.monotonic());
-        if left.is_zero() {
+        if left.is_zero() || what.waits_no_more() {
             return Ok(());
         }
         tokio::select! {

@@ -38,6 +38,8 @@ pub(in crate::delivery) struct SealedObject<'a> {
     pub(in crate::delivery) hold: Option<Hold>,
     /// The staged object that was parked during the put in flight, which may still read it.
     pub(in crate::delivery) replaced: Option<Staged>,
+    /// Whether its last try was given up because a conflict of its source waits for a person.
+    pub(in crate::delivery) held: bool,
     /// Whether the last put failed because its credentials had expired.
     pub(in crate::delivery) met_expired: bool,
     /// Whether it gave up its place in memory to other objects during the present wait. It is then not made
@@ -64,6 +66,7 @@ impl<'a> SealedObject<'a> {
             form: staged.map(Form::Staged),
             hold,
             replaced: None,
+            held: false,
             met_expired: false,
             gave_way: false,
             since: shared.deps.clock.monotonic(),

@@ -68,8 +68,8 @@ impl DeliveredDay {
     /// its stream that is not yet in the store. Objects after that one are counted only once it is there,
     /// because the sum is made in the order of positions.
     pub(crate) fn delivered(&mut self, pending: PendingSeal, oldest_pending: Option<u64>) {
-        let PendingSeal { mut seal, amended, conflict, overwrite, .. } = pending;
-        self.unsure |= amended.is_some() || conflict || overwrite;
+        let PendingSeal { mut seal, amended, conflict, overwrite, aside, .. } = pending;
+        self.unsure |= amended.is_some() || conflict || overwrite || aside;
         if let Some(amend) = amended {
             (seal.frames, seal.bytes, seal.sha256) = (amend.frames, amend.bytes, amend.sha256);
         }
@@ -181,13 +181,7 @@ mod tests {
     }
 
     fn pending(number: u64, first: u64, last: u64) -> PendingSeal {
-        PendingSeal {
-            seal: seal(number, first, last),
-            parked: None,
-            conflict: false,
-            overwrite: false,
-            amended: None,
-        }
+        PendingSeal::of(seal(number, first, last))
     }
 
     fn marker_of(day: &DeliveredDay) -> Option<ClosedMarker> {
@@ -226,7 +220,8 @@ mod tests {
             hours: Vec::new(),
         });
         let decided = PendingSeal { conflict: true, ..pending(1, 1, 4) };
-        for (object, unsure) in [(pending(1, 1, 4), false), (amended, true), (decided, true)] {
+        let aside = PendingSeal { aside: true, ..pending(1, 1, 4) };
+        for (object, unsure) in [(pending(1, 1, 4), false), (amended, true), (decided, true), (aside, true)] {
             let mut day = DeliveredDay::new(object.seal.location.clone());
             day.delivered(object, None);
             assert_eq!(day.is_unsure(), unsure);

@@ -50,6 +50,10 @@ pub enum CallNote {
         /// Whether the put may overwrite the store's object.
         #[serde(default)]
         overwrite: bool,
+        /// Whether the object is put beside the store's, which stays. A release that does not know this puts
+        /// it under its own key again, and meets the conflict again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        aside: bool,
     },
     /// Frames of a sealed range were lost before the object was stored.
     Amended {

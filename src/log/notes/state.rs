@@ -89,9 +89,9 @@ impl CallState {
                 }
             }
             CallNote::Conflict { number } => self.pending(number, |pending| pending.conflict = true),
-            CallNote::Retry { number, overwrite } => {
-                self.pending(number, |pending| (pending.conflict, pending.overwrite) = (false, overwrite));
-            }
+            CallNote::Retry { number, overwrite, aside } => self.pending(number, |pending| {
+                (pending.conflict, pending.overwrite, pending.aside) = (false, overwrite, aside);
+            }),
             CallNote::Restored { number } => {
                 let amended = self.seals.get_mut(&number).and_then(|pending| pending.amended.take());
                 let lost = amended.map(|amend| amend.lost).unwrap_or_default();
@@ -194,8 +194,7 @@ impl CallState {
         cursor.sealed = cursor.sealed.max(seal.last);
         let day = || DeliveredDay::new(seal.location.clone());
         self.days.entry(DayInBucket::of(&seal)).or_insert_with(day).sealed(&seal);
-        let pending = PendingSeal { seal, parked: None, conflict: false, overwrite: false, amended: None };
-        self.seals.insert(pending.seal.number, pending);
+        self.seals.insert(seal.number, PendingSeal::of(seal));
     }
 
     /// Records that a pending object no longer needs its frames, because it is kept apart from them. `seal`

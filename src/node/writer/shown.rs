@@ -141,7 +141,9 @@ fn pinned(pin: Pin, live: &Live) -> PinStatus {
         Pinned::NoBucket => "a bucket: the configuration does not have this source".to_owned(),
         Pinned::Put => format!("a put{failed}"),
         Pinned::Left => format!("its bucket, which refuses it{failed}"),
-        Pinned::Conflict => "a decision: another object has the key of its object; see the alarm".to_owned(),
+        Pinned::Conflict(how) => {
+            format!("a decision, because another object has the key of its object: a person {how}")
+        }
     };
     PinStatus { source: source.to_string(), since_ms: since.0, waits_for }
 }

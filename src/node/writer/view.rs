@@ -8,11 +8,13 @@ use super::place::{Live, Standing};
 use super::shared::Shared;
 use super::shown;
 use crate::admin::{
-    self, AdminError, AdminView, ClockStatus, Days, FlushOutcome, History, HistoryRing, KindCount,
-    NodeStatus, OpenFiles, Reading, ReceiptStatus, SdkAddress, SourceStatus, SpoolStatus, Status,
+    self, AdminError, AdminView, AskedDecision, ClockStatus, Days, FlushOutcome, History, HistoryRing,
+    KindCount, NodeStatus, NotResolved, OpenFiles, Reading, ReceiptStatus, Resolved, SdkAddress,
+    SourceStatus, SpoolStatus, Status,
 };
 use crate::alarms::Alarms;
 use crate::boxed_future::BoxFuture;
+use crate::kafka::log::NotDecided;
 use crate::kafka::owner::Wanted;
 use crate::live::LiveView;
 use crate::lock::lock;
@@ -111,6 +113,28 @@ impl WriterView {
         }
     }
 
+    /// The term of a partition.
+    /// Errors: [`NotResolved`]: no term of the partition is delivered here.
+    fn owned(&self, partition: u32) -> Result<Live, NotResolved> {
+        let (mut owned, mut why_not) = (Vec::new(), None);
+        for (number, place) in self.of.writers.iter().flat_map(|writer| writer.places()) {
+            owned.push(number);
+            if number != partition {
+                continue;
+            }
+            match place.standing() {
+                Standing::Live(live) => return Ok(*live),
+                Standing::Begins => why_not = Some("its term begins; retry in a moment".to_owned()),
+                Standing::Waits(why) => why_not = Some(why.to_string()),
+                Standing::Stopped(stop) => why_not = Some(format!("it has stopped: {stop}")),
+            }
+        }
+        Err(match why_not {
+            Some(why) => NotResolved::NotNow { partition, why },
+            None => NotResolved::NotOwned { partition, owned },
+        })
+    }
+
     /// Adds a sample to the history.
     pub(super) fn sample_history(&self) {
         let (logs, metrics) = (self.logs(), &self.metrics);
@@ -161,6 +185,30 @@ impl WriterView {
         metrics.owned.set(owned);
         metrics.stopped.set(stopped);
     }
+}
+
+/// Notes a decision, and has the delivery follow it.
+fn decide(live: &Live, asked: AskedDecision) -> Result<Resolved, NotResolved> {
+    let AskedDecision { partition, seal, action } = asked;
+    let decided = live.served.log.decide(seal, action).map_err(|why| match why {
+        NotDecided::NotWaiting(waiting) => NotResolved::NoConflict { partition, seal, waiting },
+        NotDecided::Stopped => {
+            let why = "its term has ended, so the decision may be noted or not; ask again: a conflict that is \
+                       decided is one no more";
+            NotResolved::NotNow { partition, why: why.to_owned() }
+        }
+    })?;
+    live.delivery.decided(&decided.seal.batch.source);
+    let (bucket, object_key) = (decided.seal.location.bucket.bucket(), &decided.seal.object_key);
+    tracing::info!(partition, seal, action = action.slug(), key = %object_key, "a conflict is decided");
+    Ok(Resolved {
+        partition,
+        seal,
+        action: action.slug().to_owned(),
+        bucket: bucket.to_owned(),
+        object_key: object_key.to_string(),
+        put_as: decided.aside.then(|| decided.object_key().to_string()),
+    })
 }
 
 impl AdminView for WriterView {
@@ -284,6 +332,20 @@ impl AdminView for WriterView {
         Box::pin(async move {
             let shown = self.logs().receipt_shown(receipt, String::new).await?;
             Ok(ReceiptStatus { repeats_have_positions: true, ..shown })
+        })
+    }
+
+    fn resolve(&self, asked: AskedDecision) -> BoxFuture<'_, Result<Resolved, NotResolved>> {
+        Box::pin(async move {
+            let live = self.owned(asked.partition)?;
+            // On a thread that ends even if nobody waits for the answer any more: a decision that is noted is
+            // followed.
+            let decided = tokio::task::spawn_blocking(move || decide(&live, asked)).await;
+            let not_now = |error: &dyn std::fmt::Display| NotResolved::NotNow {
+                partition: asked.partition,
+                why: error.to_string(),
+            };
+            decided.map_err(|error| not_now(&error))?
         })
     }
 

@@ -9,8 +9,8 @@ mod view;
 
 pub use export::{ExportError, Exported, Wanted, export, export_to_file};
 pub(crate) use inspect::{BatchAbout, Inspection, SealAbout, SegmentIs, inspect};
+pub(crate) use resolve::Conflict;
 pub use resolve::ResolveError;
-pub(crate) use resolve::{Conflict, Decision};
 pub(crate) use survey::Answered;
 pub use survey::{Finding, Visitor, survey};
 pub use verify::{Verified, verify};

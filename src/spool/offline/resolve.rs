@@ -4,9 +4,9 @@ use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile, read_all};
-use crate::log::PendingSeal;
 use crate::log::frame::Frame;
 use crate::log::notes::CallNote;
+use crate::log::{Decision, PendingSeal};
 use crate::object::gzip::GzipLines;
 use crate::spool::format::ident::{Ident, IdentError};
 use crate::spool::format::parked_name;
@@ -14,15 +14,6 @@ use crate::spool::manifest::state::State;
 use crate::spool::manifest::{self, MANIFEST_BYTES, Manifest, ManifestError};
 use crate::spool::offline::survey::{Visitor, survey};
 use crate::spool::offline::view::{View, ViewError};
-
-/// What becomes of the object that the store has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// Ours replaces it.
-    Overwrite,
-    /// It stays, and ours counts as delivered.
-    KeepTheirs,
-}
 
 /// Why a decision cannot be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +79,7 @@ impl Conflict {
         let Self { disk, ident, manifest: (number, mut state), pending } = self;
         let seal = pending.seal.number;
         state.apply(match decision {
-            Decision::Overwrite => CallNote::Retry { number: seal, overwrite: true },
+            Decision::Overwrite => CallNote::Retry { number: seal, overwrite: true, aside: false },
             Decision::KeepTheirs => {
                 CallNote::Committed { number: seal, applied: None, seal: None, amended: None }
             }

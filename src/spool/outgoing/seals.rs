@@ -55,6 +55,12 @@ impl Seals for SpoolLog {
         self.shared.append(vec![CallNote::Conflict { number: seal.number }])
     }
 
+    fn how_to_decide(&self, number: u64) -> String {
+        format!(
+            "stops Forebay and decides with `forebay spool resolve SPOOL --seal {number} --action ACTION`"
+        )
+    }
+
     fn lost_of(&self, seal: &Seal) -> Vec<Range> {
         seals::lost_of(&*self.shared, seal)
     }

@@ -159,7 +159,7 @@ fn resolve(dir: &Path, seal: u64) {
     let mut manifest =
         Manifest::begin(disk, id, number + 1, state, forebay::spool::SpoolOptions::default().manifest_bytes)
             .unwrap();
-    manifest.append(vec![CallNote::Retry { number: seal, overwrite: false }], |_| ()).unwrap();
+    manifest.append(vec![CallNote::Retry { number: seal, overwrite: false, aside: false }], |_| ()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

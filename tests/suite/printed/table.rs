@@ -40,6 +40,11 @@ const KAFKA: &[(&str, &str, Tried)] = &[
         "forebay kafka create --partitions 12 --replication 3",
         Parsed(OF_KAFKA),
     ),
+    (
+        "forebay kafka resolve --partition {partition} --seal {seal} --action ACTION",
+        "forebay kafka resolve --partition 3 --seal 7 --action overwrite",
+        Parsed(OF_KAFKA),
+    ),
 ];
 
 /// Each command as a text has it, as it is typed here, and how it is tried. What begins with `@` is of the
@@ -312,6 +317,12 @@ const TABLE: &[(&str, &str, Tried)] = &[
         "forebay spool resolve @spool --seal 3 --action overwrite",
         Ends(1),
     ),
+    (
+        "forebay spool resolve SPOOL --seal {number} --action ACTION",
+        "forebay spool resolve @spool --seal 3 --action overwrite",
+        Ends(1),
+    ),
+    ("forebay spool resolve", "", Named),
     ("forebay spool drain SPOOL --to FOLDER", "forebay spool drain @spool --to drained", Ends(0)),
     ("forebay spool drain SPOOL --config FILE", "forebay spool drain @spool --config forebay.toml", Ends(0)),
     ("forebay spool drain {} --config FILE", "forebay spool drain @spool --config forebay.toml", Ends(0)),

@@ -134,7 +134,7 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<CallNote, Violatio
             world.trace.count("a foreign object removed");
             world.store.take_foreign_away(bucket, key);
         }
-        return Ok(CallNote::Retry { number, overwrite });
+        return Ok(CallNote::Retry { number, overwrite, aside: false });
     }
     if !world.plan.flips {
         return Err("I2: another object has our key, but no one else writes there".to_owned());
@@ -155,7 +155,7 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<CallNote, Violatio
     }
     world.store.allow_replacing(bucket, key);
     world.trace.count("a damaged object replaced on request");
-    Ok(CallNote::Retry { number, overwrite: true })
+    Ok(CallNote::Retry { number, overwrite: true, aside: false })
 }
 
 /// Checks I1 to I5 and I7 by comparing the calls sent and answered with the contents of the bucket.

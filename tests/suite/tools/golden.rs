@@ -104,5 +104,5 @@ async fn same_spool(format: &str, more: &[(&str, std::ops::Range<u32>)]) {
 #[test]
 fn a_retry_note_without_a_decision_is_read() {
     let note: Note = serde_json::from_str(r#"{"retry":{"number":3}}"#).unwrap();
-    assert_eq!(note, CallNote::Retry { number: 3, overwrite: false }.into());
+    assert_eq!(note, CallNote::Retry { number: 3, overwrite: false, aside: false }.into());
 }

@@ -46,13 +46,7 @@ impl Live {
             return env.is_wrong(format!("a range of {batch} would be sealed twice"));
         };
         if planted(PlantedBug::PutBeforeSealCommitted) {
-            let pending = PendingSeal {
-                seal: seal.clone(),
-                parked: None,
-                conflict: false,
-                overwrite: false,
-                amended: None,
-            };
+            let pending = PendingSeal::of(seal.clone());
             let (lines, _) = self.cache.lines_of(&seal);
             // Whatever the answer is.
             drop(env.put(Object::new(&pending, lines)));
