@@ -114,7 +114,8 @@ pub struct SpoolStatus {
     pub is_full: bool,
 }
 
-/// Calls since the process started.
+/// Calls since the process started. A writer of a log over Kafka answers no requests: of these it counts what it
+/// has delivered alone. What became of the calls that it reads is in the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Totals {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use forebay::dev_s3::BUCKET;
 use forebay::receipt::HEADER;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::Producer as _;
@@ -16,7 +17,7 @@ use crate::partition::{Collector, Partition};
 use crate::program::Program;
 use crate::s3::S3;
 use crate::served::Client;
-use crate::support::{CALL, owner, send, unique, until};
+use crate::support::{CALL, owner, run_program, send, unique, until};
 
 /// The sources of load, which go to the bucket of dev mode.
 const SOURCES: &str = "[[source]]\nid = \"web\"\n[[source]]\nid = \"ios\"\n";
@@ -113,6 +114,22 @@ fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers
         (0..PARTITIONS).all(|number| left(number).is_infinite()).then_some(())
     });
     assert_eq!(metric("forebay_kafka_partitions_owned"), 3.0);
+    // It answers no clients, so it shows nothing about what they sent but its ledger.
+    let (shown, source) = (stays.get("/metrics"), "source=\"web\"");
+    for of_clients in ["calls_received", "calls_stored", "calls_repeated"] {
+        assert!(!shown.contains(&format!("forebay_{of_clients}_total{{")), "{shown}");
+    }
+    for account in ["received", "stored", "delivered"] {
+        let series = format!("forebay_ledger_calls{{{source},account=\"{account}\"}}");
+        assert!(stays.metric(&series).is_some_and(|calls| calls > 0.0), "{series}: {shown}");
+    }
+    let (_, said, _) =
+        run_program(tempfile::tempdir().unwrap().path(), &["status", "--admin", &stays.admin_url()], "");
+    assert!(
+        said.contains(" delivered since this start") && !said.contains("received since this start"),
+        "{said}"
+    );
+    assert!(said.contains("in the partitions that are here, since the log was made"), "{said}");
     assert_eq!(metric("forebay_kafka_partitions_stopped"), 0.0);
     for number in 0..PARTITIONS {
         assert_eq!(metric(&format!("forebay_kafka_lag_records{{partition=\"{number}\"}}")), 0.0);
@@ -229,6 +246,16 @@ fn a_source_that_is_added_by_a_reload_is_delivered_and_a_receipt_says_where_a_ca
         (writer.json("/api/status")["ledger"]["totals"]["repeated"] == 10).then_some(())
     });
     assert_eq!(where_is(&again)[0]["state"], "not_here");
+    let (folder, admin) = (tempfile::tempdir().unwrap(), writer.admin_url());
+    let bucket = ["--bucket", BUCKET, "--path-style", "--endpoint-url", &s3.url()];
+    let asks = |receipt| {
+        let words = [&["receipt", receipt, "--admin", &admin, "--region", "us-east-1"], &bucket[..]].concat();
+        run_program(folder.path(), &words, "")
+    };
+    let (code, out, error) = asks(&receipt);
+    assert!(code == 0 && out.contains("delivered in s3://"), "{out}{error}");
+    let (code, out, error) = asks(&again);
+    assert!(code == 1 && out.contains("it repeats a call that was sent before"), "{out}{error}");
     let days = writer.json("/api/days");
     assert_eq!(days["unclosed"][0]["source"], "ios", "{days}");
     let ledger = writer.json("/api/ledger?source=ios");
