@@ -75,7 +75,7 @@ fn advice(cause: &KafkaError) -> &'static str {
             | RDKafkaErrorCode::ClusterAuthorizationFailed
             | RDKafkaErrorCode::GroupAuthorizationFailed,
         ) => {
-            "the right is missing; `forebay kafka create --print` shows the commands for somebody who has it"
+            "the right is missing; `forebay kafka create --partitions COUNT --print` shows the commands for somebody who has it"
         }
         Some(RDKafkaErrorCode::InvalidReplicationFactor) => {
             "there are fewer brokers than copies; --replication sets how many copies there are"

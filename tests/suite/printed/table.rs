@@ -31,7 +31,11 @@ pub(super) fn rows() -> impl Iterator<Item = &'static (&'static str, &'static st
 /// What only builds with the feature `kafka` print.
 const KAFKA: &[(&str, &str, Tried)] = &[
     ("forebay kafka create", "forebay kafka create", Named),
-    ("forebay kafka create --print", "forebay kafka create --partitions 12 --print", Named),
+    (
+        "forebay kafka create --partitions COUNT --print",
+        "forebay kafka create --partitions 12 --print",
+        Parsed(OF_KAFKA),
+    ),
     ("forebay kafka check", "forebay kafka check", Parsed(OF_KAFKA)),
     ("forebay kafka create --partitions 12", "forebay kafka create --partitions 12", Parsed(OF_KAFKA)),
     ("forebay kafka create --partitions {most}", "forebay kafka create --partitions 12", Parsed(OF_KAFKA)),
