@@ -10,10 +10,12 @@ use rcgen::CertifiedKey;
 use crate::load::Target;
 use crate::process::Process;
 
-/// The bucket of dev mode, and its credentials.
-const BUCKET: &str = "forebay";
-const ACCESS_KEY_ID: &str = "forebay";
-const SECRET_ACCESS_KEY: &str = "forebay-secret";
+/// The bucket of dev mode.
+pub(crate) const BUCKET: &str = "forebay";
+/// Its credentials.
+pub(crate) const ACCESS_KEY_ID: &str = "forebay";
+/// Its credentials.
+pub(crate) const SECRET_ACCESS_KEY: &str = "forebay-secret";
 /// The name in the certificate.
 const HOST: &str = "localhost";
 /// Enough for the longest measured outage, so that a lack of space never triggers anything.
@@ -143,7 +145,8 @@ impl Node {
     }
 }
 
-fn s3_server(program: &Path, dir: &Path, cores: &[usize], address: SocketAddr) -> Process {
+/// Starts an S3 server, which prints its address as `s3`.
+pub(crate) fn s3_server(program: &Path, dir: &Path, cores: &[usize], address: SocketAddr) -> Process {
     // It shares its core with the load generator, and would disturb the measurement there.
     let mut dev = Command::new("chrt");
     dev.args(["--idle", "0"]).arg(program);
@@ -206,7 +209,11 @@ max_age = "1 h"
     text
 }
 
-fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+/// What an admin listener answers.
+///
+/// # Errors
+/// If it cannot be reached.
+pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();

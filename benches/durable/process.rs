@@ -84,12 +84,14 @@ impl Process {
         format!("/proc/{}/{file}", self.child.id())
     }
 
-    fn told(&self, file: &str) -> String {
+    /// What the kernel says of it in one of its files.
+    pub(crate) fn told(&self, file: &str) -> String {
         std::fs::read_to_string(self.about(file)).expect("a readable file in /proc")
     }
 }
 
-fn number_after(text: &str, name: &str) -> u64 {
+/// The number after a name at the beginning of a line.
+pub(crate) fn number_after(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
     line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
 }

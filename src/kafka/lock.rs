@@ -17,9 +17,8 @@ use crate::time::{Clock, UnixMillis};
 
 /// How long one call of the library waits: whoever asked for it may have to stop meanwhile.
 const CALL: Duration = Duration::from_secs(5);
-/// Time between two looks for reports. Below a millisecond the library spins; a longer one would be the time
-/// of a commit.
-const POLL: Duration = Duration::from_millis(1);
+/// Time between two looks for reports, which is part of the time of a commit.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Where a note stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +144,13 @@ impl Lock {
     }
 
     fn look(&self, reported: &mut [Option<Noted>]) -> Result<(), TransactionError> {
-        self.producer.poll(POLL);
-        for (place, report) in self.producer.context().0.take() {
+        self.producer.poll(Duration::ZERO);
+        let reports = self.producer.context().0.take();
+        if reports.is_empty() {
+            // A longer poll does not end with a report, and spins in its last millisecond: all of it, here.
+            std::thread::sleep(LOOK_EVERY);
+        }
+        for (place, report) in reports {
             let noted = report?;
             if let Some(of) = reported.get_mut(place) {
                 *of = Some(noted);

@@ -12,8 +12,15 @@ use rdkafka::util::IntoOpaque;
 use crate::partition::producing::WAITING_BYTES_MAX;
 use crate::partition::topics::{Names, RECORD_BYTES_MAX};
 
-/// Kilobytes that a reader of one partition has fetched and not passed on.
-const FETCHED_KB_MAX: usize = 8 * 1_024;
+/// Kilobytes that a reader of one partition has fetched and not passed on. What it holds beyond that is what one
+/// answer of a broker brings. A writer has a reader for each of its partitions.
+const FETCHED_KB_MAX: usize = 1_024;
+/// Bytes of one answer of a broker, as they stand in the log: a few times as much once they are decompressed. A
+/// record that is longer comes alone.
+const FETCH_BYTES: &str = "262144";
+/// How soon a reader that had fetched enough looks whether it needs more. The library's own second would leave a
+/// reader that has much to read without records most of the time.
+const FETCH_AGAIN_MS: &str = "10";
 
 /// How long a reader waits for an answer. A broker that is stopped keeps its connections, and the library's
 /// own minute is long for a reader that could ask another one.
@@ -25,6 +32,9 @@ const ANSWER_MS: &str = "10000";
 const REFRESH_MS: &str = "10000";
 /// Kilobytes that the library holds for a producer: more than [`WAITING_BYTES_MAX`], so that it never refuses.
 const QUEUED_KB_MAX: usize = 4 * WAITING_BYTES_MAX / 1_024;
+
+/// How blocks are compressed.
+const COMPRESSION: &str = "compression.type";
 
 /// What a writer or a collector knows of Kafka.
 #[derive(Clone)]
@@ -148,8 +158,12 @@ impl Settings {
     }
 
     /// The settings of a collector's producer, which belongs to no transaction.
-    pub(super) fn of_producer(&self) -> ClientConfig {
+    pub fn of_producer(&self) -> ClientConfig {
         let mut config = self.client();
+        // Nothing depends on it, so an operator may want another one.
+        if config.get(COMPRESSION).is_none() {
+            config.set(COMPRESSION, "lz4");
+        }
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -158,7 +172,6 @@ impl Settings {
             .set("message.timeout.ms", "0")
             // Blocks are batches already.
             .set("linger.ms", "0")
-            .set("compression.type", "lz4")
             .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
             .set("queue.buffering.max.kbytes", QUEUED_KB_MAX.to_string())
             // A broker that is stopped keeps its connections, and another one may lead its partitions by now.
@@ -186,7 +199,8 @@ impl Settings {
             .set("isolation.level", isolation)
             .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
             .set("check.crcs", "true")
-            .set("fetch.message.max.bytes", RECORD_BYTES_MAX.to_string())
+            .set("fetch.message.max.bytes", FETCH_BYTES)
+            .set("fetch.queue.backoff.ms", FETCH_AGAIN_MS)
             .set("queued.max.messages.kbytes", FETCHED_KB_MAX.to_string());
         config
     }

@@ -100,7 +100,9 @@ impl Part {
 
 /// Writes a block of these parts.
 pub fn write<'p>(collector: CollectorId, number: u64, parts: impl IntoIterator<Item = &'p Part>) -> Vec<u8> {
-    let mut out = Vec::new();
+    let parts: Vec<&Part> = parts.into_iter().collect();
+    let len = parts.iter().map(|part| part.stored_len()).sum::<usize>();
+    let mut out = Vec::with_capacity(HEADER + len);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[VERSION, 0, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(&collector.0.to_le_bytes());

@@ -63,8 +63,19 @@ impl Program {
 
     /// The same with these lines of `[flush]`.
     pub(crate) fn writer_due(partition: &Partition, s3: &str, sources: &str, flush: &str) -> Self {
+        Self::writer_with(partition, s3, sources, flush, 500_000_000)
+    }
+
+    /// The same with a cache of so many bytes.
+    pub(crate) fn writer_with(
+        partition: &Partition,
+        s3: &str,
+        sources: &str,
+        flush: &str,
+        cache_bytes: u64,
+    ) -> Self {
         let text = format!(
-            "[admin]\nlisten = \"127.0.0.1:0\"\n{}cache_dir = \"cache\"\ncache_bytes = \"500 MB\"\n\
+            "[admin]\nlisten = \"127.0.0.1:0\"\n{}cache_dir = \"cache\"\ncache_bytes = \"{cache_bytes} B\"\n\
              [flush]\n{flush}\n[s3]\nbucket = \"{BUCKET}\"\nendpoint_url = \"{s3}\"\nregion = \"us-east-1\"\n{sources}",
             of_kafka(partition, "writer"),
         );
@@ -108,6 +119,11 @@ impl Program {
             program.get("/ready").starts_with("HTTP/1.1 200").then_some(())
         });
         program
+    }
+
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Where it takes calls.
