@@ -15,12 +15,41 @@ use super::values::Words;
 const NAME_MAX: usize = 26;
 /// The longest name of a topic or a group.
 const TOPIC_MAX: usize = 249;
-/// Settings of the client's library that a promise depends on.
-const OWN: [&str; 11] = [
-    "bootstrap.servers", "client.id", "group.id", "group.instance.id", "transactional.id",
-    "enable.idempotence", "acks", "message.timeout.ms", "enable.auto.commit", "auto.offset.reset",
+/// Settings of the client's library that Forebay sets, by all of their names: a promise depends on them, or a bound.
+const OWN: [&str; 30] = [
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "client.id",
+    "group.id",
+    "group.instance.id",
+    "transactional.id",
+    "transaction.timeout.ms",
+    "enable.idempotence",
+    "acks",
+    "request.required.acks",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "linger.ms",
+    "queue.buffering.max.ms",
+    "compression.codec",
+    "fetch.queue.backoff.ms",
+    "message.max.bytes",
+    "queue.buffering.max.kbytes",
+    "socket.timeout.ms",
+    "request.timeout.ms",
+    "reconnect.backoff.max.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "enable.partition.eof",
     "isolation.level",
+    "check.crcs",
+    "fetch.message.max.bytes",
+    "max.partition.fetch.bytes",
+    "queued.max.messages.kbytes",
 ];
+/// Beginnings of settings that are no one's: the library's own tests, and what group members agree on.
+const OWN_BEGIN: [&str; 2] = ["test.", "partition.assignment."];
 const ROLE: Words<KafkaRole> = &[("collector", KafkaRole::Collector), ("writer", KafkaRole::Writer)];
 const EXTRA_FORM: &str = "expected a table of texts, such as { \"client.rack\" = \"eu-west-1a\" }";
 
@@ -199,7 +228,7 @@ fn instance(text: &str) -> Option<String> {
 fn extra(value: &Typed, outside: &Outside<'_>) -> Result<Extra, String> {
     let Typed::Table(entries) = value else { return Err(EXTRA_FORM.to_owned()) };
     let one = |(name, entry): &(String, Entry)| {
-        if OWN.contains(&name.as_str()) {
+        if OWN.contains(&name.as_str()) || OWN_BEGIN.iter().any(|begin| name.starts_with(begin)) {
             return Err(format!("must not have {name:?}, which Forebay sets"));
         }
         let (text, from) = secret::resolve(&entry.value, EXTRA_FORM, outside)?;

@@ -84,6 +84,12 @@ impl Mechanism {
 }
 
 impl Security {
+    /// Whether others on the network can read the password.
+    pub fn sends_password_in_clear(&self) -> bool {
+        let is_plain = self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == Mechanism::Plain);
+        is_plain && self.tls.is_none()
+    }
+
     /// The settings of the client's library.
     pub fn client_settings(&self) -> Vec<(String, String)> {
         let protocol = match (&self.tls, &self.sasl) {

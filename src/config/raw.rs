@@ -47,20 +47,21 @@ pub const SOURCE_KEYS: &[&str] = &[
     "storage_class",
 ];
 
-/// The section of a log in Kafka. It is apart from the others, because no page and no message offers it yet.
+/// The section of a log in Kafka. It is apart from the others, because a process with a spool has none of it.
 #[cfg(feature = "kafka")]
-const KAFKA: &[(&str, &[&str])] = &[(
+pub const KAFKA: &[(&str, &[&str])] = &[(
     "kafka",
     &[
         "brokers", "role", "name", "topic", "notes_topic", "group", "answer_within", "cache_dir",
         "cache_bytes", "day_grace", "instance", "security", "extra",
     ],
 )];
+/// The section of a log in Kafka, which this build does not know.
 #[cfg(not(feature = "kafka"))]
-const KAFKA: &[(&str, &[&str])] = &[];
+pub const KAFKA: &[(&str, &[&str])] = &[];
 
 /// What a `[[source]]` may have besides, with such a log.
-const OF_KAFKA: &[&str] = if cfg!(feature = "kafka") { &["spread"] } else { &[] };
+pub const OF_KAFKA: &[&str] = if cfg!(feature = "kafka") { &["spread"] } else { &[] };
 
 /// The keys of a `[[destination]]`.
 pub const DESTINATION_KEYS: &[&str] = &[
@@ -377,8 +378,14 @@ fn not_toml(error: &toml::de::Error, lines: &Lines) -> ConfigProblem {
 }
 
 fn unknown_section(name: &str, place: SettingPlace) -> ConfigProblem {
-    let sections =
-        || SECTIONS.iter().map(|(section, _)| *section).chain(LISTS.iter().map(|(list, ..)| *list));
+    let sections = || {
+        let sections = SECTIONS.iter().chain(KAFKA).map(|(section, _)| *section);
+        sections.chain(LISTS.iter().map(|(list, ..)| *list))
+    };
+    if name == "kafka" {
+        let what = "is not known to this build: build Forebay with the feature kafka";
+        return ConfigProblem::new(place, name, what);
+    }
     let holder = SECTIONS.iter().find(|(_, keys)| keys.contains(&name));
     let what = match (nearest(name, sections()), holder) {
         (Some(list @ ("source" | "destination" | "import")), _) => {
@@ -406,6 +413,7 @@ fn unknown_key(section: &str, key: &str, known: &[&'static str], place: SettingP
 fn unknown_variable(variable: &str) -> String {
     let known: Vec<String> = SECTIONS
         .iter()
+        .chain(KAFKA)
         .flat_map(|(section, keys)| keys.iter().map(|key| variable_of(section, key)))
         .chain(COMMAND_LINE_VARIABLES.map(str::to_owned))
         .collect();

@@ -180,6 +180,7 @@ impl Owner {
         gone.flat_map(|pending| {
             let seal = &pending.seal;
             tracing::error!(
+                partition = known.state.identity.partition,
                 source = %seal.batch.source,
                 key = %seal.object_key,
                 first = seal.first,

@@ -209,6 +209,14 @@ impl Owner {
         self.note_locations(&new)
     }
 
+    /// Notes the buckets of sources whose frames wait for one: their configuration is new, or the term before ended
+    /// before it could note them.
+    /// Errors: [`End`].
+    pub(super) fn note_waiting_locations(&mut self) -> Result<(), End> {
+        let waiting = self.shared.without_location();
+        self.note_new_locations(&waiting)
+    }
+
     /// Notes the buckets of sources that the notes know, where the configuration says something else.
     /// Errors: [`End`].
     pub(super) fn note_changed_locations(&mut self) -> Result<(), End> {

@@ -29,6 +29,11 @@ pub enum Looked {
 }
 
 impl Owner {
+    /// The number of its partition.
+    pub(super) fn partition(&self) -> u32 {
+        self.shared.read().state.identity.partition
+    }
+
     /// Reads the next record into the cache.
     /// Errors: [`End`].
     pub fn read(&mut self, wait: Duration) -> Result<Looked, End> {
@@ -78,8 +83,11 @@ impl Owner {
                         }
                     }
                     // The bucket of a source is noted before anyone can seal its first frame.
-                    self.note_new_locations(frames.iter().map(|frame| &frame.batch.source))?;
+                    let noted = self.note_new_locations(frames.iter().map(|frame| &frame.batch.source));
+                    // The reader is past them. The next term of this process may go on with this cache, so they
+                    // are in it whatever became of the note.
                     let took = self.cache.takes(frames)?;
+                    noted?;
                     self.follow_state()?;
                     return Ok(if took == Err(Full) { Looked::Full } else { Looked::Record });
                 }
@@ -96,6 +104,7 @@ impl Owner {
                         let (first, last) = (range.first, range.last);
                         let from = offset_of(first);
                         tracing::error!(
+                            partition = self.partition(),
                             first,
                             last,
                             offset = from,
@@ -153,7 +162,13 @@ impl Owner {
             notes
         };
         if !notes.is_empty() {
-            tracing::error!(from = next, to = start, "the log has lost records that were not delivered");
+            let partition = self.partition();
+            tracing::error!(
+                partition,
+                from = next,
+                to = start,
+                "the log has lost records that were not delivered"
+            );
             self.note(notes)?;
         }
         self.reader.skip_to(gone::goes_on_at(start, end));

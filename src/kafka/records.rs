@@ -140,6 +140,11 @@ impl Records {
         }))
     }
 
+    /// The error of a record that did not come in time.
+    pub(super) fn no_answer(&self) -> NotRead {
+        self.not_read(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
+    }
+
     fn not_read(&self, cause: KafkaError) -> NotRead {
         NotRead { topic: self.topic.clone(), partition: self.partition, cause }
     }

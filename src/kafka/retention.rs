@@ -87,7 +87,8 @@ pub fn look(
     log.go_to(Some(needed_from.max(start)))?;
     let written_at = match log.fetch(READ)? {
         Fetched::Record { at, .. } => at,
-        Fetched::End | Fetched::Nothing | Fetched::OutOfRange => None,
+        // It is there, or was a moment ago.
+        Fetched::End | Fetched::Nothing | Fetched::OutOfRange => return Err(log.no_answer()),
     };
     Ok(Times { written_at, later, end })
 }

@@ -277,6 +277,7 @@ fn turns(
     goes_on: &dyn Fn() -> bool,
 ) -> Result<(), End> {
     let mut due = Due::new(owner.shared.clock.monotonic());
+    owner.note_waiting_locations()?;
     let mut idle = false;
     while goes_on() {
         let first = if idle {

@@ -52,9 +52,8 @@ impl Owner {
     pub fn upkeep(&mut self, due: &mut Due) -> Result<Option<u64>, End> {
         let now = self.shared.clock.monotonic();
         if self.wanted.has_changed().unwrap_or(false) {
-            let waiting = self.shared.without_location();
             self.note_changed_locations()?;
-            self.note_new_locations(&waiting)?;
+            self.note_waiting_locations()?;
         }
         if is_due(&mut due.settle, SETTLE_EVERY, now) {
             self.settle()?;

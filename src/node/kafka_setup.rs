@@ -167,7 +167,7 @@ pub async fn check_log(config: &Config, load: Load, writers: u64) -> Result<Chec
     let asked = KafkaAsked {
         names: settings.names(),
         principal: principal_of(kafka),
-        clear_password: kafka.security.tls.is_none() && kafka.security.sasl.is_some(),
+        clear_password: kafka.security.sends_password_in_clear(),
         cache_bytes,
         writers,
         calls_per_second: load.calls_per_second,

@@ -43,10 +43,14 @@ pub enum Next {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     /// The notes that Kafka acknowledged are not there.
-    #[error("notes of the partition are gone (notes_cut)")]
+    #[error(
+        "notes of the partition are gone (notes_cut): a person must give the log a new id, see docs/scale.md"
+    )]
     NotesCut,
     /// The log has another block, or none, where a note says which one stood.
-    #[error("the log was cut at offset {0} (log_cut)")]
+    #[error(
+        "the log was cut at offset {0} (log_cut): a person must give the log a new id, see docs/scale.md"
+    )]
     LogCut(u64),
     /// The notes belong to another name or group.
     #[error("the partition belongs to name {name:?} and group {group:?}")]
@@ -56,6 +60,11 @@ pub enum Stop {
         /// The group that it fixed.
         group: String,
     },
+    /// A note cannot be read. Notes of other partitions can be.
+    #[error(
+        "the note at offset {0} cannot be read (notes_unreadable): run the newest release that has written to the log"
+    )]
+    UnreadableNote(u64),
     /// A newer release wrote the notes: this release can own nothing of the log.
     #[error("{0}; run that release here too")]
     NewerNotes(String),
@@ -79,7 +88,11 @@ impl Stop {
     pub fn note(&self) -> Option<Note> {
         match self {
             Self::LogCut(offset) => Some(Note::LogCut(*offset)),
-            Self::NotesCut | Self::OtherName { .. } | Self::NewerNotes(_) | Self::NewerBlock { .. } => None,
+            Self::NotesCut
+            | Self::OtherName { .. }
+            | Self::UnreadableNote(_)
+            | Self::NewerNotes(_)
+            | Self::NewerBlock { .. } => None,
         }
     }
 }
@@ -100,6 +113,8 @@ pub struct Who {
 pub enum Found {
     /// This block, or a record that is none.
     Record(Option<BlockAt>),
+    /// A block of a newer release, with this version.
+    Newer(u8),
     /// The log begins after it.
     BeforeStart,
     /// The log ends before it.
@@ -222,11 +237,14 @@ impl Opening {
     /// What stands where the newest note says that a block stood, and the offset of the log's next record.
     pub fn log_read(&mut self, found: Option<Found>, end: u64) {
         let Some(state) = self.sum.state() else { return };
+        if let (Some(Found::Newer(version)), Some(covered)) = (found, state.covered) {
+            return self.stop(Stop::NewerBlock { offset: covered.offset, version });
+        }
         let is_there = match found {
             // Retention may have deleted it.
             None | Some(Found::BeforeStart) => true,
             Some(Found::Record(block)) => block == state.covered,
-            Some(Found::AfterEnd) => false,
+            Some(Found::AfterEnd | Found::Newer(_)) => false,
         };
         let is_whole = is_there && end >= state.reaches();
         self.next = match is_whole || planted(PlantedBug::CutLogReadOn) {
@@ -254,7 +272,7 @@ impl Opening {
     fn look_for_snapshot(&mut self, records: &[(u64, Vec<u8>)], end: u64, now: Duration) {
         for (offset, value) in records {
             if let Err(error) = self.sum.takes(*offset, value) {
-                return self.stop(unreadable(&error));
+                return self.stop(unreadable(*offset, &error));
             }
             let Some(state) = self.sum.state() else { continue };
             let identity = state.identity.clone();
@@ -273,7 +291,7 @@ impl Opening {
         for (offset, value) in records {
             let before = self.sum.state().and_then(|state| state.term.clone());
             match self.sum.takes(*offset, value) {
-                Err(error) => return self.stop(unreadable(&error)),
+                Err(error) => return self.stop(unreadable(*offset, &error)),
                 Ok(Note::Term(term)) if term.token == self.who.term.token => {
                     self.before = before;
                     return self.all_read();
@@ -308,8 +326,11 @@ impl Opening {
     }
 }
 
-fn unreadable(error: &SumError) -> Stop {
-    Stop::NewerNotes(error.to_string())
+fn unreadable(offset: u64, error: &SumError) -> Stop {
+    match error {
+        SumError::Newer(_) => Stop::NewerNotes(error.to_string()),
+        SumError::Unreadable(_) => Stop::UnreadableNote(offset),
+    }
 }
 
 #[cfg(test)]
@@ -363,6 +384,23 @@ mod tests {
         assert!(opening.keeps_cache_of("earlier") && !opening.keeps_cache_of("other"));
         opening.log_read(Some(Found::Record(Some(BLOCK))), 6);
         assert_eq!(opening.into_state().unwrap().term.as_deref(), Some("own"));
+    }
+
+    /// It was taken for a log that was cut.
+    #[test]
+    fn a_newer_block_where_the_notes_name_one_is_no_cut() {
+        let mut opening = opened(None);
+        opening.read(&[notes(), vec![own()]].concat(), 8, Duration::ZERO);
+        opening.log_read(Some(Found::Newer(9)), 6);
+        assert_eq!(opening.next(), &Next::Stopped(Stop::NewerBlock { offset: 5, version: 9 }));
+    }
+
+    /// It ended the process, with the partitions whose notes can be read.
+    #[test]
+    fn a_note_that_cannot_be_read_stops_its_partition_alone() {
+        let mut opening = opened(None);
+        opening.read(&[notes(), vec![(4, b"{".to_vec()), own()]].concat(), 8, Duration::ZERO);
+        assert_eq!(opening.next(), &Next::Stopped(Stop::UnreadableNote(4)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::block::BlockAt;
 use super::note::{Base, Covered, Note, UnreadableNote, VERSION};
-use super::position::{before, offset_of};
+use super::position::{FRAMES_MAX, before, offset_of, position};
 use crate::batch::BatchKey;
 use crate::log::notes::{CallNote, CallState};
 use crate::log::{Lost, LostFrames, Range};
@@ -123,7 +123,7 @@ impl State {
             Note::Unread(range) => {
                 let lost = Lost { first: range.first, last: range.last, frames: LostFrames::Unknown };
                 self.calls.apply(CallNote::Lost(lost));
-                self.unread.push(range);
+                self.takes_unread(range);
             }
             Note::Covered(covered) => self.covers(covered),
             Note::Base(base) => {
@@ -141,6 +141,20 @@ impl State {
             }
         }
         self.left.retain(|number, _| self.calls.seals.contains_key(number));
+    }
+
+    /// Records that nobody reads a range. Records that follow each other are one range, so that a log into which
+    /// others write costs no look for each of theirs.
+    fn takes_unread(&mut self, range: Range) {
+        // To the end of its record, and on from the beginning of the next one.
+        let follows = |last: u64| {
+            let offset = offset_of(last);
+            last == position(offset, FRAMES_MAX as u64) && range.first == position(offset + 1, 1)
+        };
+        match self.unread.last_mut() {
+            Some(known) if follows(known.last) => known.last = range.last,
+            _ => self.unread.push(range),
+        }
     }
 
     fn covers(&mut self, covered: Covered) {
@@ -317,6 +331,20 @@ mod tests {
         assert_eq!(sum, state);
         assert_eq!((sum.copies, sum.base_at), (BTreeSet::from([5]), Some(2)));
         assert_eq!(sum.settled.into_keys().collect::<Vec<_>>(), [day(2)]);
+    }
+
+    /// Each foreign record cost a look at all of them for each frame.
+    #[test]
+    fn records_that_nobody_reads_and_that_follow_each_other_are_one_range() {
+        let mut state = State::new(identity());
+        let whole =
+            |offset: u64| Range { first: position(offset, 1), last: position(offset, FRAMES_MAX as u64) };
+        let part = Range { first: position(9, 3), last: position(9, 3) };
+        for range in [whole(3), whole(4), whole(5), whole(7), part, whole(10)] {
+            state.apply(Note::Unread(range), 1);
+        }
+        let merged = Range { first: position(3, 1), last: position(5, FRAMES_MAX as u64) };
+        assert_eq!(state.unread, [merged, whole(7), part, whole(10)]);
     }
 
     /// Seed 290630: a partition that is behind forgot a day of which calls were lost, and the next object of it

@@ -1,48 +1,73 @@
 //! The window of repeats: a call is a repeat if one of the frames before it has its fingerprint, whether or
 //! not that one was itself left out. So the verdict is a function of the log.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+
+use hashbrown::HashTable;
 
 use crate::planted_bugs::{PlantedBug, planted};
 
 /// Frames of the window of a new partition: 7 MB. The first snapshot fixes it.
 pub const WINDOW_FRAMES: u64 = 262_144;
 
-/// The fingerprints of the last frames.
+/// The fingerprints of the last frames. A frame takes 26 bytes.
 #[derive(Clone, Debug)]
 pub struct Window {
-    size: u64,
-    /// In the order of the log. 0 is a frame without a fingerprint.
-    frames: VecDeque<u128>,
-    /// The number of the last frame with each fingerprint.
-    last: HashMap<u128, u64>,
-    /// Frames seen so far.
-    seen: u64,
+    size: u32,
+    /// The fingerprint at each place; 0 is a frame without one. The next frame comes to `next`.
+    frames: Vec<u128>,
+    next: u32,
+    /// The place of the last frame with each fingerprint.
+    places: HashTable<u32>,
+    /// Clients know what fingerprints are made of, and must not choose what meets in the table.
+    hasher: RandomState,
 }
 
 impl Window {
-    /// An empty window of so many frames.
+    /// An empty window of so many frames, of which it has 2^32 - 1 at most.
     pub fn new(size: u64) -> Self {
-        Self { size, frames: VecDeque::new(), last: HashMap::new(), seen: 0 }
+        Self {
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            frames: Vec::new(),
+            next: 0,
+            places: HashTable::new(),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Takes the next frame of the log. Returns whether it is a repeat. 0 never is.
     pub fn takes(&mut self, fingerprint: u128) -> bool {
-        let known = self.last.contains_key(&fingerprint);
+        let Self { frames, places, hasher, .. } = self;
+        let at = |place: &u32| frames.get(*place as usize).copied().unwrap_or_default();
+        let hash = hasher.hash_one(fingerprint);
+        let known = fingerprint != 0 && places.find(hash, |place| at(place) == fingerprint).is_some();
         if known && planted(PlantedBug::WindowOfVerdicts) {
             return true;
         }
-        self.seen += 1;
-        self.frames.push_back(fingerprint);
-        if fingerprint != 0 {
-            self.last.insert(fingerprint, self.seen);
+        if self.size == 0 {
+            return false;
         }
-        if self.frames.len() as u64 > self.size
-            && let Some(leaving) = self.frames.pop_front()
-            && self.last.get(&leaving) == Some(&(self.seen - self.size))
+        let place = self.next;
+        let leaving = at(&place);
+        if leaving != 0
+            && let Ok(last) = places.find_entry(hasher.hash_one(leaving), |known| *known == place)
         {
-            self.last.remove(&leaving);
+            last.remove();
         }
+        if fingerprint != 0 {
+            if let Ok(before) = places.find_entry(hash, |known| at(known) == fingerprint) {
+                before.remove();
+            }
+            // It is at its place from now on.
+            let of = |known: &u32| hasher.hash_one(if *known == place { fingerprint } else { at(known) });
+            places.insert_unique(hash, place, of);
+        }
+        match self.frames.get_mut(place as usize) {
+            Some(known) => *known = fingerprint,
+            None => self.frames.push(fingerprint),
+        }
+        self.next = if place + 1 == self.size { 0 } else { place + 1 };
         known
     }
 }
@@ -86,6 +111,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_full_window_takes_as_much_memory_as_the_page_says() {
+        let mut window = Window::new(WINDOW_FRAMES);
+        for frame in 1..=3 * u128::from(WINDOW_FRAMES) {
+            assert!(!window.takes(frame * 0x9e37_79b9_7f4a_7c15), "frame {frame}");
+        }
+        let bytes = window.frames.capacity() * 16 + window.places.allocation_size();
+        assert!(bytes <= 7_000_000, "{bytes} bytes");
+    }
 
     proptest! {
         #[test]

@@ -211,6 +211,34 @@ fn a_process_goes_on_with_its_cache_after_a_term_of_its_own() {
     ended(second);
 }
 
+/// The frames of a source's first block were in no cache, and the next term of the process began behind them.
+#[test]
+fn a_block_whose_bucket_could_not_be_noted_is_not_lost() {
+    let Some(cluster) = cluster_alone() else { return };
+    let (mut partition, mut collector, now) = with_calls(&cluster);
+    partition.settings.transaction_timeout = Duration::from_secs(4);
+    collector.send("ios", &["d"], now);
+    let store = FakeStore::new();
+    let made = Made::of(&partition, &store);
+    let (folder, metrics) = (Arc::new(tempfile::tempdir().unwrap()), Arc::new(Metrics::new()));
+    let mut owner = made.owner(partition.begin(), None, &folder, &metrics);
+    // The library has fetched the third block with the first one.
+    for _ in 0..2 {
+        until("a record", CALL, || (owner.read(CALL).unwrap() == Looked::Record).then_some(()));
+    }
+    (1..=3).for_each(|id| cluster.stop(id));
+    let ended = owner.read(CALL);
+    (1..=3).for_each(|id| cluster.wake(id));
+    assert!(matches!(ended, Err(End::Over(TransactionError::Unknown))), "{ended:?}");
+    let kept = owner.end().unwrap();
+    let Began::Live(term) = partition.begin_with(None, Some(&kept.token)) else { panic!("it begins") };
+    assert!(term.keeps_cache);
+    let second = made.begin_with(*term, Some((kept, folder)));
+    second.deliver();
+    assert_eq!(sorted(calls(&store)), ["a", "b", "c", "d"]);
+    self::ended(second);
+}
+
 #[test]
 fn an_object_that_was_left_in_the_log_is_built_from_it_by_another_writer() {
     let Some(cluster) = cluster() else { return };

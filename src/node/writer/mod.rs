@@ -5,6 +5,7 @@
 //! configuration, and `view` shows it to its operator.
 
 mod beats;
+mod caches;
 mod deps;
 mod group;
 mod looks;
@@ -93,6 +94,7 @@ impl Writer {
     pub fn start(deps: WriterDeps) -> Result<Self, NotStarted> {
         std::fs::create_dir_all(&deps.cache_dir)?;
         let folder = RealDisk::open(&deps.cache_dir)?;
+        caches::remove_all(&deps.cache_dir)?;
         let member = Member::join(&deps.settings, deps.instance.as_deref())?;
         let metrics = deps.of_partitions.clone();
         let shared = Arc::new(Shared {
@@ -101,10 +103,12 @@ impl Writer {
             ends: AtomicBool::new(false),
             failed: tokio_watch::Sender::new(None),
             beat: beats::Beat::default(),
+            tells_beat: beats::Beat::default(),
             of_log: Mutex::default(),
             metrics,
         });
         shared.beat.lives(shared.deps.clock.monotonic());
+        shared.tells_beat.rests();
         let offsets = member.offsets();
         let thread = |name: &str, work: Work| {
             let shared = Arc::clone(&shared);
@@ -181,6 +185,8 @@ fn watch_calls(shared: &Shared) {
         let hangs = shared.places().into_iter().find(|(_, place)| place.beat.hangs(now));
         if let Some((partition, _)) = hangs {
             shared.fail(&format!("a call of Kafka's library for partition {partition} does not return"));
+        } else if shared.tells_beat.hangs(now) {
+            shared.fail("a call of Kafka's library about the log does not return");
         } else if shared.beat.hangs(now) {
             shared.fail("a call of Kafka's library for the group does not return");
         }

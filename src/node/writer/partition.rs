@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::caches;
 use super::deps::WriterDeps;
 use super::looks::{Counted, Removed, Takeover};
 use super::place::{Live, Place, Standing};
@@ -48,6 +49,10 @@ impl PartitionThread {
     pub(super) fn run(self) -> Result<(), Stop> {
         let alarms = self.deps.alarms.of_part();
         let ended = self.terms(&alarms);
+        // Whatever another process delivers needs no disk here.
+        if let Err(error) = caches::remove(&self.deps.cache_dir, self.partition) {
+            tracing::warn!(%error, partition = self.partition, "the cache of a partition cannot be removed");
+        }
         alarms.end_part();
         self.place.set(Standing::Begins);
         self.place.beat.rests();
@@ -204,11 +209,8 @@ impl PartitionThread {
 
     /// A new cache begins in an empty folder.
     fn cache(&self) -> Result<CacheDeps, Unusable> {
-        let folder = self.deps.cache_dir.join(self.partition.to_string());
-        let made = fs::remove_dir_all(&folder).or_else(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error),
-        });
+        let folder = caches::folder_of(&self.deps.cache_dir, self.partition);
+        let made = caches::remove(&self.deps.cache_dir, self.partition);
         let made = made.and_then(|()| fs::create_dir_all(&folder));
         let unusable = |error: &dyn std::fmt::Display| Unusable(format!("{}: {error}", folder.display()));
         made.map_err(|error| unusable(&error))?;

@@ -58,8 +58,9 @@ pub(super) struct Place {
 pub(super) struct Seen {
     /// The offset of the log's next record.
     pub(super) end: Option<u64>,
-    /// How long the log keeps what is needed; `None` if nothing waits, or it is not known.
-    pub(super) time_left: Option<Duration>,
+    /// How long the log keeps what is needed: `None` if it is not known, within it `None` if nothing waits or the log
+    /// deletes nothing.
+    pub(super) time_left: Option<Option<Duration>>,
     /// Whether that is so little that an alarm is raised.
     pub(super) is_short: bool,
     /// Frames and bytes that were read in a second of the last minutes.

@@ -22,6 +22,8 @@ pub(super) struct Shared {
     pub(super) failed: watch::Sender<Option<Arc<str>>>,
     /// When the thread of the group was last between two calls.
     pub(super) beat: Beat,
+    /// When the thread that tells the group was last between two calls.
+    pub(super) tells_beat: Beat,
     /// What the brokers say of the log.
     pub(super) of_log: Mutex<OfLog>,
     pub(super) metrics: WriterMetrics,

@@ -105,7 +105,7 @@ fn delivers(status: PartitionStatus, place: &Place, live: &Live) -> PartitionSta
         end_offset: seen.end.map(|end| end.max(read_offset)),
         lag_seconds: if progress.behind == Duration::MAX { 0 } else { progress.behind.as_secs() },
         kept_from_offset: progress.kept_from,
-        time_left_seconds: seen.time_left.map(|left| left.as_secs()),
+        time_left_seconds: seen.time_left.flatten().map(|left| left.as_secs()),
         time_is_short: seen.is_short,
         pinned_by: live.served.pin().map(|pin| pinned(pin, live)),
         left_objects: progress.left as u64,

@@ -2,11 +2,11 @@
 //! delete what waits.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::place::Seen;
+use super::place::{Place, Standing};
 use super::shared::Shared;
 use crate::alarms::AlarmKind;
 use crate::kafka::group::Offsets;
@@ -32,9 +32,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(super) struct Tells {
     shared: Arc<Shared>,
     offsets: Offsets,
-    /// For how long the log keeps records, and when that was asked.
-    retention: Option<(Option<Duration>, Duration)>,
-    /// A reader of each partition that is delivered.
+    /// When the brokers were last asked for how long they keep records.
+    asked: Option<Duration>,
+    /// For how long they keep records, as they said it last; `None` if they never did, within it `None` for ever.
+    retention: Option<Option<Duration>>,
+    /// The first record of each partition with calls that are not in the store.
+    needed_from: BTreeMap<u32, Option<u64>>,
+    /// Partitions whose retention has an alarm.
+    alarmed: BTreeSet<u32>,
+    /// A reader of each partition.
     logs: BTreeMap<u32, Records>,
     /// What each of them had read, at the last looks.
     read: BTreeMap<u32, VecDeque<Read>>,
@@ -48,13 +54,9 @@ struct Read {
     term: String,
 }
 
-/// For how long the log still keeps what is needed.
-#[derive(Clone, Copy, Default)]
-struct Left {
-    /// `None` if nothing waits, or it is not known.
-    time: Option<Duration>,
-    /// Whether that is so little that an alarm is raised.
-    is_short: bool,
+/// The subject of the alarm about a partition.
+fn subject(partition: u32) -> String {
+    format!("retention of partition {partition}")
 }
 
 impl Tells {
@@ -62,7 +64,10 @@ impl Tells {
         Self {
             shared: Arc::clone(shared),
             offsets,
+            asked: None,
             retention: None,
+            needed_from: BTreeMap::new(),
+            alarmed: BTreeSet::new(),
             logs: BTreeMap::new(),
             read: BTreeMap::new(),
         }
@@ -75,10 +80,14 @@ impl Tells {
             let now = self.shared.deps.clock.monotonic();
             if now >= next {
                 next = now.saturating_add(TELL_EVERY);
+                self.shared.tells_beat.lives(now);
                 self.tell();
+                self.shared.tells_beat.rests();
             }
             std::thread::sleep(LOOK_EVERY);
         }
+        // Whoever takes the partitions over says it.
+        self.clear_all_but(&BTreeSet::new());
     }
 
     fn tell(&mut self) {
@@ -89,38 +98,85 @@ impl Tells {
             Err(error) => tracing::debug!(%error, "how many partitions the log has is not known"),
         }
         let mut told: BTreeMap<u32, (u64, Metadata)> = BTreeMap::new();
-        for (partition, place, live) in Arc::clone(&self.shared).live() {
-            let progress = live.served.progress();
-            let rates = self.rates(partition, &progress);
-            let (times, left) = self.look(partition, live.served.needed_from());
-            let Left { time: time_left, is_short } = left;
-            *lock(&place.seen) = Seen { end: times.map(|times| times.end), time_left, is_short, rates };
-            // Without retention nobody is refused.
-            let half_ago = times.filter(|_| self.retention.is_some_and(|(known, _)| known.is_some()));
-            told.insert(partition, live.served.told(half_ago.map(|times| times.later)));
+        let shared = Arc::clone(&self.shared);
+        let places = shared.places();
+        for (partition, place) in &places {
+            shared.tells_beat.lives(shared.deps.clock.monotonic());
+            match place.standing() {
+                Standing::Begins => {}
+                Standing::Live(live) => {
+                    let rates = self.rates(*partition, &live.served.progress());
+                    lock(&place.seen).rates = rates;
+                    let needed_from = live.served.needed_from();
+                    self.needed_from.insert(*partition, needed_from);
+                    let later = self.look(*partition, place, needed_from);
+                    // Without retention nobody is refused.
+                    let half_ago = later.filter(|_| self.retention.flatten().is_some());
+                    told.insert(*partition, live.served.told(half_ago));
+                }
+                // Its calls get older all the same.
+                Standing::Waits(_) | Standing::Stopped(_) => {
+                    if let Some(needed_from) = self.needed_of_idle(*partition) {
+                        self.look(*partition, place, needed_from);
+                    }
+                }
+            }
         }
-        self.logs.retain(|partition, _| told.contains_key(partition));
+        let here: BTreeSet<u32> = places.into_keys().collect();
+        self.clear_all_but(&here);
+        self.needed_from.retain(|partition, _| here.contains(partition));
+        self.logs.retain(|partition, _| here.contains(partition));
         self.read.retain(|partition, _| told.contains_key(partition));
         if let Err(error) = self.offsets.tell(&told) {
             tracing::debug!(%error, "the group was not told how far partitions are");
         }
     }
 
-    /// For how long the log keeps records. `None` if it deletes none, or does not say it.
-    fn retention(&mut self) -> Option<Duration> {
-        let now = self.shared.deps.clock.monotonic();
-        if let Some((retention, at)) = self.retention
-            && now.saturating_sub(at) < ASK_EVERY
-        {
-            return retention;
+    /// The first record that is needed of a partition that is not delivered: as its last term in this process said,
+    /// or an owner before.
+    fn needed_of_idle(&mut self, partition: u32) -> Option<Option<u64>> {
+        if let Some(known) = self.needed_from.get(&partition) {
+            return Some(*known);
         }
-        let retention = retention::of_log(&self.shared.deps.settings).unwrap_or_else(|error| {
-            tracing::warn!(%error, "it is not known for how long the log is kept: no alarm says when it deletes what waits");
-            None
-        });
-        self.retention = Some((retention, now));
-        lock(&self.shared.of_log).retention = retention;
-        retention
+        match self.offsets.told_of(partition..partition.saturating_add(1)) {
+            Ok(told) => {
+                let (kept_from, _) = told.get(&partition)?;
+                self.needed_from.insert(partition, Some(*kept_from));
+                Some(Some(*kept_from))
+            }
+            Err(error) => {
+                tracing::debug!(%error, partition, "how far a partition was delivered is not known");
+                None
+            }
+        }
+    }
+
+    /// Clears the alarms of partitions that are not here.
+    fn clear_all_but(&mut self, here: &BTreeSet<u32>) {
+        for gone in self.alarmed.extract_if(.., |partition| !here.contains(partition)) {
+            self.shared.deps.alarms.clear(AlarmKind::Refusing, &subject(gone));
+        }
+    }
+
+    /// Asks for how long the log keeps records, unless that was asked a while ago. What is known stays known if there
+    /// is no answer.
+    fn ask_retention(&mut self) {
+        let now = self.shared.deps.clock.monotonic();
+        if self.asked.is_some_and(|at| now.saturating_sub(at) < ASK_EVERY) {
+            return;
+        }
+        self.asked = Some(now);
+        match retention::of_log(&self.shared.deps.settings) {
+            Ok(retention) => {
+                self.retention = Some(retention);
+                lock(&self.shared.of_log).retention = retention;
+            }
+            Err(error) if self.retention.is_none() => tracing::warn!(
+                %error,
+                "it is not known for how long the log is kept: no alarm says when it deletes what waits"
+            ),
+            Err(error) => tracing::warn!(%error, "the log does not say whether it is still kept for as long"),
+        }
     }
 
     /// Frames and bytes that a partition reads in a second, over the last minutes. `None` while that is not known.
@@ -145,23 +201,29 @@ impl Tells {
         (seconds > 0.0).then(|| (rate(|read| read.frames), rate(|read| read.bytes)))
     }
 
-    /// What the log says of a partition, and for how long it keeps the record at `needed_from`. Raises the alarm if
-    /// it will soon delete that record.
-    fn look(&mut self, partition: u32, needed_from: Option<u64>) -> (Option<Times>, Left) {
-        let retention = self.retention();
+    /// Finds out for how long the log keeps the record at `needed_from`, and raises the alarm if that is too short.
+    /// Returns the first offset that is younger than half of the retention. If the log does not answer, what was
+    /// known before stays.
+    fn look(&mut self, partition: u32, place: &Place, needed_from: Option<u64>) -> Option<u64> {
+        self.ask_retention();
         let now = self.shared.deps.clock.wall();
-        let times =
-            match self.times(partition, needed_from, retention.map(|retention| now.minus(retention / 2))) {
-                Ok(times) => times,
-                Err(error) => {
-                    tracing::debug!(error, partition, "the log does not say when its records were written");
-                    return (None, Left::default());
-                }
-            };
-        let left = time_left(times.written_at, now, retention);
-        let deps = &self.shared.deps;
-        let subject = format!("retention of partition {partition}");
-        let short = left.zip(retention).filter(|(left, retention)| is_short(*left, *retention));
+        let half_ago = self.retention.flatten().map(|retention| now.minus(retention / 2));
+        let times = match self.times(partition, needed_from, half_ago) {
+            Ok(times) => times,
+            Err(error) => {
+                tracing::debug!(error, partition, "the log does not say when its records were written");
+                return None;
+            }
+        };
+        let left = self.retention.map(|retention| (time_left(times.written_at, now, retention), retention));
+        let short = left.and_then(|(left, retention)| left.zip(retention));
+        let short = short.filter(|(left, retention)| is_short(*left, *retention));
+        {
+            let mut seen = lock(&place.seen);
+            seen.end = Some(times.end);
+            (seen.time_left, seen.is_short) = (left.map(|(left, _)| left), short.is_some());
+        }
+        let (deps, subject) = (&self.shared.deps, subject(partition));
         match short {
             Some((left, retention)) => {
                 let what = format!(
@@ -172,10 +234,15 @@ impl Tells {
                     to_set(left, retention).as_millis()
                 );
                 deps.alarms.raise(AlarmKind::Refusing, &subject, what);
+                self.alarmed.insert(partition);
             }
-            None => deps.alarms.clear(AlarmKind::Refusing, &subject),
+            None if left.is_some() => {
+                deps.alarms.clear(AlarmKind::Refusing, &subject);
+                self.alarmed.remove(&partition);
+            }
+            None => {}
         }
-        (Some(times), Left { time: left, is_short: short.is_some() })
+        Some(times.later)
     }
 
     fn times(

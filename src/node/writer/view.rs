@@ -155,6 +155,11 @@ impl WriterView {
         let (mut owned, mut stopped) = (0, 0);
         let shown = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         for (partition, place) in self.of.writers.iter().flat_map(|writer| writer.places()) {
+            let (label, seen) = (PartitionLabel { partition }, *lock(&place.seen));
+            if let Some(left) = seen.time_left {
+                let left = left.map_or(f64::INFINITY, |left| left.as_secs_f64());
+                metrics.time_left_seconds.get_or_create(&label).set(left);
+            }
             let live = match place.standing() {
                 Standing::Live(live) => live,
                 Standing::Begins => continue,
@@ -164,8 +169,7 @@ impl WriterView {
                 }
             };
             owned += 1;
-            let label = PartitionLabel { partition };
-            let (progress, seen) = (live.served.progress(), *lock(&place.seen));
+            let progress = live.served.progress();
             if let Some(took) = *lock(&place.takeover) {
                 metrics.takeover_seconds.get_or_create(&label).set(took.as_secs_f64());
             }
@@ -176,8 +180,6 @@ impl WriterView {
             if progress.behind != Duration::MAX {
                 metrics.lag_seconds.get_or_create(&label).set(progress.behind.as_secs_f64());
             }
-            let left = seen.time_left.map_or(f64::INFINITY, |left| left.as_secs_f64());
-            metrics.time_left_seconds.get_or_create(&label).set(left);
             metrics.left_objects.get_or_create(&label).set(shown(progress.left as u64));
             let used = crate::log::Status::usage(&live.served.log).used;
             metrics.cache_bytes.get_or_create(&label).set(shown(used));

@@ -241,9 +241,13 @@ fn an_unknown_name_suggests_the_nearest_known_one() {
         "line 2: flush.zzzzzz is unknown: the keys of this section are max_bytes, max_age, align, on_shutdown, shutdown_grace",
     );
     check("max_age = \"1 h\"", "line 1: max_age is unknown: did you mean flush.max_age?");
+    let kafka = if cfg!(feature = "kafka") { "kafka, " } else { "" };
     check(
         "[queue]",
-        "line 1: queue is unknown: the sections are collector, admin, spool, s3, flush, closed_days, alarm, source, destination, import",
+        &format!(
+            "line 1: queue is unknown: the sections are collector, admin, spool, s3, flush, closed_days, alarm, {kafka}\
+             source, destination, import"
+        ),
     );
     check("[[sources]]", "line 1: sources is unknown: did you mean [[source]]?");
     check("flush = 3", "line 1: flush is a section: write [flush] and its keys below it");

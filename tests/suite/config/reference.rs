@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use forebay::config::raw::{DESTINATION_KEYS, IMPORT_KEYS, SECRET_KEYS, SECTIONS, SOURCE_KEYS, variable_of};
+use forebay::config::raw::{
+    DESTINATION_KEYS, IMPORT_KEYS, OF_KAFKA, SECRET_KEYS, SECTIONS, SOURCE_KEYS, variable_of,
+};
 
 use super::{SMALLEST, load, problems};
 
@@ -40,7 +42,10 @@ fn the_page_has_every_setting_with_its_variable_and_default() {
         }
     }
     let sources = rows("[[source]]");
-    assert_eq!(sources.iter().map(|row| row[0]).collect::<Vec<_>>(), SOURCE_KEYS);
+    let known = || SOURCE_KEYS.iter().chain(OF_KAFKA).copied();
+    let listed =
+        sources.iter().map(|row| row[0]).filter(|key| *key != "spread" || known().any(|of| of == *key));
+    assert_eq!(listed.collect::<Vec<_>>(), known().collect::<Vec<_>>());
     assert!(sources.iter().all(|row| row.len() == 3 && row[2].ends_with('.')), "{sources:?}");
     let destinations = rows("[[destination]]");
     assert_eq!(destinations.iter().map(|row| row[0]).collect::<Vec<_>>(), DESTINATION_KEYS);
@@ -48,6 +53,36 @@ fn the_page_has_every_setting_with_its_variable_and_default() {
     let imports = rows("[[import]]");
     assert_eq!(imports.iter().map(|row| row[0]).collect::<Vec<_>>(), IMPORT_KEYS);
     assert!(imports.iter().all(|row| row.len() == 3 && row[2].ends_with('.')), "{imports:?}");
+}
+
+/// The section of collectors and writers.
+#[cfg(feature = "kafka")]
+#[test]
+fn the_page_has_every_setting_of_a_log_in_kafka() {
+    for (section, keys) in forebay::config::raw::KAFKA {
+        let rows = rows(&format!("[{section}]"));
+        assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), *keys);
+        for row in rows {
+            let [key, kind, _, variable, meaning] = row[..] else { panic!("{row:?}") };
+            assert!(meaning.ends_with('.'), "{row:?}");
+            if kind == "table" {
+                assert_eq!(variable, "", "a variable is a text");
+                continue;
+            }
+            assert_eq!(variable, variable_of(section, key));
+            let said = problems(&format!("[{section}]\n{key} = 0.5\n{SMALLEST}"), &[]);
+            let named = format!("line 2: {section}.{key} ");
+            let said = said.iter().find_map(|said| said.strip_prefix(&named)).unwrap();
+            let form = match kind {
+                "size" => "a size with its unit",
+                "duration" => "a duration with its unit",
+                "list" => "a list",
+                "choice" => "expected \"",
+                _ => "expected",
+            };
+            assert!(said.contains(form), "{section}.{key} is no {kind}: {said}");
+        }
+    }
 }
 
 /// What is said about a number with a fraction, which no setting takes, tells the type that is expected.
