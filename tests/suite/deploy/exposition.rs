@@ -44,6 +44,8 @@ pub(super) fn exported() -> BTreeMap<String, Exported> {
 /// Metrics in which every family has a series.
 fn with_every_label() -> Metrics {
     let metrics = Metrics::new();
+    #[cfg(feature = "kafka")]
+    of_kafka(&metrics);
     let of_source = [
         &metrics.received,
         &metrics.stored,
@@ -92,13 +94,36 @@ fn with_every_label() -> Metrics {
     metrics
 }
 
-/// The name of each row of the table.
+/// Those of a collector and of a writer.
+#[cfg(feature = "kafka")]
+fn of_kafka(metrics: &Metrics) {
+    use forebay::metrics::kafka::{CollectorMetrics, PartitionLabel, WriterMetrics};
+    let _shown = CollectorMetrics::shown_with(metrics);
+    let of_writer = WriterMetrics::shown_with(metrics);
+    let label = PartitionLabel { partition: 3 };
+    let WriterMetrics { terms, terms_ended, cut_early, second_copies, late, .. } = &of_writer;
+    for family in [terms, terms_ended, cut_early, second_copies, late] {
+        family.get_or_create(&label).inc();
+    }
+    let WriterMetrics { lag_records, left_objects, cache_bytes, .. } = &of_writer;
+    for family in [lag_records, left_objects, cache_bytes] {
+        family.get_or_create(&label).set(1);
+    }
+    let WriterMetrics { takeover_seconds, lag_seconds, time_left_seconds, .. } = &of_writer;
+    for family in [takeover_seconds, lag_seconds, time_left_seconds] {
+        family.get_or_create(&label).set(1.0);
+    }
+}
+
+/// The name of each row of the tables.
 fn registered() -> BTreeSet<String> {
     let code = fs::read_to_string(repository("src/metrics.rs")).unwrap();
     let (_, table) = code.split_once("\nmetrics! {\n").unwrap();
     let (table, _) = table.split_once("\n}\n").unwrap();
     let rows = table.lines().filter(|line| !line.trim_start().starts_with("//"));
-    rows.map(|row| row.split('"').nth(1).unwrap().to_owned()).collect()
+    let of_kafka = fs::read_to_string(repository("src/metrics/kafka.rs")).unwrap();
+    let of_kafka = of_kafka.lines().filter(|line| cfg!(feature = "kafka") && line.contains(" = \"kafka_"));
+    rows.chain(of_kafka).map(|row| row.split('"').nth(1).unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -129,6 +154,7 @@ fn counters_end_in_total_and_nothing_else_does() {
 fn on_the_page() -> BTreeMap<String, Exported> {
     let page = fs::read_to_string(repository("docs/metrics.md")).unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| `forebay_"));
+    let rows = rows.filter(|row| cfg!(feature = "kafka") || !row.contains("forebay_kafka_"));
     let row = |line: &str| {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         assert_eq!(cells.len(), 4, "{line}");

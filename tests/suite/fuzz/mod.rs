@@ -162,9 +162,6 @@ fn every_target_has_a_program_a_test_and_a_small_corpus() {
     assert!(bytes <= CORPUS_MAX, "the corpus has {bytes} bytes: `tests/fuzz --minimise`");
 }
 
-/// A dependency of a feature that is off by default: the programs are built without it.
-const NOT_BY_DEFAULT: [&str; 1] = ["rdkafka"];
-
 /// The programs reuse the crates built for the tests. That works only if both manifests give the same
 /// dependencies.
 #[test]
@@ -183,7 +180,6 @@ fn the_programs_are_built_from_the_same_crates_as_the_tests() {
         own.lines().filter_map(|line| line.strip_prefix(" \"")?.split([' ', '"']).next()).collect();
     let wanted = ours.split("[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
     let wanted: BTreeSet<&str> = wanted.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
-    let wanted: BTreeSet<&str> = wanted.difference(&NOT_BY_DEFAULT.into()).copied().collect();
     assert_eq!(listed, wanted, "fuzz/Cargo.lock has other dependencies: {remedy}");
     let alone = ["arbitrary", "forebay-fuzz", "libfuzzer-sys"];
     let ours: BTreeSet<&str> = packages(&our_lock).map(what).collect();
