@@ -21,6 +21,8 @@ use crate::time::Clock;
 
 /// Segments that must fit in a share. With fewer, the space that is kept free for objects is most of it.
 const SEGMENTS_MIN: u64 = 8;
+/// Bytes of frames that are written at once, but for one long frame: also the shortest segment has room for them.
+const RUN_BYTES: usize = 256 * 1_024;
 
 /// What a cache needs.
 #[derive(Clone, Debug)]
@@ -112,10 +114,17 @@ impl Cache {
     /// Takes frames of the next record, in order.
     /// Errors: [`Unusable`]. What finds no space waits; [`Cache::makes_way`] tries again.
     pub fn takes(&mut self, frames: Vec<ReadFrame>) -> Result<Result<(), Full>, Unusable> {
+        let mut bytes = 0;
         for frame in frames {
+            bytes += frame.bytes.len();
             match self.waiting.back_mut() {
-                Some((first, run)) if *first + run.len() as u64 == frame.position => run.push(frame),
-                _ => self.waiting.push_back((frame.position, vec![frame])),
+                Some((first, run)) if *first + run.len() as u64 == frame.position && bytes <= RUN_BYTES => {
+                    run.push(frame);
+                }
+                _ => {
+                    bytes = frame.bytes.len();
+                    self.waiting.push_back((frame.position, vec![frame]));
+                }
             }
         }
         self.makes_way()

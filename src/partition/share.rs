@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use crate::batch::BatchKey;
 
-/// Bytes of a segment, at most and at least.
+/// Bytes of a segment, at least and at most, of a share that has room for sixteen of the least.
 const SEGMENT_BYTES: (u64, u64) = (8 * 1_024 * 1_024, 256 * 1_024 * 1_024);
+/// Bytes of a segment of a smaller share, at least. With one long segment a share had no room for the next, and nothing
+/// was read any more.
+const SHORT_SEGMENT_BYTES: u64 = 1_024 * 1_024;
 /// Segments of a share, if their size allows it.
 const SEGMENTS: u64 = 16;
 /// Percent of a share from which on batches are due that keep it from being released.
@@ -44,7 +47,7 @@ pub fn asked(max_age: Duration, rates: &BTreeMap<u32, u64>) -> u64 {
 
 /// Bytes of one segment of a share.
 pub fn segment_bytes(share: u64) -> u64 {
-    (share / SEGMENTS).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1)
+    (share / SEGMENTS).clamp(SHORT_SEGMENT_BYTES, SEGMENT_BYTES.1)
 }
 
 /// How full a share is.
@@ -102,7 +105,10 @@ mod tests {
         check(2 * GIB + 2 * least, &[7, 0], &[2 * GIB + least, least]);
         check(GIB / 8, &[7, 0], &[GIB / 16, GIB / 16]);
         check(u64::MAX, &[u64::MAX, 0], &[u64::MAX - least, least]);
-        assert_eq!([0, 256 * least, 8 * least].map(segment_bytes), [GIB / 128, GIB / 4, GIB / 16]);
+        assert_eq!(
+            [0, least / 4, 256 * least, 8 * least].map(segment_bytes),
+            [GIB / 1_024, GIB / 512, GIB / 4, GIB / 16]
+        );
     }
 
     #[test]

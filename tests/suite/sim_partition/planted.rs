@@ -6,7 +6,7 @@ use super::runner::{cores, run};
 use crate::support::trace::Trace;
 
 /// Number of schedules in which a planted bug must be caught.
-const SEEDS: u64 = 8_000;
+const SEEDS: u64 = 4_000;
 
 /// The first of these seeds that catches a bug, and the violation.
 fn caught(bug: PlantedBug, seeds: u64) -> Option<(u64, String)> {
