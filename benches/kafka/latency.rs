@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rdkafka::client::ClientContext;
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, ProducerContext};
 use rdkafka::{Message as _, Offset};
 
@@ -14,7 +15,7 @@ use crate::beside::generate;
 use crate::load::bodies::Form;
 use crate::load::{Bodies, Load, Outcome, Pace, now};
 use crate::log::{Blocks, Log, one_for_each};
-use crate::support::{CALL, reader, until};
+use crate::support::{CALL, reader};
 use crate::{Args, Bench, OTHER_CORE, show};
 
 /// Different records.
@@ -48,7 +49,7 @@ pub(crate) fn measure(bench: &Bench<'_>) {
         active: 1,
         write_keys: names,
         pace: Pace::Closed,
-        lasting: Duration::from_millis(500),
+        lasting: Duration::from_secs(2),
         acked: None,
     };
     let warm_up = generate(OTHER_CORE, &load, &bodies);
@@ -127,17 +128,19 @@ fn compare(args: &Args, produce: &mut dyn FnMut(usize, &mut Histogram<u64>), ans
     println!();
 }
 
-/// What the collector has produced.
+/// What the collector has produced, up to a number.
 fn blocks(bench: &Bench<'_>, topic: &str) -> Vec<Vec<u8>> {
     let reader = reader(bench.cluster, topic, Offset::Beginning, &[]);
-    (0..RECORDS)
-        .map(|_| {
-            until("a record", CALL, || {
-                let message = reader.poll(Duration::from_millis(100))?.expect("a record");
-                Some(message.payload().expect("a block").to_vec())
-            })
-        })
-        .collect()
+    let mut next = || loop {
+        match reader.poll(CALL).expect("a record, or the end") {
+            Ok(message) => return Some(message.payload().expect("a block").to_vec()),
+            Err(KafkaError::PartitionEOF(_)) => return None,
+            Err(error) => eprintln!("the records are read again: {error}"),
+        }
+    };
+    let blocks: Vec<Vec<u8>> = std::iter::from_fn(&mut next).take(RECORDS).collect();
+    assert!(!blocks.is_empty(), "the collector has produced something");
+    blocks
 }
 
 fn histogram() -> Histogram<u64> {
