@@ -48,7 +48,7 @@ const OWN: [&str; 30] = [
     "max.partition.fetch.bytes",
     "queued.max.messages.kbytes",
 ];
-/// Beginnings of settings that are no one's: the library's own tests, and what group members agree on.
+/// How names begin that are refused too: settings of the library's own tests, and what the members of a group agree on.
 const OWN_BEGIN: [&str; 2] = ["test.", "partition.assignment."];
 const ROLE: Words<KafkaRole> = &[("collector", KafkaRole::Collector), ("writer", KafkaRole::Writer)];
 const EXTRA_FORM: &str = "expected a table of texts, such as { \"client.rack\" = \"eu-west-1a\" }";

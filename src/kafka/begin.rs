@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::lock::Lock;
 use super::records::{Fetched, NotRead, Records};
 use super::settings::{NoClient, Sees, Settings};
-use crate::partition::block::{self, BlockAt, BlockError};
 use crate::partition::group::Metadata;
 use crate::partition::note::{Note, TermNote};
 use crate::partition::opening::{Found, Next, Opening, Stop, Who};
@@ -218,7 +217,7 @@ fn look(
     while goes_on() {
         match log.fetch(READ)? {
             Fetched::Record { offset: at, value, .. } if at == offset => {
-                return Ok((Some(block_at(offset, &value)), end));
+                return Ok((Some(Found::of_record(offset, &value)), end));
             }
             Fetched::Record { .. } => return Ok((Some(Found::Record(None)), end)),
             Fetched::End | Fetched::Nothing => {}
@@ -227,16 +226,4 @@ fn look(
         }
     }
     Ok((Some(Found::BeforeStart), end))
-}
-
-/// Which block a record is.
-fn block_at(offset: u64, value: &[u8]) -> Found {
-    match block::read(value) {
-        Ok(block) => {
-            let (collector, number) = (block.collector, block.number);
-            Found::Record(Some(BlockAt { offset, collector, number }))
-        }
-        Err(BlockError::Newer(version)) => Found::Newer(version),
-        Err(BlockError::NoBlock | BlockError::Checksum) => Found::Record(None),
-    }
 }

@@ -165,7 +165,7 @@ pub struct PendingSeal {
 }
 
 impl PendingSeal {
-    /// A seal of which nothing else is known.
+    /// A seal that is noted, and whose object has not been tried yet.
     pub fn of(seal: Seal) -> Self {
         Self { seal, parked: None, conflict: false, overwrite: false, aside: false, amended: None }
     }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::answer::{Then, TransactionError, then};
-use super::block::BlockAt;
+use super::block::{self, BlockAt, BlockError};
 use super::group::Metadata;
 use super::note::{Note, TermNote};
 use super::state::{Identity, State, Sum, SumError};
@@ -119,6 +119,20 @@ pub enum Found {
     BeforeStart,
     /// The log ends before it.
     AfterEnd,
+}
+
+impl Found {
+    /// Which block the record at `offset` is.
+    pub fn of_record(offset: u64, value: &[u8]) -> Self {
+        match block::read(value) {
+            Ok(block) => {
+                let (collector, number) = (block.collector, block.number);
+                Self::Record(Some(BlockAt { offset, collector, number }))
+            }
+            Err(BlockError::Newer(version)) => Self::Newer(version),
+            Err(BlockError::NoBlock | BlockError::Checksum) => Self::Record(None),
+        }
+    }
 }
 
 /// A term that begins.

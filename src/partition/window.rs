@@ -25,7 +25,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// An empty window of so many frames, of which it has 2^32 - 1 at most.
+    /// An empty window of `size` frames. It holds at most 2^32 - 1.
     pub fn new(size: u64) -> Self {
         Self {
             size: u32::try_from(size).unwrap_or(u32::MAX),

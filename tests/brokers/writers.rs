@@ -227,16 +227,16 @@ fn a_block_whose_bucket_could_not_be_noted_is_not_lost() {
         until("a record", CALL, || (owner.read(CALL).unwrap() == Looked::Record).then_some(()));
     }
     (1..=3).for_each(|id| cluster.stop(id));
-    let ended = owner.read(CALL);
+    let answer = owner.read(CALL);
     (1..=3).for_each(|id| cluster.wake(id));
-    assert!(matches!(ended, Err(End::Over(TransactionError::Unknown))), "{ended:?}");
+    assert!(matches!(answer, Err(End::Over(TransactionError::Unknown))), "{answer:?}");
     let kept = owner.end().unwrap();
     let Began::Live(term) = partition.begin_with(None, Some(&kept.token)) else { panic!("it begins") };
     assert!(term.keeps_cache);
     let second = made.begin_with(*term, Some((kept, folder)));
     second.deliver();
     assert_eq!(sorted(calls(&store)), ["a", "b", "c", "d"]);
-    self::ended(second);
+    ended(second);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use forebay::partition::answer::{TransactionError, may_begin};
-use forebay::partition::block::{self, BlockAt};
 use forebay::partition::note::{Note, TermNote};
 use forebay::partition::opening::{Found, Next, Opening, Stop, Who};
 
@@ -218,13 +217,7 @@ fn block_at(env: &Env, partition: u32, offset: u64) -> Found {
         return Found::BeforeStart;
     }
     match log.fetch(offset, &mut Consumer::default()) {
-        Fetched::Record(at, value) if at == offset => {
-            let block = block::read(&value).ok();
-            Found::Record(block.map(|block| {
-                let (collector, number) = (block.collector, block.number);
-                BlockAt { offset, collector, number }
-            }))
-        }
+        Fetched::Record(at, value) if at == offset => Found::of_record(offset, &value),
         Fetched::Record(..) => Found::Record(None),
         Fetched::End | Fetched::OutOfRange => Found::AfterEnd,
     }
