@@ -182,7 +182,7 @@ fn read(notes: &mut Records, from: Option<u64>) -> Result<Option<Read>, NotRead>
     let mut records = Vec::new();
     while records.len() < NOTES_AT_ONCE {
         match notes.fetch(READ)? {
-            Fetched::Record { offset, value, .. } => records.push((offset, value)),
+            Fetched::Record { offset, value, .. } => records.push((offset, value.into())),
             Fetched::End | Fetched::Nothing => break,
             Fetched::OutOfRange => return Ok(None),
         }

@@ -249,7 +249,8 @@ fn requests(run: &[ReadFrame]) -> Vec<RequestFrames> {
                 Stream::Rejected => Stream::Calls,
                 stream => stream.clone(),
             };
-            let bytes = frames.iter().flat_map(|frame| &frame.bytes).copied().collect();
+            let mut bytes = Vec::with_capacity(frames.iter().map(|frame| frame.bytes.len()).sum());
+            frames.iter().for_each(|frame| bytes.extend_from_slice(&frame.bytes));
             Some(RequestFrames::of_finished(first.batch.source.clone(), stream, first.received_at, bytes))
         })
         .collect()

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::cache::Full;
 use super::owner::{End, Owner};
 use super::records::Fetched;
@@ -61,7 +63,7 @@ impl Owner {
         }
     }
 
-    fn takes(&mut self, offset: u64, value: &[u8], at: Option<UnixMillis>) -> Result<Looked, End> {
+    fn takes(&mut self, offset: u64, value: &Bytes, at: Option<UnixMillis>) -> Result<Looked, End> {
         loop {
             let took = self.reader.takes(offset, value, &self.shared.read().state);
             match took {

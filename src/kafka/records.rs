@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -34,7 +35,7 @@ pub enum Fetched {
         /// Its offset.
         offset: u64,
         /// Its value.
-        value: Vec<u8>,
+        value: Bytes,
         /// When the broker wrote it, if the topic has the broker's times; else when its producer made it.
         at: Option<UnixMillis>,
     },
@@ -73,6 +74,13 @@ impl Records {
         })
     }
 
+    /// Turns to another partition of the topic, and is nowhere in it yet. What was fetched of the one before is
+    /// dropped by the next [`Records::go_to`].
+    pub fn turn_to(&mut self, partition: u32) {
+        self.partition = i32::try_from(partition).unwrap_or(i32::MAX);
+        self.next = None;
+    }
+
     /// Goes on at this offset; `None` is the first that the topic has.
     /// Errors: [`NotRead`].
     pub fn go_to(&mut self, offset: Option<u64>) -> Result<(), NotRead> {
@@ -101,8 +109,11 @@ impl Records {
     pub fn fetch(&mut self, wait: Duration) -> Result<Fetched, NotRead> {
         let found = match self.consumer.poll(wait) {
             None => return Ok(Fetched::Nothing),
+            // Of the partition before.
+            Some(Ok(message)) if message.partition() != self.partition => return Ok(Fetched::Nothing),
+            Some(Err(KafkaError::PartitionEOF(of))) if of != self.partition => return Ok(Fetched::Nothing),
             Some(Ok(message)) => {
-                let value = message.payload().unwrap_or_default().to_vec();
+                let value = Bytes::copy_from_slice(message.payload().unwrap_or_default());
                 let at = message.timestamp().to_millis().map(UnixMillis);
                 u64::try_from(message.offset()).map(|offset| Fetched::Record { offset, value, at })
             }

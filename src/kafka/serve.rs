@@ -25,8 +25,8 @@ use crate::time::UnixMillis;
 
 /// Asks that are answered at once.
 const ASKS_AT_ONCE: usize = 256;
-/// How long the owner waits for an ask if there is nothing to read.
-const IDLE: Duration = Duration::from_millis(20);
+/// How long the owner waits for an ask if there is nothing to read. A writer has many partitions that are idle.
+const IDLE: Duration = Duration::from_millis(50);
 /// How long it waits for a record. With less than a millisecond, the library spins.
 const READ: Duration = Duration::from_millis(1);
 
@@ -65,6 +65,8 @@ pub struct Progress {
     pub late: u64,
     /// Blocks that were read and stand in the log twice.
     pub copies: u64,
+    /// Producers whose last block is not known any more, when a new owner would begin.
+    pub forgotten: u64,
     /// How far the reader is behind the log's end.
     pub behind: Duration,
     /// The first record that any undelivered object needs.
@@ -169,6 +171,7 @@ impl Served {
             frames: known.frames,
             late: known.late,
             copies: known.copies,
+            forgotten: known.state.base.numbers.forgotten(),
             behind,
             kept_from: known.state.kept_from(),
             left: known.state.left.len(),

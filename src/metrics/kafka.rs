@@ -78,6 +78,8 @@ kafka_metrics! {
         cut_early: Family<PartitionLabel, Counter> = "kafka_cut_early", "Batches that were due before their time because the cache was full to 70 %";
         second_copies: Family<PartitionLabel, Counter> = "kafka_second_copies", "Blocks that were read and stand in the log twice";
         late: Family<PartitionLabel, Counter> = "kafka_late_frames", "Frames that were read and came after the end of their day";
+        /// Above zero, the log may hold a second copy that is not found.
+        forgotten: Family<PartitionLabel, Gauge> = "kafka_forgotten_producers", "Producers of a partition whose last block is not known any more, because there were too many";
         cache_bytes: Family<PartitionLabel, Gauge> = "kafka_cache" in Bytes, "Bytes of the cache in use";
     }
 }
@@ -86,7 +88,7 @@ impl WriterMetrics {
     /// Removes the gauges of a partition that another process delivers now.
     pub fn forget(&self, partition: u32) {
         let label = PartitionLabel { partition };
-        for gauge in [&self.lag_records, &self.left_objects, &self.cache_bytes] {
+        for gauge in [&self.lag_records, &self.left_objects, &self.forgotten, &self.cache_bytes] {
             gauge.remove(&label);
         }
         for gauge in [&self.takeover_seconds, &self.lag_seconds, &self.time_left_seconds] {

@@ -9,6 +9,11 @@ use crate::words::date::rfc3339_within_years;
 /// Nesting of a line that is looked into. Collectors accept less.
 const DEPTH_MAX: usize = 1_000;
 
+/// Whether so many of the frames that were read are late that a person must look for the cause: more than 0.01 %.
+pub fn are_too_many(late: u64, frames: u64) -> bool {
+    late.saturating_mul(10_000) > frames
+}
+
 /// Changes when an unstamped frame was received, in its header and in its line. The line keeps its length. A
 /// line that does not say when it was received is left as it is.
 pub fn set_received_at(bytes: &mut [u8], at: UnixMillis) {
@@ -34,6 +39,16 @@ mod tests {
     use super::*;
     use crate::log::frame::FrameKind;
     use crate::sources::SourceId;
+
+    #[test]
+    fn one_in_ten_thousand_is_not_too_many() {
+        let check =
+            |late, frames, expected| assert_eq!(are_too_many(late, frames), expected, "{late} of {frames}");
+        check(0, 0, false);
+        check(1, 10_000, false);
+        check(1, 9_999, true);
+        check(u64::MAX, u64::MAX, false);
+    }
 
     #[test]
     fn header_and_line_say_the_new_time_and_nothing_else_changes() {

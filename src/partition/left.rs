@@ -119,7 +119,8 @@ mod tests {
         bytes.extend_from_slice(line.as_bytes());
         frame::finish(&mut bytes, start, 1);
         let batch = BatchKey { source, day: at.day(), stream: Stream::Calls };
-        ReadFrame { position: position(offset, 1), batch, received_at: at, late: false, repeat: false, bytes }
+        let (position, bytes) = (position(offset, 1), bytes.into());
+        ReadFrame { position, batch, received_at: at, late: false, repeat: false, bytes }
     }
 
     /// Objects of one line each, in the records 0, 10, 20 …, all left.

@@ -6,7 +6,7 @@
 //! - **Collectors:** [`producing`] numbers blocks and answers requests; [`spread`] chooses partitions;
 //!   [`receipts`] name the lines of a request; [`fingerprints`] have the same key at all collectors.
 //! - **The lock:** [`opening`] begins a term, [`answer`] says what an answer of the broker means for it.
-//! - **Reading:** [`reader`] with [`window`], [`numbers`] and [`late`]; [`open`] has what is read and not
+//! - **Reading:** [`reader`] with [`window`], [`numbers`], [`late`] and [`trail`]; [`open`] has what is read and not
 //!   released.
 //! - **What stays:** [`state`], and what is noted: [`days`], [`destinations`], [`left`], [`gone`], [`group`].
 //! - **Room:** [`share`] divides the cache, [`retention`] says for how long the topic keeps what waits,
@@ -37,4 +37,5 @@ pub mod share;
 pub mod spread;
 pub mod state;
 pub mod topics;
+pub mod trail;
 pub mod window;

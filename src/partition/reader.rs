@@ -1,15 +1,18 @@
 //! Reads the records of a partition in order, and decides what is a line: second copies, repeats, days. What
 //! it decides is a function of the log and of the notes, so every owner decides the same.
 
-use super::block::{self, Block, BlockAt, BlockError, CollectorId};
+use bytes::Bytes;
+
+use super::block::{self, Block, BlockAt, BlockError};
 use super::late;
 use super::note::{Base, Covered};
 use super::numbers::Numbers;
 use super::position::{FRAMES_MAX, before, offset_of, position};
 use super::state::State;
-use super::window::{Trail, Window};
+use super::trail::Trail;
+use super::window::Window;
 use crate::batch::BatchKey;
-use crate::log::frame::{self, FrameError};
+use crate::log::frame::{self, Frame, FrameError};
 use crate::log::{AccountKey, Hour, Range, Row};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::time::UnixMillis;
@@ -27,8 +30,8 @@ pub struct ReadFrame {
     pub late: bool,
     /// Whether it repeats a call, so that it is no line. An earlier owner may have decided so.
     pub repeat: bool,
-    /// The frame, unstamped.
-    pub bytes: Vec<u8>,
+    /// The frame, unstamped: a part of its record, unless it is late.
+    pub bytes: Bytes,
 }
 
 impl ReadFrame {
@@ -67,14 +70,9 @@ pub enum Took {
 pub struct Reader {
     /// The offset of the next record.
     next: u64,
-    size: u64,
     window: Window,
     trail: Trail,
     numbers: Numbers,
-    /// The blocks that are read since `since`, by which `numbers_then` follows: offset, producer, number.
-    since: Vec<(u64, CollectorId, u64)>,
-    /// The numbers of the records before the first of `since`.
-    numbers_then: Numbers,
     last: Option<BlockAt>,
     /// Copies that no note names yet.
     copies: Vec<u64>,
@@ -101,12 +99,9 @@ impl Reader {
     fn from(next: u64, size: u64, numbers: Numbers) -> Self {
         Self {
             next,
-            size,
             window: Window::new(size),
-            trail: Trail::default(),
-            numbers: numbers.clone(),
-            since: Vec::new(),
-            numbers_then: numbers,
+            trail: Trail::new(size, numbers.clone()),
+            numbers,
             last: None,
             copies: Vec::new(),
             counted: before(next),
@@ -129,7 +124,7 @@ impl Reader {
     }
 
     /// Takes the record at `offset`. It is the next one of the log, but records may be missing before it.
-    pub fn takes(&mut self, offset: u64, value: &[u8], state: &State) -> Took {
+    pub fn takes(&mut self, offset: u64, value: &Bytes, state: &State) -> Took {
         if offset < self.next {
             return Took::Nothing;
         }
@@ -159,7 +154,7 @@ impl Reader {
             return Took::Unreadable(unreadable);
         }
         self.next = offset + 1;
-        self.takes_block(at, &block, state)
+        self.takes_block(at, (value, &block), state)
     }
 
     /// Whether a log that ends at the next record was cut: notes say that it was longer.
@@ -167,20 +162,22 @@ impl Reader {
         self.next < state.reaches() && !planted(PlantedBug::CutLogReadOn)
     }
 
-    fn takes_block(&mut self, at: BlockAt, block: &Block<'_>, state: &State) -> Took {
+    fn takes_block(&mut self, at: BlockAt, (value, block): (&Bytes, &Block<'_>), state: &State) -> Took {
         let offset = at.offset;
-        self.since.push((offset, block.collector, block.number));
         self.last = self.last.into_iter().chain([at]).max_by_key(|at| at.offset);
         let is_known = state.copies.contains(&offset) && !planted(PlantedBug::SecondCopyForgotten);
-        let is_copy = self.numbers.takes(block.collector, block.number, offset) || is_known;
-        let is_copy = is_copy && !planted(PlantedBug::SecondCopyStored);
+        let is_new = !self.numbers.takes(block.collector, block.number, offset);
+        let is_copy = (!is_new || is_known) && !planted(PlantedBug::SecondCopyStored);
         if is_copy && !is_known {
             self.copies.push(offset);
         }
+        let frames = block.requests.iter().flat_map(|request| &request.frames);
+        let found = frames.filter_map(|(_, found)| found.as_ref().ok());
+        self.window.prefetch(found.map(|found| found.fingerprint));
         let (mut read, mut counts, mut index, mut in_window) = (Vec::new(), Vec::new(), 0, 0);
         for request in &block.requests {
             let first = read.len();
-            let mut received_at = None;
+            let (mut received_at, mut last) = (None, None);
             for (bytes, found) in &request.frames {
                 index += 1;
                 let position = self.position(offset, index);
@@ -190,8 +187,17 @@ impl Reader {
                 }
                 in_window += 1;
                 let repeat = self.window.takes(found.fingerprint);
-                let Some(batch) = found.batch() else { continue };
-                let frame = in_its_day(position, batch, repeat, bytes, state);
+                let Some(batch) = batch_of(found, last.take()) else { continue };
+                last = Some((*found, batch.clone()));
+                let frame = ReadFrame {
+                    position,
+                    batch,
+                    received_at: found.received_at,
+                    late: false,
+                    repeat,
+                    bytes: value.slice_ref(bytes),
+                };
+                let frame = in_its_day(frame, state);
                 // What was received is counted in the hour in which it is stored, or the hours would not be even.
                 received_at = Some(frame.received_at);
                 read.extend((!is_copy).then_some(frame));
@@ -201,9 +207,9 @@ impl Reader {
                 let received = Row { received: u64::from(request.items), ..Row::default() };
                 counts.push((account, Hour::of(received_at), received));
             }
-            counts.extend(read.get(first..).unwrap_or_default().iter().map(count));
+            counts.extend(read.get(first..).unwrap_or_default().chunk_by(is_counted_with).filter_map(count));
         }
-        self.trail.takes(offset, in_window);
+        self.trail.takes(offset, in_window, is_new.then_some((block.collector, block.number)));
         if is_copy { Took::Copy(offset) } else { Took::Block { at, frames: read, counts } }
     }
 
@@ -216,17 +222,14 @@ impl Reader {
     /// record is read.
     pub fn base(&self, read_from: u64) -> Option<Base> {
         let window_from = self.window_from(read_from)?;
-        let mut numbers = self.numbers_then.clone();
-        for (offset, collector, number) in self.since.iter().filter(|(offset, ..)| *offset < window_from) {
-            numbers.takes(*collector, *number, *offset);
-        }
+        let numbers = self.trail.numbers_before(window_from);
         Some(Base { read_from, window_from, numbers, covered: self.covered() })
     }
 
-    /// The record from which on the window of repeats is complete at a position, which is not before that of
-    /// the last base.
+    /// A record from which on the window of repeats is complete at a position, which is not before that of the
+    /// last base.
     pub fn window_from(&self, position: u64) -> Option<u64> {
-        self.trail.window_from(offset_of(position), self.size)
+        self.trail.window_from(offset_of(position))
     }
 
     /// How far it has read, for a note.
@@ -242,9 +245,7 @@ impl Reader {
     /// A base was committed: what stands before it is not needed any more.
     pub fn based(&mut self, base: &Base) {
         self.noted(&base.covered);
-        self.trail.forget_before(base.window_from);
-        self.since.retain(|(offset, ..)| *offset >= base.window_from);
-        self.numbers_then = base.numbers.clone();
+        self.trail.forget_before(base.window_from, base.numbers.clone());
     }
 }
 
@@ -259,28 +260,49 @@ fn unreadable(block: &Block<'_>, offset: u64, state: &State) -> Vec<Range> {
     Range::merge((1..).zip(frames).filter_map(bad))
 }
 
-/// A frame as it is stored: one that was received on a day that had ended before its record is as of the day
-/// after.
-fn in_its_day(position: u64, batch: BatchKey, repeat: bool, bytes: &[u8], state: &State) -> ReadFrame {
-    let mut bytes = bytes.to_vec();
-    let over = state.calls.days_over_at(position).filter(|over| batch.day <= *over);
-    if let Some(over) = over {
-        late::set_received_at(&mut bytes, over.end());
+/// The batch of a frame, which is mostly that of the frame before it.
+fn batch_of(frame: &Frame<'_>, before: Option<(Frame<'_>, BatchKey)>) -> Option<BatchKey> {
+    let alike = |other: &Frame<'_>| {
+        (other.kind, other.source, other.name) == (frame.kind, frame.source, frame.name)
+            && other.received_at.day() == frame.received_at.day()
+    };
+    match before {
+        Some((other, batch)) if alike(&other) => Some(batch),
+        _ => frame.batch(),
     }
-    let received_at = frame::fields(&bytes).map_or(batch.day.start(), |frame| frame.received_at);
-    let batch = BatchKey { day: received_at.day(), ..batch };
-    let repeat = repeat || state.is_left_out(&batch, position);
-    ReadFrame { position, batch, received_at, late: over.is_some(), repeat, bytes }
 }
 
-fn count(frame: &ReadFrame) -> (AccountKey, Hour, Row) {
-    let account = AccountKey::new(frame.batch.source.clone(), &frame.batch.stream);
-    let row = match frame.repeat {
-        true => Row { repeated: 1, ..Row::default() },
-        // What was received is counted with the request.
-        false => Row { received: 0, ..Row::stored_in(&frame.batch.stream, 1) },
+/// A frame as it is stored: one that was received on a day that had ended before its record is as of the day
+/// after.
+fn in_its_day(frame: ReadFrame, state: &State) -> ReadFrame {
+    let over = state.calls.days_over_at(frame.position).filter(|over| frame.batch.day <= *over);
+    let frame = match over {
+        Some(over) => as_of(frame, over.end()),
+        None => frame,
     };
-    (account, Hour::of(frame.received_at), row)
+    let repeat = frame.repeat || state.is_left_out(&frame.batch, frame.position);
+    ReadFrame { repeat, ..frame }
+}
+
+fn as_of(frame: ReadFrame, received_at: UnixMillis) -> ReadFrame {
+    let mut bytes = frame.bytes.to_vec();
+    late::set_received_at(&mut bytes, received_at);
+    let batch = BatchKey { day: received_at.day(), ..frame.batch };
+    ReadFrame { batch, received_at, late: true, bytes: bytes.into(), ..frame }
+}
+
+fn is_counted_with(one: &ReadFrame, other: &ReadFrame) -> bool {
+    one.batch == other.batch && Hour::of(one.received_at) == Hour::of(other.received_at)
+}
+
+/// What frames of one batch and hour count.
+fn count(frames: &[ReadFrame]) -> Option<(AccountKey, Hour, Row)> {
+    let ReadFrame { batch, received_at, .. } = frames.first()?;
+    let repeated = frames.iter().filter(|frame| frame.repeat).count() as u64;
+    let lines = frames.len() as u64 - repeated;
+    // What was received is counted with the request.
+    let row = Row { received: 0, repeated, ..Row::stored_in(&batch.stream, lines) };
+    Some((AccountKey::of_batch(batch), Hour::of(*received_at), row))
 }
 
 #[cfg(test)]

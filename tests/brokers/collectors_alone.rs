@@ -9,8 +9,8 @@ use crate::partition::Partition;
 use crate::served::{Client, Served, Serving};
 use crate::support::{CALL, admin, resident_kb, seconds, until};
 
-/// How long two brokers are stopped: longer than any time-out of a broker or collector.
-const STOPPED_FOR: Duration = Duration::from_secs(20);
+/// Requests of each client that are refused while two brokers are stopped: longer than any time-out of a broker.
+const REFUSED: u64 = 6;
 
 /// The broker that leads a partition.
 fn leader(cluster: &Cluster, topic: &str, partition: i32) -> usize {
@@ -50,13 +50,15 @@ fn without_two_of_three_brokers_there_is_no_200_and_nothing_is_lost() {
     let within = Duration::from_secs(3);
     let served = Served::with(&partition, Serving { answer_within: within, ..Serving::default() });
     let delivers = Delivers::start(&partition);
-    let load = Load::start(&[served.at], Pace::default());
+    let pace = Pace::default();
+    let load = Load::start(&[served.at], pace);
     load.answers(300);
     let stopped = leader(&cluster, &partition.settings.topic, 0);
     let also = stopped % 3 + 1;
     [stopped, also].iter().for_each(|id| cluster.stop(*id));
     let began = Instant::now();
-    std::thread::sleep(STOPPED_FOR);
+    // Each waits for as long as a collector may.
+    load.is_refused(REFUSED * pace.clients as u64);
     let woke = Instant::now();
     [stopped, also].iter().for_each(|id| cluster.wake(*id));
     cluster.make_whole();

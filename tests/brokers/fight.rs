@@ -142,12 +142,16 @@ fn of_processes_that_fight_for_a_partition_there_is_one_history_of_terms() {
     while began.elapsed() < Duration::from_secs(seconds) || !was_fought() {
         round += 1;
         let victim = round % 3;
-        // Longer than a transaction may be open.
+        // Longer than a transaction may be open, and until another one has taken over.
+        let (slept, begun) = (Instant::now(), read_told(folder.path()).begun.len());
         signal_to(&contenders[victim], Signal::STOP);
         if round % 3 == 2 {
             cluster.kill(victim + 1);
         }
-        std::thread::sleep(TRANSACTION + Duration::from_secs(1));
+        until("another contender to begin a term", FIGHT_MAX, || {
+            let is_late = slept.elapsed() > TRANSACTION + Duration::from_secs(1);
+            (is_late && read_told(folder.path()).begun.len() > begun).then_some(())
+        });
         signal_to(&contenders[victim], Signal::CONT);
         let other = (round + 1) % 3;
         contenders[other].kill().unwrap();

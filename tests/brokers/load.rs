@@ -27,11 +27,18 @@ pub(crate) struct Seen {
     pub(crate) given_up: usize,
 }
 
+/// Requests so far.
+#[derive(Debug, Default)]
+struct Counts {
+    answered: AtomicU64,
+    refused: AtomicU64,
+}
+
 /// Clients under way.
 pub(crate) struct Load {
     stops: Arc<AtomicBool>,
     pub(crate) at: Arc<Mutex<Vec<SocketAddr>>>,
-    answered: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     threads: Vec<JoinHandle<Seen>>,
 }
 
@@ -61,22 +68,24 @@ impl Load {
     /// Clients that send to one of these collectors, and to another one if it does not answer.
     pub(crate) fn start(at: &[SocketAddr], pace: Pace) -> Self {
         let (stops, at) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(at.to_vec())));
-        let (run, answered) = (unique("load"), Arc::new(AtomicU64::new(0)));
+        let (run, counts) = (unique("load"), Arc::new(Counts::default()));
         let client = |number: usize| {
-            let (stops, at, answered) = (Arc::clone(&stops), Arc::clone(&at), Arc::clone(&answered));
+            let (stops, at, counts) = (Arc::clone(&stops), Arc::clone(&at), Arc::clone(&counts));
             let name = format!("{run}-{number}");
-            std::thread::spawn(move || sends(&stops, &at, &answered, &name, number, pace))
+            std::thread::spawn(move || sends(&stops, &at, &counts, &name, number, pace))
         };
         let threads = (0..pace.clients).map(client).collect();
-        Self { stops, at, answered, threads }
+        Self { stops, at, counts, threads }
     }
 
     /// Waits until so many more requests are answered 200.
     pub(crate) fn answers(&self, more: u64) {
-        let before = self.answered.load(Ordering::Acquire);
-        until("requests to be answered 200", CALL * 3, || {
-            (self.answered.load(Ordering::Acquire) >= before + more).then_some(())
-        });
+        grows("requests to be answered 200", &self.counts.answered, more);
+    }
+
+    /// Waits until so many more requests have another answer.
+    pub(crate) fn is_refused(&self, more: u64) {
+        grows("requests to be refused", &self.counts.refused, more);
     }
 
     /// Clients end once their last batch is answered 200, or 20 s have passed.
@@ -95,10 +104,15 @@ impl Load {
     }
 }
 
+fn grows(what: &str, count: &AtomicU64, more: u64) {
+    let before = count.load(Ordering::Acquire);
+    until(what, CALL * 3, || (count.load(Ordering::Acquire) >= before + more).then_some(()));
+}
+
 fn sends(
     stops: &AtomicBool,
     at: &Mutex<Vec<SocketAddr>>,
-    all_answered: &AtomicU64,
+    counts: &Counts,
     name: &str,
     number: usize,
     pace: Pace,
@@ -121,11 +135,12 @@ fn sends(
             match client.send(source, &calls, pace.more) {
                 Some(answered) if answered.is_stored() => {
                     seen.answered.push((Instant::now(), answered.after));
-                    all_answered.fetch_add(1, Ordering::AcqRel);
+                    counts.answered.fetch_add(1, Ordering::AcqRel);
                     stored += 1;
                 }
                 Some(answered) => {
                     seen.refused.push((Instant::now(), answered.status, answered.after));
+                    counts.refused.fetch_add(1, Ordering::AcqRel);
                     std::thread::sleep(pace.again_after);
                 }
                 None => {

@@ -8,6 +8,7 @@
     reason = "brokers have real clocks, and folders of tools are named outside"
 )]
 
+mod callers;
 mod cluster;
 mod collectors;
 mod collectors_alone;
@@ -32,6 +33,9 @@ mod secured_broker;
 mod served;
 mod sources;
 mod support;
+#[path = "../suite/support/tcp_proxy.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod tcp_proxy;
 mod terms;
 mod writer_program;
 mod writers;

@@ -144,11 +144,6 @@ impl Started {
         self.process.try_wait().unwrap().is_some()
     }
 
-    /// Stops it for longer than any time-out, or wakes it.
-    pub(crate) fn signal(&self, signal: Signal) {
-        signal_to(&self.process, signal);
-    }
-
     /// The partitions that it delivers.
     pub(crate) fn owns(&self) -> Vec<u32> {
         let owns = fs::read(self.store.join(SAID).join(format!("owns {}", self.id())));
@@ -162,14 +157,6 @@ impl Drop for Started {
         self.process.wait().map(drop).unwrap_or(());
         fs::remove_file(self.store.join(SAID).join(format!("owns {}", self.id()))).unwrap_or(());
     }
-}
-
-/// The process that began the last term.
-pub(crate) fn owner(store: &Path) -> Option<u32> {
-    let files = fs::read_dir(store.join(SAID)).unwrap().map(|file| file.unwrap());
-    let terms = files.filter(|file| file.file_name().to_str().unwrap().starts_with("term "));
-    let last = terms.max_by_key(|file| file.metadata().unwrap().modified().unwrap())?;
-    fs::read_to_string(last.path()).unwrap().parse().ok()
 }
 
 /// Sends a signal to a process.

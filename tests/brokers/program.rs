@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use forebay::dev_s3::{ACCESS_KEY_ID, BUCKET, SECRET_ACCESS_KEY};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::partition::Partition;
+use crate::process::{TIME_OUT, signal_to};
 use crate::support::{CALL, until};
 
 /// The configuration file.
@@ -74,8 +75,22 @@ impl Program {
         flush: &str,
         cache_bytes: u64,
     ) -> Self {
+        Self::writer_set(partition, s3, sources, flush, &format!("cache_bytes = \"{cache_bytes} B\"\n"))
+    }
+
+    /// The same, a member whose session ends within [`TIME_OUT`].
+    pub(crate) fn impatient_writer(partition: &Partition, s3: &str, sources: &str, flush: &str) -> Self {
+        let session = TIME_OUT.as_millis();
+        let more = format!(
+            "extra = {{ \"session.timeout.ms\" = \"{session}\", \"heartbeat.interval.ms\" = \"1000\" }}\n"
+        );
+        Self::writer_set(partition, s3, sources, flush, &more)
+    }
+
+    /// The same with these lines of `[kafka]`.
+    fn writer_set(partition: &Partition, s3: &str, sources: &str, flush: &str, more: &str) -> Self {
         let text = format!(
-            "[admin]\nlisten = \"127.0.0.1:0\"\n{}cache_dir = \"cache\"\ncache_bytes = \"{cache_bytes} B\"\n\
+            "[admin]\nlisten = \"127.0.0.1:0\"\n{}cache_dir = \"cache\"\n{more}\
              [flush]\n{flush}\n[s3]\nbucket = \"{BUCKET}\"\nendpoint_url = \"{s3}\"\nregion = \"us-east-1\"\n{sources}",
             of_kafka(partition, "writer"),
         );
@@ -115,7 +130,8 @@ impl Program {
         let at = is_collector.then(|| address("collector"));
         let admin = address("console");
         let program = Self { process, at, admin, folder };
-        until("the program to be ready", CALL, || {
+        // A broker that is stopped keeps its connections, and the program may ask it first.
+        until("the program to be ready", CALL * 3, || {
             program.get("/ready").starts_with("HTTP/1.1 200").then_some(())
         });
         program
@@ -190,9 +206,14 @@ impl Program {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+    /// Whether it runs or is stopped: it has not ended by itself.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// Sends it a signal: stops it for longer than any time-out, or wakes it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal_to(&self.process, signal);
     }
 
     /// Kills it, as a loss of power would.
@@ -219,6 +240,10 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("{} has the log of a process of this test", self.folder.path().display());
+        }
         if self.process.try_wait().is_ok_and(|ended| ended.is_none()) {
             self.process.kill().unwrap_or(());
             self.process.wait().map(drop).unwrap_or(());

@@ -123,11 +123,17 @@ impl Answered {
 pub(crate) struct Client {
     at: SocketAddr,
     open: Option<TcpStream>,
+    waits: Duration,
 }
 
 impl Client {
     pub(crate) fn new(at: SocketAddr) -> Self {
-        Self { at, open: None }
+        Self::that_waits(at, READ)
+    }
+
+    /// One that waits so long for an answer.
+    pub(crate) fn that_waits(at: SocketAddr, waits: Duration) -> Self {
+        Self { at, open: None, waits }
     }
 
     /// Sends a batch of calls with these messageIds, and so many more bytes in each. `None` if there is no answer.
@@ -142,7 +148,8 @@ impl Client {
         self.post(source, &format!(r#"{{"batch":[{}]}}"#, calls.join(",")))
     }
 
-    fn post(&mut self, source: &str, body: &str) -> Option<Answered> {
+    /// Sends a body. `None` if there is no answer.
+    pub(crate) fn post(&mut self, source: &str, body: &str) -> Option<Answered> {
         use base64::Engine as _;
         let auth = base64::engine::general_purpose::STANDARD.encode(format!("{source}:"));
         let request = format!(
@@ -155,7 +162,7 @@ impl Client {
             Some(open) => open,
             None => TcpStream::connect(self.at).ok()?,
         };
-        stream.set_read_timeout(Some(READ)).ok()?;
+        stream.set_read_timeout(Some(self.waits)).ok()?;
         stream.set_nodelay(true).ok()?;
         stream.write_all(request.as_bytes()).ok()?;
         let (head, body) = read_answer(&mut stream)?;

@@ -143,6 +143,13 @@ pub(crate) fn has_leaders(cluster: &Cluster, name: &str, partitions: i32) {
     });
 }
 
+/// The ends of all partitions of a topic, as the brokers say.
+pub(crate) fn ends(cluster: &Cluster, topic: &str, partitions: u32) -> Vec<u64> {
+    let client: BaseConsumer = cluster.config().create().unwrap();
+    let end = |number: u32| client.fetch_watermarks(topic, number.cast_signed(), CALL).unwrap().1;
+    (0..partitions).map(|number| u64::try_from(end(number)).unwrap()).collect()
+}
+
 /// The broker that leads a partition.
 pub(crate) fn leader(cluster: &Cluster, topic: &str, partition: usize) -> usize {
     let client: BaseConsumer = cluster.config().create().unwrap();
@@ -239,6 +246,15 @@ pub(crate) fn reader(
     from: Offset,
     settings: &[(&str, &str)],
 ) -> BaseConsumer {
+    reader_of(cluster, (topic, 0), from, settings)
+}
+
+fn reader_of(
+    cluster: &Cluster,
+    (topic, partition): (&str, i32),
+    from: Offset,
+    settings: &[(&str, &str)],
+) -> BaseConsumer {
     let mut config = cluster.config();
     config.set("auto.offset.reset", "error").set("enable.partition.eof", "true");
     config.set("group.id", "of-no-group").set("enable.auto.commit", "false");
@@ -247,7 +263,7 @@ pub(crate) fn reader(
     }
     let reader: BaseConsumer = config.create().unwrap();
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, from).unwrap();
+    list.add_partition_offset(topic, partition, from).unwrap();
     reader.assign(&list).unwrap();
     reader
 }
@@ -264,8 +280,16 @@ pub(crate) fn next(reader: &BaseConsumer) -> Result<(i64, String), KafkaError> {
 
 /// The committed records of partition 0 from an offset on, to what is its end now.
 pub(crate) fn committed(cluster: &Cluster, topic: &str, from: Offset) -> Vec<(i64, String)> {
-    let reader = reader(cluster, topic, from, &[]);
-    std::iter::from_fn(|| match next(&reader) {
+    committed_to_end(&reader(cluster, topic, from, &[]))
+}
+
+/// All committed records of this partition, to what is its end now.
+pub(crate) fn committed_in(cluster: &Cluster, topic: &str, partition: u32) -> Vec<(i64, String)> {
+    committed_to_end(&reader_of(cluster, (topic, partition.cast_signed()), Offset::Beginning, &[]))
+}
+
+fn committed_to_end(reader: &BaseConsumer) -> Vec<(i64, String)> {
+    std::iter::from_fn(|| match next(reader) {
         Ok(record) => Some(record),
         Err(KafkaError::PartitionEOF(_)) => None,
         Err(error) => panic!("{error}"),

@@ -6,28 +6,21 @@ use std::time::{Duration, Instant};
 
 use forebay::dev_s3::BUCKET;
 use forebay::receipt::HEADER;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use forebay::time::{DAY_MS, UnixMillis};
 use rdkafka::producer::Producer as _;
 use serde_json::Value;
 
-use crate::cluster::{Cluster, cluster};
+use crate::cluster::cluster;
 use crate::delivers::say;
 use crate::load::{Load, Pace};
 use crate::partition::{Collector, Partition};
 use crate::program::Program;
 use crate::s3::S3;
 use crate::served::Client;
-use crate::support::{CALL, owner, run_program, send, unique, until};
+use crate::support::{CALL, ends, owner, run_program, send, unique, until};
 
 /// The sources of load, which go to the bucket of dev mode.
 const SOURCES: &str = "[[source]]\nid = \"web\"\n[[source]]\nid = \"ios\"\n";
-
-/// The ends of all partitions, as the brokers say.
-fn ends(cluster: &Cluster, partition: &Partition, partitions: i32) -> Vec<u64> {
-    let client: BaseConsumer = cluster.config().create().unwrap();
-    let end = |number| client.fetch_watermarks(&partition.settings.topic, number, CALL).unwrap().1;
-    (0..partitions).map(|number| u64::try_from(end(number)).unwrap()).collect()
-}
 
 /// The partitions that a writer owns, once it delivers all of these.
 fn owns(writer: &Program, partitions: usize) -> Vec<Value> {
@@ -53,7 +46,7 @@ fn stored_once(s3: &S3, expected: &[String]) -> Vec<String> {
 
 #[test]
 fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers_and_the_store_have() {
-    const PARTITIONS: i32 = 3;
+    const PARTITIONS: u32 = 3;
     let Some(cluster) = cluster() else { return };
     let partition = Partition::make_many(&cluster, 3, &[]);
     let s3 = S3::start();
@@ -64,13 +57,13 @@ fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers
         let owned = |writer: &Program| writer.json("/api/status")["kafka"]["owned"].as_array().unwrap().len();
         (owned(&writers[0]) + owned(&writers[1]) == 3).then_some(())
     });
-    std::thread::sleep(Duration::from_secs(4));
+    load.answers(200);
     let [killed, stays] = writers;
     killed.kill();
     let began = Instant::now();
     let owned = owns(&stays, 3);
     say(&format!("the other one delivers all partitions {:.1?} after the kill", began.elapsed()));
-    std::thread::sleep(Duration::from_secs(3));
+    load.answers(100);
     let seen = load.end();
     assert!(seen.refused.is_empty() && seen.lost == 0, "{:?}", seen.refused);
     let stored = stored_once(&s3, &seen.stored);
@@ -78,7 +71,7 @@ fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers
     assert!(owned.iter().any(|one| one["takeover_seconds"].is_u64()), "{owned:?}");
 
     // What it says of the log is what the brokers say.
-    let ends = ends(&cluster, &partition, PARTITIONS);
+    let ends = ends(&cluster, &partition.settings.topic, PARTITIONS);
     let status = until("the status to have the end of the log", CALL * 2, || {
         let status = stays.json("/api/status");
         let read = status["kafka"]["owned"].as_array()?.iter().map(|one| one["read_offset"].as_u64());
@@ -167,7 +160,7 @@ fn a_writer_that_ends_in_order_hands_over_at_once_and_one_with_on_shutdown_deliv
     owns(&first, 2);
     let second = Program::writer(&partition, &s3.url(), SOURCES);
     let load = Load::start(&[collector.at()], Pace::default());
-    std::thread::sleep(Duration::from_secs(3));
+    load.answers(100);
     let log = first.end();
     assert!(!log.contains("panicked"), "{log}");
     let ended = Instant::now();
@@ -300,6 +293,35 @@ fn notes_that_an_open_transaction_hides_make_their_partition_wait_and_no_other()
     until("the alarm to be cleared", CALL, || {
         writer.json("/api/status")["alarms"].as_array()?.is_empty().then_some(())
     });
+    writer.end();
+}
+
+#[test]
+fn calls_that_come_after_the_end_of_their_day_raise_an_alarm() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 1, &[]);
+    let s3 = S3::start();
+    let writer = Program::writer(&partition, &s3.url(), SOURCES);
+    owns(&writer, 1);
+    // A day that is over by all clocks, however soon after a midnight this runs.
+    let then = UnixMillis(partition.clock.wall().0 - 2 * DAY_MS);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    collector.send("web", &["in time"], then);
+    stored_once(&s3, &["in time".to_owned()]);
+    until("the day to be over in the log", CALL * 6, || {
+        let through = writer.json("/api/days")["over_through"].as_i64()?;
+        (through >= then.day().start().0).then_some(())
+    });
+    collector.send("web", &["too late"], then);
+    let alarm = until("the alarm about late calls", CALL * 6, || {
+        let status = writer.json("/api/status");
+        let subject = "late calls of partition 0";
+        let alarm = status["alarms"].as_array()?.iter().find(|one| one["subject"] == subject)?.clone();
+        Some(alarm["what"].as_str()?.to_owned())
+    });
+    assert!(alarm.contains("1 of 2 calls") && alarm.contains("clocks of collectors"), "{alarm}");
+    assert_eq!(writer.metric("forebay_kafka_late_frames_total{partition=\"0\"}"), Some(1.0));
+    stored_once(&s3, &["in time".to_owned(), "too late".to_owned()]);
     writer.end();
 }
 

@@ -1,7 +1,6 @@
 //! The thread that tells the group how far partitions are and whom to refuse, and says in time when the log will
 //! delete what waits.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::kafka::serve::Progress;
 use crate::kafka::settings::Sees;
 use crate::lock::lock;
 use crate::partition::group::Metadata;
+use crate::partition::late;
 use crate::partition::retention::{is_short, time_left, to_set};
 use crate::time::UnixMillis;
 
@@ -40,8 +40,10 @@ pub(super) struct Tells {
     needed_from: BTreeMap<u32, Option<u64>>,
     /// Partitions whose retention has an alarm.
     alarmed: BTreeSet<u32>,
-    /// A reader of each partition.
-    logs: BTreeMap<u32, Records>,
+    /// Partitions whose late calls have one.
+    late: BTreeSet<u32>,
+    /// A reader of one partition after the other: each client takes threads and some 2 MB.
+    log: Option<Records>,
     /// What each of them had read, at the last looks.
     read: BTreeMap<u32, VecDeque<Read>>,
 }
@@ -50,13 +52,21 @@ pub(super) struct Tells {
 struct Read {
     at: Duration,
     frames: u64,
+    late: u64,
     bytes: u64,
+    /// Frames, and late ones of them, of the same term at the look before.
+    before: (u64, u64),
     term: String,
 }
 
-/// The subject of the alarm about a partition.
+/// The subject of the alarm about how long a partition is kept.
 fn subject(partition: u32) -> String {
     format!("retention of partition {partition}")
+}
+
+/// The subject of the alarm about late calls.
+fn subject_of_late(partition: u32) -> String {
+    format!("late calls of partition {partition}")
 }
 
 impl Tells {
@@ -68,7 +78,8 @@ impl Tells {
             retention: None,
             needed_from: BTreeMap::new(),
             alarmed: BTreeSet::new(),
-            logs: BTreeMap::new(),
+            late: BTreeSet::new(),
+            log: None,
             read: BTreeMap::new(),
         }
     }
@@ -107,6 +118,7 @@ impl Tells {
                 Standing::Live(live) => {
                     let rates = self.rates(*partition, &live.served.progress());
                     lock(&place.seen).rates = rates;
+                    self.look_at_late(*partition);
                     let needed_from = live.served.needed_from();
                     self.needed_from.insert(*partition, needed_from);
                     let later = self.look(*partition, place, needed_from);
@@ -125,7 +137,6 @@ impl Tells {
         let here: BTreeSet<u32> = places.into_keys().collect();
         self.clear_all_but(&here);
         self.needed_from.retain(|partition, _| here.contains(partition));
-        self.logs.retain(|partition, _| here.contains(partition));
         self.read.retain(|partition, _| told.contains_key(partition));
         if let Err(error) = self.offsets.tell(&told) {
             tracing::debug!(%error, "the group was not told how far partitions are");
@@ -156,6 +167,9 @@ impl Tells {
         for gone in self.alarmed.extract_if(.., |partition| !here.contains(partition)) {
             self.shared.deps.alarms.clear(AlarmKind::Refusing, &subject(gone));
         }
+        for gone in self.late.extract_if(.., |partition| !here.contains(partition)) {
+            self.shared.deps.alarms.clear(AlarmKind::Clock, &subject_of_late(gone));
+        }
     }
 
     /// Asks for how long the log keeps records, unless that was asked a while ago. What is known stays known if there
@@ -182,15 +196,17 @@ impl Tells {
     /// Frames and bytes that a partition reads in a second, over the last minutes. `None` while that is not known.
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     fn rates(&mut self, partition: u32, progress: &Progress) -> Option<(f64, f64)> {
+        let reads = self.read.entry(partition).or_default();
+        // A new term counts from zero, and reads again what others have read.
+        reads.retain(|read| read.term == progress.term);
         let now = Read {
             at: self.shared.deps.clock.monotonic(),
             frames: progress.frames,
+            late: progress.late,
             bytes: progress.bytes,
+            before: reads.back().map_or((0, 0), |read| (read.frames, read.late)),
             term: progress.term.clone(),
         };
-        let reads = self.read.entry(partition).or_default();
-        // A new term counts from zero, and reads again what others have read.
-        reads.retain(|read| read.term == now.term);
         reads.push_back(now);
         if reads.len() > RATES_OVER {
             reads.pop_front();
@@ -199,6 +215,27 @@ impl Tells {
         let seconds = last.at.saturating_sub(first.at).as_secs_f64();
         let rate = |of: fn(&Read) -> u64| of(last).saturating_sub(of(first)) as f64 / seconds;
         (seconds > 0.0).then(|| (rate(|read| read.frames), rate(|read| read.bytes)))
+    }
+
+    /// Raises the alarm if too many of the calls that were read over the last minutes came after the end of their day.
+    fn look_at_late(&mut self, partition: u32) {
+        let reads = self.read.get(&partition);
+        let Some((first, last)) = reads.and_then(|reads| reads.front().zip(reads.back())) else { return };
+        let (frames_before, late_before) = first.before;
+        let (late, frames) =
+            (last.late.saturating_sub(late_before), last.frames.saturating_sub(frames_before));
+        let (alarms, subject) = (&self.shared.deps.alarms, subject_of_late(partition));
+        if late::are_too_many(late, frames) {
+            let what = format!(
+                "{late} of {frames} calls that were read of partition {partition} over the last minutes came after the end \
+                 of their day, and are stored as of the day after: correct the clocks of collectors, or find what \
+                 keeps them from writing"
+            );
+            alarms.raise(AlarmKind::Clock, &subject, what);
+            self.late.insert(partition);
+        } else if self.late.remove(&partition) {
+            alarms.clear(AlarmKind::Clock, &subject);
+        }
     }
 
     /// Finds out for how long the log keeps the record at `needed_from`, and raises the alarm if that is too short.
@@ -252,13 +289,14 @@ impl Tells {
         since: Option<UnixMillis>,
     ) -> Result<Times, String> {
         let settings = &self.shared.deps.settings;
-        let log = match self.logs.entry(partition) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
+        let log = match &mut self.log {
+            Some(log) => log,
+            none => {
                 let log = Records::new(settings, &settings.topic, partition, Sees::All);
-                new.insert(log.map_err(|error| error.to_string())?)
+                none.insert(log.map_err(|error| error.to_string())?)
             }
         };
+        log.turn_to(partition);
         retention::look(log, needed_from, since).map_err(|error| error.to_string())
     }
 }

@@ -181,6 +181,7 @@ impl WriterView {
                 metrics.lag_seconds.get_or_create(&label).set(progress.behind.as_secs_f64());
             }
             metrics.left_objects.get_or_create(&label).set(shown(progress.left as u64));
+            metrics.forgotten.get_or_create(&label).set(shown(progress.forgotten));
             let used = crate::log::Status::usage(&live.served.log).used;
             metrics.cache_bytes.get_or_create(&label).set(shown(used));
         }

@@ -7,7 +7,7 @@ use crate::log::frame::FrameKind;
 use crate::log::notes::CallNote;
 use crate::log::{DayInBucket, Encoded};
 use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
-use crate::partition::block::Part;
+use crate::partition::block::{CollectorId, Part};
 use crate::partition::days::to_settle;
 use crate::partition::note::Note;
 use crate::partition::state::Identity;
@@ -21,7 +21,7 @@ fn state(window: u64) -> State {
 }
 
 /// A block of one request whose frames have these fingerprints.
-fn block(collector: u128, number: u64, fingerprints: &[u128]) -> Vec<u8> {
+fn block(collector: u128, number: u64, fingerprints: &[u128]) -> Bytes {
     let source = SourceId::new("web").unwrap();
     let mut bytes = Vec::new();
     for fingerprint in fingerprints {
@@ -30,7 +30,7 @@ fn block(collector: u128, number: u64, fingerprints: &[u128]) -> Vec<u8> {
         frame::finish(&mut bytes, start, *fingerprint);
     }
     let items = u32::try_from(fingerprints.len()).unwrap();
-    block::write(CollectorId(collector), number, [&Part::new(source, Stream::Calls, items, bytes)])
+    block::write(CollectorId(collector), number, [&Part::new(source, Stream::Calls, items, bytes)]).into()
 }
 
 fn frames(took: Took) -> Vec<ReadFrame> {
@@ -64,28 +64,29 @@ fn repeats_and_second_copies_are_no_lines_and_are_counted() {
 fn what_cannot_be_read_is_read_on_only_once_it_is_noted() {
     let mut state = state(4);
     let mut reader = Reader::of_base(&state);
-    let mut half = block(1, 1, &[5, 6]);
+    let mut half = block(1, 1, &[5, 6]).to_vec();
     let at = half.len() - 3;
     half[at] ^= 1;
     // The block's own checksum is made right again: the frame is what a collector wrote.
     let crc = crc32c::crc32c_append(crc32c::crc32c(&half[..8]), &half[12..]);
     half[8..12].copy_from_slice(&crc.to_le_bytes());
+    let half = Bytes::from(half);
     let bad = Range { first: 2, last: 2 };
     assert_eq!(reader.takes(0, &half, &state), Took::Unreadable(vec![bad]));
     assert_eq!(reader.next(), 0);
     state.apply(Note::Unread(bad), 1);
     assert_eq!(lines(reader.takes(0, &half, &state)), [1]);
     let whole = Range { first: position(1, 1), last: position(1, 4_095) };
-    assert_eq!(reader.takes(1, b"no block", &state), Took::Unreadable(vec![whole]));
+    assert_eq!(reader.takes(1, &Bytes::from_static(b"no block"), &state), Took::Unreadable(vec![whole]));
     state.apply(Note::Unread(whole), 2);
     assert_eq!(reader.takes(1, &block(2, 1, &[9]), &state), Took::Nothing, "even if it could be read");
     let missing = Range { first: position(2, 1), last: position(3, 0) - 1 };
     assert_eq!(reader.takes(3, &block(1, 2, &[9]), &state), Took::Unreadable(vec![missing]));
     state.apply(Note::Unread(missing), 3);
     assert_eq!(lines(reader.takes(3, &block(1, 2, &[9]), &state)), [position(3, 1)]);
-    let mut newer = block(1, 3, &[1]);
+    let mut newer = block(1, 3, &[1]).to_vec();
     newer[4] += 1;
-    assert_eq!(reader.takes(4, &newer, &state), Took::Newer(2));
+    assert_eq!(reader.takes(4, &newer.into(), &state), Took::Newer(2));
 }
 
 #[test]

@@ -18,7 +18,7 @@ const RULES: &str = "deploy/prometheus/alerts.yaml";
 const OF_PROMETHEUS: [&str; 4] = ["up", "job", "instance", "le"];
 
 /// Series of a node that is well, each by its name and the values it takes once a minute.
-const WELL: [(&str, &str); 22] = [
+const WELL: [(&str, &str); 24] = [
     ("up", "1x200"),
     ("forebay_ready", "1x200"),
     ("forebay_spool_bytes", "1000000000x200"),
@@ -41,10 +41,12 @@ const WELL: [(&str, &str); 22] = [
     ("forebay_upload_failures_total{kind=\"transient\"}", "0x200"),
     ("forebay_upload_seconds_count", "0+1x200"),
     ("forebay_refused_total{source=\"web\",reason=\"spool_full\"}", "0x200"),
+    ("forebay_kafka_lag_seconds{partition=\"3\"}", "5x200"),
+    ("forebay_kafka_terms_ended_total{partition=\"3\"}", "1x200"),
 ];
 
 /// What is different when an alert must fire, after two hours.
-const FIRES: [(&str, &[(&str, &str)]); 33] = [
+const FIRES: [(&str, &[(&str, &str)]); 35] = [
     ("ForebayDown", &[("up", "0x200")]),
     ("ForebayAbsent", &[("up", "_x200")]),
     ("ForebayNotReady", &[("forebay_ready", "0x200")]),
@@ -94,6 +96,8 @@ const FIRES: [(&str, &[(&str, &str)]); 33] = [
             ("forebay_import_rows_total{source=\"web\",became=\"stored\"}", "100x200"),
         ],
     ),
+    ("ForebayWriterBehind", &[("forebay_kafka_lag_seconds{partition=\"3\"}", "700x200")]),
+    ("ForebayPartitionsContended", &[("forebay_kafka_terms_ended_total{partition=\"3\"}", "0x110 6x90")]),
 ];
 
 fn rules() -> String {

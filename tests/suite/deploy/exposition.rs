@@ -105,8 +105,8 @@ fn of_kafka(metrics: &Metrics) {
     for family in [terms, terms_ended, cut_early, second_copies, late] {
         family.get_or_create(&label).inc();
     }
-    let WriterMetrics { lag_records, left_objects, cache_bytes, .. } = &of_writer;
-    for family in [lag_records, left_objects, cache_bytes] {
+    let WriterMetrics { lag_records, left_objects, forgotten, cache_bytes, .. } = &of_writer;
+    for family in [lag_records, left_objects, forgotten, cache_bytes] {
         family.get_or_create(&label).set(1);
     }
     let WriterMetrics { takeover_seconds, lag_seconds, time_left_seconds, .. } = &of_writer;

@@ -1,5 +1,7 @@
 //! The calls topic, as brokers keep it: with retention, cuts, and records that are no blocks.
 
+use bytes::Bytes;
+
 /// One partition.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LogPartition {
@@ -18,7 +20,7 @@ pub(super) struct LogPartition {
 /// What a fetch returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fetched {
-    Record(u64, Vec<u8>),
+    Record(u64, Bytes),
     End,
     OutOfRange,
 }
@@ -51,7 +53,7 @@ impl LogPartition {
         let from = usize::try_from(offset).unwrap();
         let found =
             self.records[from..].iter().zip(offset..).find_map(|(value, at)| Some((at, value.as_ref()?)));
-        found.map_or(Fetched::End, |(at, value)| Fetched::Record(at, value.clone()))
+        found.map_or(Fetched::End, |(at, value)| Fetched::Record(at, Bytes::copy_from_slice(value)))
     }
 
     /// Whether a consumer would read nothing new, and knows it. The program polls for ever, so it does.
