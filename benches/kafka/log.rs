@@ -143,10 +143,21 @@ impl Log {
 
     /// Starts a writer whose objects go to this S3 server, and waits until it delivers all partitions.
     pub(crate) fn writer(&self, s3: SocketAddr, flush: Flush<'_>, names: &[String]) -> Writer {
+        self.writer_with_cache(s3, flush, names, "8 GB")
+    }
+
+    /// The same, with a cache of this size.
+    pub(crate) fn writer_with_cache(
+        &self,
+        s3: SocketAddr,
+        flush: Flush<'_>,
+        names: &[String],
+        cache_bytes: &str,
+    ) -> Writer {
         let cache = self.dir.path().join("cache");
         // A writer that was killed is a member for as long as a session lasts.
         let more = format!(
-            "cache_dir = \"{}\"\ncache_bytes = \"8 GB\"\nextra = {{ \"session.timeout.ms\" = \"6000\" }}\n",
+            "cache_dir = \"{}\"\ncache_bytes = \"{cache_bytes}\"\nextra = {{ \"session.timeout.ms\" = \"6000\" }}\n",
             cache.display()
         );
         let text = format!(

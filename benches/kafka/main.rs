@@ -75,9 +75,9 @@ struct Args {
     /// How often everything is repeated, in turns; medians are printed
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Seconds of load for each measurement of CPU
-    #[arg(long, default_value_t = 4)]
-    seconds: u64,
+    /// Calls of each measurement of CPU: some GB, so that spools and caches use their segments again
+    #[arg(long, default_value_t = 1_000_000)]
+    calls: u64,
     /// Calls that a writer takes over
     #[arg(long, default_value_t = 1_000_000)]
     takeover_calls: u64,
