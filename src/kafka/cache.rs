@@ -53,7 +53,7 @@ pub struct Full;
 pub struct Cache {
     spool: Stepped,
     log: Arc<dyn Log>,
-    /// Frames of the last record that found no space, with the position of the first of each.
+    /// Frames of the last record that are not written, with the position of the first of each.
     waiting: VecDeque<(u64, Vec<ReadFrame>)>,
     /// The seals of the partition that its frames are in, by number, as this spool has them.
     sealed: BTreeMap<u64, Seal>,
@@ -111,9 +111,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Takes frames of the next record, in order.
-    /// Errors: [`Unusable`]. What finds no space waits; [`Cache::makes_way`] tries again.
-    pub fn takes(&mut self, frames: Vec<ReadFrame>) -> Result<Result<(), Full>, Unusable> {
+    /// Takes frames of the next record, in order. They wait until [`Cache::makes_way`] writes them.
+    pub fn queues(&mut self, frames: Vec<ReadFrame>) {
         let mut bytes = 0;
         for frame in frames {
             bytes += frame.bytes.len();
@@ -127,11 +126,10 @@ impl Cache {
                 }
             }
         }
-        self.makes_way()
     }
 
     /// Writes what waits. Until it has succeeded, nothing may be read.
-    /// Errors: [`Unusable`].
+    /// Errors: [`Unusable`]. What finds no space waits on.
     pub fn makes_way(&mut self) -> Result<Result<(), Full>, Unusable> {
         while let Some((first, run)) = self.waiting.front() {
             let put = match self.spool.put_numbered(*first, requests(run)) {

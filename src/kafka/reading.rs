@@ -13,6 +13,7 @@ use crate::partition::opening::Stop;
 use crate::partition::position::{before, offset_of};
 use crate::partition::reader::{ReadFrame, Took};
 use crate::partition::state::State;
+use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
 /// What became of one look at the log.
@@ -84,11 +85,17 @@ impl Owner {
                             known.counts.add(offset, counts);
                         }
                     }
+                    let mut sources: Vec<SourceId> =
+                        frames.iter().map(|frame| frame.batch.source.clone()).collect();
+                    sources.dedup();
+                    // From here on it counts as read up to the first of them: a note brings others to what is in the
+                    // cache.
+                    self.cache.queues(frames);
                     // The bucket of a source is noted before anyone can seal its first frame.
-                    let noted = self.note_new_locations(frames.iter().map(|frame| &frame.batch.source));
+                    let noted = self.note_new_locations(&sources);
                     // The reader is past them. The next term of this process may go on with this cache, so they
                     // are in it whatever became of the note.
-                    let took = self.cache.takes(frames)?;
+                    let took = self.cache.makes_way()?;
                     noted?;
                     self.follow_state()?;
                     return Ok(if took == Err(Full) { Looked::Full } else { Looked::Record });

@@ -2,6 +2,7 @@
 //! and when.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use forebay::kafka::begin::Began;
@@ -10,7 +11,7 @@ use forebay::kafka::reading::Looked;
 use forebay::kafka::records::Records;
 use forebay::kafka::settings::Sees;
 use forebay::kafka::trim::delete_notes_before;
-use forebay::log::Status as _;
+use forebay::log::{Rows, Status as _};
 use forebay::metrics::Metrics;
 use forebay::partition::answer::TransactionError;
 use forebay::partition::days::GRACE;
@@ -21,7 +22,7 @@ use forebay::time::{DAY_MS, UnixMillis};
 use rdkafka::admin::AdminOptions;
 
 use crate::cluster::{Cluster, cluster, cluster_alone};
-use crate::delivered::{Ahead, Made, Writer, calls, calls_of, objects, settings, sorted, state};
+use crate::delivered::{Ahead, Made, Writer, calls, calls_of, objects, settings, sorted, state, wanted};
 use crate::partition::{Collector, Partition};
 use crate::support::{CALL, admin, delete_before, until, wait_for};
 
@@ -237,6 +238,42 @@ fn a_block_whose_bucket_could_not_be_noted_is_not_lost() {
     second.deliver();
     assert_eq!(sorted(calls(&store)), ["a", "b", "c", "d"]);
     ended(second);
+}
+
+/// Found by a load of 10,000 sources: while the bucket of a new source was noted, its frames were counted and in no
+/// cache, and the ledger was not even.
+#[test]
+fn the_ledger_is_even_while_buckets_of_new_sources_are_noted() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[]);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    let sources: Vec<String> = (0..40).map(|number| format!("new-{number}")).collect();
+    let now = partition.clock.wall();
+    for source in &sources {
+        let calls: Vec<String> = (0..40).map(|call| format!("{source} {call}")).collect();
+        let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+        // Longer than what a cache writes at once.
+        collector.send_long(source, &calls, now, 20_000);
+    }
+    let buckets: Vec<(&str, &str)> = sources.iter().map(|source| (source.as_str(), "bucket")).collect();
+    let made = Made { wanted: wanted(&buckets), ..Made::of(&partition, &FakeStore::new()) };
+    let writer = made.begin();
+    let (log, is_read) = (writer.served.log.clone(), Arc::new(AtomicBool::new(false)));
+    let ends = Arc::clone(&is_read);
+    let looks = std::thread::spawn(move || {
+        let mut looks = 0_u64;
+        while !ends.load(Ordering::Acquire) {
+            let differences = log.ledger(Rows::None).differences;
+            assert!(differences.is_empty(), "after {looks} looks: {differences:?}");
+            looks += 1;
+        }
+        looks
+    });
+    writer.read();
+    is_read.store(true, Ordering::Release);
+    assert!(looks.join().unwrap() > 40);
+    writer.deliver();
+    ended(writer);
 }
 
 #[test]
