@@ -17,6 +17,7 @@ const CONNECTIONS: usize = 64;
 const MANY: u32 = 8;
 /// The segments of one partition are then as long as those of a spool, and used again as soon.
 const CACHE: &str = "1 GB";
+/// Load goes on in pieces of this length until there are enough calls.
 const PIECE: Duration = Duration::from_secs(1);
 
 /// A collector and a writer of one log.
