@@ -195,38 +195,36 @@ impl Owner {
         Ok(())
     }
 
-    /// Notes the buckets of those of these sources of which the notes know none.
-    /// Errors: [`End`].
-    pub(super) fn note_new_locations<'f>(
-        &mut self,
+    /// Those of these sources of which the notes know no bucket: nearly always none.
+    pub(super) fn without_noted_location<'f>(
+        &self,
         sources: impl IntoIterator<Item = &'f SourceId>,
-    ) -> Result<(), End> {
-        let new: BTreeSet<&SourceId> = {
-            let known = self.shared.read();
-            let locations = &known.state.calls.locations;
-            sources.into_iter().filter(|source| !locations.contains_key(*source)).collect()
-        };
-        self.note_locations(&new)
+    ) -> BTreeSet<SourceId> {
+        let known = self.shared.read();
+        let locations = &known.state.calls.locations;
+        sources.into_iter().filter(|source| !locations.contains_key(*source)).cloned().collect()
     }
 
     /// Notes the buckets of sources whose frames wait for one: their configuration is new, or the term before ended
     /// before it could note them.
     /// Errors: [`End`].
     pub(super) fn note_waiting_locations(&mut self) -> Result<(), End> {
-        let waiting = self.shared.without_location();
-        self.note_new_locations(&waiting)
+        let new = self.without_noted_location(&self.shared.without_location());
+        self.note_locations(&new)
     }
 
     /// Notes the buckets of sources that the notes know, where the configuration says something else.
     /// Errors: [`End`].
     pub(super) fn note_changed_locations(&mut self) -> Result<(), End> {
-        let known: Vec<SourceId> = self.shared.read().state.calls.locations.keys().cloned().collect();
-        self.note_locations(&known.iter().collect())
+        let known = self.shared.read().state.calls.locations.keys().cloned().collect();
+        self.note_locations(&known)
     }
 
-    fn note_locations(&mut self, sources: &BTreeSet<&SourceId>) -> Result<(), End> {
+    /// Notes the buckets of these sources, as the configuration says them, where the notes say something else.
+    /// Errors: [`End`].
+    pub(super) fn note_locations(&mut self, sources: &BTreeSet<SourceId>) -> Result<(), End> {
         let wanted = Arc::clone(&self.wanted.borrow_and_update());
-        let concerned = sources.iter().filter_map(|source| Some((*source, wanted.get(source)?)));
+        let concerned = sources.iter().filter_map(|source| Some((source, wanted.get(source)?)));
         let notes = destinations::to_note(&self.shared.read().state, self.reader.next(), concerned);
         self.note(notes)
     }

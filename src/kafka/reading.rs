@@ -13,7 +13,6 @@ use crate::partition::opening::Stop;
 use crate::partition::position::{before, offset_of};
 use crate::partition::reader::{ReadFrame, Took};
 use crate::partition::state::State;
-use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
 /// What became of one look at the log.
@@ -85,14 +84,12 @@ impl Owner {
                             known.counts.add(offset, counts);
                         }
                     }
-                    let mut sources: Vec<SourceId> =
-                        frames.iter().map(|frame| frame.batch.source.clone()).collect();
-                    sources.dedup();
+                    let new = self.without_noted_location(frames.iter().map(|frame| &frame.batch.source));
                     // From here on it counts as read up to the first of them: a note brings others to what is in the
                     // cache.
                     self.cache.queues(frames);
                     // The bucket of a source is noted before anyone can seal its first frame.
-                    let noted = self.note_new_locations(&sources);
+                    let noted = self.note_locations(&new);
                     // The reader is past them. The next term of this process may go on with this cache, so they
                     // are in it whatever became of the note.
                     let took = self.cache.makes_way()?;
