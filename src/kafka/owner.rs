@@ -216,6 +216,7 @@ impl Owner {
     /// Notes the buckets of sources that the notes know, where the configuration says something else.
     /// Errors: [`End`].
     pub(super) fn note_changed_locations(&mut self) -> Result<(), End> {
+        self.wanted.mark_unchanged();
         let known = self.shared.read().state.calls.locations.keys().cloned().collect();
         self.note_locations(&known)
     }
@@ -223,7 +224,8 @@ impl Owner {
     /// Notes the buckets of these sources, as the configuration says them, where the notes say something else.
     /// Errors: [`End`].
     pub(super) fn note_locations(&mut self, sources: &BTreeSet<SourceId>) -> Result<(), End> {
-        let wanted = Arc::clone(&self.wanted.borrow_and_update());
+        // Seen it is only once all sources were looked at: `upkeep` learns of a change, whatever is read before.
+        let wanted = Arc::clone(&self.wanted.borrow());
         let concerned = sources.iter().filter_map(|source| Some((source, wanted.get(source)?)));
         let notes = destinations::to_note(&self.shared.read().state, self.reader.next(), concerned);
         self.note(notes)

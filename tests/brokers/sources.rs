@@ -5,8 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use forebay::kafka::owner::Owner;
+use forebay::kafka::reading::Looked;
+use forebay::kafka::upkeep::Due;
 use forebay::log::Status as _;
+use forebay::metrics::Metrics;
 use forebay::partition::destinations::Buckets;
+use forebay::partition::position::before;
 use forebay::partition::share::{asked, shares, waits};
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
@@ -15,7 +20,7 @@ use forebay::time::{Clock, DAY_MS, UnixMillis};
 use tokio::sync::watch;
 
 use crate::cluster::{Cluster, cluster, cluster_alone};
-use crate::delivered::{Made, calls, objects, sorted, to};
+use crate::delivered::{Made, calls, objects, sorted, state, to};
 use crate::delivers::say;
 use crate::partition::{Collector, Partition};
 use crate::program::Program;
@@ -49,6 +54,34 @@ fn calls_of_a_source_that_nobody_knows_wait_until_it_is_configured() {
     writer.deliver();
     assert_eq!(sorted(calls(&store)), ["a", "b"]);
     writer.end().0.unwrap();
+}
+
+/// A record that was read between two looks after the term took the change as seen.
+#[test]
+fn a_bucket_that_changes_while_records_are_read_is_noted() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[]);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    let web = SourceId::new("web").unwrap();
+    let buckets = |bucket| Arc::new(Buckets { of: [(web.clone(), to(bucket))].into(), others: None });
+    let (configuration, wanted) = watch::channel(buckets("bucket"));
+    let made = Made { wanted, ..Made::of(&partition, &FakeStore::new()) };
+    for call in ["a", "b"] {
+        collector.send("web", &[call], partition.clock.wall());
+    }
+    let (folder, metrics) = (tempfile::tempdir().unwrap(), Arc::new(Metrics::new()));
+    let mut owner = made.owner(partition.begin(), None, &folder, &metrics);
+    let mut due = Due::new(partition.clock.monotonic());
+    let read = |owner: &mut Owner| {
+        until("a record", CALL, || (owner.read(CALL).unwrap() == Looked::Record).then_some(()));
+    };
+    read(&mut owner);
+    configuration.send(buckets("other")).unwrap();
+    read(&mut owner);
+    owner.upkeep(&mut due).unwrap();
+    let calls = state(&partition).calls;
+    let at = |position| calls.location(&web, position).map(|(location, _)| location.clone());
+    assert_eq!((at(before(2)), at(u64::MAX)), (Some(to("bucket")), Some(to("other"))));
 }
 
 /// A clock that is wrong.
