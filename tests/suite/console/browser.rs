@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::support::tools::{extra_on_path, on_path, require};
 
 /// Longer than the driver waits for a page.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A page in headless Chromium. Killed when dropped.
 pub(super) struct Browser {

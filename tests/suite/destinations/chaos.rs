@@ -28,7 +28,7 @@ use crate::support::forebay::{Flush, Forebay, Starting, command, finished};
 use crate::support::wait;
 
 /// Calls, kills and calls per second, unless the environment says otherwise.
-const CALLS: u64 = 50_000;
+const CALLS: u64 = 30_000;
 const KILLS: u64 = 5;
 const RATE: u64 = 1_500;
 /// How long the last calls may take once nothing fails any more. A function that was closed is tried again

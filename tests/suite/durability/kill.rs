@@ -11,7 +11,7 @@ use super::setting;
 use crate::support::forebay::{Flush, Forebay, Starting};
 
 /// The number of kills, unless `FOREBAY_KILL_CYCLES` is set.
-const CYCLES: u64 = 50;
+const CYCLES: u64 = 30;
 /// The minimum number of calls acknowledged in the last life.
 const LAST_CALLS: usize = 200;
 /// So small that seals, uploads and commits are always in progress.

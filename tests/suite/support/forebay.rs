@@ -18,9 +18,9 @@ use super::http::Http;
 use super::wait;
 
 /// Time to recover and to open the listeners.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time from the signal to the exit: the grace period of 25 s, and some more.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(40);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(160);
 /// Time to deliver all buffered calls.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Lines of standard output that may wait to be read. The program prints a handful.

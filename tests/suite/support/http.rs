@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 /// Longer than the collector's own limit for a whole request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// An answer with its whole body.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::support::forebay::{Flush, Forebay, Starting, command};
 use crate::support::http::Http;
 use crate::support::wait;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(80);
 
 type Lines = tokio::io::Lines<BufReader<ChildStdout>>;
 

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::wait;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(80);
 
 /// A running program, and what it wrote to its terminal. Killed when dropped.
 pub(super) struct OnTerminal {

@@ -14,7 +14,7 @@ use crate::serve::support::Rig;
 use crate::support::forebay::{Flush, Forebay, command, finished};
 use crate::support::http::{Answer, Http};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(80);
 const AGENT: &str = "analytics-node/2.1.3";
 /// A key whose first quarter is longer than what is ever shown.
 const UNKNOWN: &str = "Abcdefghijklmnopqrstuvwxyz012345";

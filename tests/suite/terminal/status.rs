@@ -15,7 +15,7 @@ use super::pty::OnTerminal;
 use crate::support::forebay::{command, finished};
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(80);
 const ENTER: &str = "\u{1b}[?1049h";
 const LEAVE: &str = "\u{1b}[?1049l";
 

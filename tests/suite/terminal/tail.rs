@@ -14,7 +14,7 @@ use crate::support::forebay::{Flush, Forebay, command, finished};
 use crate::support::http::Http;
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(80);
 
 fn call(id: u64, name: &str) -> Value {
     json!({
