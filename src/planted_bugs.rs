@@ -114,6 +114,8 @@ closed_list! {
         CacheKeptAcrossOwners,
         /// A new owner forgets the numbers of blocks, and second copies.
         SecondCopyForgotten,
+        /// No note has the repeats that an object leaves out.
+        RepeatsNotNoted,
     }
 }
 

@@ -32,6 +32,10 @@ impl Flushed {
 
 /// Minimum time between two checks whether a flush is done.
 const CHECK_EVERY: Duration = Duration::from_millis(20);
+/// A check is late by at most this part of the flush, and by at most [`LATE_MAX`].
+const LATE_BY: u32 = 10;
+/// The longest time between two checks, unless there are many batches.
+const LATE_MAX: Duration = Duration::from_millis(250);
 /// How long to rest after a check, for each batch checked.
 const REST_PER_BATCH: Duration = Duration::from_micros(50);
 
@@ -57,13 +61,15 @@ pub(super) async fn flush(shared: &Arc<Shared>, source: Option<&SourceId>, wait:
     // Someone who asks has often just fixed what failed.
     shared.put_locations.retry_all();
     let rest = REST_PER_BATCH.saturating_mul(u32::try_from(targets.len()).unwrap_or(u32::MAX));
-    let deadline = tokio::time::Instant::now() + wait;
+    let began = tokio::time::Instant::now();
     loop {
         let flushed = look(shared, &targets);
-        if flushed.pending == 0 || tokio::time::Instant::now() >= deadline || shared.stop.is_cancelled() {
+        let waited = began.elapsed();
+        if flushed.pending == 0 || waited >= wait || shared.stop.is_cancelled() {
             return flushed;
         }
-        tokio::time::sleep(CHECK_EVERY.max(rest)).await;
+        let late = (waited / LATE_BY).min(LATE_MAX);
+        tokio::time::sleep(CHECK_EVERY.max(rest).max(late)).await;
     }
 }
 

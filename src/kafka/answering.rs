@@ -115,12 +115,18 @@ impl Owner {
 
     /// Commits the notes of a group, and only then answers.
     fn commit(&mut self, group: Group) -> Result<(), End> {
-        let Group { mut notes, replies, covers, .. } = group;
+        let Group { notes: of_group, replies, covers, .. } = group;
         let covered = covers.then(|| self.reader.covered());
+        let (mut notes, through) = match covers {
+            true => self.cache.repeats.notes(&self.shared.read().state),
+            false => Default::default(),
+        };
+        notes.extend(of_group);
         notes.extend(covered.clone().map(Note::Covered));
         self.note(notes)?;
         if let Some(covered) = covered {
             self.reader.noted(&covered);
+            self.cache.repeats.noted(through);
         }
         replies.into_iter().for_each(Reply::send);
         Ok(())

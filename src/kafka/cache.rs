@@ -14,6 +14,7 @@ use crate::object::Stream;
 use crate::partition::lines::Lines;
 use crate::partition::open::FirstOpen;
 use crate::partition::reader::ReadFrame;
+use crate::partition::repeats::Repeats;
 use crate::partition::share::segment_bytes;
 use crate::random::Random;
 use crate::spool::{Holds, SpoolOptions, Stepped};
@@ -57,6 +58,8 @@ pub struct Cache {
     waiting: VecDeque<(u64, Vec<ReadFrame>)>,
     /// The seals of the partition that its frames are in, by number, as this spool has them.
     sealed: BTreeMap<u64, Seal>,
+    /// Frames that are not in it, for they repeat calls.
+    pub(super) repeats: Repeats,
     deps: CacheDeps,
 }
 
@@ -79,7 +82,14 @@ impl Cache {
         let (spool, _) = Stepped::open(disk, options, clock, &*deps.random, metrics)
             .map_err(|error| Unusable(error.to_string()))?;
         let log = spool.log();
-        Ok(Self { spool, log, waiting: VecDeque::new(), sealed: BTreeMap::new(), deps })
+        Ok(Self {
+            spool,
+            log,
+            waiting: VecDeque::new(),
+            sealed: BTreeMap::new(),
+            repeats: Repeats::default(),
+            deps,
+        })
     }
 
     /// What it was made of.

@@ -71,6 +71,8 @@ pub struct Owner {
     pub(super) began: (UnixMillis, Duration),
     /// Bytes of notes since the last snapshot.
     pub(super) notes_bytes: u64,
+    /// The end of the next seal that is not read yet.
+    next_seal: u64,
     /// How long after a day it is ended.
     pub(super) day_grace: Duration,
 }
@@ -116,7 +118,9 @@ impl Owner {
         known.clocks = noted;
         let shared = Shared::new(known, cache.log(), clock);
         let day_grace = GRACE;
-        let mut owner = Self { lock, shared, cache, reader, log, wanted, began, notes_bytes, day_grace };
+        let next_seal = 0;
+        let mut owner =
+            Self { lock, shared, cache, reader, log, wanted, began, notes_bytes, next_seal, day_grace };
         owner.follow_state()?;
         owner.note_changed_locations()?;
         Ok(owner)
@@ -167,16 +171,35 @@ impl Owner {
         Ok(self.follow_state()?)
     }
 
+    /// The first position that is not in the cache. What waits for space is read, and not in it.
+    fn in_cache_before(&self) -> u64 {
+        self.cache.waits_from().unwrap_or(u64::MAX).min(self.reader.read_before())
+    }
+
+    /// Shows others what is read, as [`Owner::follow_state`] does if no note is new: a look at all seals would
+    /// take too long for each record, while a bucket refuses for days.
+    pub(super) fn follow_reading(&mut self) -> Result<(), Unusable> {
+        let read = self.in_cache_before();
+        if read > self.next_seal {
+            return self.follow_state();
+        }
+        let mut known = self.shared.write();
+        known.read_before = read;
+        known.is_between = self.cache.waits_from().is_some();
+        Ok(())
+    }
+
     /// Brings the cache to what the notes say: seals whose frames it has read, and what is released. Then others
     /// may see it.
     pub(super) fn follow_state(&mut self) -> Result<(), Unusable> {
-        // What waits for space is read, and not in the cache.
-        let read = self.cache.waits_from().unwrap_or(u64::MAX).min(self.reader.read_before());
+        let read = self.in_cache_before();
         let (mut over, mut seals): (Vec<u64>, Vec<Seal>) = (Vec::new(), Vec::new());
         {
             let known = self.shared.read();
             let (pending, left) = (&known.state.calls.seals, &known.state.left);
             let waits = |number: &u64| pending.contains_key(number) && !left.contains_key(number);
+            let ends = pending.values().map(|pending| pending.seal.last);
+            self.next_seal = ends.filter(|last| *last >= read).min().unwrap_or(u64::MAX);
             over.extend(self.cache.sealed().filter(|number| !waits(number)));
             for pending in pending.values() {
                 let seal = &pending.seal;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::cache::Full;
 use super::owner::{End, Owner};
 use super::records::Fetched;
+use crate::batch::BatchKey;
 use crate::partition::gone;
 use crate::partition::note::Note;
 use crate::partition::opening::Stop;
@@ -69,22 +70,28 @@ impl Owner {
             match took {
                 Took::Block { frames, counts, .. } => {
                     let (all, late) = (frames.len(), frames.iter().filter(|frame| frame.late).count());
-                    let frames: Vec<ReadFrame> = {
+                    let frames = {
                         let known = self.shared.read();
-                        frames.into_iter().filter(|frame| is_open(frame, &known.state)).collect()
+                        frames.iter().for_each(|frame| self.cache.repeats.sees(frame, &known.state));
+                        open(frames, &known.state)
                     };
                     {
                         let mut known = self.shared.write();
                         known.is_between = true;
                         (known.read_at, known.at_end) = (at, false);
                         known.bytes += value.len() as u64;
-                        known.frames += all as u64;
-                        known.late += late as u64;
+                        // Others have counted what stands before, also that it was late.
                         if before(offset) >= known.state.calls.tallied_through() {
+                            known.frames += all as u64;
+                            known.late += late as u64;
                             known.counts.add(offset, counts);
                         }
                     }
-                    let new = self.without_noted_location(frames.iter().map(|frame| &frame.batch.source));
+                    let of_a_source =
+                        |one: &ReadFrame, other: &ReadFrame| one.batch.source == other.batch.source;
+                    let sources =
+                        frames.chunk_by(of_a_source).filter_map(|run| Some(&run.first()?.batch.source));
+                    let new = self.without_noted_location(sources);
                     // From here on it counts as read up to the first of them: a note brings others to what is in the
                     // cache.
                     self.cache.queues(frames);
@@ -94,15 +101,16 @@ impl Owner {
                     // are in it whatever became of the note.
                     let took = self.cache.makes_way()?;
                     noted?;
-                    self.follow_state()?;
+                    self.follow_reading()?;
                     return Ok(if took == Err(Full) { Looked::Full } else { Looked::Record });
                 }
                 took @ (Took::Copy(_) | Took::Nothing) => {
                     let mut known = self.shared.write();
                     (known.read_at, known.at_end) = (at, false);
-                    known.copies += u64::from(matches!(took, Took::Copy(_)));
+                    let is_new = before(offset) >= known.state.calls.tallied_through();
+                    known.copies += u64::from(is_new && matches!(took, Took::Copy(_)));
                     drop(known);
-                    self.follow_state()?;
+                    self.follow_reading()?;
                     return Ok(Looked::Record);
                 }
                 Took::Unreadable(ranges) => {
@@ -183,7 +191,18 @@ impl Owner {
     }
 }
 
-/// Whether a frame is a line that is neither released nor left.
-fn is_open(frame: &ReadFrame, state: &State) -> bool {
-    !frame.repeat && frame.position >= state.base.read_from && state.needs(&frame.batch, frame.position)
+/// Those that are lines, and neither released nor left.
+fn open(mut frames: Vec<ReadFrame>, state: &State) -> Vec<ReadFrame> {
+    // Most frames are of the batch of the frame before them.
+    let mut known: Option<(BatchKey, u64)> = None;
+    frames.retain(|frame| {
+        let released = known.as_ref().filter(|(batch, _)| *batch == frame.batch).map(|(_, through)| *through);
+        let released = released.unwrap_or_else(|| {
+            let through = state.calls.released_through(&frame.batch);
+            known = Some((frame.batch.clone(), through));
+            through
+        });
+        !frame.repeat && frame.position >= state.base.read_from && frame.position > released
+    });
+    frames
 }

@@ -133,7 +133,9 @@ impl Served {
         let pending = known.state.calls.seals.iter().filter(|(number, _)| !left.contains_key(number));
         let pending = pending.map(|(_, pending)| pending.seal.first);
         let open = self.log.shared.cache.open_batches().into_iter().map(|batch| batch.first);
-        let unread = (!known.at_end).then(|| known.read_before.saturating_add(1));
+        // A new owner reads what fills its windows first, and that is delivered.
+        let unread = || known.read_before.saturating_add(1).max(known.state.base.read_from);
+        let unread = (!known.at_end).then(unread);
         needed_from(left.values().copied(), pending.chain(open), unread)
     }
 

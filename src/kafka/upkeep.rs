@@ -93,19 +93,21 @@ impl Owner {
     pub fn base(&mut self) -> Result<bool, End> {
         let firsts = self.cache.firsts();
         let open = firsts.iter().map(|(_, first)| *first);
-        let (base, rows) = {
+        let (base, rows, (mut notes, through)) = {
             let known = self.shared.read();
             let from = read_from(open, self.reader.next(), known.state.base.read_from);
             let Some(base) = self.reader.base(from) else { return Ok(false) };
             if base == known.state.base && known.counts.is_empty() {
                 return Ok(false);
             }
-            (base, known.counts.rows())
+            (base, known.counts.rows(), self.cache.repeats.notes(&known.state))
         };
         let tally = Tally { through: self.reader.read_before(), rows, ..Tally::default() };
         // If the answer is lost, a later term of this process finds out which of these counts are noted.
         self.shared.write().counts.begin(self.reader.next());
-        self.note(vec![Note::Call(CallNote::Tallied(tally)), Note::Base(Box::new(base.clone()))])?;
+        notes.extend([Note::Call(CallNote::Tallied(tally)), Note::Base(Box::new(base.clone()))]);
+        self.note(notes)?;
+        self.cache.repeats.noted(through);
         self.reader.based(&base);
         self.shared.write().counts.clear();
         Ok(true)

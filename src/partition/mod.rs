@@ -7,7 +7,7 @@
 //!   [`receipts`] name the lines of a request; [`fingerprints`] have the same key at all collectors.
 //! - **The lock:** [`opening`] begins a term, [`answer`] says what an answer of the broker means for it.
 //! - **Reading:** [`reader`] with [`window`], [`numbers`], [`late`] and [`trail`]; [`open`] has what is read and not
-//!   released.
+//!   released, [`repeats`] what later owners must know of it.
 //! - **What stays:** [`state`], and what is noted: [`days`], [`destinations`], [`left`], [`gone`], [`group`].
 //! - **Room:** [`share`] divides the cache, [`retention`] says for how long the topic keeps what waits,
 //!   [`growth`] makes [`topics`] and adds partitions, and [`seen`] is what brokers say of them.
@@ -31,6 +31,7 @@ pub mod position;
 pub mod producing;
 pub mod reader;
 pub mod receipts;
+pub mod repeats;
 pub mod retention;
 pub mod seen;
 pub mod share;

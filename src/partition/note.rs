@@ -4,6 +4,7 @@
 
 use super::block::BlockAt;
 use super::numbers::Numbers;
+use crate::batch::BatchKey;
 use crate::log::notes::CallNote;
 use crate::log::{Parked, Range};
 use crate::sources::SourceId;
@@ -45,6 +46,13 @@ pub enum Note {
         source: SourceId,
         /// The day.
         day: ReceivedDay,
+    },
+    /// These frames of a batch repeat calls: see [`super::repeats`].
+    Repeats {
+        /// The batch.
+        batch: BatchKey,
+        /// Their positions.
+        ranges: Vec<Range>,
     },
     /// The log was cut: another block, or none, stands at this offset. The partition stays stopped, also when
     /// retention has deleted what shows it.

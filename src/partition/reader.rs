@@ -177,7 +177,7 @@ impl Reader {
         let (mut read, mut counts, mut index, mut in_window) = (Vec::new(), Vec::new(), 0, 0);
         for request in &block.requests {
             let first = read.len();
-            let (mut received_at, mut last) = (None, None);
+            let (mut received_at, mut batch) = (None, BatchOf::default());
             for (bytes, found) in &request.frames {
                 index += 1;
                 let position = self.position(offset, index);
@@ -187,8 +187,7 @@ impl Reader {
                 }
                 in_window += 1;
                 let repeat = self.window.takes(found.fingerprint);
-                let Some(batch) = batch_of(found, last.take()) else { continue };
-                last = Some((*found, batch.clone()));
+                let Some(batch) = batch.of(found) else { continue };
                 let frame = ReadFrame {
                     position,
                     batch,
@@ -260,15 +259,26 @@ fn unreadable(block: &Block<'_>, offset: u64, state: &State) -> Vec<Range> {
     Range::merge((1..).zip(frames).filter_map(bad))
 }
 
-/// The batch of a frame, which is mostly that of the frame before it.
-fn batch_of(frame: &Frame<'_>, before: Option<(Frame<'_>, BatchKey)>) -> Option<BatchKey> {
-    let alike = |other: &Frame<'_>| {
-        (other.kind, other.source, other.name) == (frame.kind, frame.source, frame.name)
-            && other.received_at.day() == frame.received_at.day()
-    };
-    match before {
-        Some((other, batch)) if alike(&other) => Some(batch),
-        _ => frame.batch(),
+/// The batch of each frame of a request, which is mostly that of the frame before it.
+#[derive(Default)]
+struct BatchOf<'b> {
+    last: Option<(Frame<'b>, BatchKey)>,
+}
+
+impl<'b> BatchOf<'b> {
+    fn of(&mut self, frame: &Frame<'b>) -> Option<BatchKey> {
+        let alike = |other: &Frame<'_>| {
+            (other.received_at, other.kind) == (frame.received_at, frame.kind)
+                && (other.source, other.name) == (frame.source, frame.name)
+        };
+        match &self.last {
+            Some((other, batch)) if alike(other) => Some(batch.clone()),
+            _ => {
+                let batch = frame.batch()?;
+                self.last = Some((*frame, batch.clone()));
+                Some(batch)
+            }
+        }
     }
 }
 

@@ -12,14 +12,22 @@ pub const ALARM_BELOW: Duration = Duration::from_secs(48 * 3_600);
 /// each left object needs, with its window, `waiting` the first positions of other objects and batches, and
 /// `unread` the first position that is not read, unless everything is.
 ///
-/// Windows of the others do not count: if retention takes one, repeats are stored, and no call is lost. A quiet
-/// partition has a window that is as old as its log.
+/// Windows of the others do not count: if retention takes one, repeats of what it took may be stored, and no call is
+/// lost; what was decided before is noted ([`super::repeats`]). A quiet partition has a window that is as old as its
+/// log.
 pub fn needed_from(
     left: impl Iterator<Item = u64>,
     waiting: impl Iterator<Item = u64>,
     unread: Option<u64>,
 ) -> Option<u64> {
     left.chain(waiting.chain(unread).map(offset_of)).min()
+}
+
+/// The time of the brokers: the own time, corrected by what a note of this term showed (the brokers' time of it, and
+/// the own one then).
+pub fn time_of_brokers(now: UnixMillis, noted: Option<(UnixMillis, UnixMillis)>) -> UnixMillis {
+    let Some((brokers, own)) = noted else { return now };
+    now.plus(brokers.since(own)).minus(own.since(brokers))
 }
 
 /// The time left before retention takes the record of [`needed_from`]. `written_at` and `now` are times of the
@@ -88,5 +96,15 @@ mod tests {
             let set = to_set(left, retention);
             assert!(!is_short(left + (set - retention), set), "{left:?} of {retention:?}");
         }
+    }
+
+    /// A writer whose clock was a year ahead refused all sources.
+    #[test]
+    fn an_own_clock_that_is_wrong_changes_no_time_left() {
+        let (brokers, year) = (UnixMillis(1_800_000_000_000), Duration::from_secs(365 * 86_400));
+        for own in [brokers, brokers.plus(year), brokers.minus(year)] {
+            assert_eq!(time_of_brokers(own.plus(HOUR), Some((brokers, own))), brokers.plus(HOUR));
+        }
+        assert_eq!(time_of_brokers(brokers, None), brokers);
     }
 }

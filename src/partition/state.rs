@@ -8,7 +8,7 @@ use super::block::BlockAt;
 use super::note::{Base, Covered, Note, UnreadableNote, VERSION};
 use super::position::{FRAMES_MAX, before, offset_of, position};
 use crate::batch::BatchKey;
-use crate::log::notes::{CallNote, CallState};
+use crate::log::notes::{CallNote, CallState, pairs};
 use crate::log::{Lost, LostFrames, Range};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
@@ -91,6 +91,9 @@ pub struct State {
     /// The sources of days whose lines are all in the store, as long as frames of the day are read again. No
     /// other frame of such a day is a line.
     pub settled: BTreeMap<ReceivedDay, BTreeSet<SourceId>>,
+    /// Frames that repeat calls, as long as anything relies on that: see [`super::repeats`].
+    #[serde(default, with = "pairs", skip_serializing_if = "BTreeMap::is_empty")]
+    pub repeats: BTreeMap<BatchKey, Vec<Range>>,
     /// Where an owner has found the log cut.
     pub log_cut: Option<u64>,
 }
@@ -110,12 +113,15 @@ impl State {
             term: None,
             base_at: None,
             settled: BTreeMap::new(),
+            repeats: BTreeMap::new(),
             log_cut: None,
         }
     }
 
     /// Applies a note that stands at `offset` of the notes. A snapshot has another way: it replaces the state.
     pub fn apply(&mut self, note: Note, offset: u64) {
+        let releases =
+            matches!(&note, Note::Base(_) | Note::Settled { .. } | Note::Call(CallNote::Committed { .. }));
         match note {
             Note::Snapshot { .. } => {}
             Note::Term(term) => self.term = Some(term.token),
@@ -135,12 +141,37 @@ impl State {
                 self.settled.entry(day).or_default().insert(source);
             }
             Note::LogCut(offset) => self.log_cut = Some(offset),
+            Note::Repeats { batch, ranges } => self.repeats.entry(batch).or_default().extend(ranges),
             Note::Left { number, parked, from } => {
                 self.calls.make_room(number, parked);
                 self.left.insert(number, from);
             }
         }
         self.left.retain(|number, _| self.calls.seals.contains_key(number));
+        if releases {
+            self.forget_repeats();
+        }
+    }
+
+    /// Forgets the verdicts on which nothing relies any more.
+    fn forget_repeats(&mut self) {
+        let mut repeats = std::mem::take(&mut self.repeats);
+        repeats.retain(|batch, ranges| {
+            ranges.retain(|range| self.has_verdicts(batch, range.last));
+            !ranges.is_empty()
+        });
+        self.repeats = repeats;
+    }
+
+    /// Whether what becomes of a frame of a batch is still decided, or was decided and is relied on: it is not counted,
+    /// or not released, or in an object that is not in the store.
+    pub fn has_verdicts(&self, batch: &BatchKey, position: u64) -> bool {
+        let is_pending = || {
+            let mut pending = self.calls.seals.values().map(|pending| &pending.seal);
+            pending.any(|seal| seal.batch == *batch && position <= seal.last)
+        };
+        let is_open = position >= self.calls.tallied_through() || self.needs(batch, position);
+        (is_open || is_pending()) && !self.is_settled(&batch.source, batch.day)
     }
 
     /// Records that nobody reads a range. Records that follow each other are one range, so that a log into which
@@ -191,9 +222,18 @@ impl State {
     }
 
     /// Whether an owner has decided that a frame is no line: all lines of its day are in objects, and it is
-    /// in none. A later owner cannot find that out if retention took some of what fills its windows.
+    /// in none, or a note says so. A later owner cannot find that out if retention took some of what fills its windows.
     pub fn is_left_out(&self, batch: &BatchKey, position: u64) -> bool {
-        self.is_settled(&batch.source, batch.day) && !self.has_sealed(batch, position)
+        let is_repeat = || {
+            // Most frames are behind all that is noted.
+            let known = self
+                .repeats
+                .get(batch)
+                .filter(|known| known.last().is_some_and(|last| position <= last.last));
+            known
+                .is_some_and(|known| known.iter().any(|range| (range.first..=range.last).contains(&position)))
+        };
+        self.is_settled(&batch.source, batch.day) && !self.has_sealed(batch, position) || is_repeat()
     }
 
     /// Whether nobody reads a position any more.
@@ -207,6 +247,7 @@ impl State {
         self.copies = self.copies.split_off(&kept_from);
         self.unread.retain(|range| offset_of(range.last) >= kept_from);
         self.settled.retain(|day, _| !self.calls.is_over(*day, before(kept_from)));
+        self.repeats.retain(|batch, _| !self.calls.is_over(batch.day, before(kept_from)));
         // A day that has not ended in the log can still get objects, however old it is: a partition may be days
         // behind. What names the object before them stays.
         let ended = self.calls.days_over_at(before(kept_from)).map_or(UnixMillis(0), ReceivedDay::end);

@@ -1,14 +1,22 @@
 //! The window of repeats: a call is a repeat if one of the frames before it has its fingerprint, whether or
 //! not that one was itself left out. So the verdict is a function of the log.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::planted_bugs::{PlantedBug, planted};
 
 /// Frames of the window of a new partition: 7 MB. The first snapshot fixes it.
 pub const WINDOW_FRAMES: u64 = 262_144;
+
+/// With so many, a table gets room for all that come: what it grows out of is left behind.
+const MANY: usize = 16_384;
+
+/// How many frames are made room for at once.
+fn room(size: u32) -> usize {
+    usize::try_from(u64::from(size).min(WINDOW_FRAMES)).unwrap_or_default()
+}
 
 /// The fingerprints of the last frames. A frame takes 26 bytes.
 #[derive(Clone, Debug)]
@@ -19,19 +27,21 @@ pub struct Window {
     next: u32,
     /// The place of the last frame with each fingerprint.
     places: HashTable<u32>,
-    /// Clients know what fingerprints are made of, and must not choose what meets in the table.
-    hasher: RandomState,
+    /// Seeded anew: clients know what fingerprints are made of, and must not choose what meets in the table.
+    hasher: DefaultHashBuilder,
 }
 
 impl Window {
     /// An empty window of `size` frames. It holds at most 2^32 - 1.
     pub fn new(size: u64) -> Self {
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
         Self {
-            size: u32::try_from(size).unwrap_or(u32::MAX),
-            frames: Vec::new(),
+            size,
+            // Memory counts once it is written, and growing by doubling would leave as much of it behind.
+            frames: Vec::with_capacity(room(size)),
             next: 0,
             places: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
@@ -72,6 +82,9 @@ impl Window {
         if fingerprint != 0 {
             if let Ok(before) = places.find_entry(hash, |known| at(known) == fingerprint) {
                 before.remove();
+            }
+            if places.len() == MANY {
+                places.reserve(room(self.size).saturating_sub(MANY), |known| hasher.hash_one(at(known)));
             }
             // It is at its place from now on.
             let of = |known: &u32| hasher.hash_one(if *known == place { fingerprint } else { at(known) });

@@ -25,3 +25,4 @@ pub(crate) use ledger::{Health, Ledger, ROWS_MAX, counts_of};
 pub use note::CallNote;
 pub use state::CallState;
 pub(crate) use state::FIRST_POSITION;
+pub(crate) use state::pairs;

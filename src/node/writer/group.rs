@@ -1,5 +1,6 @@
 //! The thread of the group: it keeps the membership, and starts and ends the threads of partitions.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -115,6 +116,8 @@ impl Group {
             place: Arc::clone(&place),
             passes: Arc::clone(&self.passes),
             metrics: self.shared.metrics.clone(),
+            failing: Cell::default(),
+            is_hidden: Cell::default(),
         };
         let started =
             std::thread::Builder::new().name(format!("kafka-{partition}")).spawn(move || thread.run());

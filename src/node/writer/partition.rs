@@ -1,6 +1,7 @@
 //! The thread of a partition that is assigned to this process: terms begin and end in it, each delivered as a log
 //! of its own.
 
+use std::cell::Cell;
 use std::fs;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -28,7 +29,9 @@ use crate::partition::position::before;
 
 /// Pause before a term is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Subject of the alarm about a partition that has stopped.
+/// For so long nobody is told that no term can begin.
+const SILENT_FOR: Duration = Duration::from_secs(60);
+/// The alarm about a partition that has stopped, or does not begin.
 const STOPPED: AlarmKind = AlarmKind::Damage;
 
 /// What the thread of a partition works with.
@@ -41,6 +44,10 @@ pub(super) struct PartitionThread {
     /// Locked by whoever builds left objects.
     pub(super) passes: Arc<Mutex<()>>,
     pub(super) metrics: WriterMetrics,
+    /// Since when no term could begin, on the monotonic clock.
+    pub(super) failing: Cell<Option<Duration>>,
+    /// Whether an open transaction hides notes.
+    pub(super) is_hidden: Cell<bool>,
 }
 
 impl PartitionThread {
@@ -64,7 +71,12 @@ impl PartitionThread {
         while may_begin(self.place.is_assigned()) {
             match self.term(kept.take(), alarms) {
                 Next::Again(next) => kept = next,
-                Next::Later => self.place.wait(AGAIN_AFTER),
+                Next::Later(why) => {
+                    if let Some(why) = why {
+                        self.cannot_begin(&why, alarms);
+                    }
+                    self.place.wait(AGAIN_AFTER);
+                }
                 Next::Stopped(stop @ Stop::NewerNotes(_)) => return Err(stop),
                 Next::Stopped(stop) => {
                     let what = format!("partition {} stops: {stop}; others go on", self.partition);
@@ -98,8 +110,7 @@ impl PartitionThread {
         let metadata = match self.offsets.told(self.partition) {
             Ok(told) => told.map(|(_, metadata)| metadata),
             Err(error) => {
-                tracing::debug!(%error, "what owners say cannot be read at present");
-                return Next::Later;
+                return Next::Later(Some(format!("what owners tell the group cannot be read: {error}")));
             }
         };
         let token = format!("{:032x}", self.deps.random.next_u128());
@@ -115,25 +126,50 @@ impl PartitionThread {
         self.hidden(None, alarms);
         match began {
             Ok(Began::Live(term)) => self.live(*term, kept, alarms, since),
-            Ok(Began::Over | Began::GivenUp) => Next::Later,
+            Ok(Began::GivenUp) => Next::Later(None),
+            Ok(Began::Over) => Next::Later(Some(
+                "another writer takes it, or the brokers refuse its transactions".to_owned(),
+            )),
             Ok(Began::Stopped(stop)) => Next::Stopped(stop),
-            Err(error) => {
-                tracing::debug!(%error, partition = self.partition, "no term can begin at present");
-                Next::Later
-            }
+            Err(error) => Next::Later(Some(error.to_string())),
         }
+    }
+
+    /// No term can begin. While brokers come back that is usual.
+    fn cannot_begin(&self, why: &str, alarms: &Alarms) {
+        tracing::debug!(why, partition = self.partition, "no term can begin at present");
+        let now = self.deps.clock.monotonic();
+        let since = self.failing.get().unwrap_or(now);
+        self.failing.set(Some(since));
+        if now.saturating_sub(since) < SILENT_FOR {
+            return;
+        }
+        let what = format!(
+            "{} is not delivered, for no term of it can begin: {why}; its calls wait in the log, and others go on. \
+             `forebay kafka check` says whether a right is missing or a broker does not answer",
+            self.name()
+        );
+        alarms.raise(STOPPED, &self.name(), what.clone());
+        self.place.set(Standing::Waits(what.into()));
+    }
+
+    /// A term has begun.
+    fn has_begun(&self, alarms: &Alarms) {
+        self.failing.set(None);
+        alarms.clear(STOPPED, &self.name());
     }
 
     /// An open transaction hides the notes from this offset on, or none does.
     fn hidden(&self, from: Option<u64>, alarms: &Alarms) {
         let subject = format!("notes of {}", self.name());
         let Some(from) = from else {
-            if matches!(self.place.standing(), Standing::Waits(_)) {
+            if self.is_hidden.replace(false) {
                 self.place.set(Standing::Begins);
                 alarms.clear(AlarmKind::Damage, &subject);
             }
             return;
         };
+        self.is_hidden.set(true);
         let (brokers, topic) = (&self.deps.settings.brokers, &self.deps.settings.notes_topic);
         let why = format!(
             "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the partition \
@@ -156,13 +192,14 @@ impl PartitionThread {
                 Ok(owner) => owner.with_day_grace(self.deps.day_grace),
                 Err(error) => {
                     tracing::warn!(%error, partition = self.partition, "a term has no cache or no client");
-                    return Next::Later;
+                    return Next::Later(Some(error.to_string()));
                 }
             };
         self.place.terms.fetch_add(1, Ordering::AcqRel);
         self.metrics.terms.get_or_create(&self.label()).inc();
         *lock(&self.place.takeover) = None;
         tracing::info!(partition = self.partition, "a term has begun");
+        self.has_begun(alarms);
         let serving = Serving::new(owner, &self.deps.settings, &self.passes);
         let served = serving.served();
         served.set_cache_bytes(self.place.cache_bytes.load(Ordering::Acquire));
@@ -229,8 +266,8 @@ impl PartitionThread {
 enum Next {
     /// Another one, at once, with what is kept.
     Again(Option<Box<Kept>>),
-    /// Another one, after a pause.
-    Later,
+    /// Another one, after a pause: this one could not begin, for this reason.
+    Later(Option<String>),
     /// None until a person acts.
     Stopped(Stop),
 }

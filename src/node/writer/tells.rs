@@ -16,7 +16,7 @@ use crate::kafka::settings::Sees;
 use crate::lock::lock;
 use crate::partition::group::Metadata;
 use crate::partition::late;
-use crate::partition::retention::{is_short, time_left, to_set};
+use crate::partition::retention::{is_short, time_left, time_of_brokers, to_set};
 use crate::time::UnixMillis;
 
 /// How often the group is told.
@@ -116,12 +116,13 @@ impl Tells {
             match place.standing() {
                 Standing::Begins => {}
                 Standing::Live(live) => {
-                    let rates = self.rates(*partition, &live.served.progress());
+                    let progress = live.served.progress();
+                    let rates = self.rates(*partition, &progress);
                     lock(&place.seen).rates = rates;
                     self.look_at_late(*partition);
                     let needed_from = live.served.needed_from();
                     self.needed_from.insert(*partition, needed_from);
-                    let later = self.look(*partition, place, needed_from);
+                    let later = self.look(*partition, place, needed_from, progress.clocks);
                     // Without retention nobody is refused.
                     let half_ago = later.filter(|_| self.retention.flatten().is_some());
                     told.insert(*partition, live.served.told(half_ago));
@@ -129,7 +130,7 @@ impl Tells {
                 // Its calls get older all the same.
                 Standing::Waits(_) | Standing::Stopped(_) => {
                     if let Some(needed_from) = self.needed_of_idle(*partition) {
-                        self.look(*partition, place, needed_from);
+                        self.look(*partition, place, needed_from, None);
                     }
                 }
             }
@@ -241,9 +242,16 @@ impl Tells {
     /// Finds out for how long the log keeps the record at `needed_from`, and raises the alarm if that is too short.
     /// Returns the first offset that is younger than half of the retention. If the log does not answer, what was
     /// known before stays.
-    fn look(&mut self, partition: u32, place: &Place, needed_from: Option<u64>) -> Option<u64> {
+    fn look(
+        &mut self,
+        partition: u32,
+        place: &Place,
+        needed_from: Option<u64>,
+        clocks: Option<(UnixMillis, UnixMillis)>,
+    ) -> Option<u64> {
         self.ask_retention();
-        let now = self.shared.deps.clock.wall();
+        // Brokers delete by their clocks.
+        let now = time_of_brokers(self.shared.deps.clock.wall(), clocks);
         let half_ago = self.retention.flatten().map(|retention| now.minus(retention / 2));
         let times = match self.times(partition, needed_from, half_ago) {
             Ok(times) => times,

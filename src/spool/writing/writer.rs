@@ -312,7 +312,9 @@ impl Writer {
         let mut plan = Plan::of(group.len(), body_at);
         let not_before = self.shared.not_before.load(Ordering::Acquire);
         let sent = group.iter().filter(|request| request.import.is_none());
-        self.seen.prefetch(sent.flat_map(|request| frame::fingerprints(&request.bytes)));
+        if self.shared.options.dedupe_max > 0 {
+            self.seen.prefetch(sent.flat_map(|request| frame::fingerprints(&request.bytes)));
+        }
         for (index, request) in group.iter_mut().enumerate() {
             let mut outcome = Outcome::default();
             let is_late = request.account.is_some() && request.received_at.0 < not_before;

@@ -9,6 +9,7 @@ use forebay::partition::lines::Lines;
 use forebay::partition::open::{FirstOpen, read_from};
 use forebay::partition::position::before;
 use forebay::partition::reader::{ReadFrame, Reader};
+use forebay::partition::repeats::Repeats;
 use forebay::partition::state::State;
 
 use super::log_topic::Consumer;
@@ -23,13 +24,21 @@ pub(super) struct Cache {
     open: BTreeMap<BatchKey, BTreeMap<u64, ReadFrame>>,
     /// What is counted in no tally: the record's offset, and its counts.
     counts: Vec<(u64, AccountKey, Hour, Row)>,
+    pub(super) repeats: Repeats,
 }
 
 impl Cache {
     pub(super) fn new(state: &State) -> Self {
         let reader = Reader::of_base(state);
         let began = reader.next();
-        Self { reader, began, consumer: Consumer::default(), open: BTreeMap::new(), counts: Vec::new() }
+        Self {
+            reader,
+            began,
+            consumer: Consumer::default(),
+            open: BTreeMap::new(),
+            counts: Vec::new(),
+            repeats: Repeats::default(),
+        }
     }
 
     /// Goes on in another term of the same process.
@@ -50,6 +59,7 @@ impl Cache {
         if before(offset) >= state.calls.tallied_through() {
             self.counts.extend(counts.into_iter().map(|(account, hour, row)| (offset, account, hour, row)));
         }
+        frames.iter().for_each(|frame| self.repeats.sees(frame, state));
         let is_open = |frame: &ReadFrame| {
             !frame.repeat
                 && frame.position >= state.base.read_from

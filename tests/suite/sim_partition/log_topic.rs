@@ -15,6 +15,8 @@ pub(super) struct LogPartition {
     pub(super) cut_away: Vec<Vec<u8>>,
     /// Whether retention has deleted something that was needed.
     pub(super) lost: bool,
+    /// Whether retention has deleted what filled windows.
+    pub(super) is_short: bool,
 }
 
 /// What a fetch returns.

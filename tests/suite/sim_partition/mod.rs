@@ -59,6 +59,7 @@ const REACHED: &[&str] = &[
     "late commits refused",
     "late puts stored",
     "logs cut",
+    "logs shorter than a window",
     "logs whose start has passed",
     "objects built again",
     "partitions added",

@@ -48,6 +48,8 @@ pub(super) struct Plan {
     pub(super) reads: usize,
     /// The longest time between two steps, in milliseconds.
     pub(super) pace: u64,
+    /// Whether retention deletes what only fills windows.
+    pub(super) short: bool,
 }
 
 impl Plan {
@@ -78,6 +80,7 @@ impl Plan {
             writer_skew: dice.of(&[0, 500, 5_000, 20_000, 3_600_000]),
             reads: dice.of(&[1, 2, 12]),
             pace: dice.of(&[20, 200, 1_000]),
+            short: dice.chance(200),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use forebay::partition::block::{self, CollectorId};
+use forebay::partition::position::offset_of;
+use forebay::partition::state::State;
 use forebay::time::DAY_MS;
 
 use super::check;
@@ -232,7 +234,8 @@ impl World {
         }
         let truth = check::truth(env, id);
         let kept_from = truth.kept_from();
-        let most = if env.plan.lossy { end } else { kept_from.min(end) };
+        let needed = if env.plan.short { needed_from(&truth) } else { kept_from };
+        let most = if env.plan.lossy { end } else { needed.min(end) };
         // Brokers delete by age, so writers have long looked at what a cut brought.
         let most = match env.log[partition].first_cut() {
             Some(at) if truth.log_cut.is_none() => most.min(at),
@@ -242,7 +245,11 @@ impl World {
             let to = start + 1 + env.dice.below(most - start);
             env.log[partition].start = to;
             env.note("retention deletes", &[u64::from(id), to, kept_from]);
-            env.log[partition].lost |= to > kept_from;
+            env.log[partition].lost |= to > needed_from(&truth);
+            if to > kept_from && !env.log[partition].lost {
+                env.log[partition].is_short = true;
+                env.trace.count("logs shorter than a window");
+            }
         }
     }
 
@@ -289,4 +296,10 @@ impl World {
     pub(super) fn cut(&self) -> BTreeSet<u32> {
         (0..).zip(&self.env.log).filter(|(_, log)| log.was_cut()).map(|(partition, _)| partition).collect()
     }
+}
+
+/// The first record of which any call is not in the store.
+fn needed_from(state: &State) -> u64 {
+    let left = state.left.keys().filter_map(|number| state.calls.seals.get(number));
+    left.map(|pending| offset_of(pending.seal.first)).fold(offset_of(state.base.read_from), u64::min)
 }

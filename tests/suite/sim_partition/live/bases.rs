@@ -16,8 +16,9 @@ impl Live {
         let rows = self.cache.tally();
         let tally = Tally { through, rows, ..Default::default() };
         let base = Box::new(base);
-        let notes = vec![Note::Call(CallNote::Tallied(tally)), Note::Base(base.clone())];
-        self.notes(notes, After::Based(base, through));
+        let (mut notes, repeats) = self.cache.repeats.notes(&self.state);
+        notes.extend([Note::Call(CallNote::Tallied(tally)), Note::Base(base.clone())]);
+        self.notes(notes, After::Based(base, repeats, through));
     }
 
     pub(super) fn snapshot(&mut self, env: &Env) {

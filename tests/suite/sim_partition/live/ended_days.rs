@@ -26,7 +26,7 @@ impl Live {
                 // The marker relies on what was read.
                 let covered = self.cache.reader.covered();
                 notes.push(Note::Covered(covered.clone()));
-                self.notes(notes, After::Sealed(covered));
+                self.notes(notes, After::Sealed(covered, 0));
             }
             return;
         };

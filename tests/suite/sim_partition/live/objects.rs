@@ -52,8 +52,9 @@ impl Live {
             drop(env.put(Object::new(&pending, lines)));
         }
         let covered = self.cache.reader.covered();
-        let notes = [Note::Call(CallNote::Sealed(seal)), Note::Covered(covered.clone())];
-        self.notes(notes.into(), After::Sealed(covered));
+        let (mut notes, repeats) = self.cache.repeats.notes(&self.state);
+        notes.extend([Note::Call(CallNote::Sealed(seal)), Note::Covered(covered.clone())]);
+        self.notes(notes, After::Sealed(covered, repeats));
     }
 
     pub(super) fn put(&mut self, number: u64, env: &mut Env) {

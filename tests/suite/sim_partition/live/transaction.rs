@@ -14,8 +14,10 @@ use super::{Live, Step, TERM_OVER};
 #[derive(Clone, Debug)]
 pub(super) enum After {
     Nothing,
-    Sealed(Covered),
-    Based(Box<Base>, u64),
+    /// The last repeat that is noted with it.
+    Sealed(Covered, u64),
+    /// The positions before the last number are counted, and the repeats to the second last noted.
+    Based(Box<Base>, u64, u64),
     Left(Box<Seal>),
     DayEnded,
     /// The offsets of the notes before it are deleted.
@@ -97,8 +99,12 @@ impl Live {
                 env.notes.0.get_mut(&self.partition).unwrap().delete_before(first);
                 return;
             }
-            After::Sealed(covered) => self.cache.reader.noted(&covered),
-            After::Based(base, tallied) => {
+            After::Sealed(covered, repeats) => {
+                self.cache.reader.noted(&covered);
+                self.cache.repeats.noted(repeats);
+            }
+            After::Based(base, repeats, tallied) => {
+                self.cache.repeats.noted(repeats);
                 self.cache.reader.based(&base);
                 self.cache.tallied(tallied);
             }
