@@ -27,7 +27,7 @@ pub struct Window {
     next: u32,
     /// The place of the last frame with each fingerprint.
     places: HashTable<u32>,
-    /// Seeded anew: clients know what fingerprints are made of, and must not choose what meets in the table.
+    /// Seeded at random: clients know what fingerprints are made of, and nothing tells them which meet in the table.
     hasher: DefaultHashBuilder,
 }
 

@@ -29,7 +29,7 @@ use crate::partition::position::before;
 
 /// Pause before a term is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// For so long nobody is told that no term can begin.
+/// How long a partition may be without a term before that is an alarm. A broker that restarts usually takes less.
 const SILENT_FOR: Duration = Duration::from_secs(60);
 /// The alarm about a partition that has stopped, or does not begin.
 const STOPPED: AlarmKind = AlarmKind::Damage;

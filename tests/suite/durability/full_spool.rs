@@ -26,7 +26,7 @@ const FULL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Refusals in a row after which the spool is full, not only waiting for its next segment.
 const REFUSED_IN_A_ROW: usize = 20;
 /// The time limit for a refusal, and for an answer of the admin listener.
-const ANSWER_MAX: Duration = Duration::from_secs(4);
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// The time limit to accept calls again after there is space.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
 /// Requests that must be accepted then.
