@@ -69,7 +69,7 @@ use runner::{Sweep, number, run, sweep};
 use world::World;
 
 /// Schedules of an ordinary test run. `tests/simulate` runs more, and faster: its code is optimised.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 300;
 /// One schedule of this many is run twice, and must behave identically.
 const REPLAY_EVERY: u64 = 100;
 

@@ -8,10 +8,15 @@ use crate::support::trace::Trace;
 /// Number of schedules in which a planted bug must be caught.
 const SEEDS: u64 = 4_000;
 
-/// The first of these seeds that catches a bug, and the violation.
+/// Seeds that have caught these bugs. They are tried first, which saves time alone: in another world they are like any
+/// others.
+const CAUGHT_BEFORE: &[u64] = &[2, 9, 62, 58, 244, 414, 79, 86, 30, 27, 24];
+
+/// A seed that catches a bug, and the violation.
 fn caught(bug: PlantedBug, seeds: u64) -> Option<(u64, String)> {
     plant(Some(bug));
-    let found = (0..seeds).find_map(|seed| Some((seed, run(seed, &Trace::default()).err()?)));
+    let mut tried = CAUGHT_BEFORE.iter().copied().chain(0..seeds);
+    let found = tried.find_map(|seed| Some((seed, run(seed, &Trace::default()).err()?)));
     plant(None);
     found
 }
