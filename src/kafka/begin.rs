@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::lock::Lock;
 use super::records::{Fetched, NotRead, Records};
 use super::settings::{NoClient, Sees, Settings};
+use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::Metadata;
 use crate::partition::note::{Note, TermNote};
 use crate::partition::opening::{Found, Next, Opening, Stop, Who};
 use crate::partition::state::State;
-use crate::time::{Clock, UnixMillis};
+use crate::time::Clock;
 
 /// How long one read waits for records.
 const READ: Duration = Duration::from_millis(500);
@@ -37,8 +38,8 @@ pub struct Term {
     pub lock: Lock,
     /// The state that the notes add up to, up to the term's own.
     pub state: State,
-    /// The broker's time of the term's own note, and the own time then.
-    pub noted: Option<(UnixMillis, UnixMillis)>,
+    /// The clock of the brokers, by the term's own note.
+    pub brokers: Option<BrokersClock>,
     /// Bytes of notes since the last snapshot.
     pub notes_bytes: u64,
     /// Whether the cache of this process's last term is still what the notes say.
@@ -101,7 +102,7 @@ pub fn begin(
     let mut opening = Opening::new(who, metadata);
     let mut notes = Records::new(settings, &settings.notes_topic, partition, Sees::Committed)?;
     let mut lock: Option<Lock> = None;
-    let (mut written, mut noted_at, mut log_end): (Option<u64>, _, _) = (None, None, 0);
+    let (mut written, mut brokers, mut log_end): (Option<u64>, _, _) = (None, None, 0);
     // Until when calls are repeated that can be.
     let mut until = None;
     while goes_on() {
@@ -139,7 +140,8 @@ pub fn begin(
                     Some(_) => lock.commit(),
                     None => lock.write(&[Note::Term(term)]).and_then(|noted| {
                         written = noted.first().map(|noted| noted.offset);
-                        noted_at = noted.first().and_then(|noted| noted.at).map(|at| (at, clock.wall()));
+                        let at = noted.first().and_then(|noted| noted.at);
+                        brokers = at.map(|at| BrokersClock::told(at, clock.monotonic()));
                         lock.commit()
                     }),
                 };
@@ -158,7 +160,7 @@ pub fn begin(
                 return Ok(Began::Live(Box::new(Term {
                     lock,
                     state,
-                    noted: noted_at,
+                    brokers,
                     notes_bytes,
                     keeps_cache,
                     log_end,

@@ -14,6 +14,7 @@ use crate::log::notes::locate::Places;
 use crate::log::notes::{CallState, Tally};
 use crate::log::{Closable, DayInBucket, Difference, Log, OpenBatch, Report, Rows};
 use crate::object::S3Location;
+use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::days;
 use crate::partition::position::before;
 use crate::partition::state::State;
@@ -35,8 +36,8 @@ pub(super) struct Known {
     pub(super) at_end: bool,
     /// What is read and in no tally.
     pub(super) counts: Counts,
-    /// The broker's time of the last note, and the own time then.
-    pub(super) clocks: Option<(UnixMillis, UnixMillis)>,
+    /// The clock of the brokers, by the last note.
+    pub(super) brokers: Option<BrokersClock>,
     /// Bytes of records that were read.
     pub(super) bytes: u64,
     /// Frames of them, those of second copies excepted.
@@ -59,7 +60,7 @@ impl Known {
             read_at: None,
             at_end: false,
             counts,
-            clocks: None,
+            brokers: None,
             bytes: 0,
             frames: 0,
             late: 0,

@@ -19,13 +19,13 @@ use super::settings::{NoClient, Sees, Settings};
 use crate::disk::StagingDisk;
 use crate::log::Seal;
 use crate::partition::answer::TransactionError;
+use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::days::GRACE;
 use crate::partition::destinations::{self, Buckets};
 use crate::partition::note::Note;
 use crate::partition::opening::Stop;
 use crate::partition::reader::Reader;
 use crate::sources::SourceId;
-use crate::time::UnixMillis;
 
 /// Why a term is over.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +67,6 @@ pub struct Owner {
     pub(super) reader: Reader,
     pub(super) log: Records,
     pub(super) wanted: Wanted,
-    /// The wall clock and the steady one when the term began.
-    pub(super) began: (UnixMillis, Duration),
     /// Bytes of notes since the last snapshot.
     pub(super) notes_bytes: u64,
     /// The end of the next seal that is not read yet.
@@ -102,7 +100,7 @@ impl Owner {
         wanted: Wanted,
         deps: impl FnOnce() -> Result<CacheDeps, Unusable>,
     ) -> Result<Self, NotOwned> {
-        let Term { lock, state, noted, notes_bytes, keeps_cache, .. } = term;
+        let Term { lock, state, brokers, notes_bytes, keeps_cache, .. } = term;
         let log = Records::new(settings, &settings.topic, state.identity.partition, Sees::All)?;
         let (cache, reader, mut counts) = match kept.filter(|_| keeps_cache) {
             Some(Kept { cache, mut reader, counts, .. }) => {
@@ -112,15 +110,13 @@ impl Owner {
             None => (Cache::new(deps()?)?, Reader::of_base(&state), Counts::default()),
         };
         let clock = Arc::clone(&cache.deps().clock);
-        let began = (clock.wall(), clock.monotonic());
         counts.forget_tallied(state.calls.tallied_through());
         let mut known = Known::new(state, reader.read_before(), counts);
-        known.clocks = noted;
+        known.brokers = brokers;
         let shared = Shared::new(known, cache.log(), clock);
         let day_grace = GRACE;
         let next_seal = 0;
-        let mut owner =
-            Self { lock, shared, cache, reader, log, wanted, began, notes_bytes, next_seal, day_grace };
+        let mut owner = Self { lock, shared, cache, reader, log, wanted, notes_bytes, next_seal, day_grace };
         owner.follow_state()?;
         owner.note_changed_locations()?;
         Ok(owner)
@@ -163,7 +159,8 @@ impl Owner {
         self.notes_bytes += noted.iter().map(|noted| noted.bytes as u64).sum::<u64>();
         let mut known = self.shared.write();
         known.is_between = true;
-        known.clocks = at.map(|at| (at, self.shared.clock.wall())).or(known.clocks);
+        let monotonic = self.shared.clock.monotonic();
+        known.brokers = at.map(|at| BrokersClock::told(at, monotonic)).or(known.brokers);
         for (note, noted) in notes.into_iter().zip(noted) {
             known.state.apply(note, noted.offset);
         }

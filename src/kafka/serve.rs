@@ -17,6 +17,7 @@ use super::trim::delete_notes_before;
 use super::upkeep::Due;
 use crate::disk::StagingDisk;
 use crate::log::OpenBatch;
+use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::{Metadata, refused};
 use crate::partition::opening::Stop;
 use crate::partition::retention::needed_from;
@@ -77,9 +78,8 @@ pub struct Progress {
     pub lost: usize,
     /// Sources whose calls wait because neither the notes nor the configuration say where they go.
     pub without_bucket: BTreeSet<SourceId>,
-    /// What the notes and the broker say of this process's clock: the broker's time of a note, and the own time
-    /// then.
-    pub clocks: Option<(UnixMillis, UnixMillis)>,
+    /// The clock of the brokers, by the last note of this process.
+    pub brokers: Option<BrokersClock>,
 }
 
 /// What needs the oldest record that is kept.
@@ -179,7 +179,7 @@ impl Served {
             left: known.state.left.len(),
             lost: known.state.calls.lost.len(),
             without_bucket,
-            clocks: known.clocks,
+            brokers: known.brokers,
         }
     }
 

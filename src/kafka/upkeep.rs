@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::owner::{End, Owner};
 use crate::log::notes::{CallNote, Tally};
+use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::days::{self, Clocks};
 use crate::partition::note::Note;
 use crate::partition::open::read_from;
@@ -58,8 +59,8 @@ impl Owner {
         if is_due(&mut due.settle, SETTLE_EVERY, now) {
             self.settle()?;
         }
-        if is_due(&mut due.base, BASE_EVERY, now) {
-            self.base()?;
+        if is_due(&mut due.base, BASE_EVERY, now) && !self.base()? {
+            self.asks_the_time()?;
         }
         let is_long = self.notes_bytes >= SNAPSHOT_AT_BYTES;
         if is_long || is_due(&mut due.snapshot, SNAPSHOT_EVERY, now) {
@@ -85,6 +86,16 @@ impl Owner {
         self.note(notes)?;
         self.reader.noted(&covered);
         Ok(())
+    }
+
+    /// Notes the last base again if the clock was off: only a note tells whether it still is. Until then no day ends, and
+    /// a partition without calls has nothing else to note.
+    fn asks_the_time(&mut self) -> Result<(), End> {
+        let (brokers, base) = {
+            let known = self.shared.read();
+            (known.brokers, known.state.base.clone())
+        };
+        if self.clocks(brokers).are_off() { self.note(vec![Note::Base(Box::new(base))]) } else { Ok(()) }
     }
 
     /// Notes where a new owner begins to read, and what is counted so far. Returns whether there was anything
@@ -113,17 +124,18 @@ impl Owner {
         Ok(true)
     }
 
+    fn clocks(&self, brokers: Option<BrokersClock>) -> Clocks {
+        let clock = &self.shared.clock;
+        Clocks { wall: clock.wall(), monotonic: clock.monotonic(), brokers }
+    }
+
     /// The last day to end now, if it is over by all clocks.
     pub fn day_to_end(&self, grace: Duration) -> Option<ReceivedDay> {
-        let clock = &self.shared.clock;
-        let (wall, monotonic) = self.began;
-        let steady = wall.plus(clock.monotonic().saturating_sub(monotonic));
         let of_open = self.cache.firsts().into_iter().map(|(batch, _)| batch.day);
         let known = self.shared.read();
-        let clocks = Clocks { wall: clock.wall(), steady, noted: known.clocks };
         let calls = &known.state.calls;
         let of_state = calls.days.keys().map(|place| place.day);
-        days::day_to_end(clocks, grace, calls.days_over, of_open.chain(of_state))
+        days::day_to_end(self.clocks(known.brokers), grace, calls.days_over, of_open.chain(of_state))
     }
 
     /// Ends days at the log's end as it is now. No record is read until the note counts. Returns whether the

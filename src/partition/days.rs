@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::brokers_clock::{BrokersClock, OFF_MAX};
 use super::note::Note;
 use super::position::before;
 use super::state::State;
@@ -16,18 +17,23 @@ use crate::time::{ReceivedDay, UnixMillis};
 
 /// How long after a day it is ended, unless set: far more than a request may wait for its answer.
 pub const GRACE: Duration = Duration::from_secs(120);
-/// How far a writer's clock may be from the broker's. Beyond it, it ends no day.
-pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// The clocks of a writer.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     /// Its wall clock.
     pub wall: UnixMillis,
-    /// Its wall clock at the start of the process, and the time since then.
-    pub steady: UnixMillis,
-    /// The broker's time of its last note, and its own then. `None` before its first note.
-    pub noted: Option<(UnixMillis, UnixMillis)>,
+    /// Its monotonic clock.
+    pub monotonic: Duration,
+    /// That of the brokers. `None` before its first note.
+    pub brokers: Option<BrokersClock>,
+}
+
+impl Clocks {
+    /// Whether the wall clock is not that of the brokers, as far as is known: a new note tells.
+    pub fn are_off(self) -> bool {
+        self.brokers.is_some_and(|brokers| brokers.off(self.wall, self.monotonic) > OFF_MAX)
+    }
 }
 
 /// The last day to end now, if `days` are those of which calls were read. Only days with calls end: if a clock
@@ -38,12 +44,8 @@ pub fn day_to_end(
     ended: Option<ReceivedDay>,
     days: impl Iterator<Item = ReceivedDay>,
 ) -> Option<ReceivedDay> {
-    let (broker, own) = clocks.noted?;
-    let off = broker.since(own).max(own.since(broker));
-    if off > CLOCK_OFF_MAX {
-        return None;
-    }
-    let is_over = |day: ReceivedDay| clocks.wall.min(clocks.steady) >= day.end().plus(grace);
+    let brokers = clocks.brokers.filter(|_| !clocks.are_off())?.time(clocks.monotonic);
+    let is_over = |day: ReceivedDay| clocks.wall.min(brokers) >= day.end().plus(grace);
     days.filter(|day| is_over(*day)).max().filter(|day| ended < Some(*day))
 }
 
@@ -109,20 +111,24 @@ mod tests {
     fn a_day_ends_when_both_clocks_say_so_and_agree_with_the_broker() {
         let day = |n: i64| UnixMillis(n * DAY_MS).day();
         let over = day(5).end().plus(GRACE);
-        let check = |wall, steady, noted, expected: Option<i64>| {
-            let clocks = Clocks { wall, steady, noted };
+        let check = |wall, brokers: Option<UnixMillis>, expected: Option<i64>| {
+            // The day is over an hour after the note.
+            let monotonic = Duration::from_secs(3_600);
+            let brokers = brokers.map(|now| BrokersClock::told(now.minus(monotonic), Duration::ZERO));
+            let clocks = Clocks { wall, monotonic, brokers };
             let ends = day_to_end(clocks, GRACE, Some(day(3)), [day(3), day(5), day(6)].into_iter());
             assert_eq!(ends, expected.map(day));
         };
         let early = UnixMillis(over.0 - 1);
-        check(over, over, Some((over, over)), Some(5));
-        check(early, over, Some((over, over)), None);
-        check(over, early, Some((over, over)), None);
-        check(over, over, None, None);
-        check(over, over, Some((over, over.plus(CLOCK_OFF_MAX))), Some(5));
-        check(over, over, Some((over, over.plus(CLOCK_OFF_MAX).plus(Duration::from_millis(1)))), None);
+        check(over, Some(over), Some(5));
+        check(early, Some(over), None);
+        check(over, Some(early), None);
+        check(over, None, None);
+        check(over.plus(OFF_MAX), Some(over), Some(5));
+        check(over.plus(OFF_MAX).plus(Duration::from_millis(1)), Some(over), None);
         let years = over.plus(Duration::from_secs(86_400 * 4_000));
-        check(years, years, Some((years, years)), Some(6));
+        check(years, Some(over), None);
+        check(years, Some(years), Some(6));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 pub mod answer;
 pub mod block;
+pub mod brokers_clock;
 pub mod days;
 pub mod destinations;
 pub mod fingerprints;

@@ -78,8 +78,9 @@ impl Repeats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Encoded;
     use crate::log::notes::{CallNote, Tally};
-    use crate::object::Stream;
+    use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
     use crate::partition::note::Base;
     use crate::partition::position::{before, position};
     use crate::partition::state::Identity;
@@ -118,6 +119,31 @@ mod tests {
         assert_eq!(left_out(&state), [true; 3], "a seal may still come, and leaves them out");
         state.apply(Note::Settled { source: frames[0].batch.source.clone(), day: frames[0].batch.day }, 4);
         assert!(state.repeats.is_empty(), "all of the day is in the store");
+    }
+
+    /// Seed 1753: an owner of a log that had lost the first copy counted the second one as stored.
+    #[test]
+    fn a_repeat_is_known_until_it_is_counted_although_its_day_is_settled() {
+        let mut state = State::new(Identity::of_tests());
+        let repeat = frame(position(3, 1));
+        seen(std::slice::from_ref(&repeat), &state)
+            .notes(&state)
+            .0
+            .into_iter()
+            .for_each(|note| state.apply(note, 1));
+        let encoded = Encoded { first: 1, last: position(4, 1), frames: 2, ..Encoded::default() };
+        let location = S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
+        let seal =
+            state.calls.seal_of(&repeat.batch, &encoded, location, ObjectKey::listed("object")).unwrap();
+        let committed = CallNote::Committed { number: seal.number, applied: None, seal: None, amended: None };
+        let settled = Note::Settled { source: repeat.batch.source.clone(), day: repeat.batch.day };
+        for note in [Note::Call(CallNote::Sealed(seal)), Note::Call(committed), settled] {
+            state.apply(note, 2);
+        }
+        assert!(state.is_left_out(&repeat.batch, repeat.position));
+        state.apply(Note::Call(CallNote::Tallied(Tally { through: before(5), ..Tally::default() })), 3);
+        state.apply(Note::Base(Box::new(Base { read_from: before(5), ..Base::default() })), 4);
+        assert!(state.repeats.is_empty(), "it is counted, and in no object");
     }
 
     #[test]

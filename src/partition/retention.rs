@@ -23,13 +23,6 @@ pub fn needed_from(
     left.chain(waiting.chain(unread).map(offset_of)).min()
 }
 
-/// The time of the brokers: the own time, corrected by what a note of this term showed (the brokers' time of it, and
-/// the own one then).
-pub fn time_of_brokers(now: UnixMillis, noted: Option<(UnixMillis, UnixMillis)>) -> UnixMillis {
-    let Some((brokers, own)) = noted else { return now };
-    now.plus(brokers.since(own)).minus(own.since(brokers))
-}
-
 /// The time left before retention takes the record of [`needed_from`]. `written_at` and `now` are times of the
 /// broker.
 /// `None`: nothing waits, or retention deletes nothing.
@@ -96,15 +89,5 @@ mod tests {
             let set = to_set(left, retention);
             assert!(!is_short(left + (set - retention), set), "{left:?} of {retention:?}");
         }
-    }
-
-    /// A writer whose clock was a year ahead refused all sources.
-    #[test]
-    fn an_own_clock_that_is_wrong_changes_no_time_left() {
-        let (brokers, year) = (UnixMillis(1_800_000_000_000), Duration::from_secs(365 * 86_400));
-        for own in [brokers, brokers.plus(year), brokers.minus(year)] {
-            assert_eq!(time_of_brokers(own.plus(HOUR), Some((brokers, own))), brokers.plus(HOUR));
-        }
-        assert_eq!(time_of_brokers(brokers, None), brokers);
     }
 }

@@ -170,8 +170,10 @@ impl State {
             let mut pending = self.calls.seals.values().map(|pending| &pending.seal);
             pending.any(|seal| seal.batch == *batch && position <= seal.last)
         };
-        let is_open = position >= self.calls.tallied_through() || self.needs(batch, position);
-        (is_open || is_pending()) && !self.is_settled(&batch.source, batch.day)
+        let is_in_no_object = || self.needs(batch, position) || is_pending();
+        // All of a day can be in the store before all of it is counted.
+        position >= self.calls.tallied_through()
+            || is_in_no_object() && !self.is_settled(&batch.source, batch.day)
     }
 
     /// Records that nobody reads a range. Records that follow each other are one range, so that a log into which

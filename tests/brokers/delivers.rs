@@ -5,13 +5,14 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay::alarms::Alarms;
 use forebay::node::writer::Writer;
 use forebay::store::fake::FakeStore;
 
 use crate::delivered::{calls, settings, sorted, wanted};
 use crate::load::Seen;
 use crate::partition::Partition;
-use crate::process::start;
+use crate::process::{RELEASE, start_release};
 use crate::support::{CALL, until};
 
 /// Bytes of the cache of a writer.
@@ -25,6 +26,7 @@ pub(crate) fn say(what: &str) {
 /// A writer of all partitions, whose objects are due after a second.
 pub(crate) struct Delivers {
     pub(crate) writer: Writer,
+    pub(crate) alarms: Arc<Alarms>,
     pub(crate) store: FakeStore,
     _folder: tempfile::TempDir,
 }
@@ -35,8 +37,10 @@ impl Delivers {
         let mut due_soon = settings(1_000_000);
         due_soon.rule.max_age = Duration::from_secs(1);
         let to = wanted(&[("web", "bucket"), ("ios", "bucket"), ("held", "refuses")]);
-        let writer = start(partition, Arc::new(store.clone()), due_soon, to, (folder.path(), CACHE));
-        Self { writer, store, _folder: folder }
+        let cache = (folder.path(), CACHE);
+        let (writer, alarms) =
+            start_release(RELEASE, partition, Arc::new(store.clone()), due_soon, to, cache);
+        Self { writer, alarms, store, _folder: folder }
     }
 
     /// Waits until these calls are stored, and returns all that are.

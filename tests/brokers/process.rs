@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay::alarms::Alarms;
 use forebay::batch::DueRule;
 use forebay::delivery::DeliverySettings;
 use forebay::kafka::owner::Wanted;
@@ -40,20 +41,22 @@ pub(crate) fn start(
     wanted: Wanted,
     cache: (&Path, u64),
 ) -> Writer {
-    start_release(RELEASE, partition, store, settings, wanted, cache)
+    start_release(RELEASE, partition, store, settings, wanted, cache).0
 }
 
-fn start_release(
+/// Starts a writer that says it is this release.
+pub(crate) fn start_release(
     release: &str,
     partition: &Partition,
     store: Arc<dyn ObjectStore>,
     settings: DeliverySettings,
     wanted: Wanted,
     (cache_dir, cache_bytes): (&Path, u64),
-) -> Writer {
+) -> (Writer, Arc<Alarms>) {
     let process = process(store, settings, &partition.clock);
+    let alarms = Arc::clone(&process.alarms);
     let of_partitions = WriterMetrics::shown_with(&process.metrics);
-    Writer::start(WriterDeps {
+    let writer = Writer::start(WriterDeps {
         settings: partition.settings.clone(),
         equipment: process.equipment,
         instance: None,
@@ -69,8 +72,8 @@ fn start_release(
         version: release.into(),
         host: std::process::id().to_string(),
         runtime: runtime().handle().clone(),
-    })
-    .unwrap()
+    });
+    (writer.unwrap(), alarms)
 }
 
 /// A partition whose group and transactions time out within [`TIME_OUT`].
@@ -197,7 +200,7 @@ fn a_writer_delivers_until_it_is_killed() {
     let store = told.store.as_path();
     let to = Arc::new(FolderStore::new(store));
     let cache = (cache.as_path(), told.cache_bytes);
-    let writer = start_release(&told.release, &partition, to, settings, wanted(&sources), cache);
+    let (writer, _) = start_release(&told.release, &partition, to, settings, wanted(&sources), cache);
     let (id, failed) = (std::process::id().to_string(), writer.failed());
     let says = |what: &str| say(store, what, id.as_bytes());
     let (mut terms, mut ended, mut stopped) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());

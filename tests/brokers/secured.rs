@@ -148,3 +148,38 @@ fn a_collector_and_a_writer_work_with_exactly_the_printed_rights_and_a_missing_o
     assert_eq!(code, 1, "{text}{said}");
     assert!(!text.contains("wrong\"") && !said.contains("env"), "{text}{said}");
 }
+
+#[test]
+fn a_writer_that_may_begin_no_term_says_so_after_a_minute_and_goes_on_once_it_may() {
+    let Some(broker) = Secured::start() else { return };
+    let of = |user| broker.partition("begins", user);
+    make(&of("admin"));
+    let (collects, writes) = (of("admin"), of("writes"));
+    let of_writer = configured(&broker, "begins", "writer", "writes");
+    let rights = granted(of_writer.path(), "kafka-writer");
+    let (kept, taken): (Vec<Acl>, Vec<Acl>) = rights.into_iter().partition(|acl| !acl.is_of_transactions());
+    broker.grant(&kept);
+    assert!(!taken.is_empty());
+
+    let served = Served::start(&collects);
+    served.knows_log_id();
+    let calls = ["waits".to_owned()];
+    assert_eq!(Client::new(served.at).send("web", &calls, 9).unwrap().status, 200);
+    let delivers = Delivers::start(&writes);
+    let why = until("both partitions to say that no term can begin", CALL * 6, || {
+        let all = delivers.writer.partitions();
+        let mut said = all.values().filter_map(|one| one.stopped.clone());
+        said.next().filter(|_| all.len() == 2 && said.next().is_some())
+    });
+    assert!(why.contains("no term of it can begin") && why.contains("forebay kafka check"), "{why}");
+    let raised = delivers.alarms.standing();
+    assert!(raised.iter().any(|alarm| alarm.what == why), "{raised:?}");
+    let (code, text, _) = run(of_writer.path(), &["kafka", "check"]);
+    assert!(code == 1 && text.contains("--transactional-id"), "{text}");
+
+    broker.grant(&taken);
+    assert_eq!(delivers.has(&calls), calls);
+    until("no alarm to be left", CALL, || delivers.alarms.standing().is_empty().then_some(()));
+    served.end();
+    delivers.end();
+}

@@ -180,6 +180,11 @@ impl Acl {
         self.kind == 3
     }
 
+    /// Whether it is on transactional ids.
+    pub(crate) fn is_of_transactions(&self) -> bool {
+        self.kind == 5
+    }
+
     /// Its bytes in a request, without whether it is allowed.
     fn resource(&self, body: &mut Vec<u8>) {
         body.push(self.kind);

@@ -125,9 +125,14 @@ fn a_writer_whose_clock_is_wrong_delivers_once_and_ends_no_day() {
     expected.push("always".into());
     assert_eq!(sorted(calls(&store)), sorted(expected));
     let before = store.keys().len();
-    partition.clock = Arc::new(Off { real: SystemClock::new(), by_ms: AtomicI64::new(0) });
+    // A person sets the clock of a writer that runs. No call comes, so nothing else is noted.
+    let clock = Arc::new(Off { real: SystemClock::new(), by_ms: AtomicI64::new(-365 * DAY_MS) });
+    partition.clock = Arc::clone(&clock) as Arc<dyn Clock>;
     let right = Made::of(&partition, &store).begin();
     right.read();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(right.served.log.days_over(), None);
+    clock.by_ms.store(0, Ordering::SeqCst);
     until("the day to be closed", CALL * 2, || (store.keys().len() > before).then_some(()));
     assert_eq!(right.served.log.days_over(), Some(day.day()));
     assert_eq!(objects(&store).len(), before, "only its marker is new");

@@ -14,9 +14,10 @@ use crate::kafka::retention::{self, Times};
 use crate::kafka::serve::Progress;
 use crate::kafka::settings::Sees;
 use crate::lock::lock;
+use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::Metadata;
 use crate::partition::late;
-use crate::partition::retention::{is_short, time_left, time_of_brokers, to_set};
+use crate::partition::retention::{is_short, time_left, to_set};
 use crate::time::UnixMillis;
 
 /// How often the group is told.
@@ -122,7 +123,7 @@ impl Tells {
                     self.look_at_late(*partition);
                     let needed_from = live.served.needed_from();
                     self.needed_from.insert(*partition, needed_from);
-                    let later = self.look(*partition, place, needed_from, progress.clocks);
+                    let later = self.look(*partition, place, needed_from, progress.brokers);
                     // Without retention nobody is refused.
                     let half_ago = later.filter(|_| self.retention.flatten().is_some());
                     told.insert(*partition, live.served.told(half_ago));
@@ -247,11 +248,12 @@ impl Tells {
         partition: u32,
         place: &Place,
         needed_from: Option<u64>,
-        clocks: Option<(UnixMillis, UnixMillis)>,
+        brokers: Option<BrokersClock>,
     ) -> Option<u64> {
         self.ask_retention();
         // Brokers delete by their clocks.
-        let now = time_of_brokers(self.shared.deps.clock.wall(), clocks);
+        let clock = &self.shared.deps.clock;
+        let now = brokers.map_or_else(|| clock.wall(), |brokers| brokers.time(clock.monotonic()));
         let half_ago = self.retention.flatten().map(|retention| now.minus(retention / 2));
         let times = match self.times(partition, needed_from, half_ago) {
             Ok(times) => times,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::alarms::{AlarmKind, Alarms};
 use crate::kafka::serve::{Progress, Served};
-use crate::partition::days::CLOCK_OFF_MAX;
+use crate::partition::brokers_clock::OFF_MAX;
 use crate::sources::SourceId;
 use crate::time::Clock;
 use crate::words::counted;
@@ -43,7 +43,7 @@ impl<'a> Watch<'a> {
             return false;
         }
         seen.next = now.saturating_add(LOOK_EVERY);
-        let Progress { lost, without_bucket, clocks, .. } = served.progress();
+        let Progress { lost, without_bucket, brokers, .. } = served.progress();
         if lost > 0 {
             let what = format!(
                 "{} of {} can no longer be read: the calls there are lost; the log names them",
@@ -64,8 +64,8 @@ impl<'a> Watch<'a> {
             self.alarms.clear(AlarmKind::Configuration, &self.subject(source));
         }
         seen.without_bucket = without_bucket;
-        let off = clocks.map_or(Duration::ZERO, |(broker, own)| broker.since(own).max(own.since(broker)));
-        if off > CLOCK_OFF_MAX {
+        let off = brokers.map_or(Duration::ZERO, |brokers| brokers.off(self.clock.wall(), now));
+        if off > OFF_MAX {
             let what = format!(
                 "the clock differs by {} s from that of the brokers: no day of {} ends",
                 off.as_secs(),

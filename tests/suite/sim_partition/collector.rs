@@ -44,23 +44,19 @@ impl Collector {
         }
     }
 
-    fn steady(env: &Env) -> Duration {
-        Duration::from_millis(u64::try_from(env.now).unwrap())
-    }
-
     pub(super) fn takes(&mut self, request: &Request, clients: &mut Clients, env: &mut Env) {
         if env.group.values().any(|(_, metadata)| metadata.refuses(request.source())) {
             env.trace.count("requests refused for their source");
             return clients.answered(request.id, false, env);
         }
         let parts = parts(request, UnixMillis(env.now + self.skew), self.partitions, env);
-        if self.producing.offer(request.id, parts, Self::steady(env)).is_err() {
+        if self.producing.offer(request.id, parts, env.monotonic()).is_err() {
             clients.answered(request.id, false, env);
         }
     }
 
     pub(super) fn step(&mut self, clients: &mut Clients, env: &mut Env) {
-        let late = self.producing.timed_out(Self::steady(env));
+        let late = self.producing.timed_out(env.monotonic());
         Self::answer(late, clients, env);
         let now = env.now;
         let again = self.again.iter().find(|(_, (at, _))| *at <= now).map(|(partition, _)| *partition);

@@ -1,6 +1,7 @@
 //! What is outside of all processes: brokers, store, time, and what goes wrong.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use forebay::object::{BucketString, Encryption, S3Location};
 use forebay::partition::answer::TransactionError;
@@ -202,6 +203,11 @@ impl Env {
     fn later(&mut self, what: Delayed) {
         let at = self.now + i64::try_from(self.dice.log(60_000)).unwrap();
         self.delayed.push((at, what));
+    }
+
+    /// The monotonic clock of every process.
+    pub(super) fn monotonic(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.now).unwrap())
     }
 
     /// Lets time pass, and applies what was late.

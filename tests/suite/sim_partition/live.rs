@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use forebay::batch::{BatchKey, Deadline, DueRule, Now};
 use forebay::log::notes::CallNote;
+use forebay::partition::brokers_clock::BrokersClock;
 use forebay::partition::group::{Metadata, refused};
 use forebay::partition::note::Note;
 use forebay::partition::opening::Stop;
@@ -71,8 +72,6 @@ pub(super) struct Live {
     /// The days that end, and the log's end when they did.
     day_end: Option<(ReceivedDay, u64)>,
     deadlines: BTreeMap<BatchKey, Deadline>,
-    /// The broker's time of the last own note, and the own time then.
-    noted: Option<(UnixMillis, UnixMillis)>,
     at_end: bool,
     notes_since_snapshot: usize,
 }
@@ -112,7 +111,6 @@ impl Live {
             rebuild: None,
             day_end: None,
             deadlines: BTreeMap::new(),
-            noted: None,
             at_end: false,
             notes_since_snapshot: 0,
         }
@@ -140,7 +138,7 @@ impl Live {
             &[u64::from(self.partition), self.cache.reader.next(), self.cache.len() as u64],
         );
         match action {
-            Action::Transaction => return self.go_on(process, env),
+            Action::Transaction => return self.go_on(env),
             Action::Read => return self.read(process, env),
             Action::Seal(batch, whole) => self.seal(&batch, whole, env),
             Action::Put(number) => self.put(number, env),
@@ -246,9 +244,9 @@ impl Live {
                 actions.push(Action::Snapshot);
             }
             if self.day_end.is_none() {
-                let wall = UnixMillis(env.now + process.skew + process.stepped);
-                let steady = UnixMillis(env.now + process.skew);
-                let clocks = days::Clocks { wall, steady, noted: self.noted };
+                let monotonic = env.monotonic();
+                let brokers = Some(BrokersClock::told(UnixMillis(env.now), monotonic));
+                let clocks = days::Clocks { wall: process.wall(env), monotonic, brokers };
                 let of_open = self.cache.batches().map(|batch| batch.day);
                 let of_state = self.state.calls.days.keys().map(|place| place.day);
                 let ended = self.state.calls.days_over;
@@ -265,8 +263,8 @@ impl Live {
         let max_bytes = env.plan.object_lines * LINE_BYTES;
         let rule = DueRule { max_bytes, max_age: MAX_AGE, align_minute: None };
         let now = Now {
-            wall: UnixMillis(env.now + process.skew + process.stepped),
-            monotonic: Duration::from_millis(u64::try_from(env.now).unwrap()),
+            wall: process.wall(env),
+            monotonic: env.monotonic(),
             behind: if self.at_end { Duration::ZERO } else { Duration::from_secs(20) },
         };
         let mut due = Vec::new();

@@ -1,10 +1,9 @@
 //! A writer's work on one partition: how a term begins and ends. What it does while it lasts is in `live`.
 
-use std::time::Duration;
-
 use forebay::partition::answer::{TransactionError, may_begin};
 use forebay::partition::note::{Note, TermNote};
 use forebay::partition::opening::{Found, Next, Opening, Stop, Who};
+use forebay::time::UnixMillis;
 
 use super::cache::Cache;
 use super::env::{Env, GROUP, NAME};
@@ -49,6 +48,13 @@ pub(super) struct Process {
     pub(super) stepped: i64,
     /// The number of the configuration.
     pub(super) config: usize,
+}
+
+impl Process {
+    /// What its clock says.
+    pub(super) fn wall(self, env: &Env) -> UnixMillis {
+        UnixMillis(env.now + self.skew + self.stepped)
+    }
 }
 
 impl Owner {
@@ -122,16 +128,12 @@ impl Owner {
                 if records.is_empty() {
                     *wait_until = env.now + 500;
                 }
-                opening.read(&records, end, Duration::from_millis(u64::try_from(env.now).unwrap()));
+                opening.read(&records, end, env.monotonic());
             }
             Next::AskNotesEnd => {
                 let notes = &env.notes.0[&partition];
                 let (_, stable) = notes.read(None, env.now);
-                opening.notes_end(
-                    stable,
-                    notes.next_offset(),
-                    Duration::from_millis(u64::try_from(env.now).unwrap()),
-                );
+                opening.notes_end(stable, notes.next_offset(), env.monotonic());
             }
             Next::Take(_) => {
                 let taken = env.take_id(partition);

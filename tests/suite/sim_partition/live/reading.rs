@@ -86,8 +86,7 @@ impl Live {
 
     /// With a planted bug: days end for the reader when the clock says so.
     fn days_over_by_clock(&mut self, process: Process, env: &Env, offset: u64) {
-        let wall = UnixMillis(env.now + process.skew + process.stepped);
-        let over = UnixMillis(wall.minus(GRACE).0 - DAY_MS).day();
+        let over = UnixMillis(process.wall(env).minus(GRACE).0 - DAY_MS).day();
         self.state.calls.apply(CallNote::DaysOver { through: over, from: Some(before(offset)) });
     }
 }

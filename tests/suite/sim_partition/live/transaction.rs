@@ -7,7 +7,6 @@ use forebay::planted_bugs::{PlantedBug, planted};
 use forebay::time::UnixMillis;
 
 use super::super::env::Env;
-use super::super::owner::Process;
 use super::{Live, Step, TERM_OVER};
 
 /// What follows once notes are committed.
@@ -39,14 +38,14 @@ impl Live {
     }
 
     /// The next call of the transaction.
-    pub(super) fn go_on(&mut self, process: Process, env: &mut Env) -> Step {
+    pub(super) fn go_on(&mut self, env: &mut Env) -> Step {
         let (partition, epoch) = (self.partition, self.epoch);
         let Some(transaction) = &mut self.transaction else { return Step::GoesOn };
         if planted(PlantedBug::NoteOutsideTransaction) {
             let values: Vec<Vec<u8>> = transaction.notes.iter().map(Note::encode).collect();
             let offsets = env.notes.0.get_mut(&partition).unwrap().plain(epoch, &values, env.now);
             transaction.sent = Some(offsets);
-            self.counts(process, env);
+            self.counts(env);
             return Step::GoesOn;
         }
         let answer = match transaction.sent {
@@ -56,7 +55,7 @@ impl Live {
             Some(_) => {
                 let answer = env.commit(partition, epoch);
                 match then_of_notes(answer, true) {
-                    Then::Counts => self.counts(process, env),
+                    Then::Counts => self.counts(env),
                     Then::Again => {}
                     Then::TermOver => return TERM_OVER,
                     Then::Dropped => self.dropped(),
@@ -67,7 +66,7 @@ impl Live {
         match then_of_notes(answer, true) {
             Then::Counts if transaction.sent.is_some() => {}
             // Only with a planted bug.
-            Then::Counts => self.counts(process, env),
+            Then::Counts => self.counts(env),
             Then::Again => {}
             Then::TermOver => return TERM_OVER,
             Then::Dropped => self.dropped(),
@@ -82,10 +81,8 @@ impl Live {
     }
 
     /// The notes count.
-    fn counts(&mut self, process: Process, env: &mut Env) {
+    fn counts(&mut self, env: &mut Env) {
         let Some(Transaction { notes, sent, after }) = self.transaction.take() else { return };
-        let own = UnixMillis(env.now + process.skew + process.stepped);
-        self.noted = Some((UnixMillis(env.now), own));
         self.notes_since_snapshot += notes.len();
         let first = sent.as_ref().and_then(|sent| sent.first().copied()).unwrap_or(0);
         let offsets = sent.unwrap_or_default().into_iter().chain(std::iter::repeat(0));
