@@ -102,6 +102,10 @@ impl Trail {
             // The next mark may be behind the offset: then there are more. What is in the numbers stays as it is.
             mark.add_to(&mut self.numbers);
         }
+        // A first record that stayed for long has made the others rare.
+        if self.marks.len() < MARKS_MAX / 4 {
+            self.every = (self.every / 2).max(self.size / PART_OF_WINDOW);
+        }
     }
 }
 
@@ -138,6 +142,17 @@ mod tests {
             assert!(!numbers.takes(CollectorId(u128::from(offset % 3)), offset, offset));
         }
         assert_eq!(trail.numbers_before(from), numbers);
+
+        // The first record is let go, and each base lets go of some more.
+        let dense = trail.size / PART_OF_WINDOW;
+        assert!(trail.every > dense);
+        for offset in (5_000_000..5_200_000_u64).step_by(20_000) {
+            (offset..offset + 20_000).for_each(|offset| trail.takes(offset, 10, None));
+            let from = trail.window_from(offset + 20_000).unwrap();
+            let numbers = trail.numbers_before(from);
+            trail.forget_before(from, numbers);
+        }
+        assert_eq!(trail.every, dense, "another owner reads no more than before");
     }
 
     proptest! {
