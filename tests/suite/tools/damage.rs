@@ -351,5 +351,5 @@ async fn a_flipped_byte_anywhere_is_found_or_harmless() {
             at += EVERY;
         }
     }
-    assert!(found > 100 && harmless > 100, "{found} found, {harmless} harmless");
+    assert!(found > 50 && harmless > 50, "{found} found, {harmless} harmless");
 }
