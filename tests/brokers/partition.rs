@@ -16,6 +16,7 @@ use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
 use forebay::time::{Clock, UnixMillis};
 
+use rdkafka::error::KafkaResult;
 use rdkafka::producer::BaseRecord;
 
 use crate::cluster::Cluster;
@@ -142,7 +143,12 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) fn new(cluster: &Cluster, partition: &Partition, id: u128) -> Self {
-        let settings = [("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "0")];
+        Self::giving_up_after("0", cluster, partition, id)
+    }
+
+    /// One whose producer gives up after these milliseconds, which Forebay's never does.
+    pub(crate) fn giving_up_after(ms: &str, cluster: &Cluster, partition: &Partition, id: u128) -> Self {
+        let settings = [("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", ms)];
         // A broker that is stopped keeps its connections.
         let more = [("compression.type", "lz4"), ("socket.timeout.ms", "5000")];
         let producer = producer(cluster, &[&settings[..], &more].concat());
@@ -162,6 +168,11 @@ impl Collector {
         self
     }
 
+    /// The next block is another one.
+    pub(crate) fn next_number(&mut self) {
+        self.number += 1;
+    }
+
     /// Writes a block with these calls of a source, received at this time. It is acknowledged.
     pub(crate) fn send(&mut self, source: &str, calls: &[&str], at: UnixMillis) -> BlockAt {
         self.number += 1;
@@ -172,6 +183,12 @@ impl Collector {
     pub(crate) fn send_again(&mut self, source: &str, calls: &[&str], at: UnixMillis) -> BlockAt {
         let part = part(source, calls, at, 0);
         self.write(&block::write(self.id, self.number, [&part]), at)
+    }
+
+    /// The same, which may fail.
+    pub(crate) fn try_again(&mut self, source: &str, calls: &[&str], at: UnixMillis) -> KafkaResult<BlockAt> {
+        let part = part(source, calls, at, 0);
+        self.try_write(&block::write(self.id, self.number, [&part]), at)
     }
 
     /// Writes one block with a call of each of these sources.
@@ -194,12 +211,17 @@ impl Collector {
     }
 
     fn write(&mut self, value: &[u8], at: UnixMillis) -> BlockAt {
+        self.try_write(value, at).unwrap()
+    }
+
+    fn try_write(&mut self, value: &[u8], at: UnixMillis) -> KafkaResult<BlockAt> {
         let mut record = BaseRecord::to(&self.topic).partition(self.partition).payload(value);
         if self.backdates {
             record = record.timestamp(at.0);
         }
-        let offset = crate::support::send_record(&self.producer, record).unwrap();
-        BlockAt { offset: u64::try_from(offset).unwrap(), collector: self.id, number: self.number }
+        let offset = crate::support::send_record(&self.producer, record)?;
+        let offset = u64::try_from(offset).unwrap();
+        Ok(BlockAt { offset, collector: self.id, number: self.number })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay::kafka::begin::Began;
 use forebay::kafka::owner::End;
@@ -24,7 +24,7 @@ use rdkafka::admin::AdminOptions;
 use crate::cluster::{Cluster, cluster, cluster_alone};
 use crate::delivered::{Ahead, Made, Writer, calls, calls_of, objects, settings, sorted, state, wanted};
 use crate::partition::{Collector, Partition};
-use crate::support::{CALL, admin, delete_before, until, wait_for};
+use crate::support::{CALL, admin, delete_before, leader, until, wait_for};
 
 fn is_over(ended: &Result<(), End>) -> bool {
     matches!(ended, Err(End::Over(TransactionError::Fenced | TransactionError::Unknown)))
@@ -457,4 +457,35 @@ fn brokers_that_are_killed_and_stopped_under_a_writer_lose_and_double_nothing() 
     last.deliver();
     assert_eq!(sorted(calls(&store)), sorted(expected), "{terms_ended} terms ended");
     ended(last);
+}
+
+/// A producer that gives up writes its block again in another epoch, so the log has both.
+#[test]
+fn copies_of_a_producer_that_gives_up_while_brokers_are_stopped_are_stored_once() {
+    let Some(mut cluster) = cluster_alone() else { return };
+    let (partition, ..) = with_calls(&cluster);
+    let now = partition.clock.wall();
+    let mut collector = Collector::giving_up_after("3000", &cluster, &partition, 2);
+    collector.send("web", &["d"], now);
+    let leader = leader(&cluster, &partition.settings.topic, 0);
+    (1..=3).filter(|id| *id != leader).for_each(|id| cluster.stop(id));
+    let stopped = Instant::now();
+    collector.next_number();
+    let mut given_up = 0;
+    while collector.try_again("web", &["meanwhile"], now).is_err() {
+        given_up += 1;
+        if stopped.elapsed() >= Duration::from_secs(20) {
+            (1..=3).for_each(|id| cluster.wake(id));
+        }
+    }
+    assert!(given_up >= 2, "it gave up {given_up} times");
+    cluster.make_whole();
+    collector.send("web", &["after"], now);
+    let store = FakeStore::new();
+    let writer = Made::of(&partition, &store).begin();
+    writer.deliver();
+    ended(writer);
+    let copies = state(&partition).copies;
+    assert!(!copies.is_empty(), "the log has copies");
+    assert_eq!(sorted(calls(&store)), ["a", "after", "b", "c", "d", "meanwhile"], "{copies:?}");
 }
