@@ -102,7 +102,7 @@ impl Trail {
             // The next mark may be behind the offset: then there are more. What is in the numbers stays as it is.
             mark.add_to(&mut self.numbers);
         }
-        // A first record that stayed for long has made the others rare.
+        // Marks became rare while an early record had to be kept.
         if self.marks.len() < MARKS_MAX / 4 {
             self.every = (self.every / 2).max(self.size / PART_OF_WINDOW);
         }
@@ -143,7 +143,7 @@ mod tests {
         }
         assert_eq!(trail.numbers_before(from), numbers);
 
-        // The first record is let go, and each base lets go of some more.
+        // Each base forgets records, and the marks become as frequent as they were.
         let dense = trail.size / PART_OF_WINDOW;
         assert!(trail.every > dense);
         for offset in (5_000_000..5_200_000_u64).step_by(20_000) {

@@ -31,6 +31,7 @@ const FULL: usize = 9_000_000;
 /// The cache of a writer, which the calls of one test do not fit in by far. With less than some ten objects of
 /// each source, objects would be cut early.
 const SMALL_CACHE: u64 = 200_000_000;
+/// The same, for a run that takes long.
 const LARGE_CACHE: u64 = 1_000_000_000;
 
 /// Sends records of 600 KB to these sources in turn, within this time or longer. Returns the calls.

@@ -9,7 +9,7 @@ use crate::support::forebay::{Flush, Forebay};
 use crate::support::http::Http;
 use crate::support::wait;
 
-const WIDTHS: [u32; 3] = [390, 860, 1_280];
+const WIDTHS: [u32; 5] = [390, 800, 1_024, 1_280, 1_920];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::browser::Browser;
 use crate::support::forebay::{Flush, Forebay};
 use crate::support::http::Http;
 
-const WIDTHS: [u32; 3] = [390, 860, 1_280];
+const WIDTHS: [u32; 5] = [390, 800, 1_024, 1_280, 1_920];
 /// As long as the user agents of browsers in phones are.
 const AGENT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5";
 

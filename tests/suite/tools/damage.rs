@@ -312,7 +312,7 @@ fn undelivered(dir: &Path) -> Option<BTreeSet<String>> {
 #[tokio::test]
 async fn a_flipped_byte_anywhere_is_found_or_harmless() {
     /// A prime, so that the chosen bytes fall into every part of repeating structures.
-    const EVERY: u64 = 1_009;
+    const EVERY: u64 = 307;
     let made = made().await;
     let dir = made.dir();
     let sound = undelivered(&dir).unwrap();
@@ -351,5 +351,5 @@ async fn a_flipped_byte_anywhere_is_found_or_harmless() {
             at += EVERY;
         }
     }
-    assert!(found > 50 && harmless > 50, "{found} found, {harmless} harmless");
+    assert!(found > 100 && harmless > 100, "{found} found, {harmless} harmless");
 }
