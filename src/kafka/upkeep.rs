@@ -91,11 +91,14 @@ impl Owner {
     /// Notes the last base again if the clock was off: only a note tells whether it still is. Until then no day ends, and
     /// a partition without calls has nothing else to note.
     fn asks_the_time(&mut self) -> Result<(), End> {
-        let (brokers, base) = {
+        let base = {
             let known = self.shared.read();
-            (known.brokers, known.state.base.clone())
+            if !self.clocks(known.brokers).are_off() {
+                return Ok(());
+            }
+            known.state.base.clone()
         };
-        if self.clocks(brokers).are_off() { self.note(vec![Note::Base(Box::new(base))]) } else { Ok(()) }
+        self.note(vec![Note::Base(Box::new(base))])
     }
 
     /// Notes where a new owner begins to read, and what is counted so far. Returns whether there was anything

@@ -181,8 +181,7 @@ impl Collector {
 
     /// The same with the number of the last block: a second copy, as far as a reader can see.
     pub(crate) fn send_again(&mut self, source: &str, calls: &[&str], at: UnixMillis) -> BlockAt {
-        let part = part(source, calls, at, 0);
-        self.write(&block::write(self.id, self.number, [&part]), at)
+        self.try_again(source, calls, at).unwrap()
     }
 
     /// The same, which may fail.
