@@ -178,12 +178,12 @@ impl KafkaStatus {
         let mut lines = Vec::new();
         match partition.standing.as_str() {
             "stopped" => lines.push(("  STOPPED: ", why("this process does not say why"))),
-            "waits" => lines.push(("  waits for: ", why("its notes, which cannot be read yet"))),
+            "waits" => lines.push(("  WAITS: ", why("its notes cannot be read yet"))),
             _ => {}
         }
         if let Some(left) = partition.time_left_seconds.filter(|_| partition.time_is_short) {
             let text = format!(
-                "Kafka deletes calls that are not delivered in {}: fix what pins the partition, or raise retention.ms of {}",
+                "in {} Kafka deletes calls that are not delivered yet: fix what pins the partition, or raise retention.ms of {}",
                 about_seconds(left),
                 outside_text(&self.topic)
             );

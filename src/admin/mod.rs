@@ -73,7 +73,7 @@ pub use bucket_imports::{
 };
 pub use claims::{ClaimsReleased, ClaimsStatus, WaitingStatus};
 pub use conflicts::{AskedDecision, NotResolved, RESOLVE_WAIT, Resolved};
-pub use days::{Days, UnclosedDay};
+pub use days::{Days, DaysOfLog, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};
 pub use destinations::{
     AllDestinations, AskedAttempts, Attempt, Attempts, ClassCount, DestinationError, DestinationStatus,

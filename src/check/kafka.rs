@@ -7,7 +7,7 @@ use super::finding::{CheckFinding, Remedy, Trial};
 use super::fix;
 use super::report::{CheckReport, Group};
 use crate::partition::seen::{Seen, TopicSeen, Tried};
-use crate::partition::share::{asked as cache_asked, waits};
+use crate::partition::share::{asked as cache_asked, least, waits};
 use crate::partition::topics::{
     Difference, Names, On, REPLICATION, Right, Standing, Topic, grant, grow, judge, set,
 };
@@ -17,6 +17,8 @@ use crate::words::{about_bytes, about_duration, counted, grouped};
 const FRAME_PERCENT: u64 = 110;
 /// Copies of Kafka's own transactions that must have a record before it is acknowledged.
 const TRANSACTIONS_IN_SYNC: i64 = 2;
+/// Partitions of a log that is to be made.
+const NEW_PARTITIONS: u32 = 12;
 /// Above this difference a writer ends no day.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(30);
 
@@ -39,6 +41,8 @@ pub struct KafkaAsked {
     pub call_bytes: u64,
     /// How old a batch may get.
     pub max_age: Duration,
+    /// Bytes of an object, at most.
+    pub object_bytes: u64,
 }
 
 /// Judges it.
@@ -66,13 +70,16 @@ pub fn judge_kafka(asked: &KafkaAsked, seen: &Seen) -> CheckReport {
         Group::new(&format!("topics at {}", names.brokers), topics),
         Group::new("the log", log),
         Group::new(&format!("rights of {}", asked.principal), rights),
-        Group::new("cache", vec![cache(asked)]),
+        Group::new("cache", vec![cache(asked, of_log(seen))]),
     ];
     CheckReport { groups, estimate: None }
 }
 
-fn create() -> Remedy {
-    Remedy::paste("make it", "forebay kafka create --partitions 12")
+/// `partitions`: how many the topic has.
+fn create(partitions: Option<u32>) -> Remedy {
+    let partitions = partitions.unwrap_or(NEW_PARTITIONS);
+    let command = format!("forebay kafka create --partitions {partitions}");
+    Remedy::paste("make it, with the --config of a writer", command)
 }
 
 fn denied(what: &str) -> String {
@@ -89,7 +96,7 @@ fn of_topic(names: &Names, topic: Topic, seen: &Seen) -> Vec<CheckFinding> {
     let trial = Trial::new(check, format!("look for the topic {name}"));
     let found = match seen.topics.get(&topic) {
         Some(Tried::Found(Some(found))) => found,
-        Some(Tried::Found(None)) => return vec![trial.failed("there is no such topic", vec![create()])],
+        Some(Tried::Found(None)) => return vec![trial.failed("there is no such topic", vec![create(None)])],
         Some(Tried::Failed(why)) => return vec![trial.failed(why.clone(), vec![reach()])],
         Some(Tried::NotTried(why)) => return vec![trial.not_tested(*why)],
         // A collector needs no right on the notes.
@@ -224,6 +231,14 @@ fn transactions(names: &Names, seen: &Tried<Option<TopicSeen>>) -> Vec<CheckFind
     vec![copies, in_sync]
 }
 
+/// How many partitions the log has, as far as it is seen.
+fn of_log(seen: &Seen) -> Option<u32> {
+    match seen.topics.get(&Topic::Log) {
+        Some(Tried::Found(Some(found))) => Some(found.partitions),
+        _ => None,
+    }
+}
+
 fn snapshots(seen: &Seen) -> CheckFinding {
     let trial = Trial::new("first_notes", "read what the notes of each partition begin with");
     match &seen.without_snapshot {
@@ -234,7 +249,7 @@ fn snapshots(seen: &Seen) -> CheckFinding {
                     "{} none, the first of them partition {first}: no writer can begin there",
                     counted(without.len() as u64, "partition has", "partitions have")
                 ),
-                vec![create()],
+                vec![create(of_log(seen))],
             ),
         },
         Tried::Denied => trial.not_tested(denied("Read on the notes")),
@@ -336,7 +351,7 @@ fn difference(seen: &Tried<(i64, u64)>) -> CheckFinding {
 const GB: u64 = 1_000_000_000;
 
 /// How many objects an hour a small source gets: the caches hold its calls only for so long.
-fn cache(asked: &KafkaAsked) -> CheckFinding {
+fn cache(asked: &KafkaAsked, partitions: Option<u32>) -> CheckFinding {
     let trial = Trial::new("cache", "compare kafka.cache_bytes with the rate of calls");
     let Some(cache) = asked.cache_bytes else {
         return trial
@@ -349,6 +364,23 @@ fn cache(asked: &KafkaAsked) -> CheckFinding {
     let (max_age, all) = (asked.max_age, cache.saturating_mul(asked.writers));
     let stays = waits(all, rate);
     let caches = format!("{} of {}", counted(asked.writers, "cache", "caches"), about_bytes(cache));
+    // One writer may have to own all.
+    let least = least(asked.object_bytes).saturating_mul(u64::from(partitions.unwrap_or(1)));
+    if cache < least {
+        return trial.warning(
+            format!(
+                "a cache of {} has no room for two objects of {} in each of {}: an object that its bucket refused may not be \
+                 built again",
+                about_bytes(cache),
+                about_bytes(asked.object_bytes),
+                counted(u64::from(partitions.unwrap_or(1)), "partition", "partitions")
+            ),
+            vec![Remedy::say(format!(
+                "set kafka.cache_bytes to {} or more, or flush.max_bytes to less",
+                about_bytes(least.div_ceil(GB).saturating_mul(GB))
+            ))],
+        );
+    }
     if stays >= max_age {
         let objects = 3_600_u64.div_ceil(max_age.as_secs().max(1));
         return trial.passed(format!(
@@ -359,7 +391,7 @@ fn cache(asked: &KafkaAsked) -> CheckFinding {
         ));
     }
     let objects = 3_600_u64.div_ceil(stays.as_secs().max(1));
-    let needed = cache_asked(max_age, &[(0, rate)].into()).div_ceil(asked.writers.max(1));
+    let needed = cache_asked(max_age, asked.object_bytes, &[(0, rate)].into()).div_ceil(asked.writers.max(1));
     // What is printed has to be enough.
     let needed = needed.div_ceil(GB).saturating_mul(GB);
     trial.warning(
@@ -401,6 +433,7 @@ mod tests {
             calls_per_second: Some(10_000),
             call_bytes: 1_000,
             max_age: Duration::from_secs(3_600),
+            object_bytes: 100_000_000,
         }
     }
 
@@ -537,10 +570,17 @@ mod tests {
 
     #[test]
     fn a_small_cache_is_a_warning_with_the_size_that_is_needed() {
+        let check = |asked: &KafkaAsked, expected: [&str; 2]| {
+            let text = judge_kafka(asked, &seen()).text();
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(expected.iter().all(|words| text.contains(words)), "{text}");
+        };
         let hot = KafkaAsked { calls_per_second: Some(100_000), ..asked() };
-        let text = judge_kafka(&hot, &seen()).text();
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(text.contains("6 objects an hour"), "{text}");
-        assert!(text.contains("283 GB"), "{text}");
+        check(&hot, ["6 objects an hour", "283 GB"]);
+        let small = KafkaAsked { cache_bytes: Some(2_000_000_000), ..asked() };
+        check(
+            &small,
+            ["two objects of 100 MB in each of 12 partitions", "kafka.cache_bytes to 3 GB or more"],
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::estimate;
 use super::finding::{CheckFinding, Trial};
 use super::report::{CheckReport, Group};
-use super::run::Settings;
+use super::run::{Settings, log_in_kafka};
 use super::subject::{LocationUnderCheck, Subject};
 use super::surroundings;
 
@@ -24,13 +24,17 @@ pub fn offline(settings: &Settings, counts: &str, open_admin: Option<SocketAddr>
     }));
     let mut groups = vec![Group::new("the file", of_file)];
     groups.extend(settings.locations.iter().filter_map(|under_check| of_bucket(settings, under_check)));
-    let estimate = estimate::estimate(settings.load, &settings.shape);
-    groups.push(Group::new("load", vec![estimate::judge(&estimate)]));
+    let has_spool = settings.spool.is_some();
+    let estimate = has_spool.then(|| estimate::estimate(settings.load, &settings.shape));
+    groups.push(match &estimate {
+        Some(estimate) => Group::new("load", vec![estimate::judge(estimate)]),
+        None => log_in_kafka(),
+    });
     let asked = Trial::new("online", "nothing").not_tested(
         "not tested: credentials, buckets, keys, this machine; run `forebay check` without --offline where Forebay runs",
     );
     groups.push(Group::new("the rest", vec![asked]));
-    CheckReport { groups, estimate: Some(estimate) }
+    CheckReport { groups, estimate }
 }
 
 /// What the settings of a bucket say; `None` if nothing.

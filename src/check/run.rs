@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::access::{self, Identity};
 use super::clock::{self, Reading};
 use super::estimate::{self, Load, Shape};
-use super::finding::CheckFinding;
+use super::finding::{CheckFinding, Trial};
 use super::holder::Held;
 use super::location::{self, Common};
 use super::ports::{self, Port, PortUse};
@@ -45,8 +45,8 @@ pub struct Settings {
     pub request_payer: bool,
     /// How long one request may take.
     pub timeout: Duration,
-    /// The spool.
-    pub spool: SpoolSettings,
+    /// The spool. `None`: the log is in Kafka, of which [`check::kafka`](super::kafka) tells.
+    pub spool: Option<SpoolSettings>,
     /// The TLS files, if configured.
     pub tls: Option<TlsSettings>,
     /// The addresses to listen on: the collector, its TLS listener, and the admin listener.
@@ -72,39 +72,57 @@ pub async fn run(
         kms_endpoint_url: settings.reach.kms_endpoint_url.clone(),
         request_payer: settings.request_payer,
     };
-    let has_role = settings.locations.iter().any(|under_check| under_check.location.role.is_some());
-    let found = aws.credentials().await;
-    let identity = match &found {
-        Ok(_) if settings.reach.has_token_service() || has_role => aws.identity().await,
-        _ => Identity::NotAsked,
-    };
-    let mut access = vec![access::credentials(found.as_ref())];
-    access.push(match &found {
-        Ok(_) => access::identity(&identity, &aws.token_region(), has_role),
-        Err(_) => access::nobody(),
-    });
-    if let Some(proxy) = aws.store.proxy() {
-        access.push(surroundings::proxy(&proxy, &probe::proxy::connect(&proxy, settings.timeout).await));
+    let has_spool = settings.spool.is_some();
+    let (mut groups, mut reading) = (Vec::new(), None);
+    // A collector in front of Kafka has neither buckets nor credentials.
+    if has_spool || !settings.locations.is_empty() {
+        let has_role = settings.locations.iter().any(|under_check| under_check.location.role.is_some());
+        let found = aws.credentials().await;
+        let identity = match &found {
+            Ok(_) if settings.reach.has_token_service() || has_role => aws.identity().await,
+            _ => Identity::NotAsked,
+        };
+        let mut access = vec![access::credentials(found.as_ref())];
+        access.push(match &found {
+            Ok(_) => access::identity(&identity, &aws.token_region(), has_role),
+            Err(_) => access::nobody(),
+        });
+        if let Some(proxy) = aws.store.proxy() {
+            access.push(surroundings::proxy(&proxy, &probe::proxy::connect(&proxy, settings.timeout).await));
+        }
+        access.extend(surroundings::transport(&settings.reach));
+        let common = Arc::new(Common {
+            external_ids: settings.external_ids,
+            aws,
+            reach: settings.reach,
+            node: settings.node,
+            session: settings.session,
+            credentials: found.map(drop),
+            identity,
+        });
+        groups.push(Group::new("access", access));
+        let checked;
+        (checked, reading) = locations(common, settings.locations, clock.wall(), progress).await?;
+        groups.extend(checked);
     }
-    access.extend(surroundings::transport(&settings.reach));
-    let common = Arc::new(Common {
-        external_ids: settings.external_ids,
-        aws,
-        reach: settings.reach,
-        node: settings.node,
-        session: settings.session,
-        credentials: found.map(drop),
-        identity,
-    });
-    let mut groups = vec![Group::new("access", access)];
-    let (checked, reading) = locations(common, settings.locations, clock.wall(), progress).await?;
-    groups.extend(checked);
     let listening = listening(&settings.ports).await;
     let (findings, disk_bytes) = machine(settings.spool, settings.tls, clock, reading, listening).await?;
     groups.push(Group::new("this machine", findings));
-    let estimate = estimate::estimate(settings.load, &Shape { disk_bytes, ..settings.shape });
-    groups.push(Group::new("load", vec![estimate::judge(&estimate)]));
-    Ok(CheckReport { groups, estimate: Some(estimate) })
+    let estimate =
+        has_spool.then(|| estimate::estimate(settings.load, &Shape { disk_bytes, ..settings.shape }));
+    groups.push(match &estimate {
+        Some(estimate) => Group::new("load", vec![estimate::judge(estimate)]),
+        None => log_in_kafka(),
+    });
+    Ok(CheckReport { groups, estimate })
+}
+
+/// What this check does not look at if the log is in Kafka.
+pub(super) fn log_in_kafka() -> Group {
+    let elsewhere = Trial::new("kafka", "nothing").not_tested(
+        "not tested: brokers, topics, rights and cache; `forebay kafka check` with the same file tests them",
+    );
+    Group::new("the log", vec![elsewhere])
 }
 
 /// Checks every bucket, several at once. Returns the findings in order, and the first answer with a
@@ -143,7 +161,7 @@ async fn locations(
 /// The findings about the clock, the files and the addresses of this machine, and how many bytes of spool its
 /// disk can hold, if known.
 async fn machine(
-    spool: SpoolSettings,
+    spool: Option<SpoolSettings>,
     tls: Option<TlsSettings>,
     clock: Arc<dyn Clock>,
     reading: Option<Reading>,
@@ -151,14 +169,19 @@ async fn machine(
 ) -> Result<(Vec<CheckFinding>, Option<u64>), JoinError> {
     let mut findings = vec![clock::difference(reading.as_ref())];
     let files = move || {
-        let facts = probe::spool::look(&spool.dir, &*clock);
-        let held = facts.held();
-        let mut findings = super::spool::judge(&spool, &facts, listens(&held, &listening));
+        let mut findings = Vec::new();
+        // Whoever listens at an address may be a process of this configuration.
+        let (mut held, mut room) = (Held::By(None), None);
+        if let Some(spool) = &spool {
+            let facts = probe::spool::look(&spool.dir, &*clock);
+            (held, room) = (facts.held(), facts.room());
+            findings = super::spool::judge(spool, &facts, listens(&held, &listening));
+        }
         if let Some(tls) = &tls {
             findings.extend(super::tls::judge(tls, &probe::tls::look(tls), clock.wall()));
         }
         findings.extend(listening.iter().map(|(port, found)| ports::judge(port, found, &held)));
-        (findings, facts.room())
+        (findings, room)
     };
     let (of_files, disk_bytes) = tokio::task::spawn_blocking(files).await?;
     findings.extend(of_files);

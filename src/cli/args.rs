@@ -80,11 +80,11 @@ pub enum Command {
     /// Try Forebay on this machine: collector, admin listener and S3 server in one process, without set-up
     #[cfg(feature = "dev")]
     Dev(DevArgs),
-    /// Run the collector: accept calls and deliver them to the buckets in forebay.toml
+    /// Run the process that forebay.toml describes: it accepts calls and delivers them to buckets
     Serve(ServeArgs),
     /// Test the configuration: credentials, role, bucket, encryption, key, disk, ports
     Check(CheckArgs),
-    /// Show the state of a running collector: problems, spool, waiting calls, latest deliveries
+    /// Show the state of a running process: problems, spool or partitions, waiting calls, latest deliveries
     Status(StatusArgs),
     /// Show the calls of a running collector as they arrive
     Tail(TailArgs),
@@ -658,10 +658,10 @@ pub struct ReachArgs {
 #[command(after_help = "\
 When a day is over and a node has delivered all of its calls, the node closes the day: it puts a marker next
 to the day's folder. This command waits for the markers of all nodes that have objects in the folder. A node
-that has not delivered any object of the day is not visible in the bucket: give the URL of its admin listener
-with --admin, so that the command queries it, too. A day without calls leaves nothing in the bucket: without
---admin, the command waits for it until the timeout. It needs s3:ListBucket on the bucket and s3:GetObject on
-the markers.
+without objects of the day is not visible in the bucket: give the URL of its admin listener with --admin, or,
+with a log in Kafka, those of all writers. A day without calls leaves nothing in the bucket: without --admin,
+the command waits for it until the timeout. It needs s3:ListBucket on the bucket and s3:GetObject on the
+markers.
 
 Exit codes: 0 the day is closed, 1 the timeout was reached or the day cannot be confirmed as closed, 2 wrong
 usage or configuration.
@@ -686,11 +686,11 @@ pub struct WaitArgs {
     #[arg(long, value_name = "DAY", value_parser = received_day)]
     pub day: ReceivedDay,
 
-    /// URL of the admin listener of a collector that accepts calls of this source; repeatable
+    /// URL of the admin listener of a node that accepts calls of this source, or of a writer; repeatable
     #[arg(long, value_name = "URL")]
     pub admin: Vec<AdminUrl>,
 
-    /// File whose first line is the admin token of these collectors; by default the token is in
+    /// File whose first line is the admin token of these nodes; by default the token is in
     /// FOREBAY_ADMIN_TOKEN
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,

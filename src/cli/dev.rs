@@ -169,9 +169,10 @@ After {age} (or now, with `forebay flush --admin http://{console}`) the calls ar
     aws s3 sync s3://{bucket}/segment-logs ./segment-logs --endpoint-url {s3}
   find segment-logs -name '*.gz' | xargs zcat
 
-Stop with Ctrl-C. The data stays in {data_dir}; to start empty, use --reset.",
+Stop with Ctrl-C. The data stays in {data_dir}{beside}.",
         region = dev_s3::REGION,
         data_dir = args.data_dir.display(),
+        beside = at.beside_data,
     )
 }
 

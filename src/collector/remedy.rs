@@ -8,6 +8,9 @@ use crate::log::AppendError;
 
 /// Nothing is wrong with the request.
 const SENDS_AGAIN: &str = "nothing in the client: SDKs send the same calls again";
+/// What keeps calls is slow: a disk, or brokers.
+const SLOW: &str =
+    "look at the latency of the spool's disk, or of the brokers; SDKs send the same calls again";
 const SMALLER: &str = "send fewer calls in a request (the SDK's flush size), or raise `collector.max_body`";
 const WRITE_KEY: &str = "send the write key of a source as the user of Basic authorization, as `writeKey` in the body, or as \
      `X-Write-Key`";
@@ -97,9 +100,7 @@ impl Refusal {
                 "rate_limited",
                 "send fewer calls a second from this source, or raise `collector.calls_per_second`",
             ),
-            Self::TooSlow => {
-                ("too_slow", "look at the latency of the spool's disk; SDKs send the same calls again")
-            }
+            Self::TooSlow => ("too_slow", SLOW),
             Self::Draining => ("draining", SENDS_AGAIN),
         }
     }
@@ -129,9 +130,7 @@ fn of_body(error: &BodyError) -> (&'static str, &'static str) {
 fn of_append(error: &AppendError) -> (&'static str, &'static str) {
     match error {
         AppendError::TooLarge => ("lines_too_large", SMALLER),
-        AppendError::Busy => {
-            ("busy", "look at the latency of the spool's disk; SDKs send the same calls again")
-        }
+        AppendError::Busy => ("busy", SLOW),
         AppendError::Full => (
             "spool_full",
             "fix what keeps objects from the store (`forebay status` says what), or raise `spool.max_bytes`",
@@ -144,9 +143,10 @@ fn of_append(error: &AppendError) -> (&'static str, &'static str) {
         AppendError::Known { .. } => ("id_taken", SENDS_AGAIN),
         AppendError::DayOver => ("day_over", SENDS_AGAIN),
         AppendError::TooManyStreams => ("too_many_collections", "use fewer collections of object sets"),
-        AppendError::Unknown => {
-            ("outcome_unknown", "look at the spool's disk and the log; SDKs send the same calls again")
-        }
+        AppendError::Unknown => (
+            "outcome_unknown",
+            "look at the spool's disk (or the brokers) and the log; SDKs send the same calls again",
+        ),
         AppendError::Stopped => {
             ("spool_stopped", "look at the log for why the spool stopped, and restart the node")
         }

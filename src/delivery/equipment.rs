@@ -42,6 +42,11 @@ pub struct DeliveryEquipment {
 }
 
 impl DeliveryEquipment {
+    /// Bytes of an object, at most.
+    pub fn object_bytes_max(&self) -> u64 {
+        self.settings.rule.max_bytes
+    }
+
     /// New equipment. No log uses it yet.
     pub fn new(deps: DeliveryDeps, settings: DeliverySettings) -> Arc<Self> {
         Arc::new(Self {

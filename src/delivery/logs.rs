@@ -79,8 +79,10 @@ fn show(known: &Known, metrics: &Metrics, now: UnixMillis) {
     let Reading { usage, oldest_undelivered, differences } = Reading::sum(known.readings.values().copied());
     let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    metrics.spool_bytes.set(gauge(usage.used));
-    metrics.spool_max_bytes.set(gauge(usage.max));
+    // Who is told that a spool fills must not be told of a cache, which always does.
+    let (used, max) = if usage.is_cache { (0, 0) } else { (usage.used, usage.max) };
+    metrics.spool_bytes.set(gauge(used));
+    metrics.spool_max_bytes.set(gauge(max));
     metrics.parked_bytes.set(gauge(usage.parked));
     metrics.open_batches.set(count(usage.batches));
     metrics.ledger_difference.set(count(differences));
@@ -119,5 +121,10 @@ mod tests {
         check(100, 3, 10.0, 1);
         logs.end(one, (&metrics, now));
         check(0, 0, 0.0, 0);
+        let cache = Usage { used: 90, max: 100, batches: 2, is_cache: true, ..Usage::default() };
+        let of_cache = Reading { usage: cache, oldest_undelivered: None, differences: 0 };
+        logs.read(logs.begin(), (&metrics, now), |reading| *reading = of_cache);
+        check(0, 2, 0.0, 0);
+        assert_eq!(metrics.spool_max_bytes.get(), 0, "an alert about a full spool would fire");
     }
 }

@@ -106,7 +106,7 @@ impl Owner {
                     }
                     Reply::Noted(answer).send();
                 }
-                Ask::BeginsAt(start) => group.notes.extend(self.notes_of_gone(start)),
+                Ask::BeginsAt(start, at_hand) => group.notes.extend(self.notes_of_gone(start, &at_hand)),
                 Ask::Broken(why) => return Err(Unusable(why).into()),
             }
         }
@@ -177,11 +177,12 @@ impl Owner {
         Some(Note::Left { number, parked, from })
     }
 
-    /// The notes that left objects are lost, because the log begins after what they are built of. Each is put
-    /// without lines.
-    fn notes_of_gone(&self, start: u64) -> Vec<Note> {
+    /// The notes that left objects are lost, because the log begins after what they are built of, and they are not at
+    /// hand. Each is put without lines.
+    fn notes_of_gone(&self, start: u64, at_hand: &BTreeSet<u64>) -> Vec<Note> {
         let known = self.shared.read();
-        let left = known.state.left.keys().filter_map(|number| known.state.calls.seals.get(number));
+        let left = known.state.left.keys().filter(|number| !at_hand.contains(number));
+        let left = left.filter_map(|number| known.state.calls.seals.get(number));
         let gone = left.filter(|pending| pending.amended.is_none() && gone::is_gone(&pending.seal, start));
         gone.flat_map(|pending| {
             let seal = &pending.seal;

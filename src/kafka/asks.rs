@@ -1,5 +1,6 @@
 //! What other threads ask of the thread that owns a term.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use crate::batch::BatchKey;
@@ -38,8 +39,8 @@ pub(super) enum Ask {
     EndDays { through: ReceivedDay, answer: Answer<()> },
     /// The marker of a day is in the store.
     Closed { place: DayInBucket, answer: Answer<()> },
-    /// The log begins at this offset now.
-    BeginsAt(u64),
+    /// The log begins at this offset now. These left objects are at hand, whatever the log has lost.
+    BeginsAt(u64, BTreeSet<u64>),
     /// The cache cannot be used any more, for this reason.
     Broken(String),
 }

@@ -167,7 +167,15 @@ pub fn begin(
                 })));
             }
             Next::Over => return Ok(Began::Over),
-            Next::Stopped(stop) => return Ok(Began::Stopped(stop)),
+            Next::Stopped(stop) => {
+                // The term is not worked on, so nothing relies on whether the note counts.
+                if let (Some(lock), Some(note)) = (lock, opening.stop_note())
+                    && let Err(error) = lock.note(&[note])
+                {
+                    tracing::debug!(%error, partition, "why the partition stops could not be noted");
+                }
+                return Ok(Began::Stopped(stop));
+            }
         }
     }
     Ok(Began::GivenUp)

@@ -220,6 +220,22 @@ impl Cache {
         self.spool.keep().map_err(|_| self.broken())
     }
 
+    /// Frames of a seal of which not all are here are not needed: its object stays in the log.
+    /// Errors: [`Unusable`].
+    pub(super) fn leaves(&mut self, seal: &Seal) -> Result<(), Unusable> {
+        let is_its = |frame: &ReadFrame| frame.batch == seal.batch && frame.position <= seal.last;
+        let waiting = std::mem::take(&mut self.waiting).into_iter().flat_map(|(_, run)| run);
+        self.queues(waiting.filter(|frame| !is_its(frame)).collect());
+        if self.has_sealed(seal.number) {
+            return self.forget(seal.number);
+        }
+        if self.log.open_batch(&seal.batch).is_none_or(|batch| batch.first > seal.last) {
+            return Ok(());
+        }
+        self.seal(seal)?;
+        self.forget(seal.number)
+    }
+
     /// The first frame of each batch that is in it, sealed or not.
     pub fn firsts(&self) -> Vec<(BatchKey, FirstOpen)> {
         let of_seals = self

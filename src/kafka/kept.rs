@@ -225,6 +225,11 @@ impl Kept {
         lock(&self.at_hand).objects.contains_key(&number)
     }
 
+    /// The numbers of all that are at hand.
+    pub(super) fn numbers(&self) -> BTreeSet<u64> {
+        lock(&self.at_hand).objects.keys().copied().collect()
+    }
+
     /// The object of a left seal, for a put.
     /// Errors: `NotFound` if it is not at hand.
     pub(super) fn open(&self, number: u64) -> io::Result<KeptObject> {

@@ -48,6 +48,8 @@ pub(super) struct Known {
     pub(super) copies: u64,
     /// Whether the cache does not have what state and counts say yet.
     pub(super) is_between: bool,
+    /// Whether nothing is read because the cache has no room.
+    pub(super) is_full: bool,
 }
 
 impl Known {
@@ -66,11 +68,12 @@ impl Known {
             late: 0,
             copies: 0,
             is_between: true,
+            is_full: false,
         }
     }
 
     /// Batches with seals whose frames are not all read: those frames look unsealed in the cache.
-    fn half_read(&self) -> BTreeSet<&BatchKey> {
+    pub(super) fn half_read(&self) -> BTreeSet<&BatchKey> {
         let pending = self.state.calls.seals.values().map(|pending| &pending.seal);
         let unknown = pending
             .filter(|seal| !self.sealed.contains(&seal.number) && self.state.needs(&seal.batch, seal.last));

@@ -88,7 +88,7 @@ impl Status for PartitionLog {
 
     fn usage(&self) -> Usage {
         // A cache that is full pauses reading, and refuses nobody.
-        Usage { is_full: false, refused: 0, ..self.shared.cache.usage() }
+        Usage { is_full: false, refused: 0, is_cache: true, ..self.shared.cache.usage() }
     }
 
     fn ledger(&self, rows: Rows<'_>) -> Report {

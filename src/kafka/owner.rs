@@ -73,6 +73,8 @@ pub struct Owner {
     next_seal: u64,
     /// How long after a day it is ended.
     pub(super) day_grace: Duration,
+    /// Since when the cache has had no room, by the monotonic clock.
+    pub(super) full_since: Option<Duration>,
 }
 
 /// Why the work of a term could not begin.
@@ -115,8 +117,9 @@ impl Owner {
         known.brokers = brokers;
         let shared = Shared::new(known, cache.log(), clock);
         let day_grace = GRACE;
-        let next_seal = 0;
-        let mut owner = Self { lock, shared, cache, reader, log, wanted, notes_bytes, next_seal, day_grace };
+        let (next_seal, full_since) = (0, None);
+        let mut owner =
+            Self { lock, shared, cache, reader, log, wanted, notes_bytes, next_seal, day_grace, full_since };
         owner.follow_state()?;
         owner.note_changed_locations()?;
         Ok(owner)

@@ -1,13 +1,15 @@
 //! How an owner reads the log into its cache.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::cache::Full;
+use super::cache::{Full, Unusable};
 use super::owner::{End, Owner};
 use super::records::Fetched;
 use crate::batch::BatchKey;
+use crate::log::{Parked, PendingSeal, Seal};
 use crate::partition::gone;
 use crate::partition::note::Note;
 use crate::partition::opening::Stop;
@@ -15,6 +17,10 @@ use crate::partition::position::{before, offset_of};
 use crate::partition::reader::{ReadFrame, Took};
 use crate::partition::state::State;
 use crate::time::UnixMillis;
+
+/// How long the cache may have no room before objects are left whose lines are not all read: deliveries free room sooner,
+/// if anything can.
+const LEAVES_HALF_READ_AFTER: Duration = Duration::from_secs(30);
 
 /// What became of one look at the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +48,13 @@ impl Owner {
     pub fn read(&mut self, wait: Duration) -> Result<Looked, End> {
         if self.cache.waits_from().is_some() {
             if self.cache.makes_way()? == Err(Full) {
+                self.leaves_half_read()?;
                 return Ok(Looked::Full);
             }
             self.follow_state()?;
+        }
+        if self.full_since.take().is_some() {
+            self.shared.write().is_full = false;
         }
         let next = self.reader.next();
         if self.log.next() != Some(next) && self.log.go_to(Some(next)).is_err() {
@@ -62,6 +72,57 @@ impl Owner {
                 Ok(Looked::NotRead)
             }
         }
+    }
+
+    /// The cache has no room. What an earlier owner has sealed takes room that nothing can free before the end of its
+    /// object is read, which needs room: an owner with a larger share may have made it. After a while such objects are
+    /// left in the log, which builds them without the cache.
+    fn leaves_half_read(&mut self) -> Result<(), End> {
+        let now = self.shared.clock.monotonic();
+        let Some(since) = self.full_since else {
+            self.full_since = Some(now);
+            self.shared.write().is_full = true;
+            return Ok(());
+        };
+        if now.saturating_sub(since) < LEAVES_HALF_READ_AFTER {
+            return Ok(());
+        }
+        self.full_since = Some(now);
+        let (seals, notes): (Vec<Seal>, Vec<Note>) = {
+            let known = self.shared.read();
+            let (half_read, left) = (known.half_read(), &known.state.left);
+            let pending = || {
+                let all = known.state.calls.seals.values();
+                all.filter(|pending| !left.contains_key(&pending.seal.number))
+            };
+            let from = |pending: &PendingSeal| self.reader.window_from(pending.seal.first);
+            // Frames are let go in order, so an object that must be put holds those behind it.
+            let holds = |pending: &&PendingSeal| pending.amended.is_some() || from(pending).is_none();
+            let held: BTreeSet<&BatchKey> =
+                pending().filter(holds).map(|pending| &pending.seal.batch).collect();
+            let leaves = pending().filter(|pending| {
+                half_read.contains(&pending.seal.batch) && !held.contains(&pending.seal.batch)
+            });
+            let note = |pending: &PendingSeal| {
+                let (number, parked) = (pending.seal.number, Parked { len: pending.bytes(), crc32: 0 });
+                Some((pending.seal.clone(), Note::Left { number, parked, from: from(pending)? }))
+            };
+            leaves.filter_map(note).unzip()
+        };
+        if seals.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(
+            partition = self.partition(),
+            objects = seals.len(),
+            "the cache has no room for the rest of objects that an earlier owner has sealed: they are built from the log"
+        );
+        // First the cache, as long as nobody may seal what is half read. If the note does not count, the next term reads
+        // into a cache of its own.
+        seals.iter().try_for_each(|seal| self.cache.leaves(seal))?;
+        self.note(notes)
+            .map_err(|error| Unusable(format!("it has let go what is not noted as left: {error}")))?;
+        Ok(())
     }
 
     fn takes(&mut self, offset: u64, value: &Bytes, at: Option<UnixMillis>) -> Result<Looked, End> {
@@ -142,7 +203,11 @@ impl Owner {
             (self.reader.ends_short(state), state.reaches())
         };
         if ends_short {
-            let Ok((_, end)) = self.log.bounds() else { return Ok(Looked::NotRead) };
+            let Ok((_, end)) = self.log.bounds() else {
+                // The library reports an end once.
+                self.log.leaves();
+                return Ok(Looked::NotRead);
+            };
             if end < reaches {
                 return Err(Stop::LogCut(end).into());
             }

@@ -102,7 +102,7 @@ impl Rebuild {
         let (start, _) = log.bounds().map_err(|error| NotBuilt::new(&error))?;
         if looks_at_start {
             *start_at = now.saturating_add(START_EVERY);
-            self.asks.tell(Ask::BeginsAt(start));
+            self.asks.tell(Ask::BeginsAt(start, self.kept.numbers()));
         }
         let Some((pass, state)) = planned else { return Ok(()) };
         let numbers: Vec<u64> = pass.seals().map(|seal| seal.number).collect();
@@ -187,7 +187,13 @@ impl Rebuild {
         match self.file(seal, made) {
             Ok(file) => self.kept.insert(seal, file, now),
             Err(error) => {
-                tracing::debug!(%error, seal = seal.number, "a left object could not be built for now");
+                tracing::warn!(
+                    %error,
+                    seal = seal.number,
+                    key = %seal.object_key,
+                    "an object that its bucket refused could not be built again for now; if it finds no space, raise \
+                     kafka.cache_bytes"
+                );
                 self.kept.rests(seal.number, now);
             }
         }

@@ -43,8 +43,8 @@ pub enum Fetched {
     End,
     /// Nothing came in time.
     Nothing,
-    /// The topic does not have this place, or not any more: it begins later, or it ends before. The reader
-    /// stays there until it is told where to go.
+    /// The topic does not have this place, or not any more: it begins later, or it ends before. The reader is
+    /// nowhere until it is told where to go.
     OutOfRange,
 }
 
@@ -98,14 +98,20 @@ impl Records {
         Ok(())
     }
 
+    /// It is nowhere, until it is told where to go: what it was told of its place, an end for example, it is told
+    /// again.
+    pub fn leaves(&mut self) {
+        self.next = None;
+    }
+
     /// The offset after the last record. `None` before the first one of a reader that was told to begin at
-    /// the start.
+    /// the start, and of one that is nowhere.
     pub fn next(&self) -> Option<u64> {
         self.next
     }
 
     /// What comes next. Waits for at most this long.
-    /// Errors: [`NotRead`]: the call can be made again, and nothing is skipped.
+    /// Errors: [`NotRead`]: the reader is nowhere until it is told where to go, so that nothing is skipped.
     pub fn fetch(&mut self, wait: Duration) -> Result<Fetched, NotRead> {
         let found = match self.consumer.poll(wait) {
             None => return Ok(Fetched::Nothing),
@@ -118,8 +124,16 @@ impl Records {
                 u64::try_from(message.offset()).map(|offset| Fetched::Record { offset, value, at })
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Fetched::End),
-            Some(Err(cause)) if is_out_of_range(&cause) => return Ok(Fetched::OutOfRange),
-            Some(Err(cause)) => return Err(self.not_read(cause)),
+            // The library fetches nothing more of a partition after that, and what it does after other errors is not
+            // promised.
+            Some(Err(cause)) => {
+                self.next = None;
+                return if is_out_of_range(&cause) {
+                    Ok(Fetched::OutOfRange)
+                } else {
+                    Err(self.not_read(cause))
+                };
+            }
         };
         let Ok(found) = found else { return Ok(Fetched::Nothing) };
         if let Fetched::Record { offset, .. } = &found {

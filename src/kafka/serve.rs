@@ -70,12 +70,16 @@ pub struct Progress {
     pub forgotten: u64,
     /// How far the reader is behind the log's end.
     pub behind: Duration,
+    /// When the last record that this term has read was written, by the brokers' clock.
+    pub read_at: Option<UnixMillis>,
     /// The first record that any undelivered object needs.
     pub kept_from: u64,
     /// Objects that stay in the log because their buckets refuse them.
     pub left: usize,
     /// Ranges of positions that were lost.
     pub lost: usize,
+    /// Whether nothing is read because the cache has no room.
+    pub is_full: bool,
     /// Sources whose calls wait because neither the notes nor the configuration say where they go.
     pub without_bucket: BTreeSet<SourceId>,
     /// The clock of the brokers, by the last note of this process.
@@ -175,9 +179,11 @@ impl Served {
             copies: known.copies,
             forgotten: known.state.base.numbers.forgotten(),
             behind,
+            read_at: known.read_at,
             kept_from: known.state.kept_from(),
             left: known.state.left.len(),
             lost: known.state.calls.lost.len(),
+            is_full: known.is_full,
             without_bucket,
             brokers: known.brokers,
         }

@@ -16,6 +16,8 @@ const SNAPSHOT_AT_BYTES: u64 = 64 * 1_024 * 1_024;
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(6 * 3_600);
 /// How often a base is noted, if there is anything to note. A new owner reads as much again.
 const BASE_EVERY: Duration = Duration::from_secs(10);
+/// Rows of the ledger in one note: with the longest ids of sources, a megabyte.
+const ROWS_OF_NOTE: usize = 2_000;
 /// How often days are looked at.
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// Days that ended longer ago are forgotten once nothing of them waits.
@@ -60,7 +62,7 @@ impl Owner {
             self.settle()?;
         }
         if is_due(&mut due.base, BASE_EVERY, now) && !self.base()? {
-            self.asks_the_time()?;
+            self.asks_the_brokers()?;
         }
         let is_long = self.notes_bytes >= SNAPSHOT_AT_BYTES;
         if is_long || is_due(&mut due.snapshot, SNAPSHOT_EVERY, now) {
@@ -88,12 +90,12 @@ impl Owner {
         Ok(())
     }
 
-    /// Notes the last base again if the clock was off: only a note tells whether it still is. Until then no day ends, and
-    /// a partition without calls has nothing else to note.
-    fn asks_the_time(&mut self) -> Result<(), End> {
+    /// Notes the last base again if only a note can tell what is to be known. A partition without calls has nothing else to
+    /// note, and while the clock is off no day of it ends.
+    fn asks_the_brokers(&mut self) -> Result<(), End> {
         let base = {
             let known = self.shared.read();
-            if !self.clocks(known.brokers).are_off() {
+            if !self.clocks(known.brokers).ask_for_a_note() {
                 return Ok(());
             }
             known.state.base.clone()
@@ -116,10 +118,19 @@ impl Owner {
             }
             (base, known.counts.rows(), self.cache.repeats.notes(&known.state))
         };
-        let tally = Tally { through: self.reader.read_before(), rows, ..Tally::default() };
+        // A note is one record, which has a greatest length.
+        let tally = |rows: &[_]| {
+            let tally = Tally { through: self.reader.read_before(), rows: rows.to_vec(), ..Tally::default() };
+            Note::Call(CallNote::Tallied(tally))
+        };
+        let tallies: Vec<Note> = match rows.is_empty() {
+            true => vec![tally(&[])],
+            false => rows.chunks(ROWS_OF_NOTE).map(tally).collect(),
+        };
         // If the answer is lost, a later term of this process finds out which of these counts are noted.
         self.shared.write().counts.begin(self.reader.next());
-        notes.extend([Note::Call(CallNote::Tallied(tally)), Note::Base(Box::new(base.clone()))]);
+        notes.extend(tallies);
+        notes.push(Note::Base(Box::new(base.clone())));
         self.note(notes)?;
         self.cache.repeats.noted(through);
         self.reader.based(&base);

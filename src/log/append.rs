@@ -53,7 +53,7 @@ pub enum AppendError {
     #[error("the request's lines are longer than one block of the spool")]
     TooLarge,
     /// The queue of writes to the disk stayed full for the maximum wait: 503.
-    #[error("the queue of writes to the disk is full")]
+    #[error("the queue of writes is full")]
     Busy,
     /// There is no space: the disk is full, or the spool's cap is reached: 503.
     #[error("the spool is full")]

@@ -59,6 +59,8 @@ pub struct Usage {
     pub disk_is_full: bool,
     /// Requests refused since the start because there was no space for any source.
     pub refused: u64,
+    /// Whether it is the cache of a log elsewhere: no call is ever refused because it is full.
+    pub is_cache: bool,
 }
 
 impl Usage {
@@ -84,6 +86,7 @@ impl Usage {
             is_full: sum.is_full && one.is_full,
             disk_is_full: sum.disk_is_full || one.disk_is_full,
             refused: sum.refused.saturating_add(one.refused),
+            is_cache: sum.is_cache && one.is_cache,
         };
         all.into_iter().reduce(add).unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use crate::check::{
     self, CheckReport, Load, LocationUnderCheck, Port, Reach, Settings, Shape, SpoolSettings, TlsSettings,
 };
 use crate::config::admin::is_loopback;
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, KafkaRole};
 use crate::hook::Notice;
 use crate::object::{ExternalId, RoleArn};
 use crate::runtime::SystemClock;
@@ -89,10 +89,15 @@ fn settings(
     source: Option<&SourceId>,
     (timeout, load): (Duration, Load),
 ) -> Result<Settings, CheckError> {
+    let role = config.kafka.as_ref().map(|kafka| kafka.role);
+    // The file of a collector may have the buckets, too: it does not use them.
+    let has_buckets = role != Some(KafkaRole::Collector);
     let sources = config.sources.iter().filter(|known| source.is_none_or(|source| *source == known.id));
+    let known_source = sources.clone().next().is_some();
+    let sources = sources.filter(|_| has_buckets);
     let locations: Vec<LocationUnderCheck> =
         check::locations(sources.filter_map(|source| Some((source.id.clone(), source.location.clone()?))));
-    if let (true, Some(source)) = (locations.is_empty(), source) {
+    if let (false, Some(source)) = (known_source, source) {
         return Err(CheckError::NoSource(source.clone()));
     }
     let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
@@ -106,17 +111,18 @@ fn settings(
         tags: config.s3.object_tags,
         acl: config.s3.bucket_owner_full_control,
     };
-    let spool = SpoolSettings {
+    let spool = role.is_none().then(|| SpoolSettings {
         dir: config.spool.dir.clone(),
         max_bytes: config.spool.max_bytes,
         segment_bytes: config.spool.segment_bytes,
         unsafe_filesystem: config.spool.unsafe_filesystem,
-    };
-    let tls = config.collector.tls.as_ref().map(|tls| TlsSettings {
-        cert: tls.cert.clone(),
-        key: tls.key.clone(),
-        public_host: config.collector.public_host.clone(),
     });
+    let tls =
+        config.collector.tls.as_ref().filter(|_| role != Some(KafkaRole::Writer)).map(|tls| TlsSettings {
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+            public_host: config.collector.public_host.clone(),
+        });
     let mut external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>> = BTreeMap::new();
     for role in config.locations().filter_map(|location| location.role.as_ref()) {
         external_ids.entry(role.arn.clone()).or_default().insert(role.external_id.clone());
@@ -145,7 +151,9 @@ fn ports(config: &Config) -> Vec<Port> {
         ("tls_listen", "collector.tls_listen", tls, true),
         ("admin_listen", "admin.listen", Some(config.admin.listen), false),
     ];
-    let named = named.into_iter();
+    let is_writer = config.kafka.as_ref().is_some_and(|kafka| kafka.role == KafkaRole::Writer);
+    // A writer takes no calls.
+    let named = named.into_iter().filter(|(check, ..)| !is_writer || *check == "admin_listen");
     named.filter_map(|(check, setting, addr, tls)| Some(Port { check, setting, addr: addr?, tls })).collect()
 }
 

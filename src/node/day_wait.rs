@@ -1,10 +1,11 @@
 //! Whether every node that wrote to a source's received-day has closed it, and what is missing if not.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
 
-use crate::admin::{Days, UnclosedDay};
+use crate::admin::{Days, DaysOfLog, UnclosedDay};
 use crate::admin_client::{AdminClient, AskError};
 use crate::archive::closed_day::{DayStanding, SpoolDays, judge};
 use crate::archive::{Archive, ArchiveError};
@@ -12,8 +13,10 @@ use crate::batch::AFTER_DAY;
 use crate::delivery::days::closing::SETTLED;
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
-use crate::words::about_seconds;
+use crate::words::{about_seconds, if_any};
 
+/// The most partitions that a message names.
+const PARTITIONS_NAMED: usize = 10;
 /// The time limit for a node's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -81,27 +84,29 @@ impl DayWait<'_> {
             let left = about_seconds(ends.since(now).as_secs());
             return Ok(Some(format!("the day can be closed in {left}")));
         }
+        let mut parts = Vec::new();
         for node in self.nodes {
-            if let Some(why) = self.at_node(node).await? {
-                return Ok(Some(format!("{}: {why}", node.url())));
+            match self.at_node(node).await? {
+                Ok(part) => parts.extend(part),
+                Err(why) => return Ok(Some(format!("{}: {why}", node.url()))),
             }
         }
-        Ok(None)
+        Ok(unread(&parts, ends))
     }
 
-    /// What a running node still has of the day.
-    async fn at_node(&self, node: &AdminClient) -> Result<Option<String>, AskError> {
+    /// What a running node still has of the day; if it has nothing, the part of a log that it speaks for.
+    async fn at_node(&self, node: &AdminClient) -> Result<Result<Option<DaysOfLog>, String>, AskError> {
         let path = format!("/api/days?source={}", self.source);
         let days: Days = match node.ask(Method::GET, &path, PATIENCE).await {
             Ok(days) => days,
             // Another query would be refused, too.
             Err(error) if error.wants_other_token() => return Err(error),
             // The node may be restarting: its calls are on its disk, and it is queried again.
-            Err(error) => return Ok(Some(error.to_string())),
+            Err(error) => return Ok(Err(error.to_string())),
         };
         let of_day = |day: &&UnclosedDay| day.day == self.day.start().0;
         let unclosed = days.unclosed.iter().find(of_day);
-        Ok(unclosed.map(|day| match (&*day.stage, &day.why) {
+        let waits = unclosed.map(|day| match (&*day.stage, &day.why) {
             ("unsure", _) => {
                 "this node never closes the day, because it is not certain which of its calls are in \
                               the bucket"
@@ -109,8 +114,50 @@ impl DayWait<'_> {
             }
             (stage, None) => format!("this node has not closed the day yet (stage: {stage})"),
             (stage, Some(why)) => format!("this node has not closed the day yet (stage: {stage}): {why}"),
-        }))
+        });
+        Ok(waits.map_or(Ok(days.kafka), Err))
     }
+}
+
+/// Why calls that were written before `until` may not be known to any of these parts of logs, if so. A process that
+/// reads a log in Kafka knows the days of its own partitions alone, and of those only what it has read.
+fn unread(parts: &[DaysOfLog], until: UnixMillis) -> Option<String> {
+    let mut logs: BTreeMap<&str, (u32, BTreeMap<u32, Option<i64>>)> = BTreeMap::new();
+    for part in parts {
+        let (partitions, read) = logs.entry(&part.topic).or_default();
+        *partitions = part.partitions.unwrap_or_default().max(*partitions);
+        for (partition, through) in &part.read_through {
+            let known = read.entry(*partition).or_default();
+            *known = (*known).max(*through);
+        }
+    }
+    let of_log = |(topic, (partitions, read)): (&str, (u32, BTreeMap<u32, Option<i64>>))| {
+        if partitions == 0 {
+            return Some(format!("no broker has told these nodes yet how many partitions {topic} has"));
+        }
+        let missing: Vec<u32> = (0..partitions).filter(|number| !read.contains_key(number)).collect();
+        if !missing.is_empty() {
+            return Some(format!(
+                "none of these nodes delivers {} of {topic}: collectors deliver nothing, so give the admin listeners of all \
+                 its writers",
+                named(&missing)
+            ));
+        }
+        let behind = |through: &Option<i64>| through.is_none_or(|through| through < until.0);
+        let behind: Vec<u32> =
+            read.iter().filter(|(_, through)| behind(through)).map(|(of, _)| *of).collect();
+        (!behind.is_empty())
+            .then(|| format!("{} of {topic} may have calls of the day that are not read yet", named(&behind)))
+    };
+    logs.into_iter().find_map(of_log)
+}
+
+/// The first of these partitions, and how many more there are.
+fn named(partitions: &[u32]) -> String {
+    let first: Vec<String> = partitions.iter().take(PARTITIONS_NAMED).map(u32::to_string).collect();
+    let more = partitions.len().saturating_sub(first.len());
+    let word = if partitions.len() == 1 { "partition" } else { "partitions" };
+    format!("{word} {}{}", first.join(", "), if_any(more as u64, |more| format!(" and {more} more")))
 }
 
 fn not_closed_by(spools: &SpoolDays) -> String {
@@ -118,4 +165,42 @@ fn not_closed_by(spools: &SpoolDays) -> String {
     let open: Vec<String> =
         open.map(|(spool, spool_day)| format!("{} (spool {spool})", spool_day.node)).collect();
     format!("not closed by {}", open.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNTIL: UnixMillis = UnixMillis(1_000);
+
+    fn part(topic: &str, partitions: Option<u32>, read: &[(u32, Option<i64>)]) -> DaysOfLog {
+        DaysOfLog { topic: topic.to_owned(), partitions, read_through: read.iter().copied().collect() }
+    }
+
+    /// A collector lists no day, and a writer none of a partition that it does not deliver or has not read: the day counted
+    /// as closed.
+    #[test]
+    fn a_day_of_a_log_waits_until_writers_have_read_all_partitions_to_its_end() {
+        let check = |parts: &[DaysOfLog], expected: Option<&str>| {
+            let found = unread(parts, UNTIL);
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            assert!(expected.is_none_or(|words| found.as_ref().unwrap().contains(words)), "{found:?}");
+        };
+        let (late, early) = (Some(1_000), Some(999));
+        let collector = part("calls", Some(2), &[]);
+        let first = part("calls", Some(2), &[(0, late)]);
+        let second = part("calls", Some(2), &[(1, late)]);
+        check(&[], None);
+        check(&[collector.clone()], Some("delivers partitions 0, 1 of calls"));
+        check(&[first.clone(), collector.clone()], Some("delivers partition 1 of calls"));
+        check(&[first.clone(), collector, second.clone()], None);
+        check(&[part("calls", None, &[])], Some("no broker has told"));
+        check(&[first.clone(), part("calls", Some(2), &[(1, early)])], Some("partition 1 of calls may have"));
+        check(&[first.clone(), part("calls", Some(2), &[(1, None)])], Some("partition 1 of calls may have"));
+        // It was handed over in between.
+        check(&[first.clone(), part("calls", Some(2), &[(0, None), (1, late)])], None);
+        check(&[first, second, part("others", Some(1), &[])], Some("delivers partition 0 of others"));
+        let many: Vec<u32> = (0..12).collect();
+        assert_eq!(named(&many), "partitions 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
+    }
 }

@@ -97,6 +97,8 @@ pub struct Started<'s> {
     pub console: &'s str,
     /// The URL of its S3.
     pub s3: &'s str,
+    /// What else there is to know about data that stays, after the name of their directory.
+    pub beside_data: &'s str,
 }
 
 /// Runs dev mode until a signal ends it. `started` is called once, when the node accepts calls. Errors: [`NodeError`]: the node cannot start, or could not continue.
@@ -146,7 +148,9 @@ pub async fn run(
         fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
     let url = s3.url();
-    started(&Started { public: node.public, admin: node.admin_addr, console: &node.console, s3: &url });
+    let beside_data = "; to start empty, use --reset";
+    let (public, admin, console) = (node.public, node.admin_addr, &*node.console);
+    started(&Started { public, admin, console, s3: &url, beside_data });
     let demo = dev.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
     tokio::select! {
         () = shutdown.orderly.cancelled() => {}

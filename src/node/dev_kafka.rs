@@ -107,7 +107,9 @@ pub async fn run(
     writers.view.set_setup(setup.clone());
     intake.set_setup(setup);
     let (url, console) = (s3.url(), operators.console.clone());
-    started(&Started { public: intake.public, admin: operators.address, console: &console, s3: &url });
+    let beside_data = ", and calls that are not in an object yet in Kafka";
+    let (public, admin) = (intake.public, operators.address);
+    started(&Started { public, admin, console: &console, s3: &url, beside_data });
     let demo = dev.demo.then(|| demo::start(intake.public, shutdown.orderly.clone()));
     let failed = tokio::select! {
         () = shutdown.orderly.cancelled() => None,

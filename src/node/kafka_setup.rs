@@ -173,6 +173,7 @@ pub async fn check_log(config: &Config, load: Load, writers: u64) -> Result<Chec
         calls_per_second: load.calls_per_second,
         call_bytes: load.call_bytes,
         max_age: config.flush.max_age.max(Duration::from_secs(1)),
+        object_bytes: config.flush.max_bytes,
     };
     let deps = ProbeDeps { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) };
     let seen = spawn_blocking(move || probe(&settings, user, &deps)).await??;

@@ -156,7 +156,7 @@ impl NodeLogs {
             source: id.to_string(),
             why: waiting.remove(&(day, id)),
         });
-        Days { over_through: over.map(|day| day.start().0), unclosed: days.collect() }
+        Days { over_through: over.map(|day| day.start().0), unclosed: days.collect(), kafka: None }
     }
 
     /// Flushes a source or all, and waits as [`NodeLogs::flush`] does.

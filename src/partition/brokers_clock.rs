@@ -23,7 +23,12 @@ impl BrokersClock {
 
     /// The time of the brokers at an instant of the own monotonic clock.
     pub fn time(self, monotonic: Duration) -> UnixMillis {
-        self.told.plus(monotonic.saturating_sub(self.at))
+        self.told.plus(self.age(monotonic))
+    }
+
+    /// How long ago it was told.
+    pub fn age(self, monotonic: Duration) -> Duration {
+        monotonic.saturating_sub(self.at)
     }
 
     /// How far the own wall clock is off.
@@ -44,7 +49,7 @@ mod tests {
         let (told, year) = (UnixMillis(1_800_000_000_000), 8_760 * hour);
         let clock = BrokersClock::told(told, hour);
         let now = told.plus(2 * hour);
-        assert_eq!((clock.time(hour), clock.time(3 * hour)), (told, now));
+        assert_eq!((clock.time(hour), clock.time(3 * hour), clock.age(3 * hour)), (told, now, 2 * hour));
         for (wall, off) in [(now, Duration::ZERO), (now.plus(year), year), (now.minus(year), year)] {
             assert_eq!(clock.off(wall, 3 * hour), off);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::brokers_clock::{BrokersClock, OFF_MAX};
 use super::note::Note;
-use super::position::before;
+use super::position::{before, offset_of};
 use super::state::State;
 use crate::batch::BatchKey;
 use crate::log::notes::{CallNote, MarkerOf};
@@ -17,6 +17,8 @@ use crate::time::{ReceivedDay, UnixMillis};
 
 /// How long after a day it is ended, unless set: far more than a request may wait for its answer.
 pub const GRACE: Duration = Duration::from_secs(120);
+/// How old the last note of an owner gets. For 12 partitions that is one record every five minutes.
+pub const NOTE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// The clocks of a writer.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,13 @@ impl Clocks {
     pub fn are_off(self) -> bool {
         self.brokers.is_some_and(|brokers| brokers.off(self.wall, self.monotonic) > OFF_MAX)
     }
+
+    /// Whether an owner that has nothing to note notes something all the same, to learn what only a note tells: what
+    /// time it is for the brokers, and whether its term is over. A process that slept while others owned the partition
+    /// does not know that.
+    pub fn ask_for_a_note(self) -> bool {
+        self.are_off() || self.brokers.is_some_and(|brokers| brokers.age(self.monotonic) >= NOTE_EVERY)
+    }
 }
 
 /// The last day to end now, if `days` are those of which calls were read. Only days with calls end: if a clock
@@ -47,6 +56,17 @@ pub fn day_to_end(
     let brokers = clocks.brokers.filter(|_| !clocks.are_off())?.time(clocks.monotonic);
     let is_over = |day: ReceivedDay| clocks.wall.min(brokers) >= day.end().plus(grace);
     days.filter(|day| is_over(*day)).max().filter(|day| ended < Some(*day))
+}
+
+/// The time of the brokers until which everything that was written is read: that of the last record, or when the log's
+/// `end` was asked for, if all before it is read. `None` if neither is known.
+pub fn read_through(
+    read_before: u64,
+    end: Option<(u64, UnixMillis)>,
+    read_at: Option<UnixMillis>,
+) -> Option<UnixMillis> {
+    let whole = end.filter(|(end, _)| offset_of(read_before) >= *end).map(|(_, asked)| asked);
+    whole.max(read_at)
 }
 
 /// The note that ends days at the log's end, which is the offset of the next record. No record at it or later
@@ -129,6 +149,35 @@ mod tests {
         let years = over.plus(Duration::from_secs(86_400 * 4_000));
         check(years, Some(over), None);
         check(years, Some(years), Some(6));
+    }
+
+    #[test]
+    fn a_log_is_read_until_its_end_was_asked_for_or_until_its_last_record() {
+        let at = |ms| Some(UnixMillis(ms));
+        let end = |offset, ms| Some((offset, UnixMillis(ms)));
+        assert_eq!(read_through(before(7), end(7, 50), at(20)), at(50), "all is read");
+        assert_eq!(read_through(before(7), end(7, 50), None), at(50), "of another term");
+        assert_eq!(read_through(before(6), end(7, 50), at(20)), at(20), "one is unread");
+        assert_eq!(read_through(before(8), end(7, 50), at(60)), at(60), "one came since");
+        assert_eq!(read_through(before(6), end(7, 50), None), None);
+        assert_eq!(read_through(0, None, None), None);
+    }
+
+    /// A process that slept stayed the owner of a partition to which nothing came, although others had fenced it.
+    #[test]
+    fn an_owner_notes_something_once_an_hour_and_while_its_clock_is_off() {
+        let told = UnixMillis(DAY_MS);
+        let check = |passed: Duration, off: Duration, expected: bool| {
+            let brokers = Some(BrokersClock::told(told, Duration::ZERO));
+            let clocks = Clocks { wall: told.plus(passed).plus(off), monotonic: passed, brokers };
+            assert_eq!(clocks.ask_for_a_note(), expected, "{passed:?} {off:?}");
+        };
+        let ms = Duration::from_millis(1);
+        check(NOTE_EVERY.saturating_sub(ms), OFF_MAX, false);
+        check(NOTE_EVERY, Duration::ZERO, true);
+        check(ms, OFF_MAX + ms, true);
+        let clocks = Clocks { wall: told, monotonic: NOTE_EVERY, brokers: None };
+        assert!(!clocks.ask_for_a_note(), "its first note comes first");
     }
 
     #[test]

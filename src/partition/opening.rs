@@ -272,6 +272,13 @@ impl Opening {
         self.sum.into_state().filter(|_| self.next == Next::Begun)
     }
 
+    /// What is noted because the partition stops, unless it is noted already. The own note counts by then.
+    pub fn stop_note(&self) -> Option<Note> {
+        let Next::Stopped(stop) = &self.next else { return None };
+        let is_noted = self.sum.state().is_some_and(|state| state.log_cut.is_some());
+        stop.note().filter(|_| !is_noted)
+    }
+
     /// Whether a cache that this process filled in an earlier term is still what the notes say. Another owner
     /// may have ended a day at an offset that the cache has passed already.
     pub fn keeps_cache_of(&self, own_earlier_token: &str) -> bool {

@@ -15,11 +15,18 @@ const SEGMENTS: u64 = 16;
 /// Percent of a share from which on batches are due that keep it from being released.
 const PRESSURE_PERCENT: u64 = 70;
 
-/// The share of each partition in bytes, by its rate in bytes a second. A partition without a rate has room
-/// for its segments of the least size. All shares together are not more than `cache`.
-pub fn shares(cache: u64, rates: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
+/// The least share of a partition in bytes, if objects have at most `object_bytes`: room for its segments of the least
+/// size, and for two objects that were left in the log, one of a bucket that takes again and one of a bucket that does not.
+/// They may have been made while the share was larger.
+pub fn least(object_bytes: u64) -> u64 {
+    (SEGMENTS * SEGMENT_BYTES.0).max(object_bytes.saturating_mul(2).saturating_add(4 * SEGMENT_BYTES.0))
+}
+
+/// The share of each partition in bytes, by its rate in bytes a second. A partition without a rate has the [`least`]
+/// for objects of `object_bytes`. All shares together are not more than `cache`.
+pub fn shares(cache: u64, object_bytes: u64, rates: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
     let partitions = (rates.len() as u64).max(1);
-    let least = (SEGMENTS * SEGMENT_BYTES.0).min(cache / partitions);
+    let least = least(object_bytes).min(cache / partitions);
     let rest = u128::from(cache - least * partitions);
     let all: u128 = rates.values().map(|rate| u128::from(*rate)).sum();
     let share = |rate: u64| match rest.checked_mul(u128::from(rate)).and_then(|part| part.checked_div(all)) {
@@ -37,11 +44,12 @@ pub fn waits(share: u64, rate: u64) -> Duration {
     millis.map_or(Duration::MAX, |millis| Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
 }
 
-/// The cache in bytes with which no batch is due before it is as old as `max_age`, at these rates in bytes a second.
-pub fn asked(max_age: Duration, rates: &BTreeMap<u32, u64>) -> u64 {
+/// The cache in bytes with which no batch is due before it is as old as `max_age`, at these rates in bytes a second, and
+/// objects have at most `object_bytes`.
+pub fn asked(max_age: Duration, object_bytes: u64, rates: &BTreeMap<u32, u64>) -> u64 {
     let rate: u128 = rates.values().map(|rate| u128::from(*rate)).sum();
     let of_age = rate.saturating_mul(max_age.as_millis()) / u128::from(PRESSURE_PERCENT * 10) + 1;
-    let least = rates.len() as u64 * SEGMENTS * SEGMENT_BYTES.0;
+    let least = (rates.len() as u64).saturating_mul(least(object_bytes));
     least.saturating_add(u64::try_from(of_age).unwrap_or(u64::MAX))
 }
 
@@ -95,7 +103,7 @@ mod tests {
     fn shares_follow_rates_and_fit() {
         let check = |cache, rates: &[u64], expected: &[u64]| {
             let rates = (0..).zip(rates.iter().copied()).collect();
-            assert_eq!(shares(cache, &rates).into_values().collect::<Vec<_>>(), expected);
+            assert_eq!(shares(cache, 1_000, &rates).into_values().collect::<Vec<_>>(), expected);
         };
         let least = GIB / 8;
         check(50 * GIB, &[], &[]);
@@ -111,13 +119,23 @@ mod tests {
         );
     }
 
+    /// Objects of 100 MB were left while a partition had a large share, and did not fit once it was quiet.
+    #[test]
+    fn the_least_share_has_room_for_two_objects() {
+        assert_eq!(least(1_000), GIB / 8);
+        assert!(least(1_000_000_000) > 2_000_000_000 && least(u64::MAX) == u64::MAX);
+        let quiet = shares(100 * GIB, 1_000_000_000, &[(0, 7), (1, 0)].into())[&1];
+        assert_eq!(quiet, least(1_000_000_000));
+        assert_eq!(shares(GIB, 1_000_000_000, &[(0, 7), (1, 0)].into())[&1], GIB / 2, "no room");
+    }
+
     #[test]
     fn with_the_cache_that_is_asked_for_every_batch_waits_for_its_age() {
         let check = |max_age: u64, rates: &[u64]| {
             let rates: BTreeMap<u32, u64> = (0..).zip(rates.iter().copied()).collect();
             let max_age = Duration::from_secs(max_age);
-            let cache = asked(max_age, &rates);
-            for (partition, share) in shares(cache, &rates) {
+            let cache = asked(max_age, 1_000, &rates);
+            for (partition, share) in shares(cache, 1_000, &rates) {
                 assert!(waits(share, rates[&partition]) >= max_age, "{partition} of {cache}");
             }
             cache
@@ -135,7 +153,7 @@ mod tests {
             [waits(100, 0), waits(100, 1), waits(0, 5)],
             [Duration::MAX, Duration::from_secs(70), Duration::ZERO]
         );
-        assert_eq!(asked(Duration::MAX, &[(0, u64::MAX)].into()), u64::MAX);
+        assert_eq!(asked(Duration::MAX, 0, &[(0, u64::MAX)].into()), u64::MAX);
     }
 
     #[test]

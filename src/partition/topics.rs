@@ -241,16 +241,16 @@ pub fn commands(names: &Names, partitions: u32, replication: u16) -> String {
         "# 1. Make both topics, the notes first:".to_owned(),
     ];
     lines.extend(Topic::ALL.map(|topic| make(names, topic, partitions, replication)));
+    for (user, about) in [(User::Collector, "collectors"), (User::Writer, "writers")] {
+        lines.push(format!("# 2. Rights of {about}, where brokers check rights. Put your own principal:"));
+        lines.extend(grants(names, user, &format!("User:{about}")));
+    }
     lines.push(format!(
-        "# 2. With the rights of a writer, write the first notes, before collectors start:\n\
-         forebay kafka create --partitions {partitions} --replication {replication}"
+        "# 3. With the configuration of a writer, write the first notes, before collectors start:\n\
+         forebay kafka create --config writer.toml --partitions {partitions} --replication {replication}"
     ));
     lines.push("# To grow later: the notes first, then `forebay kafka create`, and the log last:".to_owned());
     lines.extend(Topic::ALL.map(|topic| format!("# {}", grow(names, topic, partitions))));
-    for (user, about) in [(User::Collector, "collectors"), (User::Writer, "writers")] {
-        lines.push(format!("# Rights of {about}, where brokers check rights. Put your own principal:"));
-        lines.extend(grants(names, user, &format!("User:{about}")));
-    }
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 

@@ -318,6 +318,7 @@ impl Shared {
             is_full: self.full.load(Ordering::Acquire),
             disk_is_full: self.disk_full.load(Ordering::Acquire),
             refused: self.refused_for_space.load(Ordering::Acquire),
+            is_cache: false,
         }
     }
 

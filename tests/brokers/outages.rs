@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +17,7 @@ use forebay::partition::position::before;
 use forebay::sources::SourceId;
 use forebay::store::fake::{FakeStore, Step};
 use forebay::store::{Attempted, Head, ObjectStore, Put, Stored};
-use forebay::time::{DAY_MS, UnixMillis};
+use forebay::time::{Clock, DAY_MS, UnixMillis};
 
 use crate::cluster::cluster;
 use crate::delivered::{Ahead, Made, calls, calls_of, objects, settings, sorted, state, wanted};
@@ -34,21 +35,23 @@ const SMALL_CACHE: u64 = 200_000_000;
 /// The same, for a run that takes long.
 const LARGE_CACHE: u64 = 1_000_000_000;
 
-/// Sends records of 600 KB to these sources in turn, within this time or longer. Returns the calls.
+/// Sends records of 600 KB to these sources in turn, within this time or longer, stamped as they come: a batch of old
+/// calls would be due for its age. Returns the calls.
 fn send_many(
     collector: &mut Collector,
     sources: &[&str],
-    records: usize,
+    records: Range<usize>,
     within: Duration,
-    at: UnixMillis,
+    clock: &dyn Clock,
 ) -> Vec<String> {
-    let pause = within / u32::try_from(records * sources.len()).unwrap();
+    let pause = within / u32::try_from(records.len() * sources.len()).unwrap();
     let mut all = Vec::new();
-    for record in 0..records {
+    for record in records {
         for source in sources {
             std::thread::sleep(pause);
             let calls: Vec<String> = (0..10).map(|n| format!("{source} {record:04} {n}")).collect();
-            collector.send_long(source, &calls.iter().map(String::as_str).collect::<Vec<_>>(), at, 60_000);
+            let names: Vec<&str> = calls.iter().map(String::as_str).collect();
+            collector.send_long(source, &names, clock.wall(), 60_000);
             all.extend(calls);
         }
     }
@@ -100,7 +103,7 @@ fn a_bucket_that_refuses_for_long_stops_no_other_and_its_calls_stay_in_the_log()
     let (records, cache_bytes) = if within.is_zero() { (400, SMALL_CACHE) } else { (2_000, LARGE_CACHE) };
     made.cache_bytes = cache_bytes;
     let first = made.begin();
-    let expected = send_many(&mut collector, &["held", "web"], records, within, partition.clock.wall());
+    let expected = send_many(&mut collector, &["held", "web"], 0..records, within, &*partition.clock);
     let mut most = 0;
     until("everything to be read", CALL * 8, || {
         most = most.max(bytes_in(first.folder.path()));
@@ -162,7 +165,10 @@ fn what_a_bucket_refuses_longer_than_the_log_keeps_it_is_lost_by_name_and_others
     let (kept_from, metadata) = writer.served.told(Some(1));
     let refuses = |source: &str| metadata.refuses(&SourceId::new(source).unwrap());
     assert_eq!((kept_from, refuses("held"), refuses("web")), (0, true, false));
+    writer.end().0.unwrap();
     delete_before(&cluster, &partition.settings.topic, 2);
+    // The next one has nothing at hand.
+    let writer = made.begin();
     until("the loss to be noted", CALL, || (writer.served.progress().lost == 1).then_some(()));
     store.refuse_bucket("refuses", false);
     writer.deliver();
@@ -176,6 +182,86 @@ fn what_a_bucket_refuses_longer_than_the_log_keeps_it_is_lost_by_name_and_others
     let lost = state(&partition).calls.lost;
     assert_eq!(lost.len(), 1);
     assert_eq!((lost[0].first, lost[0].last, lost[0].frames), (1, 2, LostFrames::Exactly(2)));
+}
+
+/// It was declared lost, and put without its lines.
+#[test]
+fn an_object_at_hand_is_delivered_although_the_log_has_lost_its_calls() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[]);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    let now = partition.clock.wall();
+    let store = FakeStore::new();
+    store.refuse_bucket("refuses", true);
+    let mut made = of_two(&partition, &store);
+    made.settings.park_after = Duration::from_millis(50);
+    let writer = made.begin();
+    collector.send("held", &["at hand 1", "at hand 2"], now);
+    writer.read();
+    writer.flush(Duration::from_secs(1));
+    until("it to be left", CALL, || (writer.served.progress().left == 1).then_some(()));
+    collector.send("web", &["a"], now);
+    delete_before(&cluster, &partition.settings.topic, 1);
+    // The start of the log is compared with what is left every ten seconds: the second of these is left after the first
+    // look at least.
+    let asked = Instant::now();
+    until("a look at the log's start", CALL, || (asked.elapsed() > Duration::from_secs(12)).then_some(()));
+    assert_eq!(writer.served.progress().lost, 0);
+    store.refuse_bucket("refuses", false);
+    writer.deliver();
+    assert_eq!(sorted(calls(&store)), ["a", "at hand 1", "at hand 2"]);
+    assert_eq!(writer.served.progress().lost, 0);
+    writer.end().0.unwrap();
+}
+
+/// A small source has a line in each segment of a cache, its object is sealed, and another owner with less room goes on:
+/// it has no room to read to the object's end, and can free none before.
+#[test]
+fn an_object_that_needs_more_room_than_its_next_owner_has_is_built_from_the_log() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[]);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    let store = FakeStore::new();
+    store.script(std::iter::repeat_n(Step::RESET, 1_000_000));
+    let mut made = of_two(&partition, &store);
+    made.settings.park_after = Duration::from_secs(3_600);
+    made.wanted = wanted(&[("web", "bucket"), ("small", "bucket")]);
+    made.cache_bytes = 2 * SMALL_CACHE;
+    let first = made.begin();
+    let mut expected = Vec::new();
+    for record in 0..200 {
+        expected.extend(send_many(
+            &mut collector,
+            &["web"],
+            record..record + 1,
+            Duration::ZERO,
+            &*partition.clock,
+        ));
+        let call = format!("small {record}");
+        collector.send("small", &[&call], partition.clock.wall());
+        expected.push(call);
+    }
+    first.read();
+    first.flush(Duration::ZERO);
+    until("the small object to be sealed", CALL, || {
+        let mut sealed = 0;
+        first.served.log.each_pending_seal(&mut |pending| {
+            sealed += u32::from(pending.seal.batch.source.as_str() == "small");
+        });
+        (sealed == 1).then_some(())
+    });
+    assert_eq!(first.served.progress().left, 0);
+    drop(first.end());
+    store.clear_script();
+    made.cache_bytes = SMALL_CACHE / 4;
+    let second = made.begin();
+    until("everything to be read", CALL * 4, || {
+        (second.served.progress().read_before >= before(400)).then_some(())
+    });
+    second.deliver();
+    assert!(sorted(calls(&store)) == sorted(expected), "calls are missing or doubled");
+    assert_eq!(second.served.progress().lost, 0);
+    second.end().0.unwrap();
 }
 
 /// Records of 600 KB that come in while the store is away, at most: several times the cache, however long it lasts.

@@ -245,6 +245,9 @@ impl Many {
     }
 }
 
+/// The default of `flush.max_bytes`.
+const OBJECT_BYTES: u64 = 100_000_000;
+
 /// Small sources wait for their age beside a hot one, and the process stays small. `FOREBAY_KAFKA_SOURCES=10000` and
 /// `FOREBAY_KAFKA_MAX_AGE=120` take as many, and seconds.
 #[test]
@@ -258,7 +261,7 @@ fn small_sources_have_one_object_in_each_age_if_the_cache_has_what_is_asked_for(
     let small = each * 200 / CALL_EVERY.as_secs();
     let rates: BTreeMap<u32, u64> =
         (0..PARTITIONS).map(|of| (of, small + if of == 0 { HOT_RATE } else { 0 })).collect();
-    let cache = asked(many.max_age, &rates);
+    let cache = asked(many.max_age, OBJECT_BYTES, &rates);
     let (objects, took) = many.run(&cluster, cache);
     let ages = usize::try_from(took.as_millis() / many.max_age.as_millis()).unwrap() + 1;
     let most = objects.values().max().unwrap();
@@ -267,7 +270,7 @@ fn small_sources_have_one_object_in_each_age_if_the_cache_has_what_is_asked_for(
     let tenth = cache / 10;
     let (objects, took) = many.run(&cluster, tenth);
     let (beside, alone): (Vec<_>, Vec<_>) = objects.iter().partition(|(name, _)| many.of(0).contains(name));
-    let waits = waits(shares(tenth, &rates)[&0], rates[&0]);
+    let waits = waits(shares(tenth, OBJECT_BYTES, &rates)[&0], rates[&0]);
     let expected = took.div_duration_f64(waits);
     let mean = beside.iter().map(|(_, objects)| **objects).sum::<usize>() as f64 / beside.len() as f64;
     say(&format!(

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use forebay::dev_s3::BUCKET;
 use forebay::receipt::HEADER;
-use forebay::time::{DAY_MS, UnixMillis};
+use forebay::runtime::SystemClock;
+use forebay::time::{Clock as _, DAY_MS, UnixMillis};
 use rdkafka::producer::Producer as _;
 use serde_json::Value;
 
@@ -44,6 +45,30 @@ fn stored_once(s3: &S3, expected: &[String]) -> Vec<String> {
     stored
 }
 
+/// A day without calls is closed once all writers say so: one of them, or a collector, does not know.
+fn waits_for_all_writers(s3: &S3, collector: &Program, writers: &[Program; 2]) {
+    let yesterday = (SystemClock::new().wall().day().start().0 - DAY_MS).to_string();
+    let url = s3.url();
+    let wait = |nodes: &[&Program]| {
+        let mut words = vec!["wait", BUCKET, "--source", "web", "--day", &yesterday, "--timeout", "0 s"];
+        words.extend(["--path-style", "--region", "us-east-1", "--endpoint-url", &url]);
+        let urls: Vec<String> = nodes.iter().map(|node| node.admin_url()).collect();
+        words.extend(urls.iter().flat_map(|url| ["--admin", url]));
+        run_program(tempfile::tempdir().unwrap().path(), &words, "")
+    };
+    for some in [&[collector][..], &[&writers[0]], &[collector, &writers[1]]] {
+        let (code, said, why) = wait(some);
+        assert!(code == 1 && why.contains("none of these nodes delivers partition"), "{said} {why}");
+    }
+    // Their terms begin, and each asks for the end of its partitions after some seconds.
+    until("the day to be closed", CALL * 2, || {
+        let (code, said, why) = wait(&[collector, &writers[0], &writers[1]]);
+        let waits = ["delivers partition", "not read yet"].iter().any(|words| why.contains(words));
+        assert!(code == 0 || waits, "{said} {why}");
+        (code == 0).then(|| assert!(said.contains("nothing was received"), "{said}"))
+    });
+}
+
 #[test]
 fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers_and_the_store_have() {
     const PARTITIONS: u32 = 3;
@@ -57,6 +82,7 @@ fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers
         let owned = |writer: &Program| writer.json("/api/status")["kafka"]["owned"].as_array().unwrap().len();
         (owned(&writers[0]) + owned(&writers[1]) == 3).then_some(())
     });
+    waits_for_all_writers(&s3, &collector, &writers);
     load.answers(200);
     let [killed, stays] = writers;
     killed.kill();

@@ -422,6 +422,10 @@ fn a_log_that_was_cut_while_it_is_read_stops_the_partition() {
     anew.send("web", &["y"], now);
     anew.send("web", &["z"], now);
     assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(_))));
+    // Retention deletes what shows it: only the note of the first of these terms is left.
+    anew.send("web", &["later"], now);
+    delete_before(&cluster, topic, 3);
+    assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(_))));
 }
 
 /// Brokers die under a writer: what it was told counts, and what it was not told is found by its next term.

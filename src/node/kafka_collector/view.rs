@@ -1,6 +1,7 @@
 //! Shows a collector on its admin listener. It has no disk and delivers nothing, so days, ledger and receipts are
 //! those of the writers.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,8 +11,8 @@ use super::watch::what_is_wrong;
 use crate::admin::kafka_status::{KafkaStatus, SendingStatus};
 use crate::admin::refused_words::IN_STATUS_MAX;
 use crate::admin::{
-    self, AdminError, AdminView, ClockStatus, Days, FlushOutcome, History, Ledger, NodeStatus, OpenFiles,
-    ReceiptStatus, SdkAddress, SourceStatus, Status, StatusCount, Totals,
+    self, AdminError, AdminView, ClockStatus, Days, DaysOfLog, FlushOutcome, History, Ledger, NodeStatus,
+    OpenFiles, ReceiptStatus, SdkAddress, SourceStatus, Status, StatusCount, Totals,
 };
 use crate::alarms::Alarms;
 use crate::boxed_future::BoxFuture;
@@ -233,7 +234,10 @@ impl AdminView for CollectorView {
     }
 
     fn days(&self, _: Option<&SourceId>) -> Days {
-        Days::default()
+        let CollectingStatus { partitions, .. } = self.collecting.status();
+        let partitions = (partitions > 0).then_some(partitions);
+        let kafka = DaysOfLog { topic: self.topic.clone(), partitions, read_through: BTreeMap::new() };
+        Days { kafka: Some(kafka), ..Days::default() }
     }
 
     fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, AdminError> {

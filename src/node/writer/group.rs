@@ -117,6 +117,7 @@ impl Group {
             passes: Arc::clone(&self.passes),
             metrics: self.shared.metrics.clone(),
             failing: Cell::default(),
+            cache_failing: Cell::default(),
             is_hidden: Cell::default(),
         };
         let started =
@@ -153,7 +154,12 @@ impl Group {
         self.share_at = now.saturating_add(SHARE_EVERY);
         for (partition, (place, _)) in &self.running {
             let Standing::Live(live) = place.standing() else { continue };
-            let read = live.served.progress().bytes;
+            let progress = live.served.progress();
+            // A partition that has no room reads nothing, and must not get even less for that.
+            if progress.is_full {
+                continue;
+            }
+            let read = progress.bytes;
             let before = self.read.insert(*partition, read).unwrap_or(0);
             // A new term counts from zero.
             let since = read.checked_sub(before).unwrap_or(read);
@@ -166,7 +172,8 @@ impl Group {
     fn share(&self) {
         let rates =
             self.running.keys().map(|one| (*one, self.rates.get(one).copied().unwrap_or(0))).collect();
-        for (partition, share) in shares(self.shared.deps.cache_bytes, &rates) {
+        let object_bytes = self.shared.deps.equipment.object_bytes_max();
+        for (partition, share) in shares(self.shared.deps.cache_bytes, object_bytes, &rates) {
             if let Some((place, _)) = self.running.get(&partition) {
                 place.set_cache_bytes(share);
             }

@@ -21,6 +21,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -65,7 +66,10 @@ pub enum NotStarted {
     /// The folder of the caches cannot be used, or another process uses it.
     #[error("the folder of the caches (kafka.cache_dir) cannot be used")]
     Folder(#[from] DirectoryError),
-    /// The folder of the caches cannot be made, or there is no thread.
+    /// The folder of the caches cannot be made.
+    #[error("make {} for the caches: let this user write there, or set kafka.cache_dir to a folder of its own", .0.display())]
+    NoFolder(PathBuf, #[source] io::Error),
+    /// The caches of an earlier process cannot be removed, or there is no thread.
     #[error("start a writer")]
     Io(#[from] io::Error),
 }
@@ -92,7 +96,8 @@ impl Writer {
     /// Joins the group, and owns what it is assigned.
     /// Errors: [`NotStarted`].
     pub fn start(deps: WriterDeps) -> Result<Self, NotStarted> {
-        std::fs::create_dir_all(&deps.cache_dir)?;
+        std::fs::create_dir_all(&deps.cache_dir)
+            .map_err(|error| NotStarted::NoFolder(deps.cache_dir.clone(), error))?;
         let folder = RealDisk::open(&deps.cache_dir)?;
         caches::remove_all(&deps.cache_dir)?;
         let member = Member::join(&deps.settings, deps.instance.as_deref())?;

@@ -31,6 +31,8 @@ use crate::partition::position::before;
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a partition may be without a term before that is an alarm. A broker that restarts usually takes less.
 const SILENT_FOR: Duration = Duration::from_secs(60);
+/// How long a term lasts until a cache that failed before counts as well.
+const WELL_AFTER: Duration = Duration::from_secs(300);
 /// The alarm about a partition that has stopped, or does not begin.
 const STOPPED: AlarmKind = AlarmKind::Damage;
 
@@ -46,6 +48,8 @@ pub(super) struct PartitionThread {
     pub(super) metrics: WriterMetrics,
     /// Since when no term could begin, on the monotonic clock.
     pub(super) failing: Cell<Option<Duration>>,
+    /// When the first of the terms began whose caches failed one after the other.
+    pub(super) cache_failing: Cell<Option<Duration>>,
     /// Whether an open transaction hides notes.
     pub(super) is_hidden: Cell<bool>,
 }
@@ -145,7 +149,7 @@ impl PartitionThread {
             return;
         }
         let what = format!(
-            "{} is not delivered, for no term of it can begin: {why}; its calls wait in the log, and others go on. \
+            "{} is not delivered, because no term of it can begin: {why}; its calls wait in the log, and others go on. \
              `forebay kafka check` says whether a right is missing or a broker does not answer",
             self.name()
         );
@@ -217,6 +221,7 @@ impl PartitionThread {
         let (ended, kept) = serving.run(&|| {
             takeover.look(&served, &self.place, &self.deps.clock);
             if watch.look(&served) {
+                self.cache_works(since, alarms);
                 counted.look(&served, &delivery);
                 removed.look(&served);
             }
@@ -236,12 +241,43 @@ impl PartitionThread {
                 if matches!(end, End::Over(_)) {
                     self.place.ended.fetch_add(1, Ordering::AcqRel);
                     self.metrics.terms_ended.get_or_create(&self.label()).inc();
-                    // While partitions move, the group may give one to two processes for a moment.
-                    self.place.wait(AGAIN_AFTER);
                 }
+                if matches!(end, End::Cache(_)) {
+                    self.cache_failed(&end.to_string(), since, alarms);
+                }
+                // While partitions move, the group may give one to two processes for a moment; and what a cache or the
+                // log does not have may be missing again.
+                self.place.wait(AGAIN_AFTER);
                 Next::Again(kept.map(Box::new))
             }
         }
+    }
+
+    /// A term that began at `since` ended because its cache cannot be used. The next one may go on for a while, whatever
+    /// is wrong with the disk.
+    fn cache_failed(&self, why: &str, since: Duration, alarms: &Alarms) {
+        let first = self.cache_failing.get().unwrap_or(since);
+        self.cache_failing.set(Some(first));
+        if self.deps.clock.monotonic().saturating_sub(first) >= SILENT_FOR {
+            let what = format!(
+                "{why}, again and again: {} is read anew each time, and not delivered; look at the disk of kafka.cache_dir, or \
+                 stop this writer, so that another one takes the partition over",
+                self.name()
+            );
+            alarms.raise(AlarmKind::Damage, &self.cache_name(), what);
+        }
+    }
+
+    /// A term that began at `since` goes on.
+    fn cache_works(&self, since: Duration, alarms: &Alarms) {
+        let lasts = self.deps.clock.monotonic().saturating_sub(since);
+        if lasts >= WELL_AFTER && self.cache_failing.take().is_some() {
+            alarms.clear(AlarmKind::Damage, &self.cache_name());
+        }
+    }
+
+    fn cache_name(&self) -> String {
+        format!("cache of {}", self.name())
     }
 
     /// A new cache begins in an empty folder.

@@ -10,6 +10,7 @@ use crate::delivery::Delivery;
 use crate::kafka::serve::Served;
 use crate::lock::{lock, wait_while_at_most};
 use crate::partition::opening::Stop;
+use crate::time::UnixMillis;
 
 /// A term that is delivered.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub(super) struct Place {
 pub(super) struct Seen {
     /// The offset of the log's next record.
     pub(super) end: Option<u64>,
+    /// When that was asked for, by the brokers' clock. `None` until a note has told it.
+    pub(super) end_at: Option<UnixMillis>,
     /// How long the log keeps what is needed: `None` if it is not known, within it `None` if nothing waits or the log
     /// deletes nothing.
     pub(super) time_left: Option<Option<Duration>>,

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use super::place::{Live, Place, Standing};
 use super::shared::Shared;
+use crate::admin::DaysOfLog;
 use crate::admin::kafka_status::{KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus};
 use crate::kafka::serve::{Pin, Pinned};
 use crate::lock::lock;
 use crate::log::Status as _;
+use crate::partition::days;
 use crate::partition::position::offset_of;
 use crate::time::UnixMillis;
 use crate::words::rfc3339;
@@ -46,6 +48,20 @@ pub(super) fn kafka(writers: &[Arc<Shared>], max_age: Duration) -> KafkaStatus {
             objects_an_hour: objects_an_hour(rates, max_age),
         }),
         owned,
+    }
+}
+
+/// The part of the log whose days the writers of a process know, if these are their terms.
+pub(super) fn days_of_log(writers: &[Arc<Shared>], live: &[(u32, Arc<Place>, Box<Live>)]) -> DaysOfLog {
+    let read_through = |(partition, place, live): &(u32, Arc<Place>, Box<Live>)| {
+        let (progress, seen) = (live.served.progress(), *lock(&place.seen));
+        let through = days::read_through(progress.read_before, seen.end.zip(seen.end_at), progress.read_at);
+        (*partition, through.map(|at| at.0))
+    };
+    DaysOfLog {
+        topic: writers.first().map(|writer| writer.deps.settings.topic.clone()).unwrap_or_default(),
+        partitions: writers.iter().find_map(|writer| lock(&writer.of_log).partitions),
+        read_through: live.iter().map(read_through).collect(),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::partition::group::Metadata;
 use crate::partition::late;
 use crate::partition::retention::{is_short, time_left, to_set};
 use crate::time::UnixMillis;
+use crate::words::about_seconds;
 
 /// How often the group is told.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -267,16 +268,16 @@ impl Tells {
         let short = short.filter(|(left, retention)| is_short(*left, *retention));
         {
             let mut seen = lock(&place.seen);
-            seen.end = Some(times.end);
+            (seen.end, seen.end_at) = (Some(times.end), brokers.map(|_| now));
             (seen.time_left, seen.is_short) = (left.map(|(left, _)| left), short.is_some());
         }
         let (deps, subject) = (&self.shared.deps, subject(partition));
         match short {
             Some((left, retention)) => {
                 let what = format!(
-                    "the log deletes calls of partition {partition} that are not delivered in {} minutes: fix what the \
-                     other alarms name, or set retention.ms of {} to {}",
-                    left.as_secs() / 60,
+                    "in {} Kafka deletes calls of partition {partition} that are not delivered yet: fix what the other \
+                     alarms name, or set retention.ms of {} to {}",
+                    about_seconds(left.as_secs()),
                     deps.settings.topic,
                     to_set(left, retention).as_millis()
                 );

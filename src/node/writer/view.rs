@@ -94,9 +94,7 @@ impl WriterView {
 
     /// The partitions that are delivered now.
     pub(super) fn logs(&self) -> NodeLogs {
-        let of = |live: Box<Live>| NodeLog { log: Arc::new(live.served.log), delivery: live.delivery };
-        let live = self.of.writers.iter().flat_map(|writer| writer.live());
-        NodeLogs::new(live.map(|(_, _, live)| of(live)).collect())
+        logs_of(self.of.writers.iter().flat_map(|writer| writer.live()).map(|(_, _, live)| live))
     }
 
     /// Sources that are configured or have calls here.
@@ -188,6 +186,12 @@ impl WriterView {
         metrics.owned.set(owned);
         metrics.stopped.set(stopped);
     }
+}
+
+/// These terms as logs.
+fn logs_of(live: impl Iterator<Item = Box<Live>>) -> NodeLogs {
+    let of = |live: Box<Live>| NodeLog { log: Arc::new(live.served.log), delivery: live.delivery };
+    NodeLogs::new(live.map(of).collect())
 }
 
 /// Notes a decision, and has the delivery follow it.
@@ -304,7 +308,11 @@ impl AdminView for WriterView {
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {
-        self.logs().days_shown(source)
+        // The same terms twice: one that ended in between would be said to be read, and its days would not be listed.
+        let live: Vec<_> = self.of.writers.iter().flat_map(|writer| writer.live()).collect();
+        // What is read is asked first: a call that is read afterwards was written later.
+        let kafka = Some(shown::days_of_log(&self.of.writers, &live));
+        Days { kafka, ..logs_of(live.into_iter().map(|(_, _, live)| live)).days_shown(source) }
     }
 
     fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, AdminError> {

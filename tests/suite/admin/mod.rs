@@ -84,7 +84,7 @@ impl AdminView for FakeProcess {
         let day = |source: &str| UnclosedDay { source: source.to_owned(), ..UnclosedDay::default() };
         let all = ["ios", "web"].map(day).into_iter();
         let wanted = |day: &UnclosedDay| source.is_none_or(|source| source.as_str() == day.source);
-        Days { over_through: Some(0), unclosed: all.filter(wanted).collect() }
+        Days { over_through: Some(0), unclosed: all.filter(wanted).collect(), kafka: None }
     }
 
     fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, AdminError> {

@@ -216,10 +216,12 @@ impl Live {
                 actions.push(Action::Put(*number));
             }
             let fails = tries.failing_since.is_some_and(|since| env.now - since >= LEAVES_AFTER_MS);
+            // The cache has no room for the rest of an object.
+            let has_no_room = is_full && !is_read && env.dice.chance(300);
             if may_note
                 && !is_left
                 && pending.amended.is_none()
-                && (fails || is_full && tries.failing_since.is_some())
+                && (fails || is_full && tries.failing_since.is_some() || has_no_room)
             {
                 actions.push(Action::Leave(*number));
             }

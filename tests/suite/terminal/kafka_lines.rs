@@ -105,9 +105,9 @@ partition  state     terms                       lag  time left  cache          
         4  stopped   1                             -  -          1.2 GB of 10 GB     0  -
   STOPPED: the log was cut at offset 812: make a new log
         5  waits     1                             -  6 d 23 h   1.2 GB of 10 GB     0  web for 12 min: age or size
-  waits for: a transaction hangs in its notes: end it with kafka-transactions.sh abort
+  WAITS: a transaction hangs in its notes: end it with kafka-transactions.sh abort
         6  delivers  3 (2 ended)  48,200, 3 min 12 s  5 h        1.2 GB of 10 GB    17  ios for 5 d 18 h: its bucket refuses
-  TIME SHORT: Kafka deletes calls that are not delivered in 5 h: fix what pins the partition, or raise retention.ms of lake-calls
+  TIME SHORT: in 5 h Kafka deletes calls that are not delivered yet: fix what pins the partition, or raise retention.ms of lake-calls
   waits for: a configuration of new-app: add each to all writers, or its calls fill the cache
 "
     );

@@ -11,7 +11,10 @@ use super::transaction::After;
 impl Live {
     pub(super) fn base(&mut self) {
         let read_from = self.cache.read_from(&self.state);
-        let Some(base) = self.cache.reader.base(read_from) else { return };
+        let Some(base) = self.cache.reader.base(read_from) else {
+            // It learns whether its term is over.
+            return self.notes(vec![Note::Base(Box::new(self.state.base.clone()))], After::Nothing);
+        };
         let through = self.cache.reader.read_before();
         let rows = self.cache.tally();
         let tally = Tally { through, rows, ..Default::default() };

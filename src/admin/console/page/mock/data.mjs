@@ -148,7 +148,7 @@ function withKafka (scenario, status) {
     owned[4] = one(8, { lag_seconds: 11_042, read_offset: 47_000_000, cut_early: 12, cache_used_bytes: 3_100_000_000, late: 4, second_copies: 2, takeover_seconds: null })
     owned[5] = one(10, { without_bucket: ['new-app'] })
     owned[6] = one(12, { standing: 'begins', pinned_by: null, takeover_seconds: null, window_seconds: null })
-    alarms.push({ kind: 'refusing', subject: 'retention of partition 6', what: 'retention of partition 6: the log deletes calls of partition 6 that are not delivered in 2160 minutes: fix what the other alarms name, or set retention.ms of lake-calls to 1209600000', since_ms: t - 43_200_000 })
+    alarms.push({ kind: 'refusing', subject: 'retention of partition 6', what: 'retention of partition 6: in 36 h Kafka deletes calls of partition 6 that are not delivered yet: fix what the other alarms name, or set retention.ms of lake-calls to 1209600000', since_ms: t - 43_200_000 })
     alarms.push({ kind: 'damage', subject: 'lake-2', what: 'lake-2: the log was cut: the record at offset 48,190,112 is not the one that was read before; if the topic was made anew, make a new log', since_ms: t - 7_200_000 })
   }
   const used = owned.reduce((sum, { cache_used_bytes: bytes }) => sum + bytes, 0)

@@ -41,7 +41,7 @@ export function troublesOf (one: Partition, { topic }: Kafka): string[] {
   return [
     one.standing === 'stopped' && `stopped: ${one.why ?? 'this process does not say why'}`,
     one.standing === 'waits' && `waits: ${one.why ?? 'its notes cannot be read yet'}`,
-    one.time_is_short && `Kafka deletes calls that are not delivered in ${seconds(one.time_left_seconds)}: fix what pins the partition, or raise retention.ms of ${topic}`,
+    one.time_is_short && `in ${seconds(one.time_left_seconds)} Kafka deletes calls that are not delivered yet: fix what pins the partition, or raise retention.ms of ${topic}`,
     one.without_bucket.length > 0 && `no source in the configuration: ${one.without_bucket.join(', ')}. Add it to all writers, or its calls fill the cache`
   ].filter((text) => text !== false)
 }

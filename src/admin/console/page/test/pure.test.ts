@@ -407,7 +407,7 @@ test('a partition says what is wrong with it, the worst first', () => {
   assert.deepEqual([word({}), word({ standing: 'begins' }), word({ without_bucket: ['web'] })], ['delivers', 'begins', 'no bucket'])
   assert.deepEqual([word({ standing: 'stopped', time_is_short: true }), word({ standing: 'waits' }), word({ time_is_short: true })], ['stopped', 'waits', 'time short'])
   const texts = troublesOf(partition({ standing: 'stopped', why: 'the log was cut', time_left_seconds: 3_600, time_is_short: true, without_bucket: ['web'] }), kafka('writer'))
-  assert.deepEqual(texts.map((text) => text.split(':')[0]), ['stopped', 'Kafka deletes calls that are not delivered in 1 h 00 min', 'no source in the configuration'])
+  assert.deepEqual(texts.map((text) => text.split(':')[0]), ['stopped', 'in 1 h 00 min Kafka deletes calls that are not delivered yet', 'no source in the configuration'])
   assert.deepEqual(troublesOf(partition(), kafka('writer')), [])
 })
 

@@ -102,7 +102,7 @@ function Summary ({ kafka: { owned, partitions, cache } }: { kafka: Kafka }) {
         {left?.time_is_short && <State icon="problem" tone="problem" word="short" />}
       </Stat>
       <Stat name="Cache" value={bytes(cache?.used_bytes)} title={exactBytes(cache?.used_bytes)} note={`${percent(cache?.used_bytes ?? 0, cache?.max_bytes ?? 0)} of ${bytes(cache?.max_bytes)}${hourly == null ? '' : `; small sources get ${hourly === 0 ? 'less than an object' : plural(hourly, 'object')} an hour`}`} />
-      <Stat name="Left in the log" value={count(objects)} note={objects ? 'objects whose buckets refuse them; built again once they take them' : 'no bucket refuses objects'} />
+      <Stat name="Left in the log" value={count(objects)} note={objects ? 'objects whose buckets refuse them; built again once they take them' : 'none waits there for its bucket'} />
     </dl>
   )
 }
