@@ -45,7 +45,7 @@ pub struct Settings {
     pub request_payer: bool,
     /// How long one request may take.
     pub timeout: Duration,
-    /// The spool. `None`: the log is in Kafka, of which [`check::kafka`](super::kafka) tells.
+    /// The spool. `None`: the log is in Kafka, of which `forebay kafka check` tells.
     pub spool: Option<SpoolSettings>,
     /// The TLS files, if configured.
     pub tls: Option<TlsSettings>,

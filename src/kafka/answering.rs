@@ -10,6 +10,7 @@ use crate::log::notes::CallNote;
 use crate::log::{Decision, Encoded, Parked, PendingSeal, Seal};
 use crate::object::{ObjectKey, S3Location};
 use crate::partition::gone;
+use crate::partition::left::room;
 use crate::partition::note::Note;
 
 /// What is answered once the notes of a group count.
@@ -169,7 +170,8 @@ impl Owner {
     fn note_of_left(&self, number: u64, parked: Parked) -> Option<Note> {
         let known = self.shared.read();
         let pending = known.state.calls.seals.get(&number)?;
-        let may = pending.amended.is_none() && !known.state.left.contains_key(&number);
+        let may =
+            pending.amended.is_none() && !known.state.left.contains_key(&number) && room(&known.state) > 0;
         if !may || !self.cache.has_sealed(number) {
             return None;
         }

@@ -11,6 +11,7 @@ use super::records::Fetched;
 use crate::batch::BatchKey;
 use crate::log::{Parked, PendingSeal, Seal};
 use crate::partition::gone;
+use crate::partition::left::room;
 use crate::partition::note::Note;
 use crate::partition::opening::Stop;
 use crate::partition::position::{before, offset_of};
@@ -107,7 +108,7 @@ impl Owner {
                 let (number, parked) = (pending.seal.number, Parked { len: pending.bytes(), crc32: 0 });
                 Some((pending.seal.clone(), Note::Left { number, parked, from: from(pending)? }))
             };
-            leaves.filter_map(note).unzip()
+            leaves.filter_map(note).take(room(&known.state)).unzip()
         };
         if seals.is_empty() {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -23,6 +23,9 @@ pub struct Records {
     partition: i32,
     /// The offset after the last record, once reading has begun.
     next: Option<u64>,
+    /// Room for a record, used again once nobody has the one before: an allocator would give it back and take it anew for
+    /// each.
+    room: BytesMut,
 }
 
 debug_fields!(Records { topic, partition, next });
@@ -71,6 +74,7 @@ impl Records {
             topic: topic.to_owned(),
             partition: i32::try_from(partition).unwrap_or(i32::MAX),
             next: None,
+            room: BytesMut::new(),
         })
     }
 
@@ -119,7 +123,8 @@ impl Records {
             Some(Ok(message)) if message.partition() != self.partition => return Ok(Fetched::Nothing),
             Some(Err(KafkaError::PartitionEOF(of))) if of != self.partition => return Ok(Fetched::Nothing),
             Some(Ok(message)) => {
-                let value = Bytes::copy_from_slice(message.payload().unwrap_or_default());
+                self.room.extend_from_slice(message.payload().unwrap_or_default());
+                let value = self.room.split().freeze();
                 let at = message.timestamp().to_millis().map(UnixMillis);
                 u64::try_from(message.offset()).map(|offset| Fetched::Record { offset, value, at })
             }

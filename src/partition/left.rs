@@ -18,6 +18,15 @@ pub const GATHERED_BYTES: u64 = 64 * 1_024 * 1_024;
 /// Encoders of one pass.
 pub const ENCODERS: usize = 16;
 
+/// Objects of a partition that stay in the log, at most. An owner keeps the note of each in memory, some kilobyte. Beyond
+/// that nothing leaves the cache for a bucket that refuses, so reading pauses once the cache is full.
+pub const LEFT_MAX: usize = 20_000;
+
+/// How many more objects of a partition may stay in the log.
+pub fn room(state: &State) -> usize {
+    LEFT_MAX.saturating_sub(state.left.len())
+}
+
 /// One pass over the log that builds left objects.
 #[derive(Clone, Debug)]
 pub struct Pass {
@@ -139,6 +148,16 @@ mod tests {
             state.apply(Note::Left { number, parked, from: 10 * number - 10 }, number);
         }
         state
+    }
+
+    #[test]
+    fn so_many_objects_may_stay_in_the_log_and_no_more() {
+        let mut state = State::new(Identity::of_tests());
+        assert_eq!(room(&state), LEFT_MAX);
+        state.left = (0..LEFT_MAX as u64 - 1).map(|number| (number, 0)).collect();
+        assert_eq!(room(&state), 1);
+        state.left.insert(u64::MAX, 0);
+        assert_eq!(room(&state), 0);
     }
 
     #[test]

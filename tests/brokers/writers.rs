@@ -428,6 +428,25 @@ fn a_log_that_was_cut_while_it_is_read_stops_the_partition() {
     assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(_))));
 }
 
+/// Writers need the right to put, and no other: an object whose answer was lost is put again, the same to the byte.
+#[test]
+fn a_writer_that_may_only_put_delivers_each_call_once() {
+    let Some(cluster) = cluster() else { return };
+    let (partition, ..) = with_calls(&cluster);
+    let store = FakeStore::new();
+    store.refuse_heads(true);
+    store.script([Step::LoseAnswer]);
+    let writer = Made::of(&partition, &store).begin();
+    writer.deliver();
+    let objects = store.keys().into_iter().filter(|(_, key)| key.ends_with(".gz"));
+    let stored = objects.flat_map(|(bucket, key)| calls_of(&store.object(&bucket, &key).unwrap().bytes));
+    assert_eq!(
+        (sorted(stored.collect()), store.steps_left()),
+        (["a", "b", "c"].map(str::to_owned).into(), 0)
+    );
+    ended(writer);
+}
+
 /// Brokers die under a writer: what it was told counts, and what it was not told is found by its next term.
 #[test]
 fn brokers_that_are_killed_and_stopped_under_a_writer_lose_and_double_nothing() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::kafka::serve::{Progress, Served};
 use crate::partition::brokers_clock::OFF_MAX;
+use crate::partition::left::LEFT_MAX;
 use crate::sources::SourceId;
 use crate::time::Clock;
 use crate::words::counted;
@@ -43,7 +44,7 @@ impl<'a> Watch<'a> {
             return false;
         }
         seen.next = now.saturating_add(LOOK_EVERY);
-        let Progress { lost, without_bucket, brokers, .. } = served.progress();
+        let Progress { lost, left, without_bucket, brokers, .. } = served.progress();
         if lost > 0 {
             let what = format!(
                 "{} of {} can no longer be read: the calls there are lost; the log names them",
@@ -64,6 +65,16 @@ impl<'a> Watch<'a> {
             self.alarms.clear(AlarmKind::Configuration, &self.subject(source));
         }
         seen.without_bucket = without_bucket;
+        if left >= LEFT_MAX {
+            let what = format!(
+                "{left} objects wait in the log for buckets that refuse them, as many as may: once the cache is full, {} is not \
+                 read any more; fix the buckets, which their own alarms name",
+                self.name
+            );
+            self.alarms.raise(AlarmKind::Refused, &self.name, what);
+        } else {
+            self.alarms.clear(AlarmKind::Refused, &self.name);
+        }
         let off = brokers.map_or(Duration::ZERO, |brokers| brokers.off(self.clock.wall(), now));
         if off > OFF_MAX {
             let what = format!(
@@ -85,6 +96,7 @@ impl<'a> Watch<'a> {
             self.alarms.clear(AlarmKind::Configuration, &self.subject(source));
         }
         self.alarms.clear(AlarmKind::Clock, &self.name);
+        self.alarms.clear(AlarmKind::Refused, &self.name);
     }
 
     fn subject(&self, source: &SourceId) -> String {

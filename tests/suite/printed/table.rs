@@ -38,10 +38,15 @@ const KAFKA: &[(&str, &str, Tried)] = &[
     ),
     ("forebay kafka check", "forebay kafka check", Parsed(OF_KAFKA)),
     ("forebay kafka create --partitions 12", "forebay kafka create --partitions 12", Parsed(OF_KAFKA)),
+    (
+        "forebay kafka create --partitions {partitions}",
+        "forebay kafka create --partitions 12",
+        Parsed(OF_KAFKA),
+    ),
     ("forebay kafka create --partitions {most}", "forebay kafka create --partitions 12", Parsed(OF_KAFKA)),
     (
-        "forebay kafka create --partitions {partitions} --replication {replication}",
-        "forebay kafka create --partitions 12 --replication 3",
+        "forebay kafka create --config writer.toml --partitions {partitions} --replication {replication}",
+        "forebay kafka create --config writer.toml --partitions 12 --replication 3",
         Parsed(OF_KAFKA),
     ),
     (
