@@ -191,7 +191,7 @@ mod tests {
         let first = part("calls", Some(2), &[(0, late)]);
         let second = part("calls", Some(2), &[(1, late)]);
         check(&[], None);
-        check(&[collector.clone()], Some("delivers partitions 0, 1 of calls"));
+        check(std::slice::from_ref(&collector), Some("delivers partitions 0, 1 of calls"));
         check(&[first.clone(), collector.clone()], Some("delivers partition 1 of calls"));
         check(&[first.clone(), collector, second.clone()], None);
         check(&[part("calls", None, &[])], Some("no broker has told"));

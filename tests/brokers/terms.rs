@@ -141,23 +141,29 @@ fn another_name_does_not_take_the_lock() {
 #[test]
 fn a_log_that_was_cut_stops_the_partition_and_one_that_retention_cut_does_not() {
     let Some(cluster) = cluster() else { return };
-    let partition = Partition::make(&cluster, &[]);
-    let mut collector = Collector::new(&cluster, &partition, 1);
     let at = UnixMillis(1_700_000_000_000);
-    let blocks: Vec<BlockAt> = (0..3).map(|_| collector.send("web", &["a"], at)).collect();
-    let term = partition.begin();
-    let covers = |last| term.lock.note(&[Note::Covered(Covered { last: Some(last), copies: Vec::new() })]);
-    covers(blocks[1]).unwrap();
-    let term = partition.begin();
-    // Another block where the notes name one.
-    let other = BlockAt { collector: CollectorId(2), ..blocks[2] };
-    term.lock.note(&[Note::Covered(Covered { last: Some(other), copies: Vec::new() })]).unwrap();
-    assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(2))));
-    delete_before(&cluster, &partition.settings.topic, 3);
-    let term = partition.begin();
-    let beyond = BlockAt { offset: 7, ..blocks[2] };
-    term.lock.note(&[Note::Covered(Covered { last: Some(beyond), copies: Vec::new() })]).unwrap();
-    assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(7))));
+    // A partition with three blocks, of which the notes name one that `change` makes of the last.
+    let covers = |change: fn(BlockAt) -> BlockAt| {
+        let partition = Partition::make(&cluster, &[]);
+        let mut collector = Collector::new(&cluster, &partition, 1);
+        let blocks: Vec<BlockAt> = (0..3).map(|_| collector.send("web", &["a"], at)).collect();
+        let covered = Covered { last: Some(change(blocks[2])), copies: Vec::new() };
+        partition.begin().lock.note(&[Note::Covered(covered)]).unwrap();
+        partition
+    };
+    let is_cut = |partition: &Partition, at: u64| {
+        let began = partition.begin_with(None, None);
+        assert!(matches!(began, Began::Stopped(Stop::LogCut(offset)) if offset == at), "{began:?}");
+    };
+    let whole = covers(|block| block);
+    drop(whole.begin());
+    delete_before(&cluster, &whole.settings.topic, 3);
+    drop(whole.begin());
+    let of_another = covers(|block| BlockAt { collector: CollectorId(2), ..block });
+    is_cut(&of_another, 2);
+    delete_before(&cluster, &of_another.settings.topic, 3);
+    is_cut(&of_another, 2);
+    is_cut(&covers(|block| BlockAt { offset: 7, ..block }), 7);
 }
 
 #[test]
