@@ -18,6 +18,7 @@ use crate::spool::format::seen_file::{self, Fingerprints, SeenHalf};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
 use crate::spool::format::segment_index;
 use crate::spool::manifest::FileNote;
+use crate::spool::options::Holds;
 use crate::spool::shared::{PanicGuard, Prepared, Shared, lock};
 use crate::time::UnixMillis;
 
@@ -258,7 +259,9 @@ impl Housekeeper {
             Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
                 if disk::is_no_space(&error) {
                     self.shared.disk_full.store(true, Ordering::Release);
-                    if let Some(line) = self.shared.happened("no segment") {
+                    // A cache fills again and again, and nothing is refused for it.
+                    let is_cache = self.shared.options.holds == Holds::Cache;
+                    if let Some(line) = self.shared.happened("no segment").filter(|_| !is_cache) {
                         tracing::warn!(
                             %error,
                             times = line.times,
