@@ -204,7 +204,9 @@ async fn a_spool_whose_files_are_removed_or_replaced_stops_at_once() {
     };
     let remove_segments: fn(&Path) = |spool| {
         for entry in fs::read_dir(spool).unwrap().map(Result::unwrap) {
-            if entry.file_name().to_string_lossy().starts_with("wal-") {
+            // Not the one that is being made, `wal-….seg.tmp`: the spool stops for that one with other words.
+            let name = entry.file_name().into_string().unwrap();
+            if name.starts_with("wal-") && name.ends_with(".seg") {
                 fs::remove_file(entry.path()).unwrap();
             }
         }
