@@ -357,13 +357,6 @@ fn cache(asked: &KafkaAsked, partitions: Option<u32>) -> CheckFinding {
         return trial
             .not_tested("not tested: a collector has no cache; check with the configuration of a writer");
     };
-    let Some(calls) = asked.calls_per_second else {
-        return trial.not_tested("not tested: give --rate, the calls per second of all sources together");
-    };
-    let rate = calls.saturating_mul(asked.call_bytes).saturating_mul(FRAME_PERCENT) / 100;
-    let (max_age, all) = (asked.max_age, cache.saturating_mul(asked.writers));
-    let stays = waits(all, rate);
-    let caches = format!("{} of {}", counted(asked.writers, "cache", "caches"), about_bytes(cache));
     // One writer may have to own all.
     let least = least(asked.object_bytes).saturating_mul(u64::from(partitions.unwrap_or(1)));
     if cache < least {
@@ -381,6 +374,13 @@ fn cache(asked: &KafkaAsked, partitions: Option<u32>) -> CheckFinding {
             ))],
         );
     }
+    let Some(calls) = asked.calls_per_second else {
+        return trial.not_tested("not tested: give --rate, the calls per second of all sources together");
+    };
+    let rate = calls.saturating_mul(asked.call_bytes).saturating_mul(FRAME_PERCENT) / 100;
+    let (max_age, all) = (asked.max_age, cache.saturating_mul(asked.writers));
+    let stays = waits(all, rate);
+    let caches = format!("{} of {}", counted(asked.writers, "cache", "caches"), about_bytes(cache));
     if stays >= max_age {
         let objects = 3_600_u64.div_ceil(max_age.as_secs().max(1));
         return trial.passed(format!(

@@ -10,7 +10,6 @@ use crate::log::notes::CallNote;
 use crate::log::{Decision, Encoded, Parked, PendingSeal, Seal};
 use crate::object::{ObjectKey, S3Location};
 use crate::partition::gone;
-use crate::partition::left::room;
 use crate::partition::note::Note;
 
 /// What is answered once the notes of a group count.
@@ -170,8 +169,7 @@ impl Owner {
     fn note_of_left(&self, number: u64, parked: Parked) -> Option<Note> {
         let known = self.shared.read();
         let pending = known.state.calls.seals.get(&number)?;
-        let may =
-            pending.amended.is_none() && !known.state.left.contains_key(&number) && room(&known.state) > 0;
+        let may = pending.amended.is_none() && !known.state.left.contains_key(&number);
         if !may || !self.cache.has_sealed(number) {
             return None;
         }

@@ -46,12 +46,6 @@ impl Appender {
         if frames.is_empty() {
             return Ok(Appended::default());
         }
-        if self.hints.refuses(frames.source()) {
-            self.sending.refused();
-            let label = ReasonLabel { source: frames.source().to_string(), reason: LOCATION_FULL };
-            self.metrics.refused.get_or_create(&label).inc();
-            return Err(AppendError::LocationFull);
-        }
         let partitions = self.hints.partitions();
         if partitions == 0 {
             self.sending.refused();
@@ -60,6 +54,12 @@ impl Appender {
         let spread = read(&self.spreads).get(frames.source()).copied().unwrap_or(1);
         let account = AccountKey::new(frames.source().clone(), frames.stream());
         let parts = parts(frames, spread, partitions);
+        if self.hints.refuses(&account.source, parts.iter().map(|(partition, _)| *partition)) {
+            self.sending.refused();
+            let label = ReasonLabel { source: account.source.to_string(), reason: LOCATION_FULL };
+            self.metrics.refused.get_or_create(&label).inc();
+            return Err(AppendError::LocationFull);
+        }
         let stored = parts.iter().fold(0_u32, |sum, (_, part)| sum.saturating_add(part.frames));
         let outcome = self.sending.offer(account, parts)?;
         // Without an outcome the process ends, and any of the parts may be on its way.

@@ -45,6 +45,18 @@ pub struct CacheDeps {
 #[error("the cache of a partition cannot be used: {0}")]
 pub struct Unusable(pub String);
 
+/// The segments of the cache are too long for its share: a new cache has shorter ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its share of the cache is {max} bytes now, and a segment has {segment}: the next term has shorter ones"
+)]
+pub struct Shrunk {
+    /// The share.
+    pub max: u64,
+    /// Bytes of a segment.
+    pub segment: u64,
+}
+
 /// There is no space for what was read: it waits in memory, and reading pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -108,14 +120,14 @@ impl Cache {
     }
 
     /// Changes the most bytes that it takes.
-    /// Errors: [`Unusable`], if its segments are too long for that: a new one has shorter ones.
-    pub(super) fn set_max_bytes(&mut self, max: u64) -> Result<(), Unusable> {
+    /// Errors: [`Shrunk`].
+    pub(super) fn set_max_bytes(&mut self, max: u64) -> Result<(), Shrunk> {
         if std::mem::replace(&mut self.deps.max_bytes, max) == max {
             return Ok(());
         }
         let segment = self.log.usage().segment_bytes;
         if segment > segment_bytes(max) && max / SEGMENTS_MIN < segment {
-            return Err(Unusable(format!("its share is {max} bytes now, and a segment has {segment}")));
+            return Err(Shrunk { max, segment });
         }
         self.spool.set_max_bytes(max);
         Ok(())

@@ -46,7 +46,7 @@ impl Hints {
             tracing::info!("the log id is known: answers have receipts, if they are configured");
             told.log_id = Some(first.log_id.clone());
         }
-        told.refusals = Refusals::of(all.values().map(|(_, metadata)| metadata));
+        told.refusals = Refusals::of(all.iter().map(|(partition, (_, metadata))| (*partition, metadata)));
     }
 
     /// The log id, once it is known.
@@ -54,9 +54,10 @@ impl Hints {
         read(&self.told).log_id.clone()
     }
 
-    /// Whether owners refuse a source.
-    pub(super) fn refuses(&self, source: &SourceId) -> bool {
-        read(&self.told).refusals.refuses(source)
+    /// Whether owners refuse a source, or one of the partitions that its calls go to.
+    pub(super) fn refuses(&self, source: &SourceId, partitions: impl IntoIterator<Item = u32>) -> bool {
+        let refusals = &read(&self.told).refusals;
+        refusals.refuses(source) || partitions.into_iter().any(|partition| refusals.refuses_all_of(partition))
     }
 }
 
@@ -70,9 +71,11 @@ mod tests {
         hints.has_partitions(4);
         hints.has_partitions(3);
         assert_eq!((hints.partitions(), hints.log_id()), (4, None));
-        let metadata = Metadata { log_id: "ab".repeat(16), ..Metadata::default() };
+        let metadata = Metadata { log_id: "ab".repeat(16), refuses_all: true, ..Metadata::default() };
         hints.are_told(&[(2, (7, metadata))].into());
         hints.are_told(&BTreeMap::new());
         assert_eq!(hints.log_id(), Some("ab".repeat(16)));
+        let web = SourceId::new("web").unwrap();
+        assert!(hints.refuses(&web, [1, 2]) && !hints.refuses(&web, [1]));
     }
 }

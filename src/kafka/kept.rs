@@ -165,7 +165,7 @@ impl Kept {
         // Terms that follow each other in a process may have one folder.
         static LAST: AtomicU64 = AtomicU64::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
-        let (disk, name) = (Arc::clone(&self.staging.disk), format!("staging/left-{number}.gz"));
+        let (disk, name) = (Arc::clone(&self.staging.disk), format!("parked/left-{number}.gz"));
         let file = disk.create(&name)?;
         let kept = KeptFile { disk, name, len: 0, crc32: 0 };
         Ok(KeptWriter { kept, file, crc32: crc32fast::Hasher::new() })

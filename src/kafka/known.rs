@@ -72,6 +72,12 @@ impl Known {
         }
     }
 
+    /// The first position that is not read and may have calls; `None` if everything is read. A new owner reads what fills
+    /// its windows first, and that is delivered.
+    pub(super) fn unread_from(&self) -> Option<u64> {
+        (!self.at_end).then(|| self.read_before.saturating_add(1).max(self.state.base.read_from))
+    }
+
     /// Batches with seals whose frames are not all read: those frames look unsealed in the cache.
     pub(super) fn half_read(&self) -> BTreeSet<&BatchKey> {
         let pending = self.state.calls.seals.values().map(|pending| &pending.seal);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::begin::Term;
-use super::cache::{Cache, CacheDeps, Unusable};
+use super::cache::{Cache, CacheDeps, Shrunk, Unusable};
 use super::counts::Counts;
 use super::known::{Known, Shared};
 use super::lock::Lock;
@@ -39,6 +39,9 @@ pub enum End {
     /// The cache cannot be used: begin a term without it.
     #[error(transparent)]
     Cache(#[from] Unusable),
+    /// The share of the cache is much smaller than it was: begin a term with a smaller cache.
+    #[error(transparent)]
+    Shrunk(#[from] Shrunk),
     /// The log does not have the place of the reader any more: begin a term without the cache, which finds
     /// out why.
     #[error("the log has moved away from offset {0}")]
@@ -73,8 +76,11 @@ pub struct Owner {
     next_seal: u64,
     /// How long after a day it is ended.
     pub(super) day_grace: Duration,
-    /// Since when the cache has had no room, by the monotonic clock.
+    /// Since when nothing is read, because the cache has no room or too many objects stay in the log, by the monotonic
+    /// clock.
     pub(super) full_since: Option<Duration>,
+    /// Whether the next term of this process may use the cache.
+    pub(super) keeps_cache: bool,
 }
 
 /// Why the work of a term could not begin.
@@ -117,9 +123,19 @@ impl Owner {
         known.brokers = brokers;
         let shared = Shared::new(known, cache.log(), clock);
         let day_grace = GRACE;
-        let (next_seal, full_since) = (0, None);
-        let mut owner =
-            Self { lock, shared, cache, reader, log, wanted, notes_bytes, next_seal, day_grace, full_since };
+        let mut owner = Self {
+            lock,
+            shared,
+            cache,
+            reader,
+            log,
+            wanted,
+            notes_bytes,
+            next_seal: 0,
+            day_grace,
+            full_since: None,
+            keeps_cache: true,
+        };
         owner.follow_state()?;
         owner.note_changed_locations()?;
         Ok(owner)
@@ -133,7 +149,10 @@ impl Owner {
     /// Ends the work on a term. What is kept serves the next term of this process, if nobody else has owned
     /// the partition in between.
     pub fn end(self) -> Option<Kept> {
-        let Self { shared, cache, reader, .. } = self;
+        let Self { shared, cache, reader, keeps_cache, .. } = self;
+        if !keeps_cache {
+            return None;
+        }
         let known = shared.read();
         let token = known.state.term.clone()?;
         Some(Kept { token, cache, reader, counts: known.counts.clone() })

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::cache::{Full, Unusable};
+use super::cache::Full;
 use super::owner::{End, Owner};
 use super::records::Fetched;
 use crate::batch::BatchKey;
 use crate::log::{Parked, PendingSeal, Seal};
 use crate::partition::gone;
-use crate::partition::left::room;
+use crate::partition::left;
 use crate::partition::note::Note;
 use crate::partition::opening::Stop;
 use crate::partition::position::{before, offset_of};
@@ -54,6 +54,10 @@ impl Owner {
             }
             self.follow_state()?;
         }
+        if left::are_too_many(&self.shared.read().state) {
+            self.pauses();
+            return Ok(Looked::Full);
+        }
         if self.full_since.take().is_some() {
             self.shared.write().is_full = false;
         }
@@ -75,16 +79,23 @@ impl Owner {
         }
     }
 
+    /// Nothing is read for now. Returns since when.
+    fn pauses(&mut self) -> Duration {
+        let now = self.shared.clock.monotonic();
+        *self.full_since.get_or_insert_with(|| {
+            let mut known = self.shared.write();
+            // There may be more by now.
+            (known.is_full, known.at_end) = (true, false);
+            now
+        })
+    }
+
     /// The cache has no room. What an earlier owner has sealed takes room that nothing can free before the end of its
     /// object is read, which needs room: an owner with a larger share may have made it. After a while such objects are
     /// left in the log, which builds them without the cache.
     fn leaves_half_read(&mut self) -> Result<(), End> {
+        let since = self.pauses();
         let now = self.shared.clock.monotonic();
-        let Some(since) = self.full_since else {
-            self.full_since = Some(now);
-            self.shared.write().is_full = true;
-            return Ok(());
-        };
         if now.saturating_sub(since) < LEAVES_HALF_READ_AFTER {
             return Ok(());
         }
@@ -108,7 +119,7 @@ impl Owner {
                 let (number, parked) = (pending.seal.number, Parked { len: pending.bytes(), crc32: 0 });
                 Some((pending.seal.clone(), Note::Left { number, parked, from: from(pending)? }))
             };
-            leaves.filter_map(note).take(room(&known.state)).unzip()
+            leaves.filter_map(note).unzip()
         };
         if seals.is_empty() {
             return Ok(());
@@ -120,9 +131,10 @@ impl Owner {
         );
         // First the cache, as long as nobody may seal what is half read. If the note does not count, the next term reads
         // into a cache of its own.
+        self.keeps_cache = false;
         seals.iter().try_for_each(|seal| self.cache.leaves(seal))?;
-        self.note(notes)
-            .map_err(|error| Unusable(format!("it has let go what is not noted as left: {error}")))?;
+        self.note(notes)?;
+        self.keeps_cache = true;
         Ok(())
     }
 

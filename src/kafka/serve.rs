@@ -20,6 +20,7 @@ use crate::log::OpenBatch;
 use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::{Metadata, refused};
 use crate::partition::opening::Stop;
+use crate::partition::position::before;
 use crate::partition::retention::needed_from;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -137,10 +138,7 @@ impl Served {
         let pending = known.state.calls.seals.iter().filter(|(number, _)| !left.contains_key(number));
         let pending = pending.map(|(_, pending)| pending.seal.first);
         let open = self.log.shared.cache.open_batches().into_iter().map(|batch| batch.first);
-        // A new owner reads what fills its windows first, and that is delivered.
-        let unread = || known.read_before.saturating_add(1).max(known.state.base.read_from);
-        let unread = (!known.at_end).then(unread);
-        needed_from(left.values().copied(), pending.chain(open), unread)
+        needed_from(left.values().copied(), pending.chain(open), known.unread_from())
     }
 
     /// What needs the oldest record that is kept. `None` if nothing waits.
@@ -194,9 +192,11 @@ impl Served {
     pub fn told(&self, half_ago: Option<u64>) -> (u64, Metadata) {
         let oldest = half_ago.map(|half_ago| (self.oldest(), half_ago));
         let known = self.log.shared.read();
+        let is_old = |position: u64| half_ago.is_some_and(|half_ago| position < before(half_ago));
         let metadata = Metadata {
             log_id: known.state.identity.log_id.clone(),
             base_at: known.state.base_at,
+            refuses_all: known.unread_from().is_some_and(is_old),
             refused: oldest.map(|(oldest, half_ago)| refused(oldest, half_ago)).unwrap_or_default(),
         };
         (known.state.kept_from(), metadata)
@@ -265,7 +265,7 @@ impl Serving {
                 note_stop(&mut owner, stop);
                 None
             }
-            Err(End::Cache(_) | End::Moved(_)) => None,
+            Err(End::Cache(_) | End::Shrunk(_) | End::Moved(_)) => None,
         };
         (ended, kept)
     }

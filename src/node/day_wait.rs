@@ -138,8 +138,8 @@ fn unread(parts: &[DaysOfLog], until: UnixMillis) -> Option<String> {
         let missing: Vec<u32> = (0..partitions).filter(|number| !read.contains_key(number)).collect();
         if !missing.is_empty() {
             return Some(format!(
-                "none of these nodes delivers {} of {topic}: collectors deliver nothing, so give the admin listeners of all \
-                 its writers",
+                "none of these nodes delivers {} of {topic}: give the admin listeners of all its writers; if they are given, \
+                 `forebay status` of each says what has stopped or not begun",
                 named(&missing)
             ));
         }

@@ -14,6 +14,8 @@ pub const METADATA_BYTES_MAX: usize = 4_096;
 pub const REFUSED_MAX: usize = 400;
 /// Characters of a source's hash.
 const HASH_LEN: usize = 8;
+/// Stands before the hashes if the whole partition is refused.
+const ALL: &str = "*";
 
 /// The metadata of the offset that an owner commits, which is [`State::kept_from`](super::state::State).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Metadata {
     pub log_id: String,
     /// The offset of the last base note.
     pub base_at: Option<u64>,
+    /// Whether collectors refuse whatever would go to this partition: what it has is not read, so nobody knows whose it is.
+    pub refuses_all: bool,
     /// Hashes of the sources that collectors refuse, the one that waits longest first.
     pub refused: Vec<String>,
 }
@@ -30,8 +34,9 @@ impl Metadata {
     /// Its text: at most [`METADATA_BYTES_MAX`] bytes.
     pub fn encode(&self) -> String {
         let base = self.base_at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        let all = self.refuses_all.then(|| ALL.to_owned());
         let refused = self.refused.iter().take(REFUSED_MAX);
-        let fields = [self.log_id.clone(), base].into_iter().chain(refused.cloned());
+        let fields = [self.log_id.clone(), base].into_iter().chain(all).chain(refused.cloned());
         fields.collect::<Vec<_>>().join(" ")
     }
 
@@ -43,8 +48,12 @@ impl Metadata {
             "-" => None,
             at => Some(at.parse().ok()?),
         };
-        let refused = fields.map(str::to_owned).collect();
-        Some(Self { log_id, base_at, refused })
+        let mut refused: Vec<String> = fields.map(str::to_owned).collect();
+        let refuses_all = refused.first().is_some_and(|first| first == ALL);
+        if refuses_all {
+            refused.remove(0);
+        }
+        Some(Self { log_id, base_at, refuses_all, refused })
     }
 
     /// Whether a collector refuses a source.
@@ -53,20 +62,33 @@ impl Metadata {
     }
 }
 
-/// The sources that collectors refuse, by what the owners of all partitions say.
+/// What collectors refuse, by what the owners of all partitions say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusals(BTreeSet<String>);
+pub struct Refusals {
+    sources: BTreeSet<String>,
+    partitions: BTreeSet<u32>,
+}
 
 impl Refusals {
-    /// Those of all partitions: a source that was spread, or whose partition has changed, may wait in any.
-    pub fn of<'m>(all: impl IntoIterator<Item = &'m Metadata>) -> Self {
-        Self(all.into_iter().flat_map(|metadata| metadata.refused.iter().cloned()).collect())
+    /// Sources of all partitions: a source that was spread, or whose partition has changed, may wait in any.
+    pub fn of<'m>(all: impl IntoIterator<Item = (u32, &'m Metadata)>) -> Self {
+        let mut refusals = Self::default();
+        for (partition, metadata) in all {
+            refusals.sources.extend(metadata.refused.iter().cloned());
+            refusals.partitions.extend(metadata.refuses_all.then_some(partition));
+        }
+        refusals
     }
 
     /// Whether a collector refuses a source.
     pub fn refuses(&self, source: &SourceId) -> bool {
         // Nearly always nobody is refused, and this is asked for each request.
-        !self.0.is_empty() && self.0.contains(&hash(source))
+        !self.sources.is_empty() && self.sources.contains(&hash(source))
+    }
+
+    /// Whether a collector refuses what would go to this partition.
+    pub fn refuses_all_of(&self, partition: u32) -> bool {
+        self.partitions.contains(&partition)
     }
 }
 
@@ -96,12 +118,19 @@ mod tests {
     #[test]
     fn metadata_reads_back_and_fits() {
         let refused: Vec<String> = (0..500).map(|n| format!("{n:08}")).collect();
-        let metadata = Metadata { log_id: "ab".repeat(16), base_at: Some(u64::MAX), refused };
-        let text = metadata.encode();
-        assert!(text.len() <= METADATA_BYTES_MAX, "{}", text.len());
-        let read = Metadata::decode(&text).unwrap();
-        assert_eq!((read.log_id, read.base_at), (metadata.log_id, metadata.base_at));
-        assert_eq!(read.refused, metadata.refused[..REFUSED_MAX]);
+        for refuses_all in [false, true] {
+            let metadata = Metadata {
+                log_id: "ab".repeat(16),
+                base_at: Some(u64::MAX),
+                refuses_all,
+                refused: refused.clone(),
+            };
+            let text = metadata.encode();
+            assert!(text.len() <= METADATA_BYTES_MAX, "{}", text.len());
+            let read = Metadata::decode(&text).unwrap();
+            let cut = Metadata { refused: refused[..REFUSED_MAX].to_vec(), ..metadata };
+            assert_eq!(read, cut);
+        }
         for text in ["", "x -", "another tool"] {
             assert_eq!(Metadata::decode(text), None);
         }
@@ -116,7 +145,9 @@ mod tests {
         assert_eq!(refused, [hash(&ios), hash(&web)]);
         let metadata = Metadata { refused, ..Metadata::default() };
         assert!(metadata.refuses(&web) && !metadata.refuses(&tv));
-        let all = Refusals::of([&metadata, &Metadata::default()]);
+        let unread = Metadata { refuses_all: true, ..Metadata::default() };
+        let all = Refusals::of([(0, &metadata), (4, &unread)]);
         assert!(all.refuses(&web) && !all.refuses(&tv) && !Refusals::default().refuses(&web));
+        assert!(all.refuses_all_of(4) && !all.refuses_all_of(0));
     }
 }

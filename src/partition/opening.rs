@@ -440,7 +440,7 @@ mod tests {
         assert_eq!(short.next(), &Next::AskNotesEnd);
         short.notes_end(3, 3, NOTES_WAIT);
         assert_eq!(short.next(), &Next::Stopped(Stop::NotesCut));
-        let metadata = Metadata { log_id: "00".repeat(16), base_at: Some(4), refused: Vec::new() };
+        let metadata = Metadata { log_id: "00".repeat(16), base_at: Some(4), ..Metadata::default() };
         let mut older = opened(Some(metadata));
         older.read(&[notes(), vec![own()]].concat(), 8, Duration::ZERO);
         assert_eq!(older.next(), &Next::Stopped(Stop::NotesCut));

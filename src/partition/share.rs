@@ -15,11 +15,12 @@ const SEGMENTS: u64 = 16;
 /// Percent of a share from which on batches are due that keep it from being released.
 const PRESSURE_PERCENT: u64 = 70;
 
-/// The least share of a partition in bytes, if objects have at most `object_bytes`: room for its segments of the least
-/// size, and for two objects that were left in the log, one of a bucket that takes again and one of a bucket that does not.
-/// They may have been made while the share was larger.
+/// The least share of a partition in bytes, if objects have at most `object_bytes`: room for sixteen segments of the least
+/// size, or for two objects that were left in the log and five and a half of its sixteen segments, of which the spool keeps
+/// three and a quarter free. One object is of a bucket that takes again, one of a bucket that does not; they may have been
+/// made while the share was larger.
 pub fn least(object_bytes: u64) -> u64 {
-    (SEGMENTS * SEGMENT_BYTES.0).max(object_bytes.saturating_mul(2).saturating_add(4 * SEGMENT_BYTES.0))
+    (SEGMENTS * SEGMENT_BYTES.0).max(object_bytes.div_ceil(21).saturating_mul(64))
 }
 
 /// The share of each partition in bytes, by its rate in bytes a second. A partition without a rate has the [`least`]
@@ -35,6 +36,14 @@ pub fn shares(cache: u64, object_bytes: u64, rates: &BTreeMap<u32, u64>) -> BTre
         None => cache / partitions,
     };
     rates.iter().map(|(partition, rate)| (*partition, share(*rate))).collect()
+}
+
+/// The rate of a partition that has read so many bytes since the last look. One whose cache is full reads little, and must
+/// not get even less for that.
+pub fn next_rate(rate: Option<u64>, read: u64, is_full: bool) -> u64 {
+    let rate = rate.unwrap_or(read);
+    let mean = rate / 2 + read / 2;
+    if is_full { mean.max(rate) } else { mean }
 }
 
 /// How long a batch may wait in a share for its age, if its partition has `rate` bytes a second: then pressure makes it
@@ -123,10 +132,21 @@ mod tests {
     #[test]
     fn the_least_share_has_room_for_two_objects() {
         assert_eq!(least(1_000), GIB / 8);
-        assert!(least(1_000_000_000) > 2_000_000_000 && least(u64::MAX) == u64::MAX);
+        for object in [100_000_000, 1_000_000_000] {
+            let share = least(object);
+            assert!(share - 2 * object >= segment_bytes(share) * 11 / 2, "{object}");
+        }
+        assert_eq!(least(u64::MAX), u64::MAX);
         let quiet = shares(100 * GIB, 1_000_000_000, &[(0, 7), (1, 0)].into())[&1];
         assert_eq!(quiet, least(1_000_000_000));
         assert_eq!(shares(GIB, 1_000_000_000, &[(0, 7), (1, 0)].into())[&1], GIB / 2, "no room");
+    }
+
+    #[test]
+    fn a_full_partition_keeps_its_rate() {
+        assert_eq!([false, true].map(|is_full| next_rate(None, 100, is_full)), [100, 100]);
+        assert_eq!([false, true].map(|is_full| next_rate(Some(100), 0, is_full)), [50, 100]);
+        assert_eq!([false, true].map(|is_full| next_rate(Some(100), 300, is_full)), [200, 200]);
     }
 
     #[test]

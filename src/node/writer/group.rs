@@ -12,7 +12,7 @@ use super::shared::Shared;
 use crate::kafka::group::Member;
 use crate::lock::lock;
 use crate::partition::opening::Stop;
-use crate::partition::share::shares;
+use crate::partition::share::{next_rate, shares};
 
 /// How long one look at the group waits.
 const TURN: Duration = Duration::from_millis(100);
@@ -155,16 +155,12 @@ impl Group {
         for (partition, (place, _)) in &self.running {
             let Standing::Live(live) = place.standing() else { continue };
             let progress = live.served.progress();
-            // A partition that has no room reads nothing, and must not get even less for that.
-            if progress.is_full {
-                continue;
-            }
             let read = progress.bytes;
             let before = self.read.insert(*partition, read).unwrap_or(0);
             // A new term counts from zero.
             let since = read.checked_sub(before).unwrap_or(read);
-            let rate = self.rates.entry(*partition).or_insert(since);
-            *rate = *rate / 2 + since / 2;
+            let rate = next_rate(self.rates.get(partition).copied(), since, progress.is_full);
+            self.rates.insert(*partition, rate);
         }
         self.share();
     }

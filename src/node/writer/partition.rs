@@ -48,7 +48,7 @@ pub(super) struct PartitionThread {
     pub(super) metrics: WriterMetrics,
     /// Since when no term could begin, on the monotonic clock.
     pub(super) failing: Cell<Option<Duration>>,
-    /// When the first of the terms began whose caches failed one after the other.
+    /// When the first of the terms ended whose caches failed one after the other.
     pub(super) cache_failing: Cell<Option<Duration>>,
     /// Whether an open transaction hides notes.
     pub(super) is_hidden: Cell<bool>,
@@ -85,6 +85,8 @@ impl PartitionThread {
                 Next::Stopped(stop) => {
                     let what = format!("partition {} stops: {stop}; others go on", self.partition);
                     alarms.raise(STOPPED, &self.name(), what);
+                    self.cache_failing.set(None);
+                    alarms.clear(AlarmKind::Damage, &self.cache_name());
                     self.place.set(Standing::Stopped(stop));
                     while self.place.is_assigned() {
                         self.place.wait(Duration::from_secs(3_600));
@@ -243,7 +245,7 @@ impl PartitionThread {
                     self.metrics.terms_ended.get_or_create(&self.label()).inc();
                 }
                 if matches!(end, End::Cache(_)) {
-                    self.cache_failed(&end.to_string(), since, alarms);
+                    self.cache_failed(&end.to_string(), alarms);
                 }
                 // While partitions move, the group may give one to two processes for a moment; and what a cache or the
                 // log does not have may be missing again.
@@ -253,12 +255,12 @@ impl PartitionThread {
         }
     }
 
-    /// A term that began at `since` ended because its cache cannot be used. The next one may go on for a while, whatever
-    /// is wrong with the disk.
-    fn cache_failed(&self, why: &str, since: Duration, alarms: &Alarms) {
-        let first = self.cache_failing.get().unwrap_or(since);
+    /// A term ended because its cache cannot be used. The next one may go on for a while, whatever is wrong with the disk.
+    fn cache_failed(&self, why: &str, alarms: &Alarms) {
+        let now = self.deps.clock.monotonic();
+        let first = self.cache_failing.get().unwrap_or(now);
         self.cache_failing.set(Some(first));
-        if self.deps.clock.monotonic().saturating_sub(first) >= SILENT_FOR {
+        if now.saturating_sub(first) >= SILENT_FOR {
             let what = format!(
                 "{why}, again and again: {} is read anew each time, and not delivered; look at the disk of kafka.cache_dir, or \
                  stop this writer, so that another one takes the partition over",

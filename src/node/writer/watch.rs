@@ -15,6 +15,12 @@ use crate::words::counted;
 
 /// How often a term is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a cache may have no room before that is an alarm: deliveries free room sooner, if all is well.
+const NO_ROOM_FOR: Duration = Duration::from_secs(300);
+/// How long it must have had room until the alarm ends.
+const ROOM_FOR: Duration = Duration::from_secs(60);
+/// Objects in the log below which the alarm about their number ends.
+const LEFT_AGAIN: usize = LEFT_MAX / 20 * 19;
 
 /// Watches one term. It belongs to the thread that serves the term.
 pub(super) struct Watch<'a> {
@@ -28,6 +34,29 @@ pub(super) struct Watch<'a> {
 struct Seen {
     next: Duration,
     without_bucket: BTreeSet<SourceId>,
+    room: Room,
+}
+
+/// Whether a cache has had no room for so long that it is an alarm.
+#[derive(Default)]
+struct Room {
+    is_alarm: bool,
+    /// Since when it has been otherwise at each look.
+    since: Option<Duration>,
+}
+
+impl Room {
+    fn look(&mut self, is_full: bool, now: Duration) -> bool {
+        if is_full == self.is_alarm {
+            self.since = None;
+            return self.is_alarm;
+        }
+        let lasts = if self.is_alarm { ROOM_FOR } else { NO_ROOM_FOR };
+        if now.saturating_sub(*self.since.get_or_insert(now)) >= lasts {
+            (self.is_alarm, self.since) = (is_full, None);
+        }
+        self.is_alarm
+    }
 }
 
 impl<'a> Watch<'a> {
@@ -44,14 +73,15 @@ impl<'a> Watch<'a> {
             return false;
         }
         seen.next = now.saturating_add(LOOK_EVERY);
-        let Progress { lost, left, without_bucket, brokers, .. } = served.progress();
+        let Progress { lost, left, without_bucket, brokers, is_full, .. } = served.progress();
         if lost > 0 {
             let what = format!(
                 "{} of {} can no longer be read: the calls there are lost; the log names them",
                 counted(lost as u64, "range of positions", "ranges of positions"),
                 self.name
             );
-            self.alarms.raise(AlarmKind::Damage, &self.name, what);
+            // It stands longer than the term: a partition that begins again clears what it has under its own name.
+            self.alarms.raise(AlarmKind::Damage, &format!("lost calls of {}", self.name), what);
         }
         for source in without_bucket.difference(&seen.without_bucket) {
             let what = format!(
@@ -67,13 +97,25 @@ impl<'a> Watch<'a> {
         seen.without_bucket = without_bucket;
         if left >= LEFT_MAX {
             let what = format!(
-                "{left} objects wait in the log for buckets that refuse them, as many as may: once the cache is full, {} is not \
-                 read any more; fix the buckets, which their own alarms name",
+                "{left} objects wait in the log for buckets that refuse them, as many as may: {} is not read until some are \
+                 delivered; fix the buckets, which their own alarms name. After half of the log's retention, collectors \
+                 refuse what would go there",
                 self.name
             );
             self.alarms.raise(AlarmKind::Refused, &self.name, what);
-        } else {
+        } else if left < LEFT_AGAIN {
             self.alarms.clear(AlarmKind::Refused, &self.name);
+        }
+        if seen.room.look(is_full && left < LEFT_MAX, now) {
+            let what = format!(
+                "the cache has had no room for minutes, so {} is not read: fix what other alarms name; if there are none, free \
+                 space on the disk of kafka.cache_dir, or set kafka.cache_bytes to more. After half of the log's retention, \
+                 collectors refuse what would go there",
+                self.name
+            );
+            self.alarms.raise(AlarmKind::Refusing, &self.name, what);
+        } else {
+            self.alarms.clear(AlarmKind::Refusing, &self.name);
         }
         let off = brokers.map_or(Duration::ZERO, |brokers| brokers.off(self.clock.wall(), now));
         if off > OFF_MAX {
@@ -97,9 +139,32 @@ impl<'a> Watch<'a> {
         }
         self.alarms.clear(AlarmKind::Clock, &self.name);
         self.alarms.clear(AlarmKind::Refused, &self.name);
+        self.alarms.clear(AlarmKind::Refusing, &self.name);
     }
 
     fn subject(&self, source: &SourceId) -> String {
         format!("{source} in {}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cache that fills and is emptied is no alarm, and one alarm does not become many.
+    #[test]
+    fn a_cache_without_room_is_an_alarm_after_minutes() {
+        let mut room = Room::default();
+        let mut looks = |secs: std::ops::Range<u64>, is_full: bool| {
+            secs.map(|second| room.look(is_full, Duration::from_secs(second))).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(looks(0..299, true), [false].into());
+        assert_eq!(looks(299..300, false), [false].into());
+        assert_eq!(looks(300..600, true), [false].into(), "it counts anew");
+        assert_eq!(looks(600..700, true), [true].into());
+        assert_eq!(looks(700..760, false), [true].into());
+        assert_eq!(looks(760..761, true), [true].into());
+        assert_eq!(looks(761..821, false), [true].into());
+        assert_eq!(looks(821..822, false), [false].into());
     }
 }
