@@ -576,11 +576,11 @@ mod tests {
             assert!(expected.iter().all(|words| text.contains(words)), "{text}");
         };
         let hot = KafkaAsked { calls_per_second: Some(100_000), ..asked() };
-        check(&hot, ["6 objects an hour", "283 GB"]);
+        check(&hot, ["6 objects an hour", "284 GB"]);
         let small = KafkaAsked { cache_bytes: Some(2_000_000_000), ..asked() };
         check(
             &small,
-            ["two objects of 100 MB in each of 12 partitions", "kafka.cache_bytes to 3 GB or more"],
+            ["two objects of 100 MB in each of 12 partitions", "kafka.cache_bytes to 4 GB or more"],
         );
     }
 }

@@ -160,8 +160,20 @@ pub struct Request<'b> {
     pub stream: Stream,
     /// Items that came to this partition.
     pub items: u32,
-    /// Each frame: its bytes, and what it holds.
-    pub frames: Vec<(&'b [u8], Result<Frame<'b>, FrameError>)>,
+    /// Its frames, in order.
+    pub frames: Vec<Found<'b>>,
+}
+
+/// One frame of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'b> {
+    /// Its bytes.
+    pub bytes: &'b [u8],
+    /// What it holds.
+    pub frame: Result<Frame<'b>, FrameError>,
+    /// Whether the frame before it in the request can be read, and has the same source, stream and time. Whoever compares
+    /// them once all frames are read waits for memory.
+    pub is_alike: bool,
 }
 
 /// Reads a block.
@@ -200,14 +212,23 @@ fn request(bytes: &[u8]) -> Option<(Request<'_>, &[u8])> {
     let source = SourceId::new(fields.text(source_len)?).ok()?;
     let stream = fields.text(stream_len)?.parse().ok()?;
     let (mut bytes, behind) = fields.0.split_at_checked(usize::try_from(len).ok()?)?;
-    let mut frames = Vec::new();
+    let (mut frames, mut before): (Vec<Found<'_>>, Option<Frame<'_>>) = (Vec::new(), None);
     while !bytes.is_empty() {
         let (one, rest) = bytes.split_at_checked(frame::length(bytes)?)?;
-        frames.push((one, frame::read(one, Salt::NONE).map(|(frame, _)| frame)));
+        let frame = frame::read(one, Salt::NONE).map(|(frame, _)| frame);
+        let is_alike =
+            frame.as_ref().is_ok_and(|frame| before.is_some_and(|before| are_alike(&before, frame)));
+        before = frame.as_ref().ok().copied();
+        frames.push(Found { bytes: one, frame, is_alike });
         bytes = rest;
     }
     (frames.len() == usize::try_from(count).ok()?)
         .then_some((Request { source, stream, items, frames }, behind))
+}
+
+fn are_alike(one: &Frame<'_>, other: &Frame<'_>) -> bool {
+    (one.received_at, one.kind, one.source, one.name)
+        == (other.received_at, other.kind, other.source, other.name)
 }
 
 /// The checksum over all bytes but itself.
@@ -236,7 +257,7 @@ impl<'b> Fields<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::frame::FrameKind;
+    use crate::log::frame::{FRAME_HEADER, FrameKind};
     use crate::time::UnixMillis;
 
     fn part(lines: &[&str]) -> Part {
@@ -259,10 +280,38 @@ mod tests {
         let block = read(&bytes).unwrap();
         assert_eq!((block.collector, block.number, block.requests.len()), (CollectorId(9), 3, 3));
         let lines: Vec<_> = block.requests.iter().flat_map(|request| &request.frames).collect();
-        let found: Vec<_> = lines.iter().map(|(_, frame)| frame.unwrap()).collect();
+        let found: Vec<_> = lines.iter().map(|found| found.frame.unwrap()).collect();
         assert_eq!(found.iter().map(|frame| frame.fingerprint).collect::<Vec<_>>(), [5, 6, 5]);
         assert!(found.iter().all(|frame| frame.position == 0));
         assert_eq!((block.requests[0].items, &block.requests[0].stream), (7, &Stream::Calls));
+        assert_eq!(lines.iter().map(|found| found.is_alike).collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
+    fn frames_are_alike_if_they_are_of_one_source_stream_and_time() {
+        let [web, ios] = ["web", "ios"].map(|name| SourceId::new(name).unwrap());
+        let mut bytes = Vec::new();
+        let mut frame = |kind, source, name, at| {
+            let start = frame::begin(&mut bytes, kind, (Some(source), name), UnixMillis(at), None);
+            frame::finish(&mut bytes, start, 1);
+        };
+        frame(FrameKind::Call, &web, "", 1);
+        frame(FrameKind::Call, &web, "", 1);
+        frame(FrameKind::Call, &web, "", 2);
+        frame(FrameKind::Call, &ios, "", 2);
+        frame(FrameKind::Rejected, &ios, "", 2);
+        frame(FrameKind::ObjectSet, &ios, "a", 2);
+        frame(FrameKind::ObjectSet, &ios, "b", 2);
+        frame(FrameKind::ObjectSet, &ios, "b", 2);
+        let mut part = Part::new(web, Stream::Calls, 8, bytes);
+        let alike = |part: &Part| {
+            let bytes = write(CollectorId(1), 1, [part]);
+            read(&bytes).unwrap().requests[0].frames.iter().map(|found| found.is_alike).collect::<Vec<_>>()
+        };
+        assert_eq!(alike(&part), [false, true, false, false, false, false, false, true]);
+        // Nothing is alike to what cannot be read.
+        part.bytes[FRAME_HEADER] ^= 1;
+        assert!(!alike(&part)[1]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::block::{self, Block, BlockAt, BlockError};
+use super::block::{self, Block, BlockAt, BlockError, Found};
 use super::late;
 use super::note::{Base, Covered};
 use super::numbers::Numbers;
@@ -12,7 +12,7 @@ use super::state::State;
 use super::trail::Trail;
 use super::window::Window;
 use crate::batch::BatchKey;
-use crate::log::frame::{self, Frame, FrameError};
+use crate::log::frame;
 use crate::log::{AccountKey, Hour, Range, Row};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::time::UnixMillis;
@@ -172,22 +172,24 @@ impl Reader {
             self.copies.push(offset);
         }
         let frames = block.requests.iter().flat_map(|request| &request.frames);
-        let found = frames.filter_map(|(_, found)| found.as_ref().ok());
+        let found = frames.filter_map(|found| found.frame.as_ref().ok());
         self.window.prefetch(found.map(|found| found.fingerprint));
         let (mut read, mut counts, mut index, mut in_window) = (Vec::new(), Vec::new(), 0, 0);
         for request in &block.requests {
             let first = read.len();
-            let (mut received_at, mut batch) = (None, BatchOf::default());
-            for (bytes, found) in &request.frames {
+            let (mut received_at, mut last) = (None, None);
+            for Found { bytes, frame: found, is_alike } in &request.frames {
                 index += 1;
                 let position = self.position(offset, index);
                 let Ok(found) = found else { continue };
+                // Most frames are of the batch of the frame before them.
+                last = last.filter(|_| *is_alike).or_else(|| found.batch());
                 if state.is_unread(position) {
                     continue;
                 }
                 in_window += 1;
                 let repeat = self.window.takes(found.fingerprint);
-                let Some(batch) = batch.of(found) else { continue };
+                let Some(batch) = last.clone() else { continue };
                 let frame = ReadFrame {
                     position,
                     batch,
@@ -251,35 +253,12 @@ impl Reader {
 /// The positions of frames that cannot be read and are not noted as such.
 fn unreadable(block: &Block<'_>, offset: u64, state: &State) -> Vec<Range> {
     let frames = block.requests.iter().flat_map(|request| &request.frames);
-    let bad = |(index, (_, frame)): (u64, &(&[u8], Result<frame::Frame<'_>, FrameError>))| {
+    let bad = |(index, found): (u64, &Found<'_>)| {
         let position = position(offset, index);
-        let is_bad = frame.is_err() && !state.is_unread(position);
+        let is_bad = found.frame.is_err() && !state.is_unread(position);
         is_bad.then_some(Range { first: position, last: position })
     };
     Range::merge((1..).zip(frames).filter_map(bad))
-}
-
-/// The batch of each frame of a request, which is mostly that of the frame before it.
-#[derive(Default)]
-struct BatchOf<'b> {
-    last: Option<(Frame<'b>, BatchKey)>,
-}
-
-impl<'b> BatchOf<'b> {
-    fn of(&mut self, frame: &Frame<'b>) -> Option<BatchKey> {
-        let alike = |other: &Frame<'_>| {
-            (other.received_at, other.kind) == (frame.received_at, frame.kind)
-                && (other.source, other.name) == (frame.source, frame.name)
-        };
-        match &self.last {
-            Some((other, batch)) if alike(other) => Some(batch.clone()),
-            _ => {
-                let batch = frame.batch()?;
-                self.last = Some((*frame, batch.clone()));
-                Some(batch)
-            }
-        }
-    }
 }
 
 /// A frame as it is stored: one that was received on a day that had ended before its record is as of the day

@@ -120,7 +120,7 @@ fn notes_that_are_gone_stop_the_partition() {
     let partition = Partition::make(&cluster, &[]);
     let noted = partition.begin().lock.note(&[base(5)]).unwrap();
     let metadata = |base_at| {
-        Some(Metadata { log_id: "0123456789abcdef".repeat(2), base_at: Some(base_at), refused: Vec::new() })
+        Some(Metadata { log_id: "0123456789abcdef".repeat(2), base_at: Some(base_at), ..Metadata::default() })
     };
     let at = noted[0].offset;
     assert!(matches!(partition.begin_with(metadata(at), None), Began::Live(_)));
@@ -175,8 +175,12 @@ fn members_share_the_partitions_and_say_what_the_next_owner_reads() {
         (first.turn(Duration::from_millis(100)) == BTreeSet::from([0])).then_some(())
     });
     assert_eq!(first.offsets().told(0).unwrap(), None);
-    let metadata =
-        Metadata { log_id: "0123456789abcdef".repeat(2), base_at: Some(7), refused: vec!["12345678".into()] };
+    let metadata = Metadata {
+        log_id: "0123456789abcdef".repeat(2),
+        base_at: Some(7),
+        refuses_all: true,
+        refused: vec!["12345678".into()],
+    };
     first.offsets().tell(&BTreeMap::from([(0, (5, metadata.clone()))])).unwrap();
     until("what was told", CALL, || {
         first.turn(Duration::from_millis(50));

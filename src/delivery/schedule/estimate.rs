@@ -7,7 +7,7 @@
 //! twice; one whose lines compress twelvefold about fifty times, each time on a smaller stretch of it.
 //!
 //! The share of lines that is compressed a second time is 3.4 % for objects of 100 MB, 4.5 % for 10 MB, 5.2 %
-//! for 5 MB, and 16 % for 1 MB.
+//! for 5 MB, and 10 % for 1 MB.
 //!
 //! Each joint between two pieces costs some bytes that an object does not have. That matters only if lines
 //! are nearly the same: an object whose lines compress fiftyfold is overestimated by 10 to 20 %. It is then
@@ -26,8 +26,9 @@ const PIECE_BYTES: u64 = 32 * 1_024;
 /// maximum is as far as it looks back.
 const BEFORE_BYTES: (u64, u64) = (8 * 1_024, 32 * 1_024);
 /// Steps per full object; a step is measured in bytes of lines. A measurement waits for at least one step of
-/// new lines, and takes at least one piece of each step.
+/// new lines, and takes at least one piece of every four steps.
 const STEPS: u64 = 20;
+const STEPS_OF_PIECE: u64 = 4;
 /// Minimum bytes of a step. Estimates of objects below 320 KB are less exact.
 const STEP_MIN: u64 = 16 * 1_024;
 /// Line bytes per object byte until the first measurement.
@@ -117,9 +118,9 @@ impl Estimate {
         let new = bytes.saturating_sub(self.lines);
         // For a long backlog it is enough to know that it fills an object.
         let read = new.min(max_bytes) / READ_PART;
-        // At least one piece for each step, so that a change in how lines compress is noticed wherever it
-        // begins.
-        let steps = new.div_ceil(step(max_bytes));
+        // At least one piece for so many steps, so that a change in how lines compress is noticed wherever it
+        // begins. To read a piece costs as much as some 100 KB of lines.
+        let steps = new.div_ceil(step(max_bytes) * STEPS_OF_PIECE);
         let count = steps.max(read / PIECE_BYTES).clamp(1, PIECES_MAX);
         let len = (read / count).max(PIECE_MIN).min(new);
         let offset = |n: u64| {

@@ -122,7 +122,8 @@ fn follow_segment(
     // Other positions between two segments belong to frames that were released, or to none.
     let mut next = segment.first.max(read_through.through + 1);
     // Unreadable positions are passed as lost, like damaged ones.
-    let (mut piece, mut unreadable) = (Piece::of(file, Vec::new()), false);
+    let mut buffer = Vec::new();
+    let (mut piece, mut unreadable) = (Piece::of(file, &mut buffer), false);
     while next <= segment.last {
         let Some((offset, header)) = find_block(file, salt, at, &mut unreadable)? else { break };
         let last = header.last_position();

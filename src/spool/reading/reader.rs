@@ -1,5 +1,6 @@
 //! Reads a batch's frames back, in order, with at most one piece of a segment in memory.
 
+use std::cell::Cell;
 use std::io;
 
 use crate::batch::BatchKey;
@@ -12,12 +13,23 @@ use crate::spool::format::segment::{index_name, segment_name};
 use crate::spool::format::segment_index;
 use crate::spool::shared::{Shared, lock};
 
-/// Bytes read from a segment at a time. Longer runs are read in pieces.
+/// Bytes read from a segment at first: measurements want a few lines, each elsewhere. The next reads are twice as long
+/// each time.
+const FIRST_BYTES: usize = 32 * 1_024;
+/// Bytes read from a segment at a time, at most. Longer runs are read in pieces.
 const READ_BYTES: usize = 512 * 1_024;
 /// Short runs within this many bytes are read together.
 const TOGETHER_BYTES: u64 = 128 * 1_024;
 /// Maximum gap between two runs read together, in bytes. Copying a longer gap costs more than another read.
 const GAP_BYTES: u64 = 8 * 1_024;
+
+/// The longest buffer that a thread keeps for its next read.
+const KEPT_BYTES: usize = 128 * 1_024;
+
+thread_local! {
+    /// The buffer of the thread's last read. New memory would cost more than a short read.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Passes the durable frames of `key` with `after < position <= through` to `visit`, in order.
 /// Errors: the disk's error, the error of `visit`, or [`CacheDamaged`](crate::spool::CacheDamaged) in a cache.
@@ -26,6 +38,21 @@ pub(in crate::spool) fn read(
     key: &BatchKey,
     after: u64,
     through: u64,
+    visit: &mut Visit<'_>,
+) -> io::Result<()> {
+    let mut buffer = BUFFER.take();
+    let read = read_with(&mut buffer, shared, key, (after, through), visit);
+    if buffer.len() <= KEPT_BYTES {
+        BUFFER.set(buffer);
+    }
+    read
+}
+
+fn read_with(
+    buffer: &mut Vec<u8>,
+    shared: &Shared,
+    key: &BatchKey,
+    (after, through): (u64, u64),
     visit: &mut Visit<'_>,
 ) -> io::Result<()> {
     let stretches: Vec<Stretch> = {
@@ -38,14 +65,14 @@ pub(in crate::spool) fn read(
             .cloned()
             .collect()
     };
-    let mut buffer = Vec::new();
+    let mut most = FIRST_BYTES;
     for stretch in stretches {
         let Places { runs, lost } = runs_of(shared, key, &stretch)?;
         let file = shared.disk.open(&segment_name(stretch.segment))?;
         let mut lost = lost.into_iter().filter_map(|range| range.within(after + 1, through)).peekable();
         let runs: Vec<Run> =
             runs.into_iter().filter(|run| run.last() > after && run.first <= through).collect();
-        let mut piece = Piece::of(&*file, std::mem::take(&mut buffer));
+        let mut piece = Piece { most, ..Piece::of(&*file, buffer) };
         for (index, run) in runs.iter().enumerate() {
             while let Some(range) = lost.next_if(|range| range.first < run.first) {
                 if visit(Read::Lost(range))? == Go::Stop {
@@ -59,7 +86,7 @@ pub(in crate::spool) fn read(
                 return Ok(());
             }
         }
-        buffer = piece.buffer;
+        most = piece.most;
         for range in lost {
             if visit(Read::Lost(range))? == Go::Stop {
                 return Ok(());
@@ -136,13 +163,15 @@ pub(super) struct Piece<'f> {
     file: &'f dyn DiskFile,
     at: u64,
     len: usize,
-    buffer: Vec<u8>,
+    buffer: &'f mut Vec<u8>,
+    /// Bytes of the next read of a long run.
+    most: usize,
 }
 
 impl<'f> Piece<'f> {
     /// Nothing of a file yet.
-    pub(super) fn of(file: &'f dyn DiskFile, buffer: Vec<u8>) -> Self {
-        Self { file, at: 0, len: 0, buffer }
+    pub(super) fn of(file: &'f dyn DiskFile, buffer: &'f mut Vec<u8>) -> Self {
+        Self { file, at: 0, len: 0, buffer, most: READ_BYTES }
     }
 
     /// The `want` bytes from `offset` on, or fewer at the end of the segment.
@@ -154,6 +183,7 @@ impl<'f> Piece<'f> {
             let into = self.buffer.get_mut(..want).unwrap_or_default();
             (self.at, self.len) = (offset, 0);
             self.len = read_sound(self.file, into, offset)?;
+            self.most = self.most.saturating_mul(2).min(READ_BYTES);
         }
         let from = usize::try_from(offset - self.at).unwrap_or(usize::MAX);
         let end = from.saturating_add(want).min(self.len);
@@ -173,14 +203,15 @@ impl<'f> Piece<'f> {
             return Ok(());
         }
         let mut end = begin + u64::from(first.len);
+        let most = TOGETHER_BYTES.min(self.most as u64);
         for run in others {
             let (from, to) = (u64::from(run.offset), u64::from(run.offset) + u64::from(run.len));
-            if from < end || from - end > GAP_BYTES || to - begin > TOGETHER_BYTES {
+            if from < end || from - end > GAP_BYTES || to - begin > most {
                 break;
             }
             end = to;
         }
-        if end - begin <= TOGETHER_BYTES {
+        if end - begin <= most {
             self.bytes(begin, usize::try_from(end - begin).unwrap_or(0))?;
         }
         Ok(())
@@ -200,9 +231,10 @@ pub(super) fn read_run(
 ) -> io::Result<Go> {
     let (mut offset, mut next) = (u64::from(run.offset), run.first);
     let end = offset + u64::from(run.len);
-    let mut size = READ_BYTES;
+    let mut size = piece.most;
     while offset < end && next <= run.last() {
-        let want = usize::try_from(end - offset).unwrap_or(size).min(size);
+        let rest = usize::try_from(end - offset).unwrap_or(usize::MAX);
+        let want = if piece.holds(offset, end - offset) { rest } else { rest.min(size) };
         let bytes = piece.bytes(offset, want)?;
         let whole = offset + want as u64 == end;
         let (mut used, mut lost) = (0, None);
@@ -237,12 +269,12 @@ pub(super) fn read_run(
             if whole {
                 return Ok(Go::On);
             }
-            // A frame is longer than the piece (or damaged), so the rest of the run is read at once.
-            size = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            // A frame is longer than the piece (or damaged), so in the end the rest of the run is read at once.
+            size = if size < READ_BYTES { READ_BYTES } else { rest };
             continue;
         }
         offset += used as u64;
-        size = READ_BYTES;
+        size = piece.most;
     }
     Ok(Go::On)
 }

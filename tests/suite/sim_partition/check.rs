@@ -132,8 +132,8 @@ fn expected(env: &Env, partition: u32) -> BTreeMap<u64, Line> {
         let is_copy = block.number <= *known;
         *known = block.number.max(*known);
         let frames = block.requests.iter().flat_map(|request| &request.frames);
-        for ((_, frame), position) in frames.zip(offset * 4_096 + 1..) {
-            let Ok(frame) = frame else { continue };
+        for (found, position) in frames.zip(offset * 4_096 + 1..) {
+            let Ok(frame) = &found.frame else { continue };
             let from: usize = before.len().saturating_sub(window);
             let is_repeat = frame.fingerprint != 0 && before[from..].contains(&frame.fingerprint);
             before.push(frame.fingerprint);
@@ -176,16 +176,16 @@ fn excused_calls(env: &Env, partition: u32, stopped: bool) -> BTreeSet<u64> {
     for (value, offset) in log.records.iter().zip(0_u64..) {
         let Some(block) = value.as_ref().and_then(|value| block::read(value).ok()) else { continue };
         let frames = block.requests.iter().flat_map(|request| &request.frames);
-        for ((_, frame), position) in frames.zip(offset * 4_096 + 1..) {
+        for (found, position) in frames.zip(offset * 4_096 + 1..) {
             if stopped || log.lost && is_in(&lost, position) {
-                excused.extend(frame.as_ref().ok().map(|frame| id_of(frame.payload)));
+                excused.extend(found.frame.ok().map(|frame| id_of(frame.payload)));
             }
         }
     }
     for value in &log.cut_away {
         let Ok(block) = block::read(value) else { continue };
         let frames = block.requests.iter().flat_map(|request| &request.frames);
-        excused.extend(frames.filter_map(|(_, frame)| frame.as_ref().ok().map(|frame| id_of(frame.payload))));
+        excused.extend(frames.filter_map(|found| found.frame.ok()).map(|frame| id_of(frame.payload)));
     }
     excused
 }
@@ -240,7 +240,7 @@ fn is_garbage(env: &Env, partition: u32, range: Range) -> bool {
         let mut frames = block.requests.iter().flat_map(|request| &request.frames);
         frames
             .nth(usize::try_from(index.checked_sub(1)?).unwrap())
-            .filter(|(_, frame)| frame.is_ok())
+            .filter(|found| found.frame.is_ok())
             .map(drop)
     };
     env.log[partition as usize].was_cut() || is_readable(range.first).is_none()

@@ -50,6 +50,12 @@ impl Collector {
             return clients.answered(request.id, false, env);
         }
         let parts = parts(request, UnixMillis(env.now + self.skew), self.partitions, env);
+        let refuses_all =
+            |partition| env.group.get(partition).is_some_and(|(_, metadata)| metadata.refuses_all);
+        if parts.iter().any(|(partition, _)| refuses_all(partition)) {
+            env.trace.count("requests refused for their partition");
+            return clients.answered(request.id, false, env);
+        }
         if self.producing.offer(request.id, parts, env.monotonic()).is_err() {
             clients.answered(request.id, false, env);
         }

@@ -172,14 +172,14 @@ impl Live {
             let known = oldest.entry(source).or_insert(position);
             *known = position.min(*known);
         }
+        // As if half of the retention began in the middle of what a log with many records has.
+        let half_ago = u64::midpoint(log.start, log.end());
+        let refuses = env.plan.refuses && log.end() - log.start > 12;
         let metadata = Metadata {
             log_id: self.state.identity.log_id.clone(),
             base_at: self.state.base_at,
-            // As if half of the retention began in the middle of what a log with many records has.
-            refused: match env.plan.refuses && log.end() - log.start > 12 {
-                true => refused(oldest, u64::midpoint(log.start, log.end())),
-                false => Vec::new(),
-            },
+            refuses_all: refuses && self.cache.reader.next() < half_ago,
+            refused: if refuses { refused(oldest, half_ago) } else { Vec::new() },
         };
         let metadata = Metadata::decode(&metadata.encode()).unwrap();
         env.group.insert(self.partition, (self.state.kept_from(), metadata));

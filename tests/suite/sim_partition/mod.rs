@@ -63,6 +63,7 @@ const REACHED: &[&str] = &[
     "logs whose start has passed",
     "objects built again",
     "partitions added",
+    "requests refused for their partition",
     "requests refused for their source",
     "second copies",
     "second copies of blocks that the reader has not read",
