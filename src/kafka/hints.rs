@@ -46,7 +46,18 @@ impl Hints {
             tracing::info!("the log id is known: answers have receipts, if they are configured");
             told.log_id = Some(first.log_id.clone());
         }
+        let before = std::mem::take(&mut told.refusals);
         told.refusals = Refusals::of(all.iter().map(|(partition, (_, metadata))| (*partition, metadata)));
+        if before.partitions() != told.refusals.partitions() {
+            let partitions = told.refusals.partitions();
+            match partitions.is_empty() {
+                true => tracing::info!("no partition is refused whole any more"),
+                false => tracing::warn!(
+                    ?partitions,
+                    "what would go to these partitions is refused: calls in them were not read for half of the log's retention"
+                ),
+            }
+        }
     }
 
     /// The log id, once it is known.

@@ -48,9 +48,13 @@ pub(super) struct Known {
     pub(super) copies: u64,
     /// Whether the cache does not have what state and counts say yet.
     pub(super) is_between: bool,
-    /// Whether nothing is read because the cache has no room.
-    pub(super) is_full: bool,
+    /// Since when nothing is read, because the cache has no room or too many objects stay in the log, by the monotonic
+    /// clock.
+    pub(super) full_since: Option<Duration>,
 }
+
+/// How long nothing may be read until what an earlier owner had read counts as unread.
+const STUCK_AFTER: Duration = Duration::from_secs(300);
 
 impl Known {
     /// What is known when a term begins.
@@ -68,7 +72,7 @@ impl Known {
             late: 0,
             copies: 0,
             is_between: true,
-            is_full: false,
+            full_since: None,
         }
     }
 
@@ -76,6 +80,14 @@ impl Known {
     /// its windows first, and that is delivered.
     pub(super) fn unread_from(&self) -> Option<u64> {
         (!self.at_end).then(|| self.read_before.saturating_add(1).max(self.state.base.read_from))
+    }
+
+    /// The first position of which nobody has said whose it is. An earlier owner may have read on, and named the sources
+    /// whose calls wait: only if this one is stuck, it knows less for good.
+    pub(super) fn unknown_from(&self, now: Duration) -> Option<u64> {
+        let is_stuck = self.full_since.is_some_and(|since| now.saturating_sub(since) >= STUCK_AFTER);
+        let told = if is_stuck { 0 } else { self.state.calls.tallied_through().saturating_add(1) };
+        self.unread_from().map(|unread| unread.max(told))
     }
 
     /// Batches with seals whose frames are not all read: those frames look unsealed in the cache.

@@ -59,7 +59,7 @@ impl Owner {
             return Ok(Looked::Full);
         }
         if self.full_since.take().is_some() {
-            self.shared.write().is_full = false;
+            self.shared.write().full_since = None;
         }
         let next = self.reader.next();
         if self.log.next() != Some(next) && self.log.go_to(Some(next)).is_err() {
@@ -81,13 +81,18 @@ impl Owner {
 
     /// Nothing is read for now. Returns since when.
     fn pauses(&mut self) -> Duration {
+        if let Some(since) = self.full_since {
+            return since;
+        }
         let now = self.shared.clock.monotonic();
-        *self.full_since.get_or_insert_with(|| {
-            let mut known = self.shared.write();
-            // There may be more by now.
-            (known.is_full, known.at_end) = (true, false);
-            now
-        })
+        self.full_since = Some(now);
+        let mut known = self.shared.write();
+        known.full_since = Some(now);
+        if std::mem::replace(&mut known.at_end, false) {
+            // There may be more by now, and the library reports an end once.
+            self.log.leaves();
+        }
+        now
     }
 
     /// The cache has no room. What an earlier owner has sealed takes room that nothing can free before the end of its

@@ -181,7 +181,7 @@ impl Served {
             kept_from: known.state.kept_from(),
             left: known.state.left.len(),
             lost: known.state.calls.lost.len(),
-            is_full: known.is_full,
+            is_full: known.full_since.is_some(),
             without_bucket,
             brokers: known.brokers,
         }
@@ -196,7 +196,7 @@ impl Served {
         let metadata = Metadata {
             log_id: known.state.identity.log_id.clone(),
             base_at: known.state.base_at,
-            refuses_all: known.unread_from().is_some_and(is_old),
+            refuses_all: known.unknown_from(self.log.shared.clock.monotonic()).is_some_and(is_old),
             refused: oldest.map(|(oldest, half_ago)| refused(oldest, half_ago)).unwrap_or_default(),
         };
         (known.state.kept_from(), metadata)

@@ -86,6 +86,11 @@ impl Refusals {
         !self.sources.is_empty() && self.sources.contains(&hash(source))
     }
 
+    /// The partitions that are refused whole.
+    pub fn partitions(&self) -> &BTreeSet<u32> {
+        &self.partitions
+    }
+
     /// Whether a collector refuses what would go to this partition.
     pub fn refuses_all_of(&self, partition: u32) -> bool {
         self.partitions.contains(&partition)

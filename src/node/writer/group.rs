@@ -11,6 +11,7 @@ use super::place::{Place, Standing};
 use super::shared::Shared;
 use crate::kafka::group::Member;
 use crate::lock::lock;
+use crate::partition::left::LEFT_MAX;
 use crate::partition::opening::Stop;
 use crate::partition::share::{next_rate, shares};
 
@@ -159,7 +160,9 @@ impl Group {
             let before = self.read.insert(*partition, read).unwrap_or(0);
             // A new term counts from zero.
             let since = read.checked_sub(before).unwrap_or(read);
-            let rate = next_rate(self.rates.get(partition).copied(), since, progress.is_full);
+            // A partition that pauses for its left objects needs no room.
+            let has_no_room = progress.is_full && progress.left < LEFT_MAX;
+            let rate = next_rate(self.rates.get(partition).copied(), since, has_no_room);
             self.rates.insert(*partition, rate);
         }
         self.share();

@@ -40,6 +40,9 @@ pub(super) struct Tells {
     retention: Option<Option<Duration>>,
     /// The first record of each partition with calls that are not in the store.
     needed_from: BTreeMap<u32, Option<u64>>,
+    /// The first record of each partition that is younger than half of the retention, as the log said it last. It only
+    /// grows, so an old one refuses less than it might.
+    half_ago: BTreeMap<u32, u64>,
     /// Partitions whose retention has an alarm.
     alarmed: BTreeSet<u32>,
     /// Partitions whose late calls have one.
@@ -79,6 +82,7 @@ impl Tells {
             asked: None,
             retention: None,
             needed_from: BTreeMap::new(),
+            half_ago: BTreeMap::new(),
             alarmed: BTreeSet::new(),
             late: BTreeSet::new(),
             log: None,
@@ -124,9 +128,12 @@ impl Tells {
                     self.look_at_late(*partition);
                     let needed_from = live.served.needed_from();
                     self.needed_from.insert(*partition, needed_from);
-                    let later = self.look(*partition, place, needed_from, progress.brokers);
-                    // Without retention nobody is refused.
-                    let half_ago = later.filter(|_| self.retention.flatten().is_some());
+                    if let Some(later) = self.look(*partition, place, needed_from, progress.brokers) {
+                        self.half_ago.insert(*partition, later);
+                    }
+                    // Without retention nobody is refused. If the log does not answer, nobody is taken again either.
+                    let known = self.half_ago.get(partition).copied();
+                    let half_ago = known.filter(|_| self.retention.flatten().is_some());
                     told.insert(*partition, live.served.told(half_ago));
                 }
                 // Its calls get older all the same.
@@ -140,6 +147,7 @@ impl Tells {
         let here: BTreeSet<u32> = places.into_keys().collect();
         self.clear_all_but(&here);
         self.needed_from.retain(|partition, _| here.contains(partition));
+        self.half_ago.retain(|partition, _| here.contains(partition));
         self.read.retain(|partition, _| told.contains_key(partition));
         if let Err(error) = self.offsets.tell(&told) {
             tracing::debug!(%error, "the group was not told how far partitions are");

@@ -74,14 +74,18 @@ impl<'a> Watch<'a> {
         }
         seen.next = now.saturating_add(LOOK_EVERY);
         let Progress { lost, left, without_bucket, brokers, is_full, .. } = served.progress();
-        if lost > 0 {
+        let subject_of_lost = format!("lost calls of {}", self.name);
+        if lost == 0 {
+            // The day after the last of them, their notes are not needed any more.
+            self.alarms.clear(AlarmKind::Damage, &subject_of_lost);
+        } else {
             let what = format!(
                 "{} of {} can no longer be read: the calls there are lost; the log names them",
                 counted(lost as u64, "range of positions", "ranges of positions"),
                 self.name
             );
             // It stands longer than the term: a partition that begins again clears what it has under its own name.
-            self.alarms.raise(AlarmKind::Damage, &format!("lost calls of {}", self.name), what);
+            self.alarms.raise(AlarmKind::Damage, &subject_of_lost, what);
         }
         for source in without_bucket.difference(&seen.without_bucket) {
             let what = format!(
