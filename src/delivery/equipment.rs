@@ -22,6 +22,7 @@ use super::make::staging::StagingMemory;
 use super::progress::Repeated;
 use super::put::put_locations::SharedLocations;
 use super::settings::{DeliverySettings, LOOK_UPS};
+use crate::object::gzip::Cost;
 
 /// The equipment of a process, for any number of logs.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct DeliveryEquipment {
     pub(super) encoders: Slots,
     /// Limits measurements to one at a time, because none is urgent.
     pub(super) measurements: Slots,
+    /// What measures, once something was measured.
+    pub(super) cost: Arc<Mutex<Option<Cost>>>,
     pub(super) locations: Arc<SharedLocations>,
     pub(super) health: Arc<Mutex<Health>>,
     pub(super) repeated: Arc<Repeated>,
@@ -55,6 +58,7 @@ impl DeliveryEquipment {
             look_ups: Slots::new(LOOK_UPS),
             encoders: Slots::new(settings.encoders),
             measurements: Slots::new(1),
+            cost: Arc::default(),
             locations: Arc::default(),
             health: Arc::default(),
             repeated: Arc::new(Repeated::new(Arc::clone(&deps.clock))),

@@ -92,7 +92,11 @@ impl Shared {
             under_way: TasksUnderWay::new(deps.clone(), settings.backoff),
             closing_days: Arc::default(),
             requests: DueRequests::default(),
-            sizes: Sizes::new(settings.rule.max_bytes, equipment.measurements.turns()),
+            sizes: Sizes::new(
+                settings.rule.max_bytes,
+                equipment.measurements.turns(),
+                Arc::clone(&equipment.cost),
+            ),
             failing: Failing::new(number, &equipment.health),
             mismatches: Mismatches::default(),
             progress: Progress::default(),

@@ -1,7 +1,7 @@
 //! Measures how well the lines of a batch compress, on low-priority threads.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::estimate::{Estimate, Pieces, Sampled};
 use crate::delivery::blocking::in_background;
@@ -9,6 +9,7 @@ use crate::delivery::make::encode::LEVEL_UNDER_LOAD;
 use crate::delivery::shared::Shared;
 use crate::delivery::tasks_under_way::Work;
 use crate::give_way::GiveWay;
+use crate::lock::lock;
 use crate::log::{Batches, Go, OpenBatch, Read, Stopped};
 use crate::object::gzip::Cost;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
@@ -45,7 +46,7 @@ async fn measure(
         move || {
             // Its thread goes on if the log ends meanwhile, so the thread gives the turn back.
             let _turn = turn;
-            Ok(sample(&*shared.deps.log, &*shared.deps.clock, &batch, &pieces))
+            Ok(sample(&*shared.deps.log, &*shared.deps.clock, &batch, &pieces, &shared.sizes.cost))
         }
     };
     let sampled = in_background(shared, work).await?;
@@ -65,7 +66,13 @@ async fn measure(
 }
 
 /// Compresses pieces of a batch.
-fn sample(log: &dyn Batches, clock: &dyn Clock, batch: &OpenBatch, pieces: &Pieces) -> io::Result<Sampled> {
+fn sample(
+    log: &dyn Batches,
+    clock: &dyn Clock,
+    batch: &OpenBatch,
+    pieces: &Pieces,
+    cost: &Mutex<Option<Cost>>,
+) -> io::Result<Sampled> {
     panic_if_planted(PlantedPanic::Measure);
     let mut give_way = GiveWay::new(clock);
     let number = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -87,7 +94,9 @@ fn sample(log: &dyn Batches, clock: &dyn Clock, batch: &OpenBatch, pieces: &Piec
         })?;
     }
     let (before, measured) = lines.split_at(number(pieces.before).min(lines.len()));
-    let mut cost = Cost::new(LEVEL_UNDER_LOAD);
-    let object = cost.of(before, measured, &mut |bytes| give_way.after(bytes));
+    let object =
+        lock(cost)
+            .get_or_insert_with(|| Cost::new(LEVEL_UNDER_LOAD))
+            .of(before, measured, &mut |bytes| give_way.after(bytes));
     Ok(Sampled { lines: measured.len() as u64, object })
 }

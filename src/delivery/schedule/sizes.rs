@@ -12,6 +12,7 @@ use crate::delivery::tasks_under_way::Claims;
 use crate::lock::lock;
 use crate::log::OpenBatch;
 use crate::object::Stream;
+use crate::object::gzip::Cost;
 use crate::sources::SourceId;
 
 /// The sizes of all batches.
@@ -23,6 +24,8 @@ pub(in crate::delivery) struct Sizes {
     /// Batches that are being measured.
     pub(in crate::delivery) measuring: Arc<Claims<BatchKey>>,
     turns: Turns,
+    /// What measures, once something was measured. A new compressor costs as much as what it would measure.
+    pub(in crate::delivery) cost: Arc<Mutex<Option<Cost>>>,
 }
 
 #[derive(Debug, Default)]
@@ -41,8 +44,8 @@ impl Known {
 }
 
 impl Sizes {
-    pub(in crate::delivery) fn new(max_bytes: u64, turns: Turns) -> Self {
-        Self { max_bytes, known: Mutex::default(), measuring: Claims::new(None), turns }
+    pub(in crate::delivery) fn new(max_bytes: u64, turns: Turns, cost: Arc<Mutex<Option<Cost>>>) -> Self {
+        Self { max_bytes, known: Mutex::default(), measuring: Claims::new(None), turns, cost }
     }
 
     /// Lines never grow by much when they are compressed, so a batch this small fills no object and needs no
