@@ -19,8 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// What may move in a view while nobody does anything, as the score of Cumulative Layout Shift.
 const SHIFT_MAX: f64 = 0.1;
 
-/// A node with calls, destinations that fail, and imports.
-async fn busy_node(folder: &Path) -> Forebay {
+/// A node with calls, destinations that fail, and imports; and the function of one, which must go on: it was dropped
+/// before the first call came to it, if the node was slow.
+async fn busy_node(folder: &Path) -> (Forebay, ScriptedHttp) {
     // A function that takes some of the calls, and one that nothing answers for.
     let function = ScriptedHttp::elsewhere(|request| {
         let failed = request.body.len() % 3 == 0;
@@ -39,7 +40,7 @@ async fn busy_node(folder: &Path) -> Forebay {
     let options = ["--demo", "--config", config.to_str().unwrap()];
     let forebay = Starting::dev_with(folder, Flush::SOON, &options).dev_ready().await;
     import_some(&forebay, folder).await;
-    forebay
+    (forebay, function)
 }
 
 /// Waits until a view has its data.
@@ -57,7 +58,7 @@ async fn see_view(page: &mut Browser, view: &str) {
 async fn every_view_is_accessible_and_still_and_shows_names_at_every_width() {
     let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let forebay = busy_node(folder.path()).await;
+    let (forebay, _function) = busy_node(folder.path()).await;
     // What appears while somebody looks moves the view, so all of it is there before.
     wait::until("the alarm, and a dead letter", PATIENCE, async || {
         let status = status(&forebay).await;
@@ -107,7 +108,7 @@ async fn every_view_is_accessible_and_still_and_shows_names_at_every_width() {
 async fn the_keyboard_reaches_everything_in_every_view() {
     let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let forebay = busy_node(folder.path()).await;
+    let (forebay, _function) = busy_node(folder.path()).await;
     for width in [1_280, 390] {
         for view in VIEWS {
             let url = format!("{}/#/{view}", forebay.console);
@@ -125,7 +126,7 @@ async fn the_keyboard_reaches_everything_in_every_view() {
 async fn problems_fold_on_a_phone_and_lead_to_where_one_acts() {
     let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let forebay = busy_node(folder.path()).await;
+    let (forebay, _function) = busy_node(folder.path()).await;
     let alarm = |kind: &str, subject: &str| json!({ "kind": kind, "subject": subject, "what": format!("{subject}: why"), "since_ms": 1 });
     let alarms =
         [alarm("destination", "crm, function on-track"), alarm("imports", "imports"), alarm("clock", "")];
@@ -153,7 +154,7 @@ async fn problems_fold_on_a_phone_and_lead_to_where_one_acts() {
 async fn the_views_fit_a_small_phone_in_light_and_dark() {
     let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let forebay = busy_node(folder.path()).await;
+    let (forebay, _function) = busy_node(folder.path()).await;
     for (theme, width, height) in [("dark", 1280, 800), ("light", 360, 740)] {
         let url = format!("{}/#/live", forebay.console);
         page.act("open", json!({ "url": url, "theme": theme, "width": width, "height": height })).await;
