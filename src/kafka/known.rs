@@ -53,8 +53,8 @@ pub(super) struct Known {
     pub(super) full_since: Option<Duration>,
 }
 
-/// How long nothing may be read until what an earlier owner had read counts as unread.
-const STUCK_AFTER: Duration = Duration::from_secs(300);
+/// How long nothing may be read before the partition counts as stuck: deliveries make room sooner, if all is well.
+pub const STUCK_AFTER: Duration = Duration::from_secs(300);
 
 impl Known {
     /// What is known when a term begins.
@@ -82,8 +82,8 @@ impl Known {
         (!self.at_end).then(|| self.read_before.saturating_add(1).max(self.state.base.read_from))
     }
 
-    /// The first position of which nobody has said whose it is. An earlier owner may have read on, and named the sources
-    /// whose calls wait: only if this one is stuck, it knows less for good.
+    /// The first position that no owner has read. An earlier owner may have read further than this one, and has then
+    /// named the sources whose calls wait. If this owner is stuck, it cannot name them, so only its own reading counts.
     pub(super) fn unknown_from(&self, now: Duration) -> Option<u64> {
         let is_stuck = self.full_since.is_some_and(|since| now.saturating_sub(since) >= STUCK_AFTER);
         let told = if is_stuck { 0 } else { self.state.calls.tallied_through().saturating_add(1) };

@@ -76,8 +76,8 @@ pub struct Owner {
     next_seal: u64,
     /// How long after a day it is ended.
     pub(super) day_grace: Duration,
-    /// Since when nothing is read, because the cache has no room or too many objects stay in the log, by the monotonic
-    /// clock.
+    /// Since when nothing is read, or when objects to leave were last looked for, by the monotonic clock. `known` has the
+    /// beginning of the pause.
     pub(super) full_since: Option<Duration>,
     /// Whether the next term of this process may use the cache.
     pub(super) keeps_cache: bool,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::asks::{Ask, Asks};
 use super::kept::Kept as KeptObjects;
+pub use super::known::STUCK_AFTER;
 use super::log::{PartitionLog, how_to_decide};
 use super::owner::{End, Kept, Owner};
 use super::reading::Looked;

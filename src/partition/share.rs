@@ -15,10 +15,10 @@ const SEGMENTS: u64 = 16;
 /// Percent of a share from which on batches are due that keep it from being released.
 const PRESSURE_PERCENT: u64 = 70;
 
-/// The least share of a partition in bytes, if objects have at most `object_bytes`: room for sixteen segments of the least
-/// size, or for two objects that were left in the log and five and a half of its sixteen segments, of which the spool keeps
-/// three and a quarter free. One object is of a bucket that takes again, one of a bucket that does not; they may have been
-/// made while the share was larger.
+/// The least share of a partition in bytes, if objects have at most `object_bytes`. It has room for sixteen segments of
+/// the least size. It also has room for two left objects that are at hand, one for a bucket that takes objects again and
+/// one for a bucket that still refuses them; both may be from a time when the share was larger. Beside those two there is
+/// room for five and a half segments of a sixteenth of the share each: the spool keeps three and a quarter of them free.
 pub fn least(object_bytes: u64) -> u64 {
     (SEGMENTS * SEGMENT_BYTES.0).max(object_bytes.div_ceil(21).saturating_mul(64))
 }

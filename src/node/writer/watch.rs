@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alarms::{AlarmKind, Alarms};
-use crate::kafka::serve::{Progress, Served};
+use crate::kafka::serve::{Progress, STUCK_AFTER, Served};
 use crate::partition::brokers_clock::OFF_MAX;
 use crate::partition::left::LEFT_MAX;
 use crate::sources::SourceId;
@@ -15,8 +15,6 @@ use crate::words::counted;
 
 /// How often a term is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long a cache may have no room before that is an alarm: deliveries free room sooner, if all is well.
-const NO_ROOM_FOR: Duration = Duration::from_secs(300);
 /// How long it must have had room until the alarm ends.
 const ROOM_FOR: Duration = Duration::from_secs(60);
 /// Objects in the log below which the alarm about their number ends.
@@ -51,7 +49,7 @@ impl Room {
             self.since = None;
             return self.is_alarm;
         }
-        let lasts = if self.is_alarm { ROOM_FOR } else { NO_ROOM_FOR };
+        let lasts = if self.is_alarm { ROOM_FOR } else { STUCK_AFTER };
         if now.saturating_sub(*self.since.get_or_insert(now)) >= lasts {
             (self.is_alarm, self.since) = (is_full, None);
         }
@@ -76,7 +74,7 @@ impl<'a> Watch<'a> {
         let Progress { lost, left, without_bucket, brokers, is_full, .. } = served.progress();
         let subject_of_lost = format!("lost calls of {}", self.name);
         if lost == 0 {
-            // The day after the last of them, their notes are not needed any more.
+            // A snapshot forgets them once nothing before them is needed any more.
             self.alarms.clear(AlarmKind::Damage, &subject_of_lost);
         } else {
             let what = format!(
