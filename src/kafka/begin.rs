@@ -189,10 +189,10 @@ fn read(notes: &mut Records, from: Option<u64>) -> Result<Option<Read>, NotRead>
     if from.is_none() || notes.next() != from {
         notes.go_to(from)?;
     }
-    let mut records = Vec::new();
+    let (client, mut records) = (notes.client(), Vec::new());
     while records.len() < NOTES_AT_ONCE {
-        match notes.fetch(READ)? {
-            Fetched::Record { offset, value, .. } => records.push((offset, value.into())),
+        match notes.fetch(&client, READ)? {
+            Fetched::Record { offset, value, .. } => records.push((offset, value.to_vec())),
             Fetched::End | Fetched::Nothing => break,
             Fetched::OutOfRange => return Ok(None),
         }
@@ -224,8 +224,9 @@ fn look(
         return Ok((Some(Found::AfterEnd), end));
     }
     log.go_to(Some(offset))?;
+    let client = log.client();
     while goes_on() {
-        match log.fetch(READ)? {
+        match log.fetch(&client, READ)? {
             Fetched::Record { offset: at, value, .. } if at == offset => {
                 return Ok((Some(Found::of_record(offset, &value)), end));
             }

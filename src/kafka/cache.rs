@@ -1,7 +1,7 @@
 //! What is read of a partition and not released: the segments of a spool, without syncs. Whatever goes wrong
 //! with it, the log is read again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -66,8 +66,13 @@ pub struct Full;
 pub struct Cache {
     spool: Stepped,
     log: Arc<dyn Log>,
-    /// Frames of the last record that are not written, with the position of the first of each.
-    waiting: VecDeque<(u64, Vec<ReadFrame>)>,
+    /// Frames of the last record that are not written, in order.
+    waiting: Vec<ReadFrame<'static>>,
+    /// The position of the first frame that comes next.
+    comes: Option<u64>,
+    /// Buffers of what was written, for the next frames: at most [`RUN_BYTES`] together. An allocator would give their
+    /// memory back, and take it anew for each request.
+    spare: Vec<Vec<u8>>,
     /// The seals of the partition that its frames are in, by number, as this spool has them.
     sealed: BTreeMap<u64, Seal>,
     /// Frames that are not in it, for they repeat calls.
@@ -97,7 +102,9 @@ impl Cache {
         Ok(Self {
             spool,
             log,
-            waiting: VecDeque::new(),
+            waiting: Vec::new(),
+            comes: None,
+            spare: Vec::new(),
             sealed: BTreeMap::new(),
             repeats: Repeats::default(),
             deps,
@@ -133,47 +140,73 @@ impl Cache {
         Ok(())
     }
 
-    /// Takes frames of the next record, in order. They wait until [`Cache::makes_way`] writes them.
-    pub fn queues(&mut self, frames: Vec<ReadFrame>) {
-        let mut bytes = 0;
-        for frame in frames {
-            bytes += frame.bytes.len();
-            match self.waiting.back_mut() {
-                Some((first, run)) if *first + run.len() as u64 == frame.position && bytes <= RUN_BYTES => {
-                    run.push(frame);
-                }
-                _ => {
-                    bytes = frame.bytes.len();
-                    self.waiting.push_back((frame.position, vec![frame]));
-                }
-            }
-        }
+    /// These frames of the next record come next: until [`Cache::takes`], nothing counts them as read.
+    pub fn expects(&mut self, frames: &[ReadFrame<'_>]) {
+        self.comes = frames.first().map(|frame| frame.position);
+    }
+
+    /// Writes frames of the next record, in order.
+    /// Errors: [`Unusable`]. What finds no space waits for [`Cache::makes_way`].
+    pub fn takes(&mut self, frames: Vec<ReadFrame<'_>>) -> Result<Result<(), Full>, Unusable> {
+        let written = self.writes(&frames)?;
+        self.comes = None;
+        self.waiting.extend(frames.into_iter().skip(written).map(ReadFrame::into_owned));
+        Ok(self.has_room())
     }
 
     /// Writes what waits. Until it has succeeded, nothing may be read.
     /// Errors: [`Unusable`]. What finds no space waits on.
     pub fn makes_way(&mut self) -> Result<Result<(), Full>, Unusable> {
-        while let Some((first, run)) = self.waiting.front() {
-            let put = match self.spool.put_numbered(*first, requests(run)) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let written = self.writes(&waiting)?;
+        waiting.drain(..written);
+        self.waiting = waiting;
+        Ok(self.has_room())
+    }
+
+    fn has_room(&self) -> Result<(), Full> {
+        if self.waiting.is_empty() { Ok(()) } else { Err(Full) }
+    }
+
+    /// Writes frames until there is no space. Returns how many were written.
+    fn writes(&mut self, frames: &[ReadFrame<'_>]) -> Result<usize, Unusable> {
+        let mut rest = frames;
+        while let Some((first, (run, behind))) = rest.first().zip(rest.split_at_checked(run_len(rest))) {
+            let put = match self.spool.put_numbered(first.position, requests(run, &mut self.spare)) {
                 Err(AppendError::Full) => {
                     // The next segment is made here.
                     self.spool.keep().map_err(|_| self.broken())?;
-                    self.spool.put_numbered(*first, requests(run))
+                    self.spool.put_numbered(first.position, requests(run, &mut self.spare))
                 }
                 put => put,
             };
             match put {
-                Ok(()) => drop(self.waiting.pop_front()),
-                Err(AppendError::Full) => return Ok(Err(Full)),
+                Ok(buffers) => {
+                    rest = behind;
+                    self.keep_spare(buffers);
+                }
+                Err(AppendError::Full) => break,
                 Err(_) => return Err(self.broken()),
             }
         }
-        Ok(Ok(()))
+        Ok(frames.len() - rest.len())
     }
 
-    /// The position of the first frame that waits for space.
+    fn keep_spare(&mut self, buffers: Vec<Vec<u8>>) {
+        let mut bytes: usize = self.spare.iter().map(Vec::capacity).sum();
+        for mut buffer in buffers {
+            bytes += buffer.capacity();
+            if bytes > RUN_BYTES {
+                return;
+            }
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    /// The position of the first frame that is read and not written.
     pub fn waits_from(&self) -> Option<u64> {
-        self.waiting.front().map(|(first, _)| *first)
+        self.waiting.first().map(|frame| frame.position).or(self.comes)
     }
 
     /// Whether all lines of a sealed object can be read here.
@@ -235,9 +268,7 @@ impl Cache {
     /// Frames of a seal of which not all are here are not needed: its object stays in the log.
     /// Errors: [`Unusable`].
     pub(super) fn leaves(&mut self, seal: &Seal) -> Result<(), Unusable> {
-        let is_its = |frame: &ReadFrame| frame.batch == seal.batch && frame.position <= seal.last;
-        let waiting = std::mem::take(&mut self.waiting).into_iter().flat_map(|(_, run)| run);
-        self.queues(waiting.filter(|frame| !is_its(frame)).collect());
+        self.waiting.retain(|frame| frame.batch != seal.batch || frame.position > seal.last);
         if self.has_sealed(seal.number) {
             return self.forget(seal.number);
         }
@@ -262,7 +293,6 @@ impl Cache {
         let waits = self
             .waiting
             .iter()
-            .flat_map(|(_, run)| run)
             .map(|frame| (frame.batch.clone(), FirstOpen { position: frame.position, sealed: false }));
         of_seals.chain(of_open).chain(waits).collect()
     }
@@ -273,10 +303,23 @@ impl Cache {
     }
 }
 
-/// Frames as requests of one source, stream and time each.
-fn requests(run: &[ReadFrame]) -> Vec<RequestFrames> {
-    let alike =
-        |one: &ReadFrame, other: &ReadFrame| one.received_at == other.received_at && one.batch == other.batch;
+/// How many of these frames are written at once: their positions follow each other.
+fn run_len(frames: &[ReadFrame<'_>]) -> usize {
+    let (mut bytes, mut next) = (0, frames.first().map_or(0, |frame| frame.position));
+    let is_of_run = |frame: &&ReadFrame<'_>| {
+        bytes += frame.bytes.len();
+        let (is_first, follows) = (bytes == frame.bytes.len(), frame.position == next);
+        next += 1;
+        follows && (is_first || bytes <= RUN_BYTES)
+    };
+    frames.iter().take_while(is_of_run).count()
+}
+
+/// Frames as requests of one source, stream and time each. Their buffers are `spare` ones, as long as there are any.
+fn requests(run: &[ReadFrame<'_>], spare: &mut Vec<Vec<u8>>) -> Vec<RequestFrames> {
+    let alike = |one: &ReadFrame<'_>, other: &ReadFrame<'_>| {
+        one.received_at == other.received_at && one.batch == other.batch
+    };
     run.chunk_by(alike)
         .filter_map(|frames| {
             let first = frames.first()?;
@@ -285,7 +328,8 @@ fn requests(run: &[ReadFrame]) -> Vec<RequestFrames> {
                 Stream::Rejected => Stream::Calls,
                 stream => stream.clone(),
             };
-            let mut bytes = Vec::with_capacity(frames.iter().map(|frame| frame.bytes.len()).sum());
+            let mut bytes = spare.pop().unwrap_or_default();
+            bytes.reserve_exact(frames.iter().map(|frame| frame.bytes.len()).sum());
             frames.iter().for_each(|frame| bytes.extend_from_slice(&frame.bytes));
             Some(RequestFrames::of_finished(first.batch.source.clone(), stream, first.received_at, bytes))
         })

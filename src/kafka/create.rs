@@ -488,8 +488,9 @@ fn has_notes(notes: &mut Records, patience: &mut Patience<'_>) -> Result<bool, N
         return Ok(start > 0);
     }
     notes.go_to(None)?;
+    let client = notes.client();
     loop {
-        match notes.fetch(READ)? {
+        match notes.fetch(&client, READ)? {
             Fetched::Record { .. } => return Ok(true),
             // Transactions that were aborted, and markers.
             Fetched::End => return Ok(false),

@@ -227,16 +227,18 @@ impl Probe<'_> {
     }
 
     fn reads(&self, topic: &str, sees: Sees) -> Tried<()> {
-        let reads = || -> Result<Fetched, Tried<()>> {
+        let reads = || -> Result<bool, Tried<()>> {
             let mut records =
                 Records::new(self.settings, topic, 0, sees).map_err(|error| of(&error.cause))?;
             let not_read = |error: NotRead| of(&error.cause);
             records.go_to(None).map_err(not_read)?;
-            records.fetch(CALL).map_err(not_read)
+            let client = records.client();
+            let found = records.fetch(&client, CALL).map_err(not_read)?;
+            Ok(!matches!(found, Fetched::Nothing))
         };
         match reads() {
-            Ok(Fetched::Nothing) => Tried::Failed("nothing came within 10 s".to_owned()),
-            Ok(_) => Tried::Found(()),
+            Ok(false) => Tried::Failed("nothing came within 10 s".to_owned()),
+            Ok(true) => Tried::Found(()),
             Err(tried) => tried,
         }
     }

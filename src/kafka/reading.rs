@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::cache::Full;
 use super::owner::{End, Owner};
 use super::records::Fetched;
@@ -65,7 +63,8 @@ impl Owner {
         if self.log.next() != Some(next) && self.log.go_to(Some(next)).is_err() {
             return Ok(Looked::NotRead);
         }
-        match self.log.fetch(wait) {
+        let client = self.log.client();
+        match self.log.fetch(&client, wait) {
             Ok(Fetched::Record { offset, value, at }) => self.takes(offset, &value, at),
             Ok(Fetched::End) => self.ends(),
             // The library reports an end once.
@@ -143,7 +142,7 @@ impl Owner {
         Ok(())
     }
 
-    fn takes(&mut self, offset: u64, value: &Bytes, at: Option<UnixMillis>) -> Result<Looked, End> {
+    fn takes(&mut self, offset: u64, value: &[u8], at: Option<UnixMillis>) -> Result<Looked, End> {
         loop {
             let took = self.reader.takes(offset, value, &self.shared.read().state);
             match took {
@@ -167,18 +166,18 @@ impl Owner {
                         }
                     }
                     let of_a_source =
-                        |one: &ReadFrame, other: &ReadFrame| one.batch.source == other.batch.source;
+                        |one: &ReadFrame<'_>, other: &ReadFrame<'_>| one.batch.source == other.batch.source;
                     let sources =
                         frames.chunk_by(of_a_source).filter_map(|run| Some(&run.first()?.batch.source));
                     let new = self.without_noted_location(sources);
                     // From here on it counts as read up to the first of them: a note brings others to what is in the
                     // cache.
-                    self.cache.queues(frames);
+                    self.cache.expects(&frames);
                     // The bucket of a source is noted before anyone can seal its first frame.
                     let noted = self.note_locations(&new);
                     // The reader is past them. The next term of this process may go on with this cache, so they
                     // are in it whatever became of the note.
-                    let took = self.cache.makes_way()?;
+                    let took = self.cache.takes(frames)?;
                     noted?;
                     self.follow_reading()?;
                     return Ok(if took == Err(Full) { Looked::Full } else { Looked::Record });
@@ -275,7 +274,7 @@ impl Owner {
 }
 
 /// Those that are lines, and neither released nor left.
-fn open(mut frames: Vec<ReadFrame>, state: &State) -> Vec<ReadFrame> {
+fn open<'r>(mut frames: Vec<ReadFrame<'r>>, state: &State) -> Vec<ReadFrame<'r>> {
     // Most frames are of the batch of the frame before them.
     let mut known: Option<(BatchKey, u64)> = None;
     frames.retain(|frame| {

@@ -118,6 +118,7 @@ impl Rebuild {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<(), String> {
         let not_read = |error: NotRead| error.to_string();
+        let client = log.client();
         let mut reader = Reader::of_left(state, pass.from.max(start));
         log.go_to(Some(reader.next())).map_err(not_read)?;
         let mut making: BTreeMap<u64, Making> = BTreeMap::new();
@@ -125,7 +126,7 @@ impl Rebuild {
             if !goes_on() {
                 return Ok(());
             }
-            match log.fetch(WAIT).map_err(not_read)? {
+            match log.fetch(&client, WAIT).map_err(not_read)? {
                 Fetched::Record { offset, value, .. } => match reader.takes(offset, &value, state) {
                     Took::Block { frames, .. } => pass.takes(&frames, &mut |seal, frame| {
                         self.add(making.entry(seal.number), seal, frame.line());

@@ -1,11 +1,13 @@
 //! Reads one partition of a topic in order, from an offset on.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::settings::{Lines, NoClient, Sees, Settings};
@@ -18,27 +20,47 @@ impl ConsumerContext for Lines {}
 
 /// A reader of one partition.
 pub struct Records {
-    consumer: BaseConsumer<Lines>,
+    client: Client,
     topic: String,
     partition: i32,
     /// The offset after the last record, once reading has begun.
     next: Option<u64>,
-    /// Room for a record, used again once nobody has the one before: an allocator would give it back and take it anew for
-    /// each.
-    room: BytesMut,
 }
 
 debug_fields!(Records { topic, partition, next });
+debug_fields!(Client {});
+
+/// The library's part of a reader. The records that it fetches stay in its memory: to copy a megabyte into memory that an
+/// allocator has given back before would take longer than to check it.
+#[derive(Clone)]
+pub struct Client(Arc<BaseConsumer<Lines>>);
+
+/// The value of a record.
+pub struct Value<'c>(BorrowedMessage<'c>);
+
+impl Deref for Value<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.payload().unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
+}
 
 /// What stands at the place of the reader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fetched {
+#[derive(Debug)]
+pub enum Fetched<'c> {
     /// The next record. Offsets may be missing before it.
     Record {
         /// Its offset.
         offset: u64,
         /// Its value.
-        value: Bytes,
+        value: Value<'c>,
         /// When the broker wrote it, if the topic has the broker's times; else when its producer made it.
         at: Option<UnixMillis>,
     },
@@ -70,11 +92,10 @@ impl Records {
     pub fn new(settings: &Settings, topic: &str, partition: u32, sees: Sees) -> Result<Self, NoClient> {
         let consumer = settings.of_reader(sees).create_with_context(Lines);
         Ok(Self {
-            consumer: consumer.map_err(|cause| settings.no_client(cause))?,
+            client: Client(Arc::new(consumer.map_err(|cause| settings.no_client(cause))?)),
             topic: topic.to_owned(),
             partition: i32::try_from(partition).unwrap_or(i32::MAX),
             next: None,
-            room: BytesMut::new(),
         })
     }
 
@@ -96,7 +117,7 @@ impl Records {
         let mut list = TopicPartitionList::new();
         let assigned = list
             .add_partition_offset(&self.topic, self.partition, place)
-            .and_then(|()| self.consumer.assign(&list));
+            .and_then(|()| self.client.0.assign(&list));
         assigned.map_err(|cause| self.not_read(cause))?;
         self.next = offset;
         Ok(())
@@ -114,19 +135,23 @@ impl Records {
         self.next
     }
 
-    /// What comes next. Waits for at most this long.
+    /// The library's part of it.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// What comes next, with the [client](Records::client) of this reader. Waits for at most this long.
     /// Errors: [`NotRead`]: the reader is nowhere until it is told where to go, so that nothing is skipped.
-    pub fn fetch(&mut self, wait: Duration) -> Result<Fetched, NotRead> {
-        let found = match self.consumer.poll(wait) {
+    pub fn fetch<'c>(&mut self, client: &'c Client, wait: Duration) -> Result<Fetched<'c>, NotRead> {
+        let found = match client.0.poll(wait) {
             None => return Ok(Fetched::Nothing),
             // Of the partition before.
             Some(Ok(message)) if message.partition() != self.partition => return Ok(Fetched::Nothing),
             Some(Err(KafkaError::PartitionEOF(of))) if of != self.partition => return Ok(Fetched::Nothing),
             Some(Ok(message)) => {
-                self.room.extend_from_slice(message.payload().unwrap_or_default());
-                let value = self.room.split().freeze();
                 let at = message.timestamp().to_millis().map(UnixMillis);
-                u64::try_from(message.offset()).map(|offset| Fetched::Record { offset, value, at })
+                let offset = u64::try_from(message.offset());
+                offset.map(|offset| Fetched::Record { offset, value: Value(message), at })
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Fetched::End),
             // The library fetches nothing more of a partition after that, and what it does after other errors is not
@@ -151,7 +176,7 @@ impl Records {
     /// not know its end yet is asked again by the library, so this end never goes back.
     /// Errors: [`NotRead`].
     pub fn bounds(&self) -> Result<(u64, u64), NotRead> {
-        let bounds = self.consumer.fetch_watermarks(&self.topic, self.partition, CALL);
+        let bounds = self.client.0.fetch_watermarks(&self.topic, self.partition, CALL);
         let (start, end) = bounds.map_err(|cause| self.not_read(cause))?;
         Ok((u64::try_from(start).unwrap_or(0), u64::try_from(end).unwrap_or(0)))
     }
@@ -162,7 +187,7 @@ impl Records {
         let mut list = TopicPartitionList::new();
         let found = list
             .add_partition_offset(&self.topic, self.partition, Offset::Offset(at.0))
-            .and_then(|()| self.consumer.offsets_for_times(list, CALL))
+            .and_then(|()| self.client.0.offsets_for_times(list, CALL))
             .map_err(|cause| self.not_read(cause))?;
         Ok(found.elements().first().and_then(|one| match one.offset() {
             Offset::Offset(offset) => u64::try_from(offset).ok(),

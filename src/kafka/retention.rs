@@ -85,7 +85,8 @@ pub fn look(
         return Ok(Times { written_at: None, later, end });
     };
     log.go_to(Some(needed_from.max(start)))?;
-    let written_at = match log.fetch(READ)? {
+    let client = log.client();
+    let written_at = match log.fetch(&client, READ)? {
         Fetched::Record { at, .. } => at,
         // It is there, or was a moment ago.
         Fetched::End | Fetched::Nothing | Fetched::OutOfRange => return Err(log.no_answer()),

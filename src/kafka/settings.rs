@@ -14,10 +14,10 @@ use crate::partition::topics::{Names, RECORD_BYTES_MAX};
 
 /// Kilobytes that a reader of one partition has fetched and not passed on. What it holds beyond that is what one
 /// answer of a broker brings. A writer has a reader for each of its partitions.
-const FETCHED_KB_MAX: usize = 1_024;
+const FETCHED_KB_MAX: usize = 512;
 /// Bytes of one answer of a broker, as they stand in the log: a few times as much once they are decompressed. A
 /// record that is longer comes alone.
-const FETCH_BYTES: &str = "262144";
+const FETCH_BYTES: &str = "131072";
 /// How soon a reader that had fetched enough looks whether it needs more. The library's own second would leave a
 /// reader that has much to read without records most of the time.
 const FETCH_AGAIN_MS: &str = "10";
@@ -138,6 +138,8 @@ impl Settings {
     /// A client's settings.
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // What it would push takes memory for each connection, and an operator may want it all the same.
+        config.set("enable.metrics.push", "false");
         for (key, value) in &self.more {
             config.set(key, value);
         }

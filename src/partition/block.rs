@@ -212,7 +212,10 @@ fn request(bytes: &[u8]) -> Option<(Request<'_>, &[u8])> {
     let source = SourceId::new(fields.text(source_len)?).ok()?;
     let stream = fields.text(stream_len)?.parse().ok()?;
     let (mut bytes, behind) = fields.0.split_at_checked(usize::try_from(len).ok()?)?;
-    let (mut frames, mut before): (Vec<Found<'_>>, Option<Frame<'_>>) = (Vec::new(), None);
+    let count = usize::try_from(count).ok()?;
+    // The text of a block that was not written by a collector may say anything.
+    let fit = count.min(bytes.len() / frame::FRAME_HEADER);
+    let (mut frames, mut before): (Vec<Found<'_>>, Option<Frame<'_>>) = (Vec::with_capacity(fit), None);
     while !bytes.is_empty() {
         let (one, rest) = bytes.split_at_checked(frame::length(bytes)?)?;
         let frame = frame::read(one, Salt::NONE).map(|(frame, _)| frame);
@@ -222,8 +225,7 @@ fn request(bytes: &[u8]) -> Option<(Request<'_>, &[u8])> {
         frames.push(Found { bytes: one, frame, is_alike });
         bytes = rest;
     }
-    (frames.len() == usize::try_from(count).ok()?)
-        .then_some((Request { source, stream, items, frames }, behind))
+    (frames.len() == count).then_some((Request { source, stream, items, frames }, behind))
 }
 
 fn are_alike(one: &Frame<'_>, other: &Frame<'_>) -> bool {

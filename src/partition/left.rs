@@ -87,7 +87,7 @@ impl Pass {
     }
 
     /// Takes the frames of the next block. `line` gets each frame of an object, in order.
-    pub fn takes(&mut self, frames: &[ReadFrame], line: &mut dyn FnMut(&Seal, &ReadFrame)) {
+    pub fn takes(&mut self, frames: &[ReadFrame<'_>], line: &mut dyn FnMut(&Seal, &ReadFrame<'_>)) {
         for frame in frames.iter().filter(|frame| !frame.repeat) {
             let of_batch = self.objects.get_mut(&frame.batch);
             let Some((_, (seal, lines))) = of_batch.and_then(|of| of.range_mut(frame.position..).next())
@@ -121,7 +121,7 @@ mod tests {
     use crate::sources::SourceId;
     use crate::time::UnixMillis;
 
-    fn read(offset: u64, line: &str) -> ReadFrame {
+    fn read(offset: u64, line: &str) -> ReadFrame<'static> {
         let source = SourceId::new("web").unwrap();
         let mut bytes = Vec::new();
         let at = UnixMillis(1_700_000_000_123);
@@ -175,10 +175,10 @@ mod tests {
 
     #[test]
     fn an_object_is_built_only_of_the_sealed_lines() {
-        let build = |frames: &[ReadFrame]| {
+        let build = |frames: &[ReadFrame<'_>]| {
             let mut pass = Pass::plan(&left(&[3]), |_| true).unwrap();
             let mut passed = Vec::new();
-            pass.takes(frames, &mut |_, frame| passed.push(frame.clone()));
+            pass.takes(frames, &mut |_, frame| passed.push(frame.clone().into_owned()));
             pass.end().next().unwrap().is_sealed.then_some(passed)
         };
         let same = read(0, "{}");

@@ -16,7 +16,7 @@ pub struct Lines {
 
 impl Lines {
     /// Adds the line of the next frame.
-    pub fn push(&mut self, frame: &ReadFrame) {
+    pub fn push(&mut self, frame: &ReadFrame<'_>) {
         self.push_line(frame.position, frame.received_at, frame.line());
     }
 

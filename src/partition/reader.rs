@@ -1,7 +1,7 @@
 //! Reads the records of a partition in order, and decides what is a line: second copies, repeats, days. What
 //! it decides is a function of the log and of the notes, so every owner decides the same.
 
-use bytes::Bytes;
+use std::borrow::Cow;
 
 use super::block::{self, Block, BlockAt, BlockError, Found};
 use super::late;
@@ -17,9 +17,9 @@ use crate::log::{AccountKey, Hour, Range, Row};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::time::UnixMillis;
 
-/// A frame that a reader found.
+/// A frame that a reader found, in the record that it read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadFrame {
+pub struct ReadFrame<'r> {
     /// Its position.
     pub position: u64,
     /// Its batch.
@@ -31,10 +31,15 @@ pub struct ReadFrame {
     /// Whether it repeats a call, so that it is no line. An earlier owner may have decided so.
     pub repeat: bool,
     /// The frame, unstamped: a part of its record, unless it is late.
-    pub bytes: Bytes,
+    pub bytes: Cow<'r, [u8]>,
 }
 
-impl ReadFrame {
+impl ReadFrame<'_> {
+    /// The same, without its record.
+    pub fn into_owned(self) -> ReadFrame<'static> {
+        ReadFrame { bytes: Cow::Owned(self.bytes.into_owned()), ..self }
+    }
+
     /// Its line, without its `\n`.
     pub fn line(&self) -> &[u8] {
         frame::fields(&self.bytes).map_or(&[], |frame| frame.payload)
@@ -43,13 +48,13 @@ impl ReadFrame {
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Took {
+pub enum Took<'r> {
     /// A block with these frames. They are also those that an earlier owner has released.
     Block {
         /// Which block.
         at: BlockAt,
         /// The frames, in order.
-        frames: Vec<ReadFrame>,
+        frames: Vec<ReadFrame<'r>>,
         /// What the ledger counts: items received, stored and repeated.
         counts: Vec<(AccountKey, Hour, Row)>,
     },
@@ -124,7 +129,7 @@ impl Reader {
     }
 
     /// Takes the record at `offset`. It is the next one of the log, but records may be missing before it.
-    pub fn takes(&mut self, offset: u64, value: &Bytes, state: &State) -> Took {
+    pub fn takes<'r>(&mut self, offset: u64, value: &'r [u8], state: &State) -> Took<'r> {
         if offset < self.next {
             return Took::Nothing;
         }
@@ -154,7 +159,7 @@ impl Reader {
             return Took::Unreadable(unreadable);
         }
         self.next = offset + 1;
-        self.takes_block(at, (value, &block), state)
+        self.takes_block(at, &block, state)
     }
 
     /// Whether a log that ends at the next record was cut: notes say that it was longer.
@@ -162,7 +167,7 @@ impl Reader {
         self.next < state.reaches() && !planted(PlantedBug::CutLogReadOn)
     }
 
-    fn takes_block(&mut self, at: BlockAt, (value, block): (&Bytes, &Block<'_>), state: &State) -> Took {
+    fn takes_block<'r>(&mut self, at: BlockAt, block: &Block<'r>, state: &State) -> Took<'r> {
         let offset = at.offset;
         self.last = self.last.into_iter().chain([at]).max_by_key(|at| at.offset);
         let is_known = state.copies.contains(&offset) && !planted(PlantedBug::SecondCopyForgotten);
@@ -174,7 +179,8 @@ impl Reader {
         let frames = block.requests.iter().flat_map(|request| &request.frames);
         let found = frames.filter_map(|found| found.frame.as_ref().ok());
         self.window.prefetch(found.map(|found| found.fingerprint));
-        let (mut read, mut counts, mut index, mut in_window) = (Vec::new(), Vec::new(), 0, 0);
+        let all = block.requests.iter().map(|request| request.frames.len()).sum();
+        let (mut read, mut counts, mut index, mut in_window) = (Vec::with_capacity(all), Vec::new(), 0, 0);
         for request in &block.requests {
             let first = read.len();
             let (mut received_at, mut last) = (None, None);
@@ -196,7 +202,7 @@ impl Reader {
                     received_at: found.received_at,
                     late: false,
                     repeat,
-                    bytes: value.slice_ref(bytes),
+                    bytes: Cow::Borrowed(*bytes),
                 };
                 let frame = in_its_day(frame, state);
                 // What was received is counted in the hour in which it is stored, or the hours would not be even.
@@ -263,7 +269,7 @@ fn unreadable(block: &Block<'_>, offset: u64, state: &State) -> Vec<Range> {
 
 /// A frame as it is stored: one that was received on a day that had ended before its record is as of the day
 /// after.
-fn in_its_day(frame: ReadFrame, state: &State) -> ReadFrame {
+fn in_its_day<'r>(frame: ReadFrame<'r>, state: &State) -> ReadFrame<'r> {
     let over = state.calls.days_over_at(frame.position).filter(|over| frame.batch.day <= *over);
     let frame = match over {
         Some(over) => as_of(frame, over.end()),
@@ -273,19 +279,19 @@ fn in_its_day(frame: ReadFrame, state: &State) -> ReadFrame {
     ReadFrame { repeat, ..frame }
 }
 
-fn as_of(frame: ReadFrame, received_at: UnixMillis) -> ReadFrame {
-    let mut bytes = frame.bytes.to_vec();
-    late::set_received_at(&mut bytes, received_at);
+fn as_of(frame: ReadFrame<'_>, received_at: UnixMillis) -> ReadFrame<'_> {
+    let mut bytes = frame.bytes;
+    late::set_received_at(bytes.to_mut(), received_at);
     let batch = BatchKey { day: received_at.day(), ..frame.batch };
-    ReadFrame { batch, received_at, late: true, bytes: bytes.into(), ..frame }
+    ReadFrame { batch, received_at, late: true, bytes, ..frame }
 }
 
-fn is_counted_with(one: &ReadFrame, other: &ReadFrame) -> bool {
+fn is_counted_with(one: &ReadFrame<'_>, other: &ReadFrame<'_>) -> bool {
     one.batch == other.batch && Hour::of(one.received_at) == Hour::of(other.received_at)
 }
 
 /// What frames of one batch and hour count.
-fn count(frames: &[ReadFrame]) -> Option<(AccountKey, Hour, Row)> {
+fn count(frames: &[ReadFrame<'_>]) -> Option<(AccountKey, Hour, Row)> {
     let ReadFrame { batch, received_at, .. } = frames.first()?;
     let repeated = frames.iter().filter(|frame| frame.repeat).count() as u64;
     let lines = frames.len() as u64 - repeated;

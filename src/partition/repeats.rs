@@ -28,7 +28,7 @@ pub struct Repeats {
 
 impl Repeats {
     /// Sees a frame that was read.
-    pub fn sees(&mut self, frame: &ReadFrame, state: &State) {
+    pub fn sees(&mut self, frame: &ReadFrame<'_>, state: &State) {
         if planted(PlantedBug::RepeatsNotNoted) {
             return;
         }
@@ -87,13 +87,13 @@ mod tests {
     use crate::sources::SourceId;
     use crate::time::UnixMillis;
 
-    fn frame(position: u64) -> ReadFrame {
+    fn frame(position: u64) -> ReadFrame<'static> {
         let (source, received_at) = (SourceId::new("web").unwrap(), UnixMillis(7));
         let batch = BatchKey { source, day: received_at.day(), stream: Stream::Calls };
-        ReadFrame { position, batch, received_at, late: false, repeat: true, bytes: bytes::Bytes::new() }
+        ReadFrame { position, batch, received_at, late: false, repeat: true, bytes: Vec::new().into() }
     }
 
-    fn seen(frames: &[ReadFrame], state: &State) -> Repeats {
+    fn seen(frames: &[ReadFrame<'_>], state: &State) -> Repeats {
         let mut repeats = Repeats::default();
         frames.iter().for_each(|frame| repeats.sees(frame, state));
         repeats
@@ -150,12 +150,13 @@ mod tests {
     fn runs_of_a_batch_are_bounded() {
         let mut state = State::new(Identity::of_tests());
         for first in [1, 10_000] {
-            let frames: Vec<ReadFrame> = (first..first + 5_000).map(|at| frame(position(at, 1))).collect();
+            let frames: Vec<ReadFrame<'_>> =
+                (first..first + 5_000).map(|at| frame(position(at, 1))).collect();
             let (notes, _) = seen(&frames, &state).notes(&state);
             notes.into_iter().for_each(|note| state.apply(note, first));
         }
         assert_eq!(state.repeats.values().map(Vec::len).sum::<usize>(), RUNS_MAX);
-        let more: Vec<ReadFrame> = (0..30_000).map(|at| frame(position(at, 1))).collect();
+        let more: Vec<ReadFrame<'_>> = (0..30_000).map(|at| frame(position(at, 1))).collect();
         assert_eq!(seen(&more, &State::new(Identity::of_tests())).len, WAITING_MAX);
     }
 }

@@ -82,7 +82,7 @@ impl Stepped {
     }
 
     /// Puts frames into a cache, which another log numbered: those of `group` have the positions from `first`
-    /// on. Nothing is synced. See [`Holds::Cache`](crate::spool::Holds::Cache).
+    /// on. Nothing is synced. See [`Holds::Cache`](crate::spool::Holds::Cache). Returns the buffers of the frames.
     /// Errors: [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
     /// [`AppendError::Unknown`]: the write failed. [`AppendError::Stopped`]: the spool had stopped, or it is
     /// no cache, finds repeats or refuses frames, or was given a position twice.
@@ -90,10 +90,10 @@ impl Stepped {
         &mut self,
         first: u64,
         group: impl IntoIterator<Item = RequestFrames>,
-    ) -> Result<(), AppendError> {
+    ) -> Result<Vec<Vec<u8>>, AppendError> {
         let mut group: Vec<Incoming> = group.into_iter().map(Incoming::from).collect();
         match self.writer.commit_numbered(first, &mut group) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(group.into_iter().map(|incoming| incoming.bytes).collect()),
             Err(CommitError::NoSpace { .. }) => Err(AppendError::Full),
             Err(CommitError::Unknown) => Err(AppendError::Unknown),
             Err(CommitError::Stopped) => Err(AppendError::Stopped),

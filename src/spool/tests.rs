@@ -1271,7 +1271,7 @@ fn damage_is_a_loss_in_a_spool_and_in_a_cache_a_reason_to_read_again() {
         let all = numbered(0, 400, 1_000);
         for (number, lines) in (0_u64..).zip(all.chunks(10)) {
             let put = |spool: &mut Stepped| match is_cache {
-                true => spool.put_numbered(number * 4_096 + 1, [request("web", lines)]),
+                true => spool.put_numbered(number * 4_096 + 1, [request("web", lines)]).map(drop),
                 false => spool.append([request("web", lines)]).map(drop),
             };
             while put(&mut spool) == Err(AppendError::Full) {

@@ -22,9 +22,9 @@ const PIECES_MAX: u64 = 32;
 const PIECE_MIN: u64 = 4 * 1_024;
 /// Pieces grow up to this many bytes before another piece is added, because each read has a fixed cost.
 const PIECE_BYTES: u64 = 32 * 1_024;
-/// Minimum and maximum bytes of lines before the first piece that are given to the compressor first. The
-/// maximum is as far as it looks back.
-const BEFORE_BYTES: (u64, u64) = (8 * 1_024, 32 * 1_024);
+/// Minimum and maximum bytes of lines before the first piece that the compressor looks back on. The maximum is as far
+/// as it does.
+const BEFORE_BYTES: (u64, u64) = (16 * 1_024, 32 * 1_024);
 /// Steps per full object; a step is measured in bytes of lines. A measurement waits for at least one step of
 /// new lines, and takes at least one piece of every four steps.
 const STEPS: u64 = 20;
@@ -55,7 +55,7 @@ pub(in crate::delivery) struct Pieces {
     pub(in crate::delivery) offsets: Vec<u64>,
     /// Bytes of each.
     pub(in crate::delivery) len: u64,
-    /// Bytes before the first piece that are given to the compressor first.
+    /// Bytes before the first piece that the compressor looks back on.
     pub(in crate::delivery) before: u64,
 }
 

@@ -21,7 +21,7 @@ fn state(window: u64) -> State {
 }
 
 /// A block of one request whose frames have these fingerprints.
-fn block(collector: u128, number: u64, fingerprints: &[u128]) -> Bytes {
+fn block(collector: u128, number: u64, fingerprints: &[u128]) -> Vec<u8> {
     let source = SourceId::new("web").unwrap();
     let mut bytes = Vec::new();
     for fingerprint in fingerprints {
@@ -30,17 +30,17 @@ fn block(collector: u128, number: u64, fingerprints: &[u128]) -> Bytes {
         frame::finish(&mut bytes, start, *fingerprint);
     }
     let items = u32::try_from(fingerprints.len()).unwrap();
-    block::write(CollectorId(collector), number, [&Part::new(source, Stream::Calls, items, bytes)]).into()
+    block::write(CollectorId(collector), number, [&Part::new(source, Stream::Calls, items, bytes)])
 }
 
-fn frames(took: Took) -> Vec<ReadFrame> {
+fn frames(took: Took<'_>) -> Vec<ReadFrame<'_>> {
     match took {
         Took::Block { frames, .. } => frames,
         other => panic!("{other:?}"),
     }
 }
 
-fn lines(took: Took) -> Vec<u64> {
+fn lines(took: Took<'_>) -> Vec<u64> {
     frames(took).into_iter().filter(|frame| !frame.repeat).map(|frame| frame.position).collect()
 }
 
@@ -51,7 +51,8 @@ fn repeats_and_second_copies_are_no_lines_and_are_counted() {
     let first = block(1, 1, &[7, 0, 0]);
     assert_eq!(lines(reader.takes(0, &first, &state)), [1, 2, 3]);
     assert_eq!(reader.takes(1, &first, &state), Took::Copy(1), "frames without ids are found by the number");
-    let Took::Block { frames, counts, .. } = reader.takes(2, &block(1, 2, &[7, 8]), &state) else { panic!() };
+    let second = block(1, 2, &[7, 8]);
+    let Took::Block { frames, counts, .. } = reader.takes(2, &second, &state) else { panic!() };
     assert_eq!(frames.iter().map(|frame| frame.repeat).collect::<Vec<_>>(), [true, false]);
     let mut sum = Row::default();
     counts.iter().for_each(|(_, _, row)| sum.add(row));
@@ -64,29 +65,28 @@ fn repeats_and_second_copies_are_no_lines_and_are_counted() {
 fn what_cannot_be_read_is_read_on_only_once_it_is_noted() {
     let mut state = state(4);
     let mut reader = Reader::of_base(&state);
-    let mut half = block(1, 1, &[5, 6]).to_vec();
+    let mut half = block(1, 1, &[5, 6]);
     let at = half.len() - 3;
     half[at] ^= 1;
     // The block's own checksum is made right again: the frame is what a collector wrote.
     let crc = crc32c::crc32c_append(crc32c::crc32c(&half[..8]), &half[12..]);
     half[8..12].copy_from_slice(&crc.to_le_bytes());
-    let half = Bytes::from(half);
     let bad = Range { first: 2, last: 2 };
     assert_eq!(reader.takes(0, &half, &state), Took::Unreadable(vec![bad]));
     assert_eq!(reader.next(), 0);
     state.apply(Note::Unread(bad), 1);
     assert_eq!(lines(reader.takes(0, &half, &state)), [1]);
     let whole = Range { first: position(1, 1), last: position(1, 4_095) };
-    assert_eq!(reader.takes(1, &Bytes::from_static(b"no block"), &state), Took::Unreadable(vec![whole]));
+    assert_eq!(reader.takes(1, b"no block", &state), Took::Unreadable(vec![whole]));
     state.apply(Note::Unread(whole), 2);
     assert_eq!(reader.takes(1, &block(2, 1, &[9]), &state), Took::Nothing, "even if it could be read");
     let missing = Range { first: position(2, 1), last: position(3, 0) - 1 };
     assert_eq!(reader.takes(3, &block(1, 2, &[9]), &state), Took::Unreadable(vec![missing]));
     state.apply(Note::Unread(missing), 3);
     assert_eq!(lines(reader.takes(3, &block(1, 2, &[9]), &state)), [position(3, 1)]);
-    let mut newer = block(1, 3, &[1]).to_vec();
+    let mut newer = block(1, 3, &[1]);
     newer[4] += 1;
-    assert_eq!(reader.takes(4, &newer.into(), &state), Took::Newer(2));
+    assert_eq!(reader.takes(4, &newer, &state), Took::Newer(2));
 }
 
 #[test]
@@ -95,7 +95,8 @@ fn a_frame_behind_the_end_of_its_day_is_of_the_day_after() {
     state.apply(Note::Call(CallNote::DaysOver { through: NOON.day(), from: Some(before(1)) }), 1);
     let mut reader = Reader::of_base(&state);
     for (offset, late) in [(0, false), (1, true)] {
-        let took = reader.takes(offset, &block(1, offset + 1, &[offset.into()]), &state);
+        let record = block(1, offset + 1, &[offset.into()]);
+        let took = reader.takes(offset, &record, &state);
         let Took::Block { counts, .. } = &took else { panic!() };
         let at = if late { NOON.day().end() } else { NOON };
         // Found on real brokers: it was counted as received in one hour, and as stored in another.

@@ -21,7 +21,7 @@ pub(super) struct Cache {
     pub(super) consumer: Consumer,
     /// The first record that the reader read.
     pub(super) began: u64,
-    open: BTreeMap<BatchKey, BTreeMap<u64, ReadFrame>>,
+    open: BTreeMap<BatchKey, BTreeMap<u64, ReadFrame<'static>>>,
     /// What is counted in no tally: the record's offset, and its counts.
     counts: Vec<(u64, AccountKey, Hour, Row)>,
     pub(super) repeats: Repeats,
@@ -52,7 +52,7 @@ impl Cache {
     pub(super) fn takes(
         &mut self,
         offset: u64,
-        frames: Vec<ReadFrame>,
+        frames: Vec<ReadFrame<'_>>,
         counts: Vec<(AccountKey, Hour, Row)>,
         state: &State,
     ) {
@@ -60,13 +60,13 @@ impl Cache {
             self.counts.extend(counts.into_iter().map(|(account, hour, row)| (offset, account, hour, row)));
         }
         frames.iter().for_each(|frame| self.repeats.sees(frame, state));
-        let is_open = |frame: &ReadFrame| {
+        let is_open = |frame: &ReadFrame<'_>| {
             !frame.repeat
                 && frame.position >= state.base.read_from
                 && state.needs(&frame.batch, frame.position)
         };
         for frame in frames.into_iter().filter(is_open) {
-            self.open.entry(frame.batch.clone()).or_default().insert(frame.position, frame);
+            self.open.entry(frame.batch.clone()).or_default().insert(frame.position, frame.into_owned());
         }
     }
 
@@ -104,7 +104,7 @@ impl Cache {
         &'c self,
         batch: &'c BatchKey,
         state: &'c State,
-    ) -> impl Iterator<Item = &'c ReadFrame> {
+    ) -> impl Iterator<Item = &'c ReadFrame<'static>> {
         let frames = self.open.get(batch).into_iter().flat_map(BTreeMap::values);
         frames.filter(|frame| frame.position > state.calls.sealed_through(batch))
     }
@@ -113,7 +113,7 @@ impl Cache {
     pub(super) fn lines_of(&self, seal: &Seal) -> (Vec<(u64, Vec<u8>)>, bool) {
         let mut lines = Lines::default();
         let frames = self.open.get(&seal.batch).into_iter().flat_map(|of| of.range(seal.first..=seal.last));
-        let frames: Vec<&ReadFrame> = frames.map(|(_, frame)| frame).collect();
+        let frames: Vec<&ReadFrame<'_>> = frames.map(|(_, frame)| frame).collect();
         frames.iter().for_each(|frame| lines.push(frame));
         (
             frames.iter().map(|frame| (frame.position, frame.line().to_vec())).collect(),
@@ -122,7 +122,7 @@ impl Cache {
     }
 
     pub(super) fn read_from(&self, state: &State) -> u64 {
-        let first = |(batch, frames): (&BatchKey, &BTreeMap<u64, ReadFrame>)| {
+        let first = |(batch, frames): (&BatchKey, &BTreeMap<u64, ReadFrame<'_>>)| {
             let position = *frames.keys().next().unwrap();
             FirstOpen { position, sealed: position <= state.calls.sealed_through(batch) }
         };

@@ -43,8 +43,6 @@ fn until_due(ratios: &Ratios, max: u64, begin: u64, learnt: Option<f64>, error: 
             let mut sampled = Sampled::default();
             let pieces = estimate.pieces(due.lines, max);
             assert!(pieces.before <= pieces.offsets[0], "{pieces:?}");
-            // Once by itself, and once before the pieces.
-            due.compressed += 2 * pieces.before;
             for offset in pieces.offsets {
                 assert!(offset + pieces.len <= due.lines, "{offset}");
                 sampled.lines += pieces.len;
