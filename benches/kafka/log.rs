@@ -18,8 +18,7 @@ use crate::process::Process;
 use crate::support::until;
 
 /// The environment of a writer, as `docs/scale.md` has it.
-const WRITER: [(&str, &str); 4] = [
-    ("MIMALLOC_PURGE_DELAY", "0"),
+const WRITER: [(&str, &str); 3] = [
     ("MALLOC_ARENA_MAX", "1"),
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
     ("MALLOC_TRIM_THRESHOLD_", "4194304"),

@@ -68,7 +68,7 @@ pub struct Cache {
     log: Arc<dyn Log>,
     /// Frames of the last record that are not written, in order.
     waiting: Vec<ReadFrame<'static>>,
-    /// The position of the first frame that comes next.
+    /// The first position of frames that were announced by [`Cache::expects`] and not taken yet.
     comes: Option<u64>,
     /// Buffers of what was written, for the next frames: at most [`RUN_BYTES`] together. An allocator would give their
     /// memory back, and take it anew for each request.
@@ -148,6 +148,7 @@ impl Cache {
     /// Writes frames of the next record, in order.
     /// Errors: [`Unusable`]. What finds no space waits for [`Cache::makes_way`].
     pub fn takes(&mut self, frames: Vec<ReadFrame<'_>>) -> Result<Result<(), Full>, Unusable> {
+        debug_assert!(self.waiting.is_empty(), "what waits comes first");
         let written = self.writes(&frames)?;
         self.comes = None;
         self.waiting.extend(frames.into_iter().skip(written).map(ReadFrame::into_owned));
@@ -157,10 +158,10 @@ impl Cache {
     /// Writes what waits. Until it has succeeded, nothing may be read.
     /// Errors: [`Unusable`]. What finds no space waits on.
     pub fn makes_way(&mut self) -> Result<Result<(), Full>, Unusable> {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let written = self.writes(&waiting)?;
-        waiting.drain(..written);
+        let waiting = std::mem::take(&mut self.waiting);
+        let written = self.writes(&waiting);
         self.waiting = waiting;
+        self.waiting.drain(..written?);
         Ok(self.has_room())
     }
 
@@ -338,21 +339,87 @@ fn requests(run: &[ReadFrame<'_>], spare: &mut Vec<Vec<u8>>) -> Vec<RequestFrame
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::disk::real_disk::RealDisk;
+    use crate::log::frame::{self, FrameKind};
     use crate::runtime::{SystemClock, SystemRandom};
+    use crate::sources::SourceId;
+    use crate::time::UnixMillis;
 
-    #[test]
-    fn a_share_may_shrink_until_eight_segments_do_not_fit() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut cache = Cache::new(CacheDeps {
-            disk: Arc::new(RealDisk::open(dir.path()).unwrap()),
-            max_bytes: 300_000_000,
+    const AT: UnixMillis = UnixMillis(1_700_000_000_123);
+
+    fn cache(dir: &Path, max_bytes: u64) -> Cache {
+        Cache::new(CacheDeps {
+            disk: Arc::new(RealDisk::open(dir).unwrap()),
+            max_bytes,
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(SystemRandom),
             metrics: Arc::new(Metrics::new()),
         })
-        .unwrap();
+        .unwrap()
+    }
+
+    /// Every third frame is of another source, and no two neighbours are of one length.
+    fn batch_and_line(position: u64) -> (BatchKey, String) {
+        let source = SourceId::new(if position.is_multiple_of(3) { "ios" } else { "web" }).unwrap();
+        let len = 20_000 + usize::try_from(position % 7).unwrap() * 7_000;
+        (BatchKey { source, stream: Stream::Calls, day: AT.day() }, format!("{position:0>len$}"))
+    }
+
+    fn frame(position: u64) -> ReadFrame<'static> {
+        let (batch, line) = batch_and_line(position);
+        let mut bytes = Vec::new();
+        let start = frame::begin(&mut bytes, FrameKind::Call, (Some(&batch.source), ""), AT, None);
+        bytes.extend_from_slice(line.as_bytes());
+        frame::finish(&mut bytes, start, position.into());
+        ReadFrame { position, batch, received_at: AT, late: false, repeat: false, bytes: bytes.into() }
+    }
+
+    #[test]
+    fn a_record_may_find_no_room_in_its_middle_and_each_frame_is_written_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cache = cache(dir.path(), 70_000_000);
+        let mut first = 1;
+        loop {
+            let record: Vec<_> = (first..first + 40).map(frame).collect();
+            cache.expects(&record);
+            assert_eq!(cache.waits_from(), Some(first), "it is not written yet");
+            if cache.takes(record).unwrap().is_err() {
+                break;
+            }
+            assert_eq!(cache.waits_from(), None);
+            assert!(cache.spare.iter().map(Vec::capacity).sum::<usize>() <= RUN_BYTES);
+            first += 40;
+        }
+        let waits = cache.waits_from().unwrap();
+        assert!(first > 1 && (first..first + 40).contains(&waits), "{first} {waits}");
+        assert_eq!(cache.makes_way().unwrap(), Err(Full));
+        assert_eq!(cache.waits_from(), Some(waits));
+        cache.set_max_bytes(300_000_000).unwrap();
+        assert_eq!(cache.makes_way().unwrap(), Ok(()));
+        assert_eq!(cache.waits_from(), None);
+        let mut written = Vec::new();
+        for source in [1, 3] {
+            let (batch, _) = batch_and_line(source);
+            let mut look = |read: Read<'_>| {
+                let Read::Frame(frame) = read else { panic!("lost") };
+                let (of, line) = batch_and_line(frame.position);
+                assert!(of == batch && frame.payload == line.as_bytes(), "position {}", frame.position);
+                written.push(frame.position);
+                Ok(Go::On)
+            };
+            cache.log.read(&batch, 0, u64::MAX, &mut look).unwrap();
+        }
+        written.sort_unstable();
+        assert_eq!(written, (1..first + 40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_share_may_shrink_until_eight_segments_do_not_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cache = cache(dir.path(), 300_000_000);
         for (max, fits) in [(1_000_000_000, true), (200_000_000, true), (140_000_000, false)] {
             assert_eq!(cache.set_max_bytes(max).is_ok(), fits, "{max}");
             assert!(!fits || cache.log().usage().max == max, "{:?}", cache.log().usage());

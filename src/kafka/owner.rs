@@ -251,7 +251,8 @@ impl Owner {
     /// before it could note them.
     /// Errors: [`End`].
     pub(super) fn note_waiting_locations(&mut self) -> Result<(), End> {
-        let new = self.without_noted_location(&self.shared.without_location());
+        let firsts = self.cache.firsts();
+        let new = self.without_noted_location(firsts.iter().map(|(batch, _)| &batch.source));
         self.note_locations(&new)
     }
 

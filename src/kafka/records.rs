@@ -31,7 +31,7 @@ debug_fields!(Records { topic, partition, next });
 debug_fields!(Client {});
 
 /// The library's part of a reader. The records that it fetches stay in its memory: to copy a megabyte into memory that an
-/// allocator has given back before would take longer than to check it.
+/// allocator has given back before would take longer than to verify its checksum.
 #[derive(Clone)]
 pub struct Client(Arc<BaseConsumer<Lines>>);
 
@@ -143,6 +143,7 @@ impl Records {
     /// What comes next, with the [client](Records::client) of this reader. Waits for at most this long.
     /// Errors: [`NotRead`]: the reader is nowhere until it is told where to go, so that nothing is skipped.
     pub fn fetch<'c>(&mut self, client: &'c Client, wait: Duration) -> Result<Fetched<'c>, NotRead> {
+        debug_assert!(Arc::ptr_eq(&self.client.0, &client.0), "the client of another reader");
         let found = match client.0.poll(wait) {
             None => return Ok(Fetched::Nothing),
             // Of the partition before.

@@ -14,10 +14,10 @@ use crate::partition::topics::{Names, RECORD_BYTES_MAX};
 
 /// Kilobytes that a reader of one partition has fetched and not passed on. What it holds beyond that is what one
 /// answer of a broker brings. A writer has a reader for each of its partitions.
-const FETCHED_KB_MAX: usize = 512;
+const FETCHED_KB_MAX: usize = 1_024;
 /// Bytes of one answer of a broker, as they stand in the log: a few times as much once they are decompressed. A
 /// record that is longer comes alone.
-const FETCH_BYTES: &str = "131072";
+const FETCH_BYTES: &str = "262144";
 /// How soon a reader that had fetched enough looks whether it needs more. The library's own second would leave a
 /// reader that has much to read without records most of the time.
 const FETCH_AGAIN_MS: &str = "10";

@@ -213,7 +213,7 @@ fn request(bytes: &[u8]) -> Option<(Request<'_>, &[u8])> {
     let stream = fields.text(stream_len)?.parse().ok()?;
     let (mut bytes, behind) = fields.0.split_at_checked(usize::try_from(len).ok()?)?;
     let count = usize::try_from(count).ok()?;
-    // The text of a block that was not written by a collector may say anything.
+    // A record that no collector wrote may state any count.
     let fit = count.min(bytes.len() / frame::FRAME_HEADER);
     let (mut frames, mut before): (Vec<Found<'_>>, Option<Frame<'_>>) = (Vec::with_capacity(fit), None);
     while !bytes.is_empty() {

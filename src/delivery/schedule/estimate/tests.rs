@@ -74,10 +74,8 @@ fn check(what: &str, ratios: &Ratios, max: u64, learnt: Option<f64>, error: u64)
     }
     let percent = due.compressed as f64 * 100.0 / due.lines as f64;
     let most = match max / MB {
-        0..5 => 11.0,
-        5..10 => 6.0,
-        10..100 => 5.0,
-        _ => 4.0,
+        0..5 => 4.0,
+        _ => 3.0,
     };
     assert!(percent <= most, "{percent} % of the lines are compressed twice: {what}");
 }
