@@ -168,7 +168,7 @@ impl Cost {
     /// matter. `after` is called with the bytes of each piece of work.
     pub fn of(&mut self, before: &[u8], lines: &[u8], after: &mut dyn FnMut(usize)) -> u64 {
         self.compress.reset();
-        // As a dictionary it is only looked back on. To compress it too would take three times as long for lines of 4 KB.
+        // As a dictionary it is only looked back on. To compress it too would take four times as long for lines of 4 KB.
         // If it is refused, the result is too high, never too low.
         let seen = before.get(before.len().saturating_sub(LOOKS_BACK)..).unwrap_or(before);
         let known = self.compress.set_dictionary(seen);
