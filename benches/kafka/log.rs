@@ -17,12 +17,6 @@ use crate::node::{self, ACCESS_KEY_ID, BUCKET, SECRET_ACCESS_KEY};
 use crate::process::Process;
 use crate::support::until;
 
-/// The environment of a writer, as `docs/scale.md` has it.
-const WRITER: [(&str, &str); 3] = [
-    ("MALLOC_ARENA_MAX", "1"),
-    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
-    ("MALLOC_TRIM_THRESHOLD_", "4194304"),
-];
 /// How long anything may take that is waited for.
 pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
@@ -122,11 +116,10 @@ impl Log {
         file
     }
 
-    fn serve(&self, file: &Path, environment: &[(&str, &str)]) -> Process {
+    fn serve(&self, file: &Path) -> Process {
         let mut serve = Command::new(&self.program);
         serve.args(["--log", "warn", "serve", "--config"]).arg(file);
         serve.env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
-        serve.envs(environment.iter().copied());
         Process::start(crate::CORE, &mut serve)
     }
 
@@ -141,7 +134,7 @@ impl Log {
             self.section("collector", more),
             sources(names),
         );
-        let mut process = self.serve(&self.file("collector.toml", &text), &[]);
+        let mut process = self.serve(&self.file("collector.toml", &text));
         let (public, admin) = (process.address("collector"), process.address("console"));
         let ready = || node::get(admin, "/ready").ok()?.starts_with("HTTP/1.1 200").then_some(());
         until("the collector to be ready", LIMIT, ready);
@@ -175,7 +168,7 @@ impl Log {
             flush.max_age,
             sources(names),
         );
-        let mut process = self.serve(&self.file("writer.toml", &text), &WRITER);
+        let mut process = self.serve(&self.file("writer.toml", &text));
         let admin = process.address("console");
         let writer = Writer { process, admin, program: self.program.clone() };
         until("the writer to deliver all partitions", LIMIT, || {

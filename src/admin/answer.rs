@@ -1,6 +1,7 @@
 //! Answers: the one place where every refusal gets its status.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 
 use bytes::Bytes;
 use http::header::{
@@ -55,9 +56,32 @@ struct Refused<'a> {
 }
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
-    match serde_json::to_vec(value) {
+    match in_one_piece(value) {
         Ok(body) => answer(status, JSON, body),
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()),
+    }
+}
+
+/// JSON in a buffer of its length. One that grows by doubling would take, with ten thousand sources, 12 MB for 4.
+fn in_one_piece(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value)?;
+    let mut body = Vec::with_capacity(length.0);
+    serde_json::to_writer(&mut body, value)?;
+    Ok(body)
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

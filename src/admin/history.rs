@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::sources::SourceId;
+
 /// The time between two samples.
 pub const STEP: Duration = Duration::from_secs(5);
 /// Samples kept: ten minutes.
@@ -20,7 +22,7 @@ pub struct History {
     /// The process's wall clock.
     pub now_ms: i64,
     /// Calls a second of each source, as means over a step.
-    pub sources: BTreeMap<String, VecDeque<f32>>,
+    pub sources: BTreeMap<SourceId, VecDeque<f32>>,
     /// Calls a second of all sources.
     pub received: VecDeque<f32>,
     /// Bytes a second of objects that the store has confirmed.
@@ -35,7 +37,7 @@ pub struct Reading {
     /// Monotonic time.
     pub at: Duration,
     /// Calls received from each source.
-    pub sources: BTreeMap<String, u64>,
+    pub sources: BTreeMap<SourceId, u64>,
     /// Bytes of delivered objects.
     pub object_bytes: u64,
     /// Bytes of the spool in use.
@@ -63,27 +65,31 @@ impl HistoryRing {
         let rate = |before: u64, after: u64| after.saturating_sub(before) as f32 / seconds;
         let mut sum = 0.0;
         let samples = &mut self.history;
+        samples.sources.retain(|source, samples| {
+            now.sources.contains_key(source) && samples.iter().any(|calls| *calls > 0.0)
+        });
         let before = samples.received.len();
         for (source, after) in &now.sources {
             let calls = rate(last.sources.get(source).copied().unwrap_or(0), *after);
             sum += calls;
             if let Some(known) = samples.sources.get_mut(source) {
                 push(known, calls);
-            } else if calls > 0.0 {
+                continue;
+            }
+            let has_room = samples.sources.len() < SOURCES_MAX;
+            let comes_before = samples.sources.last_key_value().is_some_and(|(last, _)| source < last);
+            if calls > 0.0 && (has_room || comes_before) {
                 let mut new: VecDeque<f32> = std::iter::repeat_n(0.0, before).collect();
                 push(&mut new, calls);
                 samples.sources.insert(source.clone(), new);
+            }
+            if samples.sources.len() > SOURCES_MAX {
+                samples.sources.pop_last();
             }
         }
         push(&mut samples.received, sum);
         push(&mut samples.delivered_bytes, rate(last.object_bytes, now.object_bytes));
         push(&mut samples.spool_bytes, now.spool_bytes);
-        samples.sources.retain(|source, samples| {
-            now.sources.contains_key(source) && samples.iter().any(|calls| *calls > 0.0)
-        });
-        while samples.sources.len() > SOURCES_MAX {
-            samples.sources.pop_last();
-        }
     }
 
     /// The samples, oldest first.
@@ -104,7 +110,7 @@ mod tests {
     use super::*;
 
     fn reading(second: u64, calls: &[(&str, u64)]) -> Reading {
-        let sources = calls.iter().map(|(source, calls)| ((*source).to_owned(), *calls)).collect();
+        let sources = calls.iter().map(|(source, calls)| (SourceId::new(source).unwrap(), *calls)).collect();
         Reading { at: Duration::from_secs(second), sources, object_bytes: second * 10, spool_bytes: second }
     }
 
@@ -117,8 +123,9 @@ mod tests {
         ring.add(reading(15, &[("web", 150), ("ios", 20)]));
         let shown = ring.show(7);
         assert_eq!((shown.received, shown.spool_bytes), ([10.0, 2.0].into(), [5, 15].into()));
-        assert_eq!(shown.sources["web"], [10.0, 0.0]);
-        assert_eq!(shown.sources["ios"], [0.0, 2.0], "samples of all sources end at the same time");
+        let of = |source| &shown.sources[&SourceId::new(source).unwrap()];
+        assert_eq!(*of("web"), [10.0, 0.0]);
+        assert_eq!(*of("ios"), [0.0, 2.0], "samples of all sources end at the same time");
         assert_eq!(shown.delivered_bytes, [10.0, 10.0]);
     }
 

@@ -26,11 +26,11 @@ pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), F
     };
     let source = args.source.as_ref();
     let checked = if args.alarm_test {
-        test_alarms(&serve::load(&args.config)?.1.config).await
+        test_alarms(&serve::load(&args.config)?.config).await
     } else if args.offline {
         check_offline(&load_for_ci(&args.config)?, source, load)
     } else {
-        check(&serve::load(&args.config)?.1.config, source, args.timeout.get(), load, progress).await
+        check(&serve::load(&args.config)?.config, source, args.timeout.get(), load, progress).await
     };
     let report = checked.map_err(|error| match error {
         CheckError::NoSource(source) => {

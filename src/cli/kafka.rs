@@ -22,7 +22,7 @@ use args::{KafkaCommand, KafkaCreateArgs};
 pub async fn run(command: &KafkaCommand, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     match command {
         KafkaCommand::Create(args) => {
-            let config = load(&args.config)?.1.config;
+            let config = load(&args.config)?.config;
             let KafkaCreateArgs { partitions, replication, new_log, .. } = *args;
             let wanted = Wanted { partitions, replication, new_log };
             let text = if args.print {
@@ -36,7 +36,7 @@ pub async fn run(command: &KafkaCommand, out: &mut (dyn Write + Send)) -> Result
             Ok(out.write_all(text.as_bytes())?)
         }
         KafkaCommand::Check(args) => {
-            let config = load(&args.config)?.1.config;
+            let config = load(&args.config)?.config;
             let (calls_per_second, call_bytes) = (args.rate, args.call_bytes.0);
             let load = Load { calls_per_second, call_bytes, outage_seconds: 0 };
             print_report(&check_log(&config, load, args.writers).await.map_err(failure)?, args.json, out)
@@ -44,7 +44,7 @@ pub async fn run(command: &KafkaCommand, out: &mut (dyn Write + Send)) -> Result
         KafkaCommand::Resolve(args) => {
             let mut admin = args.admin.clone();
             if let Some(file) = &args.config {
-                admin.url = admin_of(&load(file)?.1.config)?;
+                admin.url = admin_of(&load(file)?.config)?;
             }
             let (partition, seal, action) = (args.partition, args.seal, args.action.decision());
             let asked = AskedDecision { partition, seal, action };

@@ -15,7 +15,8 @@ const NO_FILE: &str = "\n  use --config for another file, such as that of `dev -
 
 /// Runs until a signal ends it. Errors: [`Failure`]: the configuration cannot be used, or the node failed.
 pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failure> {
-    let loaded = load(&args.config)?;
+    let loaded = Loader::new(&args.config, Environment::of_process()).with_loaded();
+    let loaded = loaded.map_err(|error| with_hint(error.into(), &args.config))?;
     let say = |public: Option<SocketAddr>, console: &str| {
         let collector = public.map(|public| format!("collector http://{public}\n")).unwrap_or_default();
         say_beside(format!("{collector}console {console}"));
@@ -25,7 +26,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
 
 /// Reads the configuration, and logs its warnings. If the file is missing, the error says what to do.
 /// Errors: [`Failure`] with all problems: exit code 2.
-pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
+pub(super) fn load(path: &Path) -> Result<Loaded, Failure> {
     loaded(path).map_err(|failure| with_hint(failure, path))
 }
 
@@ -61,9 +62,8 @@ fn config_of(loader: &Loader) -> Result<Config, Failure> {
 
 /// Reads the configuration, and logs its warnings, for a command that cannot do without a configuration.
 /// Errors: [`Failure`] with all problems: exit code 2.
-pub(super) fn loaded(path: &Path) -> Result<(Loader, Loaded), Failure> {
-    let loader = Loader::new(path, Environment::of_process());
-    let loaded = loader.load()?;
+pub(super) fn loaded(path: &Path) -> Result<Loaded, Failure> {
+    let loaded = Loader::new(path, Environment::of_process()).load()?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    Ok((loader, loaded))
+    Ok(loaded)
 }

@@ -235,6 +235,12 @@ impl Loader {
         self.look().1
     }
 
+    /// Itself with what it loads, for those who watch the file on. Errors: [`ConfigError`] with all problems.
+    pub fn with_loaded(self) -> Result<(Self, Loaded), ConfigError> {
+        let loaded = self.load()?;
+        Ok((self, loaded))
+    }
+
     /// Whether the content is still `content`. It compares digests and does not parse: with ten thousand
     /// sources, parsing takes milliseconds and megabytes, and this runs every 2 seconds.
     pub(super) fn is_still(&self, content: &Content) -> bool {

@@ -98,8 +98,8 @@ impl Status for PartitionLog {
     fn oldest_undelivered(&self) -> Option<UnixMillis> {
         let known = self.shared.read();
         let pending = known.state.calls.seals.values().map(|pending| pending.seal.first_received_at).min();
-        let open = self.shared.cache.open_batches().into_iter().map(|batch| batch.first_received_at).min();
-        pending.into_iter().chain(open).min()
+        // But for a moment after a commit, its seals are some of the pending ones.
+        pending.into_iter().chain(self.shared.cache.oldest_undelivered()).min()
     }
 
     fn open_batches(&self) -> Vec<OpenBatch> {

@@ -18,6 +18,9 @@ const FETCHED_KB_MAX: usize = 1_024;
 /// Bytes of one answer of a broker, as they stand in the log: a few times as much once they are decompressed. A
 /// record that is longer comes alone.
 const FETCH_BYTES: &str = "262144";
+/// A broker answers a reader of calls once it has so many bytes, or after a time. Otherwise it answers for each block, and many
+/// partitions have small ones: eight cost a writer a fifth more CPU than one, now a tenth.
+const FETCH_AT_LEAST: [(&str, &str); 2] = [("fetch.min.bytes", "65536"), ("fetch.wait.max.ms", "100")];
 /// How soon a reader that had fetched enough looks whether it needs more. The library's own second would leave a
 /// reader that has much to read without records most of the time.
 const FETCH_AGAIN_MS: &str = "10";
@@ -204,6 +207,12 @@ impl Settings {
             .set("fetch.message.max.bytes", FETCH_BYTES)
             .set("fetch.queue.backoff.ms", FETCH_AGAIN_MS)
             .set("queued.max.messages.kbytes", FETCHED_KB_MAX.to_string());
+        for (name, value) in FETCH_AT_LEAST {
+            // Nothing depends on it, so an operator may want another one.
+            if matches!(sees, Sees::All) && config.get(name).is_none() {
+                config.set(name, value);
+            }
+        }
         config
     }
 

@@ -64,6 +64,11 @@ impl<'v> LogsView<'v> {
         Waiting { rows, undelivered, open, open_batches, sealed_objects }
     }
 
+    /// Calls received from a source.
+    pub(super) fn received(&self, source: &str) -> u64 {
+        count(&self.metrics.received, &SourceLabel { source: source.to_owned() })
+    }
+
     /// The totals of a source, or of the removed sources.
     pub(super) fn totals(&self, source: &str) -> Totals {
         let label = SourceLabel { source: source.to_string() };
@@ -72,7 +77,7 @@ impl<'v> LogsView<'v> {
             count(&self.metrics.rejected, &label)
         };
         Totals {
-            received: count(&self.metrics.received, &label),
+            received: self.received(source),
             stored: count(&self.metrics.stored, &label),
             repeated: count(&self.metrics.repeated, &label),
             rejected: RejectReason::ALL.into_iter().map(rejected).sum(),

@@ -48,7 +48,14 @@ pub async fn run(
     started: impl FnOnce(Option<SocketAddr>, &str),
 ) -> Result<(), NodeError> {
     #[cfg(feature = "kafka")]
-    match loaded.config.kafka.as_ref().map(|kafka| kafka.role) {
+    let role = loaded.config.kafka.as_ref().map(|kafka| kafka.role);
+    #[cfg(feature = "kafka")]
+    if role == Some(KafkaRole::Writer) {
+        super::writer::variables::begin_anew_with_them(loader.path(), &Environment::of_process())?;
+    }
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    #[cfg(feature = "kafka")]
+    match role {
         Some(KafkaRole::Collector) => {
             return super::kafka_collector::serve::run((loader, loaded), started).await;
         }

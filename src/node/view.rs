@@ -121,7 +121,7 @@ impl NodeView {
     pub(super) fn sample_history(&self) {
         // The call keeps the rate known to those who ask less often than once a minute, such as Prometheus.
         self.rate();
-        let sources = self.sources().into_iter().map(|id| (id.to_string(), self.received(&id)));
+        let sources = self.sources().into_iter().map(|id| (id.clone(), self.received(&id)));
         let reading = Reading {
             at: self.clock.monotonic(),
             sources: sources.collect(),

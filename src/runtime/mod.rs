@@ -1,6 +1,7 @@
 //! The environment of a running process: its clock, random numbers, signals, limits and log.
 
 pub mod background;
+pub mod begin_anew;
 pub mod clock;
 pub mod colour;
 pub mod filesystem;

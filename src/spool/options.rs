@@ -56,7 +56,8 @@ pub enum Holds {
     OnlyCopy,
     /// A cache of another log, which numbered the frames and is read again if any of them is missing. No
     /// block is synced. A read that meets damage ends with [`CacheDamaged`] and names nothing as lost:
-    /// positions that no block has need not have had a frame.
+    /// positions that no block has need not have had a frame. It keeps no accounts and no days,
+    /// and its ledger says nothing.
     Cache,
 }
 

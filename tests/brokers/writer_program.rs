@@ -78,6 +78,11 @@ fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers
     let s3 = S3::start();
     let collector = Program::start(&partition, "");
     let writers = [(); 2].map(|()| Program::writer(&partition, &s3.url(), SOURCES));
+    for writer in &writers {
+        let environment = std::fs::read(format!("/proc/{}/environ", writer.id())).unwrap();
+        let mut set = environment.split(|byte| *byte == 0);
+        assert!(set.any(|one| one == b"MIMALLOC_PURGE_DELAY=0"), "it began anew as the same process");
+    }
     let load = Load::start(&[collector.at()], Pace::default());
     until("each writer to own something", CALL * 4, || {
         let owned = |writer: &Program| writer.json("/api/status")["kafka"]["owned"].as_array().unwrap().len();

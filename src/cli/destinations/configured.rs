@@ -13,7 +13,7 @@ use crate::sources::SourceId;
 pub(super) fn configured(file: &Path) -> Result<(Vec<DestinationSettings>, Option<Config>), Failure> {
     // The environment may have the settings that the file lacks.
     match load(file) {
-        Ok((_, loaded)) => Ok((loaded.config.destinations.clone(), Some(loaded.config))),
+        Ok(loaded) => Ok((loaded.config.destinations.clone(), Some(loaded.config))),
         Err(failure) => match destinations_alone(file, &Environment::of_process()) {
             Some(Ok(destinations)) => Ok((destinations, None)),
             Some(Err(error)) => Err(error.into()),

@@ -25,7 +25,7 @@ pub(super) async fn store(to: &ToArgs) -> Result<ImportStore, Failure> {
 
 fn config(to: &ToArgs) -> Result<Option<Config>, Failure> {
     let loaded = to.target.config.as_deref().map(serve::load).transpose()?;
-    Ok(loaded.map(|(_, loaded)| loaded.config))
+    Ok(loaded.map(|loaded| loaded.config))
 }
 
 /// Where the calls go.

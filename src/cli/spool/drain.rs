@@ -18,7 +18,7 @@ pub async fn run(args: &SpoolDrainArgs, out: &mut dyn Write) -> Result<(), Failu
     is_closed_spool(&args.dir)?;
     let to = match (&args.to, &args.config) {
         (Some(to), _) => DrainTo::Directory(to),
-        (None, Some(config)) => DrainTo::Buckets(Box::new(loaded(config)?.1.config)),
+        (None, Some(config)) => DrainTo::Buckets(Box::new(loaded(config)?.config)),
         (None, None) => return Err(Failure::usage("give a target: --to DIR or --config FILE")),
     };
     let mut meter = Meter::new("delivered");

@@ -65,6 +65,9 @@ async fn measure(
     Ok(())
 }
 
+/// A piece ends with a line. Few lines are longer.
+const LINE_BYTES: u64 = 4 * 1_024;
+
 /// Compresses pieces of a batch.
 fn sample(
     log: &dyn Batches,
@@ -80,7 +83,9 @@ fn sample(
     if let Some(first) = offsets.first_mut() {
         *first -= pieces.before;
     }
-    let mut lines: Vec<u8> = Vec::new();
+    // With room for all of them: growing by doubling would take as much memory again, once for each doubling.
+    let longest = pieces.len.saturating_add(LINE_BYTES).saturating_mul(pieces.offsets.len() as u64);
+    let mut lines: Vec<u8> = Vec::with_capacity(number(pieces.before.saturating_add(longest)));
     let mut wanted = number(pieces.before);
     for position in log.positions_at(batch, &offsets)? {
         wanted = wanted.max(lines.len()).saturating_add(number(pieces.len));

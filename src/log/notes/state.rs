@@ -163,6 +163,12 @@ impl CallState {
         self.ledger.forget(&gone);
     }
 
+    /// Drops accounts and days: the log that a cache holds frames of keeps its own.
+    pub(crate) fn drop_accounts(&mut self) {
+        self.ledger.drop_accounts();
+        self.days.clear();
+    }
+
     /// Whether anything of a source is kept, as in [`CallState::known_sources`].
     pub(crate) fn knows(&self, source: &SourceId) -> bool {
         self.locations.contains_key(source)

@@ -16,6 +16,7 @@ pub mod serve;
 mod shared;
 mod shown;
 mod tells;
+pub(super) mod variables;
 pub(super) mod view;
 mod watch;
 

@@ -137,7 +137,7 @@ impl WriterView {
     pub(super) fn sample_history(&self) {
         let (logs, metrics) = (self.logs(), &self.metrics);
         let shown = LogsView { logs: &logs, metrics, alarms: &self.of.alarms, live: &self.of.live };
-        let received = |id: SourceId| (id.to_string(), shown.totals(id.as_str()).received);
+        let received = |id: SourceId| (id.clone(), shown.received(id.as_str()));
         let reading = Reading {
             at: self.clock.monotonic(),
             sources: self.sources(&logs).into_iter().map(received).collect(),

@@ -91,6 +91,7 @@ impl Housekeeper {
         self.find_files()?;
         self.update_cap()?;
         self.tally()?;
+        self.drop_accounts_of_cache();
         self.close_segments()?;
         self.release_segments()?;
         self.prepare()?;
@@ -178,6 +179,15 @@ impl Housekeeper {
         drop(index);
         let through = tally.through;
         self.shared.note_and(vec![CallNote::Tallied(tally)], |_, index| index.ledger.set_tallied(through))
+    }
+
+    /// Drops what a cache would keep of each source and day until its end.
+    fn drop_accounts_of_cache(&self) {
+        if self.shared.options.holds == Holds::Cache {
+            let manifest = lock(&self.shared.manifest);
+            manifest.state().calls.drop_accounts();
+            lock(&self.shared.index).ledger.drop_accounts();
+        }
     }
 
     /// Folds ledger rows of long past hours, once an hour or if there are too many rows.

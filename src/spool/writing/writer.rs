@@ -246,7 +246,9 @@ impl Writer {
             index.imports.advance(*file, *progress);
         }
         index.cover(number, first_position, self.next_position - 1);
-        count_all(&mut index.ledger, group, &plan.counts);
+        if self.shared.options.holds != Holds::Cache {
+            count_all(&mut index.ledger, group, &plan.counts);
+        }
         drop(index);
         Ok(plan.outcomes)
     }

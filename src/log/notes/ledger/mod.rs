@@ -248,6 +248,11 @@ impl Ledger {
         self.uncertain.retain(|batch| !sources.contains(&batch.source));
     }
 
+    /// Drops all accounts, because another log keeps them.
+    pub(crate) fn drop_accounts(&mut self) {
+        self.accounts.clear();
+    }
+
     /// Gathers the counts since the last call for the next tally, together with the progress of `imports`.
     /// Every frame up to `through` is counted.
     pub(crate) fn gather(&mut self, through: u64, imports: Vec<(u64, ImportProgress)>) {
