@@ -134,6 +134,14 @@ impl fmt::Display for Receipt {
     }
 }
 
+impl Receipt {
+    /// One of the receipts of a header, between its commas.
+    /// Errors: [`ReceiptError`].
+    pub fn of_header(text: &str) -> Result<Self, ReceiptError> {
+        text.trim().parse()
+    }
+}
+
 impl FromStr for Receipt {
     type Err = ReceiptError;
 

@@ -836,9 +836,9 @@ Examples:
   forebay receipt web/1763596800000/0123456789abcdef0123456789abcdef/42
   forebay receipt web/1763596800000/0123456789abcdef0123456789abcdef/42-44 --bucket lake/raw")]
 pub struct ReceiptArgs {
-    /// Receipt: the value of the header `forebay-receipt` in the answer to a request
-    #[arg(value_name = "RECEIPT")]
-    pub receipt: Receipt,
+    /// Receipts: the value of the header `forebay-receipt` in the answer to a request
+    #[arg(value_name = "RECEIPT", required = true, value_delimiter = ',', value_parser = Receipt::of_header)]
+    pub receipts: Vec<Receipt>,
 
     /// Bucket and prefix, in the form of `s3.bucket`; by default those of the source in the configuration, or
     /// else those that the collector reports
@@ -949,6 +949,7 @@ mod tests {
             "receipt web/1763596800000/0123456789abcdef0123456789abcdef/42 --bucket lake/raw --config f --json",
             "receipt web/1763596800000/0123456789abcdef0123456789abcdef/42-44 --admin http://localhost:1 --path-style \
              --endpoint-url http://127.0.0.1:9000",
+            "receipt web/1763596800000/0123456789abcdef0123456789abcdef/42,web/1763596800000/0123456789abcdef0123456789abcdee/4",
             "verify lake --endpoint-url http://127.0.0.1:9000 --path-style --region eu-west-1 --from 1763596800000 --to 2026-11-20",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());

@@ -124,6 +124,33 @@ impl ReceiptReport {
         Self { receipt, collector_unknown, bucket: None, positions, unreadable, damaged }
     }
 
+    /// A report with what the collector at this URL answers, if that is the one which issued the receipt, and the bucket
+    /// that it reports.
+    pub fn of_answer(
+        receipt: Receipt,
+        url: &str,
+        answer: Result<ReceiptStatus, String>,
+    ) -> (Self, Option<String>) {
+        let bucket = answer.as_ref().ok().and_then(|status| status.bucket.clone());
+        let answer = answer.and_then(|status| match status.spool_id == receipt.spool_id {
+            true => Ok(status),
+            false => Err(format!(
+                "the collector at {url} has another spool: query the one that issued the receipt (--admin)"
+            )),
+        });
+        (Self::new(receipt, answer), bucket)
+    }
+
+    /// What to do about damage, if there is any.
+    pub fn damage(&self) -> Option<String> {
+        (!self.damaged.is_empty()).then(|| {
+            format!(
+                "an object is damaged: run `forebay verify {} --deep` for details",
+                self.bucket.as_deref().unwrap_or("BUCKET")
+            )
+        })
+    }
+
     /// The positions of the receipt that may be in the bucket.
     pub fn unanswered(&self) -> Option<Receipt> {
         let open = |positions: &&Positions| matches!(positions.state, State::NotFound { why } if [DELIVERED_OR_NEVER, REPEAT_OR_GONE, CANNOT_SAY, LOST].contains(&why));

@@ -235,6 +235,8 @@ fn a_source_that_is_added_by_a_reload_is_delivered_and_a_receipt_says_where_a_ca
     let calls = |of: &str| (0..10).map(|n| format!("{of}-{n}")).collect::<Vec<_>>();
     let answered = client.send("ios", &calls("ios"), 0).unwrap();
     let receipt = answered.headers[HEADER].clone();
+    let of_spread = client.send("web", &calls("web"), 0).unwrap().headers[HEADER].clone();
+    assert!(of_spread.contains(','), "{of_spread}");
     let alarm = until("the alarm that nobody knows the source", CALL, || {
         let status = writer.json("/api/status");
         let alarm = status["alarms"].as_array()?.iter().find(|one| one["kind"] == "configuration")?.clone();
@@ -262,7 +264,7 @@ fn a_source_that_is_added_by_a_reload_is_delivered_and_a_receipt_says_where_a_ca
     assert_eq!(count, 10, "{found:?}");
     let flushed = writer.request("POST", "/api/flush");
     assert!(flushed.starts_with("HTTP/1.1 200"), "{flushed}");
-    stored_once(&s3, &calls("ios"));
+    stored_once(&s3, &[calls("ios"), calls("web")].concat());
     assert_eq!(where_is(&receipt)[0]["state"], "not_here");
     // A repeat has positions that no line has.
     let again = client.send("ios", &calls("ios"), 0).unwrap().headers[HEADER].clone();
@@ -279,6 +281,8 @@ fn a_source_that_is_added_by_a_reload_is_delivered_and_a_receipt_says_where_a_ca
     };
     let (code, out, error) = asks(&receipt);
     assert!(code == 0 && out.contains("delivered in s3://"), "{out}{error}");
+    let (code, out, error) = asks(&of_spread);
+    assert!(code == 0 && out.matches("messageId web-").count() == 10, "{out}{error}");
     let (code, out, error) = asks(&again);
     assert!(code == 1 && out.contains("it repeats a call that was sent before"), "{out}{error}");
     let days = writer.json("/api/days");
