@@ -26,23 +26,26 @@ const SESSION: &str = "receipt";
 /// Looks up the calls of receipts, and prints where they are. One that cannot be looked up stops no other.
 /// Errors: [`Failure`] if a call was not found or could not be looked up, or an object is damaged.
 pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (mut not_found, mut failed) = (0, None);
+    let (mut not_found, mut damage, mut failed) = (0, None, None);
     for receipt in &args.receipts {
-        let report = match look_up(args, receipt).await {
-            Ok(report) => report,
-            Err(failure) => {
-                failed = failed.or(Some(failure));
-                continue;
+        match look_up(args, receipt).await {
+            Ok(report) => {
+                print_either(out, args.json, &report, || report.render())?;
+                not_found += report.not_found();
+                damage = damage.or_else(|| report.damage());
             }
-        };
-        print_either(out, args.json, &report, || report.render())?;
-        not_found += report.not_found();
-        failed = failed.or_else(|| report.damage().map(Failure::failed));
+            Err(failure) => {
+                if let Some(earlier) = failed.replace(failure) {
+                    tracing::warn!("{earlier}");
+                }
+            }
+        }
     }
-    match (not_found, failed) {
-        (0, None) => Ok(()),
-        (0, Some(failure)) => Err(failure),
-        (count, _) => {
+    match (failed, not_found, damage) {
+        (Some(failure), ..) => Err(failure),
+        (None, 0, None) => Ok(()),
+        (None, 0, Some(damage)) => Err(Failure::failed(damage)),
+        (None, count, _) => {
             Err(Failure::failed(format!("{} not found", counted(count, "position was", "positions were"))))
         }
     }

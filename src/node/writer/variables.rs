@@ -39,9 +39,12 @@ pub(in crate::node) fn begin_anew_with_them(config: &Path, environment: &Environ
 }
 
 fn missing(environment: &Environment) -> Vec<(&'static str, &'static str)> {
-    let is_missing = |name| environment.text(name).is_ok_and(|value| value.is_none());
-    let [.., (last, _)] = OF_WRITER;
-    OF_WRITER.into_iter().filter(|(name, _)| is_missing(last) && is_missing(name)).collect()
+    let is_missing = |(name, _): &(&str, &str)| environment.text(name).is_ok_and(|value| value.is_none());
+    let [.., last] = OF_WRITER;
+    if !is_missing(&last) {
+        return Vec::new();
+    }
+    OF_WRITER.into_iter().filter(is_missing).collect()
 }
 
 #[cfg(test)]
