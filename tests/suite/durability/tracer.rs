@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -15,7 +16,7 @@ use crate::support::tools::{on_path, skipped};
 
 /// The time limit for strace to attach.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(20);
-/// The time limit for strace to end after the program.
+/// The time limit for strace to end, after the program or when it is asked to.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// strace, attached to a program. On drop it is killed; the program continues.
@@ -61,6 +62,15 @@ impl Tracer {
                 None
             }
         }
+    }
+
+    /// Detaches; the program continues. A signal sent to a program whose tracer is about to die may be lost:
+    /// the kernel has handed it to the tracer.
+    pub(crate) async fn detach(mut self) {
+        let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        kill_process(id.expect("a running strace"), Signal::TERM).expect("strace is told to end");
+        let ended = timeout(END_TIMEOUT, self.child.wait()).await;
+        ended.expect("strace detaches").expect("its exit status");
     }
 
     /// The number of calls failed on purpose so far.
