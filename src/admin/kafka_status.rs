@@ -26,6 +26,8 @@ pub struct KafkaStatus {
     pub cache: Option<KafkaCacheStatus>,
     /// The partitions that are assigned to this process, in order.
     pub owned: Vec<PartitionStatus>,
+    /// The others, in order, as their owners told the group.
+    pub elsewhere: Vec<ElsewhereStatus>,
 }
 
 /// What a collector sends, since the process started.
@@ -107,6 +109,26 @@ pub struct PartitionStatus {
     pub without_bucket: Vec<String>,
 }
 
+/// A partition that is not assigned to this process, as its owner told the group last: at most some ten seconds ago,
+/// unless it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ElsewhereStatus {
+    /// Its number.
+    pub partition: u32,
+    /// The host of the owner; `None` if no owner has told it yet.
+    pub owner: Option<String>,
+    /// When the owner told it, by its clock.
+    pub told_ms: Option<i64>,
+    /// How old the record is that was read last, while more is to be read; `None` if that is not known.
+    pub lag_seconds: Option<u64>,
+    /// How long Kafka keeps the first record with calls that are not delivered; `None` if nothing waits, or it is not
+    /// known.
+    pub time_left_seconds: Option<u64>,
+    /// What needs it. What it waits for is known by the owner alone.
+    pub pinned_by: Option<PinStatus>,
+}
+
 /// What keeps a partition from going on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -115,6 +137,6 @@ pub struct PinStatus {
     pub source: String,
     /// When the oldest of them was received.
     pub since_ms: i64,
-    /// What they wait for: age or size, a put, a bucket that refuses.
+    /// What they wait for: age or size, a put, a bucket that refuses. Empty if that is not known here.
     pub waits_for: String,
 }

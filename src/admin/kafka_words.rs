@@ -1,6 +1,8 @@
 //! A log over Kafka in words. Pure.
 
-use super::kafka_status::{KafkaCacheStatus, KafkaStatus, PartitionStatus, SendingStatus};
+use super::kafka_status::{
+    ElsewhereStatus, KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus, SendingStatus,
+};
 use super::status_words::{Labelled, percent_words};
 use crate::words::table::table;
 use crate::words::{
@@ -11,6 +13,8 @@ use crate::words::{
 const NAMED_MAX: usize = 20;
 /// The longest sentence that is shown, in bytes.
 const TEXT_BYTES_MAX: usize = 2_048;
+/// After how many seconds an owner that says nothing is missed: it speaks every ten.
+const SILENT_AFTER_SECONDS: u64 = 120;
 /// The columns with numbers in the table of partitions.
 const NUMBERS: [usize; 3] = [0, 3, 6];
 
@@ -142,31 +146,39 @@ impl KafkaStatus {
         )
     }
 
-    /// A row for each partition that is here. With more than `max`, those with problems come first, then those that
-    /// are farthest behind.
+    /// Whether something is known of any partition.
+    pub fn has_table(&self) -> bool {
+        !(self.owned.is_empty() && self.elsewhere.is_empty())
+    }
+
+    /// A row for each partition that is here, then for the others. With more than `max`, those with problems come
+    /// first, then those that are farthest behind.
     pub fn partition_table(&self, now_ms: i64, max: usize) -> PartitionTable {
-        let mut shown: Vec<&PartitionStatus> = self.owned.iter().collect();
-        if shown.len() > max {
-            shown.sort_by_key(|one| {
-                let is_well = !self.is_in_trouble(one);
-                (is_well, std::cmp::Reverse((one.lag_seconds, one.left_objects)), one.partition)
-            });
+        let here = self.owned.iter().map(|one| Row {
+            partition: one.partition,
+            behind: (one.lag_seconds, one.left_objects),
+            cells: one.row(now_ms),
+            troubles: self.troubles(one),
+        });
+        let elsewhere = self.elsewhere.iter().map(|one| Row {
+            partition: one.partition,
+            behind: (one.lag_seconds.unwrap_or(0), 0),
+            cells: one.row(now_ms),
+            troubles: one.troubles(now_ms),
+        });
+        let mut shown: Vec<Row> = here.chain(elsewhere).collect();
+        let more = shown.len().saturating_sub(max);
+        if more > 0 {
+            shown.sort_by_key(|row| (row.troubles.is_empty(), std::cmp::Reverse(row.behind), row.partition));
             shown.truncate(max);
         }
         let names = ["partition", "state", "terms", "lag", "time left", "cache", "left", "pinned by"];
         let names = names.map(str::to_owned).to_vec();
-        let rows: Vec<Vec<String>> =
-            std::iter::once(names).chain(shown.iter().map(|one| one.row(now_ms))).collect();
+        let (cells, troubles): (Vec<_>, Vec<_>) =
+            shown.into_iter().map(|row| (row.cells, row.troubles)).unzip();
+        let rows: Vec<Vec<String>> = std::iter::once(names).chain(cells).collect();
         let mut rows = table(&rows, &NUMBERS).into_iter();
-        PartitionTable {
-            names: rows.next().unwrap_or_default(),
-            rows: rows.zip(shown.iter().map(|one| self.troubles(one))).collect(),
-            more: self.owned.len().saturating_sub(shown.len()),
-        }
-    }
-
-    fn is_in_trouble(&self, partition: &PartitionStatus) -> bool {
-        !self.troubles(partition).is_empty()
+        PartitionTable { names: rows.next().unwrap_or_default(), rows: rows.zip(troubles).collect(), more }
     }
 
     /// What is wrong with a partition, and what to do.
@@ -197,6 +209,15 @@ impl KafkaStatus {
         }
         lines
     }
+}
+
+/// A row of the table, before it is laid out.
+struct Row {
+    partition: u32,
+    /// Seconds, and objects.
+    behind: (u64, u64),
+    cells: Vec<String>,
+    troubles: Vec<Labelled>,
 }
 
 impl SendingStatus {
@@ -265,15 +286,6 @@ impl PartitionStatus {
             (None, seconds) => about_seconds(seconds),
             (Some(records), seconds) => format!("{}, {}", grouped(records), about_seconds(seconds)),
         };
-        let pinned = self.pinned_by.as_ref().map_or_else(
-            || "-".to_owned(),
-            |pin| {
-                let age = u64::try_from(now_ms.saturating_sub(pin.since_ms) / 1_000).unwrap_or(0);
-                let (source, waits) =
-                    (outside_text(&pin.source), outside_text_within(&pin.waits_for, TEXT_BYTES_MAX));
-                format!("{source} for {}: {waits}", about_seconds(age))
-            },
-        );
         vec![
             self.partition.to_string(),
             outside_text(&self.standing).to_string(),
@@ -283,19 +295,74 @@ impl PartitionStatus {
                 if_any(self.ended, |ended| format!(" ({} ended)", grouped(ended)))
             ),
             lag,
-            self.time_left_seconds.map_or_else(|| "-".to_owned(), about_seconds),
+            self.time_left_seconds.map_or_else(none, about_seconds),
             format!("{} of {}", about_bytes(self.cache_used_bytes), about_bytes(self.cache_max_bytes)),
             grouped(self.left_objects),
-            pinned,
+            self.pinned_by.as_ref().map_or_else(none, |pin| pin.words(now_ms)),
         ]
     }
+}
+
+impl ElsewhereStatus {
+    /// For how many seconds its owner has said nothing.
+    fn silent_for(&self, now_ms: i64) -> Option<u64> {
+        self.told_ms.map(|told| seconds_between(told, now_ms))
+    }
+
+    fn row(&self, now_ms: i64) -> Vec<String> {
+        let is_silent = self.silent_for(now_ms).is_some_and(|silent| silent >= SILENT_AFTER_SECONDS);
+        let state = match &self.owner {
+            None => "no owner".to_owned(),
+            Some(_) if is_silent => "silent".to_owned(),
+            Some(owner) => format!("on {}", outside_text(owner)),
+        };
+        let lag = self.lag_seconds.filter(|seconds| *seconds > 0);
+        vec![
+            self.partition.to_string(),
+            state,
+            none(),
+            lag.map_or_else(none, about_seconds),
+            self.time_left_seconds.map_or_else(none, about_seconds),
+            none(),
+            none(),
+            self.pinned_by.as_ref().map_or_else(none, |pin| pin.words(now_ms)),
+        ]
+    }
+
+    fn troubles(&self, now_ms: i64) -> Vec<Labelled> {
+        let silent = self.silent_for(now_ms).filter(|silent| *silent >= SILENT_AFTER_SECONDS);
+        let said = self.owner.as_ref().zip(silent).map(|(owner, silent)| {
+            let text = format!(
+                "{} had it, and has said nothing of it for {}: look at the status there, or start a writer",
+                outside_text(owner),
+                about_seconds(silent)
+            );
+            ("  SILENT: ", text)
+        });
+        said.into_iter().collect()
+    }
+}
+
+impl PinStatus {
+    fn words(&self, now_ms: i64) -> String {
+        let (source, waits) =
+            (outside_text(&self.source), outside_text_within(&self.waits_for, TEXT_BYTES_MAX).to_string());
+        let waits = if waits.is_empty() { waits } else { format!(": {waits}") };
+        format!("{source} for {}{waits}", about_seconds(seconds_between(self.since_ms, now_ms)))
+    }
+}
+
+fn seconds_between(from_ms: i64, to_ms: i64) -> u64 {
+    u64::try_from(to_ms.saturating_sub(from_ms) / 1_000).unwrap_or(0)
+}
+
+fn none() -> String {
+    "-".to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::PinStatus;
-
     fn partition(partition: u32) -> PartitionStatus {
         PartitionStatus {
             partition,
@@ -348,5 +415,39 @@ mod tests {
         let one =
             PartitionStatus { end_offset: Some(1_500), read_offset: 300, lag_seconds: 2, ..partition(3) };
         assert!(row(&one).contains(" | 1,200, 2 s | "));
+    }
+
+    #[test]
+    fn an_owner_elsewhere_is_named_until_it_is_silent() {
+        let now_ms = 1_000_000;
+        let told = |ago: i64| ElsewhereStatus {
+            partition: 3,
+            owner: Some("writer-2".to_owned()),
+            told_ms: Some(now_ms - ago),
+            lag_seconds: Some(61),
+            time_left_seconds: Some(90_000),
+            pinned_by: Some(PinStatus {
+                source: "web".to_owned(),
+                since_ms: now_ms - 65_000,
+                waits_for: String::new(),
+            }),
+        };
+        let row = |one: &ElsewhereStatus| one.row(now_ms).join(" | ");
+        let words = "- | 1 min 1 s | 1 d 1 h | - | - | web for 1 min 5 s";
+        // A clock that is ahead is no silence.
+        for ago in [-50_000, 0, 119_999] {
+            assert_eq!(row(&told(ago)), format!("3 | on writer-2 | {words}"), "{ago}");
+            assert_eq!(told(ago).troubles(now_ms), []);
+        }
+        assert_eq!(row(&told(120_000)), format!("3 | silent | {words}"));
+        let text = "writer-2 had it, and has said nothing of it for 2 min: look at the status there, or start a writer";
+        assert_eq!(told(120_000).troubles(now_ms), [("  SILENT: ", text.to_owned())]);
+        let nobody = ElsewhereStatus { partition: 3, ..ElsewhereStatus::default() };
+        assert_eq!(row(&nobody), "3 | no owner | - | - | - | - | - | -");
+        let elsewhere = vec![nobody, ElsewhereStatus { partition: 7, ..told(120_000) }];
+        let kafka = KafkaStatus { owned: vec![partition(1)], elsewhere, ..KafkaStatus::default() };
+        let (all, short) = (kafka.partition_table(now_ms, 9), kafka.partition_table(now_ms, 1));
+        assert_eq!((all.rows.len(), all.more, short.more), (3, 0, 2));
+        assert!(short.rows[0].0.trim_start().starts_with("7 "), "{short:#?}");
     }
 }

@@ -85,7 +85,9 @@ pub use gate::Gate;
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;
 pub use imports::{ImportErrors, ImportStatus, Imports};
-pub use kafka_status::{KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus, SendingStatus};
+pub use kafka_status::{
+    ElsewhereStatus, KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus, SendingStatus,
+};
 pub use kafka_words::PartitionTable;
 pub use ledger::{
     Ledger, LedgerCounts, LedgerHour, LedgerRows, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,

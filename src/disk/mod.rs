@@ -62,6 +62,13 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Errors: the file system's error. An unknown part of the bytes is then written.
     fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()>;
 
+    /// Gives an empty file this length, with space on the disk for all of it. Its bytes are zeros. Unlike zeros that are
+    /// written, they may leave work to each sync of what is written over them.
+    /// Errors: the file system's error. The length is then unknown.
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        fill(self, &ZEROS, 0, len)
+    }
+
     /// Makes the file's bytes and length durable (`fdatasync`).
     /// Errors: the file system's error. Never call it again on this file then: the kernel may have dropped
     /// the pages, and a second call may wrongly succeed.
@@ -100,8 +107,11 @@ pub const FILL_PIECE: u64 = 1_024 * 1_024;
 /// The length of the block that [`fill`] repeats. It is part of the program, so that it takes no memory.
 pub const FILL_BLOCK: usize = 64 * 1_024;
 
+/// A block of zeros for [`fill`].
+pub static ZEROS: [u8; FILL_BLOCK] = [0; FILL_BLOCK];
+
 /// Writes `len` bytes at `at`: `block`, again and again.
-pub fn fill(file: &dyn DiskFile, block: &[u8; FILL_BLOCK], at: u64, len: u64) -> io::Result<()> {
+pub fn fill<F: DiskFile + ?Sized>(file: &F, block: &[u8; FILL_BLOCK], at: u64, len: u64) -> io::Result<()> {
     let (mut at, end) = (at, at.saturating_add(len));
     while at < end {
         let piece_end = end.min(at.saturating_add(FILL_PIECE));

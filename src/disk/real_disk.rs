@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::FlockOperation;
 
-use crate::disk::{Disk, DiskFile, if_there, is_no_handle, own_files};
+use crate::disk::{Disk, DiskFile, ZEROS, fill, if_there, is_no_handle, own_files};
 use crate::lock::lock;
 
 /// Subdirectories of a spool.
@@ -206,6 +206,16 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        match rustix::io::retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, len)) {
+            // Not every file system can.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => fill(self, &ZEROS, 0, len),
+            allocated => Ok(allocated?),
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -291,6 +301,22 @@ mod tests {
                 8 - written
             );
         }
+    }
+
+    #[test]
+    fn space_for_zeros_is_taken_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(dir.path()).unwrap();
+        let file = disk.create("a").unwrap();
+        file.allocate(3 * 1_024 * 1_024).unwrap();
+        let about = fs::metadata(dir.path().join("a")).unwrap();
+        assert_eq!(about.len(), 3 * 1_024 * 1_024);
+        assert!(about.blocks() * 512 >= about.len(), "{} blocks", about.blocks());
+        file.write_at(&[IoSlice::new(b"b")], 1_000).unwrap();
+        let bytes = crate::disk::read_all(&*file).unwrap();
+        assert!(bytes.iter().enumerate().all(|(at, byte)| *byte == if at == 1_000 { b'b' } else { 0 }));
+        // More than any disk has.
+        assert!(crate::disk::is_no_space(&disk.create("b").unwrap().allocate(1 << 43).unwrap_err()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The threads of a collector: one polls the producer and replaces it after an error, one answers requests that
 //! have waited too long, and one asks the brokers for what the collector must know.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::JoinHandle;
@@ -15,6 +16,7 @@ use super::settings::{NoClient, Settings};
 use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::metrics::kafka::CollectorMetrics;
+use crate::partition::group::OwnerSays;
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -61,6 +63,8 @@ pub struct CollectingStatus {
     pub partitions: u32,
     /// The log id, once it is known: without it there are no receipts.
     pub log_id: Option<String>,
+    /// What the last owners of partitions say of them; none that nobody has owned.
+    pub owners: BTreeMap<u32, Option<OwnerSays>>,
     /// How sending goes.
     pub standing: Standing,
 }
@@ -111,6 +115,7 @@ impl Collecting {
         CollectingStatus {
             partitions: hints.partitions(),
             log_id: hints.log_id(),
+            owners: hints.owners(),
             standing: self.appender.sending.standing(),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::lock::{read, write};
-use crate::partition::group::{Metadata, Refusals};
+use crate::partition::group::{Metadata, OwnerSays, Refusals};
 use crate::sources::SourceId;
 
 /// What a collector knows of the log.
@@ -21,6 +21,7 @@ pub(super) struct Hints {
 struct Told {
     log_id: Option<String>,
     refusals: Refusals,
+    owners: BTreeMap<u32, Option<OwnerSays>>,
 }
 
 impl Hints {
@@ -46,6 +47,8 @@ impl Hints {
             tracing::info!("the log id is known: answers have receipts, if they are configured");
             told.log_id = Some(first.log_id.clone());
         }
+        told.owners =
+            all.iter().map(|(partition, (_, metadata))| (*partition, metadata.owner.clone())).collect();
         let before = std::mem::take(&mut told.refusals);
         told.refusals = Refusals::of(all.iter().map(|(partition, (_, metadata))| (*partition, metadata)));
         if before.partitions() != told.refusals.partitions() {
@@ -63,6 +66,11 @@ impl Hints {
     /// The log id, once it is known.
     pub(super) fn log_id(&self) -> Option<String> {
         read(&self.told).log_id.clone()
+    }
+
+    /// What the last owners of partitions say of them; none that nobody has owned.
+    pub(super) fn owners(&self) -> BTreeMap<u32, Option<OwnerSays>> {
+        read(&self.told).owners.clone()
     }
 
     /// Whether owners refuse a source, or one of the partitions that its calls go to.

@@ -199,6 +199,7 @@ impl Served {
             base_at: known.state.base_at,
             refuses_all: known.unknown_from(self.log.shared.clock.monotonic()).is_some_and(is_old),
             refused: oldest.map(|(oldest, half_ago)| refused(oldest, half_ago)).unwrap_or_default(),
+            owner: None,
         };
         (known.state.kept_from(), metadata)
     }

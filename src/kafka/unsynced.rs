@@ -64,6 +64,10 @@ impl DiskFile for UnsyncedFile {
         self.0.write_at(parts, at)
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.0.allocate(len)
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }

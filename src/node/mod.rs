@@ -45,6 +45,8 @@ pub mod jobs;
 #[cfg(feature = "kafka")]
 pub mod kafka_collector;
 #[cfg(feature = "kafka")]
+mod kafka_owners;
+#[cfg(feature = "kafka")]
 pub mod kafka_process;
 #[cfg(feature = "kafka")]
 pub mod kafka_setup;

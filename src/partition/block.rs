@@ -187,31 +187,37 @@ pub fn read(value: &[u8]) -> Result<Block<'_>, BlockError> {
     if header[4] > VERSION {
         return Err(BlockError::Newer(header[4]));
     }
-    if header[CRC] != checksum(value).to_le_bytes() {
-        return Err(BlockError::Checksum);
-    }
     let mut reader = Fields(&header[CRC.end..]);
     let collector = CollectorId(u128::from_le_bytes(reader.take().ok_or(BlockError::NoBlock)?));
     let number = u64::from_le_bytes(reader.take().ok_or(BlockError::NoBlock)?);
-    let (mut requests, mut frames) = (Vec::new(), 0);
-    while !rest.is_empty() {
-        let (request, behind) = request(rest).ok_or(BlockError::NoBlock)?;
+    let (mut requests, mut frames, mut crc) = (Vec::new(), 0, checksum(header));
+    // The checksum goes along with what it covers: whoever reads a block twice waits twice for memory. So a block that is
+    // no block, and one that was damaged, are told apart in the end.
+    while let Some((request, behind)) = request(rest, &mut crc) {
         frames += request.frames.len();
         requests.push(request);
         rest = behind;
+    }
+    if header[CRC] != crc32c::crc32c_append(crc, rest).to_le_bytes() {
+        return Err(BlockError::Checksum);
+    }
+    if !rest.is_empty() {
+        return Err(BlockError::NoBlock);
     }
     // More frames than positions would take those of the next record.
     if frames > FRAMES_MAX { Err(BlockError::NoBlock) } else { Ok(Block { collector, number, requests }) }
 }
 
-fn request(bytes: &[u8]) -> Option<(Request<'_>, &[u8])> {
-    let mut fields = Fields(bytes);
+/// The request at the beginning, and what stands behind it. Takes the request into the checksum, unless it is none.
+fn request<'b>(all: &'b [u8], crc: &mut u32) -> Option<(Request<'b>, &'b [u8])> {
+    let mut fields = Fields(all);
     let [source_len, stream_len, ..] = fields.take::<4>()?;
     let [items, count, len] =
         [fields.take()?, fields.take()?, fields.take()?].map(|bytes: [u8; 4]| u32::from_le_bytes(bytes));
     let source = SourceId::new(fields.text(source_len)?).ok()?;
     let stream = fields.text(stream_len)?.parse().ok()?;
     let (mut bytes, behind) = fields.0.split_at_checked(usize::try_from(len).ok()?)?;
+    let after = crc32c::crc32c_append(*crc, all.get(..all.len() - behind.len())?);
     let count = usize::try_from(count).ok()?;
     // A record that no collector wrote may state any count.
     let fit = count.min(bytes.len() / frame::FRAME_HEADER);
@@ -225,7 +231,11 @@ fn request(bytes: &[u8]) -> Option<(Request<'_>, &[u8])> {
         frames.push(Found { bytes: one, frame, is_alike });
         bytes = rest;
     }
-    (frames.len() == count).then_some((Request { source, stream, items, frames }, behind))
+    if frames.len() != count {
+        return None;
+    }
+    *crc = after;
+    Some((Request { source, stream, items, frames }, behind))
 }
 
 fn are_alike(one: &Frame<'_>, other: &Frame<'_>) -> bool {

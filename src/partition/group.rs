@@ -1,12 +1,13 @@
 //! What an owner commits to the group, for people, tools and collectors. It decides nothing: a member that
 //! lost a partition can still overwrite it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
 use super::position::before;
 use crate::sources::SourceId;
+use crate::time::UnixMillis;
 
 /// The longest metadata of an offset, in bytes.
 pub const METADATA_BYTES_MAX: usize = 4_096;
@@ -16,6 +17,8 @@ pub const REFUSED_MAX: usize = 400;
 const HASH_LEN: usize = 8;
 /// Stands before the hashes if the whole partition is refused.
 const ALL: &str = "*";
+/// The longest name of an owner, in bytes: that of a DNS name.
+const OWNER_BYTES_MAX: usize = 253;
 
 /// The metadata of the offset that an owner commits, which is [`State::kept_from`](super::state::State).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,60 @@ pub struct Metadata {
     pub refuses_all: bool,
     /// Hashes of the sources that collectors refuse, the one that waits longest first.
     pub refused: Vec<String>,
+    /// What the owner says of itself. `None` in what releases before it wrote.
+    pub owner: Option<OwnerSays>,
+}
+
+/// What the owner of a partition says to people who look at another process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnerSays {
+    /// The name of its host.
+    pub host: String,
+    /// When it said so, by its clock.
+    pub at: UnixMillis,
+    /// How old the record is that was read last, while more is to be read; 0 at the log's end.
+    pub lag_seconds: Option<u64>,
+    /// How long Kafka keeps the first record with calls that are not delivered.
+    pub left_seconds: Option<u64>,
+    /// The source whose calls are oldest, and when the first of them was received.
+    pub pin: Option<(String, UnixMillis)>,
+}
+
+impl OwnerSays {
+    /// Fields that an earlier release takes for hashes of no source.
+    fn fields(&self) -> impl Iterator<Item = String> {
+        let host: String = self.host.chars().filter(char::is_ascii_graphic).take(OWNER_BYTES_MAX).collect();
+        let number = |name: &str, value: Option<u64>| value.map(|value| format!("{name}={value}"));
+        let pin = self
+            .pin
+            .iter()
+            .flat_map(|(source, UnixMillis(since))| [format!("pin={source}"), format!("since={since}")]);
+        let numbers = [number("lag", self.lag_seconds), number("left", self.left_seconds)];
+        [format!("owner={host}"), format!("at={}", self.at.0)]
+            .into_iter()
+            .chain(numbers.into_iter().flatten())
+            .chain(pin)
+    }
+
+    /// Takes the fields of an owner out of all. `None` if there is none.
+    fn taken_of(fields: &mut Vec<String>) -> Option<Self> {
+        let of_owner: BTreeMap<String, String> = fields
+            .extract_if(.., |field| field.contains('='))
+            .filter_map(|field| {
+                field.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+            })
+            .collect();
+        let text = |name: &str| of_owner.get(name).cloned();
+        let number = |name: &str| of_owner.get(name)?.parse().ok();
+        let millis = |name: &str| of_owner.get(name)?.parse().ok().map(UnixMillis);
+        Some(Self {
+            host: text("owner")?,
+            at: millis("at")?,
+            lag_seconds: number("lag"),
+            left_seconds: number("left"),
+            pin: text("pin").zip(millis("since")),
+        })
+    }
 }
 
 impl Metadata {
@@ -37,7 +94,8 @@ impl Metadata {
         let all = self.refuses_all.then(|| ALL.to_owned());
         let refused = self.refused.iter().take(REFUSED_MAX);
         let fields = [self.log_id.clone(), base].into_iter().chain(all).chain(refused.cloned());
-        fields.collect::<Vec<_>>().join(" ")
+        let of_owner = self.owner.iter().flat_map(OwnerSays::fields);
+        fields.chain(of_owner).collect::<Vec<_>>().join(" ")
     }
 
     /// Reads a text. `None` if it is none of these.
@@ -53,7 +111,8 @@ impl Metadata {
         if refuses_all {
             refused.remove(0);
         }
-        Some(Self { log_id, base_at, refuses_all, refused })
+        let owner = OwnerSays::taken_of(&mut refused);
+        Some(Self { log_id, base_at, refuses_all, refused, owner })
     }
 
     /// Whether a collector refuses a source.
@@ -123,12 +182,21 @@ mod tests {
     #[test]
     fn metadata_reads_back_and_fits() {
         let refused: Vec<String> = (0..500).map(|n| format!("{n:08}")).collect();
-        for refuses_all in [false, true] {
+        let long = OwnerSays {
+            host: "h".repeat(OWNER_BYTES_MAX),
+            at: UnixMillis(i64::MAX),
+            lag_seconds: Some(u64::MAX),
+            left_seconds: Some(u64::MAX),
+            pin: Some(("s".repeat(crate::sources::SOURCE_ID_MAX), UnixMillis(i64::MAX))),
+        };
+        let short = OwnerSays { host: "writer-2".to_owned(), at: UnixMillis(7), ..OwnerSays::default() };
+        for (refuses_all, owner) in [(false, None), (true, Some(long)), (true, Some(short))] {
             let metadata = Metadata {
                 log_id: "ab".repeat(16),
                 base_at: Some(u64::MAX),
                 refuses_all,
                 refused: refused.clone(),
+                owner,
             };
             let text = metadata.encode();
             assert!(text.len() <= METADATA_BYTES_MAX, "{}", text.len());
@@ -139,6 +207,18 @@ mod tests {
         for text in ["", "x -", "another tool"] {
             assert_eq!(Metadata::decode(text), None);
         }
+    }
+
+    #[test]
+    fn a_name_of_a_host_is_one_field_and_what_is_unknown_is_passed_over() {
+        let owner = OwnerSays { host: "a b\n=c\u{e4}".to_owned(), at: UnixMillis(7), ..OwnerSays::default() };
+        let text = Metadata { log_id: "ab".repeat(16), owner: Some(owner), ..Metadata::default() }.encode();
+        let read = Metadata::decode(&format!("{text} 01234567 later=9 lag=x")).unwrap();
+        assert_eq!(
+            read.owner,
+            Some(OwnerSays { host: "ab=c".to_owned(), at: UnixMillis(7), ..OwnerSays::default() })
+        );
+        assert_eq!(read.refused, ["01234567"]);
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub enum Stop {
         "the note at offset {0} cannot be read (notes_unreadable): run the newest release that has written to the log"
     )]
     UnreadableNote(u64),
-    /// A newer release wrote the notes: this release can own nothing of the log.
+    /// A newer release wrote the notes. Those of other partitions may be as they were.
     #[error("{0}; run that release here too")]
     NewerNotes(String),
     /// A newer release of a collector wrote a block. The log's other partitions may have none.

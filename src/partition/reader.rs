@@ -70,6 +70,13 @@ pub enum Took<'r> {
     Cut,
 }
 
+/// What the window says of a frame.
+struct Verdict {
+    position: u64,
+    /// Whether it repeats a call. `None` if it cannot be read, or a note says that it is not read.
+    repeat: Option<bool>,
+}
+
 /// Reads a partition from a record on.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -179,22 +186,19 @@ impl Reader {
         let frames = block.requests.iter().flat_map(|request| &request.frames);
         let found = frames.filter_map(|found| found.frame.as_ref().ok());
         self.window.prefetch(found.map(|found| found.fingerprint));
-        let all = block.requests.iter().map(|request| request.frames.len()).sum();
-        let (mut read, mut counts, mut index, mut in_window) = (Vec::with_capacity(all), Vec::new(), 0, 0);
+        let verdicts = self.verdicts(offset, block, state);
+        let in_window = verdicts.iter().filter(|verdict| verdict.repeat.is_some()).count() as u64;
+        let (mut read, mut counts) = (Vec::with_capacity(verdicts.len()), Vec::new());
+        let mut verdicts = verdicts.into_iter();
         for request in &block.requests {
             let first = read.len();
             let (mut received_at, mut last) = (None, None);
-            for Found { bytes, frame: found, is_alike } in &request.frames {
-                index += 1;
-                let position = self.position(offset, index);
+            let frames = request.frames.iter().zip(&mut verdicts);
+            for (Found { bytes, frame: found, is_alike }, Verdict { position, repeat }) in frames {
                 let Ok(found) = found else { continue };
                 // Most frames are of the batch of the frame before them.
                 last = last.filter(|_| *is_alike).or_else(|| found.batch());
-                if state.is_unread(position) {
-                    continue;
-                }
-                in_window += 1;
-                let repeat = self.window.takes(found.fingerprint);
+                let Some(repeat) = repeat else { continue };
                 let Some(batch) = last.clone() else { continue };
                 let frame = ReadFrame {
                     position,
@@ -218,6 +222,21 @@ impl Reader {
         }
         self.trail.takes(offset, in_window, is_new.then_some((block.collector, block.number)));
         if is_copy { Took::Copy(offset) } else { Took::Block { at, frames: read, counts } }
+    }
+
+    /// Takes all frames of a block into the window. Whoever does more with each frame in between waits for memory that
+    /// the next frame does not need.
+    fn verdicts(&mut self, offset: u64, block: &Block<'_>, state: &State) -> Vec<Verdict> {
+        let all = block.requests.iter().map(|request| request.frames.len()).sum();
+        let mut verdicts = Vec::with_capacity(all);
+        let frames = block.requests.iter().flat_map(|request| &request.frames);
+        for (found, index) in frames.zip(1..) {
+            let position = self.position(offset, index);
+            let found = found.frame.as_ref().ok().filter(|_| !state.is_unread(position));
+            let repeat = found.map(|found| self.window.takes(found.fingerprint));
+            verdicts.push(Verdict { position, repeat });
+        }
+        verdicts
     }
 
     fn position(&mut self, offset: u64, index: u64) -> u64 {

@@ -280,6 +280,11 @@ impl DiskFile for CappedFile {
         })
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let before = self.length.grow(len, self.bound)?;
+        self.inner.allocate(len).inspect_err(|_| self.length.set(self.inner.len().unwrap_or(before)))
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.inner.sync()
     }
@@ -323,6 +328,9 @@ mod tests {
         assert!(is_no_space(&refused), "{refused}");
         check(600);
         staged.write_at(&[IoSlice::new(&[3; 400])], 500).unwrap();
+        check(1_000);
+        let more = capped.create("staging/2").unwrap();
+        assert!(is_no_space(&more.allocate(1).unwrap_err()));
         check(1_000);
         let manifest = capped.create("MANIFEST-1").unwrap();
         manifest.write_at(&[IoSlice::new(&[3; 50])], 0).unwrap();

@@ -5,18 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use forebay::kafka::appender::Spreads;
+use forebay::partition::position::before;
 use forebay::receipt::{HEADER, Receipt};
 use forebay::store::fake::FakeStore;
+use rdkafka::Offset;
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::consumer::Consumer as _;
 
 use crate::cluster::cluster;
-use crate::delivered::{objects, sorted};
+use crate::delivered::{objects, sorted, state};
 use crate::delivers::{Delivers, check, say};
 use crate::load::{Load, Pace};
 use crate::partition::Partition;
 use crate::program::Program;
 use crate::served::{Client, Served, Serving, source};
-use crate::support::{CALL, admin, until, wait_for};
+use crate::support::{CALL, admin, reader, until, wait_for};
 
 #[test]
 fn calls_that_are_answered_200_are_stored_once() {
@@ -215,6 +218,87 @@ fn a_source_whose_bucket_refuses_for_half_of_the_retention_gets_503_and_others_d
     assert_eq!(sorted(stored), sorted(expected), "0 missing, 0 doubled");
     served.end();
     delivers.end();
+}
+
+/// Kafka itself deletes what waits: nobody asks it to.
+#[test]
+fn what_a_bucket_refuses_beyond_the_retention_is_refused_then_lost_by_name_and_others_are_whole() {
+    const RETENTION: Duration = Duration::from_secs(60);
+    let Some(cluster) = cluster() else { return };
+    let settings = [("retention.ms", "60000"), ("segment.ms", "2000"), ("segment.bytes", "1048576")];
+    let partition = Partition::make_many(&cluster, 1, &settings);
+    let (topic, store) = (&partition.settings.topic, FakeStore::new());
+    let log = reader(&cluster, topic, Offset::Beginning, &[]);
+    let begins_at = || log.fetch_watermarks(topic, 0, CALL).unwrap().0;
+    store.refuse_bucket("refuses", true);
+    let first = Delivers::to(&partition, store.clone());
+    let served = Served::start(&partition);
+    let mut client = Client::new(served.at);
+    let mut held: Vec<String> = (0..10).map(|n| format!("held-{n}")).collect();
+    assert_eq!(client.send("held", &held, 0).unwrap().status, 200);
+    // Again and again, until it is refused: one call and its repeats.
+    let again = vec!["held-again".to_owned()];
+    held.extend(again.clone());
+    let (began, mut web) = (Instant::now(), Vec::new());
+    // Long enough for a segment to be full now and then: Kafka deletes whole ones.
+    let mut sends_web = |client: &mut Client| {
+        std::thread::sleep(Duration::from_millis(250));
+        let call = vec![format!("web-{}", web.len())];
+        assert_eq!(client.send("web", &call, 20_000).unwrap().status, 200, "others are not refused");
+        web.extend(call);
+    };
+    let refused_after = until("its clients to be refused", RETENTION, || {
+        sends_web(&mut client);
+        let answered = client.send("held", &again, 0).unwrap();
+        (answered.status == 503).then(|| {
+            assert!(answered.body.contains("destination_full"), "{}", answered.body);
+            began.elapsed()
+        })
+    });
+    assert!(refused_after >= RETENTION / 2, "{refused_after:.0?}");
+    // Its process is lost with whatever it had at hand.
+    first.end();
+    let deleted_after = until("Kafka to delete them", RETENTION * 2, || {
+        sends_web(&mut client);
+        (begins_at() > 0).then(|| began.elapsed())
+    });
+    let begins = begins_at();
+    assert!(deleted_after >= RETENTION, "{deleted_after:.0?}");
+    let second = Delivers::to(&partition, store.clone());
+    until("the loss to be named", CALL * 3, || {
+        let all = second.writer.partitions();
+        let lost = all.get(&0).and_then(|one| one.progress.as_ref()).map_or(0, |progress| progress.lost);
+        (lost > 0).then_some(())
+    });
+    store.refuse_bucket("refuses", false);
+    until("its clients to be taken again", CALL * 3, || {
+        sends_web(&mut client);
+        client.send("held", &["held-later".to_owned()], 0).unwrap().is_stored().then_some(())
+    });
+    let expected: Vec<String> = web.iter().cloned().chain(["held-later".to_owned()]).collect();
+    let stored = second.has(&expected);
+    let lost = held.iter().filter(|call| !stored.contains(call)).count();
+    say(&format!(
+        "refused {refused_after:.0?} after its first call, deleted after {deleted_after:.0?} with a retention of \
+         {RETENTION:.0?}; {lost} calls lost, {} of others stored once",
+        web.len()
+    ));
+    assert_eq!(lost, held.len(), "{stored:?}");
+    let of_others: Vec<String> = stored.into_iter().filter(|call| call.starts_with("web")).collect();
+    assert_eq!(sorted(of_others), sorted(web), "0 missing, 0 doubled");
+    served.end();
+    second.end();
+    let lost = state(&partition).calls.lost;
+    let (from, through) =
+        (lost.first().map_or(0, |lost| lost.first), lost.last().map_or(0, |lost| lost.last));
+    assert!(from == 1 && through < before(u64::try_from(begins).unwrap()), "{lost:?} before {begins}");
+    // The chain is whole: the object whose calls are lost is there, without lines, and says how many it had.
+    let objects = objects(&store);
+    let of_held = objects.iter().find(|(key, _)| key.contains("/held/"));
+    let metadata = of_held.map(|(_, object)| &object.metadata);
+    say(&format!("{lost:?}, {metadata:?}"));
+    let lost_calls = metadata.and_then(|metadata| metadata.get("forebay-lost-calls")?.parse().ok());
+    assert!(lost_calls.is_some_and(|lost: usize| (10..=held.len()).contains(&lost)), "{metadata:?}");
 }
 
 #[test]

@@ -33,7 +33,12 @@ pub(crate) struct Delivers {
 
 impl Delivers {
     pub(crate) fn start(partition: &Partition) -> Self {
-        let (store, folder) = (FakeStore::new(), tempfile::tempdir().unwrap());
+        Self::to(partition, FakeStore::new())
+    }
+
+    /// One that puts into this store.
+    pub(crate) fn to(partition: &Partition, store: FakeStore) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let mut due_soon = settings(1_000_000);
         due_soon.rule.max_age = Duration::from_secs(1);
         let to = wanted(&[("web", "bucket"), ("ios", "bucket"), ("held", "refuses")]);

@@ -146,13 +146,16 @@ fn a_block_of_a_newer_release_stops_its_partition_and_others_go_on() {
 }
 
 #[test]
-fn a_writer_that_cannot_read_newer_notes_ends_and_says_why() {
+fn notes_of_a_newer_release_stop_their_partition_and_others_go_on() {
     let Some(cluster) = cluster() else { return };
-    let mut partition = Partition::make(&cluster, &[]);
+    let mut partition = Partition::make_many(&cluster, 2, &[]);
     impatient(&mut partition);
-    let mut collector = Collector::new(&cluster, &partition, 1);
-    collector.send("web", &["a"], partition.clock.wall());
+    let mut collectors = [0, 1]
+        .map(|of| Collector::new(&cluster, &partition, of + 1).in_partition(i32::try_from(of).unwrap()));
     let store = tempfile::tempdir().unwrap();
+    let now = partition.clock.wall();
+    collectors[0].send("web", &["a"], now);
+    collectors[1].send("web", &["b"], now);
     // What a newer release would write once it was told to go on in its own version.
     let identity = state(&partition).identity;
     let id = identity.transactional_id();
@@ -161,12 +164,14 @@ fn a_writer_that_cannot_read_newer_notes_ends_and_says_why() {
     lock.take().unwrap();
     lock.note(&snapshot).unwrap();
     let mut writer = Told::of(&partition, store.path()).start();
-    until("the writer to end", CALL * 2, || writer.has_ended().then_some(()));
-    let why = said(store.path(), "failed").into_values().next().unwrap();
-    assert_eq!(
-        why,
-        "this release cannot read the notes of partition 0: a newer release wrote the notes (version 2); run that \
-         release here too"
-    );
-    assert!(said(store.path(), "term").is_empty() && stored(store.path()).0.is_empty());
+    let why = until("the partition to stop, or the writer to fail", CALL * 2, || {
+        assert!(said(store.path(), "failed").is_empty(), "{:?}", said(store.path(), "failed"));
+        said(store.path(), "stopped").remove("0")
+    });
+    assert_eq!(why, "a newer release wrote the notes (version 2); run that release here too");
+    is_stored_once(store.path(), 1);
+    collectors[1].send("web", &["c"], now);
+    is_stored_once(store.path(), 2);
+    assert!(!writer.has_ended(), "{:?}", said(store.path(), "failed"));
+    assert_eq!(writer.owns(), [1]);
 }

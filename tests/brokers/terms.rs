@@ -9,7 +9,7 @@ use forebay::kafka::create::Created;
 use forebay::kafka::group::Member;
 use forebay::partition::answer::TransactionError;
 use forebay::partition::block::{BlockAt, CollectorId};
-use forebay::partition::group::Metadata;
+use forebay::partition::group::{Metadata, OwnerSays};
 use forebay::partition::note::{Base, Covered, Note};
 use forebay::partition::opening::Stop;
 use forebay::time::UnixMillis;
@@ -180,6 +180,11 @@ fn members_share_the_partitions_and_say_what_the_next_owner_reads() {
         base_at: Some(7),
         refuses_all: true,
         refused: vec!["12345678".into()],
+        owner: Some(OwnerSays {
+            host: "writer-1".into(),
+            at: UnixMillis(1_700_000_000_123),
+            ..OwnerSays::default()
+        }),
     };
     first.offsets().tell(&BTreeMap::from([(0, (5, metadata.clone()))])).unwrap();
     until("what was told", CALL, || {

@@ -118,7 +118,7 @@ pub fn lines(status: &Status, view: &View<'_>) -> Vec<String> {
     );
     let head = std::iter::once(Line::new("", first)).chain(troubles(status)).chain(whole(status, view));
     let mut lines: Vec<String> = head.flat_map(|line| line.wrapped(view.columns)).collect();
-    let kafka = status.kafka.iter().filter(|kafka| view.source.is_none() && !kafka.owned.is_empty());
+    let kafka = status.kafka.iter().filter(|kafka| view.source.is_none() && kafka.has_table());
     lines.extend(kafka.flat_map(|kafka| partitions(kafka, status.now_ms, view)));
     let imports =
         status.imports.iter().filter(|import| view.source.is_none_or(|id| id.as_str() == import.source));

@@ -17,8 +17,6 @@ use crate::time::UnixMillis;
 /// Bytes that may wait for a sync. At the limit an append is refused until the next one.
 pub const PENDING_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
-static ZEROS: [u8; disk::FILL_BLOCK] = [0; disk::FILL_BLOCK];
-
 /// The number of a result among those that this process appended, from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ResultNumber(pub u64);
@@ -92,7 +90,7 @@ impl AttemptsLog {
                 file.write_at(&[IoSlice::new(&header(job))], 0)?;
             }
             if replayed.torn_bytes > 0 {
-                disk::fill(&*file, &ZEROS, replayed.end, replayed.torn_bytes)?;
+                disk::fill(&*file, &disk::ZEROS, replayed.end, replayed.torn_bytes)?;
             }
             if !end_mark.is_empty() {
                 file.write_at(&[IoSlice::new(&end_mark)], replayed.end)?;

@@ -21,6 +21,7 @@ use crate::kafka::collecting::{Collecting, CollectingStatus};
 use crate::live::{Filter, LiveView};
 use crate::lock::lock;
 use crate::metrics::{Metrics, ReasonLabel, SourceLabel, StatusLabel, count};
+use crate::node::kafka_owners;
 use crate::node::outside::Outside;
 use crate::node::setup::Setup;
 use crate::receipt::Receipt;
@@ -84,7 +85,7 @@ impl CollectorView {
 
     /// The log as this collector sees it.
     fn kafka(&self) -> KafkaStatus {
-        let CollectingStatus { partitions, log_id, standing } = self.collecting.status();
+        let CollectingStatus { partitions, log_id, owners, standing } = self.collecting.status();
         let counts = standing.counts;
         KafkaStatus {
             role: "collector".to_owned(),
@@ -100,6 +101,7 @@ impl CollectorView {
                 refused: counts.refused,
                 producers_failed: counts.producers_failed,
             }),
+            elsewhere: kafka_owners::elsewhere(partitions, owners, |_| false),
             ..KafkaStatus::default()
         }
     }

@@ -12,7 +12,6 @@ use super::shared::Shared;
 use crate::kafka::group::Member;
 use crate::lock::lock;
 use crate::partition::left::LEFT_MAX;
-use crate::partition::opening::Stop;
 use crate::partition::share::{next_rate, shares};
 
 /// How long one look at the group waits.
@@ -21,7 +20,7 @@ const TURN: Duration = Duration::from_millis(100);
 const SHARE_EVERY: Duration = Duration::from_secs(30);
 
 /// The thread of a partition, and what it shares.
-type Running = (Arc<Place>, JoinHandle<Result<(), Stop>>);
+type Running = (Arc<Place>, JoinHandle<()>);
 
 /// What the thread works with.
 pub(super) struct Group {
@@ -64,8 +63,8 @@ impl Group {
             place.give_up();
         }
         if self.shared.failed.borrow().is_none() {
-            for (partition, (_, thread)) in std::mem::take(&mut self.running) {
-                self.joined(partition, thread);
+            for (_, thread) in std::mem::take(&mut self.running).into_values() {
+                self.joined(thread);
             }
         }
     }
@@ -84,7 +83,7 @@ impl Group {
         let mut changed = !ended.is_empty();
         for partition in ended {
             if let Some((_, thread)) = self.running.remove(&partition) {
-                self.joined(partition, thread);
+                self.joined(thread);
             }
         }
         for partition in assigned {
@@ -135,14 +134,9 @@ impl Group {
         }
     }
 
-    fn joined(&self, partition: u32, thread: JoinHandle<Result<(), Stop>>) {
-        match thread.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(stop)) => {
-                self.shared
-                    .fail(&format!("this release cannot read the notes of partition {partition}: {stop}"));
-            }
-            Err(_) => self.shared.fail("the thread of a partition has panicked"),
+    fn joined(&self, thread: JoinHandle<()>) {
+        if thread.join().is_err() {
+            self.shared.fail("the thread of a partition has panicked");
         }
     }
 

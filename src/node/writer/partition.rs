@@ -56,10 +56,9 @@ pub(super) struct PartitionThread {
 
 impl PartitionThread {
     /// Owns the partition while it is assigned.
-    /// Errors: a newer release wrote the notes, so this process can own nothing of the log.
-    pub(super) fn run(self) -> Result<(), Stop> {
+    pub(super) fn run(self) {
         let alarms = self.deps.alarms.of_part();
-        let ended = self.terms(&alarms);
+        self.terms(&alarms);
         // Whatever another process delivers needs no disk here.
         if let Err(error) = caches::remove(&self.deps.cache_dir, self.partition) {
             tracing::warn!(%error, partition = self.partition, "the cache of a partition cannot be removed");
@@ -67,10 +66,9 @@ impl PartitionThread {
         alarms.end_part();
         self.place.set(Standing::Begins);
         self.place.beat.rests();
-        ended
     }
 
-    fn terms(&self, alarms: &Alarms) -> Result<(), Stop> {
+    fn terms(&self, alarms: &Alarms) {
         let mut kept = None;
         while may_begin(self.place.is_assigned()) {
             match self.term(kept.take(), alarms) {
@@ -81,7 +79,6 @@ impl PartitionThread {
                     }
                     self.place.wait(AGAIN_AFTER);
                 }
-                Next::Stopped(stop @ Stop::NewerNotes(_)) => return Err(stop),
                 Next::Stopped(stop) => {
                     let what = format!("partition {} stops: {stop}; others go on", self.partition);
                     alarms.raise(STOPPED, &self.name(), what);
@@ -94,7 +91,6 @@ impl PartitionThread {
                 }
             }
         }
-        Ok(())
     }
 
     fn name(&self) -> String {

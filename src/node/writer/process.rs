@@ -148,8 +148,8 @@ impl Writers {
         self.wanted.send_replace(Arc::new(buckets));
     }
 
-    /// Resolves with the reason when a writer cannot continue: a call of the library hangs, a newer release has
-    /// written the log, or a task panics at every start.
+    /// Resolves with the reason when a writer cannot continue: a call of the library hangs, another process has
+    /// its `instance`, or a task panics at every start.
     pub async fn failed(&self) -> String {
         let mut any = JoinSet::new();
         for writer in &self.writers {

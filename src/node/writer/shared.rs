@@ -1,5 +1,6 @@
 //! What the threads of a writer share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::place::{Live, Place, Places, Standing};
 use crate::alarms::AlarmKind;
 use crate::lock::lock;
 use crate::metrics::kafka::WriterMetrics;
+use crate::partition::group::OwnerSays;
 
 /// What the threads of a writer share.
 #[derive(Debug)]
@@ -26,8 +28,13 @@ pub(super) struct Shared {
     pub(super) tells_beat: Beat,
     /// What the brokers say of the log.
     pub(super) of_log: Mutex<OfLog>,
+    /// What the last owners of partitions that are not here say, if they say anything; none that nobody has owned.
+    pub(super) others: Mutex<Others>,
     pub(super) metrics: WriterMetrics,
 }
+
+/// What the last owners of partitions say.
+pub(super) type Others = BTreeMap<u32, Option<OwnerSays>>;
 
 /// What the brokers say of the log.
 #[derive(Clone, Copy, Debug, Default)]

@@ -8,10 +8,13 @@ use std::time::Duration;
 use super::place::{Live, Place, Standing};
 use super::shared::Shared;
 use crate::admin::DaysOfLog;
-use crate::admin::kafka_status::{KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus};
+use crate::admin::kafka_status::{
+    ElsewhereStatus, KafkaCacheStatus, KafkaStatus, PartitionStatus, PinStatus,
+};
 use crate::kafka::serve::{Pin, Pinned};
 use crate::lock::lock;
 use crate::log::Status as _;
+use crate::node::kafka_owners;
 use crate::partition::days;
 use crate::partition::position::offset_of;
 use crate::time::UnixMillis;
@@ -42,6 +45,7 @@ pub(super) fn kafka(writers: &[Arc<Shared>], max_age: Duration) -> KafkaStatus {
         partitions: of_log().find_map(|of| of.partitions),
         retention_seconds: of_log().find_map(|of| of.retention).map(|retention| retention.as_secs()),
         sending: None,
+        elsewhere: elsewhere(writers, &places),
         cache: Some(KafkaCacheStatus {
             used_bytes: owned.iter().map(|one| one.cache_used_bytes).sum(),
             max_bytes: cache_bytes(writers),
@@ -49,6 +53,13 @@ pub(super) fn kafka(writers: &[Arc<Shared>], max_age: Duration) -> KafkaStatus {
         }),
         owned,
     }
+}
+
+/// The partitions that no writer of the process has. Each writer hears of the same ones.
+fn elsewhere(writers: &[Arc<Shared>], places: &BTreeMap<u32, Arc<Place>>) -> Vec<ElsewhereStatus> {
+    let partitions = writers.iter().find_map(|writer| lock(&writer.of_log).partitions).unwrap_or(0);
+    let owners = writers.first().map(|writer| lock(&writer.others).clone()).unwrap_or_default();
+    kafka_owners::elsewhere(partitions, owners, |partition| places.contains_key(&partition))
 }
 
 /// The part of the log whose days the writers of a process know, if these are their terms.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::place::{Place, Standing};
+use super::place::{Live, Place, Standing};
 use super::shared::Shared;
 use crate::alarms::AlarmKind;
 use crate::kafka::group::Offsets;
@@ -15,7 +15,7 @@ use crate::kafka::serve::Progress;
 use crate::kafka::settings::Sees;
 use crate::lock::lock;
 use crate::partition::brokers_clock::BrokersClock;
-use crate::partition::group::Metadata;
+use crate::partition::group::{Metadata, OwnerSays};
 use crate::partition::late;
 use crate::partition::retention::{is_short, time_left, to_set};
 use crate::time::UnixMillis;
@@ -134,7 +134,9 @@ impl Tells {
                     // Without retention nobody is refused. If the log does not answer, nobody is taken again either.
                     let known = self.half_ago.get(partition).copied();
                     let half_ago = known.filter(|_| self.retention.flatten().is_some());
-                    told.insert(*partition, live.served.told(half_ago));
+                    let (kept_from, metadata) = live.served.told(half_ago);
+                    let owner = Some(self.says(place, &live, &progress));
+                    told.insert(*partition, (kept_from, Metadata { owner, ..metadata }));
                 }
                 // Its calls get older all the same.
                 Standing::Waits(_) | Standing::Stopped(_) => {
@@ -151,6 +153,32 @@ impl Tells {
         self.read.retain(|partition, _| told.contains_key(partition));
         if let Err(error) = self.offsets.tell(&told) {
             tracing::debug!(%error, "the group was not told how far partitions are");
+        }
+        self.hear(&here);
+    }
+
+    /// What this process says of a partition that it delivers.
+    fn says(&self, place: &Place, live: &Live, progress: &Progress) -> OwnerSays {
+        let deps = &self.shared.deps;
+        OwnerSays {
+            host: deps.host.clone(),
+            at: deps.clock.wall(),
+            lag_seconds: (progress.behind != Duration::MAX).then(|| progress.behind.as_secs()),
+            left_seconds: lock(&place.seen).time_left.flatten().map(|left| left.as_secs()),
+            pin: live.served.pin().map(|pin| (pin.source.to_string(), pin.since)),
+        }
+    }
+
+    /// Hears what other processes say of theirs.
+    fn hear(&self, here: &BTreeSet<u32>) {
+        let Some(partitions) = lock(&self.shared.of_log).partitions else { return };
+        match self.offsets.told_of(0..partitions) {
+            Ok(mut told) => {
+                told.retain(|partition, _| !here.contains(partition));
+                let others = told.into_iter().map(|(partition, (_, metadata))| (partition, metadata.owner));
+                *lock(&self.shared.others) = others.collect();
+            }
+            Err(error) => tracing::debug!(%error, "what the owners of other partitions say is not known"),
         }
     }
 

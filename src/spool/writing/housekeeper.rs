@@ -34,7 +34,6 @@ const SPARES_GO_PERCENT: u64 = 60;
 const COMPACT_FULL_EVERY: Duration = Duration::from_secs(30);
 /// Pause before a failed segment is retried if there seemed to be enough space.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-static ZEROS: [u8; disk::FILL_BLOCK] = [0; disk::FILL_BLOCK];
 /// How long the housekeeper sleeps if nothing wakes it. Freed space is noticed after at most this time.
 pub(in crate::spool) const PASS_EVERY: Duration = Duration::from_millis(500);
 /// Cursors of days that ended longer ago than this are forgotten once their segments are released.
@@ -321,7 +320,11 @@ impl Housekeeper {
             None => {
                 let from = format!("{name}.tmp");
                 let file = disk.create(&from)?;
-                write_synced_zeros(&*file, wanted)?;
+                match shared.options.holds {
+                    // It is never synced, and pages that nothing is written to need no memory.
+                    Holds::Cache => file.allocate(wanted)?,
+                    _ => write_synced_zeros(&*file, wanted)?,
+                }
                 (from, file, wanted)
             }
         };
@@ -608,7 +611,7 @@ pub(in crate::spool) fn keep_cursors_from(now: UnixMillis) -> UnixMillis {
 /// Writes `len` zeros at `at`. Allocating the space is not enough: it would leave journal work to every later
 /// sync.
 pub(in crate::spool) fn write_zeros(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
-    disk::fill(file, &ZEROS, at, len)
+    disk::fill(file, &disk::ZEROS, at, len)
 }
 
 /// Writes `len` zeros into an empty file and syncs after each piece. A concurrent sync of calls then waits

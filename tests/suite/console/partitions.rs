@@ -1,11 +1,11 @@
 //! A log over Kafka in the console: the real page and the real listener, with a process that the test makes.
 
-use forebay::admin::{SendingStatus, Status};
+use forebay::admin::{ElsewhereStatus, SendingStatus, Status};
 use serde_json::json;
 
 use super::browser::Browser;
 use crate::admin::start;
-use crate::support::kafka_status::{collector, partition, silent, troubled_writer, writer};
+use crate::support::kafka_status::{collector, elsewhere, partition, silent, troubled_writer, writer};
 
 /// What may move in a view while nobody does anything, as the score of Cumulative Layout Shift.
 const SHIFT_MAX: f64 = 0.1;
@@ -61,7 +61,14 @@ async fn a_writer_shows_what_each_partition_waits_for() {
     running.process.shows(writer(Vec::new()));
     page.see("No partition is here").await;
 
-    running.process.shows(troubled_writer());
+    let mut troubled = troubled_writer();
+    let nobody = ElsewhereStatus { partition: 2, ..ElsewhereStatus::default() };
+    troubled.kafka.as_mut().unwrap().elsewhere = vec![elsewhere(1, 4), nobody, elsewhere(5, 600)];
+    running.process.shows(troubled);
+    page.see("On other writers").await;
+    page.see_in(".source-why", "1 partition whose owner has said nothing for two minutes or more: 5").await;
+    page.see_in("td", "writer-2").await;
+    page.see_in(".state", "no owner").await;
     is_well_shown(&mut page, &url, &["partitions", "partitions/6", "sources", "sources/web", "health"]).await;
     for width in [1_280, 390] {
         let url = format!("{url}/#/partitions/6");
@@ -83,7 +90,10 @@ async fn a_collector_shows_what_is_on_its_way_and_nothing_of_a_disk() {
     assert_eq!(views(&mut page).await, ["Live", "Partitions", "Sources", "Health"]);
     page.see("nothing waits for the brokers").await;
 
-    running.process.shows(collector(silent()));
+    let mut silent = collector(silent());
+    silent.kafka.as_mut().unwrap().elsewhere = vec![elsewhere(3, 4)];
+    running.process.shows(silent);
+    page.see("What writers say").await;
     page.see_in(".source-why", "2 partitions: 3, 7").await;
     page.see_in(".cells .silent", "7").await;
     page.go("#/health").await;

@@ -180,6 +180,7 @@ impl Live {
             base_at: self.state.base_at,
             refuses_all: refuses && self.cache.reader.next() < half_ago,
             refused: if refuses { refused(oldest, half_ago) } else { Vec::new() },
+            owner: None,
         };
         let metadata = Metadata::decode(&metadata.encode()).unwrap();
         env.group.insert(self.partition, (self.state.kept_from(), metadata));

@@ -1,8 +1,8 @@
 //! Statuses of processes with a log over Kafka, as tests of their texts and of the console need them.
 
 use forebay::admin::{
-    Alarm, KafkaCacheStatus, KafkaStatus, LedgerCounts, LedgerStatus, PartitionStatus, PinStatus,
-    SendingStatus, SourceStatus, Status, Totals,
+    Alarm, ElsewhereStatus, KafkaCacheStatus, KafkaStatus, LedgerCounts, LedgerStatus, PartitionStatus,
+    PinStatus, SendingStatus, SourceStatus, Status, Totals,
 };
 
 pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
@@ -65,6 +65,18 @@ pub(crate) fn partition(partition: u32, standing: &str) -> PartitionStatus {
             waits_for: "age or size".into(),
         }),
         ..PartitionStatus::default()
+    }
+}
+
+/// A partition of another process, as it told the group so many seconds ago.
+pub(crate) fn elsewhere(partition: u32, ago: i64) -> ElsewhereStatus {
+    ElsewhereStatus {
+        partition,
+        owner: Some("writer-2".into()),
+        told_ms: Some(NOW_MS - ago * 1_000),
+        lag_seconds: Some(3),
+        time_left_seconds: Some(6 * 86_400),
+        pinned_by: Some(PinStatus { source: "tv".into(), since_ms: NOW_MS - 65_000, ..PinStatus::default() }),
     }
 }
 

@@ -1,11 +1,11 @@
 //! The lines of `forebay status` for a process with a log over Kafka.
 
-use forebay::admin::{History, SendingStatus, Status};
+use forebay::admin::{ElsewhereStatus, History, SendingStatus, Status};
 use forebay::admin_client::activity::Activity;
 use forebay::cli::status::render::{View, lines, render};
 use forebay::words::columns;
 
-use crate::support::kafka_status::{collector, partition, silent, troubled_writer, writer};
+use crate::support::kafka_status::{collector, elsewhere, partition, silent, troubled_writer, writer};
 
 #[test]
 fn a_collector_says_what_it_sends_and_nothing_of_a_disk() {
@@ -63,6 +63,28 @@ partition  state     terms  lag  time left  cache            left  pinned by
         3  delivers  1        -  6 d 23 h   1.2 GB of 10 GB     0  web for 12 min: age or size
 "
     );
+}
+
+#[test]
+fn owners_elsewhere_are_named_by_collectors_and_writers() {
+    let nobody = ElsewhereStatus { partition: 2, ..ElsewhereStatus::default() };
+    let others = vec![elsewhere(1, 4), nobody, elsewhere(5, 120)];
+    let mut writer = writer(vec![partition(0, "delivers")]);
+    writer.kafka.as_mut().unwrap().elsewhere = others.clone();
+    let shown = render(&Status { sources: Vec::new(), ..writer }, &View::default());
+    let table = "
+partition  state        terms  lag  time left  cache            left  pinned by
+        0  delivers     1        -  6 d 23 h   1.2 GB of 10 GB     0  web for 12 min: age or size
+        1  on writer-2  -      3 s  6 d        -                   -  tv for 1 min 5 s
+        2  no owner     -        -  -          -                   -  -
+        5  silent       -      3 s  6 d        -                   -  tv for 1 min 5 s
+  SILENT: writer-2 had it, and has said nothing of it for 2 min: look at the status there, or start a writer
+";
+    assert!(shown.ends_with(table), "{shown}");
+    let mut collector = collector(SendingStatus::default());
+    collector.kafka.as_mut().unwrap().elsewhere = others;
+    let shown = render(&collector, &View::default());
+    assert!(shown.contains("\n        1  on writer-2  -      3 s"), "{shown}");
 }
 
 /// It receives no calls, so there is no rate of them.

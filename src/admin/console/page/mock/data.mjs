@@ -121,13 +121,20 @@ function withKafka (scenario, status) {
   const t = now()
   const trouble = scenario.endsWith('trouble')
   const week = 604_800
-  const log = { role, topic: 'lake-calls', group: 'lake-writers', log_id: '5c0f8f0e3b5c4a8e9d3b0c6c1f0f8a11', partitions: 24, retention_seconds: week, sending: null, cache: null, owned: [] }
+  const log = { role, topic: 'lake-calls', group: 'lake-writers', log_id: '5c0f8f0e3b5c4a8e9d3b0c6c1f0f8a11', partitions: 24, retention_seconds: week, sending: null, cache: null, owned: [], elsewhere: [] }
   const same = { ...status, spool_id: '', spool: { used_bytes: 0, max_bytes: 0, segments: 0, parked_bytes: 0, seconds_left: null, incoming_bytes_per_second: null, is_full: false }, destinations: [], imports: [] }
+  const told = (partition) => {
+    const silent = trouble && partition === 5
+    return {
+      partition, owner: trouble && partition === 1 ? null : `lake-writer-${partition % 3 + 2}.internal`, told_ms: trouble && partition === 1 ? null : t - (silent ? 1_900_000 : 4_000), lag_seconds: partition % 4 ? 0 : 2,
+      time_left_seconds: week - 600 - partition * 331 % 2_900, pinned_by: { source: NAMES[partition % NAMES.length], since_ms: t - 600_000 - partition * 331_000 % 2_900_000, waits_for: '' }
+    }
+  }
   if (role === 'collector') {
     const sending = { waiting_bytes: Math.round((trouble ? 21_000_000 : 140_000) * wave(3, t / 1_000)), silent: trouble ? [3, 11, 19] : [], blocks: Math.round((t - START) / 31), unknown: trouble ? 412 : 0, refused: trouble ? 1_840 : 0, producers_failed: trouble ? 2 : 0 }
     const alarms = trouble ? [{ kind: 'refusing', subject: 'kafka', what: 'kafka: no broker acknowledges blocks of partitions 3, 11, 19, so their calls are answered 503: check that brokers run, and that min.insync.replicas of them have each partition', since_ms: t - 61_000 }] : []
     const sources = status.sources.map((one) => ({ ...one, bucket: '', encryption: '', role: null, totals: { ...one.totals, repeated: 0, delivered: 0 }, ledger: ledger(0, 0), streams: [], pending_calls: 0, oldest_undelivered_seconds: null, last_object: null, batches: [] }))
-    return { ...same, alarms, ledger: null, sources, open_batches: 0, sealed_objects: 0, oldest_undelivered_seconds: null, kafka: { ...log, sending } }
+    return { ...same, alarms, ledger: null, sources, open_batches: 0, sealed_objects: 0, oldest_undelivered_seconds: null, kafka: { ...log, sending, elsewhere: Array.from({ length: 24 }, (_, n) => told(n)) } }
   }
   const one = (partition, more = {}) => {
     const end = 48_211_000 + partition * 977 + Math.round((t - START) / 90)
@@ -153,7 +160,7 @@ function withKafka (scenario, status) {
   }
   const used = owned.reduce((sum, { cache_used_bytes: bytes }) => sum + bytes, 0)
   const sources = status.sources.map((one) => ({ ...one, totals: { received: 0, stored: 0, repeated: 0, rejected: 0, delivered: one.totals.delivered }, last_received_ms: null, libraries: [] }))
-  return { ...same, alarms, sources, kafka: { ...log, cache: { used_bytes: used, max_bytes: 50_000_000_000, objects_an_hour: trouble ? 0 : 6 }, owned } }
+  return { ...same, alarms, sources, kafka: { ...log, cache: { used_bytes: used, max_bytes: 50_000_000_000, objects_an_hour: trouble ? 0 : 6 }, owned, elsewhere: Array.from({ length: 12 }, (_, n) => told(2 * n + 1)) } }
 }
 
 /** What the status has of destinations: those with waiting calls or dead letters left. */

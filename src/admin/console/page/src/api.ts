@@ -78,16 +78,22 @@ export type Status = {
   kafka?: Kafka | null
 }
 
-/** A log over Kafka. `sending` is that of a collector; `cache` and `owned`, the partitions that are here, are those of a writer. */
+/** A log over Kafka. `sending` is that of a collector; `cache` and `owned`, the partitions that are here, are those of a writer. `elsewhere` has the others. */
 export type Kafka = {
   role: string; topic: string; group: string; log_id: string | null; partitions: number | null; retention_seconds: number | null
-  sending: Sending | null; cache: KafkaCache | null; owned: Partition[]
+  sending: Sending | null; cache: KafkaCache | null; owned: Partition[]; elsewhere: Elsewhere[]
 }
 
 /** What a collector sends, since the process started. `unknown` requests may be stored, of `refused` ones nothing was sent. */
 export type Sending = { waiting_bytes: number; silent: number[]; blocks: number; unknown: number; refused: number; producers_failed: number }
 
 export type KafkaCache = { used_bytes: number; max_bytes: number; objects_an_hour: number | null }
+
+/** A partition that is not here, as its owner told it, by its clock; `owner` is its host. */
+export type Elsewhere = {
+  partition: number; owner: string | null; told_ms: number | null; lag_seconds: number | null; time_left_seconds: number | null
+  pinned_by: { source: string; since_ms: number } | null
+}
 
 /** A partition that is assigned to this process. An offset is Kafka's number of a record. */
 export type Partition = {

@@ -1,6 +1,6 @@
 // A log over Kafka: which views there are, and what a partition waits for. Pure.
 
-import type { Kafka, Partition, Status } from './api'
+import type { Elsewhere, Kafka, Partition, Status } from './api'
 import { count, plural, seconds } from './format'
 import type { IconName } from './parts/icon'
 
@@ -34,6 +34,15 @@ export function standingOf (one: Partition): Standing {
   if (one.without_bucket.length) return { icon: 'notice', tone: 'notice', word: 'no bucket' }
   if (one.standing === 'begins') return { icon: 'busy', tone: 'quiet', word: 'begins' }
   return { icon: 'well', tone: 'well', word: 'delivers' }
+}
+
+/** After how many milliseconds an owner that says nothing is missed: it speaks every ten seconds. */
+const SILENT_AFTER_MS = 120_000
+
+/** Whether the owner of a partition that is not here speaks. */
+export function speakingOf ({ owner, told_ms: told }: Elsewhere, now: number): Standing {
+  if (owner == null || told == null) return { icon: 'notice', tone: 'notice', word: 'no owner' }
+  return now - told >= SILENT_AFTER_MS ? { icon: 'problem', tone: 'problem', word: 'silent' } : { icon: 'well', tone: 'well', word: 'owned' }
 }
 
 /** What is wrong with a partition, and what to do. */

@@ -5,7 +5,7 @@ import { destinationState, isOver } from '../src/destination-state'
 import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { afterDone, afterWaits, deletedMessages, filesOf, givenBack, importState, queueDepth, settledRows, settledWords } from '../src/import-state'
-import { isHidden, lagRecords, lagWords, neededFor, nodeTitle, placeOfAge, standingOf, ticksOf, troublesOf } from '../src/kafka'
+import { isHidden, lagRecords, lagWords, neededFor, nodeTitle, placeOfAge, speakingOf, standingOf, ticksOf, troublesOf } from '../src/kafka'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, notices, problems } from '../src/problems'
 import { heldRows } from '../src/held-list'
@@ -388,7 +388,7 @@ const partition = (more: Partial<Partition> = {}): Partition => ({
 })
 const WEEK = 7 * 86_400
 const kafka = (role: string, more: Partial<Kafka> = {}): Kafka => ({
-  role, topic: 'lake-calls', group: 'lake-writers', log_id: '00ff', partitions: 12, retention_seconds: WEEK, sending: null, cache: null, owned: [], ...more
+  role, topic: 'lake-calls', group: 'lake-writers', log_id: '00ff', partitions: 12, retention_seconds: WEEK, sending: null, cache: null, owned: [], elsewhere: [], ...more
 })
 
 test('a process shows the views that have something to show', () => {
@@ -403,6 +403,10 @@ test('a process shows the views that have something to show', () => {
 })
 
 test('a partition says what is wrong with it, the worst first', () => {
+  const told = { partition: 1, owner: 'writer-2', told_ms: 5_000, lag_seconds: 0, time_left_seconds: null, pinned_by: null }
+  const speaks = (now: number, more = {}) => speakingOf({ ...told, ...more }, now).word
+  // A clock that is ahead is no silence.
+  assert.deepEqual([speaks(0), speaks(124_999), speaks(125_000), speaks(0, { owner: null })], ['owned', 'owned', 'silent', 'no owner'])
   const word = (more: Partial<Partition>) => standingOf(partition(more)).word
   assert.deepEqual([word({}), word({ standing: 'begins' }), word({ without_bucket: ['web'] })], ['delivers', 'begins', 'no bucket'])
   assert.deepEqual([word({ standing: 'stopped', time_is_short: true }), word({ standing: 'waits' }), word({ time_is_short: true })], ['stopped', 'waits', 'time short'])

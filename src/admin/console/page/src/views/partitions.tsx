@@ -1,9 +1,9 @@
 // Partitions: how far each is read and delivered, and for how long Kafka keeps it; of a collector, what is on its way.
 
 import { useMemo } from 'preact/hooks'
-import type { Kafka, Partition, Sending } from '../api'
+import type { Elsewhere, Kafka, Partition, Sending } from '../api'
 import { bytes, count, exactBytes, NONE, percent, plural, seconds } from '../format'
-import { lagRecords, lagWords, neededFor, placeOfAge, standingOf, termsWords, ticksOf, troublesOf } from '../kafka'
+import { lagRecords, lagWords, neededFor, placeOfAge, speakingOf, standingOf, termsWords, ticksOf, troublesOf } from '../kafka'
 import { useNode, useNow } from '../node'
 import { Icon, State } from '../parts/icon'
 import { Side } from '../parts/side'
@@ -25,6 +25,7 @@ export function Partitions ({ rest }: { rest: string[] }) {
       <PageHead title="Partitions" lead={<>Of the log in topic <b>{kafka.topic}</b>{kafka.role !== 'collector' && <>, group <b>{kafka.group}</b></>}{kafka.retention_seconds != null && `, kept for ${whole(kafka.retention_seconds)}`}</>} />
       {kafka.sending && <SendingCard kafka={kafka} sending={kafka.sending} />}
       {kafka.role !== 'collector' && <Owned kafka={kafka} chosen={rest[0]} />}
+      {kafka.elsewhere.length > 0 && <Others kafka={kafka} />}
     </>
   )
 }
@@ -83,6 +84,32 @@ function Owned ({ kafka, chosen }: { kafka: Kafka; chosen: string | undefined })
         : <><Overview kafka={kafka} /><Details kafka={kafka} one={one} /></>}
       {chosen && !one && <p class="note">Partition {chosen} is not here now: another writer of the group may have it.</p>}
     </>
+  )
+}
+
+/** The partitions of other processes. A collector has no others. */
+function Others ({ kafka: { elsewhere, role } }: { kafka: Kafka }) {
+  const now = useNow()
+  const silent = elsewhere.filter((one) => speakingOf(one, now).word === 'silent')
+  const columns: Column<Elsewhere>[] = [
+    { head: 'Partition', width: 'auto', narrow: 'title', cell: ({ partition }) => `Partition ${partition}` },
+    { head: 'State', width: '104px', cell: (row) => <State {...speakingOf(row, now)} title={row.told_ms == null ? null : `heard of ${seconds((now - row.told_ms) / 1_000)} ago`} /> },
+    { head: 'Owner', width: '35%', cell: ({ owner }) => owner == null ? NONE : <span class="wrap">{owner}</span> },
+    { head: 'Behind by', width: '112px', number: true, cell: (row) => seconds(row.lag_seconds) },
+    { head: 'Time left', width: '104px', number: true, cell: (row) => seconds(row.time_left_seconds) },
+    { head: 'Pinned by', width: '25%', roomy: true, cell: ({ pinned_by: pin }) => pin ? <span class="wrap">{pin.source} <span class="quiet">for {seconds((now - pin.since_ms) / 1_000)}</span></span> : NONE }
+  ]
+  return (
+    <Card title={role === 'collector' ? 'What writers say' : 'On other writers'}>
+      {silent.length > 0 && (
+        <p class="source-why tone-problem">
+          <Icon name="problem" />
+          <span>{plural(silent.length, 'partition')} whose owner has said nothing for two minutes or more: {few(silent.map(({ partition }) => partition))}. Look at the status of the owner, or start a writer.</span>
+        </p>
+      )}
+      <Table caption="Partitions of other processes" rows={elsewhere} columns={columns} rowKey={({ partition }) => String(partition)} />
+      <RowsNote total={elsewhere.length} what="partitions" />
+    </Card>
   )
 }
 
