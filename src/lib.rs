@@ -101,6 +101,7 @@ pub mod collector;
 pub mod config;
 pub mod connections;
 pub mod convert;
+pub mod crc32c;
 pub mod deliveries;
 pub mod delivery;
 pub mod destinations;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use forebay::crc32c;
 use forebay::delivery::make::encode::LEVEL_UNDER_LOAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -26,8 +26,10 @@ pub struct KafkaStatus {
     pub cache: Option<KafkaCacheStatus>,
     /// The partitions that are assigned to this process, in order.
     pub owned: Vec<PartitionStatus>,
-    /// The others, in order, as their owners told the group.
+    /// The others, in order, as their owners told the group. Empty until the group has answered.
     pub elsewhere: Vec<ElsewhereStatus>,
+    /// When this process last heard that, by its clock: every ten seconds while the group answers.
+    pub heard_ms: Option<i64>,
 }
 
 /// What a collector sends, since the process started.
@@ -109,14 +111,14 @@ pub struct PartitionStatus {
     pub without_bucket: Vec<String>,
 }
 
-/// A partition that is not assigned to this process, as its owner told the group last: at most some ten seconds ago,
-/// unless it has none.
+/// A partition that is not assigned to this process, as the last owner told the group. An owner tells every ten seconds
+/// while it delivers the partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ElsewhereStatus {
     /// Its number.
     pub partition: u32,
-    /// The host of the owner; `None` if no owner has told it yet.
+    /// The host of the owner; `None` if none has told it: nobody had the partition, or its release does not tell it.
     pub owner: Option<String>,
     /// When the owner told it, by its clock.
     pub told_ms: Option<i64>,

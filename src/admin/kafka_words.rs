@@ -54,9 +54,14 @@ impl KafkaStatus {
     }
 
     /// The log, what is sent to it, and what its partitions have in common.
-    pub fn lines(&self) -> Vec<Labelled> {
+    pub fn lines(&self, now_ms: i64) -> Vec<Labelled> {
         let mut lines = vec![("log", self.log_words())];
         lines.extend(self.sending.iter().flat_map(SendingStatus::lines));
+        let unheard = self.heard_ms.map(|heard| seconds_between(heard, now_ms));
+        lines.extend(unheard.filter(|unheard| *unheard >= SILENT_AFTER_SECONDS).map(|unheard| {
+            let text = format!("not heard of for {}: the group does not answer", about_seconds(unheard));
+            ("owners", text)
+        }));
         if self.is_collector() {
             return lines;
         }
@@ -152,24 +157,28 @@ impl KafkaStatus {
     }
 
     /// A row for each partition that is here, then for the others. With more than `max`, those with problems come
-    /// first, then those that are farthest behind.
+    /// first, then those that are here, the farthest behind before others.
     pub fn partition_table(&self, now_ms: i64, max: usize) -> PartitionTable {
         let here = self.owned.iter().map(|one| Row {
             partition: one.partition,
+            is_elsewhere: false,
             behind: (one.lag_seconds, one.left_objects),
             cells: one.row(now_ms),
             troubles: self.troubles(one),
         });
         let elsewhere = self.elsewhere.iter().map(|one| Row {
             partition: one.partition,
+            is_elsewhere: true,
             behind: (one.lag_seconds.unwrap_or(0), 0),
-            cells: one.row(now_ms),
-            troubles: one.troubles(now_ms),
+            cells: one.row(now_ms, self.heard_ms),
+            troubles: one.troubles(self.heard_ms),
         });
         let mut shown: Vec<Row> = here.chain(elsewhere).collect();
         let more = shown.len().saturating_sub(max);
         if more > 0 {
-            shown.sort_by_key(|row| (row.troubles.is_empty(), std::cmp::Reverse(row.behind), row.partition));
+            shown.sort_by_key(|row| {
+                (row.troubles.is_empty(), row.is_elsewhere, std::cmp::Reverse(row.behind), row.partition)
+            });
             shown.truncate(max);
         }
         let names = ["partition", "state", "terms", "lag", "time left", "cache", "left", "pinned by"];
@@ -214,6 +223,7 @@ impl KafkaStatus {
 /// A row of the table, before it is laid out.
 struct Row {
     partition: u32,
+    is_elsewhere: bool,
     /// Seconds, and objects.
     behind: (u64, u64),
     cells: Vec<String>,
@@ -304,16 +314,16 @@ impl PartitionStatus {
 }
 
 impl ElsewhereStatus {
-    /// For how many seconds its owner has said nothing.
-    fn silent_for(&self, now_ms: i64) -> Option<u64> {
-        self.told_ms.map(|told| seconds_between(told, now_ms))
+    /// For how many seconds its owner had said nothing when it was last heard of, if that is long.
+    fn silent_for(&self, heard_ms: Option<i64>) -> Option<u64> {
+        let silent = self.told_ms.zip(heard_ms).map(|(told, heard)| seconds_between(told, heard));
+        silent.filter(|silent| *silent >= SILENT_AFTER_SECONDS)
     }
 
-    fn row(&self, now_ms: i64) -> Vec<String> {
-        let is_silent = self.silent_for(now_ms).is_some_and(|silent| silent >= SILENT_AFTER_SECONDS);
+    fn row(&self, now_ms: i64, heard_ms: Option<i64>) -> Vec<String> {
         let state = match &self.owner {
             None => "no owner".to_owned(),
-            Some(_) if is_silent => "silent".to_owned(),
+            Some(_) if self.silent_for(heard_ms).is_some() => "silent".to_owned(),
             Some(owner) => format!("on {}", outside_text(owner)),
         };
         let lag = self.lag_seconds.filter(|seconds| *seconds > 0);
@@ -329,11 +339,11 @@ impl ElsewhereStatus {
         ]
     }
 
-    fn troubles(&self, now_ms: i64) -> Vec<Labelled> {
-        let silent = self.silent_for(now_ms).filter(|silent| *silent >= SILENT_AFTER_SECONDS);
-        let said = self.owner.as_ref().zip(silent).map(|(owner, silent)| {
+    fn troubles(&self, heard_ms: Option<i64>) -> Vec<Labelled> {
+        let said = self.owner.as_ref().zip(self.silent_for(heard_ms)).map(|(owner, silent)| {
             let text = format!(
-                "{} had it, and has said nothing of it for {}: look at the status there, or start a writer",
+                "{} had it, and has said nothing of it for {}: look at the status of all writers, for one may have stopped \
+                 it; if none has it, start one",
                 outside_text(owner),
                 about_seconds(silent)
             );
@@ -432,22 +442,38 @@ mod tests {
                 waits_for: String::new(),
             }),
         };
-        let row = |one: &ElsewhereStatus| one.row(now_ms).join(" | ");
+        let row = |one: &ElsewhereStatus| one.row(now_ms, Some(now_ms)).join(" | ");
         let words = "- | 1 min 1 s | 1 d 1 h | - | - | web for 1 min 5 s";
         // A clock that is ahead is no silence.
         for ago in [-50_000, 0, 119_999] {
             assert_eq!(row(&told(ago)), format!("3 | on writer-2 | {words}"), "{ago}");
-            assert_eq!(told(ago).troubles(now_ms), []);
+            assert_eq!(told(ago).troubles(Some(now_ms)), []);
         }
         assert_eq!(row(&told(120_000)), format!("3 | silent | {words}"));
-        let text = "writer-2 had it, and has said nothing of it for 2 min: look at the status there, or start a writer";
-        assert_eq!(told(120_000).troubles(now_ms), [("  SILENT: ", text.to_owned())]);
+        let troubles = told(120_000).troubles(Some(now_ms));
+        assert!(
+            troubles[0].1.starts_with("writer-2 had it, and has said nothing of it for 2 min: "),
+            "{troubles:?}"
+        );
+        // Whoever does not hear cannot know who is silent.
+        assert_eq!(told(120_000).troubles(Some(now_ms - 1)), []);
         let nobody = ElsewhereStatus { partition: 3, ..ElsewhereStatus::default() };
         assert_eq!(row(&nobody), "3 | no owner | - | - | - | - | - | -");
         let elsewhere = vec![nobody, ElsewhereStatus { partition: 7, ..told(120_000) }];
-        let kafka = KafkaStatus { owned: vec![partition(1)], elsewhere, ..KafkaStatus::default() };
-        let (all, short) = (kafka.partition_table(now_ms, 9), kafka.partition_table(now_ms, 1));
-        assert_eq!((all.rows.len(), all.more, short.more), (3, 0, 2));
-        assert!(short.rows[0].0.trim_start().starts_with("7 "), "{short:#?}");
+        let kafka = KafkaStatus {
+            owned: vec![partition(8)],
+            elsewhere,
+            heard_ms: Some(now_ms),
+            ..KafkaStatus::default()
+        };
+        let (all, short) = (kafka.partition_table(now_ms, 9), kafka.partition_table(now_ms, 2));
+        assert_eq!((all.rows.len(), all.more, short.more), (3, 0, 1));
+        let firsts: Vec<_> =
+            short.rows.iter().map(|(row, _)| row.split_whitespace().next().unwrap()).collect();
+        assert_eq!(firsts, ["7", "8"], "what is here comes before what is well elsewhere");
+        let owners = |now_ms| kafka.lines(now_ms).into_iter().find(|(label, _)| *label == "owners");
+        assert_eq!(owners(now_ms + 119_999), None);
+        let text = "not heard of for 2 min: the group does not answer".to_owned();
+        assert_eq!(owners(now_ms + 120_000), Some(("owners", text)));
     }
 }

@@ -32,10 +32,13 @@ impl Status {
 
     /// What waits, and where: a line for each, below that of the calls.
     pub fn waiting_lines(&self) -> Vec<Labelled> {
+        let now_ms = self.now_ms;
         match &self.kafka {
             None => vec![("waiting", self.waiting_words()), ("spool", self.spool.words())],
-            Some(kafka) if kafka.is_collector() => kafka.lines(),
-            Some(kafka) => std::iter::once(("waiting", self.waiting_words())).chain(kafka.lines()).collect(),
+            Some(kafka) if kafka.is_collector() => kafka.lines(now_ms),
+            Some(kafka) => {
+                std::iter::once(("waiting", self.waiting_words())).chain(kafka.lines(now_ms)).collect()
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::positions::{All, LaneId, Piece, lanes, lowest};
 use super::queue;
+use crate::crc32c;
 use crate::disk::{Disk, if_there, is_no_handle, is_no_space, read_all, temporary_name, write_durably};
 
 /// The file, in the spool's directory.
@@ -45,7 +46,7 @@ struct Written<'a> {
 impl Written<'_> {
     fn crc(&self) -> String {
         let before = crc32c::crc32c(format!("{} {} ", self.version, self.written).as_bytes());
-        format!("{:08x}", crc32c::crc32c_append(before, self.destinations.get().as_bytes()))
+        format!("{:08x}", crc32c::append(before, self.destinations.get().as_bytes()))
     }
 }
 

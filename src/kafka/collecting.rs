@@ -1,7 +1,6 @@
 //! The threads of a collector: one polls the producer and replaces it after an error, one answers requests that
 //! have waited too long, and one asks the brokers for what the collector must know.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::JoinHandle;
@@ -16,7 +15,7 @@ use super::settings::{NoClient, Settings};
 use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::metrics::kafka::CollectorMetrics;
-use crate::partition::group::OwnerSays;
+use crate::partition::group::Owners;
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -63,8 +62,8 @@ pub struct CollectingStatus {
     pub partitions: u32,
     /// The log id, once it is known: without it there are no receipts.
     pub log_id: Option<String>,
-    /// What the last owners of partitions say of them; none that nobody has owned.
-    pub owners: BTreeMap<u32, Option<OwnerSays>>,
+    /// What owners say; `None` until the group has answered.
+    pub owners: Option<Owners>,
     /// How sending goes.
     pub standing: Standing,
 }
@@ -207,7 +206,7 @@ fn look(sending: &Sending, hints: &Hints, offsets: &Offsets) {
         let partitions = hints.partitions();
         if partitions > 0 {
             match offsets.told_of(0..partitions) {
-                Ok(told) => hints.are_told(&told),
+                Ok(told) => hints.are_told(&told, sending.wall()),
                 Err(error) => tracing::debug!(%error, "what the owners of partitions say is not known"),
             }
         }

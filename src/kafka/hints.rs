@@ -6,8 +6,9 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::lock::{read, write};
-use crate::partition::group::{Metadata, OwnerSays, Refusals};
+use crate::partition::group::{Metadata, Owners, Refusals};
 use crate::sources::SourceId;
+use crate::time::UnixMillis;
 
 /// What a collector knows of the log.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ pub(super) struct Hints {
 struct Told {
     log_id: Option<String>,
     refusals: Refusals,
-    owners: BTreeMap<u32, Option<OwnerSays>>,
+    owners: Option<Owners>,
 }
 
 impl Hints {
@@ -39,18 +40,18 @@ impl Hints {
         }
     }
 
-    /// What owners say of their partitions. If nobody says anything, what was said before stays.
-    pub(super) fn are_told(&self, all: &BTreeMap<u32, (u64, Metadata)>) {
+    /// What owners say of their partitions, as it is heard at `at`. If nobody says anything, what was said before stays.
+    pub(super) fn are_told(&self, all: &BTreeMap<u32, (u64, Metadata)>, at: UnixMillis) {
         let Some((_, first)) = all.values().next() else { return };
         let mut told = write(&self.told);
         if told.log_id.as_ref() != Some(&first.log_id) {
             tracing::info!("the log id is known: answers have receipts, if they are configured");
             told.log_id = Some(first.log_id.clone());
         }
-        told.owners =
-            all.iter().map(|(partition, (_, metadata))| (*partition, metadata.owner.clone())).collect();
+        let said = || all.iter().map(|(partition, (_, metadata))| (*partition, metadata));
+        told.owners = Some(Owners::heard(at, said()));
         let before = std::mem::take(&mut told.refusals);
-        told.refusals = Refusals::of(all.iter().map(|(partition, (_, metadata))| (*partition, metadata)));
+        told.refusals = Refusals::of(said());
         if before.partitions() != told.refusals.partitions() {
             let partitions = told.refusals.partitions();
             match partitions.is_empty() {
@@ -68,8 +69,8 @@ impl Hints {
         read(&self.told).log_id.clone()
     }
 
-    /// What the last owners of partitions say of them; none that nobody has owned.
-    pub(super) fn owners(&self) -> BTreeMap<u32, Option<OwnerSays>> {
+    /// What owners say; `None` until the group has answered.
+    pub(super) fn owners(&self) -> Option<Owners> {
         read(&self.told).owners.clone()
     }
 
@@ -91,8 +92,9 @@ mod tests {
         hints.has_partitions(3);
         assert_eq!((hints.partitions(), hints.log_id()), (4, None));
         let metadata = Metadata { log_id: "ab".repeat(16), refuses_all: true, ..Metadata::default() };
-        hints.are_told(&[(2, (7, metadata))].into());
-        hints.are_told(&BTreeMap::new());
+        hints.are_told(&[(2, (7, metadata))].into(), UnixMillis(5));
+        hints.are_told(&BTreeMap::new(), UnixMillis(9));
+        assert_eq!(hints.owners().map(|owners| owners.heard_at), Some(UnixMillis(5)));
         assert_eq!(hints.log_id(), Some("ab".repeat(16)));
         let web = SourceId::new("web").unwrap();
         assert!(hints.refuses(&web, [1, 2]) && !hints.refuses(&web, [1]));

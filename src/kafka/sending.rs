@@ -16,7 +16,7 @@ use crate::metrics::kafka::CollectorMetrics;
 use crate::partition::block::{CollectorId, Part};
 use crate::partition::producing::{Answer, Producing, StoredPart};
 use crate::random::Random;
-use crate::time::Clock;
+use crate::time::{Clock, UnixMillis};
 
 /// Where the frames of a request are; `None` if it is not known whether they are in the log.
 pub(super) type Outcome = Option<Vec<StoredPart>>;
@@ -223,6 +223,11 @@ impl Sending {
         (state.closed, state.ends) = (true, true);
         state.waiting.clear();
         self.changed.notify_all();
+    }
+
+    /// The time by the clock.
+    pub(super) fn wall(&self) -> UnixMillis {
+        self.clock.wall()
     }
 
     /// Waits for the end, for `at_most`. Returns whether it has come.

@@ -21,13 +21,15 @@ use crate::log::OpenBatch;
 use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::{Metadata, refused};
 use crate::partition::opening::Stop;
-use crate::partition::position::before;
+use crate::partition::position::{before, offset_of};
 use crate::partition::retention::needed_from;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
 /// Asks that are answered at once.
 const ASKS_AT_ONCE: usize = 256;
+/// Ranges of lost records that are named to people.
+const LOST_NAMED: usize = 5;
 /// How long the owner waits for an ask if there is nothing to read. A writer has many partitions that are idle.
 const IDLE: Duration = Duration::from_millis(50);
 /// How long it waits for a record. With less than a millisecond, the library spins.
@@ -80,6 +82,8 @@ pub struct Progress {
     pub left: usize,
     /// Ranges of positions that were lost.
     pub lost: usize,
+    /// The first and last offset of some of them.
+    pub lost_at: Vec<(u64, u64)>,
     /// Whether nothing is read because the cache has no room.
     pub is_full: bool,
     /// Sources whose calls wait because neither the notes nor the configuration say where they go.
@@ -169,6 +173,7 @@ impl Served {
         let shared = &self.log.shared;
         let (behind, without_bucket) = (shared.behind(), shared.without_location());
         let known = shared.read();
+        let lost_at = known.state.calls.lost.iter().map(|lost| (offset_of(lost.first), offset_of(lost.last)));
         Progress {
             term: known.state.term.clone().unwrap_or_default(),
             read_before: known.read_before,
@@ -182,6 +187,7 @@ impl Served {
             kept_from: known.state.kept_from(),
             left: known.state.left.len(),
             lost: known.state.calls.lost.len(),
+            lost_at: lost_at.take(LOST_NAMED).collect(),
             is_full: known.full_since.is_some(),
             without_bucket,
             brokers: known.brokers,
@@ -194,11 +200,13 @@ impl Served {
         let oldest = half_ago.map(|half_ago| (self.oldest(), half_ago));
         let known = self.log.shared.read();
         let is_old = |position: u64| half_ago.is_some_and(|half_ago| position < before(half_ago));
+        let named = oldest.map_or_else(|| Some(Vec::new()), |(oldest, half_ago)| refused(oldest, half_ago));
+        let is_unread = known.unknown_from(self.log.shared.clock.monotonic()).is_some_and(is_old);
         let metadata = Metadata {
             log_id: known.state.identity.log_id.clone(),
             base_at: known.state.base_at,
-            refuses_all: known.unknown_from(self.log.shared.clock.monotonic()).is_some_and(is_old),
-            refused: oldest.map(|(oldest, half_ago)| refused(oldest, half_ago)).unwrap_or_default(),
+            refuses_all: is_unread || named.is_none(),
+            refused: named.unwrap_or_default(),
             owner: None,
         };
         (known.state.kept_from(), metadata)

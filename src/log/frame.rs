@@ -13,6 +13,7 @@
 //! valid. Integers are little-endian.
 
 use crate::batch::BatchKey;
+use crate::crc32c;
 use crate::log::AccountKey;
 use crate::object::{Collection, Stream};
 use crate::planted_bugs::{PlantedBug, planted};
@@ -123,12 +124,12 @@ impl Salt {
         if planted(PlantedBug::UnsaltedWithReuse) {
             return Self(crc32c::crc32c(spool_id));
         }
-        Self(crc32c::crc32c_append(crc32c::crc32c(spool_id), &segment.to_le_bytes()))
+        Self(crc32c::append(crc32c::crc32c(spool_id), &segment.to_le_bytes()))
     }
 
     /// A salted CRC-32C over two pieces.
     pub fn checksum(self, first: &[u8], second: &[u8]) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c_append(self.0, first), second)
+        crc32c::append(crc32c::append(self.0, first), second)
     }
 }
 

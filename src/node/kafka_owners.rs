@@ -1,19 +1,19 @@
 //! What the owners of partitions that are not here say, in words of a status.
 
-use std::collections::BTreeMap;
-
 use crate::admin::PinStatus;
 use crate::admin::kafka_status::ElsewhereStatus;
-use crate::partition::group::OwnerSays;
+use crate::partition::group::{OwnerSays, Owners};
 
-/// The partitions of a log of so many that are not here, as their owners told the group.
+/// The partitions of a log of so many that are not here, and when their owners were heard. Nothing until they were.
 pub(super) fn elsewhere(
     partitions: u32,
-    mut owners: BTreeMap<u32, Option<OwnerSays>>,
+    owners: Option<Owners>,
     is_here: impl Fn(u32) -> bool,
-) -> Vec<ElsewhereStatus> {
+) -> (Vec<ElsewhereStatus>, Option<i64>) {
+    let Some(mut owners) = owners else { return (Vec::new(), None) };
     let others = (0..partitions).filter(|partition| !is_here(*partition));
-    others.map(|partition| told(partition, owners.remove(&partition).flatten())).collect()
+    let told = others.map(|partition| told(partition, owners.of.remove(&partition))).collect();
+    (told, Some(owners.heard_at.0))
 }
 
 fn told(partition: u32, owner: Option<OwnerSays>) -> ElsewhereStatus {

@@ -14,6 +14,7 @@
 use std::fmt;
 
 use super::position::FRAMES_MAX;
+use crate::crc32c;
 use crate::log::frame::{self, Frame, FrameError, Salt};
 use crate::object::Stream;
 use crate::sources::SourceId;
@@ -198,7 +199,7 @@ pub fn read(value: &[u8]) -> Result<Block<'_>, BlockError> {
         requests.push(request);
         rest = behind;
     }
-    if header[CRC] != crc32c::crc32c_append(crc, rest).to_le_bytes() {
+    if header[CRC] != crc32c::append(crc, rest).to_le_bytes() {
         return Err(BlockError::Checksum);
     }
     if !rest.is_empty() {
@@ -217,7 +218,7 @@ fn request<'b>(all: &'b [u8], crc: &mut u32) -> Option<(Request<'b>, &'b [u8])> 
     let source = SourceId::new(fields.text(source_len)?).ok()?;
     let stream = fields.text(stream_len)?.parse().ok()?;
     let (mut bytes, behind) = fields.0.split_at_checked(usize::try_from(len).ok()?)?;
-    let after = crc32c::crc32c_append(*crc, all.get(..all.len() - behind.len())?);
+    let after = crc32c::append(*crc, all.get(..all.len() - behind.len())?);
     let count = usize::try_from(count).ok()?;
     // A record that no collector wrote may state any count.
     let fit = count.min(bytes.len() / frame::FRAME_HEADER);
@@ -246,7 +247,7 @@ fn are_alike(one: &Frame<'_>, other: &Frame<'_>) -> bool {
 /// The checksum over all bytes but itself.
 fn checksum(block: &[u8]) -> u32 {
     let (before, rest) = block.split_at_checked(CRC.start).unwrap_or((block, &[]));
-    crc32c::crc32c_append(crc32c::crc32c(before), rest.get(4..).unwrap_or(&[]))
+    crc32c::append(crc32c::crc32c(before), rest.get(4..).unwrap_or(&[]))
 }
 
 /// What is left of the fields.

@@ -19,6 +19,8 @@ const HASH_LEN: usize = 8;
 const ALL: &str = "*";
 /// The longest name of an owner, in bytes: that of a DNS name.
 const OWNER_BYTES_MAX: usize = 253;
+/// Stands for the name of a host that has none.
+const NO_NAME: &str = "unknown";
 
 /// The metadata of the offset that an owner commits, which is [`State::kept_from`](super::state::State).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +29,8 @@ pub struct Metadata {
     pub log_id: String,
     /// The offset of the last base note.
     pub base_at: Option<u64>,
-    /// Whether collectors refuse whatever would go to this partition: what it has is not read, so nobody knows whose it is.
+    /// Whether collectors refuse whatever would go to this partition: what it has is not read, so nobody knows whose it is,
+    /// or more sources are to be refused than can be named.
     pub refuses_all: bool,
     /// Hashes of the sources that collectors refuse, the one that waits longest first.
     pub refused: Vec<String>,
@@ -54,6 +57,7 @@ impl OwnerSays {
     /// Fields that an earlier release takes for hashes of no source.
     fn fields(&self) -> impl Iterator<Item = String> {
         let host: String = self.host.chars().filter(char::is_ascii_graphic).take(OWNER_BYTES_MAX).collect();
+        let host = if host.is_empty() { NO_NAME.to_owned() } else { host };
         let number = |name: &str, value: Option<u64>| value.map(|value| format!("{name}={value}"));
         let pin = self
             .pin
@@ -121,6 +125,23 @@ impl Metadata {
     }
 }
 
+/// What the last owners of all partitions say, without those that say nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owners {
+    /// When this process heard it, by its clock.
+    pub heard_at: UnixMillis,
+    /// By partition.
+    pub of: BTreeMap<u32, OwnerSays>,
+}
+
+impl Owners {
+    /// What is heard at this time.
+    pub fn heard<'m>(heard_at: UnixMillis, all: impl IntoIterator<Item = (u32, &'m Metadata)>) -> Self {
+        let owner = |(partition, metadata): (u32, &Metadata)| Some((partition, metadata.owner.clone()?));
+        Self { heard_at, of: all.into_iter().filter_map(owner).collect() }
+    }
+}
+
 /// What collectors refuse, by what the owners of all partitions say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
@@ -157,15 +178,16 @@ impl Refusals {
 }
 
 /// The hashes of the sources to refuse: those whose oldest undelivered position lies before the record that
-/// the broker names for half of the retention ago. What was answered with success has the other half.
-pub fn refused(oldest: impl IntoIterator<Item = (SourceId, u64)>, half_ago: u64) -> Vec<String> {
+/// the broker names for half of the retention ago. What was answered with success has the other half. `None` if they are
+/// more than can be named: then the whole partition is to be refused.
+pub fn refused(oldest: impl IntoIterator<Item = (SourceId, u64)>, half_ago: u64) -> Option<Vec<String>> {
     let mut waiting: Vec<(u64, SourceId)> = oldest
         .into_iter()
         .filter(|(_, position)| *position < before(half_ago))
         .map(|(source, position)| (position, source))
         .collect();
     waiting.sort();
-    waiting.iter().take(REFUSED_MAX).map(|(_, source)| hash(source)).collect()
+    (waiting.len() <= REFUSED_MAX).then(|| waiting.iter().map(|(_, source)| hash(source)).collect())
 }
 
 fn hash(source: &SourceId) -> String {
@@ -213,6 +235,8 @@ mod tests {
     fn a_name_of_a_host_is_one_field_and_what_is_unknown_is_passed_over() {
         let owner = OwnerSays { host: "a b\n=c\u{e4}".to_owned(), at: UnixMillis(7), ..OwnerSays::default() };
         let text = Metadata { log_id: "ab".repeat(16), owner: Some(owner), ..Metadata::default() }.encode();
+        let nameless = OwnerSays { host: " \u{e4}".to_owned(), ..OwnerSays::default() };
+        assert!(nameless.fields().any(|field| field == "owner=unknown"));
         let read = Metadata::decode(&format!("{text} 01234567 later=9 lag=x")).unwrap();
         assert_eq!(
             read.owner,
@@ -226,7 +250,7 @@ mod tests {
         let [web, ios, tv] = ["web", "ios", "tv"].map(|name| SourceId::new(name).unwrap());
         let oldest =
             [(web.clone(), position(9, 1)), (ios.clone(), position(3, 1)), (tv.clone(), position(10, 1))];
-        let refused = refused(oldest, 10);
+        let refused = super::refused(oldest, 10).unwrap();
         assert_eq!(refused, [hash(&ios), hash(&web)]);
         let metadata = Metadata { refused, ..Metadata::default() };
         assert!(metadata.refuses(&web) && !metadata.refuses(&tv));
@@ -234,5 +258,15 @@ mod tests {
         let all = Refusals::of([(0, &metadata), (4, &unread)]);
         assert!(all.refuses(&web) && !all.refuses(&tv) && !Refusals::default().refuses(&web));
         assert!(all.refuses_all_of(4) && !all.refuses_all_of(0));
+    }
+
+    /// The 401st source was answered with success on, although Kafka might delete its calls.
+    #[test]
+    fn who_cannot_be_named_is_refused_with_its_partition() {
+        let many =
+            |count: usize| (0..count).map(|n| (SourceId::new(&format!("s{n}")).unwrap(), position(9, 1)));
+        assert_eq!(super::refused(many(REFUSED_MAX), 10).unwrap().len(), REFUSED_MAX);
+        assert_eq!(super::refused(many(REFUSED_MAX + 1), 10), None);
+        assert_eq!(super::refused(many(REFUSED_MAX + 1), 9), Some(Vec::new()));
     }
 }

@@ -130,9 +130,13 @@ impl Reader {
         before(self.next)
     }
 
-    /// Goes on at a later record: the log begins there now, or nothing stands before it.
+    /// Goes on at a later record: the log begins there now. What filled the window is out of it: the frames that are gone
+    /// may have pushed it out, and a call that was a line would become a repeat.
     pub fn skip_to(&mut self, offset: u64) {
-        self.next = self.next.max(offset);
+        if offset > self.next {
+            self.next = offset;
+            self.window.clear();
+        }
     }
 
     /// Takes the record at `offset`. It is the next one of the log, but records may be missing before it.
@@ -224,8 +228,8 @@ impl Reader {
         if is_copy { Took::Copy(offset) } else { Took::Block { at, frames: read, counts } }
     }
 
-    /// Takes all frames of a block into the window. Whoever does more with each frame in between waits for memory that
-    /// the next frame does not need.
+    /// Takes all frames of a block into the window. Other work between two frames would keep the processor from reading
+    /// several places of the window at once.
     fn verdicts(&mut self, offset: u64, block: &Block<'_>, state: &State) -> Vec<Verdict> {
         let all = block.requests.iter().map(|request| request.frames.len()).sum();
         let mut verdicts = Vec::with_capacity(all);

@@ -60,6 +60,13 @@ impl Window {
         }
     }
 
+    /// Forgets all frames.
+    pub fn clear(&mut self) {
+        self.frames.clear();
+        self.places.clear();
+        self.next = 0;
+    }
+
     /// Loads what taking these fingerprints will read into the processor's caches. It changes nothing and is only
     /// for speed: these reads wait for memory in parallel, those of [`Window::takes`] one after the other.
     pub fn prefetch(&self, fingerprints: impl Iterator<Item = u128>) {

@@ -14,6 +14,7 @@ use super::offline::{View, verify};
 use super::*;
 use crate::batch::BatchKey;
 use crate::call::{LineSink, RejectReason};
+use crate::crc32c;
 use crate::disk::real_disk::RealDisk;
 use crate::log::frame::Origin;
 use crate::log::refusals::{Division, Flow, FlowState, Party};

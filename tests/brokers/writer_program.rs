@@ -45,6 +45,22 @@ fn stored_once(s3: &S3, expected: &[String]) -> Vec<String> {
     stored
 }
 
+/// Each partition is here, or an owner elsewhere has told of it lately.
+fn names_owners(node: &Program, partitions: usize) {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    until("all owners to be known", CALL * 4, || {
+        let kafka = &node.json("/api/status")["kafka"];
+        let of = |what: &str| kafka[what].as_array().unwrap().clone();
+        let elsewhere = of("elsewhere");
+        let heard = kafka["heard_ms"].as_i64()?;
+        let told = elsewhere.iter().all(|one| {
+            let is_fresh = one["told_ms"].as_i64().is_some_and(|told| heard - told < 60_000);
+            is_fresh && one["owner"] == host.trim() && one["lag_seconds"].is_u64()
+        });
+        (told && of("owned").len() + elsewhere.len() == partitions).then_some(())
+    });
+}
+
 /// A day without calls is closed once all writers say so: one of them, or a collector, does not know.
 fn waits_for_all_writers(s3: &S3, collector: &Program, writers: &[Program; 2]) {
     // Not yesterday: in the first minutes of a day that one cannot be closed.
@@ -89,6 +105,9 @@ fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers
         (owned(&writers[0]) + owned(&writers[1]) == 3).then_some(())
     });
     waits_for_all_writers(&s3, &collector, &writers);
+    for node in [&writers[0], &writers[1], &collector] {
+        names_owners(node, PARTITIONS as usize);
+    }
     load.answers(200);
     let [killed, stays] = writers;
     killed.kill();

@@ -15,6 +15,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("arn", &[]),
     ("lock", &[]),
     ("version", &[]),
+    ("crc32c", &[]),
     ("random", &[]),
     ("admin_token", &[]),
     ("planted_bugs", &[]),
@@ -39,9 +40,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("queue", &["arn", "boxed_future", "lock", "object", "store", "time", "words"]),
     (
         "log",
-        &["batch", "boxed_future", "call", "object", "planted_bugs", "receipt", "sources", "time", "words"],
+        &[
+            "batch", "boxed_future", "call", "crc32c", "object", "planted_bugs", "receipt", "sources",
+            "time", "words",
+        ],
     ),
-    ("partition", &["batch", "json", "log", "object", "planted_bugs", "sources", "time", "words"]),
+    ("partition", &["batch", "crc32c", "json", "log", "object", "planted_bugs", "sources", "time", "words"]),
     (
         "kafka",
         &[
@@ -67,16 +71,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "destinations",
         &[
-            "alarms", "archive", "arn", "boxed_future", "call", "disk", "give_way", "json", "lock", "log",
-            "metrics", "object", "once_a_minute", "planted_bugs", "random", "reach", "retry", "sources",
-            "store", "tasks", "time", "words",
+            "alarms", "archive", "arn", "boxed_future", "call", "crc32c", "disk", "give_way", "json", "lock",
+            "log", "metrics", "object", "once_a_minute", "planted_bugs", "random", "reach", "retry",
+            "sources", "store", "tasks", "time", "words",
         ],
     ),
     (
         "jobs",
         &[
-            "arn", "boxed_future", "destinations", "disk", "import", "lock", "object", "once_a_minute",
-            "process_group", "random", "retry", "store", "tasks", "time", "words",
+            "arn", "boxed_future", "crc32c", "destinations", "disk", "import", "lock", "object",
+            "once_a_minute", "process_group", "random", "retry", "store", "tasks", "time", "words",
         ],
     ),
     (

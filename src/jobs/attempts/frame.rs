@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::LogError;
+use crate::crc32c;
 use crate::disk::{DiskFile, read_noting};
 use crate::jobs::job::id::JobId;
 
@@ -67,7 +68,7 @@ fn checksum(job: JobId, at: u64, len: [u8; 4], body: &[u8]) -> u32 {
     let mut before = [0; 28];
     let parts = job.bytes().into_iter().chain(at.to_le_bytes()).chain(len);
     before.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
-    crc32c::crc32c_append(crc32c::crc32c(&before), body)
+    crc32c::append(crc32c::crc32c(&before), body)
 }
 
 /// What stands at a place.

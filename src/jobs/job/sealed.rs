@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::crc32c;
 use crate::disk::{Disk, read_all};
 
 /// The longest sealed file, in bytes.
@@ -55,7 +56,7 @@ pub enum SealError {
 
 fn checksum(name: &str, version: u32, value: &str) -> String {
     let before = crc32c::crc32c(format!("{name} {version} ").as_bytes());
-    format!("{:08x}", crc32c::crc32c_append(before, value.as_bytes()))
+    format!("{:08x}", crc32c::append(before, value.as_bytes()))
 }
 
 /// The bytes of a file. Errors: a value that has no JSON, or one that is longer than [`SEALED_MAX`].

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::block::TaskBlock;
 use super::row_code::ROW_BYTES_MAX;
+use crate::crc32c;
 
 /// A block of rows ends after so many bytes.
 pub const BLOCK_BYTES: usize = 64 * 1_024;
@@ -98,7 +99,7 @@ pub(super) fn is_index(blocks: &[BlockPlace], rows: u64, blocks_end: u64) -> boo
 pub(super) fn parse_block(mut bytes: Vec<u8>, rows: &Range<u64>) -> Option<TaskBlock> {
     let (head, body) = bytes.split_at_checked(BLOCK_HEAD_BYTES)?;
     let (covered, crc) = head.split_last_chunk()?;
-    let crc_of = crc32c::crc32c_append(crc32c::crc32c(covered), body);
+    let crc_of = crc32c::append(crc32c::crc32c(covered), body);
     let count = u32::try_from(rows.end - rows.start).ok()?;
     if crc_of != u32::from_le_bytes(*crc) || covered != block_head(body.len(), rows.start, count)? {
         return None;

@@ -9,6 +9,7 @@ use super::format::{
     BlockPlace, HEADER_BYTES, INDEX_ENTRY_BYTES, TRAILER_BYTES, Trailer, VERSION, header_version, is_index,
     parse_block,
 };
+use crate::crc32c;
 use crate::disk::{Disk, DiskFile, read_sound};
 use crate::jobs::task::Task;
 use crate::words::grouped;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::writer::{written, written_in_blocks};
 use super::*;
+use crate::crc32c;
 use crate::disk::real_disk::RealDisk;
 use crate::disk::{Disk, DiskFile};
 use crate::jobs::task::Task;

@@ -8,6 +8,7 @@ use super::format::{
     BLOCK_BYTES, BLOCK_ROWS, BlockPlace, HEADER_BYTES, INDEX_ENTRY_BYTES, Trailer, block_head, header,
 };
 use super::row_code::encode;
+use crate::crc32c;
 use crate::disk::{Disk, DiskFile, publish, temporary_name};
 use crate::jobs::task::Task;
 
@@ -123,7 +124,7 @@ impl<'a> TaskRowsWriter<'a> {
     fn end_block(&mut self) -> io::Result<()> {
         let head = block_head(self.body.len(), self.written, self.body_rows);
         let mut head = head.ok_or_else(|| io::Error::other("a block of the manifest's copy is too long"))?;
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&head), &self.body);
+        let crc = crc32c::append(crc32c::crc32c(&head), &self.body);
         head.extend_from_slice(&crc.to_le_bytes());
         self.file.write_at(&[IoSlice::new(&head), IoSlice::new(&self.body)], self.at)?;
         self.blocks.push(BlockPlace { first_row: self.written, offset: self.at });

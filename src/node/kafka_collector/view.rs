@@ -87,6 +87,7 @@ impl CollectorView {
     fn kafka(&self) -> KafkaStatus {
         let CollectingStatus { partitions, log_id, owners, standing } = self.collecting.status();
         let counts = standing.counts;
+        let (elsewhere, heard_ms) = kafka_owners::elsewhere(partitions, owners, |_| false);
         KafkaStatus {
             role: "collector".to_owned(),
             topic: self.topic.clone(),
@@ -101,7 +102,8 @@ impl CollectorView {
                 refused: counts.refused,
                 producers_failed: counts.producers_failed,
             }),
-            elsewhere: kafka_owners::elsewhere(partitions, owners, |_| false),
+            elsewhere,
+            heard_ms,
             ..KafkaStatus::default()
         }
     }

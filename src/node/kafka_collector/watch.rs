@@ -55,7 +55,7 @@ mod tests {
         let status = |silent: std::ops::Range<u32>, error: Option<&str>| CollectingStatus {
             partitions: 30,
             log_id: None,
-            owners: Default::default(),
+            owners: None,
             standing: Standing {
                 silent: silent.collect(),
                 error: error.map(str::to_owned),

@@ -111,7 +111,7 @@ impl Writer {
             beat: beats::Beat::default(),
             tells_beat: beats::Beat::default(),
             of_log: Mutex::default(),
-            others: Mutex::default(),
+            owners: Mutex::default(),
             metrics,
         });
         shared.beat.lives(shared.deps.clock.monotonic());

@@ -1,6 +1,5 @@
 //! What the threads of a writer share.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use super::place::{Live, Place, Places, Standing};
 use crate::alarms::AlarmKind;
 use crate::lock::lock;
 use crate::metrics::kafka::WriterMetrics;
-use crate::partition::group::OwnerSays;
+use crate::partition::group::Owners;
 
 /// What the threads of a writer share.
 #[derive(Debug)]
@@ -28,13 +27,10 @@ pub(super) struct Shared {
     pub(super) tells_beat: Beat,
     /// What the brokers say of the log.
     pub(super) of_log: Mutex<OfLog>,
-    /// What the last owners of partitions that are not here say, if they say anything; none that nobody has owned.
-    pub(super) others: Mutex<Others>,
+    /// What owners say; `None` until the group has answered.
+    pub(super) owners: Mutex<Option<Owners>>,
     pub(super) metrics: WriterMetrics,
 }
-
-/// What the last owners of partitions say.
-pub(super) type Others = BTreeMap<u32, Option<OwnerSays>>;
 
 /// What the brokers say of the log.
 #[derive(Clone, Copy, Debug, Default)]

@@ -37,6 +37,7 @@ pub(super) fn kafka(writers: &[Arc<Shared>], max_age: Duration) -> KafkaStatus {
     let settings = writers.first().map(|writer| &writer.deps.settings);
     let of_log = || writers.iter().map(|writer| *lock(&writer.of_log));
     let mut live = writers.iter().flat_map(|writer| writer.live());
+    let (elsewhere, heard_ms) = elsewhere(writers, &places);
     KafkaStatus {
         role: "writer".to_owned(),
         topic: settings.map(|settings| settings.topic.clone()).unwrap_or_default(),
@@ -45,7 +46,8 @@ pub(super) fn kafka(writers: &[Arc<Shared>], max_age: Duration) -> KafkaStatus {
         partitions: of_log().find_map(|of| of.partitions),
         retention_seconds: of_log().find_map(|of| of.retention).map(|retention| retention.as_secs()),
         sending: None,
-        elsewhere: elsewhere(writers, &places),
+        elsewhere,
+        heard_ms,
         cache: Some(KafkaCacheStatus {
             used_bytes: owned.iter().map(|one| one.cache_used_bytes).sum(),
             max_bytes: cache_bytes(writers),
@@ -56,9 +58,12 @@ pub(super) fn kafka(writers: &[Arc<Shared>], max_age: Duration) -> KafkaStatus {
 }
 
 /// The partitions that no writer of the process has. Each writer hears of the same ones.
-fn elsewhere(writers: &[Arc<Shared>], places: &BTreeMap<u32, Arc<Place>>) -> Vec<ElsewhereStatus> {
+fn elsewhere(
+    writers: &[Arc<Shared>],
+    places: &BTreeMap<u32, Arc<Place>>,
+) -> (Vec<ElsewhereStatus>, Option<i64>) {
     let partitions = writers.iter().find_map(|writer| lock(&writer.of_log).partitions).unwrap_or(0);
-    let owners = writers.first().map(|writer| lock(&writer.others).clone()).unwrap_or_default();
+    let owners = writers.first().and_then(|writer| lock(&writer.owners).clone());
     kafka_owners::elsewhere(partitions, owners, |partition| places.contains_key(&partition))
 }
 

@@ -15,7 +15,7 @@ use crate::kafka::serve::Progress;
 use crate::kafka::settings::Sees;
 use crate::lock::lock;
 use crate::partition::brokers_clock::BrokersClock;
-use crate::partition::group::{Metadata, OwnerSays};
+use crate::partition::group::{Metadata, OwnerSays, Owners};
 use crate::partition::late;
 use crate::partition::retention::{is_short, time_left, to_set};
 use crate::time::UnixMillis;
@@ -154,29 +154,29 @@ impl Tells {
         if let Err(error) = self.offsets.tell(&told) {
             tracing::debug!(%error, "the group was not told how far partitions are");
         }
-        self.hear(&here);
+        self.hear();
     }
 
     /// What this process says of a partition that it delivers.
     fn says(&self, place: &Place, live: &Live, progress: &Progress) -> OwnerSays {
         let deps = &self.shared.deps;
+        let left_seconds = lock(&place.seen).time_left.flatten().map(|left| left.as_secs());
         OwnerSays {
             host: deps.host.clone(),
             at: deps.clock.wall(),
             lag_seconds: (progress.behind != Duration::MAX).then(|| progress.behind.as_secs()),
-            left_seconds: lock(&place.seen).time_left.flatten().map(|left| left.as_secs()),
+            left_seconds,
             pin: live.served.pin().map(|pin| (pin.source.to_string(), pin.since)),
         }
     }
 
-    /// Hears what other processes say of theirs.
-    fn hear(&self, here: &BTreeSet<u32>) {
+    /// Hears what all owners say.
+    fn hear(&self) {
         let Some(partitions) = lock(&self.shared.of_log).partitions else { return };
         match self.offsets.told_of(0..partitions) {
-            Ok(mut told) => {
-                told.retain(|partition, _| !here.contains(partition));
-                let others = told.into_iter().map(|(partition, (_, metadata))| (partition, metadata.owner));
-                *lock(&self.shared.others) = others.collect();
+            Ok(told) => {
+                let all = told.iter().map(|(partition, (_, metadata))| (*partition, metadata));
+                *lock(&self.shared.owners) = Some(Owners::heard(self.shared.deps.clock.wall(), all));
             }
             Err(error) => tracing::debug!(%error, "what the owners of other partitions say is not known"),
         }

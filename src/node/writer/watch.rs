@@ -11,7 +11,7 @@ use crate::partition::brokers_clock::OFF_MAX;
 use crate::partition::left::LEFT_MAX;
 use crate::sources::SourceId;
 use crate::time::Clock;
-use crate::words::counted;
+use crate::words::{counted, first_few};
 
 /// How often a term is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -19,6 +19,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const ROOM_FOR: Duration = Duration::from_secs(60);
 /// Objects in the log below which the alarm about their number ends.
 const LEFT_AGAIN: usize = LEFT_MAX / 20 * 19;
+
+/// Ranges of offsets in words, of so many: `0 to 6, 9`.
+fn offsets(ranges: &[(u64, u64)], of: usize) -> String {
+    let words = |(first, last): &(u64, u64)| {
+        if first == last { first.to_string() } else { format!("{first} to {last}") }
+    };
+    let shown = first_few(ranges.iter().map(words), ranges.len());
+    match of.saturating_sub(ranges.len()) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
 
 /// Watches one term. It belongs to the thread that serves the term.
 pub(super) struct Watch<'a> {
@@ -71,16 +83,17 @@ impl<'a> Watch<'a> {
             return false;
         }
         seen.next = now.saturating_add(LOOK_EVERY);
-        let Progress { lost, left, without_bucket, brokers, is_full, .. } = served.progress();
+        let Progress { lost, lost_at, left, without_bucket, brokers, is_full, .. } = served.progress();
         let subject_of_lost = format!("lost calls of {}", self.name);
         if lost == 0 {
             // A snapshot forgets them once nothing before them is needed any more.
             self.alarms.clear(AlarmKind::Damage, &subject_of_lost);
         } else {
             let what = format!(
-                "{} of {} can no longer be read: the calls there are lost; the log names them",
-                counted(lost as u64, "range of positions", "ranges of positions"),
-                self.name
+                "{} of {} can no longer be read: the calls that were not delivered there are lost. Offsets {}",
+                counted(lost as u64, "range of records", "ranges of records"),
+                self.name,
+                offsets(&lost_at, lost)
             );
             // It stands longer than the term: a partition that begins again clears what it has under its own name.
             self.alarms.raise(AlarmKind::Damage, &subject_of_lost, what);
@@ -152,6 +165,12 @@ impl<'a> Watch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offsets_are_named_and_the_rest_counted() {
+        assert_eq!(offsets(&[(0, 6), (9, 9)], 2), "0 to 6, 9");
+        assert_eq!(offsets(&[(3, 3)], 4), "3 and 3 more");
+    }
 
     /// A cache that fills and is emptied is no alarm, and one alarm does not become many.
     #[test]

@@ -5,7 +5,9 @@ use serde_json::json;
 
 use super::browser::Browser;
 use crate::admin::start;
-use crate::support::kafka_status::{collector, elsewhere, partition, silent, troubled_writer, writer};
+use crate::support::kafka_status::{
+    NOW_MS, collector, elsewhere, partition, silent, troubled_writer, writer,
+};
 
 /// What may move in a view while nobody does anything, as the score of Cumulative Layout Shift.
 const SHIFT_MAX: f64 = 0.1;
@@ -63,12 +65,15 @@ async fn a_writer_shows_what_each_partition_waits_for() {
 
     let mut troubled = troubled_writer();
     let nobody = ElsewhereStatus { partition: 2, ..ElsewhereStatus::default() };
-    troubled.kafka.as_mut().unwrap().elsewhere = vec![elsewhere(1, 4), nobody, elsewhere(5, 600)];
+    let kafka = troubled.kafka.as_mut().unwrap();
+    kafka.elsewhere = vec![elsewhere(1, 4), nobody, elsewhere(5, 600)];
+    kafka.heard_ms = Some(NOW_MS - 300_000);
     running.process.shows(troubled);
     page.see("On other writers").await;
     page.see_in(".source-why", "1 partition whose owner has said nothing for two minutes or more: 5").await;
     page.see_in("td", "writer-2").await;
     page.see_in(".state", "no owner").await;
+    page.see("the group does not answer").await;
     is_well_shown(&mut page, &url, &["partitions", "partitions/6", "sources", "sources/web", "health"]).await;
     for width in [1_280, 390] {
         let url = format!("{url}/#/partitions/6");

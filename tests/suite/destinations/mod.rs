@@ -31,6 +31,7 @@ use forebay::alarms::{Alarm, AlarmKind, Alarms};
 use forebay::batch::BatchKey;
 use forebay::boxed_future::BoxFuture;
 use forebay::call::LineSink as _;
+use forebay::crc32c;
 use forebay::destinations::class::Class;
 use forebay::destinations::disk_work::DiskWork;
 use forebay::destinations::invoke::{Carried, Equipment, Invoke, Invoked, Outgoing};

@@ -5,6 +5,7 @@ use std::{fs, io};
 
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink as _, RejectReason};
+use forebay::crc32c;
 use forebay::log::refusals::Division;
 use forebay::log::{
     AccountKey, Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Follow, Go, InLog, KeptBytes,

@@ -175,11 +175,12 @@ impl Live {
         // As if half of the retention began in the middle of what a log with many records has.
         let half_ago = u64::midpoint(log.start, log.end());
         let refuses = env.plan.refuses && log.end() - log.start > 12;
+        let named = if refuses { refused(oldest, half_ago) } else { Some(Vec::new()) };
         let metadata = Metadata {
             log_id: self.state.identity.log_id.clone(),
             base_at: self.state.base_at,
-            refuses_all: refuses && self.cache.reader.next() < half_ago,
-            refused: if refuses { refused(oldest, half_ago) } else { Vec::new() },
+            refuses_all: refuses && (self.cache.reader.next() < half_ago || named.is_none()),
+            refused: named.unwrap_or_default(),
             owner: None,
         };
         let metadata = Metadata::decode(&metadata.encode()).unwrap();

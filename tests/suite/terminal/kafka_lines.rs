@@ -5,7 +5,9 @@ use forebay::admin_client::activity::Activity;
 use forebay::cli::status::render::{View, lines, render};
 use forebay::words::columns;
 
-use crate::support::kafka_status::{collector, elsewhere, partition, silent, troubled_writer, writer};
+use crate::support::kafka_status::{
+    NOW_MS, collector, elsewhere, partition, silent, troubled_writer, writer,
+};
 
 #[test]
 fn a_collector_says_what_it_sends_and_nothing_of_a_disk() {
@@ -70,7 +72,8 @@ fn owners_elsewhere_are_named_by_collectors_and_writers() {
     let nobody = ElsewhereStatus { partition: 2, ..ElsewhereStatus::default() };
     let others = vec![elsewhere(1, 4), nobody, elsewhere(5, 120)];
     let mut writer = writer(vec![partition(0, "delivers")]);
-    writer.kafka.as_mut().unwrap().elsewhere = others.clone();
+    let kafka = writer.kafka.as_mut().unwrap();
+    (kafka.elsewhere, kafka.heard_ms) = (others.clone(), Some(NOW_MS));
     let shown = render(&Status { sources: Vec::new(), ..writer }, &View::default());
     let table = "
 partition  state        terms  lag  time left  cache            left  pinned by
@@ -78,7 +81,7 @@ partition  state        terms  lag  time left  cache            left  pinned by
         1  on writer-2  -      3 s  6 d        -                   -  tv for 1 min 5 s
         2  no owner     -        -  -          -                   -  -
         5  silent       -      3 s  6 d        -                   -  tv for 1 min 5 s
-  SILENT: writer-2 had it, and has said nothing of it for 2 min: look at the status there, or start a writer
+  SILENT: writer-2 had it, and has said nothing of it for 2 min: look at the status of all writers, for one may have stopped it; if none has it, start one
 ";
     assert!(shown.ends_with(table), "{shown}");
     let mut collector = collector(SendingStatus::default());

@@ -134,7 +134,7 @@ function withKafka (scenario, status) {
     const sending = { waiting_bytes: Math.round((trouble ? 21_000_000 : 140_000) * wave(3, t / 1_000)), silent: trouble ? [3, 11, 19] : [], blocks: Math.round((t - START) / 31), unknown: trouble ? 412 : 0, refused: trouble ? 1_840 : 0, producers_failed: trouble ? 2 : 0 }
     const alarms = trouble ? [{ kind: 'refusing', subject: 'kafka', what: 'kafka: no broker acknowledges blocks of partitions 3, 11, 19, so their calls are answered 503: check that brokers run, and that min.insync.replicas of them have each partition', since_ms: t - 61_000 }] : []
     const sources = status.sources.map((one) => ({ ...one, bucket: '', encryption: '', role: null, totals: { ...one.totals, repeated: 0, delivered: 0 }, ledger: ledger(0, 0), streams: [], pending_calls: 0, oldest_undelivered_seconds: null, last_object: null, batches: [] }))
-    return { ...same, alarms, ledger: null, sources, open_batches: 0, sealed_objects: 0, oldest_undelivered_seconds: null, kafka: { ...log, sending, elsewhere: Array.from({ length: 24 }, (_, n) => told(n)) } }
+    return { ...same, alarms, ledger: null, sources, open_batches: 0, sealed_objects: 0, oldest_undelivered_seconds: null, kafka: { ...log, sending, elsewhere: Array.from({ length: 24 }, (_, n) => told(n)), heard_ms: t - 3_000 } }
   }
   const one = (partition, more = {}) => {
     const end = 48_211_000 + partition * 977 + Math.round((t - START) / 90)
@@ -160,7 +160,7 @@ function withKafka (scenario, status) {
   }
   const used = owned.reduce((sum, { cache_used_bytes: bytes }) => sum + bytes, 0)
   const sources = status.sources.map((one) => ({ ...one, totals: { received: 0, stored: 0, repeated: 0, rejected: 0, delivered: one.totals.delivered }, last_received_ms: null, libraries: [] }))
-  return { ...same, alarms, sources, kafka: { ...log, cache: { used_bytes: used, max_bytes: 50_000_000_000, objects_an_hour: trouble ? 0 : 6 }, owned, elsewhere: Array.from({ length: 12 }, (_, n) => told(2 * n + 1)) } }
+  return { ...same, alarms, sources, kafka: { ...log, cache: { used_bytes: used, max_bytes: 50_000_000_000, objects_an_hour: trouble ? 0 : 6 }, owned, elsewhere: Array.from({ length: 12 }, (_, n) => told(2 * n + 1)), heard_ms: t - 3_000 } }
 }
 
 /** What the status has of destinations: those with waiting calls or dead letters left. */

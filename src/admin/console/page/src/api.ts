@@ -78,10 +78,10 @@ export type Status = {
   kafka?: Kafka | null
 }
 
-/** A log over Kafka. `sending` is that of a collector; `cache` and `owned`, the partitions that are here, are those of a writer. `elsewhere` has the others. */
+/** A log over Kafka. `sending` is that of a collector; `cache` and `owned`, the partitions that are here, are those of a writer. `elsewhere` has the others, as this process heard of them at `heard_ms`; earlier releases have neither. */
 export type Kafka = {
   role: string; topic: string; group: string; log_id: string | null; partitions: number | null; retention_seconds: number | null
-  sending: Sending | null; cache: KafkaCache | null; owned: Partition[]; elsewhere: Elsewhere[]
+  sending: Sending | null; cache: KafkaCache | null; owned: Partition[]; elsewhere?: Elsewhere[]; heard_ms?: number | null
 }
 
 /** What a collector sends, since the process started. `unknown` requests may be stored, of `refused` ones nothing was sent. */

@@ -37,12 +37,12 @@ export function standingOf (one: Partition): Standing {
 }
 
 /** After how many milliseconds an owner that says nothing is missed: it speaks every ten seconds. */
-const SILENT_AFTER_MS = 120_000
+export const SILENT_AFTER_MS = 120_000
 
-/** Whether the owner of a partition that is not here speaks. */
-export function speakingOf ({ owner, told_ms: told }: Elsewhere, now: number): Standing {
+/** Whether the owner of a partition that is not here spoke when it was last heard of. */
+export function speakingOf ({ owner, told_ms: told }: Elsewhere, heard: number): Standing {
   if (owner == null || told == null) return { icon: 'notice', tone: 'notice', word: 'no owner' }
-  return now - told >= SILENT_AFTER_MS ? { icon: 'problem', tone: 'problem', word: 'silent' } : { icon: 'well', tone: 'well', word: 'owned' }
+  return heard - told >= SILENT_AFTER_MS ? { icon: 'problem', tone: 'problem', word: 'silent' } : { icon: 'well', tone: 'well', word: 'owned' }
 }
 
 /** What is wrong with a partition, and what to do. */

@@ -3,7 +3,7 @@
 import { useMemo } from 'preact/hooks'
 import type { Elsewhere, Kafka, Partition, Sending } from '../api'
 import { bytes, count, exactBytes, NONE, percent, plural, seconds } from '../format'
-import { lagRecords, lagWords, neededFor, placeOfAge, speakingOf, standingOf, termsWords, ticksOf, troublesOf } from '../kafka'
+import { lagRecords, lagWords, neededFor, placeOfAge, SILENT_AFTER_MS, speakingOf, standingOf, termsWords, ticksOf, troublesOf } from '../kafka'
 import { useNode, useNow } from '../node'
 import { Icon, State } from '../parts/icon'
 import { Side } from '../parts/side'
@@ -25,7 +25,7 @@ export function Partitions ({ rest }: { rest: string[] }) {
       <PageHead title="Partitions" lead={<>Of the log in topic <b>{kafka.topic}</b>{kafka.role !== 'collector' && <>, group <b>{kafka.group}</b></>}{kafka.retention_seconds != null && `, kept for ${whole(kafka.retention_seconds)}`}</>} />
       {kafka.sending && <SendingCard kafka={kafka} sending={kafka.sending} />}
       {kafka.role !== 'collector' && <Owned kafka={kafka} chosen={rest[0]} />}
-      {kafka.elsewhere.length > 0 && <Others kafka={kafka} />}
+      {kafka.elsewhere && kafka.elsewhere.length > 0 && <Others elsewhere={kafka.elsewhere} kafka={kafka} />}
     </>
   )
 }
@@ -88,12 +88,13 @@ function Owned ({ kafka, chosen }: { kafka: Kafka; chosen: string | undefined })
 }
 
 /** The partitions of other processes. A collector has no others. */
-function Others ({ kafka: { elsewhere, role } }: { kafka: Kafka }) {
+function Others ({ elsewhere, kafka: { role, heard_ms: last } }: { elsewhere: Elsewhere[]; kafka: Kafka }) {
   const now = useNow()
-  const silent = elsewhere.filter((one) => speakingOf(one, now).word === 'silent')
+  const heard = last ?? now
+  const silent = elsewhere.filter((one) => speakingOf(one, heard).word === 'silent')
   const columns: Column<Elsewhere>[] = [
     { head: 'Partition', width: 'auto', narrow: 'title', cell: ({ partition }) => `Partition ${partition}` },
-    { head: 'State', width: '104px', cell: (row) => <State {...speakingOf(row, now)} title={row.told_ms == null ? null : `heard of ${seconds((now - row.told_ms) / 1_000)} ago`} /> },
+    { head: 'State', width: '104px', cell: (row) => <State {...speakingOf(row, heard)} title={row.told_ms == null ? null : `told ${seconds((now - row.told_ms) / 1_000)} ago`} /> },
     { head: 'Owner', width: '35%', cell: ({ owner }) => owner == null ? NONE : <span class="wrap">{owner}</span> },
     { head: 'Behind by', width: '112px', number: true, cell: (row) => seconds(row.lag_seconds) },
     { head: 'Time left', width: '104px', number: true, cell: (row) => seconds(row.time_left_seconds) },
@@ -101,10 +102,11 @@ function Others ({ kafka: { elsewhere, role } }: { kafka: Kafka }) {
   ]
   return (
     <Card title={role === 'collector' ? 'What writers say' : 'On other writers'}>
+      {now - heard >= SILENT_AFTER_MS && <p class="source-why tone-notice"><Icon name="notice" /><span>Not heard of for {seconds((now - heard) / 1_000)}: the group does not answer.</span></p>}
       {silent.length > 0 && (
         <p class="source-why tone-problem">
           <Icon name="problem" />
-          <span>{plural(silent.length, 'partition')} whose owner has said nothing for two minutes or more: {few(silent.map(({ partition }) => partition))}. Look at the status of the owner, or start a writer.</span>
+          <span>{plural(silent.length, 'partition')} whose owner has said nothing for two minutes or more: {few(silent.map(({ partition }) => partition))}. Look at all writers: one may have stopped it. If none has it, start one.</span>
         </p>
       )}
       <Table caption="Partitions of other processes" rows={elsewhere} columns={columns} rowKey={({ partition }) => String(partition)} />
