@@ -270,7 +270,7 @@ fn what_a_bucket_refuses_beyond_the_retention_is_refused_then_lost_by_name_and_o
         let lost = all.get(&0).and_then(|one| one.progress.as_ref()).map_or(0, |progress| progress.lost);
         (lost > 0).then_some(())
     });
-    let lost = until("an alarm that names them", CALL * 3, || {
+    let alarm = until("an alarm that names them", CALL * 3, || {
         let all = second.alarms.standing();
         let of = all.iter().find(|alarm| alarm.what.contains("are lost. Offsets 0"))?;
         Some(of.what.clone())
@@ -284,7 +284,7 @@ fn what_a_bucket_refuses_beyond_the_retention_is_refused_then_lost_by_name_and_o
     let stored = second.has(&expected);
     let lost = held.iter().filter(|call| !stored.contains(call)).count();
     say(&format!(
-        "{lost}\nrefused {refused_after:.0?} after its first call, deleted after {deleted_after:.0?} with a retention of \
+        "{alarm}\nrefused {refused_after:.0?} after its first call, deleted after {deleted_after:.0?} with a retention of \
          {RETENTION:.0?}; {lost} calls lost, {} of others stored once",
         web.len()
     ));

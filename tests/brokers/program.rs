@@ -1,5 +1,6 @@
 //! The program itself, run as users run it: `forebay serve` with `[kafka]`, as a collector or as a writer.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -32,9 +33,12 @@ fn of_kafka(partition: &Partition, role: &str) -> String {
     format!("[kafka]\nrole = \"{role}\"\nbrokers = [{}]\nname = \"{}\"\n", brokers.join(", "), settings.name)
 }
 
-/// The program with the configuration in a folder.
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+/// The program of this build.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_forebay");
+
+/// A program with the configuration in a folder.
+fn command(program: &OsStr, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command
         .args(["serve", "--config", FILE])
         .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
@@ -53,7 +57,7 @@ impl Program {
              {}{more}\n[[source]]\nid = \"web\"\nwrite_keys = [\"web\"]\nspread = 2\n[[source]]\nid = \"ios\"\nwrite_keys = [\"ios\"]\n",
             of_kafka(partition, "collector"),
         );
-        Self::run(&text, true)
+        Self::run(PROGRAM.as_ref(), &text, true)
     }
 
     /// Starts a writer whose objects go to the S3 at this URL a second after they began, with these sources, and
@@ -75,32 +79,57 @@ impl Program {
         flush: &str,
         cache_bytes: u64,
     ) -> Self {
-        Self::writer_set(partition, s3, sources, flush, &format!("cache_bytes = \"{cache_bytes} B\"\n"))
+        Self::writer_set(
+            PROGRAM.as_ref(),
+            partition,
+            s3,
+            sources,
+            flush,
+            &format!("cache_bytes = \"{cache_bytes} B\"\n"),
+        )
     }
 
     /// The same, a member whose session ends within [`TIME_OUT`].
     pub(crate) fn impatient_writer(partition: &Partition, s3: &str, sources: &str, flush: &str) -> Self {
+        Self::impatient_writer_of(PROGRAM.as_ref(), partition, s3, sources, flush)
+    }
+
+    /// The same of another build.
+    pub(crate) fn impatient_writer_of(
+        program: &OsStr,
+        partition: &Partition,
+        s3: &str,
+        sources: &str,
+        flush: &str,
+    ) -> Self {
         let session = TIME_OUT.as_millis();
         let more = format!(
             "extra = {{ \"session.timeout.ms\" = \"{session}\", \"heartbeat.interval.ms\" = \"1000\" }}\n"
         );
-        Self::writer_set(partition, s3, sources, flush, &more)
+        Self::writer_set(program, partition, s3, sources, flush, &more)
     }
 
     /// The same with these lines of `[kafka]`.
-    fn writer_set(partition: &Partition, s3: &str, sources: &str, flush: &str, more: &str) -> Self {
+    fn writer_set(
+        program: &OsStr,
+        partition: &Partition,
+        s3: &str,
+        sources: &str,
+        flush: &str,
+        more: &str,
+    ) -> Self {
         let text = format!(
             "[admin]\nlisten = \"127.0.0.1:0\"\n{}cache_dir = \"cache\"\n{more}\
              [flush]\n{flush}\n[s3]\nbucket = \"{BUCKET}\"\nendpoint_url = \"{s3}\"\nregion = \"us-east-1\"\n{sources}",
             of_kafka(partition, "writer"),
         );
-        Self::run(&text, false)
+        Self::run(program, &text, false)
     }
 
     /// Starts dev mode with a log at these brokers and its data in a folder, and waits until it is ready.
     pub(crate) fn dev(brokers: &str, data: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        let mut command = Command::new(PROGRAM);
         let any = "127.0.0.1:0";
         command
             .args(["dev", "--kafka", brokers, "--listen", any, "--admin-listen", any, "--s3-listen", any])
@@ -110,10 +139,10 @@ impl Program {
         Self::spawn(command, folder, true)
     }
 
-    fn run(text: &str, is_collector: bool) -> Self {
+    fn run(program: &OsStr, text: &str, is_collector: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(FILE), text).unwrap();
-        Self::spawn(command(folder.path()), folder, is_collector)
+        Self::spawn(command(program, folder.path()), folder, is_collector)
     }
 
     fn spawn(mut command: Command, folder: tempfile::TempDir, is_collector: bool) -> Self {
@@ -149,7 +178,7 @@ impl Program {
 
     /// What one more process with the same configuration in the same folder says before it ends.
     pub(crate) fn refuses_another(&self) -> String {
-        let ended = command(self.folder.path()).output().unwrap();
+        let ended = command(PROGRAM.as_ref(), self.folder.path()).output().unwrap();
         assert!(!ended.status.success(), "{ended:?}");
         String::from_utf8(ended.stderr).unwrap()
     }

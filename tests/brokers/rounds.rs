@@ -2,7 +2,7 @@
 //! are killed, stopped for longer than any time-out and woken, while calls come in. In the end every acknowledged call
 //! is in the bucket once.
 //!
-//! `tests/kafka 200` runs 200 rounds.
+//! `tests/kafka 200` runs 200 rounds. With `FOREBAY_EARLIER_PROGRAM` every second writer is that one: another build.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -28,6 +28,8 @@ const PARTITIONS: u32 = 4;
 const WRITERS: usize = 3;
 /// The store breaks one of so many requests.
 const BROKEN_OF: u32 = 6;
+/// Names the program of another build.
+const EARLIER_PROGRAM: &str = "FOREBAY_EARLIER_PROGRAM";
 const SOURCES: &str = "[[source]]\nid = \"web\"\n[[source]]\nid = \"ios\"\n";
 const FLUSH: &str = "max_age = \"1s\"";
 /// How long a transaction of a writer may be open, and a little more.
@@ -65,6 +67,8 @@ struct Rounds {
     callers: Callers,
     collectors: [Program; 2],
     writers: Vec<Writer>,
+    /// Writers that were started so far.
+    started: u32,
     faults: Faults,
 }
 
@@ -74,7 +78,8 @@ impl Rounds {
         let callers = Callers::start(&collectors.each_ref().map(Program::at), &partition.clock);
         let store = store.to_owned();
         let faults = Faults::default();
-        let mut rounds = Self { cluster, partition, store, callers, collectors, writers: Vec::new(), faults };
+        let (writers, started) = (Vec::new(), 0);
+        let mut rounds = Self { cluster, partition, store, callers, collectors, writers, started, faults };
         while rounds.writers.len() < WRITERS {
             rounds.add_writer();
         }
@@ -82,7 +87,12 @@ impl Rounds {
     }
 
     fn add_writer(&mut self) {
-        let program = Program::impatient_writer(&self.partition, &self.store, SOURCES, FLUSH);
+        self.started += 1;
+        let (partition, store) = (&self.partition, &self.store);
+        let program = match std::env::var_os(EARLIER_PROGRAM).filter(|_| self.started % 2 == 0) {
+            Some(earlier) => Program::impatient_writer_of(&earlier, partition, store, SOURCES, FLUSH),
+            None => Program::impatient_writer(partition, store, SOURCES, FLUSH),
+        };
         self.writers.push(Writer { program, sleeps: false });
     }
 

@@ -149,8 +149,8 @@ const PARTITIONS: u32 = 12;
 const HOT_RATE: u64 = 1_000_000;
 /// Between two calls of each small source.
 const CALL_EVERY: Duration = Duration::from_secs(5);
-/// What a writer of all partitions takes at most.
-const WRITER_KB: u64 = 256_000;
+/// What a writer of all partitions takes at most, in KiB: 256 MB.
+const WRITER_KB: u64 = 250_000;
 
 /// Small sources beside a hot one, in twelve partitions, for a little longer than `max_age`.
 struct Many {
