@@ -94,6 +94,8 @@ struct AtHand {
     built: BTreeMap<Place, Duration>,
     /// Objects that could not be built, and until when they rest.
     rest: BTreeMap<u64, Duration>,
+    /// Objects that were built with other lines than were sealed.
+    differ: BTreeSet<u64>,
     /// The most bytes of the cache.
     cache_bytes: u64,
     /// Whether there may be something to build.
@@ -199,12 +201,26 @@ impl Kept {
     pub(super) fn insert(&self, seal: &Seal, file: KeptFile, now: Duration) {
         let mut at_hand = lock(&self.at_hand);
         at_hand.built.insert(place(seal), now);
+        at_hand.differ.remove(&seal.number);
         at_hand.objects.insert(seal.number, (place(seal), file));
     }
 
     /// An object could not be built: it rests.
     pub(super) fn rests(&self, number: u64, now: Duration) {
         lock(&self.at_hand).rest.insert(number, now.saturating_add(REST));
+    }
+
+    /// An object was built with other lines than were sealed: it is not put, and rests.
+    pub(super) fn differs(&self, number: u64, now: Duration) {
+        lock(&self.at_hand).differ.insert(number);
+        self.rests(number, now);
+    }
+
+    /// How many of these objects were built with other lines than were sealed.
+    pub(super) fn differing<V>(&self, left: &BTreeMap<u64, V>) -> usize {
+        let mut at_hand = lock(&self.at_hand);
+        at_hand.differ.retain(|number| left.contains_key(number));
+        at_hand.differ.len()
     }
 
     /// An object is in the store: its place takes objects.
@@ -324,8 +340,10 @@ mod tests {
         let all = [left(1, "web", 5_000), left(2, "ios", 5_000)];
         assert_eq!(wants(&kept, 0, &all), [1]);
         assert!(kept.copy(&all[0].seal, &mut [7; 50].as_slice(), 50).is_none(), "it is not kept for that");
-        kept.rests(1, Duration::ZERO);
+        let in_log = |numbers: &[u64]| numbers.iter().map(|number| (*number, 0_u64)).collect();
+        kept.differs(1, Duration::ZERO);
         assert_eq!(wants(&kept, 59, &all), [2]);
+        assert_eq!((kept.differing(&in_log(&[1, 2])), kept.differing(&in_log(&[2]))), (1, 0));
         let mut file = kept.begin().unwrap();
         file.write_all(b"object").unwrap();
         kept.insert(&all[0].seal, file.finish(), Duration::ZERO);

@@ -183,7 +183,7 @@ impl Rebuild {
                 key = %seal.object_key,
                 "an object was built from the log with other lines than were sealed: it is not put; report this"
             );
-            return self.kept.rests(seal.number, now);
+            return self.kept.differs(seal.number, now);
         }
         match self.file(seal, made) {
             Ok(file) => self.kept.insert(seal, file, now),

@@ -80,6 +80,8 @@ pub struct Progress {
     pub kept_from: u64,
     /// Objects that stay in the log because their buckets refuse them.
     pub left: usize,
+    /// Objects among them that were built with other lines than were sealed, and are not put.
+    pub differing: usize,
     /// Ranges of positions that were lost.
     pub lost: usize,
     /// The first and last offset of some of them.
@@ -186,6 +188,7 @@ impl Served {
             read_at: known.read_at,
             kept_from: known.state.kept_from(),
             left: known.state.left.len(),
+            differing: self.log.kept.differing(&known.state.left),
             lost: known.state.calls.lost.len(),
             lost_at: lost_at.take(LOST_NAMED).collect(),
             is_full: known.full_since.is_some(),

@@ -83,7 +83,8 @@ impl<'a> Watch<'a> {
             return false;
         }
         seen.next = now.saturating_add(LOOK_EVERY);
-        let Progress { lost, lost_at, left, without_bucket, brokers, is_full, .. } = served.progress();
+        let Progress { lost, lost_at, left, differing, without_bucket, brokers, is_full, .. } =
+            served.progress();
         let subject_of_lost = format!("lost calls of {}", self.name);
         if lost == 0 {
             // A snapshot forgets them once nothing before them is needed any more.
@@ -97,6 +98,18 @@ impl<'a> Watch<'a> {
             );
             // It stands longer than the term: a partition that begins again clears what it has under its own name.
             self.alarms.raise(AlarmKind::Damage, &subject_of_lost, what);
+        }
+        if differing > 0 {
+            let what = format!(
+                "{} of {} {} built from the log with other lines than were sealed, and not put: the calls stay in Kafka. \
+                 Raise retention.ms, so that they are kept, and report this",
+                counted(differing as u64, "object", "objects"),
+                self.name,
+                if differing == 1 { "was" } else { "were" }
+            );
+            self.alarms.raise(AlarmKind::Damage, &self.objects(), what);
+        } else {
+            self.alarms.clear(AlarmKind::Damage, &self.objects());
         }
         for source in without_bucket.difference(&seen.without_bucket) {
             let what = format!(
@@ -152,9 +165,14 @@ impl<'a> Watch<'a> {
         for source in &seen.without_bucket {
             self.alarms.clear(AlarmKind::Configuration, &self.subject(source));
         }
+        self.alarms.clear(AlarmKind::Damage, &self.objects());
         self.alarms.clear(AlarmKind::Clock, &self.name);
         self.alarms.clear(AlarmKind::Refused, &self.name);
         self.alarms.clear(AlarmKind::Refusing, &self.name);
+    }
+
+    fn objects(&self) -> String {
+        format!("objects of {}", self.name)
     }
 
     fn subject(&self, source: &SourceId) -> String {
