@@ -164,7 +164,7 @@ impl Tells {
         OwnerSays {
             host: deps.host.clone(),
             at: deps.clock.wall(),
-            lag_seconds: (progress.behind != Duration::MAX).then(|| progress.behind.as_secs()),
+            lag_seconds: (progress.behind != Duration::MAX).then_some(progress.behind.as_secs()),
             left_seconds,
             pin: live.served.pin().map(|pin| (pin.source.to_string(), pin.since)),
         }
