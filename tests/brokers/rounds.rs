@@ -89,7 +89,7 @@ impl Rounds {
     fn add_writer(&mut self) {
         self.started += 1;
         let (partition, store) = (&self.partition, &self.store);
-        let program = match std::env::var_os(EARLIER_PROGRAM).filter(|_| self.started % 2 == 0) {
+        let program = match std::env::var_os(EARLIER_PROGRAM).filter(|_| self.started.is_multiple_of(2)) {
             Some(earlier) => Program::impatient_writer_of(&earlier, partition, store, SOURCES, FLUSH),
             None => Program::impatient_writer(partition, store, SOURCES, FLUSH),
         };
