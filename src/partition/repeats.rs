@@ -121,6 +121,20 @@ mod tests {
         assert!(state.repeats.is_empty(), "all of the day is in the store");
     }
 
+    /// Seeds 104523, 144023 and 198390: a note about an earlier frame hid those about later ones, so an owner whose log was
+    /// shorter than its window made lines of repeats.
+    #[test]
+    fn repeats_are_known_in_whatever_order_they_are_noted() {
+        let mut state = State::new(Identity::of_tests());
+        let frames = [frame(position(5, 1)), frame(position(7, 2)), frame(position(3, 1))];
+        for repeat in &frames {
+            let notes = seen(std::slice::from_ref(repeat), &state).notes(&state).0;
+            assert_eq!(notes.len(), 1);
+            notes.into_iter().for_each(|note| state.apply(note, 1));
+        }
+        assert!(frames.iter().all(|of| state.is_left_out(&of.batch, of.position)), "{:?}", state.repeats);
+    }
+
     /// Seed 1753: an owner of a log that had lost the first copy counted the second one as stored.
     #[test]
     fn a_repeat_is_known_until_it_is_counted_although_its_day_is_settled() {

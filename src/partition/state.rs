@@ -141,7 +141,11 @@ impl State {
                 self.settled.entry(day).or_default().insert(source);
             }
             Note::LogCut(offset) => self.log_cut = Some(offset),
-            Note::Repeats { batch, ranges } => self.repeats.entry(batch).or_default().extend(ranges),
+            Note::Repeats { batch, ranges } => {
+                let known = self.repeats.entry(batch).or_default();
+                // An owner that begins anew reads again what stands before the last ones.
+                *known = Range::merge(std::mem::take(known).into_iter().chain(ranges));
+            }
             Note::Left { number, parked, from } => {
                 self.calls.make_room(number, parked);
                 self.left.insert(number, from);
@@ -292,9 +296,13 @@ impl Sum {
             }
             self.parts.push_str(text);
             if part == of {
-                let state: State = serde_json::from_str(&self.parts).map_err(UnreadableNote::from)?;
+                let mut state: State = serde_json::from_str(&self.parts).map_err(UnreadableNote::from)?;
                 if state.version > VERSION {
                     return Err(SumError::Newer(state.version));
+                }
+                // Earlier releases kept them in the order of their notes.
+                for known in state.repeats.values_mut() {
+                    *known = Range::merge(std::mem::take(known).into_iter());
                 }
                 self.state = Some(state);
                 self.parts.clear();
