@@ -7,6 +7,7 @@ use super::status_words::{Labelled, percent_words};
 use crate::words::table::table;
 use crate::words::{
     about_bytes, about_seconds, counted, first_few, grouped, if_any, outside_text, outside_text_within,
+    seconds_since,
 };
 
 /// The most partitions and sources that a line names.
@@ -57,7 +58,7 @@ impl KafkaStatus {
     pub fn lines(&self, now_ms: i64) -> Vec<Labelled> {
         let mut lines = vec![("log", self.log_words())];
         lines.extend(self.sending.iter().flat_map(SendingStatus::lines));
-        let unheard = self.heard_ms.map(|heard| seconds_between(heard, now_ms));
+        let unheard = self.heard_ms.map(|heard| seconds_since(now_ms, heard));
         lines.extend(unheard.filter(|unheard| *unheard >= SILENT_AFTER_SECONDS).map(|unheard| {
             let text = format!("not heard of for {}: the group does not answer", about_seconds(unheard));
             ("owners", text)
@@ -292,7 +293,7 @@ impl PartitionStatus {
 
     fn row(&self, now_ms: i64) -> Vec<String> {
         let lag = match (self.lag_records(), self.lag_seconds) {
-            (Some(0) | None, 0) => "-".to_owned(),
+            (Some(0) | None, 0) => none(),
             (None, seconds) => about_seconds(seconds),
             (Some(records), seconds) => format!("{}, {}", grouped(records), about_seconds(seconds)),
         };
@@ -316,7 +317,7 @@ impl PartitionStatus {
 impl ElsewhereStatus {
     /// For how many seconds its owner had said nothing when it was last heard of, if that is long.
     fn silent_for(&self, heard_ms: Option<i64>) -> Option<u64> {
-        let silent = self.told_ms.zip(heard_ms).map(|(told, heard)| seconds_between(told, heard));
+        let silent = self.told_ms.zip(heard_ms).map(|(told, heard)| seconds_since(heard, told));
         silent.filter(|silent| *silent >= SILENT_AFTER_SECONDS)
     }
 
@@ -358,12 +359,8 @@ impl PinStatus {
         let (source, waits) =
             (outside_text(&self.source), outside_text_within(&self.waits_for, TEXT_BYTES_MAX).to_string());
         let waits = if waits.is_empty() { waits } else { format!(": {waits}") };
-        format!("{source} for {}{waits}", about_seconds(seconds_between(self.since_ms, now_ms)))
+        format!("{source} for {}{waits}", about_seconds(seconds_since(now_ms, self.since_ms)))
     }
-}
-
-fn seconds_between(from_ms: i64, to_ms: i64) -> u64 {
-    u64::try_from(to_ms.saturating_sub(from_ms) / 1_000).unwrap_or(0)
 }
 
 fn none() -> String {

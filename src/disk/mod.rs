@@ -66,7 +66,7 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// written, they may leave work to each sync of what is written over them.
     /// Errors: the file system's error. The length is then unknown.
     fn allocate(&self, len: u64) -> io::Result<()> {
-        fill(self, &ZEROS, 0, len)
+        write_zeros(self, 0, len)
     }
 
     /// Makes the file's bytes and length durable (`fdatasync`).
@@ -107,8 +107,11 @@ pub const FILL_PIECE: u64 = 1_024 * 1_024;
 /// The length of the block that [`fill`] repeats. It is part of the program, so that it takes no memory.
 pub const FILL_BLOCK: usize = 64 * 1_024;
 
-/// A block of zeros for [`fill`].
-pub static ZEROS: [u8; FILL_BLOCK] = [0; FILL_BLOCK];
+/// Writes `len` zeros at `at`.
+pub fn write_zeros<F: DiskFile + ?Sized>(file: &F, at: u64, len: u64) -> io::Result<()> {
+    static ZEROS: [u8; FILL_BLOCK] = [0; FILL_BLOCK];
+    fill(file, &ZEROS, at, len)
+}
 
 /// Writes `len` bytes at `at`: `block`, again and again.
 pub fn fill<F: DiskFile + ?Sized>(file: &F, block: &[u8; FILL_BLOCK], at: u64, len: u64) -> io::Result<()> {

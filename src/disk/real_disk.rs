@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::FlockOperation;
 
-use crate::disk::{Disk, DiskFile, ZEROS, fill, if_there, is_no_handle, own_files};
+use crate::disk::{Disk, DiskFile, if_there, is_no_handle, own_files, write_zeros};
 use crate::lock::lock;
 
 /// Subdirectories of a spool.
@@ -211,7 +211,7 @@ impl DiskFile for RealFile {
         use rustix::io::Errno;
         match rustix::io::retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, len)) {
             // Not every file system can.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => fill(self, &ZEROS, 0, len),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(self, 0, len),
             allocated => Ok(allocated?),
         }
     }

@@ -192,8 +192,9 @@ pub fn read(value: &[u8]) -> Result<Block<'_>, BlockError> {
     let collector = CollectorId(u128::from_le_bytes(reader.take().ok_or(BlockError::NoBlock)?));
     let number = u64::from_le_bytes(reader.take().ok_or(BlockError::NoBlock)?);
     let (mut requests, mut frames, mut crc) = (Vec::new(), 0, checksum(header));
-    // The checksum goes along with what it covers: whoever reads a block twice waits twice for memory. So a block that is
-    // no block, and one that was damaged, are told apart in the end.
+    // Each request is checked and parsed while the processor still has it: two passes over the block would load it
+    // twice. The checksum is compared at the end, and only then is it known whether a request that cannot be parsed was
+    // damaged or never was one.
     while let Some((request, behind)) = request(rest, &mut crc) {
         frames += request.frames.len();
         requests.push(request);
@@ -209,7 +210,8 @@ pub fn read(value: &[u8]) -> Result<Block<'_>, BlockError> {
     if frames > FRAMES_MAX { Err(BlockError::NoBlock) } else { Ok(Block { collector, number, requests }) }
 }
 
-/// The request at the beginning, and what stands behind it. Takes the request into the checksum, unless it is none.
+/// Parses the first request. Returns it and the bytes after it, and continues the checksum over it. `None` if these bytes
+/// are no request: the checksum is then unchanged.
 fn request<'b>(all: &'b [u8], crc: &mut u32) -> Option<(Request<'b>, &'b [u8])> {
     let mut fields = Fields(all);
     let [source_len, stream_len, ..] = fields.take::<4>()?;

@@ -35,6 +35,11 @@ pub fn about_duration(duration: Duration) -> String {
     }
 }
 
+/// Whole seconds from one time to another; 0 if that is later.
+pub fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
+    u64::try_from(now_ms.saturating_sub(then_ms) / 1_000).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

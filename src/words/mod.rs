@@ -22,7 +22,7 @@ pub use columns::{columns, within_columns};
 pub use commands::{AddingOptions, TypedOptions};
 pub use count::{counted, grouped, if_any, is_zero};
 pub use date::{date, rfc3339};
-pub use duration::{about_duration, about_seconds};
+pub use duration::{about_duration, about_seconds, seconds_since};
 pub use list::first_few;
 pub use nearest::nearest;
 pub use outside::{outside_key, outside_message, outside_text, outside_text_within};

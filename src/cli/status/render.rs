@@ -6,7 +6,7 @@ use crate::sources::SourceId;
 use crate::words::table::{table, wrapped_within};
 use crate::words::{
     about_bytes, about_seconds, counted, grouped, outside_key, outside_text, outside_text_within,
-    within_columns,
+    seconds_since, within_columns,
 };
 
 use super::steering::{Order, has};
@@ -385,10 +385,6 @@ fn rate(rate: f64) -> String {
         rate if rate < 9.95 => format!("{rate:.1}"),
         rate => format!("{rate:.0}").parse().map_or_else(|_| format!("{rate:.0}"), grouped),
     }
-}
-
-fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
-    u64::try_from(now_ms.saturating_sub(then_ms) / 1_000).unwrap_or(0)
 }
 
 #[cfg(test)]

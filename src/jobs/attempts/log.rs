@@ -90,7 +90,7 @@ impl AttemptsLog {
                 file.write_at(&[IoSlice::new(&header(job))], 0)?;
             }
             if replayed.torn_bytes > 0 {
-                disk::fill(&*file, &disk::ZEROS, replayed.end, replayed.torn_bytes)?;
+                disk::write_zeros(&*file, replayed.end, replayed.torn_bytes)?;
             }
             if !end_mark.is_empty() {
                 file.write_at(&[IoSlice::new(&end_mark)], replayed.end)?;

@@ -11,7 +11,7 @@ use crate::partition::brokers_clock::OFF_MAX;
 use crate::partition::left::LEFT_MAX;
 use crate::sources::SourceId;
 use crate::time::Clock;
-use crate::words::{counted, first_few};
+use crate::words::counted;
 
 /// How often a term is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ fn offsets(ranges: &[(u64, u64)], of: usize) -> String {
     let words = |(first, last): &(u64, u64)| {
         if first == last { first.to_string() } else { format!("{first} to {last}") }
     };
-    let shown = first_few(ranges.iter().map(words), ranges.len());
+    let shown = ranges.iter().map(words).collect::<Vec<_>>().join(", ");
     match of.saturating_sub(ranges.len()) {
         0 => shown,
         more => format!("{shown} and {more} more"),

@@ -17,7 +17,6 @@ use crate::spool::format::segment::{
 };
 use crate::spool::manifest::FileNote;
 use crate::spool::shared::{Shared, lock};
-use crate::spool::writing::housekeeper::write_zeros;
 use crate::spool::writing::writer::OpenSegment;
 
 /// Begins the segment that this process writes to. Frames in the previous process's open segment are copied
@@ -120,12 +119,12 @@ fn write_segment(
 ) -> io::Result<(Arc<dyn DiskFile>, Copied)> {
     let file = shared.disk.create(&disk::temporary_name(&segment_name(number)))?;
     file.write_at(&[IoSlice::new(&encode_header(&shared.ident.spool_id, number))], 0)?;
-    write_zeros(&*file, 64, SEGMENT_HEADER - 64)?;
+    disk::write_zeros(&*file, 64, SEGMENT_HEADER - 64)?;
     let copied = match copied {
         Some(last) => copy_frames(shared, last, &*file, number)?,
         None => Copied { end: SEGMENT_HEADER, stretches: Vec::new(), counts: FrameCounts::default() },
     };
-    write_zeros(&*file, copied.end, len.saturating_sub(copied.end))?;
+    disk::write_zeros(&*file, copied.end, len.saturating_sub(copied.end))?;
     file.sync()?;
     Ok((file, copied))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::open_error::{OpenError, failed};
 use crate::batch::BatchKey;
-use crate::disk::{Disk, DiskFile, if_there, is_no_space, read_sound};
+use crate::disk::{self, Disk, DiskFile, if_there, is_no_space, read_sound};
 use crate::log::frame::{Frame, Salt};
 use crate::log::notes::counts_of;
 use crate::log::{AccountKey, Hour, Row};
@@ -22,7 +22,6 @@ use crate::spool::imports::FoundProgress;
 use crate::spool::index::SegmentState;
 use crate::spool::manifest::state::State;
 use crate::spool::shared::{Shared, lock};
-use crate::spool::writing::housekeeper::write_zeros;
 use crate::time::UnixMillis;
 
 /// Keeps the bytes of the last torn write.
@@ -111,7 +110,7 @@ impl Found {
     /// other segments follow.
     pub(super) fn zero_torn_write(&self) -> io::Result<()> {
         let end = self.blocks.last().map_or(SEGMENT_HEADER, FoundBlock::end);
-        write_zeros(&*self.file, end, self.torn_end.saturating_sub(end))
+        disk::write_zeros(&*self.file, end, self.torn_end.saturating_sub(end))
     }
 
     /// Forgets the intact frames of a torn write that was zeroed. The scan had counted them.

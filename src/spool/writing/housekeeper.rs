@@ -608,20 +608,15 @@ pub(in crate::spool) fn keep_cursors_from(now: UnixMillis) -> UnixMillis {
     now.minus(KEEP_CURSORS)
 }
 
-/// Writes `len` zeros at `at`. Allocating the space is not enough: it would leave journal work to every later
-/// sync.
-pub(in crate::spool) fn write_zeros(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
-    disk::fill(file, &disk::ZEROS, at, len)
-}
-
-/// Writes `len` zeros into an empty file and syncs after each piece. A concurrent sync of calls then waits
+/// Writes `len` zeros into an empty file and syncs after each piece. Allocating the space is not enough: it would
+/// leave journal work to every later sync. A concurrent sync of calls then waits
 /// for one piece at most, not for a whole segment. During a start no calls wait for a sync, so one sync at
 /// the end is enough.
 fn write_synced_zeros(file: &dyn DiskFile, len: u64) -> io::Result<()> {
     let mut at = 0;
     while at < len {
         let piece = (len - at).min(disk::FILL_PIECE);
-        write_zeros(file, at, piece)?;
+        disk::write_zeros(file, at, piece)?;
         file.sync()?;
         at += piece;
     }
