@@ -131,6 +131,10 @@ fn of_append(error: &AppendError) -> (&'static str, &'static str) {
     match error {
         AppendError::TooLarge => ("lines_too_large", SMALLER),
         AppendError::Busy => ("busy", SLOW),
+        AppendError::NoBroker => (
+            "no_broker",
+            "look at `forebay status`: it says why no broker answers; SDKs send the same calls again",
+        ),
         AppendError::Full => (
             "spool_full",
             "fix what keeps objects from the store (`forebay status` says what), or raise `spool.max_bytes`",
@@ -206,6 +210,7 @@ mod tests {
             Refusal::TooSlow,
             Refusal::Draining,
             Refusal::Append(AppendError::Busy),
+            Refusal::Append(AppendError::NoBroker),
             Refusal::Append(AppendError::Full),
             Refusal::Append(AppendError::LocationFull),
             Refusal::Append(AppendError::DayOver),

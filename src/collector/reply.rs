@@ -129,6 +129,7 @@ impl Refusal {
             Self::Append(error) => match error {
                 AppendError::TooLarge => keep(S::BAD_REQUEST, "payload_too_large"),
                 AppendError::Busy => retry("busy", SOON),
+                AppendError::NoBroker => retry("no_broker", SOON),
                 AppendError::Full => retry(SPOOL_FULL, LATER),
                 AppendError::LocationFull => retry(LOCATION_FULL, LATER),
                 // Only imports are appended in steps.
@@ -379,6 +380,7 @@ mod tests {
         check(Refusal::TooFast(Duration::MAX), 429, "rate_limited");
         check(Refusal::Append(AppendError::TooLarge), 400, "payload_too_large");
         check(Refusal::Append(AppendError::Busy), 503, "busy");
+        check(Refusal::Append(AppendError::NoBroker), 503, "no_broker");
         check(Refusal::Append(AppendError::Full), 503, "spool_full");
         check(Refusal::Append(AppendError::LocationFull), 503, "destination_full");
         check(Refusal::Append(AppendError::DayOver), 503, "day_over");

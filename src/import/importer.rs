@@ -721,7 +721,9 @@ fn refusal(error: IngestError) -> TargetError {
             // The same step comes again. If it was stored, its rows are not the next ones, and the reading
             // side begins at the row of the log, as after a lost answer.
             AppendError::Unknown => TargetError::Later { after: SOON, why },
-            AppendError::Busy | AppendError::DayOver => TargetError::Later { after: SOON, why },
+            AppendError::Busy | AppendError::NoBroker | AppendError::DayOver => {
+                TargetError::Later { after: SOON, why }
+            }
             AppendError::Full | AppendError::LocationFull | AppendError::Stopped => {
                 TargetError::Later { after: LATER, why }
             }

@@ -49,7 +49,7 @@ impl Appender {
         let partitions = self.hints.partitions();
         if partitions == 0 {
             self.sending.refused();
-            return Err(AppendError::Busy);
+            return Err(AppendError::NoBroker);
         }
         let spread = read(&self.spreads).get(frames.source()).copied().unwrap_or(1);
         let account = AccountKey::new(frames.source().clone(), frames.stream());

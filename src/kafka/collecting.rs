@@ -64,6 +64,10 @@ pub struct CollectingStatus {
     pub log_id: Option<String>,
     /// What owners say; `None` until the group has answered.
     pub owners: Option<Owners>,
+    /// For how long no broker says how many partitions the log has, and why.
+    pub without_partitions: Option<(Duration, String)>,
+    /// For how long the group does not say what owners tell it, and why. Whom they refuse is not known meanwhile.
+    pub without_owners: Option<(Duration, String)>,
     /// How sending goes.
     pub standing: Standing,
 }
@@ -111,7 +115,12 @@ impl Collecting {
     /// How it goes.
     pub fn status(&self) -> CollectingStatus {
         let hints = &self.appender.hints;
+        let (unsaid, now) = (hints.unsaid(), self.appender.sending.monotonic());
+        let lasts =
+            |unsaid: Option<(Duration, String)>| unsaid.map(|(since, why)| (now.saturating_sub(since), why));
         CollectingStatus {
+            without_partitions: lasts(unsaid.partitions),
+            without_owners: lasts(unsaid.owners),
             partitions: hints.partitions(),
             log_id: hints.log_id(),
             owners: hints.owners(),
@@ -198,16 +207,19 @@ fn expire(sending: &Sending) {
 fn look(sending: &Sending, hints: &Hints, offsets: &Offsets) {
     loop {
         if let Some(producer) = sending.producer() {
-            match producer.partitions() {
-                Ok(partitions) => hints.has_partitions(partitions),
-                Err(error) => tracing::debug!(%error, "how many partitions the log has is not known"),
+            let answer = producer.partitions();
+            hints.asked_partitions(answer.as_ref().err().map(ToString::to_string), sending.monotonic());
+            if let Ok(partitions) = answer {
+                hints.has_partitions(partitions);
             }
         }
         let partitions = hints.partitions();
         if partitions > 0 {
-            match offsets.told_of(0..partitions) {
-                Ok(told) => hints.are_told(&told, sending.wall()),
-                Err(error) => tracing::debug!(%error, "what the owners of partitions say is not known"),
+            let answer = offsets.told_of(0..partitions);
+            let why = answer.as_ref().err().map(|error| format!("{error}: {}", error.cause));
+            hints.asked_owners(why, sending.monotonic());
+            if let Ok(told) = answer {
+                hints.are_told(&told, sending.wall());
             }
         }
         let is_known = partitions > 0 && hints.log_id().is_some();

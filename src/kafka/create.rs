@@ -116,6 +116,9 @@ pub enum NotCreated {
     /// One partition of the notes could not be read.
     #[error(transparent)]
     NotRead(#[from] NotRead),
+    /// The first notes cannot be written as JSON.
+    #[error("the first notes of a partition cannot be written")]
+    Unwritable(#[from] serde_json::Error),
     /// Partitions cannot be taken away.
     #[error("the topics have {has} partitions, and Kafka takes none away: give --partitions {has} or more")]
     Fewer {
@@ -460,7 +463,7 @@ fn first_snapshot_under(
     let lock = Lock::new(settings, id, partition, Arc::clone(clock))?;
     let failed = |cause| NotCreated::NotNoted { topic: settings.notes_topic.clone(), partition, cause };
     repeated(|| lock.take()).map_err(failed)?;
-    let snapshot: Vec<Note> = State::new(identity).snapshot(UnixMillis(0));
+    let snapshot: Vec<Note> = State::new(identity).snapshot(UnixMillis(0))?;
     let written = lock.write(&snapshot).map_err(failed)?;
     // What a process before has committed stands before these notes, and nothing of it can follow them. The end
     // that a reader sees trails, but it reaches an open transaction in the end.

@@ -2,10 +2,11 @@
 //! of its partitions refuse.
 
 use std::collections::BTreeMap;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, RwLock};
+use std::time::Duration;
 
-use crate::lock::{read, write};
+use crate::lock::{lock, read, write};
 use crate::partition::group::{Metadata, Owners, Refusals};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -16,6 +17,14 @@ pub(super) struct Hints {
     /// 0 until the brokers have said it.
     partitions: AtomicU32,
     told: RwLock<Told>,
+    unsaid: Mutex<Unsaid>,
+}
+
+/// What could not be found out when it was last asked for, since when by the monotonic clock, and why.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unsaid {
+    pub(super) partitions: Option<(Duration, String)>,
+    pub(super) owners: Option<(Duration, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +73,21 @@ impl Hints {
         }
     }
 
+    /// It was asked how many partitions the log has. `why` there is no answer, if there is none.
+    pub(super) fn asked_partitions(&self, why: Option<String>, now: Duration) {
+        note(&mut lock(&self.unsaid).partitions, why, now);
+    }
+
+    /// It was asked what owners say. `why` there is no answer, if there is none.
+    pub(super) fn asked_owners(&self, why: Option<String>, now: Duration) {
+        note(&mut lock(&self.unsaid).owners, why, now);
+    }
+
+    /// What could not be found out.
+    pub(super) fn unsaid(&self) -> Unsaid {
+        lock(&self.unsaid).clone()
+    }
+
     /// The log id, once it is known.
     pub(super) fn log_id(&self) -> Option<String> {
         read(&self.told).log_id.clone()
@@ -81,9 +105,25 @@ impl Hints {
     }
 }
 
+fn note(unsaid: &mut Option<(Duration, String)>, why: Option<String>, now: Duration) {
+    let since = unsaid.as_ref().map_or(now, |(since, _)| *since);
+    *unsaid = why.map(|why| (since, why));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_brokers_do_not_say_counts_from_the_first_time_until_they_say_it() {
+        let (hints, at) = (Hints::default(), Duration::from_secs);
+        hints.asked_owners(Some("timed out".into()), at(5));
+        hints.asked_owners(Some("no right".into()), at(65));
+        assert_eq!(hints.unsaid().owners, Some((at(5), "no right".into())));
+        assert!(hints.unsaid().partitions.is_none());
+        hints.asked_owners(None, at(70));
+        assert!(hints.unsaid().owners.is_none());
+    }
 
     #[test]
     fn a_broker_that_is_behind_and_a_silent_group_change_nothing() {

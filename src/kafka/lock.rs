@@ -193,7 +193,7 @@ impl Lock {
 }
 
 /// The time that a broker gave a record. That of a client says nothing of the broker's clock.
-fn broker_time(of: Timestamp) -> Option<UnixMillis> {
+pub(super) fn broker_time(of: Timestamp) -> Option<UnixMillis> {
     match of {
         Timestamp::LogAppendTime(ms) => Some(UnixMillis(ms)),
         Timestamp::CreateTime(_) | Timestamp::NotAvailable => None,

@@ -24,6 +24,7 @@ mod answering;
 pub mod answers;
 pub mod appender;
 mod asks;
+pub(crate) mod beat;
 pub mod begin;
 pub mod cache;
 pub mod collecting;

@@ -8,18 +8,28 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _};
 
+use super::lock::broker_time;
 use super::settings::{NoClient, Reporting, Settings, TakesReports};
 use crate::partition::block::CollectorId;
 use crate::partition::producing::ToSend;
+use crate::time::UnixMillis;
 
 /// How long one call of the library waits.
 const CALL: Duration = Duration::from_secs(10);
 
+/// A block that is in the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InLog {
+    pub(super) offset: u64,
+    /// When, by the brokers' clock, if the topic says that.
+    pub(super) at: Option<UnixMillis>,
+}
+
 /// Who hears the reports.
 pub(super) trait Hears: Send + Sync + fmt::Debug {
-    /// The block of this producer that was in flight in a partition is in the log at an offset, or it is not
-    /// known whether it is.
-    fn hears(&self, of: CollectorId, partition: u32, report: Result<u64, KafkaError>);
+    /// The block of this producer that was in flight in a partition is in the log, or it is not known whether it
+    /// is.
+    fn hears(&self, of: CollectorId, partition: u32, report: Result<InLog, KafkaError>);
 }
 
 /// A producer, until the first error that it reports.
@@ -46,10 +56,9 @@ impl TakesReports for Reports {
             Ok(message) => {
                 // A report of success without an offset says nothing of where the block is.
                 let offset = u64::try_from(message.offset());
-                (
-                    message.partition(),
-                    offset.map_err(|_| KafkaError::MessageProduction(RDKafkaErrorCode::Unknown)),
-                )
+                let in_log = offset.map(|offset| InLog { offset, at: broker_time(message.timestamp()) });
+                let unknown = |_| KafkaError::MessageProduction(RDKafkaErrorCode::Unknown);
+                (message.partition(), in_log.map_err(unknown))
             }
             Err((error, message)) => (message.partition(), Err(error.clone())),
         };

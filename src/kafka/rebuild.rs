@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use super::asks::{Ask, Asks};
+use super::beat::Beat;
 use super::kept::{Kept, KeptFile, KeptWriter};
 use super::known::Shared;
 use super::records::{Fetched, NotRead, Records};
@@ -23,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const START_EVERY: Duration = Duration::from_secs(10);
 /// How long a pass waits for a record before it looks whether it may go on.
 const WAIT: Duration = Duration::from_millis(500);
+/// How long a pass waits for a record before another partition has its turn.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(30);
 /// Compression level of an object whose seal does not say it.
 const LEVEL: u32 = 6;
 
@@ -35,6 +38,8 @@ pub(super) struct Rebuild {
     pub(super) asks: Asks,
     /// Locked by whoever makes a pass: its memory is bounded for the process.
     pub(super) passes: Arc<Mutex<()>>,
+    /// Lives while this thread is between two calls of the library.
+    pub(super) beat: Arc<Beat>,
 }
 
 /// An object of which some lines are read.
@@ -50,6 +55,14 @@ enum Making {
 impl Rebuild {
     /// Builds until `goes_on` says no.
     pub(super) fn run(&self, goes_on: &dyn Fn() -> bool) {
+        self.turns(&|| {
+            self.beat.lives(self.shared.clock.monotonic());
+            goes_on()
+        });
+        self.beat.rests();
+    }
+
+    fn turns(&self, goes_on: &dyn Fn() -> bool) {
         let (mut log, mut start_at) = (None, Duration::ZERO);
         while goes_on() {
             self.kept.wait(LOOK_EVERY);
@@ -105,13 +118,14 @@ impl Rebuild {
             self.asks.tell(Ask::BeginsAt(start, self.kept.numbers()));
         }
         let Some((pass, state)) = planned else { return Ok(()) };
-        let numbers: Vec<u64> = pass.seals().map(|seal| seal.number).collect();
-        self.pass(pass, &state, log, start, goes_on).map_err(|why| NotBuilt { why, numbers })
+        let mut pass = pass;
+        self.pass(&mut pass, &state, log, start, goes_on)
+            .map_err(|why| NotBuilt { why, numbers: pass.seals().map(|seal| seal.number).collect() })
     }
 
     fn pass(
         &self,
-        mut pass: Pass,
+        pass: &mut Pass,
         state: &State,
         log: &mut Records,
         start: u64,
@@ -122,11 +136,18 @@ impl Rebuild {
         let mut reader = Reader::of_left(state, pass.from.max(start));
         log.go_to(Some(reader.next())).map_err(not_read)?;
         let mut making: BTreeMap<u64, Making> = BTreeMap::new();
-        while reader.next() <= pass.through {
-            if !goes_on() {
+        let mut came = self.shared.clock.monotonic();
+        loop {
+            for Built { seal, is_sealed } in pass.ended(reader.next()) {
+                let made = making.remove(&seal.number);
+                self.end(&seal, made, is_sealed);
+            }
+            if pass.is_over() || !goes_on() {
                 return Ok(());
             }
-            match log.fetch(&client, WAIT).map_err(not_read)? {
+            let fetched = log.fetch(&client, WAIT).map_err(not_read)?;
+            let now = self.shared.clock.monotonic();
+            match fetched {
                 Fetched::Record { offset, value, .. } => match reader.takes(offset, &value, state) {
                     Took::Block { frames, .. } => pass.takes(&frames, &mut |seal, frame| {
                         self.add(making.entry(seal.number), seal, frame.line());
@@ -137,15 +158,15 @@ impl Rebuild {
                         return Err(format!("record {offset} cannot be read"));
                     }
                 },
-                Fetched::Nothing | Fetched::End => {}
+                Fetched::Nothing | Fetched::End if now.saturating_sub(came) < GIVES_UP_AFTER => continue,
+                // Other partitions wait for this pass.
+                Fetched::Nothing | Fetched::End => {
+                    return Err(format!("no record came for {} s", GIVES_UP_AFTER.as_secs()));
+                }
                 Fetched::OutOfRange => return Err("the log begins later now".to_owned()),
             }
+            came = now;
         }
-        for Built { seal, is_sealed } in pass.end() {
-            let made = making.remove(&seal.number);
-            self.end(&seal, made, is_sealed);
-        }
-        Ok(())
     }
 
     fn add(&self, making: Entry<'_, u64, Making>, seal: &Seal, line: &[u8]) {

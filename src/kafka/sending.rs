@@ -8,15 +8,19 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
-use super::producer::{Hears, Producer};
+use super::producer::{Hears, InLog, Producer};
 use super::sent::{Sent, SentCounts};
 use crate::lock::{lock, wait_while_at_most};
 use crate::log::{AccountKey, AppendError, KnownStreams, NewStreams};
 use crate::metrics::kafka::CollectorMetrics;
 use crate::partition::block::{CollectorId, Part};
+use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::producing::{Answer, Producing, StoredPart};
 use crate::random::Random;
 use crate::time::{Clock, UnixMillis};
+
+/// A report that came later says nothing of the brokers' clock: the block may have been in the log for a while.
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// Where the frames of a request are; `None` if it is not known whether they are in the log.
 pub(super) type Outcome = Option<Vec<StoredPart>>;
@@ -45,6 +49,8 @@ struct State {
     /// When the block in flight of each partition was sent, and how many frames it has.
     sent_at: BTreeMap<u32, (Duration, u64)>,
     streams: Streams,
+    /// The brokers' clock, as the last prompt report told it.
+    brokers: Option<BrokersClock>,
     /// Why the last producer failed, until a block is in the log again.
     error: Option<String>,
     closed: bool,
@@ -76,6 +82,8 @@ pub struct Standing {
     pub silent: Vec<u32>,
     /// For how long there is no producer: it has failed, and the library does not let go of it, or makes no other.
     pub without_producer: Duration,
+    /// How far the own clock is off that of the brokers; zero while it is not known.
+    pub clock_off: Duration,
     /// Why the last producer failed, if no block was stored since.
     pub error: Option<String>,
     /// What was sent so far.
@@ -97,6 +105,7 @@ impl Sending {
             last: 0,
             sent_at: BTreeMap::new(),
             streams: Streams::default(),
+            brokers: None,
             error: None,
             closed: false,
             ends: false,
@@ -197,6 +206,7 @@ impl Sending {
                 Some(_) => Duration::ZERO,
                 None => now.saturating_sub(state.without_since),
             },
+            clock_off: state.brokers.map_or(Duration::ZERO, |brokers| brokers.off(self.clock.wall(), now)),
             error: state.error.clone(),
             counts: self.sent.counts(),
         }
@@ -230,6 +240,11 @@ impl Sending {
         self.clock.wall()
     }
 
+    /// The time of the monotonic clock.
+    pub(super) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
     /// Waits for the end, for `at_most`. Returns whether it has come.
     pub(super) fn ends_within(&self, at_most: Duration) -> bool {
         wait_while_at_most(&self.changed, lock(&self.state), at_most, |state| !state.ends).ends
@@ -249,7 +264,7 @@ impl Sending {
 }
 
 impl Hears for Sending {
-    fn hears(&self, of: CollectorId, partition: u32, report: Result<u64, KafkaError>) {
+    fn hears(&self, of: CollectorId, partition: u32, report: Result<InLog, KafkaError>) {
         let now = self.clock.monotonic();
         let mut state = lock(&self.state);
         // At the end the library reports as purged what is in flight.
@@ -257,9 +272,13 @@ impl Hears for Sending {
             return;
         }
         match report {
-            Ok(offset) => {
+            Ok(InLog { offset, at: told }) => {
                 if let Some((at, frames)) = state.sent_at.remove(&partition) {
-                    self.sent.stored(now.saturating_sub(at), frames);
+                    let took = now.saturating_sub(at);
+                    self.sent.stored(took, frames);
+                    if let Some(told) = told.filter(|_| took < PROMPT) {
+                        state.brokers = Some(BrokersClock::told(told, now));
+                    }
                 }
                 state.error = None;
                 let answers = state.producing.reported(partition, of, offset);
@@ -368,5 +387,21 @@ mod tests {
         assert!(sending.standing().error.is_some());
         // Nothing of it was sent, so the next producer sends it.
         assert!(waits.try_recv().is_err() && sending.standing().requests == 1);
+    }
+
+    #[test]
+    fn a_prompt_report_tells_the_clock_of_the_brokers() {
+        let clock = Arc::new(At::default());
+        let sending = sending(&clock);
+        let reported = |took: u64, told: i64| {
+            let of = sending.collector();
+            lock(&sending.state).sent_at.insert(0, (sending.clock.monotonic(), 1));
+            clock.0.fetch_add(took, Ordering::Relaxed);
+            sending.hears(of, 0, Ok(InLog { offset: 0, at: Some(UnixMillis(told)) }));
+            sending.standing().clock_off
+        };
+        assert_eq!(reported(5, 60_000), Duration::ZERO, "it may have been there for a while");
+        assert_eq!(reported(4, 60_000), Duration::from_secs(60));
+        assert_eq!(reported(1, -7_000), Duration::from_secs(7));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::asks::{Ask, Asks};
+use super::beat::Beat;
 use super::kept::Kept as KeptObjects;
 pub use super::known::STUCK_AFTER;
 use super::log::{PartitionLog, how_to_decide};
@@ -43,6 +44,8 @@ pub struct Served {
     /// Where its objects are staged.
     pub staging: StagingDisk,
     cache_bytes: Arc<AtomicU64>,
+    /// When the thread that builds left objects was last between two calls.
+    builds: Arc<Beat>,
 }
 
 /// The work of the thread that owns a term.
@@ -125,6 +128,11 @@ impl Served {
     pub fn set_cache_bytes(&self, max: u64) {
         self.cache_bytes.store(max, Ordering::Release);
         self.log.kept.set_cache_bytes(max);
+    }
+
+    /// Whether a call of the thread that builds left objects does not return.
+    pub fn builder_hangs(&self, now: Duration) -> bool {
+        self.builds.hangs(now)
     }
 
     /// The first position that is not read, or waits for space in the cache.
@@ -238,7 +246,12 @@ impl Serving {
         let (staging, max) = (owner.staging(), owner.cache.deps().max_bytes);
         let kept = Arc::new(KeptObjects::new(staging.clone(), max));
         let log = PartitionLog { shared: Arc::clone(&owner.shared), kept, asks, refused: Arc::default() };
-        let served = Served { log, staging, cache_bytes: Arc::new(AtomicU64::new(max)) };
+        let served = Served {
+            log,
+            staging,
+            cache_bytes: Arc::new(AtomicU64::new(max)),
+            builds: Arc::new(Beat::default()),
+        };
         Self { owner, asks: receiver, served, settings: settings.clone(), passes: Arc::clone(passes) }
     }
 
@@ -257,6 +270,7 @@ impl Serving {
             kept: Arc::clone(&served.log.kept),
             asks: served.log.asks.clone(),
             passes,
+            beat: Arc::clone(&served.builds),
         };
         let ends = AtomicBool::new(false);
         let ended = std::thread::scope(|scope| {

@@ -167,9 +167,16 @@ impl Owner {
     pub fn snapshot(&mut self, keep_from: UnixMillis) -> Result<Option<u64>, End> {
         // What a new owner would read.
         let mut state = self.shared.read().state.clone();
-        let noted = self.lock.note(&state.snapshot(keep_from))?;
-        self.shared.write().state = state;
         self.notes_bytes = 0;
+        let snapshot = match state.snapshot(keep_from) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                tracing::error!(%error, "a partition's state cannot be written, so its notes only grow: report this");
+                return Ok(None);
+            }
+        };
+        let noted = self.lock.note(&snapshot)?;
+        self.shared.write().state = state;
         Ok(noted.first().map(|noted| noted.offset))
     }
 }

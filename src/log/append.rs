@@ -55,6 +55,9 @@ pub enum AppendError {
     /// The queue of writes to the disk stayed full for the maximum wait: 503.
     #[error("the queue of writes is full")]
     Busy,
+    /// No broker has said yet how many partitions the log has: 503. Only a collector in front of Kafka has brokers.
+    #[error("no broker has said yet where calls go")]
+    NoBroker,
     /// There is no space: the disk is full, or the spool's cap is reached: 503.
     #[error("the spool is full")]
     Full,

@@ -37,6 +37,8 @@ pub struct Pass {
     pub through: u64,
     /// By batch and last position: the objects of a batch follow each other.
     objects: BTreeMap<BatchKey, BTreeMap<u64, (Seal, Lines)>>,
+    /// The batches of these objects, by last position.
+    ends: BTreeMap<u64, BatchKey>,
 }
 
 /// What a pass says of an object in the end.
@@ -49,11 +51,12 @@ pub struct Built {
 }
 
 impl Pass {
-    /// A pass that builds left objects for which `takes` says that their destination takes again, oldest
-    /// first. What does not fit waits for the next one. `None` if there is nothing to build.
+    /// A pass that builds left objects for which `takes` says that their destination takes again, oldest first. What does
+    /// not fit waits for the next one, and so does what stands elsewhere in the log: a pass reads no record that
+    /// none of its objects needs, so that no bucket waits for the days of another one. `None` if there is nothing to build.
     pub fn plan(state: &State, mut takes: impl FnMut(&PendingSeal) -> bool) -> Option<Self> {
         let (mut gathered, mut encoders) = (0, 0);
-        let mut pass = Self { from: u64::MAX, through: 0, objects: BTreeMap::new() };
+        let mut pass = Self { from: 0, through: 0, objects: BTreeMap::new(), ends: BTreeMap::new() };
         for (number, from) in &state.left {
             let Some(pending) = state.calls.seals.get(number) else { continue };
             let waits = pending.amended.is_none() && !pending.conflict;
@@ -65,7 +68,9 @@ impl Pass {
                 true => gathered + bytes <= GATHERED_BYTES,
                 false => encoders < ENCODERS,
             };
-            if !fits || !takes(pending) {
+            let through = offset_of(pending.seal.last);
+            let is_near = pass.objects.is_empty() || *from <= pass.through && pass.from <= through;
+            if !fits || !is_near || !takes(pending) {
                 continue;
             }
             if bytes < GATHERED_OBJECT_BYTES {
@@ -73,15 +78,16 @@ impl Pass {
             } else {
                 encoders += 1
             }
-            pass.from = pass.from.min(*from);
-            pass.through = pass.through.max(offset_of(pending.seal.last));
+            pass.from = if pass.objects.is_empty() { *from } else { pass.from.min(*from) };
+            pass.through = pass.through.max(through);
             let of_batch = pass.objects.entry(pending.seal.batch.clone()).or_default();
             of_batch.insert(pending.seal.last, (pending.seal.clone(), Lines::default()));
+            pass.ends.insert(pending.seal.last, pending.seal.batch.clone());
         }
         (!pass.objects.is_empty()).then_some(pass)
     }
 
-    /// The seals that it builds.
+    /// The seals that it still builds.
     pub fn seals(&self) -> impl Iterator<Item = &Seal> {
         self.objects.values().flat_map(BTreeMap::values).map(|(seal, _)| seal)
     }
@@ -101,10 +107,21 @@ impl Pass {
         }
     }
 
-    /// What became of each object, once the records through the last one that is needed are read.
-    pub fn end(self) -> impl Iterator<Item = Built> {
-        let objects = self.objects.into_values().flat_map(BTreeMap::into_values);
-        objects.map(|(seal, lines)| Built { is_sealed: lines.are_those_of(&seal), seal })
+    /// What became of the objects of which all records are read, if `next` is the next one.
+    pub fn ended(&mut self, next: u64) -> Vec<Built> {
+        let mut ended = Vec::new();
+        while let Some(first) = self.ends.first_entry().filter(|first| offset_of(*first.key()) < next) {
+            let (last, batch) = first.remove_entry();
+            let object = self.objects.get_mut(&batch).and_then(|of| of.remove(&last));
+            let built = |(seal, lines): (Seal, Lines)| Built { is_sealed: lines.are_those_of(&seal), seal };
+            ended.extend(object.map(built));
+        }
+        ended
+    }
+
+    /// Whether all objects have ended.
+    pub fn is_over(&self) -> bool {
+        self.ends.is_empty()
     }
 }
 
@@ -133,7 +150,7 @@ mod tests {
         ReadFrame { position, batch, received_at: at, late: false, repeat: false, bytes }
     }
 
-    /// Objects of one line each, in the records 0, 10, 20 …, all left.
+    /// Objects of one line each, in the records 0, 10, 20 …, all left. The window of each begins with the one before.
     fn left(bytes: &[u64]) -> State {
         let mut state = State::new(Identity::of_tests());
         let location = S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
@@ -146,7 +163,7 @@ mod tests {
             let seal = state.calls.seal_of(&frame.batch, &encoded, location.clone(), key).unwrap();
             state.apply(Note::Call(CallNote::Sealed(seal)), number);
             let parked = Parked { len: 1, crc32: 0 };
-            state.apply(Note::Left { number, parked, from: 10 * number - 10 }, number);
+            state.apply(Note::Left { number, parked, from: (10 * number).saturating_sub(20) }, number);
         }
         state
     }
@@ -164,7 +181,11 @@ mod tests {
     fn a_pass_builds_what_fits_from_the_first_window_to_the_last_line() {
         let numbers = |pass: &Pass| pass.seals().map(|seal| seal.number).collect::<Vec<_>>();
         let pass = Pass::plan(&left(&[3, 3, 3]), |pending| pending.seal.number > 1).unwrap();
-        assert_eq!((pass.from, pass.through, numbers(&pass)), (10, 20, vec![2, 3]));
+        assert_eq!((pass.from, pass.through, numbers(&pass)), (0, 20, vec![2, 3]));
+        // Nothing between them is read for another one.
+        let pass =
+            Pass::plan(&left(&[3, 3, 3, 3, 3]), |pending| ![2, 3].contains(&pending.seal.number)).unwrap();
+        assert_eq!((pass.from, pass.through, numbers(&pass)), (0, 0, vec![1]));
         assert!(Pass::plan(&left(&[3]), |_| false).is_none());
         let large = GATHERED_OBJECT_BYTES;
         let many = Pass::plan(&left(&[large; ENCODERS + 2]), |_| true).unwrap();
@@ -179,7 +200,10 @@ mod tests {
             let mut pass = Pass::plan(&left(&[3]), |_| true).unwrap();
             let mut passed = Vec::new();
             pass.takes(frames, &mut |_, frame| passed.push(frame.clone().into_owned()));
-            pass.end().next().unwrap().is_sealed.then_some(passed)
+            assert!(pass.ended(0).is_empty() && !pass.is_over(), "its record is not read");
+            let built = pass.ended(1).remove(0);
+            assert!(pass.is_over() && pass.seals().next().is_none());
+            built.is_sealed.then_some(passed)
         };
         let same = read(0, "{}");
         assert_eq!(
@@ -202,6 +226,6 @@ mod tests {
             Note::Call(CallNote::Committed { number: 1, applied: None, seal: None, amended: None }),
             9,
         );
-        assert_eq!(state.kept_from(), 10);
+        assert_eq!(state.kept_from(), 0);
     }
 }

@@ -41,3 +41,5 @@ pub mod state;
 pub mod topics;
 pub mod trail;
 pub mod window;
+#[cfg(test)]
+mod written;

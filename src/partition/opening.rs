@@ -370,7 +370,7 @@ mod tests {
     /// The notes of a partition whose last owner has covered a block.
     fn notes() -> Vec<(u64, Vec<u8>)> {
         let identity = Identity::of_tests();
-        let mut notes = State::new(identity).snapshot(UnixMillis(0));
+        let mut notes = State::new(identity).snapshot(UnixMillis(0)).unwrap();
         let covered = Covered { last: Some(BLOCK), copies: Vec::new() };
         let base = Base { covered, ..Base::default() };
         notes.extend([Note::Term(term("earlier")), Note::Base(Box::new(base))]);
@@ -506,7 +506,7 @@ mod tests {
         // The notes begin at the snapshot, which readers do not see yet.
         opening.read(&[], 12, Duration::from_secs(1));
         assert_eq!(opening.next(), &Next::ReadNotes(Some(12)));
-        let snapshot = State::new(Identity::of_tests()).snapshot(UnixMillis(0)).remove(0);
+        let snapshot = State::new(Identity::of_tests()).snapshot(UnixMillis(0)).unwrap().remove(0);
         opening.read(&[(12, snapshot.encode())], 13, Duration::from_secs(2));
         assert_eq!(opening.next(), &Next::Over);
     }

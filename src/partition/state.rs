@@ -9,7 +9,7 @@ use super::note::{Base, Covered, Note, UnreadableNote, VERSION};
 use super::position::{FRAMES_MAX, before, offset_of, position};
 use crate::batch::BatchKey;
 use crate::log::notes::{CallNote, CallState, pairs};
-use crate::log::{Lost, LostFrames, Range};
+use crate::log::{Lost, LostFrames, PendingSeal, Range};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
@@ -125,7 +125,12 @@ impl State {
         match note {
             Note::Snapshot { .. } => {}
             Note::Term(term) => self.term = Some(term.token),
-            Note::Call(note) => self.calls.apply(note),
+            Note::Call(note) => {
+                if let CallNote::Committed { number, .. } = &note {
+                    self.left.remove(number);
+                }
+                self.calls.apply(note);
+            }
             Note::Unread(range) => {
                 let lost = Lost { first: range.first, last: range.last, frames: LostFrames::Unknown };
                 self.calls.apply(CallNote::Lost(lost));
@@ -147,11 +152,12 @@ impl State {
                 *known = Range::merge(std::mem::take(known).into_iter().chain(ranges));
             }
             Note::Left { number, parked, from } => {
-                self.calls.make_room(number, parked);
-                self.left.insert(number, from);
+                if self.calls.seals.contains_key(&number) {
+                    self.calls.make_room(number, parked);
+                    self.left.insert(number, from);
+                }
             }
         }
-        self.left.retain(|number, _| self.calls.seals.contains_key(number));
         if releases {
             self.forget_repeats();
         }
@@ -160,8 +166,17 @@ impl State {
     /// Forgets the verdicts on which nothing relies any more.
     fn forget_repeats(&mut self) {
         let mut repeats = std::mem::take(&mut self.repeats);
+        // Thousands of objects may be left, and each commit comes here.
+        let mut pending: BTreeMap<&BatchKey, u64> = BTreeMap::new();
+        if !repeats.is_empty() {
+            for PendingSeal { seal, .. } in self.calls.seals.values() {
+                let last = pending.entry(&seal.batch).or_default();
+                *last = seal.last.max(*last);
+            }
+        }
         repeats.retain(|batch, ranges| {
-            ranges.retain(|range| self.has_verdicts(batch, range.last));
+            let is_pending = |position| pending.get(batch).is_some_and(|last| position <= *last);
+            ranges.retain(|range| self.relies(batch, range.last, &|| is_pending(range.last)));
             !ranges.is_empty()
         });
         self.repeats = repeats;
@@ -174,6 +189,11 @@ impl State {
             let mut pending = self.calls.seals.values().map(|pending| &pending.seal);
             pending.any(|seal| seal.batch == *batch && position <= seal.last)
         };
+        self.relies(batch, position, &is_pending)
+    }
+
+    /// [`State::has_verdicts`], if this says whether an object of the batch that ends there or later is pending.
+    fn relies(&self, batch: &BatchKey, position: u64, is_pending: &dyn Fn() -> bool) -> bool {
         let is_in_no_object = || self.needs(batch, position) || is_pending();
         // All of a day can be in the store before all of it is counted.
         position >= self.calls.tallied_through()
@@ -248,7 +268,8 @@ impl State {
     }
 
     /// The notes of a snapshot of all this, after forgetting what nobody needs.
-    pub fn snapshot(&mut self, keep_from: UnixMillis) -> Vec<Note> {
+    /// Errors: it cannot be written as JSON, which no state is known to cause.
+    pub fn snapshot(&mut self, keep_from: UnixMillis) -> serde_json::Result<Vec<Note>> {
         let kept_from = self.kept_from();
         self.copies = self.copies.split_off(&kept_from);
         self.unread.retain(|range| offset_of(range.last) >= kept_from);
@@ -259,7 +280,7 @@ impl State {
         let ended = self.calls.days_over_at(before(kept_from)).map_or(UnixMillis(0), ReceivedDay::end);
         self.calls.prune(keep_from.min(ended), before(kept_from), None);
         // As in a note.
-        Note::snapshot(&serde_json::to_string(&self).unwrap_or_default())
+        Ok(Note::snapshot(&serde_json::to_string(&self)?))
     }
 }
 
@@ -372,10 +393,10 @@ mod tests {
             state.apply(crate::partition::days::end_at(day, end), 4);
         }
         let mut sum = Sum::default();
-        for (offset, note) in (0..).zip(State::new(identity()).snapshot(UnixMillis(0))) {
+        for (offset, note) in (0..).zip(State::new(identity()).snapshot(UnixMillis(0)).unwrap()) {
             sum.takes(offset, &note.encode()).unwrap();
         }
-        for (offset, note) in (10..).zip(state.snapshot(UnixMillis(0))) {
+        for (offset, note) in (10..).zip(state.snapshot(UnixMillis(0)).unwrap()) {
             sum.takes(offset, &note.encode()).unwrap();
         }
         let sum = sum.into_state().unwrap();
@@ -416,17 +437,17 @@ mod tests {
         state.apply(Note::Call(committed), 1);
         let base = Base { window_from: 7, read_from: before(8), ..Base::default() };
         state.apply(Note::Base(Box::new(base)), 2);
-        state.snapshot(UnixMillis(9 * crate::time::DAY_MS));
+        state.snapshot(UnixMillis(9 * crate::time::DAY_MS)).unwrap();
         assert_eq!(state.calls.released_through(&batch), before(4));
         state.apply(crate::partition::days::end_at(batch.day, 6), 3);
-        state.snapshot(UnixMillis(9 * crate::time::DAY_MS));
+        state.snapshot(UnixMillis(9 * crate::time::DAY_MS)).unwrap();
         assert_eq!(state.calls.released_through(&batch), 0);
     }
 
     #[test]
     fn a_newer_state_is_not_read() {
         let mut state = State { version: VERSION + 1, ..State::new(identity()) };
-        let notes = state.snapshot(UnixMillis(0));
+        let notes = state.snapshot(UnixMillis(0)).unwrap();
         assert!(matches!(Sum::default().takes(0, &notes[0].encode()), Err(SumError::Newer(_))));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use forebay::partition::producing::PARTITION_BYTES_MAX;
+
 use crate::cluster::{Cluster, cluster_alone};
 use crate::delivers::{Delivers, check, say};
 use crate::load::{Load, Pace};
@@ -93,7 +95,7 @@ fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
     let began = Instant::now();
     // More than fits into the windows of the partitions of these sources.
     let pace = Pace {
-        clients: 24,
+        clients: 48,
         batch: 20,
         more: 30_000,
         pause: Duration::ZERO,
@@ -124,7 +126,8 @@ fn while_kafka_is_away_there_is_503_and_memory_is_flat() {
     assert!(refused.iter().all(|(_, status, _)| *status == 503));
     assert!(late < within + Duration::from_secs(2));
     assert_eq!(seen.answered.iter().filter(|(at, _)| *at < woke).count(), 0);
-    assert!(end < half + 100_000, "memory grows");
+    assert!(most <= 3 * PARTITION_BYTES_MAX, "{most} bytes waited");
+    assert!(end < half + 25_000, "memory grows from {half} to {end} KB");
     check(&delivers, &seen);
     served.end();
     delivers.end();

@@ -146,7 +146,7 @@ fn first_notes_that_were_not_committed_are_written_again() {
     until("the lock", CALL, || lock.take().ok());
     let mut identity = partition.identity(0);
     identity.log_id = "ab".repeat(16);
-    lock.write(&State::new(identity).snapshot(UnixMillis(0))).unwrap();
+    lock.write(&State::new(identity).snapshot(UnixMillis(0)).unwrap()).unwrap();
     let (_, made) = make(&partition, wanted(2)).unwrap();
     assert_ne!(made.log_id, "ab".repeat(16));
     assert!(lock.commit().is_err(), "it was fenced");

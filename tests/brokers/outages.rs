@@ -137,6 +137,8 @@ fn a_bucket_that_refuses_for_long_stops_no_other_and_its_calls_stay_in_the_log()
     assert!(sorted(calls(&store)) == sorted(expected), "calls are missing or doubled");
     let held = full_objects(&store, "held");
     eprintln!("objects of the bucket that refused: {held:?}, of the other one: {web:?}");
+    // Each of the two writers has sealed what was open in the end.
+    assert!(held.iter().filter(|bytes| **bytes < FULL).count() <= 2, "{held:?}");
     let progress = second.served.progress();
     assert_eq!((progress.left, progress.lost), (0, 0));
     second.end().0.unwrap();
@@ -311,7 +313,9 @@ fn a_store_that_is_away_uses_the_log_and_neither_disk_nor_memory() {
         writer.served.progress().left
     );
     assert!(most <= SMALL_CACHE);
-    assert!(end < half + 100_000, "memory grows");
+    // Other tests run in this process, unless this one was asked for.
+    let growth = if away > Duration::from_secs(60) { 15_000 } else { 100_000 };
+    assert!(end < half + growth, "memory grows from {half} to {end} KB");
     assert_eq!(store.keys(), []);
     store.clear_script();
     until("everything to be delivered", CALL * 8, || {

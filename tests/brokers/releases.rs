@@ -159,7 +159,8 @@ fn notes_of_a_newer_release_stop_their_partition_and_others_go_on() {
     // What a newer release would write once it was told to go on in its own version.
     let identity = state(&partition).identity;
     let id = identity.transactional_id();
-    let snapshot = State { version: note::VERSION + 1, ..State::new(identity) }.snapshot(UnixMillis(0));
+    let snapshot =
+        State { version: note::VERSION + 1, ..State::new(identity) }.snapshot(UnixMillis(0)).unwrap();
     let lock = Lock::new(&partition.settings, &id, 0, Arc::clone(&partition.clock)).unwrap();
     lock.take().unwrap();
     lock.note(&snapshot).unwrap();

@@ -201,6 +201,73 @@ fn a_writer_that_is_killed_loses_nothing_and_the_other_one_says_what_the_brokers
     assert!(!log.contains("panicked"), "{log}");
 }
 
+/// The threads of a process that have this name.
+fn threads(process: u32, name: &str) -> Vec<String> {
+    let of = format!("/proc/{process}/task");
+    let all = std::fs::read_dir(&of).unwrap().map(|one| one.unwrap().file_name().into_string().unwrap());
+    all.filter(|id| std::fs::read_to_string(format!("{of}/{id}/comm")).is_ok_and(|of| of.trim() == name))
+        .collect()
+}
+
+/// strace holds one thread of a writer in its next system call, so the call of Kafka's library there does not return.
+/// The process has others that do, answers its operator, and the library goes on telling the group that it lives.
+#[test]
+#[ignore = "takes six minutes: tests/kafka whose_library_hangs --ignored"]
+fn a_writer_whose_library_hangs_gives_up_its_partitions_and_the_other_one_delivers_them() {
+    const HANGS_AFTER: Duration = Duration::from_secs(300);
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 3, &[]);
+    let s3 = S3::start();
+    let collector = Program::start(&partition, "");
+    let load = Load::start(&[collector.at()], Pace::default());
+    let mut hangs = Program::writer(&partition, &s3.url(), SOURCES);
+    owns(&hangs, 3);
+    let other = Program::writer(&partition, &s3.url(), SOURCES);
+    let held = until("both to own something", CALL * 4, || {
+        let owned = |writer: &Program| {
+            let owned = writer.json("/api/status")["kafka"]["owned"].as_array().unwrap().clone();
+            let numbers: Option<Vec<u64>> = owned
+                .iter()
+                .map(|one| one["partition"].as_u64().filter(|_| one["standing"] == "delivers"))
+                .collect();
+            numbers.unwrap_or_default()
+        };
+        let (first, second) = (owned(&hangs), owned(&other));
+        first.first().copied().filter(|_| first.len() + second.len() == 3 && !second.is_empty())
+    });
+    load.answers(100);
+    let name = format!("kafka-{held}");
+    let found = threads(hangs.id(), &name);
+    let [thread] = found.as_slice() else { panic!("{found:?} have the name {name}") };
+    let folder = tempfile::tempdir().unwrap();
+    let mut strace = std::process::Command::new("strace")
+        .args(["-p", thread, "-e", "inject=all:delay_enter=1800s", "-o"])
+        .arg(folder.path().join("calls"))
+        .spawn()
+        .expect("strace starts");
+    let began = Instant::now();
+    until("it to end", HANGS_AFTER + CALL * 2, || {
+        std::thread::sleep(Duration::from_secs(1));
+        (!hangs.runs()).then_some(())
+    });
+    let held_for = began.elapsed();
+    let (log, why) = (hangs.log(), format!("a call of Kafka's library for partition {held} does not return"));
+    assert!(held_for >= HANGS_AFTER - CALL && log.contains(&why), "after {held_for:?}: {log}");
+    strace.wait().unwrap();
+    owns(&other, 3);
+    say(&format!(
+        "it ended after {held_for:.0?}; the other one delivers all {:.0?} after it was held",
+        began.elapsed()
+    ));
+    load.answers(100);
+    let seen = load.end();
+    assert!(seen.refused.is_empty() && seen.lost == 0, "{:?}", seen.refused);
+    let stored = stored_once(&s3, &seen.stored);
+    say(&format!("{} calls answered 200, {} stored, 0 missing, 0 doubled", seen.stored.len(), stored.len()));
+    collector.end();
+    other.end();
+}
+
 #[test]
 fn a_writer_that_ends_in_order_hands_over_at_once_and_one_with_on_shutdown_delivers_first() {
     let Some(cluster) = cluster() else { return };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::watch::what_is_wrong;
+use super::watch::{NOT_REPLACED, REPLACED_WITHIN, what_is_wrong};
 use crate::admin::kafka_status::{KafkaStatus, SendingStatus};
 use crate::admin::refused_words::IN_STATUS_MAX;
 use crate::admin::{
@@ -33,11 +33,6 @@ use crate::version;
 /// What is shown before a broker has answered.
 const NOT_KNOWN: &str =
     "no broker has said yet how many partitions the log has: check kafka.brokers and kafka.topic";
-
-/// A producer that has failed is replaced within this time, unless the library hangs.
-const REPLACED_WITHIN: Duration = Duration::from_secs(10);
-/// What is shown if it is not.
-const NOT_REPLACED: &str = "the client of Kafka has failed and cannot be replaced: restart this process";
 
 /// A collector, as shown to its operator.
 #[derive(Debug)]
@@ -85,7 +80,7 @@ impl CollectorView {
 
     /// The log as this collector sees it.
     fn kafka(&self) -> KafkaStatus {
-        let CollectingStatus { partitions, log_id, owners, standing } = self.collecting.status();
+        let CollectingStatus { partitions, log_id, owners, standing, .. } = self.collecting.status();
         let counts = standing.counts;
         let (elsewhere, heard_ms) = kafka_owners::elsewhere(partitions, owners, |_| false);
         KafkaStatus {

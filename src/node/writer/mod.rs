@@ -4,7 +4,6 @@
 //! each term is a log with a delivery of its own. `process` makes a process of it, `serve` runs that with a
 //! configuration, and `view` shows it to its operator.
 
-mod beats;
 mod caches;
 mod deps;
 mod group;
@@ -35,6 +34,7 @@ pub use deps::WriterDeps;
 
 use crate::delivery::Flushed;
 use crate::disk::real_disk::{DirectoryError, RealDisk};
+use crate::kafka::beat::Beat;
 use crate::kafka::group::Member;
 use crate::kafka::serve::Progress;
 use crate::kafka::settings::NoClient;
@@ -108,8 +108,8 @@ impl Writer {
             places: Mutex::default(),
             ends: AtomicBool::new(false),
             failed: tokio_watch::Sender::new(None),
-            beat: beats::Beat::default(),
-            tells_beat: beats::Beat::default(),
+            beat: Beat::default(),
+            tells_beat: Beat::default(),
             of_log: Mutex::default(),
             owners: Mutex::default(),
             metrics,
@@ -189,7 +189,7 @@ impl Writer {
 fn watch_calls(shared: &Shared) {
     while !shared.ends() && shared.failed.borrow().is_none() {
         let now = shared.deps.clock.monotonic();
-        let hangs = shared.places().into_iter().find(|(_, place)| place.beat.hangs(now));
+        let hangs = shared.places().into_iter().find(|(_, place)| place.hangs(now));
         if let Some((partition, _)) = hangs {
             shared.fail(&format!("a call of Kafka's library for partition {partition} does not return"));
         } else if shared.tells_beat.hangs(now) {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use super::beats::Beat;
 use crate::delivery::Delivery;
+use crate::kafka::beat::Beat;
 use crate::kafka::serve::Served;
 use crate::lock::{lock, wait_while_at_most};
 use crate::partition::opening::Stop;
@@ -94,6 +94,13 @@ impl Place {
     /// Whether it is still assigned to this process.
     pub(super) fn is_assigned(&self) -> bool {
         !self.given_up.load(Ordering::Acquire)
+    }
+
+    /// Whether a call of the library does not return: of its own thread, or of the one that builds left objects.
+    pub(super) fn hangs(&self, now: Duration) -> bool {
+        let builder_hangs =
+            || matches!(self.standing(), Standing::Live(live) if live.served.builder_hangs(now));
+        self.beat.hangs(now) || builder_hangs()
     }
 
     /// Changes where it is.

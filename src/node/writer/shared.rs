@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::beats::Beat;
 use super::deps::WriterDeps;
 use super::place::{Live, Place, Places, Standing};
 use crate::alarms::AlarmKind;
+use crate::kafka::beat::Beat;
 use crate::lock::lock;
 use crate::metrics::kafka::WriterMetrics;
 use crate::partition::group::Owners;

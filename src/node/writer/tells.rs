@@ -19,7 +19,7 @@ use crate::partition::group::{Metadata, OwnerSays, Owners};
 use crate::partition::late;
 use crate::partition::retention::{is_short, time_left, to_set};
 use crate::time::UnixMillis;
-use crate::words::about_seconds;
+use crate::words::{about_seconds, with_causes};
 
 /// How often the group is told.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -29,6 +29,11 @@ const ASK_EVERY: Duration = Duration::from_secs(600);
 const RATES_OVER: usize = 30;
 /// How often the end of the writer is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long the group may be without being told until that is an alarm.
+const UNTOLD_FOR: Duration = Duration::from_secs(60);
+/// The subject of that alarm.
+const SUBJECT_OF_TELLING: &str = "what is told to the group";
 
 /// What the thread works with.
 pub(super) struct Tells {
@@ -51,6 +56,8 @@ pub(super) struct Tells {
     log: Option<Records>,
     /// What each of them had read, at the last looks.
     read: BTreeMap<u32, VecDeque<Read>>,
+    /// Since when the group cannot be told.
+    untold: Option<Duration>,
 }
 
 /// What a term had read at a time.
@@ -87,6 +94,7 @@ impl Tells {
             late: BTreeSet::new(),
             log: None,
             read: BTreeMap::new(),
+            untold: None,
         }
     }
 
@@ -105,6 +113,7 @@ impl Tells {
         }
         // Whoever takes the partitions over says it.
         self.clear_all_but(&BTreeSet::new());
+        self.has_told(None);
     }
 
     fn tell(&mut self) {
@@ -151,10 +160,30 @@ impl Tells {
         self.needed_from.retain(|partition, _| here.contains(partition));
         self.half_ago.retain(|partition, _| here.contains(partition));
         self.read.retain(|partition, _| told.contains_key(partition));
-        if let Err(error) = self.offsets.tell(&told) {
-            tracing::debug!(%error, "the group was not told how far partitions are");
-        }
+        let answer = self.offsets.tell(&told);
+        self.has_told(answer.err().map(|error| with_causes(&error)));
         self.hear();
+    }
+
+    /// The group was told, or `why` it was not.
+    fn has_told(&mut self, why: Option<String>) {
+        let (alarms, now) = (&self.shared.deps.alarms, self.shared.deps.clock.monotonic());
+        let Some(why) = why else {
+            if self.untold.take().is_some() {
+                alarms.clear(AlarmKind::Refusing, SUBJECT_OF_TELLING);
+            }
+            return;
+        };
+        let since = *self.untold.get_or_insert(now);
+        // A coordinator that moves is usual.
+        if now.saturating_sub(since) < UNTOLD_FOR {
+            return;
+        }
+        let what = format!(
+            "the group cannot be told how its partitions are: {why}; collectors go on with what they heard last, so they may take \
+             calls that Kafka deletes before their bucket takes them. `forebay kafka check` says whether a right is missing"
+        );
+        alarms.raise(AlarmKind::Refusing, SUBJECT_OF_TELLING, what);
     }
 
     /// What this process says of a partition that it delivers.

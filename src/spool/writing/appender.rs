@@ -153,6 +153,7 @@ impl Appender {
             AppendError::LocationFull => LOCATION_FULL,
             AppendError::TooLarge
             | AppendError::Busy
+            | AppendError::NoBroker
             | AppendError::DayOver
             | AppendError::OtherRow { .. }
             | AppendError::Known { .. }

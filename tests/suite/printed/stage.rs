@@ -223,10 +223,11 @@ impl Stage {
     /// Runs a line as a shell does whose PATH has the program, and that has no keys of its own: what `dev` has is found by
     /// itself, or stands in the line.
     pub(super) async fn shell(&self, line: &str) -> Ran {
-        let programs = [Some(binary()), in_venv("aws")].into_iter().flatten();
-        let mut path: Vec<String> =
-            programs.map(|file| file.parent().unwrap().display().to_string()).collect();
-        path.push(std::env::var_os("PATH").unwrap().into_string().unwrap());
+        let folder = |file: std::path::PathBuf| file.parent().unwrap().display().to_string();
+        let all = std::env::var_os("PATH").unwrap().into_string().unwrap();
+        // The program's folder last: a target of tests/fuzz there has the name `gzip`.
+        let path: Vec<String> =
+            in_venv("aws").map(folder).into_iter().chain([all, folder(binary())]).collect();
         let mut shell = self.command(without_settings(Command::new("sh")));
         for name in ["AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
             shell.env_remove(name);

@@ -274,6 +274,7 @@ impl Clients {
             Err(AppendError::OtherRow { .. } | AppendError::Known { .. }) => {
                 unreachable!("these clients import nothing")
             }
+            Err(AppendError::NoBroker) => unreachable!("there is a spool"),
             Err(AppendError::TooManyStreams) => unreachable!("there are two collections"),
         };
         self.trace.count(what);

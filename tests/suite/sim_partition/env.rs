@@ -108,7 +108,8 @@ impl Env {
             }),
             Next::Snapshot(partition) => {
                 let mut state = State::new(self.identity(partition));
-                let first: Vec<Vec<u8>> = state.snapshot(UnixMillis(0)).iter().map(Note::encode).collect();
+                let first: Vec<Vec<u8>> =
+                    state.snapshot(UnixMillis(0)).unwrap().iter().map(Note::encode).collect();
                 let notes = self.notes.0.get_mut(&partition).unwrap();
                 let epoch = notes.init(now);
                 notes.send(epoch, &first, now).unwrap();

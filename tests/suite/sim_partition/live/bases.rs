@@ -25,7 +25,7 @@ impl Live {
     }
 
     pub(super) fn snapshot(&mut self, env: &Env) {
-        let notes = self.state.clone().snapshot(UnixMillis(env.now));
+        let notes = self.state.clone().snapshot(UnixMillis(env.now)).unwrap();
         self.notes(notes, After::Snapshot);
     }
 }

@@ -31,29 +31,38 @@ impl Live {
             let reader = Reader::of_left(&self.state, pass.from.max(log.start));
             let (consumer, lines) = (Consumer::default(), BTreeMap::new());
             self.rebuild = Some(Rebuild { pass, reader, consumer, lines, cut_short });
-            return;
+            return self.built_again(env);
         };
         if env.plan.faults > 0 && !env.healed && env.dice.chance(50) {
             return;
         }
-        let next = rebuild.reader.next();
-        if next <= rebuild.pass.through {
-            match log.fetch(next, &mut rebuild.consumer) {
-                Fetched::Record(offset, value) => match rebuild.reader.takes(offset, &value, &self.state) {
-                    Took::Block { frames, .. } => rebuild.pass.takes(&frames, &mut |seal, frame| {
-                        let lines = rebuild.lines.entry(seal.number).or_default();
-                        lines.push((frame.position, frame.line().to_vec()));
-                    }),
-                    Took::Copy(_) | Took::Nothing => {}
-                    Took::Unreadable(_) | Took::Newer(_) | Took::Cut => self.rebuild = None,
-                },
-                Fetched::End | Fetched::OutOfRange => self.rebuild = None,
-            }
+        if rebuild.pass.is_over() {
+            self.rebuild = None;
             return;
         }
-        let Some(Rebuild { pass, cut_short, mut lines, .. }) = self.rebuild.take() else { return };
-        for built in pass.end() {
-            let lines = lines.remove(&built.seal.number).unwrap_or_default();
+        match log.fetch(rebuild.reader.next(), &mut rebuild.consumer) {
+            Fetched::Record(offset, value) => match rebuild.reader.takes(offset, &value, &self.state) {
+                Took::Block { frames, .. } => rebuild.pass.takes(&frames, &mut |seal, frame| {
+                    let lines = rebuild.lines.entry(seal.number).or_default();
+                    lines.push((frame.position, frame.line().to_vec()));
+                }),
+                Took::Copy(_) | Took::Nothing => {}
+                Took::Unreadable(_) | Took::Newer(_) | Took::Cut => self.rebuild = None,
+            },
+            Fetched::End | Fetched::OutOfRange => self.rebuild = None,
+        }
+        self.built_again(env);
+    }
+
+    /// Takes the objects of which the pass has read all records.
+    fn built_again(&mut self, env: &mut Env) {
+        let Some(Rebuild { pass, reader, lines, cut_short, .. }) = &mut self.rebuild else { return };
+        let cut_short = *cut_short;
+        let ended = pass.ended(reader.next()).into_iter();
+        let with_lines = ended
+            .map(|built| (lines.remove(&built.seal.number).unwrap_or_default(), built))
+            .collect::<Vec<_>>();
+        for (lines, built) in with_lines {
             match built.is_sealed.then_some(lines) {
                 Some(lines) => {
                     env.trace.count("objects built again");

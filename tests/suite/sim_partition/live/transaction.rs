@@ -91,7 +91,7 @@ impl Live {
                 self.notes_since_snapshot = 0;
                 // As a new owner would read it.
                 let base_at = self.state.base_at;
-                self.state.snapshot(UnixMillis(env.now));
+                self.state.snapshot(UnixMillis(env.now)).unwrap();
                 self.state.base_at = base_at;
                 env.notes.0.get_mut(&self.partition).unwrap().delete_before(first);
                 return;

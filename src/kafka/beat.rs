@@ -7,28 +7,28 @@ use std::time::Duration;
 use crate::time::whole_millis;
 
 /// A call that has not returned for this long hangs. All calls have time-outs far below.
-pub(super) const HANGS_AFTER: Duration = Duration::from_secs(300);
+pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(300);
 
 /// When a thread was last seen between two calls.
 #[derive(Debug, Default)]
-pub(super) struct Beat(AtomicU64);
+pub(crate) struct Beat(AtomicU64);
 
 /// No call is under way, whatever the thread waits for.
 const RESTS: u64 = u64::MAX;
 
 impl Beat {
     /// The thread is between two calls, at this time of the monotonic clock.
-    pub(super) fn lives(&self, now: Duration) {
+    pub(crate) fn lives(&self, now: Duration) {
         self.0.store(u64::try_from(now.as_millis()).unwrap_or(RESTS - 1), Ordering::Release);
     }
 
     /// The thread makes no call until it lives again: it waits for something else, or has ended.
-    pub(super) fn rests(&self) {
+    pub(crate) fn rests(&self) {
         self.0.store(RESTS, Ordering::Release);
     }
 
     /// Whether a call hangs.
-    pub(super) fn hangs(&self, now: Duration) -> bool {
+    pub(crate) fn hangs(&self, now: Duration) -> bool {
         let at = self.0.load(Ordering::Acquire);
         at != RESTS && whole_millis(now).saturating_sub(at) >= whole_millis(HANGS_AFTER)
     }
