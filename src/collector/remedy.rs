@@ -133,7 +133,7 @@ fn of_append(error: &AppendError) -> (&'static str, &'static str) {
         AppendError::Busy => ("busy", SLOW),
         AppendError::NoBroker => (
             "no_broker",
-            "look at `forebay status`: it says why no broker answers; SDKs send the same calls again",
+            "look at `forebay status`: it says what brokers answer, or that none does; SDKs send the same calls again",
         ),
         AppendError::Full => (
             "spool_full",

@@ -10,8 +10,15 @@ use crate::time::whole_millis;
 pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(300);
 
 /// When a thread was last seen between two calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Beat(AtomicU64);
+
+impl Default for Beat {
+    /// No call has begun yet.
+    fn default() -> Self {
+        Self(AtomicU64::new(RESTS))
+    }
+}
 
 /// No call is under way, whatever the thread waits for.
 const RESTS: u64 = u64::MAX;
@@ -41,6 +48,7 @@ mod tests {
     #[test]
     fn a_thread_that_rests_or_returns_does_not_hang() {
         let (beat, minutes) = (Beat::default(), |minutes: u64| Duration::from_secs(60 * minutes));
+        assert!(!beat.hangs(minutes(1_000)), "it has not begun");
         beat.lives(minutes(10));
         assert!(!beat.hangs(minutes(14)) && beat.hangs(minutes(15)));
         beat.lives(minutes(15));

@@ -207,17 +207,19 @@ fn expire(sending: &Sending) {
 fn look(sending: &Sending, hints: &Hints, offsets: &Offsets) {
     loop {
         if let Some(producer) = sending.producer() {
+            let asked = sending.monotonic();
             let answer = producer.partitions();
-            hints.asked_partitions(answer.as_ref().err().map(ToString::to_string), sending.monotonic());
+            hints.asked_partitions(answer.as_ref().err().map(ToString::to_string), asked);
             if let Ok(partitions) = answer {
                 hints.has_partitions(partitions);
             }
         }
         let partitions = hints.partitions();
         if partitions > 0 {
+            let asked = sending.monotonic();
             let answer = offsets.told_of(0..partitions);
             let why = answer.as_ref().err().map(|error| format!("{error}: {}", error.cause));
-            hints.asked_owners(why, sending.monotonic());
+            hints.asked_owners(why, asked);
             if let Ok(told) = answer {
                 hints.are_told(&told, sending.wall());
             }

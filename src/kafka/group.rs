@@ -5,16 +5,18 @@
 //! nothing is decided by it. A member fetches nothing; its partitions are paused.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::records::NotRead;
 use super::settings::{Lines, NoClient, Sees, Settings};
+use crate::lock::lock;
 use crate::partition::group::Metadata;
 
 /// How long one call of the library waits.
@@ -23,9 +25,32 @@ const CALL: Duration = Duration::from_secs(10);
 /// How long a complaint may take to come: the library asks for the group's broker twice a second.
 const COMPLAINT: Duration = Duration::from_secs(2);
 
+/// Hears what became of the last offsets that were told.
+#[derive(Debug, Default)]
+struct Hears {
+    refused: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Hears {
+    fn log(&self, level: RDKafkaLogLevel, of: &str, line: &str) {
+        Lines.log(level, of, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Lines.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Hears {
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let of_one = || offsets.elements().iter().find_map(|one| one.error().err());
+        *lock(&self.refused) = result.err().or_else(of_one);
+    }
+}
+
 /// A member of the group.
 pub struct Member {
-    consumer: Arc<BaseConsumer<Lines>>,
+    consumer: Arc<BaseConsumer<Hears>>,
     topic: String,
     /// Partitions that are assigned and paused.
     paused: BTreeSet<u32>,
@@ -38,8 +63,8 @@ impl Member {
     /// partitions it should own is known once [`Member::turn`] has been called for a while.
     /// Errors: [`NoClient`].
     pub fn join(settings: &Settings, instance: Option<&str>) -> Result<Self, NoClient> {
-        let made = settings.of_member(instance).create_with_context(Lines);
-        let consumer: BaseConsumer<Lines> = made.map_err(|cause| settings.no_client(cause))?;
+        let made = settings.of_member(instance).create_with_context(Hears::default());
+        let consumer: BaseConsumer<Hears> = made.map_err(|cause| settings.no_client(cause))?;
         consumer.subscribe(&[&settings.topic]).map_err(|cause| settings.no_client(cause))?;
         let consumer = Arc::new(consumer);
         Ok(Self { consumer, topic: settings.topic.clone(), paused: BTreeSet::new() })
@@ -96,7 +121,7 @@ impl Member {
 /// The offsets of the group, with what owners say beside them. Cheap to clone.
 #[derive(Clone)]
 pub struct Offsets {
-    consumer: Arc<BaseConsumer<Lines>>,
+    consumer: Arc<BaseConsumer<Hears>>,
     topic: String,
 }
 
@@ -106,7 +131,7 @@ impl Offsets {
     /// For a process that does not join the group.
     /// Errors: [`NoClient`].
     pub fn of_outsider(settings: &Settings) -> Result<Self, NoClient> {
-        let made = settings.of_reader(Sees::All).create_with_context(Lines);
+        let made = settings.of_reader(Sees::All).create_with_context(Hears::default());
         let consumer = made.map_err(|cause| settings.no_client(cause))?;
         Ok(Self { consumer: Arc::new(consumer), topic: settings.topic.clone() })
     }
@@ -125,7 +150,13 @@ impl Offsets {
         self.commit(partitions, CommitMode::Async)
     }
 
-    /// The same, and waits for the answer. Kafka takes it of a process outside of the group only while the group
+    /// Why the group did not take what was told last, as far as its answer has come: a member hears it in
+    /// [`Member::turn`].
+    pub fn refusal(&self) -> Option<KafkaError> {
+        lock(&self.consumer.context().refused).clone()
+    }
+
+    /// The same as [`Offsets::tell`], and waits for the answer. Kafka takes it of a process outside of the group only while the group
     /// has no members.
     /// Errors: the library's.
     pub fn tell_and_wait(&self, partitions: &BTreeMap<u32, (u64, Metadata)>) -> Result<(), KafkaError> {

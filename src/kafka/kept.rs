@@ -20,8 +20,10 @@ use crate::sources::SourceId;
 const PART: u64 = 10;
 /// How long after its last build an object of a place that refuses is built again, if none is kept of it.
 const BUILD_AGAIN: Duration = Duration::from_secs(60);
-/// How long an object rests that could not be built.
+/// How long an object rests that could not be built, and at most: each time twice as long, or a few that never can
+/// be built would be tried all the time, and no other one.
 const REST: Duration = Duration::from_secs(60);
+const REST_MAX: Duration = Duration::from_secs(3_600);
 
 /// A source at a bucket.
 pub(super) type Place = (SourceId, BucketString);
@@ -92,14 +94,21 @@ struct AtHand {
     take: BTreeSet<Place>,
     /// When an object of a place that refuses was last built, by the monotonic clock.
     built: BTreeMap<Place, Duration>,
-    /// Objects that could not be built, and until when they rest.
-    rest: BTreeMap<u64, Duration>,
+    /// Objects that could not be built.
+    rest: BTreeMap<u64, Rest>,
     /// Objects that were built with other lines than were sealed.
     differ: BTreeSet<u64>,
     /// The most bytes of the cache.
     cache_bytes: u64,
     /// Whether there may be something to build.
     woken: bool,
+}
+
+/// How long an object rests that could not be built.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Duration,
+    lasts: Duration,
 }
 
 /// Which left objects are wanted now: pass them oldest first.
@@ -117,7 +126,7 @@ impl Wish<'_> {
     /// Whether to build this object.
     pub(super) fn wants(&mut self, pending: &PendingSeal) -> bool {
         let (number, place) = (pending.seal.number, place(&pending.seal));
-        let rests = self.at_hand.rest.get(&number).is_some_and(|until| self.now < *until);
+        let rests = self.at_hand.rest.get(&number).is_some_and(|rest| self.now < rest.until);
         if rests || self.at_hand.objects.contains_key(&number) {
             return false;
         }
@@ -202,12 +211,15 @@ impl Kept {
         let mut at_hand = lock(&self.at_hand);
         at_hand.built.insert(place(seal), now);
         at_hand.differ.remove(&seal.number);
+        at_hand.rest.remove(&seal.number);
         at_hand.objects.insert(seal.number, (place(seal), file));
     }
 
     /// An object could not be built: it rests.
     pub(super) fn rests(&self, number: u64, now: Duration) {
-        lock(&self.at_hand).rest.insert(number, now.saturating_add(REST));
+        let rest = &mut lock(&self.at_hand).rest;
+        let lasts = rest.get(&number).map_or(REST, |rest| (2 * rest.lasts).min(REST_MAX));
+        rest.insert(number, Rest { until: now.saturating_add(lasts), lasts });
     }
 
     /// An object was built with other lines than were sealed: it is not put, and rests.
@@ -220,6 +232,7 @@ impl Kept {
     pub(super) fn differing<V>(&self, left: &BTreeMap<u64, V>) -> usize {
         let mut at_hand = lock(&self.at_hand);
         at_hand.differ.retain(|number| left.contains_key(number));
+        at_hand.rest.retain(|number, _| left.contains_key(number));
         at_hand.differ.len()
     }
 
@@ -348,7 +361,11 @@ mod tests {
         file.write_all(b"object").unwrap();
         kept.insert(&all[0].seal, file.finish(), Duration::ZERO);
         assert_eq!(wants(&kept, 60, &all), [] as [u64; 0], "the room is used");
+        kept.rests(2, Duration::from_secs(60));
+        kept.rests(2, Duration::from_secs(120));
+        assert_eq!(kept.wish(Duration::from_secs(239), |wish| wish.wants(&all[1])), false);
         lock(&kept.at_hand).objects.clear();
+        assert!(kept.wish(Duration::from_secs(240), |wish| wish.wants(&all[1])));
         assert_eq!((wants(&kept, 59, &all[..1]), wants(&kept, 60, &all[..1])), (vec![], vec![1]));
     }
 }

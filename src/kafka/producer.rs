@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _};
 
 use super::lock::broker_time;
@@ -101,8 +102,11 @@ impl Producer {
     pub(super) fn partitions(&self) -> Result<u32, KafkaError> {
         let metadata = self.producer.client().fetch_metadata(Some(&self.topic), CALL)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
-        let known = topic.filter(|topic| topic.error().is_none());
-        let Some(topic) = known.filter(|topic| !topic.partitions().is_empty()) else {
+        // A right that is missing has an error of its own.
+        if let Some(error) = topic.and_then(MetadataTopic::error) {
+            return Err(KafkaError::MetadataFetch(error.into()));
+        }
+        let Some(topic) = topic.filter(|topic| !topic.partitions().is_empty()) else {
             return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
         };
         Ok(u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX))

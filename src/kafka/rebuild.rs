@@ -14,6 +14,7 @@ use super::records::{Fetched, NotRead, Records};
 use super::settings::{Sees, Settings};
 use crate::log::Seal;
 use crate::object::gzip::GzipLines;
+use crate::partition::gone::is_gone;
 use crate::partition::left::{Built, GATHERED_OBJECT_BYTES, Pass};
 use crate::partition::reader::{Reader, Took};
 use crate::partition::state::State;
@@ -69,42 +70,45 @@ impl Rebuild {
             if !goes_on() {
                 return;
             }
-            if let Err(NotBuilt { why, numbers }) = self.look(&mut log, &mut start_at, goes_on) {
-                tracing::debug!(why, "left objects cannot be built at present");
-                log = None;
-                let now = self.shared.clock.monotonic();
-                numbers.into_iter().for_each(|number| self.kept.rests(number, now));
+            match self.look(&mut log, &mut start_at, goes_on) {
+                // Others look once a second, and have their turn now.
+                Ok(true) => self.pause(goes_on),
+                Ok(false) => {}
+                Err(NotBuilt { why, numbers }) => {
+                    tracing::debug!(why, "left objects cannot be built at present");
+                    log = None;
+                    let now = self.shared.clock.monotonic();
+                    numbers.into_iter().for_each(|number| self.kept.rests(number, now));
+                }
             }
         }
     }
 
+    /// Waits for as long as it takes until all others have looked.
+    fn pause(&self, goes_on: &dyn Fn() -> bool) {
+        let now = || self.shared.clock.monotonic();
+        let until = now().saturating_add(LOOK_EVERY);
+        while goes_on() && now() < until {
+            self.kept.wait(until.saturating_sub(now()));
+        }
+    }
+
+    /// Builds what one pass can. Returns whether there was a pass.
     fn look(
         &self,
         log: &mut Option<Records>,
         start_at: &mut Duration,
         goes_on: &dyn Fn() -> bool,
-    ) -> Result<(), NotBuilt> {
-        if self.shared.read().state.left.is_empty() {
-            return Ok(());
-        }
-        // Not waited for: a term that ends must not wait for the pass of another one.
-        let _only_pass = match self.passes.try_lock() {
-            Ok(only_pass) => only_pass,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(()),
-        };
+    ) -> Result<bool, NotBuilt> {
         let now = self.shared.clock.monotonic();
         let looks_at_start = now >= *start_at;
-        let (planned, partition) = {
+        let partition = {
             let known = self.shared.read();
-            let plan = self.kept.wish(now, |wish| Pass::plan(&known.state, |pending| wish.wants(pending)));
-            // What is noted meanwhile concerns none of these objects.
-            let planned = plan.map(|pass| (pass, known.state.clone()));
-            (planned, known.state.identity.partition)
+            if known.state.left.is_empty() || !looks_at_start && self.plan(&known.state, 0).is_none() {
+                return Ok(false);
+            }
+            known.state.identity.partition
         };
-        if planned.is_none() && !looks_at_start {
-            return Ok(());
-        }
         let log = match log {
             Some(log) => log,
             None => {
@@ -112,15 +116,35 @@ impl Rebuild {
                 log.insert(new.map_err(|error| NotBuilt::new(&error))?)
             }
         };
+        // Before the turn is taken: a partition without a leader would keep it from others for as long as this waits.
         let (start, _) = log.bounds().map_err(|error| NotBuilt::new(&error))?;
         if looks_at_start {
             *start_at = now.saturating_add(START_EVERY);
             self.asks.tell(Ask::BeginsAt(start, self.kept.numbers()));
         }
-        let Some((pass, state)) = planned else { return Ok(()) };
-        let mut pass = pass;
-        self.pass(&mut pass, &state, log, start, goes_on)
-            .map_err(|why| NotBuilt { why, numbers: pass.seals().map(|seal| seal.number).collect() })
+        // Not waited for: a term that ends must not wait for the pass of another one.
+        let _only_pass = match self.passes.try_lock() {
+            Ok(only_pass) => only_pass,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
+        let (mut pass, state) = {
+            let known = self.shared.read();
+            let Some(pass) = self.plan(&known.state, start) else { return Ok(false) };
+            // What is noted meanwhile concerns none of these objects.
+            (pass, known.state.clone())
+        };
+        let done = self.pass(&mut pass, &state, log, start, goes_on);
+        let rest = || pass.seals().map(|seal| seal.number).collect();
+        done.map(|()| true).map_err(|why| NotBuilt { why, numbers: rest() })
+    }
+
+    /// What to build of a log that begins at `start`: what is gone, its owner names as lost.
+    fn plan(&self, state: &State, start: u64) -> Option<Pass> {
+        let now = self.shared.clock.monotonic();
+        self.kept.wish(now, |wish| {
+            Pass::plan(state, |pending| !is_gone(&pending.seal, start) && wish.wants(pending))
+        })
     }
 
     fn pass(

@@ -22,6 +22,9 @@ use crate::time::{Clock, UnixMillis};
 /// A report that came later says nothing of the brokers' clock: the block may have been in the log for a while.
 const PROMPT: Duration = Duration::from_secs(5);
 
+/// How old what was told may be: the monotonic clock stands still while a machine sleeps.
+const YOUNG: Duration = Duration::from_secs(60);
+
 /// Where the frames of a request are; `None` if it is not known whether they are in the log.
 pub(super) type Outcome = Option<Vec<StoredPart>>;
 
@@ -82,7 +85,7 @@ pub struct Standing {
     pub silent: Vec<u32>,
     /// For how long there is no producer: it has failed, and the library does not let go of it, or makes no other.
     pub without_producer: Duration,
-    /// How far the own clock is off that of the brokers; zero while it is not known.
+    /// How far the own clock is off that of the brokers, by blocks of the last minute; zero while it is not known.
     pub clock_off: Duration,
     /// Why the last producer failed, if no block was stored since.
     pub error: Option<String>,
@@ -206,7 +209,10 @@ impl Sending {
                 Some(_) => Duration::ZERO,
                 None => now.saturating_sub(state.without_since),
             },
-            clock_off: state.brokers.map_or(Duration::ZERO, |brokers| brokers.off(self.clock.wall(), now)),
+            clock_off: state
+                .brokers
+                .filter(|brokers| brokers.age(now) < YOUNG)
+                .map_or(Duration::ZERO, |brokers| brokers.off(self.clock.wall(), now)),
             error: state.error.clone(),
             counts: self.sent.counts(),
         }
@@ -403,5 +409,7 @@ mod tests {
         assert_eq!(reported(5, 60_000), Duration::ZERO, "it may have been there for a while");
         assert_eq!(reported(4, 60_000), Duration::from_secs(60));
         assert_eq!(reported(1, -7_000), Duration::from_secs(7));
+        clock.0.fetch_add(60, Ordering::Relaxed);
+        assert_eq!(sending.standing().clock_off, Duration::ZERO, "that was long ago");
     }
 }

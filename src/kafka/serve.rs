@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::asks::{Ask, Asks};
 use super::beat::Beat;
+use super::cache::Unusable;
 use super::kept::Kept as KeptObjects;
 pub use super::known::STUCK_AFTER;
 use super::log::{PartitionLog, how_to_decide};
@@ -273,9 +274,16 @@ impl Serving {
             beat: Arc::clone(&served.builds),
         };
         let ends = AtomicBool::new(false);
+        let name = format!("kafka-left-{}", owner.shared.read().state.identity.partition);
         let ended = std::thread::scope(|scope| {
-            scope.spawn(|| rebuild.run(&|| !ends.load(Ordering::Acquire)));
-            let ended = turns(&mut owner, &asks, &served, &settings, goes_on);
+            let builder = std::thread::Builder::new().name(name);
+            let builds = builder.spawn_scoped(scope, || rebuild.run(&|| !ends.load(Ordering::Acquire)));
+            let ended = match builds {
+                Ok(_) => turns(&mut owner, &asks, &served, &settings, goes_on),
+                Err(error) => {
+                    Err(End::Cache(Unusable(format!("no thread for objects that stay in the log: {error}"))))
+                }
+            };
             let why = match &ended {
                 Ok(()) => "the partition was given up".to_owned(),
                 Err(end) => end.to_string(),

@@ -157,7 +157,8 @@ impl Owner {
     /// Errors: [`End`].
     pub fn end_day(&mut self, through: ReceivedDay) -> Result<bool, End> {
         let Ok((_, end)) = self.log.bounds() else { return Ok(false) };
-        self.note(vec![days::end_at(through, end)])?;
+        let note = days::end_in(&self.shared.read().state, through, end)?;
+        self.note(vec![note])?;
         Ok(true)
     }
 

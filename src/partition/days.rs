@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::brokers_clock::{BrokersClock, OFF_MAX};
 use super::note::Note;
+use super::opening::Stop;
 use super::position::{before, offset_of};
 use super::state::State;
 use crate::batch::BatchKey;
@@ -69,9 +70,19 @@ pub fn read_through(
     whole.max(read_at)
 }
 
+/// As [`end_at`], for a log in this state.
+/// Errors: the log was cut: notes say that it reached further.
+pub fn end_in(state: &State, through: ReceivedDay, end: u64) -> Result<Note, Stop> {
+    if end < state.reaches() && !planted(PlantedBug::CutLogReadOn) {
+        // A day would end before an earlier one, and owners would not agree on what came late.
+        return Err(Stop::LogCut(end));
+    }
+    Ok(end_at(through, end))
+}
+
 /// The note that ends days at the log's end, which is the offset of the next record. No record at it or later
 /// may be read before the note is committed.
-pub fn end_at(through: ReceivedDay, end: u64) -> Note {
+pub(super) fn end_at(through: ReceivedDay, end: u64) -> Note {
     Note::Call(CallNote::DaysOver { through, from: Some(before(end)) })
 }
 
@@ -206,6 +217,16 @@ mod tests {
         state.apply(note, 0);
         check(&state, &[], before(2), 0, 1);
         assert!(!state.is_left_out(&batch, 1) && state.is_left_out(&batch, 2));
+    }
+
+    /// Found by the simulation, seed 222107: a log was cut to before the end of a day, and the next day ended there.
+    #[test]
+    fn no_day_ends_before_what_notes_say_that_the_log_reached() {
+        let mut state = State::new(Identity::of_tests());
+        let day = |number: i64| UnixMillis(number * DAY_MS).day();
+        state.apply(end_in(&state, day(1), 13).unwrap(), 0);
+        assert!(matches!(end_in(&state, day(2), 6), Err(Stop::LogCut(6))));
+        assert!(end_in(&state, day(2), 13).is_ok());
     }
 
     #[test]

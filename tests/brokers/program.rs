@@ -1,6 +1,6 @@
 //! The program itself, run as users run it: `forebay serve` with `[kafka]`, as a collector or as a writer.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -33,8 +33,10 @@ fn of_kafka(partition: &Partition, role: &str) -> String {
     format!("[kafka]\nrole = \"{role}\"\nbrokers = [{}]\nname = \"{}\"\n", brokers.join(", "), settings.name)
 }
 
-/// The program of this build.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_forebay");
+/// The program under test: the one that Cargo built, or the one in `FOREBAY_BIN`.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("FOREBAY_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_forebay").into())
+}
 
 /// A program with the configuration in a folder.
 fn command(program: &OsStr, folder: &Path) -> Command {
@@ -57,7 +59,7 @@ impl Program {
              {}{more}\n[[source]]\nid = \"web\"\nwrite_keys = [\"web\"]\nspread = 2\n[[source]]\nid = \"ios\"\nwrite_keys = [\"ios\"]\n",
             of_kafka(partition, "collector"),
         );
-        Self::run(PROGRAM.as_ref(), &text, true)
+        Self::run(&program(), &text, true)
     }
 
     /// Starts a writer whose objects go to the S3 at this URL a second after they began, with these sources, and
@@ -80,7 +82,7 @@ impl Program {
         cache_bytes: u64,
     ) -> Self {
         Self::writer_set(
-            PROGRAM.as_ref(),
+            &program(),
             partition,
             s3,
             sources,
@@ -91,7 +93,7 @@ impl Program {
 
     /// The same, a member whose session ends within [`TIME_OUT`].
     pub(crate) fn impatient_writer(partition: &Partition, s3: &str, sources: &str, flush: &str) -> Self {
-        Self::impatient_writer_of(PROGRAM.as_ref(), partition, s3, sources, flush)
+        Self::impatient_writer_of(&program(), partition, s3, sources, flush)
     }
 
     /// The same of another build.
@@ -129,7 +131,7 @@ impl Program {
     /// Starts dev mode with a log at these brokers and its data in a folder, and waits until it is ready.
     pub(crate) fn dev(brokers: &str, data: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         let any = "127.0.0.1:0";
         command
             .args(["dev", "--kafka", brokers, "--listen", any, "--admin-listen", any, "--s3-listen", any])
@@ -178,7 +180,7 @@ impl Program {
 
     /// What one more process with the same configuration in the same folder says before it ends.
     pub(crate) fn refuses_another(&self) -> String {
-        let ended = command(PROGRAM.as_ref(), self.folder.path()).output().unwrap();
+        let ended = command(&program(), self.folder.path()).output().unwrap();
         assert!(!ended.status.success(), "{ended:?}");
         String::from_utf8(ended.stderr).unwrap()
     }

@@ -180,6 +180,11 @@ impl Acl {
         self.kind == 3
     }
 
+    /// Whether it is on the topic with this name.
+    pub(crate) fn is_of_topic(&self, name: &str) -> bool {
+        self.kind == 2 && self.name == name
+    }
+
     /// Whether it is on transactional ids.
     pub(crate) fn is_of_transactions(&self) -> bool {
         self.kind == 5

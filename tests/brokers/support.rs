@@ -16,10 +16,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::cluster::Cluster;
+use crate::program::program;
 
 /// The program, without what this run has in its environment for tests. Returns its exit code and what it says.
 pub(crate) fn run_program(folder: &Path, words: &[&str], secret: &str) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+    let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FOREBAY_") {
             command.env_remove(name);

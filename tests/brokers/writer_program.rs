@@ -61,18 +61,24 @@ fn names_owners(node: &Program, partitions: usize) {
     });
 }
 
+/// Not yesterday: in the first minutes of a day that one cannot be closed.
+fn ended_day() -> UnixMillis {
+    UnixMillis(SystemClock::new().wall().day().start().0 - 2 * DAY_MS)
+}
+
+/// What `forebay wait` says at once of this day of a source, if these nodes are asked.
+fn wait_for_day(s3: &S3, nodes: &[&Program], day: UnixMillis) -> (i32, String, String) {
+    let (url, day) = (s3.url(), day.0.to_string());
+    let mut words = vec!["wait", BUCKET, "--source", "web", "--day", &day, "--timeout", "0 s"];
+    words.extend(["--path-style", "--region", "us-east-1", "--endpoint-url", &url]);
+    let urls: Vec<String> = nodes.iter().map(|node| node.admin_url()).collect();
+    words.extend(urls.iter().flat_map(|url| ["--admin", url]));
+    run_program(tempfile::tempdir().unwrap().path(), &words, "")
+}
+
 /// A day without calls is closed once all writers say so: one of them, or a collector, does not know.
 fn waits_for_all_writers(s3: &S3, collector: &Program, writers: &[Program; 2]) {
-    // Not yesterday: in the first minutes of a day that one cannot be closed.
-    let ended = (SystemClock::new().wall().day().start().0 - 2 * DAY_MS).to_string();
-    let url = s3.url();
-    let wait = |nodes: &[&Program]| {
-        let mut words = vec!["wait", BUCKET, "--source", "web", "--day", &ended, "--timeout", "0 s"];
-        words.extend(["--path-style", "--region", "us-east-1", "--endpoint-url", &url]);
-        let urls: Vec<String> = nodes.iter().map(|node| node.admin_url()).collect();
-        words.extend(urls.iter().flat_map(|url| ["--admin", url]));
-        run_program(tempfile::tempdir().unwrap().path(), &words, "")
-    };
+    let wait = |nodes: &[&Program]| wait_for_day(s3, nodes, ended_day());
     for some in [&[collector][..], &[&writers[0]], &[collector, &writers[1]]] {
         let (code, said, why) = wait(some);
         assert!(code == 1 && why.contains("none of these nodes delivers partition"), "{said} {why}");
@@ -209,11 +215,22 @@ fn threads(process: u32, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// strace holds one thread of a writer in its next system call, so the call of Kafka's library there does not return.
-/// The process has others that do, answers its operator, and the library goes on telling the group that it lives.
 #[test]
-#[ignore = "takes six minutes: tests/kafka whose_library_hangs --ignored"]
+#[ignore = "takes six minutes: tests/kafka library_hangs --ignored"]
 fn a_writer_whose_library_hangs_gives_up_its_partitions_and_the_other_one_delivers_them() {
+    hangs("kafka");
+}
+
+#[test]
+#[ignore = "takes six minutes: tests/kafka library_hangs --ignored"]
+fn so_does_one_whose_library_hangs_while_it_looks_for_left_objects() {
+    hangs("kafka-left");
+}
+
+/// strace holds the thread of a partition with this name in its next system call, so the call of Kafka's library there does
+/// not return. The process has others that do, answers its operator, and the library goes on telling the group that it
+/// lives.
+fn hangs(thread: &str) {
     const HANGS_AFTER: Duration = Duration::from_secs(300);
     let Some(cluster) = cluster() else { return };
     let partition = Partition::make_many(&cluster, 3, &[]);
@@ -236,7 +253,7 @@ fn a_writer_whose_library_hangs_gives_up_its_partitions_and_the_other_one_delive
         first.first().copied().filter(|_| first.len() + second.len() == 3 && !second.is_empty())
     });
     load.answers(100);
-    let name = format!("kafka-{held}");
+    let name = format!("{thread}-{held}");
     let found = threads(hangs.id(), &name);
     let [thread] = found.as_slice() else { panic!("{found:?} have the name {name}") };
     let folder = tempfile::tempdir().unwrap();
@@ -251,7 +268,10 @@ fn a_writer_whose_library_hangs_gives_up_its_partitions_and_the_other_one_delive
         (!hangs.runs()).then_some(())
     });
     let held_for = began.elapsed();
-    let (log, why) = (hangs.log(), format!("a call of Kafka's library for partition {held} does not return"));
+    let (log, why) = (
+        hangs.log(),
+        format!("a call of Kafka's library or of the disk for partition {held} does not return"),
+    );
     assert!(held_for >= HANGS_AFTER - CALL && log.contains(&why), "after {held_for:?}: {log}");
     strace.wait().unwrap();
     owns(&other, 3);
@@ -445,6 +465,41 @@ fn calls_that_come_after_the_end_of_their_day_raise_an_alarm() {
     assert_eq!(writer.metric("forebay_kafka_late_frames_total{partition=\"0\"}"), Some(1.0));
     stored_once(&s3, &["in time".to_owned(), "too late".to_owned()]);
     writer.end();
+}
+
+/// Each partition has a marker of its own. Before it is there, its writer says that the day is not closed.
+#[test]
+fn a_day_with_calls_in_several_partitions_is_closed_once_each_of_them_has_its_marker() {
+    const PARTITIONS: i32 = 3;
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 3, &[]);
+    let (s3, day) = (S3::start(), ended_day());
+    let mut sent = Vec::new();
+    for number in 0..PARTITIONS {
+        let id = u128::from(number.unsigned_abs()) + 1;
+        let mut collector = Collector::new(&cluster, &partition, id).in_partition(number);
+        let calls: Vec<String> = (0..=number).map(|call| format!("{number} {call}")).collect();
+        collector.send(
+            "web",
+            &calls.iter().map(String::as_str).collect::<Vec<_>>(),
+            UnixMillis(day.0 + 5_000),
+        );
+        sent.extend(calls);
+    }
+    let writers = [(); 2].map(|()| Program::writer(&partition, &s3.url(), SOURCES));
+    let both = [&writers[0], &writers[1]];
+    let said = until("the day to be closed in all partitions", CALL * 12, || {
+        std::thread::sleep(Duration::from_secs(1));
+        let (code, said, _) = wait_for_day(&s3, &both, day);
+        (code == 0).then_some(said)
+    });
+    assert!(said.contains("is closed: 6 calls in 3 objects") && said.contains("by 3 "), "{said}");
+    let (code, _, why) = wait_for_day(&s3, &both[..1], day);
+    assert!(code == 1 && why.contains("none of these nodes delivers partition"), "{why}");
+    stored_once(&s3, &sent);
+    for writer in writers {
+        writer.end();
+    }
 }
 
 #[test]

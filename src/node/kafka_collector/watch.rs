@@ -77,12 +77,12 @@ pub(super) fn what_is_wrong(status: &CollectingStatus) -> Option<String> {
     ))
 }
 
-/// Whom the writers refuse is not known.
+/// Whom to refuse is not known any more.
 fn without_owners(status: &CollectingStatus) -> Option<String> {
     let (_, why) = status.without_owners.as_ref().filter(|(lasts, _)| *lasts >= WITHOUT_OWNERS)?;
     Some(format!(
-        "what writers tell their group cannot be read, so this collector does not know which sources to refuse: it takes calls \
-         that Kafka may delete before their bucket takes them: {why}; `forebay kafka check` says whether a right is missing"
+        "what writers tell their group cannot be read ({why}), so this collector refuses the sources that it heard of last: it \
+         may take calls that Kafka deletes before their bucket takes them. `forebay kafka check` says whether a right is missing"
     ))
 }
 

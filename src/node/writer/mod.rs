@@ -191,7 +191,9 @@ fn watch_calls(shared: &Shared) {
         let now = shared.deps.clock.monotonic();
         let hangs = shared.places().into_iter().find(|(_, place)| place.hangs(now));
         if let Some((partition, _)) = hangs {
-            shared.fail(&format!("a call of Kafka's library for partition {partition} does not return"));
+            shared.fail(&format!(
+                "a call of Kafka's library or of the disk for partition {partition} does not return"
+            ));
         } else if shared.tells_beat.hangs(now) {
             shared.fail("a call of Kafka's library about the log does not return");
         } else if shared.beat.hangs(now) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::place::{Live, Place, Standing};
 use super::shared::Shared;
-use crate::alarms::AlarmKind;
+use crate::alarms::{AlarmKind, Alarms};
 use crate::kafka::group::Offsets;
 use crate::kafka::records::Records;
 use crate::kafka::retention::{self, Times};
@@ -58,6 +58,8 @@ pub(super) struct Tells {
     read: BTreeMap<u32, VecDeque<Read>>,
     /// Since when the group cannot be told.
     untold: Option<Duration>,
+    /// Alarms of this writer: a process may have several.
+    alarms: Alarms,
 }
 
 /// What a term had read at a time.
@@ -95,6 +97,7 @@ impl Tells {
             log: None,
             read: BTreeMap::new(),
             untold: None,
+            alarms: shared.deps.alarms.of_part(),
         }
     }
 
@@ -113,7 +116,7 @@ impl Tells {
         }
         // Whoever takes the partitions over says it.
         self.clear_all_but(&BTreeSet::new());
-        self.has_told(None);
+        self.alarms.end_part();
     }
 
     fn tell(&mut self) {
@@ -160,14 +163,16 @@ impl Tells {
         self.needed_from.retain(|partition, _| here.contains(partition));
         self.half_ago.retain(|partition, _| here.contains(partition));
         self.read.retain(|partition, _| told.contains_key(partition));
-        let answer = self.offsets.tell(&told);
-        self.has_told(answer.err().map(|error| with_causes(&error)));
+        // The answer to the last time: this one's comes later.
+        let refusal = self.offsets.refusal().filter(|_| !told.is_empty());
+        let why = self.offsets.tell(&told).err().or(refusal);
+        self.has_told(why.map(|error| with_causes(&error)));
         self.hear();
     }
 
     /// The group was told, or `why` it was not.
     fn has_told(&mut self, why: Option<String>) {
-        let (alarms, now) = (&self.shared.deps.alarms, self.shared.deps.clock.monotonic());
+        let (alarms, now) = (&self.alarms, self.shared.deps.clock.monotonic());
         let Some(why) = why else {
             if self.untold.take().is_some() {
                 alarms.clear(AlarmKind::Refusing, SUBJECT_OF_TELLING);

@@ -152,7 +152,7 @@ impl Live {
                 env.trace.count("destinations noted");
                 self.notes(notes, After::Nothing);
             }
-            Action::EndDay(day) => self.end_day(day, env),
+            Action::EndDay(day) => return self.end_day(day, env),
             Action::CloseDay => self.close_day(env),
             Action::Rebuild => self.rebuild(env),
             Action::Snapshot => self.snapshot(env),

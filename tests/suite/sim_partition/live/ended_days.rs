@@ -6,15 +6,20 @@ use forebay::partition::note::Note;
 use forebay::time::ReceivedDay;
 
 use super::super::env::Env;
-use super::Live;
 use super::transaction::After;
+use super::{Live, Step};
 
 impl Live {
-    pub(super) fn end_day(&mut self, day: ReceivedDay, env: &Env) {
+    pub(super) fn end_day(&mut self, day: ReceivedDay, env: &Env) -> Step {
         let end = env.log[self.partition as usize].end();
+        let note = match days::end_in(&self.state, day, end) {
+            Ok(note) => note,
+            Err(stop) => return Step::Stopped(stop),
+        };
         self.day_end = Some((day, end));
         // A cache that is past it already has read no record after the end.
-        self.notes(vec![days::end_at(day, end)], After::DayEnded);
+        self.notes(vec![note], After::DayEnded);
+        Step::GoesOn
     }
 
     pub(super) fn close_day(&mut self, env: &mut Env) {
