@@ -81,6 +81,9 @@ pub enum AdminError {
     /// The spool has stopped, or the process is shutting down (which delivers buffered calls by itself).
     #[error("the spool has stopped")]
     Stopped,
+    /// A collector in front of Kafka holds nothing that it has acknowledged.
+    #[error("a collector in front of Kafka holds no calls: ask the writers of the log (--admin)")]
+    OfWriters,
     /// A receipt could not be looked up.
     #[error("the spool could not be read: {0}")]
     Unread(String),

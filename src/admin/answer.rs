@@ -164,6 +164,7 @@ impl Refusing for AdminError {
             Self::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
             Self::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
             Self::Unread(_) => (StatusCode::SERVICE_UNAVAILABLE, "unread"),
+            Self::OfWriters => (StatusCode::CONFLICT, "of_writers"),
         }
     }
 }

@@ -143,7 +143,14 @@ impl KafkaStatus {
         let records = self.owned.iter().filter_map(PartitionStatus::lag_records).fold(0, u64::saturating_add);
         let seconds = self.owned.iter().map(|one| one.lag_seconds).max().unwrap_or(0);
         if records == 0 && seconds == 0 {
-            return "none: these partitions are read to their ends".to_owned();
+            let is_read = |one: &PartitionStatus| one.standing == "delivers" && one.end_offset.is_some();
+            let all = self.owned.iter().all(is_read);
+            let words = if all {
+                "none: these partitions are read to their ends"
+            } else {
+                "not known of all of them"
+            };
+            return words.to_owned();
         }
         format!(
             "{} to be read, the oldest for {}",

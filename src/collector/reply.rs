@@ -246,10 +246,15 @@ pub(super) fn success_but(refused: &[(u32, RejectReason)]) -> Reply {
     serde_json::to_vec(&body).map_or_else(|_| success(), |text| fixed("application/json", text.into()))
 }
 
-/// `reply` with the receipts of the stored calls, if there are any.
+/// Bytes of all receipts of an answer. A proxy that has no room for a header makes an error of the answer, and the client
+/// would send the same calls for ever.
+const RECEIPTS_BYTES_MAX: usize = 2_048;
+
+/// `reply` with the receipts of the stored calls, if there are any, and not so many that they would not fit.
 pub(super) fn with_receipts(mut reply: Reply, receipts: Option<&Receipts>) -> Reply {
+    let text = receipts.map(Receipts::to_string).filter(|text| text.len() <= RECEIPTS_BYTES_MAX);
     // They have only characters that a header may have.
-    if let Some(Ok(value)) = receipts.map(|receipts| HeaderValue::try_from(receipts.to_string())) {
+    if let Some(Ok(value)) = text.map(HeaderValue::try_from) {
         reply.headers_mut().insert(receipt::HEADER, value);
     }
     reply

@@ -16,7 +16,7 @@ const NAME_MAX: usize = 26;
 /// The longest name of a topic or a group.
 const TOPIC_MAX: usize = 249;
 /// Settings of the client's library that Forebay sets, by all of their names: a promise depends on them, or a bound.
-const OWN: [&str; 30] = [
+const OWN: [&str; 34] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "client.id",
@@ -47,6 +47,10 @@ const OWN: [&str; 30] = [
     "fetch.message.max.bytes",
     "max.partition.fetch.bytes",
     "queued.max.messages.kbytes",
+    "queue.buffering.max.messages",
+    "allow.auto.create.topics",
+    "delivery.report.only.error",
+    "statistics.interval.ms",
 ];
 /// How names begin that are refused too: settings of the library's own tests, and what the members of a group agree on.
 const OWN_BEGIN: [&str; 2] = ["test.", "partition.assignment."];

@@ -12,7 +12,7 @@ use crate::log::{
 };
 use crate::metrics::{Metrics, ReasonLabel};
 use crate::partition::receipts::stored_in;
-use crate::partition::spread::parts;
+use crate::partition::spread::{partition, parts};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -33,6 +33,13 @@ impl Appender {
     /// from before may be stored, and the order of a source is not kept.
     pub fn set_spreads(&self, spreads: Spreads) {
         *write(&self.spreads) = spreads;
+    }
+
+    /// Whether owners refuse a source, or a partition that its calls go to.
+    pub fn refuses(&self, source: &SourceId) -> bool {
+        let spread = read(&self.spreads).get(source).copied().unwrap_or(1);
+        let partitions = self.hints.partitions();
+        self.hints.refuses(source, (0..spread.max(1)).map(|slot| partition(source, slot, partitions)))
     }
 
     async fn store(&self, frames: RequestFrames) -> Result<Appended, AppendError> {

@@ -30,6 +30,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The same until they have said it once.
 const LOOK_SOON: Duration = Duration::from_millis(500);
 
+/// Why nothing is known of owners, although the group answers.
+const NOBODY_TOLD: &str =
+    "neither a writer nor `forebay kafka create` has told the group anything of this topic";
+
 /// What a collector needs.
 #[derive(Debug)]
 pub struct CollectingDeps {
@@ -222,7 +226,11 @@ fn look(sending: &Sending, hints: &Hints, offsets: &Offsets) {
             hints.asked_owners(why, asked);
             if let Ok(told) = answer {
                 hints.are_told(&told, sending.wall());
+                if hints.log_id().is_none() {
+                    hints.asked_owners(Some(NOBODY_TOLD.to_owned()), asked);
+                }
             }
+            offsets.take_events();
         }
         let is_known = partitions > 0 && hints.log_id().is_some();
         if sending.ends_within(if is_known { LOOK_EVERY } else { LOOK_SOON }) {

@@ -329,7 +329,13 @@ impl Creating {
         let of_notes = first_notes::bounds(settings, &settings.notes_topic, without, clock)?;
         let written = of_log.into_iter().filter(|(_, (_, end))| *end > 0);
         // Notes that were deleted were notes too.
-        let deleted = of_notes.into_iter().filter(|(_, (start, _))| *start > 0);
+        let deleted: Vec<(u32, (u64, u64))> =
+            of_notes.into_iter().filter(|(_, (start, _))| *start > 0).collect();
+        if let (true, Some((partition, _))) = (self.wanted.new_log, deleted.first()) {
+            // Others would find its first snapshot behind what is gone.
+            let delete = delete_notes(&settings.names());
+            return Err(NotCreated::HasNotes { partition: *partition, delete });
+        }
         self.has.with_records = written.chain(deleted).map(|(partition, _)| partition).collect();
         let is_gone = self.has.with_records.iter().any(|partition| !found.contains_key(partition));
         if self.wanted.new_log && is_gone {
@@ -401,7 +407,7 @@ impl Creating {
         if to_tell.is_empty() {
             return Ok(false);
         }
-        match offsets.tell_and_wait(&to_tell) {
+        match offsets.tell(&to_tell) {
             Ok(()) => Ok(true),
             // The group has members: they tell it themselves.
             Err(error) if is_member_only(&error) => Ok(false),

@@ -5,18 +5,16 @@
 //! nothing is decided by it. A member fetches nothing; its partitions are paused.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::Offset;
 
 use super::records::NotRead;
 use super::settings::{Lines, NoClient, Sees, Settings};
-use crate::lock::lock;
 use crate::partition::group::Metadata;
 
 /// How long one call of the library waits.
@@ -25,32 +23,9 @@ const CALL: Duration = Duration::from_secs(10);
 /// How long a complaint may take to come: the library asks for the group's broker twice a second.
 const COMPLAINT: Duration = Duration::from_secs(2);
 
-/// Hears what became of the last offsets that were told.
-#[derive(Debug, Default)]
-struct Hears {
-    refused: Mutex<Option<KafkaError>>,
-}
-
-impl ClientContext for Hears {
-    fn log(&self, level: RDKafkaLogLevel, of: &str, line: &str) {
-        Lines.log(level, of, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        Lines.error(error, reason);
-    }
-}
-
-impl ConsumerContext for Hears {
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let of_one = || offsets.elements().iter().find_map(|one| one.error().err());
-        *lock(&self.refused) = result.err().or_else(of_one);
-    }
-}
-
 /// A member of the group.
 pub struct Member {
-    consumer: Arc<BaseConsumer<Hears>>,
+    consumer: Arc<BaseConsumer<Lines>>,
     topic: String,
     /// Partitions that are assigned and paused.
     paused: BTreeSet<u32>,
@@ -63,8 +38,8 @@ impl Member {
     /// partitions it should own is known once [`Member::turn`] has been called for a while.
     /// Errors: [`NoClient`].
     pub fn join(settings: &Settings, instance: Option<&str>) -> Result<Self, NoClient> {
-        let made = settings.of_member(instance).create_with_context(Hears::default());
-        let consumer: BaseConsumer<Hears> = made.map_err(|cause| settings.no_client(cause))?;
+        let made = settings.of_member(instance).create_with_context(Lines);
+        let consumer: BaseConsumer<Lines> = made.map_err(|cause| settings.no_client(cause))?;
         consumer.subscribe(&[&settings.topic]).map_err(|cause| settings.no_client(cause))?;
         let consumer = Arc::new(consumer);
         Ok(Self { consumer, topic: settings.topic.clone(), paused: BTreeSet::new() })
@@ -121,7 +96,7 @@ impl Member {
 /// The offsets of the group, with what owners say beside them. Cheap to clone.
 #[derive(Clone)]
 pub struct Offsets {
-    consumer: Arc<BaseConsumer<Hears>>,
+    consumer: Arc<BaseConsumer<Lines>>,
     topic: String,
 }
 
@@ -131,7 +106,7 @@ impl Offsets {
     /// For a process that does not join the group.
     /// Errors: [`NoClient`].
     pub fn of_outsider(settings: &Settings) -> Result<Self, NoClient> {
-        let made = settings.of_reader(Sees::All).create_with_context(Hears::default());
+        let made = settings.of_reader(Sees::All).create_with_context(Lines);
         let consumer = made.map_err(|cause| settings.no_client(cause))?;
         Ok(Self { consumer: Arc::new(consumer), topic: settings.topic.clone() })
     }
@@ -144,37 +119,25 @@ impl Offsets {
         Ok(topic.map_or(0, |topic| u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX)))
     }
 
-    /// Tells the group, without waiting, how far partitions are and what else owners say of them.
-    /// Errors: the library's. Nothing depends on it.
+    /// Tells the group how far partitions are and what else owners say of them, and waits for its answer: for as long as
+    /// the group's session lasts, if no broker has the group. Kafka takes it of a process outside of the group only while
+    /// the group has no members. (The library says nothing of the answer to a call that does not wait.)
+    /// Errors: the library's. No call depends on it.
     pub fn tell(&self, partitions: &BTreeMap<u32, (u64, Metadata)>) -> Result<(), KafkaError> {
-        self.commit(partitions, CommitMode::Async)
-    }
-
-    /// Why the group did not take what was told last, as far as its answer has come: a member hears it in
-    /// [`Member::turn`].
-    pub fn refusal(&self) -> Option<KafkaError> {
-        lock(&self.consumer.context().refused).clone()
-    }
-
-    /// The same as [`Offsets::tell`], and waits for the answer. Kafka takes it of a process outside of the group only while the group
-    /// has no members.
-    /// Errors: the library's.
-    pub fn tell_and_wait(&self, partitions: &BTreeMap<u32, (u64, Metadata)>) -> Result<(), KafkaError> {
-        self.commit(partitions, CommitMode::Sync)
-    }
-
-    fn commit(
-        &self,
-        partitions: &BTreeMap<u32, (u64, Metadata)>,
-        mode: CommitMode,
-    ) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         for (partition, (kept_from, metadata)) in partitions {
             let mut one = list.add_partition(&self.topic, i32::try_from(*partition).unwrap_or(i32::MAX));
             one.set_offset(Offset::Offset(i64::try_from(*kept_from).unwrap_or(i64::MAX)))?;
             one.set_metadata(metadata.encode());
         }
-        self.consumer.commit(&list, mode)
+        self.consumer.commit(&list, CommitMode::Sync)
+    }
+
+    /// Takes what the library has to say, which it would keep otherwise.
+    pub(super) fn take_events(&self) {
+        while let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+            tracing::debug!(%error, "the offsets of the group");
+        }
     }
 
     /// What the library says beside its answers: a missing right on the group only makes calls time out.

@@ -25,6 +25,9 @@ const BUILD_AGAIN: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(60);
 const REST_MAX: Duration = Duration::from_secs(3_600);
 
+/// How long an object is at hand, if others have no room. It was tried many times by then.
+const AT_HAND: Duration = Duration::from_secs(600);
+
 /// A source at a bucket.
 pub(super) type Place = (SourceId, BucketString);
 
@@ -89,7 +92,8 @@ pub(super) struct Kept {
 
 #[derive(Debug, Default)]
 struct AtHand {
-    objects: BTreeMap<u64, (Place, KeptFile)>,
+    /// With the time since when they are at hand, by the monotonic clock.
+    objects: BTreeMap<u64, (Place, KeptFile, Duration)>,
     /// Places that have taken an object since one was last left.
     take: BTreeSet<Place>,
     /// When an object of a place that refuses was last built, by the monotonic clock.
@@ -149,7 +153,7 @@ impl Wish<'_> {
 impl AtHand {
     fn wish(&self, now: Duration) -> Wish<'_> {
         let mut wish = Wish { at_hand: self, now, probed: BTreeSet::new(), refused: (0, 0), taken: (0, 0) };
-        for (place, file) in self.objects.values() {
+        for (place, file, _) in self.objects.values() {
             let (objects, bytes) =
                 if self.take.contains(place) { &mut wish.taken } else { &mut wish.refused };
             (*objects, *bytes) = (*objects + 1, *bytes + file.len);
@@ -212,7 +216,37 @@ impl Kept {
         at_hand.built.insert(place(seal), now);
         at_hand.differ.remove(&seal.number);
         at_hand.rest.remove(&seal.number);
-        at_hand.objects.insert(seal.number, (place(seal), file));
+        at_hand.objects.insert(seal.number, (place(seal), file, now));
+    }
+
+    /// Lets objects go that were at hand for long, if half of the room is in use: they are built again, and others
+    /// have their turn meanwhile. A place that refuses for days would keep all others from being tried.
+    pub(super) fn let_go(&self, now: Duration) {
+        let mut gone = Vec::new();
+        {
+            let mut at_hand = lock(&self.at_hand);
+            let wish = at_hand.wish(now);
+            let is_half = |(_, bytes): (usize, u64)| bytes >= at_hand.cache_bytes / PART / 2;
+            let is_full = (is_half(wish.refused), is_half(wish.taken));
+            let long: Vec<u64> = at_hand
+                .objects
+                .iter()
+                .filter(|(_, (place, _, since))| {
+                    let is_full = if at_hand.take.contains(place) { is_full.1 } else { is_full.0 };
+                    is_full && now.saturating_sub(*since) >= AT_HAND
+                })
+                .map(|(number, _)| *number)
+                .collect();
+            for number in long {
+                gone.extend(at_hand.objects.remove(&number));
+                at_hand.rest.insert(number, Rest { until: now.saturating_add(REST), lasts: REST });
+            }
+            for (place, ..) in &gone {
+                at_hand.built.insert(place.clone(), now);
+            }
+        }
+        // The files are removed without the lock.
+        drop(gone);
     }
 
     /// An object could not be built: it rests.
@@ -263,7 +297,7 @@ impl Kept {
     /// Errors: `NotFound` if it is not at hand.
     pub(super) fn open(&self, number: u64) -> io::Result<KeptObject> {
         let at_hand = lock(&self.at_hand);
-        let Some((_, KeptFile { disk, name, len, crc32 })) = at_hand.objects.get(&number) else {
+        let Some((_, KeptFile { disk, name, len, crc32 }, _)) = at_hand.objects.get(&number) else {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the object is not built yet"));
         };
         let bytes = match disk.path(name) {
@@ -345,6 +379,24 @@ mod tests {
         // It refuses again.
         kept.copy(&all[2].seal, &mut [7; 40].as_slice(), 40).unwrap();
         assert_eq!(wants(&kept, 0, &all[2..]), [3, 4]);
+    }
+
+    /// A bucket that refuses for days had the room for itself, and objects of another one were never tried.
+    #[test]
+    fn what_is_at_hand_for_long_makes_room_for_others() {
+        let (kept, _dir) = kept(1_000);
+        let all = [left(1, "web", 80), left(2, "ios", 80)];
+        let file = kept.copy(&all[0].seal, &mut [7; 80].as_slice(), 80).unwrap();
+        kept.insert(&all[0].seal, file, Duration::ZERO);
+        for (now, wanted, has) in [(599, &[][..], true), (600, &[2][..], false), (659, &[2][..], false)] {
+            kept.let_go(Duration::from_secs(now));
+            assert_eq!((wants(&kept, now, &all), kept.has(1)), (wanted.to_vec(), has), "{now}");
+        }
+        let mut file = kept.begin().unwrap();
+        file.write_all(&[7; 80]).unwrap();
+        kept.insert(&all[1].seal, file.finish(), Duration::from_secs(659));
+        kept.let_go(Duration::from_secs(1_259));
+        assert_eq!(wants(&kept, 1_259, &all), [1]);
     }
 
     #[test]

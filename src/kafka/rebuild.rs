@@ -102,6 +102,7 @@ impl Rebuild {
     ) -> Result<bool, NotBuilt> {
         let now = self.shared.clock.monotonic();
         let looks_at_start = now >= *start_at;
+        self.kept.let_go(now);
         let partition = {
             let known = self.shared.read();
             if known.state.left.is_empty() || !looks_at_start && self.plan(&known.state, 0).is_none() {

@@ -56,6 +56,8 @@ struct State {
     brokers: Option<BrokersClock>,
     /// Why the last producer failed, until a block is in the log again.
     error: Option<String>,
+    /// Since when blocks have failed or requests have waited for too long, and no block was stored.
+    failing: Option<Duration>,
     closed: bool,
     ends: bool,
 }
@@ -89,6 +91,8 @@ pub struct Standing {
     pub clock_off: Duration,
     /// Why the last producer failed, if no block was stored since.
     pub error: Option<String>,
+    /// For how long blocks have failed or requests have waited for too long, and no block was stored.
+    pub failing: Duration,
     /// What was sent so far.
     pub counts: SentCounts,
 }
@@ -110,6 +114,7 @@ impl Sending {
             streams: Streams::default(),
             brokers: None,
             error: None,
+            failing: None,
             closed: false,
             ends: false,
         };
@@ -192,7 +197,11 @@ impl Sending {
     /// Answers requests that have waited too long.
     pub(super) fn expire(&self) {
         let mut state = lock(&self.state);
-        let late = state.producing.timed_out(self.clock.monotonic());
+        let now = self.clock.monotonic();
+        let late = state.producing.timed_out(now);
+        if !late.is_empty() {
+            state.failing.get_or_insert(now);
+        }
         self.answer(&mut state, late);
     }
 
@@ -214,6 +223,7 @@ impl Sending {
                 .filter(|brokers| brokers.age(now) < YOUNG)
                 .map_or(Duration::ZERO, |brokers| brokers.off(self.clock.wall(), now)),
             error: state.error.clone(),
+            failing: state.failing.map_or(Duration::ZERO, |since| now.saturating_sub(since)),
             counts: self.sent.counts(),
         }
     }
@@ -286,7 +296,7 @@ impl Hears for Sending {
                         state.brokers = Some(BrokersClock::told(told, now));
                     }
                 }
-                state.error = None;
+                (state.error, state.failing) = (None, None);
                 let answers = state.producing.reported(partition, of, offset);
                 self.answer(&mut state, answers);
                 drop(state);
@@ -296,6 +306,7 @@ impl Hears for Sending {
                 tracing::warn!(%error, partition, "a block was not acknowledged: a new producer takes over");
                 self.sent.failed();
                 state.error = Some(error.to_string());
+                state.failing.get_or_insert(now);
                 state.producer = None;
                 state.without_since = now;
                 state.sent_at.clear();
@@ -375,6 +386,8 @@ mod tests {
         assert_eq!((standing.bytes, standing.requests), (0, 0), "nothing of it is sent any more");
         assert_eq!(standing.without_producer, Duration::from_secs(15));
         assert_eq!((standing.counts.unknown, standing.counts.refused), (1, 1));
+        clock.0.store(20, Ordering::Relaxed);
+        assert_eq!(sending.standing().failing, Duration::from_secs(5));
         let mut last = offer(9).unwrap();
         sending.end();
         assert!(last.try_recv().is_err() && sending.ends_within(Duration::ZERO));
@@ -409,6 +422,7 @@ mod tests {
         assert_eq!(reported(5, 60_000), Duration::ZERO, "it may have been there for a while");
         assert_eq!(reported(4, 60_000), Duration::from_secs(60));
         assert_eq!(reported(1, -7_000), Duration::from_secs(7));
+        assert_eq!(sending.standing().failing, Duration::ZERO);
         clock.0.fetch_add(60, Ordering::Relaxed);
         assert_eq!(sending.standing().clock_off, Duration::ZERO, "that was long ago");
     }

@@ -150,11 +150,9 @@ impl Served {
     /// The first record with calls that are not in the store; `None` if nothing waits.
     pub fn needed_from(&self) -> Option<u64> {
         let known = self.log.shared.read();
-        let left = &known.state.left;
-        let pending = known.state.calls.seals.iter().filter(|(number, _)| !left.contains_key(number));
-        let pending = pending.map(|(_, pending)| pending.seal.first);
+        let pending = known.state.calls.seals.values().map(|pending| pending.seal.first);
         let open = self.log.shared.cache.open_batches().into_iter().map(|batch| batch.first);
-        needed_from(left.values().copied(), pending.chain(open), known.unread_from())
+        needed_from(pending.chain(open), known.unread_from())
     }
 
     /// What needs the oldest record that is kept. `None` if nothing waits.

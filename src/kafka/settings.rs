@@ -146,7 +146,11 @@ impl Settings {
         for (key, value) in &self.more {
             config.set(key, value);
         }
-        config.set("bootstrap.servers", &self.brokers).set("client.id", "forebay");
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "forebay")
+            // Brokers would make a topic that is not there, with one copy, and calls would be acknowledged in it.
+            .set("allow.auto.create.topics", "false");
         config
     }
 
@@ -241,6 +245,64 @@ impl Settings {
 
     /// The error of a client that could not be made.
     pub(super) fn no_client(&self, cause: KafkaError) -> NoClient {
+        // The library repeats a value that it does not take, and that may be a secret.
+        let cause = match cause {
+            KafkaError::ClientConfig(result, why, name, value) => {
+                let says_value = !value.is_empty() && why.contains(&value);
+                let why = if says_value { "the value cannot be used".to_owned() } else { why };
+                KafkaError::ClientConfig(result, why, name, "***".to_owned())
+            }
+            other => other,
+        };
         NoClient { brokers: self.brokers.clone(), cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::consumer::BaseConsumer;
+
+    use super::*;
+
+    #[test]
+    fn a_setting_that_the_library_does_not_take_is_named_without_its_value() {
+        for name in ["sasl.pasword", "socket.keepalive.enable"] {
+            let settings = Settings {
+                brokers: "127.0.0.1:1".to_owned(),
+                name: "lake".to_owned(),
+                group: "lake-writers".to_owned(),
+                topic: "lake-calls".to_owned(),
+                notes_topic: "lake-notes".to_owned(),
+                transaction_timeout: Duration::from_secs(30),
+                more: vec![(name.to_owned(), "a secret".to_owned())],
+            };
+            let made: Result<BaseConsumer<Lines>, KafkaError> =
+                settings.of_reader(Sees::All).create_with_context(Lines);
+            let error = settings.no_client(made.err().unwrap());
+            let said = format!("{error} {} {:?}", error.cause, error);
+            assert!(said.contains(name) && !said.contains("a secret"), "{said}");
+        }
+    }
+
+    /// Brokers make a topic that a client asks for by default.
+    #[test]
+    fn no_client_makes_a_topic() {
+        let settings = Settings {
+            brokers: String::new(),
+            name: String::new(),
+            group: String::new(),
+            topic: String::new(),
+            notes_topic: String::new(),
+            transaction_timeout: Duration::ZERO,
+            more: vec![("allow.auto.create.topics".to_owned(), "true".to_owned())],
+        };
+        let all = [
+            settings.of_producer(),
+            settings.of_owner("id"),
+            settings.of_reader(Sees::All),
+            settings.of_member(None),
+            settings.of_admin(),
+        ];
+        assert!(all.iter().all(|config| config.get("allow.auto.create.topics") == Some("false")));
     }
 }

@@ -132,9 +132,13 @@ impl ReceiptReport {
         answer: Result<ReceiptStatus, String>,
     ) -> (Self, Option<String>) {
         let bucket = answer.as_ref().ok().and_then(|status| status.bucket.clone());
-        let answer = answer.and_then(|status| match status.spool_id == receipt.spool_id {
-            true => Ok(status),
-            false => Err(format!(
+        let answer = answer.and_then(|status| match status.spool_id.as_str() {
+            id if id == receipt.spool_id => Ok(status),
+            "" => Err(format!(
+                "the process at {url} does not have the partition of the receipt: query the writers of the log, one after the \
+                 other (--admin)"
+            )),
+            _ => Err(format!(
                 "the collector at {url} has another spool: query the one that issued the receipt (--admin)"
             )),
         });

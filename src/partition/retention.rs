@@ -8,19 +8,14 @@ use crate::time::UnixMillis;
 /// Below this much time an alarm is raised: enough for a person to act after a weekend.
 pub const ALARM_BELOW: Duration = Duration::from_secs(48 * 3_600);
 
-/// The first record with calls that are not in the store. `None` if nothing waits. `left` has the first record that
-/// each left object needs, with its window, `waiting` the first positions of other objects and batches, and
-/// `unread` the first position that is not read, unless everything is.
+/// The first record with calls that are not in the store. `None` if nothing waits. `waiting` has the first positions of
+/// objects and batches, and `unread` the first position that is not read, unless everything is.
 ///
-/// Windows of the others do not count: if retention takes one, repeats of what it took may be stored, and no call is
+/// Windows do not count: if retention takes one, repeats of what it took may be stored, and no call is
 /// lost; what was decided before is noted ([`super::repeats`]). A quiet partition has a window that is as old as its
 /// log.
-pub fn needed_from(
-    left: impl Iterator<Item = u64>,
-    waiting: impl Iterator<Item = u64>,
-    unread: Option<u64>,
-) -> Option<u64> {
-    left.chain(waiting.chain(unread).map(offset_of)).min()
+pub fn needed_from(waiting: impl Iterator<Item = u64>, unread: Option<u64>) -> Option<u64> {
+    waiting.chain(unread).map(offset_of).min()
 }
 
 /// The time left before retention takes the record of [`needed_from`]. `written_at` and `now` are times of the
@@ -58,14 +53,13 @@ mod tests {
     /// although everything was delivered.
     #[test]
     fn only_what_is_not_delivered_is_needed() {
-        let check = |left: &[u64], waiting: &[u64], unread: Option<u64>, expected: Option<u64>| {
-            let found = needed_from(left.iter().copied(), waiting.iter().copied(), unread);
-            assert_eq!(found, expected, "{left:?} {waiting:?} {unread:?}");
+        let check = |waiting: &[u64], unread: Option<u64>, expected: Option<u64>| {
+            let found = needed_from(waiting.iter().copied(), unread);
+            assert_eq!(found, expected, "{waiting:?} {unread:?}");
         };
-        check(&[], &[], None, None);
-        check(&[], &[], Some(position(9, 1)), Some(9));
-        check(&[], &[position(7, 3), position(5, 9)], Some(position(9, 1)), Some(5));
-        check(&[2, 4], &[position(7, 3)], None, Some(2));
+        check(&[], None, None);
+        check(&[], Some(position(9, 1)), Some(9));
+        check(&[position(7, 3), position(5, 9)], Some(position(9, 1)), Some(5));
     }
 
     #[test]

@@ -65,6 +65,14 @@ pub(super) fn spool_id(log_id: &str, partition: u32) -> [u8; 16] {
     digest.first_chunk().copied().unwrap_or_default()
 }
 
+/// Of which batches nothing may rely on verdicts any more.
+enum Releases {
+    Nothing,
+    Of(BatchKey),
+    OfDay(SourceId, ReceivedDay),
+    All,
+}
+
 /// The state of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct State {
@@ -120,8 +128,7 @@ impl State {
 
     /// Applies a note that stands at `offset` of the notes. A snapshot has another way: it replaces the state.
     pub fn apply(&mut self, note: Note, offset: u64) {
-        let releases =
-            matches!(&note, Note::Base(_) | Note::Settled { .. } | Note::Call(CallNote::Committed { .. }));
+        let releases = self.released_by(&note);
         match note {
             Note::Snapshot { .. } => {}
             Note::Term(term) => self.term = Some(term.token),
@@ -158,23 +165,43 @@ impl State {
                 }
             }
         }
-        if releases {
-            self.forget_repeats();
+        match releases {
+            Releases::Nothing => {}
+            Releases::Of(batch) => self.forget_repeats(&|of| *of == batch),
+            Releases::OfDay(source, day) => self.forget_repeats(&|of| of.source == source && of.day == day),
+            Releases::All => self.forget_repeats(&|_| true),
         }
     }
 
-    /// Forgets the verdicts on which nothing relies any more.
-    fn forget_repeats(&mut self) {
+    /// Of which batches a note may end that anything relies on verdicts.
+    fn released_by(&self, note: &Note) -> Releases {
+        match note {
+            Note::Base(_) => Releases::All,
+            Note::Settled { source, day } => Releases::OfDay(source.clone(), *day),
+            Note::Call(CallNote::Committed { number, .. }) => match self.calls.seals.get(number) {
+                Some(pending) => Releases::Of(pending.seal.batch.clone()),
+                None => Releases::Nothing,
+            },
+            _ => Releases::Nothing,
+        }
+    }
+
+    /// Forgets the verdicts on which nothing relies any more, of some batches.
+    fn forget_repeats(&mut self, of: &dyn Fn(&BatchKey) -> bool) {
+        // Ten thousand notes may come here at a midnight, and thousands of objects may be left.
+        if !self.repeats.keys().any(of) {
+            return;
+        }
         let mut repeats = std::mem::take(&mut self.repeats);
-        // Thousands of objects may be left, and each commit comes here.
         let mut pending: BTreeMap<&BatchKey, u64> = BTreeMap::new();
-        if !repeats.is_empty() {
-            for PendingSeal { seal, .. } in self.calls.seals.values() {
-                let last = pending.entry(&seal.batch).or_default();
-                *last = seal.last.max(*last);
-            }
+        for PendingSeal { seal, .. } in self.calls.seals.values() {
+            let last = pending.entry(&seal.batch).or_default();
+            *last = seal.last.max(*last);
         }
         repeats.retain(|batch, ranges| {
+            if !of(batch) {
+                return true;
+            }
             let is_pending = |position| pending.get(batch).is_some_and(|last| position <= *last);
             ranges.retain(|range| self.relies(batch, range.last, &|| is_pending(range.last)));
             !ranges.is_empty()

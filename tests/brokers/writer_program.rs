@@ -263,17 +263,17 @@ fn hangs(thread: &str) {
         .spawn()
         .expect("strace starts");
     let began = Instant::now();
-    until("it to end", HANGS_AFTER + CALL * 2, || {
+    let why = format!("a call of Kafka's library or of the disk for partition {held} does not return");
+    until("it to say why it ends", HANGS_AFTER + CALL * 2, || {
         std::thread::sleep(Duration::from_secs(1));
-        (!hangs.runs()).then_some(())
+        hangs.log().contains(&why).then_some(())
     });
     let held_for = began.elapsed();
-    let (log, why) = (
-        hangs.log(),
-        format!("a call of Kafka's library or of the disk for partition {held} does not return"),
-    );
-    assert!(held_for >= HANGS_AFTER - CALL && log.contains(&why), "after {held_for:?}: {log}");
+    assert!(held_for >= HANGS_AFTER - CALL, "after {held_for:?}: {}", hangs.log());
+    // Its parent learns of its end once strace lets go of the thread.
+    strace.kill().unwrap();
     strace.wait().unwrap();
+    until("it to end", CALL, || (!hangs.runs()).then_some(()));
     owns(&other, 3);
     say(&format!(
         "it ended after {held_for:.0?}; the other one delivers all {:.0?} after it was held",

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 
 use super::closing_days::ClosingDay;
 use super::marker;
@@ -33,6 +34,8 @@ pub const SETTLED: Duration = Duration::from_secs(60);
 pub(in crate::delivery) struct Closing {
     looked: Option<Duration>,
     over: Option<(ReceivedDay, Duration)>,
+    /// Days are being ended. A log over Kafka may wait for a broker, and each wait holds one of few threads.
+    ends: Option<JoinHandle<Result<(), Stopped>>>,
 }
 
 impl Closing {
@@ -44,10 +47,12 @@ impl Closing {
         }
         self.looked = Some(monotonic);
         let log = &shared.deps.log;
-        if let Some(through) = self.settled(wall, monotonic).and_then(|over| log.last_to_end(over)) {
+        self.ends.take_if(|ends| ends.is_finished());
+        let settled = self.settled(wall, monotonic).filter(|_| self.ends.is_none());
+        if let Some(through) = settled.and_then(|over| log.last_to_end(over)) {
             let log = Arc::clone(log);
-            // Its result is not awaited: the next check finds the days ended, or the log has stopped.
-            drop(on_disk(shared, move || log.end_days(through)));
+            // Its result is not awaited: a later check finds the days ended, or the log has stopped.
+            self.ends = Some(on_disk(shared, move || log.end_days(through)));
         }
         let resting = shared.under_way.resting();
         let rests = |place: &DayInBucket| resting.contains(&Work::Day(place.clone()));

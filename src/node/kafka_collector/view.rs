@@ -12,7 +12,7 @@ use crate::admin::kafka_status::{KafkaStatus, SendingStatus};
 use crate::admin::refused_words::IN_STATUS_MAX;
 use crate::admin::{
     self, AdminError, AdminView, ClockStatus, Days, DaysOfLog, FlushOutcome, History, Ledger, NodeStatus,
-    OpenFiles, ReceiptStatus, SdkAddress, SourceStatus, Status, StatusCount, Totals,
+    OpenFiles, ReceiptStatus, Refused, SdkAddress, SourceStatus, Status, StatusCount, Totals,
 };
 use crate::alarms::Alarms;
 use crate::boxed_future::BoxFuture;
@@ -20,6 +20,7 @@ use crate::call::RejectReason;
 use crate::kafka::collecting::{Collecting, CollectingStatus};
 use crate::live::{Filter, LiveView};
 use crate::lock::lock;
+use crate::log::LOCATION_FULL;
 use crate::metrics::{Metrics, ReasonLabel, SourceLabel, StatusLabel, count};
 use crate::node::kafka_owners;
 use crate::node::outside::Outside;
@@ -33,6 +34,14 @@ use crate::version;
 /// What is shown before a broker has answered.
 const NOT_KNOWN: &str =
     "no broker has said yet how many partitions the log has: check kafka.brokers and kafka.topic";
+
+/// Why calls of a source are refused.
+const REFUSED: &str = "its calls have waited for their bucket for half of the time for which Kafka keeps them: fix the bucket; \
+                       `forebay status` of the writer that has them says what it refuses";
+
+/// How long no block may have been stored, although there were calls, until a balancer should send calls elsewhere.
+const FAILS_FOR: Duration = Duration::from_secs(5);
+const NOTHING_STORED: &str = "brokers have acknowledged nothing lately, so calls are answered 503";
 
 /// A collector, as shown to its operator.
 #[derive(Debug)]
@@ -123,7 +132,11 @@ impl CollectorView {
 
     fn source(&self, id: &SourceId) -> SourceStatus {
         let seen = self.live.seen(id);
+        let requests = ReasonLabel { source: id.to_string(), reason: LOCATION_FULL };
+        let refused = self.collecting.appender().refuses(id);
         SourceStatus {
+            refused: refused.then(|| Refused { code: LOCATION_FULL.to_owned(), why: REFUSED.to_owned() }),
+            requests_refused: count(&self.metrics.refused, &requests),
             id: id.to_string(),
             totals: self.totals(id),
             last_received_ms: seen.as_ref().and_then(|seen| seen.last_received()).map(|at| at.0),
@@ -149,8 +162,9 @@ impl AdminView for CollectorView {
             reasons.push(NOT_KNOWN.to_owned());
         }
         // While some partitions are silent, the calls of the others are taken.
-        if status.standing.silent.len() >= usize::try_from(status.partitions.max(1)).unwrap_or(usize::MAX) {
-            reasons.extend(what_is_wrong(&status));
+        if status.standing.failing >= FAILS_FOR {
+            let what = what_is_wrong(&status);
+            reasons.push(what.unwrap_or_else(|| NOTHING_STORED.to_owned()));
         }
         if status.standing.without_producer >= REPLACED_WITHIN {
             reasons.push(NOT_REPLACED.to_owned());
@@ -248,8 +262,8 @@ impl AdminView for CollectorView {
         source: Option<SourceId>,
         _: Duration,
     ) -> BoxFuture<'_, Result<FlushOutcome, AdminError>> {
-        // It buffers nothing that was acknowledged.
-        Box::pin(async move { self.known(source.as_ref()).map(|()| FlushOutcome::default()) })
+        // What it has acknowledged is in Kafka: whoever takes this for an answer would think that all is delivered.
+        Box::pin(async move { self.known(source.as_ref()).and(Err(AdminError::OfWriters)) })
     }
 
     fn receipt(&self, _: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>> {

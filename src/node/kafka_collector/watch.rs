@@ -81,8 +81,9 @@ pub(super) fn what_is_wrong(status: &CollectingStatus) -> Option<String> {
 fn without_owners(status: &CollectingStatus) -> Option<String> {
     let (_, why) = status.without_owners.as_ref().filter(|(lasts, _)| *lasts >= WITHOUT_OWNERS)?;
     Some(format!(
-        "what writers tell their group cannot be read ({why}), so this collector refuses the sources that it heard of last: it \
-         may take calls that Kafka deletes before their bucket takes them. `forebay kafka check` says whether a right is missing"
+        "what writers tell their group is not known ({why}), so this collector refuses the sources that it heard of last: it may \
+         take calls that Kafka deletes before their bucket takes them. Check kafka.name, kafka.topic and kafka.group; \
+         `forebay kafka check` says whether a right is missing"
     ))
 }
 

@@ -45,6 +45,10 @@ use tells::Tells;
 
 /// How often it is checked that calls return.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Without a look for so long, the whole process was stopped.
+const STOPPED_FOR: Duration = Duration::from_secs(10);
+/// How long its threads may take to go on then.
+const AWAKE_AFTER: Duration = Duration::from_secs(60);
 
 /// A running writer.
 #[derive(Debug)]
@@ -187,8 +191,18 @@ impl Writer {
 
 /// Returning calls keep partitions, not polling: if one hangs, the writer gives all up.
 fn watch_calls(shared: &Shared) {
+    let (mut looked, mut not_before) = (shared.deps.clock.monotonic(), Duration::ZERO);
     while !shared.ends() && shared.failed.borrow().is_none() {
         let now = shared.deps.clock.monotonic();
+        // The whole process was stopped. The others have to come to life first.
+        if now.saturating_sub(looked) >= STOPPED_FOR {
+            not_before = now.saturating_add(AWAKE_AFTER);
+        }
+        looked = now;
+        if now < not_before {
+            std::thread::sleep(WATCH_EVERY);
+            continue;
+        }
         let hangs = shared.places().into_iter().find(|(_, place)| place.hangs(now));
         if let Some((partition, _)) = hangs {
             shared.fail(&format!(

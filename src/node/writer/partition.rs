@@ -33,6 +33,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 const SILENT_FOR: Duration = Duration::from_secs(60);
 /// How long a term lasts until a cache that failed before counts as well.
 const WELL_AFTER: Duration = Duration::from_secs(300);
+/// A term that has lasted for so long has begun well: longer than a transaction may.
+const LASTING: Duration = Duration::from_secs(40);
 /// The alarm about a partition that has stopped, or does not begin.
 const STOPPED: AlarmKind = AlarmKind::Damage;
 
@@ -155,7 +157,11 @@ impl PartitionThread {
         self.place.set(Standing::Waits(what.into()));
     }
 
-    /// A term has begun.
+    fn lasts(&self, since: Duration) -> Duration {
+        self.deps.clock.monotonic().saturating_sub(since)
+    }
+
+    /// A term has begun, and lasts.
     fn has_begun(&self, alarms: &Alarms) {
         self.failing.set(None);
         alarms.clear(STOPPED, &self.name());
@@ -201,7 +207,6 @@ impl PartitionThread {
         self.metrics.terms.get_or_create(&self.label()).inc();
         *lock(&self.place.takeover) = None;
         tracing::info!(partition = self.partition, "a term has begun");
-        self.has_begun(alarms);
         let serving = Serving::new(owner, &self.deps.settings, &self.passes);
         let served = serving.served();
         served.set_cache_bytes(self.place.cache_bytes.load(Ordering::Acquire));
@@ -220,6 +225,9 @@ impl PartitionThread {
             takeover.look(&served, &self.place, &self.deps.clock);
             if watch.look(&served) {
                 self.cache_works(since, alarms);
+                if self.lasts(since) >= LASTING {
+                    self.has_begun(alarms);
+                }
                 counted.look(&served, &delivery);
                 removed.look(&served);
             }
@@ -228,8 +236,8 @@ impl PartitionThread {
         watch.end();
         counted.look(&served, &delivery);
         self.place.set(Standing::Begins);
-        // Nobody gets an answer of the owner any more, so no task waits for one.
-        self.place.beat.rests();
+        // Nobody gets an answer of the owner any more, so no task waits for one. A read of the disk may hang.
+        self.lives();
         self.deps.runtime.block_on(delivery.end(false, Duration::ZERO));
         match ended {
             Ok(()) => Next::Again(kept.map(Box::new)),
@@ -242,6 +250,8 @@ impl PartitionThread {
                 }
                 if matches!(end, End::Cache(_)) {
                     self.cache_failed(&end.to_string(), alarms);
+                } else if self.lasts(since) < LASTING && self.place.is_assigned() {
+                    self.cannot_begin(&format!("each one ends soon after it began ({end})"), alarms);
                 }
                 // While partitions move, the group may give one to two processes for a moment; and what a cache or the
                 // log does not have may be missing again.
@@ -268,8 +278,7 @@ impl PartitionThread {
 
     /// A term that began at `since` goes on.
     fn cache_works(&self, since: Duration, alarms: &Alarms) {
-        let lasts = self.deps.clock.monotonic().saturating_sub(since);
-        if lasts >= WELL_AFTER && self.cache_failing.take().is_some() {
+        if self.lasts(since) >= WELL_AFTER && self.cache_failing.take().is_some() {
             alarms.clear(AlarmKind::Damage, &self.cache_name());
         }
     }

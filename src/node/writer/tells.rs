@@ -153,7 +153,11 @@ impl Tells {
                 // Its calls get older all the same.
                 Standing::Waits(_) | Standing::Stopped(_) => {
                     if let Some(needed_from) = self.needed_of_idle(*partition) {
-                        self.look(*partition, place, needed_from, None);
+                        let half_ago = self.look(*partition, place, needed_from, None);
+                        let half_ago = half_ago.filter(|_| self.retention.flatten().is_some());
+                        if needed_from.zip(half_ago).is_some_and(|(needed, half_ago)| needed < half_ago) {
+                            told.extend(self.refuses_all_of(*partition));
+                        }
                     }
                 }
             }
@@ -163,11 +167,19 @@ impl Tells {
         self.needed_from.retain(|partition, _| here.contains(partition));
         self.half_ago.retain(|partition, _| here.contains(partition));
         self.read.retain(|partition, _| told.contains_key(partition));
-        // The answer to the last time: this one's comes later.
-        let refusal = self.offsets.refusal().filter(|_| !told.is_empty());
-        let why = self.offsets.tell(&told).err().or(refusal);
-        self.has_told(why.map(|error| with_causes(&error)));
+        shared.tells_beat.lives(shared.deps.clock.monotonic());
+        let answer = if told.is_empty() { Ok(()) } else { self.offsets.tell(&told) };
+        self.has_told(answer.err().map(|error| with_causes(&error)));
         self.hear();
+    }
+
+    /// What is told of a partition that nobody reads: as before, and that collectors refuse what would go there. `None` if
+    /// what was told before is not known.
+    fn refuses_all_of(&self, partition: u32) -> Option<(u32, (u64, Metadata))> {
+        let told = self.offsets.told(partition);
+        let told = told.inspect_err(|error| tracing::debug!(%error, "what was told is not known"));
+        let (kept_from, metadata) = told.ok().flatten()?;
+        Some((partition, (kept_from, Metadata { refuses_all: true, ..metadata })))
     }
 
     /// The group was told, or `why` it was not.
