@@ -139,7 +139,7 @@ pub enum NotCreated {
     },
     /// A new log was asked for, and there are notes of the old one.
     #[error(
-        "--new-log is for a log whose notes are gone, and partition {partition} has notes that writers have used. \
+        "--new-log is for a log whose notes are gone, and partition {partition} has, or had, notes that writers have used. \
          Nothing was changed. To give up these notes too, stop the writers, delete the topic (`{delete}`), and run the \
          command again: all calls that the log still has are stored again"
     )]
@@ -331,18 +331,16 @@ impl Creating {
         // Notes that were deleted were notes too.
         let deleted: Vec<(u32, (u64, u64))> =
             of_notes.into_iter().filter(|(_, (start, _))| *start > 0).collect();
-        if let (true, Some((partition, _))) = (self.wanted.new_log, deleted.first()) {
-            // Others would find its first snapshot behind what is gone.
-            let delete = delete_notes(&settings.names());
-            return Err(NotCreated::HasNotes { partition: *partition, delete });
-        }
-        self.has.with_records = written.chain(deleted).map(|(partition, _)| partition).collect();
+        self.has.with_records =
+            written.chain(deleted.iter().copied()).map(|(partition, _)| partition).collect();
         let is_gone = self.has.with_records.iter().any(|partition| !found.contains_key(partition));
         if self.wanted.new_log && is_gone {
             // Notes that no owner has used have named no object: an earlier run was interrupted.
-            if let Some((partition, _)) = found.iter().find(|(_, first)| first.is_used) {
+            let used = found.iter().find(|(_, first)| first.is_used).map(|(partition, _)| *partition);
+            // And behind what was deleted no first snapshot would be found.
+            if let Some(partition) = used.or_else(|| deleted.first().map(|(partition, _)| *partition)) {
                 let delete = delete_notes(&settings.names());
-                return Err(NotCreated::HasNotes { partition: *partition, delete });
+                return Err(NotCreated::HasNotes { partition, delete });
             }
             self.has.with_records.clear();
         }

@@ -70,7 +70,8 @@ pub fn read_through(
     whole.max(read_at)
 }
 
-/// As [`end_at`], for a log in this state.
+/// The note that ends days at the log's end, which is the offset of the next record. No record at it or later may be read
+/// before the note is committed.
 /// Errors: the log was cut: notes say that it reached further.
 pub fn end_in(state: &State, through: ReceivedDay, end: u64) -> Result<Note, Stop> {
     if end < state.reaches() && !planted(PlantedBug::CutLogReadOn) {
@@ -80,8 +81,7 @@ pub fn end_in(state: &State, through: ReceivedDay, end: u64) -> Result<Note, Sto
     Ok(end_at(through, end))
 }
 
-/// The note that ends days at the log's end, which is the offset of the next record. No record at it or later
-/// may be read before the note is committed.
+/// As [`end_in`], without a look at what notes say.
 pub(super) fn end_at(through: ReceivedDay, end: u64) -> Note {
     Note::Call(CallNote::DaysOver { through, from: Some(before(end)) })
 }

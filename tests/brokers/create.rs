@@ -212,6 +212,18 @@ fn notes_that_are_gone_in_one_partition_give_no_new_log() {
     assert!(refused.to_string().contains(&format!("--delete --topic {}", partition.settings.notes_topic)));
 }
 
+/// It looked and began again for ever.
+#[test]
+fn a_new_log_over_deleted_notes_needs_another_topic() {
+    let Some(cluster) = cluster() else { return };
+    let partition = new(&cluster);
+    make(&partition, wanted(1)).unwrap();
+    delete_before(&cluster, &partition.settings.notes_topic, 2);
+    let refused = make(&partition, Wanted { new_log: true, ..wanted(1) }).unwrap_err();
+    assert!(matches!(refused, NotCreated::HasNotes { partition: 0, .. }), "{refused:?}");
+    assert!(refused.to_string().contains(&format!("--delete --topic {}", partition.settings.notes_topic)));
+}
+
 #[test]
 fn topics_of_another_name_are_refused_and_weak_settings_are_named() {
     let Some(cluster) = cluster() else { return };
