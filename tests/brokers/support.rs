@@ -290,12 +290,18 @@ pub(crate) fn committed_in(cluster: &Cluster, topic: &str, partition: u32) -> Ve
 }
 
 fn committed_to_end(reader: &BaseConsumer) -> Vec<(i64, String)> {
-    std::iter::from_fn(|| match next(reader) {
-        Ok(record) => Some(record),
-        Err(KafkaError::PartitionEOF(_)) => None,
-        Err(error) => panic!("{error}"),
-    })
-    .collect()
+    let mut records = Vec::new();
+    loop {
+        match next(reader) {
+            Ok(record) => records.push(record),
+            Err(KafkaError::PartitionEOF(_)) => return records,
+            // A broker was killed before: the reader goes on with the next leader.
+            Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown,
+            )) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// The values of what is committed in partition 0.
