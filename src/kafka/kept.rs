@@ -415,7 +415,7 @@ mod tests {
         assert_eq!(wants(&kept, 60, &all), [] as [u64; 0], "the room is used");
         kept.rests(2, Duration::from_secs(60));
         kept.rests(2, Duration::from_secs(120));
-        assert_eq!(kept.wish(Duration::from_secs(239), |wish| wish.wants(&all[1])), false);
+        assert!(!kept.wish(Duration::from_secs(239), |wish| wish.wants(&all[1])));
         lock(&kept.at_hand).objects.clear();
         assert!(kept.wish(Duration::from_secs(240), |wish| wish.wants(&all[1])));
         assert_eq!((wants(&kept, 59, &all[..1]), wants(&kept, 60, &all[..1])), (vec![], vec![1]));

@@ -1,6 +1,6 @@
 //! The program itself, run as users run it: `forebay serve` with `[kafka]`, as a collector or as a writer.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use crate::partition::Partition;
 use crate::process::{TIME_OUT, signal_to};
-use crate::support::{CALL, until};
+use crate::support::{CALL, program, until};
 
 /// The configuration file.
 const FILE: &str = "forebay.toml";
@@ -31,11 +31,6 @@ fn of_kafka(partition: &Partition, role: &str) -> String {
     let settings = &partition.settings;
     let brokers: Vec<String> = settings.brokers.split(',').map(|one| format!("{one:?}")).collect();
     format!("[kafka]\nrole = \"{role}\"\nbrokers = [{}]\nname = \"{}\"\n", brokers.join(", "), settings.name)
-}
-
-/// The program under test: the one that Cargo built, or the one in `FOREBAY_BIN`.
-pub(crate) fn program() -> OsString {
-    std::env::var_os("FOREBAY_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_forebay").into())
 }
 
 /// A program with the configuration in a folder.

@@ -1,5 +1,6 @@
 //! What the tests on brokers share: waiting, skipping, topics, and clients that read or write a partition.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +17,6 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::cluster::Cluster;
-use crate::program::program;
 
 /// The program, without what this run has in its environment for tests. Returns its exit code and what it says.
 pub(crate) fn run_program(folder: &Path, words: &[&str], secret: &str) -> (i32, String, String) {
@@ -30,6 +30,11 @@ pub(crate) fn run_program(folder: &Path, words: &[&str], secret: &str) -> (i32, 
     let ended = command.args(words).current_dir(folder).env("KAFKA_PASSWORD", secret).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (ended.status.code().unwrap(), text(ended.stdout), text(ended.stderr))
+}
+
+/// The program under test: the one that Cargo built, or the one in `FOREBAY_BIN`.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("FOREBAY_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_forebay").into())
 }
 
 /// Time for one call of a broker that answers.
