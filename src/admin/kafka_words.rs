@@ -148,7 +148,7 @@ impl KafkaStatus {
             let words = if all {
                 "none: these partitions are read to their ends"
             } else {
-                "not known of all of them"
+                "not known for all of these partitions"
             };
             return words.to_owned();
         }

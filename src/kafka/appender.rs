@@ -35,9 +35,14 @@ impl Appender {
         *write(&self.spreads) = spreads;
     }
 
+    /// Over how many partitions the calls of a source go.
+    fn spread(&self, source: &SourceId) -> u32 {
+        read(&self.spreads).get(source).copied().unwrap_or(1)
+    }
+
     /// Whether owners refuse a source, or a partition that its calls go to.
-    pub fn refuses(&self, source: &SourceId) -> bool {
-        let spread = read(&self.spreads).get(source).copied().unwrap_or(1);
+    pub(super) fn refuses(&self, source: &SourceId) -> bool {
+        let spread = self.spread(source);
         let partitions = self.hints.partitions();
         self.hints.refuses(source, (0..spread.max(1)).map(|slot| partition(source, slot, partitions)))
     }
@@ -58,7 +63,7 @@ impl Appender {
             self.sending.refused();
             return Err(AppendError::NoBroker);
         }
-        let spread = read(&self.spreads).get(frames.source()).copied().unwrap_or(1);
+        let spread = self.spread(frames.source());
         let account = AccountKey::new(frames.source().clone(), frames.stream());
         let parts = parts(frames, spread, partitions);
         if self.hints.refuses(&account.source, parts.iter().map(|(partition, _)| *partition)) {

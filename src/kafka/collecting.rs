@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::metrics::kafka::CollectorMetrics;
 use crate::partition::group::Owners;
 use crate::random::Random;
+use crate::sources::SourceId;
 use crate::time::Clock;
 
 /// How long one poll waits for reports. A report that comes is passed on at once.
@@ -29,10 +30,6 @@ const REPLACE_AFTER: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The same until they have said it once.
 const LOOK_SOON: Duration = Duration::from_millis(500);
-
-/// Why nothing is known of owners, although the group answers.
-const NOBODY_TOLD: &str =
-    "neither a writer nor `forebay kafka create` has told the group anything of this topic";
 
 /// What a collector needs.
 #[derive(Debug)]
@@ -114,6 +111,11 @@ impl Collecting {
     /// What intake appends with.
     pub fn appender(&self) -> Appender {
         self.appender.clone()
+    }
+
+    /// Whether owners refuse a source, or a partition that its calls go to.
+    pub fn refuses(&self, source: &SourceId) -> bool {
+        self.appender.refuses(source)
     }
 
     /// How it goes.
@@ -212,24 +214,14 @@ fn look(sending: &Sending, hints: &Hints, offsets: &Offsets) {
     loop {
         if let Some(producer) = sending.producer() {
             let asked = sending.monotonic();
-            let answer = producer.partitions();
-            hints.asked_partitions(answer.as_ref().err().map(ToString::to_string), asked);
-            if let Ok(partitions) = answer {
-                hints.has_partitions(partitions);
-            }
+            hints.hears_partitions(producer.partitions().map_err(|error| error.to_string()), asked);
         }
         let partitions = hints.partitions();
         if partitions > 0 {
             let asked = sending.monotonic();
             let answer = offsets.told_of(0..partitions);
-            let why = answer.as_ref().err().map(|error| format!("{error}: {}", error.cause));
-            hints.asked_owners(why, asked);
-            if let Ok(told) = answer {
-                hints.are_told(&told, sending.wall());
-                if hints.log_id().is_none() {
-                    hints.asked_owners(Some(NOBODY_TOLD.to_owned()), asked);
-                }
-            }
+            let answer = answer.as_ref().map_err(|error| format!("{error}: {}", error.cause));
+            hints.hears_owners(answer, sending.wall(), asked);
             offsets.take_events();
         }
         let is_known = partitions > 0 && hints.log_id().is_some();

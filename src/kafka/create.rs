@@ -3,7 +3,7 @@
 //! The work is a number of steps. It can end after each of them, or within one, and begin again: what to do next
 //! is decided by what the brokers have ([`growth`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -327,18 +327,17 @@ impl Creating {
         let of_log = first_notes::bounds(settings, &settings.topic, 0..self.has.log, clock)?;
         let without = (0..self.has.notes).filter(|partition| !found.contains_key(partition));
         let of_notes = first_notes::bounds(settings, &settings.notes_topic, without, clock)?;
-        let written = of_log.into_iter().filter(|(_, (_, end))| *end > 0);
+        let written = of_log.into_iter().filter(|(_, (_, end))| *end > 0).map(|(partition, _)| partition);
         // Notes that were deleted were notes too.
-        let deleted: Vec<(u32, (u64, u64))> =
-            of_notes.into_iter().filter(|(_, (start, _))| *start > 0).collect();
-        self.has.with_records =
-            written.chain(deleted.iter().copied()).map(|(partition, _)| partition).collect();
+        let deleted = of_notes.into_iter().filter(|(_, (start, _))| *start > 0);
+        let deleted: BTreeSet<u32> = deleted.map(|(partition, _)| partition).collect();
+        self.has.with_records = written.chain(deleted.iter().copied()).collect();
         let is_gone = self.has.with_records.iter().any(|partition| !found.contains_key(partition));
         if self.wanted.new_log && is_gone {
             // Notes that no owner has used have named no object: an earlier run was interrupted.
             let used = found.iter().find(|(_, first)| first.is_used).map(|(partition, _)| *partition);
             // And behind what was deleted no first snapshot would be found.
-            if let Some(partition) = used.or_else(|| deleted.first().map(|(partition, _)| *partition)) {
+            if let Some(partition) = used.or_else(|| deleted.first().copied()) {
                 let delete = delete_notes(&settings.names());
                 return Err(NotCreated::HasNotes { partition, delete });
             }

@@ -11,6 +11,10 @@ use crate::partition::group::{Metadata, Owners, Refusals};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
+/// Why nothing is known of owners, although the group answers.
+const NOBODY_TOLD: &str =
+    "neither a writer nor `forebay kafka create` has told the group anything of this topic";
+
 /// What a collector knows of the log.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
@@ -42,7 +46,7 @@ impl Hints {
 
     /// The brokers say how many partitions the log has. It never has fewer: a broker that is behind does not know
     /// new ones yet, and calls must not go back and forth.
-    pub(super) fn has_partitions(&self, count: u32) {
+    fn has_partitions(&self, count: u32) {
         let before = self.partitions.fetch_max(count, Ordering::AcqRel);
         if before != 0 && before < count {
             tracing::info!(before, now = count, "the log has more partitions");
@@ -50,7 +54,7 @@ impl Hints {
     }
 
     /// What owners say of their partitions, as it is heard at `at`. If nobody says anything, what was said before stays.
-    pub(super) fn are_told(&self, all: &BTreeMap<u32, (u64, Metadata)>, at: UnixMillis) {
+    fn are_told(&self, all: &BTreeMap<u32, (u64, Metadata)>, at: UnixMillis) {
         let Some((_, first)) = all.values().next() else { return };
         let mut told = write(&self.told);
         if told.log_id.as_ref() != Some(&first.log_id) {
@@ -73,14 +77,27 @@ impl Hints {
         }
     }
 
-    /// It was asked how many partitions the log has. `why` there is no answer, if there is none.
-    pub(super) fn asked_partitions(&self, why: Option<String>, now: Duration) {
-        note(&mut lock(&self.unsaid).partitions, why, now);
+    /// Takes what came of the question how many partitions the log has, which was asked at `asked`.
+    pub(super) fn hears_partitions(&self, answer: Result<u32, String>, asked: Duration) {
+        let why = answer.map(|count| self.has_partitions(count)).err();
+        note(&mut lock(&self.unsaid).partitions, why, asked);
     }
 
-    /// It was asked what owners say. `why` there is no answer, if there is none.
-    pub(super) fn asked_owners(&self, why: Option<String>, now: Duration) {
-        note(&mut lock(&self.unsaid).owners, why, now);
+    /// Takes what came of the question what owners say, which was asked at `asked` and is heard at `at`.
+    pub(super) fn hears_owners(
+        &self,
+        answer: Result<&BTreeMap<u32, (u64, Metadata)>, String>,
+        at: UnixMillis,
+        asked: Duration,
+    ) {
+        let why = match answer {
+            Ok(all) => {
+                self.are_told(all, at);
+                self.log_id().is_none().then(|| NOBODY_TOLD.to_owned())
+            }
+            Err(why) => Some(why),
+        };
+        note(&mut lock(&self.unsaid).owners, why, asked);
     }
 
     /// What could not be found out.
@@ -117,11 +134,17 @@ mod tests {
     #[test]
     fn what_brokers_do_not_say_counts_from_the_first_time_until_they_say_it() {
         let (hints, at) = (Hints::default(), Duration::from_secs);
-        hints.asked_owners(Some("timed out".into()), at(5));
-        hints.asked_owners(Some("no right".into()), at(65));
+        let (nothing, something) = (BTreeMap::new(), [(0, (0, Metadata::default()))].into());
+        let hears = |answer, secs| hints.hears_owners(answer, UnixMillis(0), at(secs));
+        hears(Err("timed out".into()), 5);
+        hears(Err("no right".into()), 65);
         assert_eq!(hints.unsaid().owners, Some((at(5), "no right".into())));
         assert!(hints.unsaid().partitions.is_none());
-        hints.asked_owners(None, at(70));
+        // A group that answers, and has been told nothing, says no more.
+        hears(Ok(&nothing), 68);
+        hears(Ok(&nothing), 69);
+        assert_eq!(hints.unsaid().owners, Some((at(5), NOBODY_TOLD.into())));
+        hears(Ok(&something), 70);
         assert!(hints.unsaid().owners.is_none());
     }
 

@@ -264,18 +264,22 @@ mod tests {
 
     use super::*;
 
+    fn with(name: &str, value: &str) -> Settings {
+        Settings {
+            brokers: "127.0.0.1:1".to_owned(),
+            name: "lake".to_owned(),
+            group: "lake-writers".to_owned(),
+            topic: "lake-calls".to_owned(),
+            notes_topic: "lake-notes".to_owned(),
+            transaction_timeout: Duration::from_secs(30),
+            more: vec![(name.to_owned(), value.to_owned())],
+        }
+    }
+
     #[test]
     fn a_setting_that_the_library_does_not_take_is_named_without_its_value() {
         for name in ["sasl.pasword", "socket.keepalive.enable"] {
-            let settings = Settings {
-                brokers: "127.0.0.1:1".to_owned(),
-                name: "lake".to_owned(),
-                group: "lake-writers".to_owned(),
-                topic: "lake-calls".to_owned(),
-                notes_topic: "lake-notes".to_owned(),
-                transaction_timeout: Duration::from_secs(30),
-                more: vec![(name.to_owned(), "a secret".to_owned())],
-            };
+            let settings = with(name, "a secret");
             let made: Result<BaseConsumer<Lines>, KafkaError> =
                 settings.of_reader(Sees::All).create_with_context(Lines);
             let error = settings.no_client(made.err().unwrap());
@@ -287,15 +291,7 @@ mod tests {
     /// Brokers make a topic that a client asks for by default.
     #[test]
     fn no_client_makes_a_topic() {
-        let settings = Settings {
-            brokers: String::new(),
-            name: String::new(),
-            group: String::new(),
-            topic: String::new(),
-            notes_topic: String::new(),
-            transaction_timeout: Duration::ZERO,
-            more: vec![("allow.auto.create.topics".to_owned(), "true".to_owned())],
-        };
+        let settings = with("allow.auto.create.topics", "true");
         let all = [
             settings.of_producer(),
             settings.of_owner("id"),

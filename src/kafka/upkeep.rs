@@ -157,7 +157,7 @@ impl Owner {
     /// Errors: [`End`].
     pub fn end_day(&mut self, through: ReceivedDay) -> Result<bool, End> {
         let Ok((_, end)) = self.log.bounds() else { return Ok(false) };
-        let note = days::end_in(&self.shared.read().state, through, end)?;
+        let note = days::end_at(&self.shared.read().state, through, end)?;
         self.note(vec![note])?;
         Ok(true)
     }

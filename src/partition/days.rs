@@ -73,17 +73,12 @@ pub fn read_through(
 /// The note that ends days at the log's end, which is the offset of the next record. No record at it or later may be read
 /// before the note is committed.
 /// Errors: the log was cut: notes say that it reached further.
-pub fn end_in(state: &State, through: ReceivedDay, end: u64) -> Result<Note, Stop> {
+pub fn end_at(state: &State, through: ReceivedDay, end: u64) -> Result<Note, Stop> {
     if end < state.reaches() && !planted(PlantedBug::CutLogReadOn) {
         // A day would end before an earlier one, and owners would not agree on what came late.
         return Err(Stop::LogCut(end));
     }
-    Ok(end_at(through, end))
-}
-
-/// As [`end_in`], without a look at what notes say.
-pub(super) fn end_at(through: ReceivedDay, end: u64) -> Note {
-    Note::Call(CallNote::DaysOver { through, from: Some(before(end)) })
+    Ok(Note::Call(CallNote::DaysOver { through, from: Some(before(end)) }))
 }
 
 /// The notes that all lines of a day are in the store. Its marker is put once its note counts.
@@ -200,7 +195,7 @@ mod tests {
         let encoded = Encoded { first: 1, last: 1, frames: 1, ..Encoded::default() };
         let seal = state.calls.seal_of(&batch, &encoded, location, ObjectKey::listed("object")).unwrap();
         state.apply(Note::Call(CallNote::Sealed(seal)), 0);
-        state.apply(end_at(day, 2), 0);
+        state.apply(end_at(&state, day, 2).unwrap(), 0);
         let check = |state: &State, open: &[BatchKey], read_before, settles, puts| {
             let notes = to_settle(state, open.iter(), read_before);
             let markers = closable(state, open.iter(), read_before, &mut |_, _| true);
@@ -224,16 +219,15 @@ mod tests {
     fn no_day_ends_before_what_notes_say_that_the_log_reached() {
         let mut state = State::new(Identity::of_tests());
         let day = |number: i64| UnixMillis(number * DAY_MS).day();
-        state.apply(end_in(&state, day(1), 13).unwrap(), 0);
-        assert!(matches!(end_in(&state, day(2), 6), Err(Stop::LogCut(6))));
-        assert!(end_in(&state, day(2), 13).is_ok());
+        state.apply(end_at(&state, day(1), 13).unwrap(), 0);
+        assert!(matches!(end_at(&state, day(2), 6), Err(Stop::LogCut(6))));
+        assert!(end_at(&state, day(2), 13).is_ok());
     }
 
     #[test]
     fn a_day_ends_between_two_records() {
-        let Note::Call(CallNote::DaysOver { from: Some(from), .. }) = end_at(UnixMillis(0).day(), 7) else {
-            panic!()
-        };
+        let note = end_at(&State::new(Identity::of_tests()), UnixMillis(0).day(), 7).unwrap();
+        let Note::Call(CallNote::DaysOver { from: Some(from), .. }) = note else { panic!() };
         assert!(crate::partition::position::position(6, 4_095) < from);
         assert!(from < crate::partition::position::position(7, 1));
     }

@@ -56,7 +56,7 @@ impl Pass {
     /// none of its objects needs, so that no bucket waits for the days of another one. `None` if there is nothing to build.
     pub fn plan(state: &State, mut takes: impl FnMut(&PendingSeal) -> bool) -> Option<Self> {
         let (mut gathered, mut encoders) = (0, 0);
-        let mut pass = Self { from: 0, through: 0, objects: BTreeMap::new(), ends: BTreeMap::new() };
+        let mut pass = Self { from: u64::MAX, through: 0, objects: BTreeMap::new(), ends: BTreeMap::new() };
         for (number, from) in &state.left {
             let Some(pending) = state.calls.seals.get(number) else { continue };
             let waits = pending.amended.is_none() && !pending.conflict;
@@ -78,7 +78,7 @@ impl Pass {
             } else {
                 encoders += 1
             }
-            pass.from = if pass.objects.is_empty() { *from } else { pass.from.min(*from) };
+            pass.from = pass.from.min(*from);
             pass.through = pass.through.max(through);
             let of_batch = pass.objects.entry(pending.seal.batch.clone()).or_default();
             of_batch.insert(pending.seal.last, (pending.seal.clone(), Lines::default()));
@@ -107,7 +107,7 @@ impl Pass {
         }
     }
 
-    /// What became of the objects of which all records are read, if `next` is the next one.
+    /// Takes out the objects that end before the record `next`, which is read next, and says what became of each.
     pub fn ended(&mut self, next: u64) -> Vec<Built> {
         let mut ended = Vec::new();
         while let Some(first) = self.ends.first_entry().filter(|first| offset_of(*first.key()) < next) {

@@ -417,7 +417,7 @@ mod tests {
         let day = |n: i64| UnixMillis(n * crate::time::DAY_MS).day();
         for (day, end) in [(day(1), 4), (day(2), 5)] {
             state.apply(Note::Settled { source: SourceId::new("web").unwrap(), day }, 4);
-            state.apply(crate::partition::days::end_at(day, end), 4);
+            state.apply(crate::partition::days::end_at(&state, day, end).unwrap(), 4);
         }
         let mut sum = Sum::default();
         for (offset, note) in (0..).zip(State::new(identity()).snapshot(UnixMillis(0)).unwrap()) {
@@ -466,7 +466,7 @@ mod tests {
         state.apply(Note::Base(Box::new(base)), 2);
         state.snapshot(UnixMillis(9 * crate::time::DAY_MS)).unwrap();
         assert_eq!(state.calls.released_through(&batch), before(4));
-        state.apply(crate::partition::days::end_at(batch.day, 6), 3);
+        state.apply(crate::partition::days::end_at(&state, batch.day, 6).unwrap(), 3);
         state.snapshot(UnixMillis(9 * crate::time::DAY_MS)).unwrap();
         assert_eq!(state.calls.released_through(&batch), 0);
     }

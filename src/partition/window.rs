@@ -33,7 +33,7 @@ fn print(fingerprint: u128) -> Print {
 struct Place([u8; 3]);
 
 /// Frames of the longest window.
-const FRAMES_MAX: u32 = (1 << 24) - 1;
+const LONGEST: u32 = (1 << 24) - 1;
 
 impl Place {
     fn of(index: u32) -> Self {
@@ -68,7 +68,7 @@ pub struct Window {
 impl Window {
     /// An empty window of `size` frames. It holds at most 2^24 - 1.
     pub fn new(size: u64) -> Self {
-        let size = u32::try_from(size).unwrap_or(u32::MAX).min(FRAMES_MAX);
+        let size = u32::try_from(size).unwrap_or(u32::MAX).min(LONGEST);
         Self {
             size,
             // Memory counts once it is written, and growing by doubling would leave as much of it behind.

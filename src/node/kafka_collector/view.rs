@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::watch::{NOT_REPLACED, REPLACED_WITHIN, what_is_wrong};
+use super::watch::{REPLACED_WITHIN, what_is_wrong};
 use crate::admin::kafka_status::{KafkaStatus, SendingStatus};
 use crate::admin::refused_words::IN_STATUS_MAX;
 use crate::admin::{
@@ -133,7 +133,7 @@ impl CollectorView {
     fn source(&self, id: &SourceId) -> SourceStatus {
         let seen = self.live.seen(id);
         let requests = ReasonLabel { source: id.to_string(), reason: LOCATION_FULL };
-        let refused = self.collecting.appender().refuses(id);
+        let refused = self.collecting.refuses(id);
         SourceStatus {
             refused: refused.then(|| Refused { code: LOCATION_FULL.to_owned(), why: REFUSED.to_owned() }),
             requests_refused: count(&self.metrics.refused, &requests),
@@ -162,12 +162,10 @@ impl AdminView for CollectorView {
             reasons.push(NOT_KNOWN.to_owned());
         }
         // While some partitions are silent, the calls of the others are taken.
-        if status.standing.failing >= FAILS_FOR {
+        let standing = &status.standing;
+        if standing.failing >= FAILS_FOR || standing.without_producer >= REPLACED_WITHIN {
             let what = what_is_wrong(&status);
             reasons.push(what.unwrap_or_else(|| NOTHING_STORED.to_owned()));
-        }
-        if status.standing.without_producer >= REPLACED_WITHIN {
-            reasons.push(NOT_REPLACED.to_owned());
         }
         if self.draining.load(Ordering::Acquire) {
             reasons.push("shutting down".to_owned());

@@ -23,7 +23,7 @@ const WITHOUT_OWNERS: Duration = Duration::from_secs(60);
 /// A producer that has failed is replaced within this time, unless the library hangs.
 pub(super) const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 /// What is shown if it is not.
-pub(super) const NOT_REPLACED: &str =
+const NOT_REPLACED: &str =
     "the client of Kafka has failed and cannot be replaced, so calls are answered 503: restart this process";
 
 /// Looks at a collector until it is dropped.

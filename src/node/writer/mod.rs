@@ -199,20 +199,22 @@ fn watch_calls(shared: &Shared) {
             not_before = now.saturating_add(AWAKE_AFTER);
         }
         looked = now;
-        if now < not_before {
-            std::thread::sleep(WATCH_EVERY);
-            continue;
-        }
-        let hangs = shared.places().into_iter().find(|(_, place)| place.hangs(now));
-        if let Some((partition, _)) = hangs {
-            shared.fail(&format!(
-                "a call of Kafka's library or of the disk for partition {partition} does not return"
-            ));
-        } else if shared.tells_beat.hangs(now) {
-            shared.fail("a call of Kafka's library about the log does not return");
-        } else if shared.beat.hangs(now) {
-            shared.fail("a call of Kafka's library for the group does not return");
+        if now >= not_before {
+            look_at_calls(shared, now);
         }
         std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn look_at_calls(shared: &Shared, now: Duration) {
+    let hangs = shared.places().into_iter().find(|(_, place)| place.hangs(now));
+    if let Some((partition, _)) = hangs {
+        shared.fail(&format!(
+            "a call of Kafka's library or of the disk for partition {partition} does not return"
+        ));
+    } else if shared.tells_beat.hangs(now) {
+        shared.fail("a call of Kafka's library about the log does not return");
+    } else if shared.beat.hangs(now) {
+        shared.fail("a call of Kafka's library for the group does not return");
     }
 }

@@ -173,11 +173,13 @@ impl Tells {
         self.hear();
     }
 
-    /// What is told of a partition that nobody reads: as before, and that collectors refuse what would go there. `None` if
-    /// what was told before is not known.
+    /// Tells collectors to refuse whatever would go to a partition that nobody reads. The rest stays as its last owner told it;
+    /// `None` if that cannot be read.
     fn refuses_all_of(&self, partition: u32) -> Option<(u32, (u64, Metadata))> {
         let told = self.offsets.told(partition);
-        let told = told.inspect_err(|error| tracing::debug!(%error, "what was told is not known"));
+        let told = told.inspect_err(
+            |error| tracing::debug!(%error, "what its last owner told of a partition cannot be read"),
+        );
         let (kept_from, metadata) = told.ok().flatten()?;
         Some((partition, (kept_from, Metadata { refuses_all: true, ..metadata })))
     }

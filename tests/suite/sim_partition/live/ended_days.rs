@@ -12,7 +12,7 @@ use super::{Live, Step};
 impl Live {
     pub(super) fn end_day(&mut self, day: ReceivedDay, env: &Env) -> Step {
         let end = env.log[self.partition as usize].end();
-        let note = match days::end_in(&self.state, day, end) {
+        let note = match days::end_at(&self.state, day, end) {
             Ok(note) => note,
             Err(stop) => return Step::Stopped(stop),
         };
