@@ -6,7 +6,7 @@ use super::clock;
 use super::finding::{CheckFinding, Remedy, Trial};
 use super::fix;
 use super::report::{CheckReport, Group};
-use crate::partition::seen::{Seen, TopicSeen, Tried};
+use crate::partition::seen::{FirstNotesSeen, Seen, TopicSeen, Tried};
 use crate::partition::share::{asked as cache_asked, least, waits};
 use crate::partition::topics::{
     Difference, Names, On, REPLICATION, Right, Standing, Topic, grant, grow, judge, set,
@@ -103,6 +103,7 @@ fn of_topic(names: &Names, topic: Topic, seen: &Seen) -> Vec<CheckFinding> {
         Some(Tried::Denied) | None => return vec![trial.not_tested(denied("Describe"))],
     };
     let mut all = vec![copies(trial, names, topic, found)];
+    all.extend(leaders(names, topic, found));
     let reported = match &found.settings {
         Tried::Found(reported) => reported.clone(),
         _ => std::collections::BTreeMap::new(),
@@ -155,6 +156,21 @@ fn copies(trial: Trial, names: &Names, topic: Topic, found: &TopicSeen) -> Check
         topic.name(names)
     ));
     trial.warning(format!("{has}: with fewer than {REPLICATION}, calls end with a broker"), vec![remedy])
+}
+
+/// Partitions without a leader. Nothing is said of a topic whose partitions all have one.
+fn leaders(names: &Names, topic: Topic, found: &TopicSeen) -> Option<CheckFinding> {
+    let first = found.without_leader.first()?;
+    let without = counted(found.without_leader.len() as u64, "partition has", "partitions have");
+    let what = match topic {
+        Topic::Log => "collectors cannot write to it, and calls that only it has wait",
+        Topic::Notes => "no writer can own it",
+    };
+    let trial = Trial::new("leaders", format!("see who leads the partitions of {}", topic.name(names)));
+    Some(trial.failed(
+        format!("{without} no leader, the first of them partition {first}: {what}"),
+        vec![Remedy::say("start the brokers that have its copies: `kafka-topics.sh --describe` names them")],
+    ))
 }
 
 fn partitions(names: &Names, seen: &Seen) -> CheckFinding {
@@ -241,8 +257,15 @@ fn of_log(seen: &Seen) -> Option<u32> {
 
 fn snapshots(seen: &Seen) -> CheckFinding {
     let trial = Trial::new("first_notes", "read what the notes of each partition begin with");
-    match &seen.without_snapshot {
-        Tried::Found(without) => match without.first() {
+    match &seen.first_notes {
+        Tried::Found(FirstNotesSeen { other: Some(other), .. }) => trial.failed(
+            format!(
+                "those of partition {} belong to kafka.name {:?}, kafka.group {:?} and log id {}: writers stop there",
+                other.partition, other.name, other.group, other.log_id
+            ),
+            vec![Remedy::say("use the names with which the topics were made, or other topics")],
+        ),
+        Tried::Found(FirstNotesSeen { without, .. }) => match without.first() {
             None => trial.passed("each partition has them"),
             Some(first) => trial.failed(
                 format!(
@@ -415,6 +438,7 @@ mod tests {
 
     use super::super::finding::Outcome;
     use super::*;
+    use crate::partition::state::Identity;
     use crate::partition::topics::{User, rights, settings};
 
     fn asked() -> KafkaAsked {
@@ -439,7 +463,12 @@ mod tests {
 
     fn topic(topic: Topic) -> TopicSeen {
         let settings = settings(topic, 3).into_iter().map(|(name, value)| (name.to_owned(), value));
-        TopicSeen { partitions: 12, replication: 3, settings: Tried::Found(settings.collect()) }
+        TopicSeen {
+            partitions: 12,
+            replication: 3,
+            without_leader: Vec::new(),
+            settings: Tried::Found(settings.collect()),
+        }
     }
 
     fn seen() -> Seen {
@@ -450,9 +479,10 @@ mod tests {
             transactions: Tried::Found(Some(TopicSeen {
                 partitions: 50,
                 replication: 3,
+                without_leader: Vec::new(),
                 settings: Tried::Found(in_sync),
             })),
-            without_snapshot: Tried::Found(Vec::new()),
+            first_notes: Tried::Found(FirstNotesSeen::default()),
             has_log_id: Tried::Found(true),
             empty_block: Tried::NotTried("a writer does not need it"),
             transaction: Tried::Found(()),
@@ -518,13 +548,32 @@ mod tests {
             failed,
             "numbers of partitions",
         );
-        check(|_, seen| seen.without_snapshot = Tried::Found(vec![3, 4]), failed, "notes of each partition");
+        let of_notes =
+            |found| move |_: &mut KafkaAsked, seen: &mut Seen| seen.first_notes = Tried::Found(found);
+        let without = FirstNotesSeen { without: vec![3, 4], other: None };
+        check(of_notes(without), failed, "notes of each partition");
+        let other = Identity {
+            name: "old".into(),
+            group: "shop-writers".into(),
+            log_id: "1".into(),
+            partition: 2,
+            window: 1,
+        };
+        let other = FirstNotesSeen { without: Vec::new(), other: Some(other) };
+        check(of_notes(other), failed, "notes of each partition");
+        for one in Topic::ALL {
+            let unled = TopicSeen { without_leader: vec![3], ..topic(one) };
+            let unled = |_: &mut KafkaAsked, seen: &mut Seen| {
+                seen.topics.insert(one, Tried::Found(Some(unled)));
+            };
+            check(unled, failed, "who leads the partitions");
+        }
         check(|_, seen| seen.clock = Tried::Found((-31_000, 4)), failed, "clock");
         check(|_, seen| seen.clock = Tried::Found((6_000, 4)), Outcome::Warning, "clock");
         check(|_, seen| seen.has_log_id = Tried::Found(false), Outcome::Warning, "log id");
         check(|_, seen| seen.transaction = Tried::Failed("away".into()), failed, "shop-check");
         check(|asked, _| asked.clear_password = true, Outcome::Warning, "password");
-        let few = TopicSeen { replication: 1, partitions: 50, settings: Tried::Denied };
+        let few = TopicSeen { settings: Tried::Denied, replication: 1, ..topic(Topic::Notes) };
         check(
             |_, seen| seen.transactions = Tried::Found(Some(few)),
             Outcome::Warning,

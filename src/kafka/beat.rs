@@ -41,6 +41,34 @@ impl Beat {
     }
 }
 
+/// Without a look for so long, the whole process was stopped.
+const STOPPED_FOR: Duration = Duration::from_secs(10);
+/// How long its threads may take to go on then.
+const AWAKE_AFTER: Duration = Duration::from_secs(60);
+
+/// Whether the threads of this process had the time to beat: it may have been stopped as a whole.
+#[derive(Debug)]
+pub(crate) struct Awake {
+    looked: Duration,
+    not_before: Duration,
+}
+
+impl Awake {
+    /// Now it is, by the monotonic clock.
+    pub(crate) fn at(now: Duration) -> Self {
+        Self { looked: now, not_before: Duration::ZERO }
+    }
+
+    /// Looks, at this time. Whoever asks does so once a second.
+    pub(crate) fn is_awake(&mut self, now: Duration) -> bool {
+        if now.saturating_sub(self.looked) >= STOPPED_FOR {
+            self.not_before = now.saturating_add(AWAKE_AFTER);
+        }
+        self.looked = now;
+        now >= self.not_before
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +83,14 @@ mod tests {
         assert!(!beat.hangs(minutes(19)));
         beat.rests();
         assert!(!beat.hangs(minutes(1_000)));
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_has_a_minute_to_come_to_life() {
+        let secs = Duration::from_secs;
+        let mut awake = Awake::at(secs(100));
+        let mut asleep: Vec<u64> = (101..=110).chain(400..500).collect();
+        asleep.retain(|now| !awake.is_awake(secs(*now)));
+        assert_eq!(asleep, (400..460).collect::<Vec<_>>());
     }
 }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::appender::{Appender, Spreads};
+use super::beat::Beat;
 use super::group::Offsets;
 use super::hints::Hints;
 use super::producer::{Hears, Producer};
@@ -52,8 +53,16 @@ pub struct CollectingDeps {
 #[derive(Debug)]
 pub struct Collecting {
     appender: Appender,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Thread>>,
     metrics: CollectorMetrics,
+}
+
+/// One of its threads.
+#[derive(Debug)]
+struct Thread {
+    name: &'static str,
+    handle: JoinHandle<()>,
+    beat: Arc<Beat>,
 }
 
 /// What a collector says of itself.
@@ -96,14 +105,19 @@ impl Collecting {
         let first = new_producer(&settings, &sending)?;
         let (hints, spreads) = (Arc::new(Hints::default()), Arc::new(RwLock::new(spreads)));
         let appender = Appender { sending, hints, spreads, metrics };
-        let thread = |name: &str, work: Box<dyn FnOnce(&Appender) + Send>| {
-            let appender = appender.clone();
-            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&appender))
+        let thread = |name: &'static str, work: Work| -> io::Result<Thread> {
+            let (appender, beat) = (appender.clone(), Arc::new(Beat::default()));
+            let lives = Lives { sending: Arc::clone(&appender.sending), beat: Arc::clone(&beat) };
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            Ok(Thread { name, handle: thread.spawn(move || work(&appender, &lives))?, beat })
         };
         let threads = vec![
-            thread("kafka-produce", Box::new(move |of| produce(&of.sending, &settings, first)))?,
-            thread("kafka-answers", Box::new(|of| expire(&of.sending)))?,
-            thread("kafka-hints", Box::new(move |of| look(&of.sending, &of.hints, &offsets)))?,
+            thread(
+                "kafka-produce",
+                Box::new(move |of, lives| produce(&of.sending, &settings, first, lives)),
+            )?,
+            thread("kafka-answers", Box::new(|of, lives| expire(&of.sending, lives)))?,
+            thread("kafka-hints", Box::new(move |of, lives| look(&of.sending, &of.hints, &offsets, lives)))?,
         ];
         Ok(Self { appender, threads: Mutex::new(threads), metrics: of_sending })
     }
@@ -121,7 +135,7 @@ impl Collecting {
     /// How it goes.
     pub fn status(&self) -> CollectingStatus {
         let hints = &self.appender.hints;
-        let (unsaid, now) = (hints.unsaid(), self.appender.sending.monotonic());
+        let (unsaid, now) = (hints.unsaid(), self.monotonic());
         let lasts =
             |unsaid: Option<(Duration, String)>| unsaid.map(|(since, why)| (now.saturating_sub(since), why));
         CollectingStatus {
@@ -134,12 +148,34 @@ impl Collecting {
         }
     }
 
+    /// The time of its monotonic clock.
+    pub fn monotonic(&self) -> Duration {
+        self.appender.sending.monotonic()
+    }
+
     /// Brings the gauges up to date.
     pub fn refresh_gauges(&self) {
         let standing = self.appender.sending.standing();
         let shown = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.waiting_bytes.set(shown(standing.bytes));
         self.metrics.silent.set(shown(standing.silent.len()));
+    }
+
+    /// Why it cannot go on, if that is so: a thread of it has panicked, or a call of the library hangs. Only another process
+    /// can: a thread that answers nobody, or hears nobody, would be noticed by clients alone.
+    pub fn failed(&self) -> Option<String> {
+        let sending = &self.appender.sending;
+        if sending.ends_within(Duration::ZERO) {
+            return None;
+        }
+        let now = self.monotonic();
+        lock(&self.threads).iter().find_map(|Thread { name, handle, beat }| {
+            match (handle.is_finished(), beat.hangs(now)) {
+                (true, _) => Some(format!("the thread {name} has panicked")),
+                (_, true) => Some(format!("a call of Kafka's library does not return (thread {name})")),
+                (false, false) => None,
+            }
+        })
     }
 
     /// Takes no more requests, and gives up those that have no answer: their outcome is unknown.
@@ -152,8 +188,8 @@ impl Collecting {
     pub fn stop(&self) {
         self.appender.sending.close();
         self.appender.sending.end();
-        for thread in std::mem::take(&mut *lock(&self.threads)) {
-            if thread.join().is_err() {
+        for Thread { handle, .. } in std::mem::take(&mut *lock(&self.threads)) {
+            if handle.join().is_err() {
                 tracing::error!("a thread of the collector has panicked");
             }
         }
@@ -172,19 +208,36 @@ fn new_producer(settings: &Settings, sending: &Arc<Sending>) -> Result<Arc<Produ
     Producer::new(settings, sending.collector(), hears).map(Arc::new)
 }
 
+/// What a thread does.
+type Work = Box<dyn FnOnce(&Appender, &Lives) + Send>;
+
+/// How a thread shows that its calls return.
+struct Lives {
+    sending: Arc<Sending>,
+    beat: Arc<Beat>,
+}
+
+impl Lives {
+    fn beats(&self) {
+        self.beat.lives(self.sending.monotonic());
+    }
+}
+
 /// Polls the producer, and replaces it after an error.
-fn produce(sending: &Arc<Sending>, settings: &Settings, first: Arc<Producer>) {
+fn produce(sending: &Arc<Sending>, settings: &Settings, first: Arc<Producer>, lives: &Lives) {
     let mut next = Some(first);
     while !sending.ends_within(Duration::ZERO) {
+        lives.beats();
         let made = next.take().map_or_else(|| new_producer(settings, sending), Ok);
         match made {
             Ok(producer) => {
                 sending.begin(&producer);
                 while producer.id() == sending.collector() && !sending.ends_within(Duration::ZERO) {
+                    lives.beats();
                     producer.poll(POLL);
                 }
                 sending.forget(producer.id());
-                end(producer);
+                end(producer, lives);
             }
             Err(error) => tracing::warn!(%error, "no producer"),
         }
@@ -193,8 +246,9 @@ fn produce(sending: &Arc<Sending>, settings: &Settings, first: Arc<Producer>) {
 }
 
 /// Drops the producer here, where the library may wait, and not in a thread that is about to send with it.
-fn end(mut producer: Arc<Producer>) {
+fn end(mut producer: Arc<Producer>, lives: &Lives) {
     loop {
+        lives.beats();
         match Arc::try_unwrap(producer) {
             Ok(last) => return drop(last),
             Err(still) => producer = still,
@@ -203,21 +257,24 @@ fn end(mut producer: Arc<Producer>) {
     }
 }
 
-fn expire(sending: &Sending) {
+fn expire(sending: &Sending, lives: &Lives) {
     while !sending.ends_within(EXPIRE_EVERY) {
+        lives.beats();
         sending.expire();
     }
 }
 
 /// Asks for what the collector must know.
-fn look(sending: &Sending, hints: &Hints, offsets: &Offsets) {
+fn look(sending: &Sending, hints: &Hints, offsets: &Offsets, lives: &Lives) {
     loop {
+        lives.beats();
         if let Some(producer) = sending.producer() {
             let asked = sending.monotonic();
             hints.hears_partitions(producer.partitions().map_err(|error| error.to_string()), asked);
         }
         let partitions = hints.partitions();
         if partitions > 0 {
+            lives.beats();
             let asked = sending.monotonic();
             let answer = offsets.told_of(0..partitions);
             let answer = answer.as_ref().map_err(|error| format!("{error}: {}", error.cause));
@@ -228,5 +285,58 @@ fn look(sending: &Sending, hints: &Hints, offsets: &Offsets) {
         if sending.ends_within(if is_known { LOOK_EVERY } else { LOOK_SOON }) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::runtime::{SystemClock, SystemRandom};
+    use crate::time::UnixMillis;
+
+    /// A clock that panics in one thread, once it is told to.
+    #[derive(Debug)]
+    struct Panics(SystemClock, AtomicBool);
+
+    impl Clock for Panics {
+        fn wall(&self) -> UnixMillis {
+            self.0.wall()
+        }
+
+        fn monotonic(&self) -> Duration {
+            let is_it = std::thread::current().name() == Some("kafka-answers");
+            assert!(!is_it || !self.1.load(Ordering::Acquire), "planted");
+            self.0.monotonic()
+        }
+    }
+
+    /// Clients alone would have noticed: requests that waited for too long got no answer.
+    #[test]
+    fn a_thread_that_panics_fails_the_collector() {
+        let clock = Arc::new(Panics(SystemClock::new(), AtomicBool::new(false)));
+        let collecting = Collecting::start(CollectingDeps {
+            settings: Settings::of_tests(),
+            answer_within: Duration::from_secs(1),
+            spreads: Spreads::new(),
+            clock: Arc::<Panics>::clone(&clock),
+            random: Arc::new(SystemRandom),
+            metrics: Metrics::new(),
+        })
+        .unwrap();
+        assert_eq!(collecting.failed(), None);
+        clock.1.store(true, Ordering::Release);
+        let until = clock.monotonic() + Duration::from_secs(60);
+        let failed = loop {
+            match collecting.failed() {
+                Some(failed) => break failed,
+                None => assert!(clock.monotonic() < until, "it goes on"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert!(failed.contains("kafka-answers"), "{failed}");
+        collecting.give_up();
+        assert_eq!(collecting.failed(), None, "it was given up");
     }
 }

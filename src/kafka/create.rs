@@ -10,7 +10,7 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::answers::{self, is_denied};
-use super::first_notes::{self, FirstNotes, NotesError};
+use super::first_notes::{self, NotesError};
 use super::group::Offsets;
 use super::lock::Lock;
 use super::records::{Fetched, NotRead, Records};
@@ -319,15 +319,22 @@ impl Creating {
     fn look(&mut self) -> Result<(), NotCreated> {
         let (settings, clock) = (&self.settings, &self.deps.clock);
         let found = first_notes::read(settings, self.has.notes, clock)?;
+        if let Some(Identity { name, group, log_id, partition, .. }) =
+            first_notes::of_another_log(settings, &found)
+        {
+            return Err(NotCreated::OtherLog { partition, name, group, log_id });
+        }
         if let Some((_, first)) = found.first_key_value() {
             self.log_id = LogId::Noted(first.identity.log_id.clone());
-            is_one_log(settings, &found, &first.identity.log_id)?;
         }
         self.has.snapshots = found.keys().copied().collect();
         let of_log = first_notes::bounds(settings, &settings.topic, 0..self.has.log, clock)?;
         let without = (0..self.has.notes).filter(|partition| !found.contains_key(partition));
         let of_notes = first_notes::bounds(settings, &settings.notes_topic, without, clock)?;
+        // Partitions that the notes do not have yet lost none: the log was grown before them.
+        let had_notes = |partition: &u32| found.is_empty() || *partition < self.has.notes;
         let written = of_log.into_iter().filter(|(_, (_, end))| *end > 0).map(|(partition, _)| partition);
+        let written = written.filter(had_notes);
         // Notes that were deleted were notes too.
         let deleted = of_notes.into_iter().filter(|(_, (start, _))| *start > 0);
         let deleted: BTreeSet<u32> = deleted.map(|(partition, _)| partition).collect();
@@ -409,22 +416,6 @@ impl Creating {
             // The group has members: they tell it themselves.
             Err(error) if is_member_only(&error) => Ok(false),
             Err(cause) => Err(NotCreated::NotTold { group: self.settings.group.clone(), cause }),
-        }
-    }
-}
-
-/// Whether all notes are of one log, which has the name and the group of the settings.
-fn is_one_log(
-    settings: &Settings,
-    found: &BTreeMap<u32, FirstNotes>,
-    log_id: &str,
-) -> Result<(), NotCreated> {
-    let is_ours = |of: &Identity| (&of.name, &of.group) == (&settings.name, &settings.group);
-    match found.iter().find(|(_, one)| one.identity.log_id != log_id || !is_ours(&one.identity)) {
-        None => Ok(()),
-        Some((partition, one)) => {
-            let Identity { name, group, log_id, .. } = one.identity.clone();
-            Err(NotCreated::OtherLog { partition: *partition, name, group, log_id })
         }
     }
 }

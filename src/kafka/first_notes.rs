@@ -149,6 +149,14 @@ impl Reading {
     }
 }
 
+/// The first notes that do not belong to the log of all others, or to the name and the group of the settings.
+pub fn of_another_log(settings: &Settings, found: &BTreeMap<u32, FirstNotes>) -> Option<Identity> {
+    let (_, first) = found.first_key_value()?;
+    let expected = (&settings.name, &settings.group, &first.identity.log_id);
+    let all = found.values().map(|one| &one.identity);
+    all.into_iter().find(|of| (&of.name, &of.group, &of.log_id) != expected).cloned()
+}
+
 /// The first offset of partitions of a topic, and that of their next record.
 /// Errors: [`NotesError`].
 pub fn bounds(

@@ -13,6 +13,7 @@ use crate::disk::{Disk, DiskFile, StagingDisk, read_all};
 use crate::lock::{lock, wait_while_at_most};
 use crate::log::{KeptBytes, KeptObject, PendingSeal, Seal};
 use crate::object::BucketString;
+use crate::partition::gone::is_gone;
 use crate::sources::SourceId;
 
 /// Objects of places that refuse take at most this part of the cache, and so do those that are built to be put.
@@ -92,8 +93,7 @@ pub(super) struct Kept {
 
 #[derive(Debug, Default)]
 struct AtHand {
-    /// With the time since when they are at hand, by the monotonic clock.
-    objects: BTreeMap<u64, (Place, KeptFile, Duration)>,
+    objects: BTreeMap<u64, Object>,
     /// Places that have taken an object since one was last left.
     take: BTreeSet<Place>,
     /// When an object of a place that refuses was last built, by the monotonic clock.
@@ -106,6 +106,15 @@ struct AtHand {
     cache_bytes: u64,
     /// Whether there may be something to build.
     woken: bool,
+}
+
+/// An object that is at hand.
+#[derive(Debug)]
+struct Object {
+    seal: Seal,
+    file: KeptFile,
+    /// Since when, by the monotonic clock.
+    since: Duration,
 }
 
 /// How long an object rests that could not be built.
@@ -153,11 +162,12 @@ impl Wish<'_> {
 impl AtHand {
     fn wish(&self, now: Duration) -> Wish<'_> {
         let mut wish = Wish { at_hand: self, now, probed: BTreeSet::new(), refused: (0, 0), taken: (0, 0) };
-        for (place, file, _) in self.objects.values() {
+        for Object { seal, file, .. } in self.objects.values() {
+            let place = place(seal);
             let (objects, bytes) =
-                if self.take.contains(place) { &mut wish.taken } else { &mut wish.refused };
+                if self.take.contains(&place) { &mut wish.taken } else { &mut wish.refused };
             (*objects, *bytes) = (*objects + 1, *bytes + file.len);
-            wish.probed.insert(place.clone());
+            wish.probed.insert(place);
         }
         wish
     }
@@ -216,12 +226,13 @@ impl Kept {
         at_hand.built.insert(place(seal), now);
         at_hand.differ.remove(&seal.number);
         at_hand.rest.remove(&seal.number);
-        at_hand.objects.insert(seal.number, (place(seal), file, now));
+        at_hand.objects.insert(seal.number, Object { seal: seal.clone(), file, since: now });
     }
 
     /// Lets objects go that were at hand for long, if half of the room is in use: they are built again, and others
-    /// have their turn meanwhile. A place that refuses for days would keep all others from being tried.
-    pub(super) fn let_go(&self, now: Duration) {
+    /// have their turn meanwhile. A place that refuses for days would keep all others from being tried. What a log that
+    /// begins at `start` cannot build again stays.
+    pub(super) fn let_go(&self, now: Duration, start: u64) {
         let mut gone = Vec::new();
         {
             let mut at_hand = lock(&self.at_hand);
@@ -231,9 +242,9 @@ impl Kept {
             let long: Vec<u64> = at_hand
                 .objects
                 .iter()
-                .filter(|(_, (place, _, since))| {
-                    let is_full = if at_hand.take.contains(place) { is_full.1 } else { is_full.0 };
-                    is_full && now.saturating_sub(*since) >= AT_HAND
+                .filter(|(_, Object { seal, since, .. })| {
+                    let is_full = if at_hand.take.contains(&place(seal)) { is_full.1 } else { is_full.0 };
+                    is_full && now.saturating_sub(*since) >= AT_HAND && !is_gone(seal, start)
                 })
                 .map(|(number, _)| *number)
                 .collect();
@@ -241,8 +252,8 @@ impl Kept {
                 gone.extend(at_hand.objects.remove(&number));
                 at_hand.rest.insert(number, Rest { until: now.saturating_add(REST), lasts: REST });
             }
-            for (place, ..) in &gone {
-                at_hand.built.insert(place.clone(), now);
+            for Object { seal, .. } in &gone {
+                at_hand.built.insert(place(seal), now);
             }
         }
         // The files are removed without the lock.
@@ -294,17 +305,29 @@ impl Kept {
     }
 
     /// The object of a left seal, for a put.
-    /// Errors: `NotFound` if it is not at hand.
+    /// Errors: the disk's; `NotFound` if it is not at hand, `UnexpectedEof` if its file was cut.
     pub(super) fn open(&self, number: u64) -> io::Result<KeptObject> {
         let at_hand = lock(&self.at_hand);
-        let Some((_, KeptFile { disk, name, len, crc32 }, _)) = at_hand.objects.get(&number) else {
+        let Some(Object { file: KeptFile { disk, name, len, crc32 }, .. }) = at_hand.objects.get(&number)
+        else {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the object is not built yet"));
         };
+        let file = disk.open(name)?;
+        if file.len()? != *len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let bytes = match disk.path(name) {
             Some(path) => KeptBytes::File { path, len: *len },
-            None => KeptBytes::Memory(read_all(&*disk.open(name)?)?),
+            None => KeptBytes::Memory(read_all(&*file)?),
         };
         Ok(KeptObject { bytes, crc32: *crc32 })
+    }
+
+    /// The file of an object is damaged, or gone: it is built again.
+    pub(super) fn is_damaged(&self, number: u64) {
+        let removed = lock(&self.at_hand).objects.remove(&number);
+        // The file is removed without the lock.
+        drop(removed);
     }
 
     /// Asks which left objects are to be built.
@@ -389,14 +412,34 @@ mod tests {
         let file = kept.copy(&all[0].seal, &mut [7; 80].as_slice(), 80).unwrap();
         kept.insert(&all[0].seal, file, Duration::ZERO);
         for (now, wanted, has) in [(599, &[][..], true), (600, &[2][..], false), (659, &[2][..], false)] {
-            kept.let_go(Duration::from_secs(now));
+            // The log has lost its lines.
+            kept.let_go(Duration::from_secs(now), u64::MAX >> 12);
+            assert!(kept.has(1) || !has);
+            kept.let_go(Duration::from_secs(now), 0);
             assert_eq!((wants(&kept, now, &all), kept.has(1)), (wanted.to_vec(), has), "{now}");
         }
         let mut file = kept.begin().unwrap();
         file.write_all(&[7; 80]).unwrap();
         kept.insert(&all[1].seal, file.finish(), Duration::from_secs(659));
-        kept.let_go(Duration::from_secs(1_259));
+        kept.let_go(Duration::from_secs(1_259), 0);
         assert_eq!(wants(&kept, 1_259, &all), [1]);
+    }
+
+    /// It was tried from its file for ever, or until it had been at hand for ten minutes.
+    #[test]
+    fn an_object_whose_file_is_damaged_is_built_again() {
+        let (kept, dir) = kept(1_000);
+        let all = [left(1, "web", 80)];
+        let file = kept.copy(&all[0].seal, &mut [7; 80].as_slice(), 80).unwrap();
+        let name = file.name.clone();
+        kept.insert(&all[0].seal, file, Duration::ZERO);
+        std::fs::write(dir.path().join(&name), b"short").unwrap();
+        assert_eq!(kept.open(1).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        std::fs::remove_file(dir.path().join(&name)).unwrap();
+        assert_eq!(kept.open(1).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(wants(&kept, 60, &all), [] as [u64; 0]);
+        kept.is_damaged(1);
+        assert_eq!(wants(&kept, 60, &all), [1]);
     }
 
     #[test]

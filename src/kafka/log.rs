@@ -222,6 +222,11 @@ impl Seals for PartitionLog {
         Ok(KeptObject { crc32: crc32fast::hash(&bytes), bytes: KeptBytes::Memory(bytes) })
     }
 
+    fn makes_again(&self, number: u64) -> bool {
+        self.kept.is_damaged(number);
+        true
+    }
+
     fn conflict(&self, seal: &Seal) -> Result<(), Stopped> {
         let note = Box::new(CallNote::Conflict { number: seal.number });
         self.asks.ask(|answer| Ask::Note { note, answer })

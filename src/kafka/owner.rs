@@ -42,10 +42,6 @@ pub enum End {
     /// The share of the cache is much smaller than it was: begin a term with a smaller cache.
     #[error(transparent)]
     Shrunk(#[from] Shrunk),
-    /// The log does not have the place of the reader any more: begin a term without the cache, which finds
-    /// out why.
-    #[error("the log has moved away from offset {0}")]
-    Moved(u64),
 }
 
 /// The bucket of each source, as the configuration says now.
@@ -69,6 +65,8 @@ pub struct Owner {
     pub(super) cache: Cache,
     pub(super) reader: Reader,
     pub(super) log: Records,
+    /// Where the log begins, as far as was asked.
+    pub(super) log_begins: u64,
     pub(super) wanted: Wanted,
     /// Bytes of notes since the last snapshot.
     pub(super) notes_bytes: u64,
@@ -129,6 +127,7 @@ impl Owner {
             cache,
             reader,
             log,
+            log_begins: 0,
             wanted,
             notes_bytes,
             next_seal: 0,

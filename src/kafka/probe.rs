@@ -18,7 +18,7 @@ use super::topics::{TopicError, Topics};
 use super::trim::{NotTrimmed, delete_notes_before};
 use crate::lock::lock;
 use crate::partition::block::{self, CollectorId};
-use crate::partition::seen::{Seen, TopicSeen, Tried};
+use crate::partition::seen::{FirstNotesSeen, Seen, TopicSeen, Tried};
 use crate::partition::topics::{On, Right, Topic, User, rights};
 use crate::random::Random;
 use crate::time::{Clock, UnixMillis};
@@ -58,10 +58,10 @@ pub fn probe(settings: &Settings, user: User, deps: &ProbeDeps) -> Result<Seen, 
         (User::Collector, None) => Tried::NotTried(NO_TOPIC),
         (User::Collector, Some(_)) => probe.empty_block(),
     };
-    let (without_snapshot, transaction) = match (user, &notes) {
+    let (first_notes, transaction) = match (user, &notes) {
         (User::Collector, _) => (Tried::NotTried(NOT_OF_COLLECTOR), Tried::NotTried(NOT_OF_COLLECTOR)),
         (User::Writer, None) => (Tried::NotTried(NO_TOPIC), Tried::NotTried(NO_TOPIC)),
-        (User::Writer, Some(notes)) => (probe.without_snapshot(notes.partitions), probe.transaction()),
+        (User::Writer, Some(notes)) => (probe.first_notes(notes.partitions), probe.transaction()),
     };
     let has_log_id = probe.has_log_id(log.as_ref().map_or(1, |log| log.partitions));
     let tried = TriedSoFar {
@@ -80,7 +80,7 @@ pub fn probe(settings: &Settings, user: User, deps: &ProbeDeps) -> Result<Seen, 
         user,
         transactions: described(&topics, TRANSACTIONS),
         topics: all.into_iter().collect(),
-        without_snapshot,
+        first_notes,
         has_log_id,
         empty_block,
         transaction,
@@ -97,6 +97,7 @@ fn described(topics: &Topics, name: &str) -> Tried<Option<TopicSeen>> {
     Tried::Found(found.map(|found| TopicSeen {
         partitions: found.partitions,
         replication: found.replication,
+        without_leader: found.without_leader,
         settings: topics.reported(name).map_or_else(of_topic, Tried::Found),
     }))
 }
@@ -257,9 +258,12 @@ impl Probe<'_> {
         }
     }
 
-    fn without_snapshot(&self, partitions: u32) -> Tried<Vec<u32>> {
+    fn first_notes(&self, partitions: u32) -> Tried<FirstNotesSeen> {
         match first_notes::read(self.settings, partitions, &self.deps.clock) {
-            Ok(found) => Tried::Found((0..partitions).filter(|one| !found.contains_key(one)).collect()),
+            Ok(found) => Tried::Found(FirstNotesSeen {
+                without: (0..partitions).filter(|one| !found.contains_key(one)).collect(),
+                other: first_notes::of_another_log(self.settings, &found),
+            }),
             Err(error) => of_notes(error),
         }
     }

@@ -59,9 +59,11 @@ impl Owner {
         if self.full_since.take().is_some() {
             self.shared.write().full_since = None;
         }
-        let next = self.reader.next();
-        if self.log.next() != Some(next) && self.log.go_to(Some(next)).is_err() {
-            return Ok(Looked::NotRead);
+        if self.log.next() != Some(self.reader.expects()) {
+            let place = self.reader.goes_anew(self.log_begins);
+            if self.log.go_to(Some(place)).is_err() {
+                return Ok(Looked::NotRead);
+            }
         }
         let client = self.log.client();
         match self.log.fetch(&client, wait) {
@@ -217,7 +219,7 @@ impl Owner {
         let (ends_short, reaches) = {
             let known = self.shared.read();
             let state = &known.state;
-            (self.reader.ends_short(state), state.reaches())
+            (self.reader.ends_short(state), state.reaches().max(self.reader.next()))
         };
         if ends_short {
             let Ok((_, end)) = self.log.bounds() else {
@@ -238,8 +240,14 @@ impl Owner {
     fn out_of_range(&mut self) -> Result<Looked, End> {
         let next = self.reader.next();
         let Ok((start, end)) = self.log.bounds() else { return Ok(Looked::NotRead) };
+        self.log_begins = start;
+        // Behind what was read, and acknowledged: it is gone from the log.
+        if end < next {
+            return Err(Stop::LogCut(end).into());
+        }
+        // It was a place of a broker that is behind, or that of a block which only served to compare it.
         if next >= start {
-            return Err(End::Moved(next));
+            return Ok(Looked::NotRead);
         }
         let notes = {
             let known = self.shared.read();

@@ -11,6 +11,7 @@ use super::beat::Beat;
 use super::cache::Unusable;
 use super::kept::Kept as KeptObjects;
 pub use super::known::STUCK_AFTER;
+use super::known::Shared;
 use super::log::{PartitionLog, how_to_decide};
 use super::owner::{End, Kept, Owner};
 use super::reading::Looked;
@@ -273,7 +274,10 @@ impl Serving {
         };
         let ends = AtomicBool::new(false);
         let name = format!("kafka-left-{}", owner.shared.read().state.identity.partition);
+        let over = Over { ends: &ends, shared: Arc::clone(&owner.shared), kept: &served.log.kept };
         let ended = std::thread::scope(|scope| {
+            // Dropped also by a panic: nobody waits for an answer then, and the other thread ends.
+            let (asks, over) = (asks, over);
             let builder = std::thread::Builder::new().name(name);
             let builds = builder.spawn_scoped(scope, || rebuild.run(&|| !ends.load(Ordering::Acquire)));
             let ended = match builds {
@@ -287,20 +291,34 @@ impl Serving {
                 Err(end) => end.to_string(),
             };
             owner.shared.stop(&why);
-            ends.store(true, Ordering::Release);
-            served.log.kept.wake();
+            drop((asks, over));
             ended
         });
-        drop(asks);
         let kept = match &ended {
             Ok(()) | Err(End::Over(_)) => owner.end(),
             Err(End::Stopped(stop)) => {
                 note_stop(&mut owner, stop);
                 None
             }
-            Err(End::Cache(_) | End::Shrunk(_) | End::Moved(_)) => None,
+            Err(End::Cache(_) | End::Shrunk(_)) => None,
         };
         (ended, kept)
+    }
+}
+
+/// Ends the work of the other thread of a term when it is dropped.
+struct Over<'s> {
+    ends: &'s AtomicBool,
+    shared: Arc<Shared>,
+    kept: &'s KeptObjects,
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        // Whoever has ended in order has said why before.
+        self.shared.stop("the thread of the partition has panicked");
+        self.ends.store(true, Ordering::Release);
+        self.kept.wake();
     }
 }
 

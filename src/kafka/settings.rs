@@ -259,21 +259,29 @@ impl Settings {
 }
 
 #[cfg(test)]
-mod tests {
-    use rdkafka::consumer::BaseConsumer;
-
-    use super::*;
-
-    fn with(name: &str, value: &str) -> Settings {
-        Settings {
+impl Settings {
+    /// Those of unit tests, which meet no broker.
+    pub(super) fn of_tests() -> Self {
+        Self {
             brokers: "127.0.0.1:1".to_owned(),
             name: "lake".to_owned(),
             group: "lake-writers".to_owned(),
             topic: "lake-calls".to_owned(),
             notes_topic: "lake-notes".to_owned(),
             transaction_timeout: Duration::from_secs(30),
-            more: vec![(name.to_owned(), value.to_owned())],
+            more: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::consumer::BaseConsumer;
+
+    use super::*;
+
+    fn with(name: &str, value: &str) -> Settings {
+        Settings { more: vec![(name.to_owned(), value.to_owned())], ..Settings::of_tests() }
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Described {
     pub partitions: u32,
     /// Copies of the partition that has the fewest.
     pub replication: u16,
+    /// Partitions without a leader: nobody can write to them, or read them.
+    pub without_leader: Vec<u32>,
 }
 
 /// Why a topic could not be asked for or changed.
@@ -121,9 +123,11 @@ impl Topics {
             return Ok(None);
         }
         let copies = found.partitions().iter().map(|one| one.replicas().len()).min().unwrap_or(0);
+        let unled = found.partitions().iter().filter(|one| one.leader() < 0);
         Ok(Some(Described {
             partitions: u32::try_from(found.partitions().len()).unwrap_or(u32::MAX),
             replication: u16::try_from(copies).unwrap_or(u16::MAX),
+            without_leader: unled.filter_map(|one| u32::try_from(one.id()).ok()).collect(),
         }))
     }
 

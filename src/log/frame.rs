@@ -12,6 +12,8 @@
 //! beginning with the segment's salt ([`Salt`]), so that bytes of an earlier use of the file never look
 //! valid. Integers are little-endian.
 
+use std::borrow::Cow;
+
 use crate::batch::BatchKey;
 use crate::crc32c;
 use crate::log::AccountKey;
@@ -305,6 +307,17 @@ pub fn stamp(frame: &mut [u8], position: u64, salt: Salt) {
     }
 }
 
+/// The line of an unstamped frame as it would be stored at a position.
+pub fn line_at(frame: &[u8], position: u64) -> Cow<'_, [u8]> {
+    let line = fields(frame).map_or_else(Cow::default, |fields| fields.payload.into());
+    if frame.get(18).is_none_or(|flags| flags & FLAG_SAYS_POSITION == 0) {
+        return line;
+    }
+    let mut line = line.into_owned();
+    receipt::write_position(&mut line, position);
+    line.into()
+}
+
 /// Changes when an unstamped frame was received. What its line says of that stays.
 pub fn set_received_at(frame: &mut [u8], received_at: UnixMillis) {
     if let Some(header) = header_at(frame, 0) {
@@ -580,6 +593,7 @@ mod tests {
                 set_says_position(&mut bytes, 0);
                 finish(&mut bytes, 0, 77);
             }
+            let unstamped = bytes.clone();
             // Stamping it again, as recovery does, changes nothing.
             for salt in [Salt::new(&[2; 16], 1), salt] {
                 stamp(&mut bytes, u64::MAX, salt);
@@ -589,6 +603,8 @@ mod tests {
             let expected = r#"{"a":1,"forebayPosition":"18446744073709551615"}"#;
             assert_eq!(line, if room { expected } else { r#"{"a":1}"# });
             assert_eq!(receipt::position_of(frame.payload), room.then_some(u64::MAX));
+            // An object that is built from a log of unstamped frames has the same line.
+            assert_eq!(line_at(&unstamped, u64::MAX), frame.payload);
         }
     }
 }

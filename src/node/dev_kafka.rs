@@ -24,7 +24,7 @@ use crate::collector::{Bounds, CollectorSettings, Policy};
 use crate::delivery::DeliverySettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::ingest::IngestSettings;
-use crate::kafka::create::{CreateDeps, Outcome, Wanted as WantedTopics, create};
+use crate::kafka::create::{CreateDeps, NotCreated, Outcome, Wanted as WantedTopics, create};
 use crate::kafka::settings::Settings;
 use crate::live::Mode;
 use crate::object::{BucketString, Encryption, S3Location};
@@ -111,14 +111,16 @@ pub async fn run(
     let (public, admin) = (intake.public, operators.address);
     started(&Started { public, admin, console: &console, s3: &url, beside_data });
     let demo = dev.demo.then(|| demo::start(intake.public, shutdown.orderly.clone()));
+    let mut ending = alarms.ending();
     let failed = tokio::select! {
         () = shutdown.orderly.cancelled() => None,
-        reason = writers.failed() => {
-            tracing::error!(reason, "shutting down, so that a restart can recover");
-            shutdown.orderly.cancel();
-            Some(reason)
-        }
+        reason = writers.failed() => Some(reason),
+        reason = ending.wait_for(Option::is_some) => reason.ok().and_then(|reason| reason.clone()),
     };
+    if let Some(reason) = &failed {
+        tracing::error!(reason, "shutting down, so that a restart can recover");
+        shutdown.orderly.cancel();
+    }
     let demo_ended = match demo {
         Some(demo) => demo.await,
         None => Ok(()),
@@ -149,11 +151,15 @@ fn settings(brokers: String) -> Settings {
 /// Makes the topics that are missing, with one copy of each partition.
 async fn topics(kafka: &Settings, outside: &Outside) -> Result<Outcome, NodeError> {
     let (kafka, clock, random) = (kafka.clone(), Arc::clone(&outside.clock), Arc::clone(&outside.random));
-    let wanted = WantedTopics { partitions: PARTITIONS, replication: 1, new_log: false };
-    // Its calls wait for brokers.
-    let made = tokio::task::spawn_blocking(move || {
-        let deps = CreateDeps { clock, random };
+    let makes = move |partitions| {
+        let wanted = WantedTopics { partitions, replication: 1, new_log: false };
+        let deps = CreateDeps { clock: Arc::clone(&clock), random: Arc::clone(&random) };
         create(&kafka, wanted, deps, &mut |step| tracing::info!(?step, "the topics of the log are made"))
+    };
+    // Its calls wait for brokers.
+    let made = tokio::task::spawn_blocking(move || match makes(PARTITIONS) {
+        Err(NotCreated::Fewer { has }) => makes(has),
+        made => made,
     });
     made.await?.map_err(|error| NodeError::Other(with_causes(&error).to_string()))
 }

@@ -11,7 +11,7 @@ pub struct Topics {
     pub notes: u32,
     /// Partitions whose notes begin with a snapshot.
     pub snapshots: BTreeSet<u32>,
-    /// Partitions of the log that have, or had, a record.
+    /// Partitions of the log that have, or had, a record, and should have notes.
     pub with_records: BTreeSet<u32>,
 }
 

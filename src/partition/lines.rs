@@ -17,7 +17,7 @@ pub struct Lines {
 impl Lines {
     /// Adds the line of the next frame.
     pub fn push(&mut self, frame: &ReadFrame<'_>) {
-        self.push_line(frame.position, frame.received_at, frame.line());
+        self.push_line(frame.position, frame.received_at, &frame.line());
     }
 
     /// Adds the next line, without its `\n`.

@@ -40,9 +40,9 @@ impl ReadFrame<'_> {
         ReadFrame { bytes: Cow::Owned(self.bytes.into_owned()), ..self }
     }
 
-    /// Its line, without its `\n`.
-    pub fn line(&self) -> &[u8] {
-        frame::fields(&self.bytes).map_or(&[], |frame| frame.payload)
+    /// Its line as it is stored, without its `\n`: with its position, if it has room for one.
+    pub fn line(&self) -> Cow<'_, [u8]> {
+        frame::line_at(&self.bytes, self.position)
     }
 }
 
@@ -66,7 +66,7 @@ pub enum Took<'r> {
     Unreadable(Vec<Range>),
     /// A newer release wrote the block: the partition stops.
     Newer(u8),
-    /// Another block stands where a note says which one stood: the log was cut, and the partition stops.
+    /// Another block stands where the reader, or a note, knows which one stood: the log was cut, and the partition stops.
     Cut,
 }
 
@@ -86,6 +86,8 @@ pub struct Reader {
     trail: Trail,
     numbers: Numbers,
     last: Option<BlockAt>,
+    /// The last block is read again, to see whether the log still has it.
+    compares: bool,
     /// Copies that no note names yet.
     copies: Vec<u64>,
     /// With a planted bug, the last position given.
@@ -115,6 +117,7 @@ impl Reader {
             trail: Trail::new(size, numbers.clone()),
             numbers,
             last: None,
+            compares: false,
             copies: Vec::new(),
             counted: before(next),
         }
@@ -123,6 +126,19 @@ impl Reader {
     /// The offset of the next record.
     pub fn next(&self) -> u64 {
         self.next
+    }
+
+    /// Goes anew to its place, in a log that begins at `start` as far as is known. Who reads on from an offset does not
+    /// notice that the log was cut before it and has grown again. So the last block is read once more, if it stands right
+    /// before the next record and is still there. Returns the offset to go to.
+    pub fn goes_anew(&mut self, start: u64) -> u64 {
+        self.compares = self.last.is_some_and(|last| last.offset + 1 == self.next && last.offset >= start);
+        self.expects()
+    }
+
+    /// The offset of the record that it is to get: the next one, or the last block again.
+    pub fn expects(&self) -> u64 {
+        if self.compares { self.next - 1 } else { self.next }
     }
 
     /// The first position that is not read.
@@ -139,8 +155,17 @@ impl Reader {
         }
     }
 
-    /// Takes the record at `offset`. It is the next one of the log, but records may be missing before it.
+    /// Takes the record at `offset`. It is the next one of the log, but records may be missing before it. Or it is the last
+    /// block again.
     pub fn takes<'r>(&mut self, offset: u64, value: &'r [u8], state: &State) -> Took<'r> {
+        if std::mem::take(&mut self.compares) && !planted(PlantedBug::CutLogReadOn) {
+            let found = block::read(value).ok();
+            let found =
+                found.map(|block| BlockAt { offset, collector: block.collector, number: block.number });
+            if found != self.last {
+                return Took::Cut;
+            }
+        }
         if offset < self.next {
             return Took::Nothing;
         }
@@ -173,9 +198,9 @@ impl Reader {
         self.takes_block(at, &block, state)
     }
 
-    /// Whether a log that ends at the next record was cut: notes say that it was longer.
+    /// Whether a log that ends at the record that it expects was cut: it has read more, or notes say that it was longer.
     pub fn ends_short(&self, state: &State) -> bool {
-        self.next < state.reaches() && !planted(PlantedBug::CutLogReadOn)
+        self.expects() < state.reaches().max(self.next) && !planted(PlantedBug::CutLogReadOn)
     }
 
     fn takes_block<'r>(&mut self, at: BlockAt, block: &Block<'r>, state: &State) -> Took<'r> {

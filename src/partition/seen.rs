@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::state::Identity;
 use super::topics::{Right, Topic, User};
 
 /// What came of one attempt.
@@ -44,8 +45,19 @@ pub struct TopicSeen {
     pub partitions: u32,
     /// Copies of the partition that has the fewest.
     pub replication: u16,
+    /// Partitions without a leader.
+    pub without_leader: Vec<u32>,
     /// Its settings, by name.
     pub settings: Tried<BTreeMap<String, String>>,
+}
+
+/// What the notes of all partitions begin with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstNotesSeen {
+    /// Partitions without first notes.
+    pub without: Vec<u32>,
+    /// The first partition whose notes belong to another log, and whose they are.
+    pub other: Option<Identity>,
 }
 
 /// What the brokers say and allow.
@@ -57,8 +69,8 @@ pub struct Seen {
     pub topics: BTreeMap<Topic, Tried<Option<TopicSeen>>>,
     /// The topic in which Kafka keeps transactions: the lock of each partition.
     pub transactions: Tried<Option<TopicSeen>>,
-    /// Partitions of the notes without first notes.
-    pub without_snapshot: Tried<Vec<u32>>,
+    /// What the notes of all partitions begin with.
+    pub first_notes: Tried<FirstNotesSeen>,
     /// Whether the group has the log id, for collectors.
     pub has_log_id: Tried<bool>,
     /// An empty block in the log. Owners read it and pass it by.

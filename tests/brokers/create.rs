@@ -197,6 +197,22 @@ fn notes_that_are_gone_are_not_made_again_by_themselves() {
     partition.begin();
 }
 
+/// By hand, and in the wrong order. What collectors wrote there meanwhile waits for its first notes.
+#[test]
+fn a_log_that_was_grown_before_its_notes_is_mended() {
+    let Some(cluster) = cluster() else { return };
+    let partition = new(&cluster);
+    let (_, made) = make(&partition, wanted(1)).unwrap();
+    partition.begin();
+    Topics::new(&partition.settings, &partition.clock).unwrap().grow(Topic::Log, 3).unwrap();
+    Collector::new(&cluster, &partition, 7).in_partition(2).send("web", &["a"], UnixMillis(1));
+    let (steps, mended) = make(&partition, wanted(3)).unwrap();
+    let first = |partition| Step::FirstNotes { partition, of: 3 };
+    let grown = Step::Grown { topic: partition.settings.notes_topic.clone(), partitions: 3 };
+    assert_eq!((steps.as_slice(), mended.log_id), ([grown, first(1), first(2)].as_slice(), made.log_id));
+    partition.begin_number(2);
+}
+
 #[test]
 fn notes_that_are_gone_in_one_partition_give_no_new_log() {
     let Some(cluster) = cluster() else { return };

@@ -1,6 +1,12 @@
 //! Dev mode with a log over Kafka: a collector and two writers in one process.
 
+use std::sync::Arc;
+
+use forebay::kafka::create::{CreateDeps, Wanted, create};
+use forebay::runtime::SystemRandom;
+
 use crate::cluster::cluster;
+use crate::partition::Partition;
 use crate::program::Program;
 use crate::s3::calls_in;
 use crate::served::Client;
@@ -23,12 +29,16 @@ fn dev_mode_takes_calls_of_any_source_and_delivers_each_once_also_after_a_kill()
         }
         expected.clone()
     };
+    let delivers = |program: &Program, partitions| {
+        until("both writers to deliver", CALL * 4, || {
+            let status = program.json("/api/status");
+            let owned = status["kafka"]["owned"].as_array()?;
+            let all = owned.len() == partitions && owned.iter().all(|one| one["standing"] == "delivers");
+            all.then_some(status.clone())
+        })
+    };
     let first = Program::dev(&cluster.brokers(), data.path());
-    let status = until("both writers to deliver", CALL * 4, || {
-        let status = first.json("/api/status");
-        let owned = status["kafka"]["owned"].as_array()?;
-        (owned.len() == 4 && owned.iter().all(|one| one["standing"] == "delivers")).then_some(status.clone())
-    });
+    let status = delivers(&first, 4);
     assert_eq!(status["kafka"]["role"], "dev", "{status}");
     assert_eq!(
         (&status["ready"], &status["kafka"]["sending"]["refused"]),
@@ -37,6 +47,12 @@ fn dev_mode_takes_calls_of_any_source_and_delivers_each_once_also_after_a_kill()
     );
     send(first.at(), 30);
     first.kill();
+
+    // Dev mode uses a log with more partitions than it would make.
+    let partition = Partition::named(&cluster.brokers(), "forebay-dev");
+    let deps = CreateDeps { clock: Arc::clone(&partition.clock), random: Arc::new(SystemRandom) };
+    let wanted = Wanted { partitions: 5, replication: 1, new_log: false };
+    create(&partition.settings, wanted, deps, &mut |_| ()).unwrap();
 
     let second = Program::dev(&cluster.brokers(), data.path());
     let mut all = send(second.at(), 30);
@@ -50,6 +66,7 @@ fn dev_mode_takes_calls_of_any_source_and_delivers_each_once_also_after_a_kill()
     assert_eq!(status["ledger"]["balanced"], true, "{status}");
     assert_eq!(status["totals"]["received"], 60, "{status}");
     assert_eq!(status["alarms"], serde_json::json!([]), "{status}");
+    delivers(&second, 5);
     let mut more = send(second.at(), 5);
     // What was answered before the end is delivered by it.
     second.end();

@@ -12,6 +12,7 @@ use forebay::partition::block::{self, BlockAt, CollectorId, Part};
 use forebay::partition::group::Metadata;
 use forebay::partition::note::TermNote;
 use forebay::partition::state::Identity;
+use forebay::receipt;
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
 use forebay::time::{Clock, UnixMillis};
@@ -248,6 +249,10 @@ fn part(source: &str, calls: &[&str], at: UnixMillis, more: usize) -> Part {
         let more = noise(more, seed);
         let start = frame::begin(&mut bytes, FrameKind::Call, (Some(&source), ""), at, None);
         bytes.extend_from_slice(format!("{{\"messageId\":\"{call}\",\"more\":\"{more}\"}}").as_bytes());
+        // As of a collector that gives receipts.
+        if receipt::keep_room(&mut bytes) {
+            frame::set_says_position(&mut bytes, start);
+        }
         frame::finish(&mut bytes, start, fingerprint);
     }
     Part::new(source, Stream::Calls, u32::try_from(calls.len()).unwrap(), bytes)

@@ -8,7 +8,7 @@ use forebay::kafka::create::{CreateDeps, Wanted, create};
 use forebay::kafka::probe::{ProbeDeps, probe};
 use forebay::kafka::trim::delete_notes_before;
 use forebay::partition::note::{Base, Note};
-use forebay::partition::seen::{Seen, Tried};
+use forebay::partition::seen::{FirstNotesSeen, Seen, Tried};
 use forebay::partition::topics::{On, User};
 use forebay::runtime::SystemRandom;
 
@@ -104,7 +104,7 @@ fn a_collector_and_a_writer_work_with_exactly_the_printed_rights_and_a_missing_o
         until("both partitions to have an owner", CALL, || Some(terms()).filter(|terms| *terms >= 2));
     let seen = probed(&writes, User::Writer);
     assert!(seen.rights.iter().all(|(_, tried)| *tried == Tried::Found(())), "{:?}", seen.rights);
-    assert_eq!((seen.without_snapshot, terms()), (Tried::Found(Vec::new()), before));
+    assert_eq!((seen.first_notes, terms()), (Tried::Found(FirstNotesSeen::default()), before));
     served.end();
     delivers.end();
 

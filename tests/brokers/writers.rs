@@ -400,6 +400,37 @@ fn a_snapshot_is_all_that_a_new_owner_needs() {
     ended(second);
 }
 
+/// Deletes a topic, and makes it again without records.
+fn make_anew(cluster: &Cluster, topic: &str) {
+    wait_for(admin(cluster).delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    until("the topic to be gone", CALL, || {
+        let metadata = admin(cluster).inner().fetch_metadata(Some(topic), CALL).ok()?;
+        metadata.topics()[0].error().map(drop)
+    });
+    crate::support::make_topic(cluster, topic, 1, &[]);
+}
+
+/// No note said that they were read: it went on at its place, and the calls of its cache were dropped, or new ones passed by.
+#[test]
+fn a_log_that_is_cut_before_what_its_owner_has_read_and_not_noted_stops_the_partition() {
+    let Some(cluster) = cluster() else { return };
+    // Shorter than the old log, as long, and longer, with other blocks.
+    for records in [1, 2, 4] {
+        let (partition, _, now) = with_calls(&cluster);
+        let writer = Made::of(&partition, &FakeStore::new()).begin();
+        writer.read();
+        make_anew(&cluster, &partition.settings.topic);
+        let mut anew = Collector::new(&cluster, &partition, 2);
+        for number in 0..records {
+            anew.send("web", &[&format!("new {number}")], now);
+        }
+        until("the partition to stop", CALL * 4, || writer.is_over().then_some(()));
+        let ended = writer.end().0;
+        assert!(matches!(ended, Err(End::Stopped(Stop::LogCut(_)))), "{records}: {ended:?}");
+        assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(_))));
+    }
+}
+
 #[test]
 fn a_log_that_was_cut_while_it_is_read_stops_the_partition() {
     let Some(cluster) = cluster() else { return };
@@ -409,12 +440,7 @@ fn a_log_that_was_cut_while_it_is_read_stops_the_partition() {
     writer.deliver();
     ended(writer);
     let topic = &partition.settings.topic;
-    wait_for(admin(&cluster).delete_topics(&[topic], &AdminOptions::new())).unwrap();
-    until("the topic to be gone", CALL, || {
-        let metadata = admin(&cluster).inner().fetch_metadata(Some(topic), CALL).ok()?;
-        metadata.topics()[0].error().map(drop)
-    });
-    crate::support::make_topic(&cluster, topic, 1, &[]);
+    make_anew(&cluster, topic);
     let mut anew = Collector::new(&cluster, &partition, 2);
     anew.send("web", &["x"], now);
     assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(_))));

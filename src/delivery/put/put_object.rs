@@ -26,6 +26,9 @@ use crate::words::{Told, counted};
 /// Why an object is not put whose own puts do not fail.
 const BEHIND_CONFLICT: &str = "another object of this source is in conflict: see the alarm";
 
+/// Tries from which on a file that cannot be read is made again, if its log can.
+const READ_AGAIN_MAX: u32 = 3;
+
 /// Puts a sealed object until the store has it. Returns when it is committed, or when the log has stopped.
 ///
 /// `reason`: why its batch was due, if this process sealed it.
@@ -152,7 +155,7 @@ impl Deliverable for SealedObject<'_> {
         self.note_commit(put, stored).await
     }
 
-    async fn not_yet(&mut self, next: Next, _tries: &Tries) -> Result<(), Stopped> {
+    async fn not_yet(&mut self, next: Next, tries: &Tries) -> Result<(), Stopped> {
         self.replaced = None;
         match next {
             Next::Conflict => return self.conflict().await,
@@ -163,8 +166,13 @@ impl Deliverable for SealedObject<'_> {
                 }
                 self.form = None;
             }
-            // If a parked file is missing, the next try reports it.
-            Next::ReadAgain => self.form = None,
+            // If a parked file is missing, the next try reports it. One that cannot be read again and again may be made again.
+            Next::ReadAgain => {
+                if matches!(self.form, Some(Form::Parked)) && tries.number >= READ_AGAIN_MAX {
+                    self.shared.deps.log.makes_again(self.seal.number);
+                }
+                self.form = None;
+            }
             Next::Commit | Next::AskWhose | Next::Retry(_) | Next::RetryAtCap => {}
         }
         Ok(())
@@ -248,8 +256,13 @@ impl SealedObject<'_> {
         ObjectKey::of_batch(&seal.location.bucket, &batch.stream, &batch.source, batch.day, name)
     }
 
+    /// The object that has made room cannot be put: if the log does not make it again, a person must help.
     fn parked_is_damaged(&self, why: &str) {
         let name = self.name();
+        if self.shared.deps.log.makes_again(self.seal.number) {
+            tracing::warn!(%name, why, "an object cannot be put from its file, and is built again from the log");
+            return;
+        }
         let what = format!(
             "the parked object of {name} ({} of {}) cannot be put: {why}; it is kept and retried; if the file is damaged, \
              its calls can only be restored from a copy of the file",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alarms::{AlarmKind, Alarms};
+use crate::kafka::beat::Awake;
 use crate::kafka::collecting::{Collecting, CollectingStatus};
 use crate::partition::brokers_clock::OFF_MAX;
 
@@ -29,8 +30,14 @@ const NOT_REPLACED: &str =
 /// Looks at a collector until it is dropped.
 pub(super) async fn watch(collecting: Arc<Collecting>, alarms: Arc<Alarms>) {
     let mut turns = tokio::time::interval(EVERY);
+    let mut awake = Awake::at(collecting.monotonic());
     loop {
         turns.tick().await;
+        if awake.is_awake(collecting.monotonic())
+            && let Some(why) = collecting.failed()
+        {
+            alarms.end_process(SUBJECT, format!("{why}; the process ends, so that a restart can recover"));
+        }
         let status = collecting.status();
         let stands = [
             (AlarmKind::Refusing, SUBJECT, what_is_wrong(&status)),

@@ -34,10 +34,11 @@ pub use deps::WriterDeps;
 
 use crate::delivery::Flushed;
 use crate::disk::real_disk::{DirectoryError, RealDisk};
-use crate::kafka::beat::Beat;
+use crate::kafka::beat::{Awake, Beat};
 use crate::kafka::group::Member;
 use crate::kafka::serve::Progress;
 use crate::kafka::settings::NoClient;
+use crate::tasks::caught_now;
 use group::Group;
 use place::{Place, Standing};
 use shared::Shared;
@@ -45,10 +46,6 @@ use tells::Tells;
 
 /// How often it is checked that calls return.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// Without a look for so long, the whole process was stopped.
-const STOPPED_FOR: Duration = Duration::from_secs(10);
-/// How long its threads may take to go on then.
-const AWAKE_AFTER: Duration = Duration::from_secs(60);
 
 /// A running writer.
 #[derive(Debug)]
@@ -122,8 +119,12 @@ impl Writer {
         shared.tells_beat.rests();
         let offsets = member.offsets();
         let thread = |name: &str, work: Work| {
-            let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared))
+            let (shared, of) = (Arc::clone(&shared), name.to_owned());
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+                if caught_now(|| work(&shared)).is_err() {
+                    shared.fail(&format!("the thread {of} has panicked"));
+                }
+            })
         };
         let threads = vec![
             thread("kafka-group", Box::new(move |shared| Group::new(shared, member).run()))?,
@@ -191,15 +192,10 @@ impl Writer {
 
 /// Returning calls keep partitions, not polling: if one hangs, the writer gives all up.
 fn watch_calls(shared: &Shared) {
-    let (mut looked, mut not_before) = (shared.deps.clock.monotonic(), Duration::ZERO);
+    let mut awake = Awake::at(shared.deps.clock.monotonic());
     while !shared.ends() && shared.failed.borrow().is_none() {
         let now = shared.deps.clock.monotonic();
-        // The whole process was stopped. The others have to come to life first.
-        if now.saturating_sub(looked) >= STOPPED_FOR {
-            not_before = now.saturating_add(AWAKE_AFTER);
-        }
-        looked = now;
-        if now >= not_before {
+        if awake.is_awake(now) {
             look_at_calls(shared, now);
         }
         std::thread::sleep(WATCH_EVERY);

@@ -106,7 +106,7 @@ fn a_frame_behind_the_end_of_its_day_is_of_the_day_after() {
         assert_eq!(read[0].late, late);
         assert_eq!((read[0].received_at, read[0].batch.day), (at, at.day()));
         let said = if late { "2024-10-05T00:00:00.000Z" } else { "2024-10-04T12:00:00.000Z" };
-        assert_eq!(std::str::from_utf8(read[0].line()).unwrap(), format!("{{\"receivedAt\":\"{said}\"}}"));
+        assert_eq!(std::str::from_utf8(&read[0].line()).unwrap(), format!("{{\"receivedAt\":\"{said}\"}}"));
     }
 }
 
@@ -130,6 +130,32 @@ fn a_log_that_is_cut_while_an_owner_catches_up_is_noticed() {
     assert_eq!(later.takes(2, &block(2, 2, &[2]), &state), Took::Cut);
     assert_eq!(lines(later.takes(2, &block(1, 3, &[2]), &state)), [position(2, 1)]);
     assert!(!later.ends_short(&state));
+}
+
+/// A reader that goes to an offset anew does not notice that the log was cut before it and has grown again: it passed by
+/// calls that were acknowledged.
+#[test]
+fn whoever_goes_anew_to_a_place_compares_the_last_block() {
+    let state = state(4);
+    let mut reader = Reader::of_base(&state);
+    assert_eq!((reader.goes_anew(0), reader.ends_short(&state)), (0, false), "it has read nothing");
+    let log = [block(1, 1, &[7]), block(1, 2, &[8]), block(1, 3, &[9])];
+    lines(reader.takes(0, &log[0], &state));
+    lines(reader.takes(1, &log[1], &state));
+    assert_eq!((reader.expects(), reader.goes_anew(2)), (2, 2), "retention has deleted it");
+    for other in [&block(2, 2, &[8])[..], b"no block"] {
+        let mut reader = reader.clone();
+        assert_eq!((reader.goes_anew(1), reader.next()), (1, 2));
+        assert!(reader.ends_short(&state), "a log that ends here was cut");
+        assert_eq!(reader.takes(1, other, &state), Took::Cut);
+    }
+    let mut behind = reader.clone();
+    behind.goes_anew(0);
+    assert_eq!(behind.takes(2, &log[2], &state), Took::Cut, "nothing stands at its place");
+    assert_eq!(reader.goes_anew(0), 1);
+    assert_eq!(reader.takes(1, &log[1], &state), Took::Nothing);
+    assert_eq!((reader.expects(), reader.ends_short(&state)), (2, false));
+    assert_eq!(lines(reader.takes(2, &log[2], &state)), [position(2, 1)]);
 }
 
 #[test]

@@ -115,6 +115,10 @@ impl Seals for SpoolLog {
             false => io::Error::new(error.kind(), format!("{name}: {error}")),
         })
     }
+
+    fn makes_again(&self, _number: u64) -> bool {
+        false
+    }
 }
 
 impl SpoolLog {

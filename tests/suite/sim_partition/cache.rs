@@ -41,8 +41,9 @@ impl Cache {
         }
     }
 
-    /// Goes on in another term of the same process.
+    /// Goes on in another term of the same process, with another client of the brokers.
     pub(super) fn goes_on(mut self, state: &State) -> Self {
+        self.consumer = Consumer::default();
         self.reader.based(&state.base);
         self.release(state);
         self.counts.retain(|(offset, ..)| before(*offset) >= state.calls.tallied_through());

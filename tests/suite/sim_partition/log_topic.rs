@@ -1,6 +1,7 @@
 //! The calls topic, as brokers keep it: with retention, cuts, and records that are no blocks.
 
 use bytes::Bytes;
+use forebay::partition::block::{self, BlockAt};
 
 /// One partition.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,13 @@ pub(super) struct Consumer {
     known_cuts: Option<usize>,
 }
 
+impl Consumer {
+    /// Whether it has read something: from then on it notices a cut.
+    pub(super) fn is_placed(self) -> bool {
+        self.known_cuts.is_some()
+    }
+}
+
 impl LogPartition {
     /// The offset of the next record.
     pub(super) fn end(&self) -> u64 {
@@ -56,6 +64,16 @@ impl LogPartition {
         let found =
             self.records[from..].iter().zip(offset..).find_map(|(value, at)| Some((at, value.as_ref()?)));
         found.map_or(Fetched::End, |(at, value)| Fetched::Record(at, Bytes::copy_from_slice(value)))
+    }
+
+    /// Whether a block stands where it was read, or retention has deleted it.
+    pub(super) fn has(&self, read: BlockAt) -> bool {
+        let at = usize::try_from(read.offset).unwrap();
+        let found = self.records.get(at).and_then(Option::as_deref);
+        let found = found.and_then(|value| block::read(value).ok());
+        let is_it =
+            found.is_some_and(|block| (block.collector, block.number) == (read.collector, read.number));
+        is_it || read.offset < self.start
     }
 
     /// Whether a consumer would read nothing new, and knows it. The program polls for ever, so it does.

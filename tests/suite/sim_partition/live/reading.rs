@@ -10,7 +10,7 @@ use forebay::planted_bugs::{PlantedBug, planted};
 use forebay::time::{DAY_MS, UnixMillis};
 
 use super::super::env::Env;
-use super::super::log_topic::Fetched;
+use super::super::log_topic::{Consumer, Fetched};
 use super::super::owner::Process;
 use super::transaction::After;
 use super::{GRACE, Live, Step};
@@ -21,8 +21,11 @@ impl Live {
             return Step::GoesOn;
         }
         let log = &env.log[self.partition as usize];
+        if !self.cache.consumer.is_placed() {
+            self.cache.reader.goes_anew(log.start);
+        }
         let next = self.cache.reader.next();
-        match log.fetch(next, &mut self.cache.consumer) {
+        match log.fetch(self.cache.reader.expects(), &mut self.cache.consumer) {
             Fetched::End if self.cache.reader.ends_short(&self.state) => return cut(next),
             Fetched::End => self.at_end = true,
             Fetched::OutOfRange if next < log.start => {
@@ -45,8 +48,9 @@ impl Live {
                     }
                 }
             }
-            // The log was cut while it was read: a new term finds out.
-            Fetched::OutOfRange => return Step::TermOver { keeps_cache: false },
+            Fetched::OutOfRange if log.end() < next => return cut(log.end()),
+            // The log was cut while it was read. Whoever goes to the same place in what has grown since finds out.
+            Fetched::OutOfRange => self.cache.consumer = Consumer::default(),
             Fetched::Record(offset, value) => {
                 let ends_here = self.day_end.is_some_and(|(_, end)| offset >= end);
                 if ends_here {
@@ -56,7 +60,13 @@ impl Live {
                 if planted(PlantedBug::DaysOverByClock) {
                     self.days_over_by_clock(process, env, offset);
                 }
+                let before = self.cache.reader.covered().last.filter(|last| last.offset < offset);
+                let reads_on =
+                    before.is_some_and(|last| !log.has(last)) && !planted(PlantedBug::CutLogReadOn);
                 match self.cache.reader.takes(offset, &value, &self.state) {
+                    Took::Block { .. } | Took::Copy(_) if reads_on => {
+                        env.is_wrong(format!("partition {} is read on behind a cut", self.partition));
+                    }
                     Took::Block { frames, counts, .. } => {
                         self.cache.takes(offset, frames, counts, &self.state);
                     }
