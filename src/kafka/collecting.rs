@@ -186,8 +186,13 @@ impl Collecting {
     /// Takes no more requests, waits until each has its answer, and ends. Waits for threads and brokers, so do not
     /// call it on the runtime's threads.
     pub fn stop(&self) {
+        let has_failed = self.failed().is_some();
         self.appender.sending.close();
         self.appender.sending.end();
+        if has_failed {
+            // Who waits for a call that does not return would keep the process.
+            return;
+        }
         for Thread { handle, .. } in std::mem::take(&mut *lock(&self.threads)) {
             if handle.join().is_err() {
                 tracing::error!("a thread of the collector has panicked");

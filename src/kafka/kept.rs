@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::disk::{Disk, DiskFile, StagingDisk, read_all};
+use crate::disk::{Disk, DiskFile, StagingDisk, is_no_handle, read_all};
 use crate::lock::{lock, wait_while_at_most};
 use crate::log::{KeptBytes, KeptObject, PendingSeal, Seal};
 use crate::object::BucketString;
@@ -104,6 +104,8 @@ struct AtHand {
     differ: BTreeSet<u64>,
     /// The most bytes of the cache.
     cache_bytes: u64,
+    /// Where the log begins, as was said last.
+    begins_at: u64,
     /// Whether there may be something to build.
     woken: bool,
 }
@@ -236,6 +238,7 @@ impl Kept {
         let mut gone = Vec::new();
         {
             let mut at_hand = lock(&self.at_hand);
+            at_hand.begins_at = start;
             let wish = at_hand.wish(now);
             let is_half = |(_, bytes): (usize, u64)| bytes >= at_hand.cache_bytes / PART / 2;
             let is_full = (is_half(wish.refused), is_half(wish.taken));
@@ -323,11 +326,33 @@ impl Kept {
         Ok(KeptObject { bytes, crc32: *crc32 })
     }
 
-    /// The file of an object is damaged, or gone: it is built again.
-    pub(super) fn is_damaged(&self, number: u64) {
-        let removed = lock(&self.at_hand).objects.remove(&number);
+    /// Reads the file of an object that could not be put. If it is damaged or gone, and the log still has the lines, it is let
+    /// go, and built again after a rest. Returns whether it is. Waits for the disk.
+    pub(super) fn lets_damaged_go(&self, number: u64, now: Duration) -> bool {
+        let (disk, name, len, crc32) = {
+            let at_hand = lock(&self.at_hand);
+            let Some(Object { seal, file, .. }) = at_hand.objects.get(&number) else { return false };
+            if is_gone(seal, at_hand.begins_at) {
+                return false;
+            }
+            (Arc::clone(&file.disk), file.name.clone(), file.len, file.crc32)
+        };
+        let is_sound = match disk.open(&name).and_then(|file| read_all(&*file)) {
+            Ok(bytes) => bytes.len() as u64 == len && crc32fast::hash(&bytes) == crc32,
+            Err(error) => is_no_handle(&error),
+        };
+        if is_sound {
+            return false;
+        }
+        self.rests(number, now);
+        let removed = {
+            let mut at_hand = lock(&self.at_hand);
+            let is_same = at_hand.objects.get(&number).is_some_and(|object| object.file.name == name);
+            if is_same { at_hand.objects.remove(&number) } else { None }
+        };
         // The file is removed without the lock.
         drop(removed);
+        true
     }
 
     /// Asks which left objects are to be built.
@@ -433,13 +458,26 @@ mod tests {
         let file = kept.copy(&all[0].seal, &mut [7; 80].as_slice(), 80).unwrap();
         let name = file.name.clone();
         kept.insert(&all[0].seal, file, Duration::ZERO);
+        let now = Duration::from_secs(60);
+        assert!(!kept.lets_damaged_go(1, now) && kept.has(1), "it is sound: the store says something else");
+        std::fs::write(dir.path().join(&name), [8; 80]).unwrap();
+        kept.let_go(Duration::ZERO, u64::MAX >> 12);
+        assert!(!kept.lets_damaged_go(1, now) && kept.has(1), "the log has lost its lines");
+        kept.let_go(Duration::ZERO, 0);
+        assert!(kept.open(1).is_ok() && kept.lets_damaged_go(1, now) && !kept.has(1));
+        assert_eq!((wants(&kept, 119, &all), wants(&kept, 120, &all)), (vec![], vec![1]));
+
+        let file = kept.copy(&all[0].seal, &mut [7; 80].as_slice(), 80);
+        assert!(file.is_none(), "it rests");
+        let mut file = kept.begin().unwrap();
+        file.write_all(&[7; 80]).unwrap();
+        let name = file.kept.name.clone();
+        kept.insert(&all[0].seal, file.finish(), now);
         std::fs::write(dir.path().join(&name), b"short").unwrap();
         assert_eq!(kept.open(1).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         std::fs::remove_file(dir.path().join(&name)).unwrap();
         assert_eq!(kept.open(1).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert_eq!(wants(&kept, 60, &all), [] as [u64; 0]);
-        kept.is_damaged(1);
-        assert_eq!(wants(&kept, 60, &all), [1]);
+        assert!(kept.lets_damaged_go(1, now) && !kept.has(1));
     }
 
     #[test]

@@ -32,8 +32,10 @@ pub(super) struct Known {
     pub(super) read_before: u64,
     /// When the last record that was read was written to the log.
     pub(super) read_at: Option<UnixMillis>,
-    /// Whether everything that the log has is read.
+    /// Whether everything that the log had is read, when its end was met.
     pub(super) at_end: bool,
+    /// Whether the log does not answer others: nobody knows whether it has more by now.
+    pub(super) is_silent: bool,
     /// What is read and in no tally.
     pub(super) counts: Counts,
     /// The clock of the brokers, by the last note.
@@ -65,6 +67,7 @@ impl Known {
             read_before,
             read_at: None,
             at_end: false,
+            is_silent: false,
             counts,
             brokers: None,
             bytes: 0,
@@ -79,7 +82,12 @@ impl Known {
     /// The first position that is not read and may have calls; `None` if everything is read. A new owner reads what fills
     /// its windows first, and that is delivered.
     pub(super) fn unread_from(&self) -> Option<u64> {
-        (!self.at_end).then(|| self.read_before.saturating_add(1).max(self.state.base.read_from))
+        (!self.has_read_all()).then(|| self.read_before.saturating_add(1).max(self.state.base.read_from))
+    }
+
+    /// Whether everything that the log has is read.
+    pub(super) fn has_read_all(&self) -> bool {
+        self.at_end && !self.is_silent
     }
 
     /// The first position that no owner has read. An earlier owner may have read further than this one, and has then
@@ -228,7 +236,8 @@ impl Shared {
     pub(super) fn behind(&self) -> Duration {
         let known = self.read();
         match known.read_at {
-            _ if known.at_end => Duration::ZERO,
+            _ if known.has_read_all() => Duration::ZERO,
+            _ if known.at_end => Duration::MAX,
             None => Duration::MAX,
             Some(at) => self.clock.wall().since(at),
         }

@@ -223,8 +223,7 @@ impl Seals for PartitionLog {
     }
 
     fn makes_again(&self, number: u64) -> bool {
-        self.kept.is_damaged(number);
-        true
+        self.kept.lets_damaged_go(number, self.shared.clock.monotonic())
     }
 
     fn conflict(&self, seal: &Seal) -> Result<(), Stopped> {

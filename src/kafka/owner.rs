@@ -65,8 +65,12 @@ pub struct Owner {
     pub(super) cache: Cache,
     pub(super) reader: Reader,
     pub(super) log: Records,
+    settings: Settings,
     /// Where the log begins, as far as was asked.
     pub(super) log_begins: u64,
+    /// Since when brokers say that the log ends before what is known of it, and when one was asked last, by the monotonic
+    /// clock.
+    pub(super) short: Option<(Duration, Duration)>,
     pub(super) wanted: Wanted,
     /// Bytes of notes since the last snapshot.
     pub(super) notes_bytes: u64,
@@ -128,6 +132,8 @@ impl Owner {
             reader,
             log,
             log_begins: 0,
+            settings: settings.clone(),
+            short: None,
             wanted,
             notes_bytes,
             next_seal: 0,
@@ -160,6 +166,12 @@ impl Owner {
     /// Where objects of this partition are staged.
     pub(super) fn staging(&self) -> StagingDisk {
         self.cache.staging()
+    }
+
+    /// Another client of the log, which knows nothing of its brokers.
+    pub(super) fn asks_others(&mut self) -> Result<(), NoClient> {
+        self.log = Records::new(&self.settings, &self.settings.topic, self.partition(), Sees::All)?;
+        Ok(())
     }
 
     /// Changes the most bytes of the cache.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::begin::{ASK_OTHERS_EVERY, SHORT_FOR};
 use super::cache::Full;
 use super::owner::{End, Owner};
 use super::records::Fetched;
@@ -59,6 +60,10 @@ impl Owner {
         if self.full_since.take().is_some() {
             self.shared.write().full_since = None;
         }
+        let now = self.shared.clock.monotonic();
+        if self.short.is_some_and(|(_, asked)| now.saturating_sub(asked) < ASK_OTHERS_EVERY) {
+            return Ok(Looked::NotRead);
+        }
         if self.log.next() != Some(self.reader.expects()) {
             let place = self.reader.goes_anew(self.log_begins);
             if self.log.go_to(Some(place)).is_err() {
@@ -67,7 +72,10 @@ impl Owner {
         }
         let client = self.log.client();
         match self.log.fetch(&client, wait) {
-            Ok(Fetched::Record { offset, value, at }) => self.takes(offset, &value, at),
+            Ok(Fetched::Record { offset, value, at }) => {
+                self.short = None;
+                self.takes(offset, &value, at)
+            }
             Ok(Fetched::End) => self.ends(),
             // The library reports an end once.
             Ok(Fetched::Nothing) if self.shared.read().at_end => Ok(Looked::End),
@@ -228,12 +236,30 @@ impl Owner {
                 return Ok(Looked::NotRead);
             };
             if end < reaches {
-                return Err(Stop::LogCut(end).into());
+                return self.is_short(end);
             }
+            self.short = None;
             return Ok(Looked::Nothing);
         }
+        self.short = None;
         self.shared.write().at_end = true;
         Ok(Looked::End)
+    }
+
+    /// A broker says that the log ends before what is known of it. One that leads no more, and does not know it, says so
+    /// too; a client that knows of no other may ask it. That the log was cut is noted for ever, so it must be what all say.
+    fn is_short(&mut self, end: u64) -> Result<Looked, End> {
+        let now = self.shared.clock.monotonic();
+        let (since, _) = self.short.unwrap_or((now, now));
+        if now.saturating_sub(since) >= SHORT_FOR {
+            return Err(Stop::LogCut(end).into());
+        }
+        self.short = Some((since, now));
+        if let Err(error) = self.asks_others() {
+            tracing::debug!(%error, "no other client of the log");
+        }
+        self.log.leaves();
+        Ok(Looked::NotRead)
     }
 
     /// The log begins after the next record, or ends before it.
@@ -243,8 +269,9 @@ impl Owner {
         self.log_begins = start;
         // Behind what was read, and acknowledged: it is gone from the log.
         if end < next {
-            return Err(Stop::LogCut(end).into());
+            return self.is_short(end);
         }
+        self.short = None;
         // It was a place of a broker that is behind, or that of a block which only served to compare it.
         if next >= start {
             return Ok(Looked::NotRead);

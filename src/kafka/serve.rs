@@ -148,6 +148,11 @@ impl Served {
         (known.state.identity.log_id.clone(), known.state.identity.window)
     }
 
+    /// Others have asked the log in vain for a while, or it answers again.
+    pub fn set_silent(&self, is_silent: bool) {
+        self.log.shared.write().is_silent = is_silent;
+    }
+
     /// The first record with calls that are not in the store; `None` if nothing waits.
     pub fn needed_from(&self) -> Option<u64> {
         let known = self.log.shared.read();

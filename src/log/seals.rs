@@ -47,8 +47,8 @@ pub trait Seals {
     /// made room, `UnexpectedEof` if it was cut.
     fn open_for_put(&self, seal: &Seal) -> io::Result<KeptObject>;
 
-    /// What was opened for a put is damaged, or cannot be read. Returns whether the log makes it again from its frames, which
-    /// it then begins to do. If not, the object is the only copy.
+    /// What was opened for a put may be damaged. Returns whether it is, and the log makes it again from its frames: it is not at
+    /// hand until then. If not, it is sound, or the only copy. Waits for the disk.
     fn makes_again(&self, number: u64) -> bool;
 
     /// Records that the store has another object under the seal's key. A person must decide.

@@ -248,6 +248,12 @@ impl Opening {
         self.own = offset.unwrap_or(u64::MAX);
     }
 
+    /// Whether the log ends before what notes say of it: by that alone, it was cut. A broker that leads no more, and does not
+    /// know it, says so too.
+    pub fn is_short(&self, found: Option<Found>, end: u64) -> bool {
+        found == Some(Found::AfterEnd) || self.sum.state().is_some_and(|state| end < state.reaches())
+    }
+
     /// What stands where the newest note says that a block stood, and the offset of the log's next record.
     pub fn log_read(&mut self, found: Option<Found>, end: u64) {
         let Some(state) = self.sum.state() else { return };

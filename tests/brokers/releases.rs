@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use forebay::kafka::group::Offsets;
 use forebay::kafka::lock::Lock;
 use forebay::partition::block::{self, CollectorId};
 use forebay::partition::note::{self, Note};
@@ -16,7 +17,7 @@ use rdkafka::Offset;
 
 use crate::cluster::cluster;
 use crate::delivered::{Made, state};
-use crate::delivers::say;
+use crate::delivers::{Delivers, say};
 use crate::folder_store::stored;
 use crate::partition::{Collector, Partition};
 use crate::process::{Started, Told, impatient, said};
@@ -143,6 +144,30 @@ fn a_block_of_a_newer_release_stops_its_partition_and_others_go_on() {
     is_stored_once(store.path(), 3);
     assert!(!writer.has_ended(), "{:?}", said(store.path(), "failed"));
     assert_eq!(writer.owns(), [0]);
+}
+
+/// What had needed nothing was taken for something that never would, and Kafka deleted what came after and was answered 200.
+#[test]
+fn a_partition_that_stops_after_all_was_delivered_is_refused_once_half_of_the_retention_is_over() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[("retention.ms", "40000")]);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    let delivers = Delivers::start(&partition);
+    collector.send("web", &["a"], partition.clock.wall());
+    delivers.has(&["a".to_owned()]);
+    let offsets = Offsets::of_outsider(&partition.settings).unwrap();
+    let told = || offsets.told(0).unwrap().map(|(_, metadata)| metadata);
+    until("its owner to say that nothing waits", CALL * 2, || {
+        let says = told()?.owner?;
+        (says.lag_seconds == Some(0) && says.left_seconds.is_none() && says.pin.is_none()).then_some(())
+    });
+    let mut newer = block::write(CollectorId(9), 1, []);
+    newer[4] = block::VERSION + 1;
+    collector.send_bytes(&newer);
+    until("collectors to be told", CALL * 3, || told()?.refuses_all.then_some(()));
+    let standing = delivers.alarms.standing();
+    assert!(standing.iter().any(|alarm| alarm.subject == "retention of partition 0"), "{standing:?}");
+    delivers.end();
 }
 
 #[test]

@@ -227,11 +227,46 @@ fn so_does_one_whose_library_hangs_while_it_looks_for_left_objects() {
     hangs("kafka-left");
 }
 
+/// Holds the thread of a process with this name in its next system call.
+fn hold(process: &Program, name: &str) -> (std::process::Child, tempfile::TempDir) {
+    let found = threads(process.id(), name);
+    let [thread] = found.as_slice() else { panic!("{found:?} have the name {name}") };
+    let folder = tempfile::tempdir().unwrap();
+    let strace = std::process::Command::new("strace")
+        .args(["-p", thread, "-e", "inject=all:delay_enter=1800s", "-o"])
+        .arg(folder.path().join("calls"))
+        .spawn()
+        .expect("strace starts");
+    (strace, folder)
+}
+
+/// How long a call of the library may take.
+const HANGS_AFTER: Duration = Duration::from_secs(300);
+
+/// It would take calls for a bucket that refuses for as long as Kafka keeps them, or answer nobody in time.
+#[test]
+#[ignore = "takes five minutes: tests/kafka library_hangs --ignored"]
+fn a_collector_whose_library_hangs_ends() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make_many(&cluster, 1, &[]);
+    let mut hangs = Program::start(&partition, "");
+    let (mut strace, _calls) = hold(&hangs, "kafka-hints");
+    until("it to say why it ends", HANGS_AFTER + CALL * 2, || {
+        std::thread::sleep(Duration::from_secs(1));
+        hangs.log().contains("does not return (thread kafka-hints)").then_some(())
+    });
+    // While the thread is held: all others have ended.
+    let status = format!("/proc/{}/status", hangs.id());
+    until("it to end", CALL, || std::fs::read_to_string(&status).ok()?.contains("State:\tZ").then_some(()));
+    strace.kill().unwrap();
+    strace.wait().unwrap();
+    until("its parent to learn it", CALL, || (!hangs.runs()).then_some(()));
+}
+
 /// strace holds the thread of a partition with this name in its next system call, so the call of Kafka's library there does
 /// not return. The process has others that do, answers its operator, and the library goes on telling the group that it
 /// lives.
 fn hangs(thread: &str) {
-    const HANGS_AFTER: Duration = Duration::from_secs(300);
     let Some(cluster) = cluster() else { return };
     let partition = Partition::make_many(&cluster, 3, &[]);
     let s3 = S3::start();
@@ -254,14 +289,7 @@ fn hangs(thread: &str) {
     });
     load.answers(100);
     let name = format!("{thread}-{held}");
-    let found = threads(hangs.id(), &name);
-    let [thread] = found.as_slice() else { panic!("{found:?} have the name {name}") };
-    let folder = tempfile::tempdir().unwrap();
-    let mut strace = std::process::Command::new("strace")
-        .args(["-p", thread, "-e", "inject=all:delay_enter=1800s", "-o"])
-        .arg(folder.path().join("calls"))
-        .spawn()
-        .expect("strace starts");
+    let (mut strace, _calls) = hold(&hangs, &name);
     let began = Instant::now();
     let why = format!("a call of Kafka's library or of the disk for partition {held} does not return");
     until("it to say why it ends", HANGS_AFTER + CALL * 2, || {

@@ -92,7 +92,7 @@ impl Deliverable for SealedObject<'_> {
             }
             Err(error) => {
                 if matches!(self.form, Some(Form::Parked)) && !is_no_handle(&error) {
-                    self.parked_is_damaged(&error.to_string());
+                    self.parked_is_damaged(&error.to_string()).await?;
                 }
                 self.waiting(
                     Told::plain(format!("read the object to put: {error}")),
@@ -162,14 +162,15 @@ impl Deliverable for SealedObject<'_> {
             Next::Rebuild => {
                 // A parked object has no frames left in the segments, so its file is read again.
                 if matches!(self.form, Some(Form::Parked)) {
-                    self.parked_is_damaged("the store received bytes that differ from the parked ones");
+                    self.parked_is_damaged("the store received bytes that differ from the parked ones")
+                        .await?;
                 }
                 self.form = None;
             }
             // If a parked file is missing, the next try reports it. One that cannot be read again and again may be made again.
             Next::ReadAgain => {
                 if matches!(self.form, Some(Form::Parked)) && tries.number >= READ_AGAIN_MAX {
-                    self.shared.deps.log.makes_again(self.seal.number);
+                    self.is_made_again().await?;
                 }
                 self.form = None;
             }
@@ -256,12 +257,18 @@ impl SealedObject<'_> {
         ObjectKey::of_batch(&seal.location.bucket, &batch.stream, &batch.source, batch.day, name)
     }
 
+    /// Whether the object that has made room is damaged, and the log makes it again.
+    async fn is_made_again(&self) -> Result<bool, Stopped> {
+        let (deps, number) = (self.shared.deps.clone(), self.seal.number);
+        blocking(self.shared, move || Ok(deps.log.makes_again(number))).await
+    }
+
     /// The object that has made room cannot be put: if the log does not make it again, a person must help.
-    fn parked_is_damaged(&self, why: &str) {
+    async fn parked_is_damaged(&self, why: &str) -> Result<(), Stopped> {
         let name = self.name();
-        if self.shared.deps.log.makes_again(self.seal.number) {
+        if self.is_made_again().await? {
             tracing::warn!(%name, why, "an object cannot be put from its file, and is built again from the log");
-            return;
+            return Ok(());
         }
         let what = format!(
             "the parked object of {name} ({} of {}) cannot be put: {why}; it is kept and retried; if the file is damaged, \
@@ -270,6 +277,7 @@ impl SealedObject<'_> {
             self.seal.batch.source
         );
         self.shared.deps.alarms.raise(AlarmKind::Damage, &name, what);
+        Ok(())
     }
 
     /// The HEAD after a 412 failed.

@@ -175,6 +175,10 @@ impl Intake {
             collecting.give_up();
         }
         self.running.close().await;
-        Ok(tokio::task::spawn_blocking(move || collecting.stop()).await?)
+        // Its threads may wait for brokers.
+        tokio::select! {
+            stopped = tokio::task::spawn_blocking(move || collecting.stop()) => Ok(stopped?),
+            () = shutdown.immediate.cancelled() => Ok(()),
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::lock::lock;
 use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::{Metadata, OwnerSays, Owners};
 use crate::partition::late;
+use crate::partition::position::offset_of;
 use crate::partition::retention::{is_short, time_left, to_set};
 use crate::time::UnixMillis;
 use crate::words::{about_seconds, with_causes};
@@ -30,6 +31,8 @@ const RATES_OVER: usize = 30;
 /// How often the end of the writer is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How long the log of a partition may not answer until that is an alarm: its leader may move.
+const SILENT_FOR: Duration = Duration::from_secs(60);
 /// How long the group may be without being told until that is an alarm.
 const UNTOLD_FOR: Duration = Duration::from_secs(60);
 /// The subject of that alarm.
@@ -43,8 +46,8 @@ pub(super) struct Tells {
     asked: Option<Duration>,
     /// For how long they keep records, as they said it last; `None` if they never did, within it `None` for ever.
     retention: Option<Option<Duration>>,
-    /// The first record of each partition with calls that are not in the store.
-    needed_from: BTreeMap<u32, Option<u64>>,
+    /// The first record of each partition that may have calls which are not in the store.
+    needed_from: BTreeMap<u32, u64>,
     /// The first record of each partition that is younger than half of the retention, as the log said it last. It only
     /// grows, so an old one refuses less than it might.
     half_ago: BTreeMap<u32, u64>,
@@ -54,6 +57,8 @@ pub(super) struct Tells {
     late: BTreeSet<u32>,
     /// A reader of one partition after the other: each client takes threads and some 2 MB.
     log: Option<Records>,
+    /// Since when the log of a partition that is delivered does not answer.
+    silent: BTreeMap<u32, Duration>,
     /// What each of them had read, at the last looks.
     read: BTreeMap<u32, VecDeque<Read>>,
     /// Since when the group cannot be told.
@@ -78,6 +83,11 @@ fn subject(partition: u32) -> String {
     format!("retention of partition {partition}")
 }
 
+/// The subject of the alarm about a log that does not answer.
+fn subject_of_silent(partition: u32) -> String {
+    format!("log of partition {partition}")
+}
+
 /// The subject of the alarm about late calls.
 fn subject_of_late(partition: u32) -> String {
     format!("late calls of partition {partition}")
@@ -95,6 +105,7 @@ impl Tells {
             alarmed: BTreeSet::new(),
             late: BTreeSet::new(),
             log: None,
+            silent: BTreeMap::new(),
             read: BTreeMap::new(),
             untold: None,
             alarms: shared.deps.alarms.of_part(),
@@ -131,7 +142,12 @@ impl Tells {
         let places = shared.places();
         for (partition, place) in &places {
             shared.tells_beat.lives(shared.deps.clock.monotonic());
-            match place.standing() {
+            let standing = place.standing();
+            if !matches!(standing, Standing::Live(_)) {
+                // It has other alarms.
+                self.look_at_silence(*partition, true);
+            }
+            match standing {
                 Standing::Begins => {}
                 Standing::Live(live) => {
                     let progress = live.served.progress();
@@ -139,10 +155,12 @@ impl Tells {
                     lock(&place.seen).rates = rates;
                     self.look_at_late(*partition);
                     let needed_from = live.served.needed_from();
-                    self.needed_from.insert(*partition, needed_from);
-                    if let Some(later) = self.look(*partition, place, needed_from, progress.brokers) {
-                        self.half_ago.insert(*partition, later);
-                    }
+                    // Once it is not delivered any more, the next record is needed too, when there is one.
+                    let next = offset_of(progress.read_before.saturating_add(1));
+                    self.needed_from.insert(*partition, needed_from.unwrap_or(next));
+                    let later = self.look(*partition, place, needed_from, progress.brokers);
+                    self.half_ago.extend(later.map(|later| (*partition, later)));
+                    live.served.set_silent(self.look_at_silence(*partition, later.is_some()));
                     // Without retention nobody is refused. If the log does not answer, nobody is taken again either.
                     let known = self.half_ago.get(partition).copied();
                     let half_ago = known.filter(|_| self.retention.flatten().is_some());
@@ -153,9 +171,9 @@ impl Tells {
                 // Its calls get older all the same.
                 Standing::Waits(_) | Standing::Stopped(_) => {
                     if let Some(needed_from) = self.needed_of_idle(*partition) {
-                        let half_ago = self.look(*partition, place, needed_from, None);
+                        let half_ago = self.look(*partition, place, Some(needed_from), None);
                         let half_ago = half_ago.filter(|_| self.retention.flatten().is_some());
-                        if needed_from.zip(half_ago).is_some_and(|(needed, half_ago)| needed < half_ago) {
+                        if half_ago.is_some_and(|half_ago| needed_from < half_ago) {
                             told.extend(self.refuses_all_of(*partition));
                         }
                     }
@@ -232,15 +250,15 @@ impl Tells {
 
     /// The first record that is needed of a partition that is not delivered: as its last term in this process said,
     /// or an owner before.
-    fn needed_of_idle(&mut self, partition: u32) -> Option<Option<u64>> {
+    fn needed_of_idle(&mut self, partition: u32) -> Option<u64> {
         if let Some(known) = self.needed_from.get(&partition) {
             return Some(*known);
         }
         match self.offsets.told_of(partition..partition.saturating_add(1)) {
             Ok(told) => {
                 let (kept_from, _) = told.get(&partition)?;
-                self.needed_from.insert(partition, Some(*kept_from));
-                Some(Some(*kept_from))
+                self.needed_from.insert(partition, *kept_from);
+                Some(*kept_from)
             }
             Err(error) => {
                 tracing::debug!(%error, partition, "how far a partition was delivered is not known");
@@ -253,6 +271,10 @@ impl Tells {
     fn clear_all_but(&mut self, here: &BTreeSet<u32>) {
         for gone in self.alarmed.extract_if(.., |partition| !here.contains(partition)) {
             self.shared.deps.alarms.clear(AlarmKind::Refusing, &subject(gone));
+        }
+        let silent: Vec<u32> = self.silent.keys().copied().collect();
+        for gone in silent.into_iter().filter(|partition| !here.contains(partition)) {
+            self.look_at_silence(gone, true);
         }
         for gone in self.late.extract_if(.., |partition| !here.contains(partition)) {
             self.shared.deps.alarms.clear(AlarmKind::Clock, &subject_of_late(gone));
@@ -323,6 +345,29 @@ impl Tells {
         } else if self.late.remove(&partition) {
             alarms.clear(AlarmKind::Clock, &subject);
         }
+    }
+
+    /// Raises the alarm if the log of a partition that is delivered has not answered for a while: this process may reach all
+    /// brokers but the one that leads it. Returns whether it is so.
+    fn look_at_silence(&mut self, partition: u32, answers: bool) -> bool {
+        let (alarms, subject) = (&self.shared.deps.alarms, subject_of_silent(partition));
+        if answers {
+            if self.silent.remove(&partition).is_some() {
+                alarms.clear(AlarmKind::Refusing, &subject);
+            }
+            return false;
+        }
+        let now = self.shared.deps.clock.monotonic();
+        let lasts = now.saturating_sub(*self.silent.entry(partition).or_insert(now));
+        if lasts < SILENT_FOR {
+            return false;
+        }
+        let what = format!(
+            "the broker that leads partition {partition} has not answered this writer for {}, so what comes in there is not              delivered: start that broker, or see that this machine reaches the address that it advertises",
+            about_seconds(lasts.as_secs())
+        );
+        alarms.raise(AlarmKind::Refusing, &subject, what);
+        true
     }
 
     /// Finds out for how long the log keeps the record at `needed_from`, and raises the alarm if that is too short.
