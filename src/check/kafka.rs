@@ -215,7 +215,8 @@ fn transactions(names: &Names, seen: &Tried<Option<TopicSeen>>) -> Vec<CheckFind
         Tried::Denied => return vec![trial("copies").not_tested(denied("Describe"))],
     };
     let copies = trial("copies");
-    let has = format!("it has {} copies", found.replication);
+    let has = format!("it has {}", counted(u64::from(found.replication), "copy", "copies"));
+    let has_one = found.replication <= 1;
     let copies = match found.replication {
         REPLICATION.. => copies.passed(has),
         _ => copies.warning(
@@ -223,6 +224,10 @@ fn transactions(names: &Names, seen: &Tried<Option<TopicSeen>>) -> Vec<CheckFind
             vec![Remedy::say("give it 3 copies with `kafka-reassign-partitions.sh`")],
         ),
     };
+    if has_one {
+        // With two that must have a record, no transaction could be written any more.
+        return vec![copies];
+    }
     let setting = trial("min.insync.replicas");
     let reported = found.settings.found().and_then(|all| all.get("min.insync.replicas"));
     let in_sync = match reported.map(|value| (value, value.parse::<i64>())) {
@@ -574,11 +579,11 @@ mod tests {
         check(|_, seen| seen.transaction = Tried::Failed("away".into()), failed, "shop-check");
         check(|asked, _| asked.clear_password = true, Outcome::Warning, "password");
         let few = TopicSeen { settings: Tried::Denied, replication: 1, ..topic(Topic::Notes) };
-        check(
-            |_, seen| seen.transactions = Tried::Found(Some(few)),
-            Outcome::Warning,
-            "copies of __transaction_state",
-        );
+        let mut seen = seen();
+        seen.transactions = Tried::Found(Some(few));
+        let report = judge_kafka(&asked(), &seen).text();
+        assert!(report.contains("it has 1 copy:"), "{report}");
+        assert!(!report.contains("min.insync.replicas=2"), "it would stop all transactions: {report}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use forebay::partition::lines::Lines;
 use forebay::partition::note::Note;
 use forebay::planted_bugs::{PlantedBug, planted};
 
+use super::super::check::truth;
 use super::super::env::Env;
 use super::super::store::{Object, PutError};
 use super::Live;
@@ -111,7 +112,9 @@ impl Live {
     /// The lines of a seal are not there any more. If the log has lost some of what it needs, that is named.
     pub(super) fn cannot_build(&mut self, seal: Seal, env: &mut Env) {
         let log = &env.log[self.partition as usize];
-        if !log.lost && !log.was_cut() {
+        // An owner that slept may find that a later one has put it, and retention has deleted what was needed for it.
+        let still_waits = |env: &Env| truth(env, self.partition).calls.seals.contains_key(&seal.number);
+        if !log.lost && !log.was_cut() && still_waits(env) {
             env.is_wrong(format!("object {} cannot be built again", seal.object_key.as_str()));
         }
         if self.transaction.is_none() {
