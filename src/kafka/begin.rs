@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::lock::Lock;
 use super::records::{Fetched, NotRead, Records};
 use super::settings::{NoClient, Sees, Settings};
+use super::short::Short;
 use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::Metadata;
 use crate::partition::note::{Note, TermNote};
@@ -15,10 +16,6 @@ use crate::time::Clock;
 
 /// How long one read waits for records.
 const READ: Duration = Duration::from_millis(500);
-/// How long brokers must say that a log ends before what is known of it until it counts as cut, and how often they are
-/// asked, each time with a client that knows nothing of them.
-pub(super) const SHORT_FOR: Duration = Duration::from_secs(30);
-pub(super) const ASK_OTHERS_EVERY: Duration = Duration::from_secs(3);
 /// Time between two looks whether to go on.
 const GOES_ON_EVERY: Duration = Duration::from_millis(100);
 /// Records of notes that are passed on at once.
@@ -109,8 +106,8 @@ pub fn begin(
     let mut notes = Records::new(settings, &settings.notes_topic, partition, Sees::Committed)?;
     let mut lock: Option<Lock> = None;
     let (mut written, mut brokers, mut log_end): (Option<u64>, _, _) = (None, None, 0);
-    // Until when calls are repeated that can be, and others asked whether the log was cut.
-    let (mut until, mut short_until) = (None, None);
+    // Until when calls are repeated that can be.
+    let (mut until, mut short) = (None, None);
     while goes_on() {
         let may_repeat = |until: &mut Option<Duration>| {
             let now = clock.monotonic();
@@ -157,11 +154,15 @@ pub fn begin(
             Next::ReadLog(offset) => {
                 let (found, end) = look(settings, partition, offset, goes_on)?;
                 let now = clock.monotonic();
-                if opening.is_short(found, end) && now < *short_until.get_or_insert(now + SHORT_FOR) {
-                    while goes_on() && clock.monotonic().saturating_sub(now) < ASK_OTHERS_EVERY {
-                        std::thread::sleep(GOES_ON_EVERY);
+                if opening.is_short(found, end) {
+                    let said = Short::said(short, now);
+                    short = Some(said);
+                    if !said.is_cut() {
+                        while goes_on() && said.rests(clock.monotonic()) {
+                            std::thread::sleep(GOES_ON_EVERY);
+                        }
+                        continue;
                     }
-                    continue;
                 }
                 log_end = end;
                 opening.log_read(found, end);

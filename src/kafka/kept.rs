@@ -331,7 +331,8 @@ impl Kept {
     pub(super) fn lets_damaged_go(&self, number: u64, now: Duration) -> bool {
         let (disk, name, len, crc32) = {
             let at_hand = lock(&self.at_hand);
-            let Some(Object { seal, file, .. }) = at_hand.objects.get(&number) else { return false };
+            // It was let go meanwhile.
+            let Some(Object { seal, file, .. }) = at_hand.objects.get(&number) else { return true };
             if is_gone(seal, at_hand.begins_at) {
                 return false;
             }

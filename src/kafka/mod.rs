@@ -48,6 +48,7 @@ pub mod sending;
 pub mod sent;
 pub mod serve;
 pub mod settings;
+mod short;
 pub mod topics;
 pub mod trim;
 mod unsynced;

@@ -16,6 +16,7 @@ use super::known::{Known, Shared};
 use super::lock::Lock;
 use super::records::Records;
 use super::settings::{NoClient, Sees, Settings};
+use super::short::Short;
 use crate::disk::StagingDisk;
 use crate::log::Seal;
 use crate::partition::answer::TransactionError;
@@ -68,9 +69,8 @@ pub struct Owner {
     settings: Settings,
     /// Where the log begins, as far as was asked.
     pub(super) log_begins: u64,
-    /// Since when brokers say that the log ends before what is known of it, and when one was asked last, by the monotonic
-    /// clock.
-    pub(super) short: Option<(Duration, Duration)>,
+    /// Brokers say that the log ends before what is known of it.
+    pub(super) short: Option<Short>,
     pub(super) wanted: Wanted,
     /// Bytes of notes since the last snapshot.
     pub(super) notes_bytes: u64,

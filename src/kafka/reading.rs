@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::begin::{ASK_OTHERS_EVERY, SHORT_FOR};
 use super::cache::Full;
 use super::owner::{End, Owner};
 use super::records::Fetched;
+use super::short::Short;
 use crate::batch::BatchKey;
 use crate::log::{Parked, PendingSeal, Seal};
 use crate::partition::gone;
@@ -61,7 +61,7 @@ impl Owner {
             self.shared.write().full_since = None;
         }
         let now = self.shared.clock.monotonic();
-        if self.short.is_some_and(|(_, asked)| now.saturating_sub(asked) < ASK_OTHERS_EVERY) {
+        if self.short.is_some_and(|short| short.rests(now)) {
             return Ok(Looked::NotRead);
         }
         if self.log.next() != Some(self.reader.expects()) {
@@ -73,7 +73,8 @@ impl Owner {
         let client = self.log.client();
         match self.log.fetch(&client, wait) {
             Ok(Fetched::Record { offset, value, at }) => {
-                self.short = None;
+                // The last block is read again to be compared, and says nothing of those behind it.
+                self.short = self.short.filter(|_| offset + 1 < self.known_end());
                 self.takes(offset, &value, at)
             }
             Ok(Fetched::End) => self.ends(),
@@ -224,10 +225,9 @@ impl Owner {
 
     /// What the reader met as the end may trail. The leader knows whether it is.
     fn ends(&mut self) -> Result<Looked, End> {
-        let (ends_short, reaches) = {
+        let ends_short = {
             let known = self.shared.read();
-            let state = &known.state;
-            (self.reader.ends_short(state), state.reaches().max(self.reader.next()))
+            self.reader.ends_short(&known.state)
         };
         if ends_short {
             let Ok((_, end)) = self.log.bounds() else {
@@ -235,7 +235,7 @@ impl Owner {
                 self.log.leaves();
                 return Ok(Looked::NotRead);
             };
-            if end < reaches {
+            if end < self.known_end() {
                 return self.is_short(end);
             }
             self.short = None;
@@ -246,15 +246,18 @@ impl Owner {
         Ok(Looked::End)
     }
 
-    /// A broker says that the log ends before what is known of it. One that leads no more, and does not know it, says so
-    /// too; a client that knows of no other may ask it. That the log was cut is noted for ever, so it must be what all say.
+    /// The log has a record before this offset: notes say so, or it was read.
+    fn known_end(&self) -> u64 {
+        self.shared.read().state.reaches().max(self.reader.next())
+    }
+
+    /// A broker says that the log ends before what is known of it.
     fn is_short(&mut self, end: u64) -> Result<Looked, End> {
-        let now = self.shared.clock.monotonic();
-        let (since, _) = self.short.unwrap_or((now, now));
-        if now.saturating_sub(since) >= SHORT_FOR {
+        let said = Short::said(self.short, self.shared.clock.monotonic());
+        if said.is_cut() {
             return Err(Stop::LogCut(end).into());
         }
-        self.short = Some((since, now));
+        self.short = Some(said);
         if let Err(error) = self.asks_others() {
             tracing::debug!(%error, "no other client of the log");
         }

@@ -157,6 +157,10 @@ impl Owner {
     /// Errors: [`End`].
     pub fn end_day(&mut self, through: ReceivedDay) -> Result<bool, End> {
         let Ok((_, end)) = self.log.bounds() else { return Ok(false) };
+        // Reading finds out whether the log was cut, or a broker is behind.
+        if end < self.shared.read().state.reaches() {
+            return Ok(false);
+        }
         let note = days::end_at(&self.shared.read().state, through, end)?;
         self.note(vec![note])?;
         Ok(true)

@@ -160,7 +160,12 @@ impl Tells {
                     self.needed_from.insert(*partition, needed_from.unwrap_or(next));
                     let later = self.look(*partition, place, needed_from, progress.brokers);
                     self.half_ago.extend(later.map(|later| (*partition, later)));
-                    live.served.set_silent(self.look_at_silence(*partition, later.is_some()));
+                    let is_silent = self.look_at_silence(*partition, later.is_some());
+                    live.served.set_silent(is_silent);
+                    if is_silent {
+                        let mut seen = lock(&place.seen);
+                        (seen.end, seen.end_at) = (None, None);
+                    }
                     // Without retention nobody is refused. If the log does not answer, nobody is taken again either.
                     let known = self.half_ago.get(partition).copied();
                     let half_ago = known.filter(|_| self.retention.flatten().is_some());
@@ -172,6 +177,10 @@ impl Tells {
                 Standing::Waits(_) | Standing::Stopped(_) => {
                     if let Some(needed_from) = self.needed_of_idle(*partition) {
                         let half_ago = self.look(*partition, place, Some(needed_from), None);
+                        // A log that was cut ends before: what comes in there is needed too.
+                        let end = lock(&place.seen).end.filter(|_| half_ago.is_some());
+                        let needed_from = end.map_or(needed_from, |end| needed_from.min(end));
+                        self.needed_from.insert(*partition, needed_from);
                         let half_ago = half_ago.filter(|_| self.retention.flatten().is_some());
                         if half_ago.is_some_and(|half_ago| needed_from < half_ago) {
                             told.extend(self.refuses_all_of(*partition));
@@ -363,7 +372,8 @@ impl Tells {
             return false;
         }
         let what = format!(
-            "the broker that leads partition {partition} has not answered this writer for {}, so what comes in there is not              delivered: start that broker, or see that this machine reaches the address that it advertises",
+            "the broker that leads partition {partition} has not answered this writer for {}, so what comes in there is not \
+             delivered: start that broker, or see that this machine reaches the address that it advertises",
             about_seconds(lasts.as_secs())
         );
         alarms.raise(AlarmKind::Refusing, &subject, what);

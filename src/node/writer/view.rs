@@ -175,7 +175,10 @@ impl WriterView {
                 let lag = end.saturating_sub(offset_of(progress.read_before));
                 metrics.lag_records.get_or_create(&label).set(shown(lag));
             }
-            if progress.behind != Duration::MAX {
+            if progress.behind == Duration::MAX {
+                // Not known, which is not what it was.
+                metrics.lag_seconds.remove(&label);
+            } else {
                 metrics.lag_seconds.get_or_create(&label).set(progress.behind.as_secs_f64());
             }
             metrics.left_objects.get_or_create(&label).set(shown(progress.left as u64));
