@@ -216,7 +216,6 @@ fn transactions(names: &Names, seen: &Tried<Option<TopicSeen>>) -> Vec<CheckFind
     };
     let copies = trial("copies");
     let has = format!("it has {}", counted(u64::from(found.replication), "copy", "copies"));
-    let has_one = found.replication <= 1;
     let copies = match found.replication {
         REPLICATION.. => copies.passed(has),
         _ => copies.warning(
@@ -224,7 +223,7 @@ fn transactions(names: &Names, seen: &Tried<Option<TopicSeen>>) -> Vec<CheckFind
             vec![Remedy::say("give it 3 copies with `kafka-reassign-partitions.sh`")],
         ),
     };
-    if has_one {
+    if found.replication <= 1 {
         // With two that must have a record, no transaction could be written any more.
         return vec![copies];
     }
@@ -579,6 +578,11 @@ mod tests {
         check(|_, seen| seen.transaction = Tried::Failed("away".into()), failed, "shop-check");
         check(|asked, _| asked.clear_password = true, Outcome::Warning, "password");
         let few = TopicSeen { settings: Tried::Denied, replication: 1, ..topic(Topic::Notes) };
+        check(
+            |_, seen| seen.transactions = Tried::Found(Some(few.clone())),
+            Outcome::Warning,
+            "copies of __transaction_state",
+        );
         let mut seen = seen();
         seen.transactions = Tried::Found(Some(few));
         let report = judge_kafka(&asked(), &seen).text();

@@ -182,6 +182,11 @@ impl Kept {
         Self { staging, at_hand: Mutex::new(at_hand), changed: Condvar::new() }
     }
 
+    /// The log begins at this offset now.
+    pub(super) fn log_begins_at(&self, offset: u64) {
+        lock(&self.at_hand).begins_at = offset;
+    }
+
     /// Changes the bytes of the cache.
     pub(super) fn set_cache_bytes(&self, max: u64) {
         lock(&self.at_hand).cache_bytes = max;
@@ -232,13 +237,12 @@ impl Kept {
     }
 
     /// Lets objects go that were at hand for long, if half of the room is in use: they are built again, and others
-    /// have their turn meanwhile. A place that refuses for days would keep all others from being tried. What a log that
-    /// begins at `start` cannot build again stays.
-    pub(super) fn let_go(&self, now: Duration, start: u64) {
+    /// have their turn meanwhile. A place that refuses for days would keep all others from being tried. What the log cannot
+    /// build again stays.
+    pub(super) fn let_go(&self, now: Duration) {
         let mut gone = Vec::new();
         {
             let mut at_hand = lock(&self.at_hand);
-            at_hand.begins_at = start;
             let wish = at_hand.wish(now);
             let is_half = |(_, bytes): (usize, u64)| bytes >= at_hand.cache_bytes / PART / 2;
             let is_full = (is_half(wish.refused), is_half(wish.taken));
@@ -247,7 +251,7 @@ impl Kept {
                 .iter()
                 .filter(|(_, Object { seal, since, .. })| {
                     let is_full = if at_hand.take.contains(&place(seal)) { is_full.1 } else { is_full.0 };
-                    is_full && now.saturating_sub(*since) >= AT_HAND && !is_gone(seal, start)
+                    is_full && now.saturating_sub(*since) >= AT_HAND && !is_gone(seal, at_hand.begins_at)
                 })
                 .map(|(number, _)| *number)
                 .collect();
@@ -439,15 +443,17 @@ mod tests {
         kept.insert(&all[0].seal, file, Duration::ZERO);
         for (now, wanted, has) in [(599, &[][..], true), (600, &[2][..], false), (659, &[2][..], false)] {
             // The log has lost its lines.
-            kept.let_go(Duration::from_secs(now), u64::MAX >> 12);
+            kept.log_begins_at(u64::MAX >> 12);
+            kept.let_go(Duration::from_secs(now));
             assert!(kept.has(1) || !has);
-            kept.let_go(Duration::from_secs(now), 0);
+            kept.log_begins_at(0);
+            kept.let_go(Duration::from_secs(now));
             assert_eq!((wants(&kept, now, &all), kept.has(1)), (wanted.to_vec(), has), "{now}");
         }
         let mut file = kept.begin().unwrap();
         file.write_all(&[7; 80]).unwrap();
         kept.insert(&all[1].seal, file.finish(), Duration::from_secs(659));
-        kept.let_go(Duration::from_secs(1_259), 0);
+        kept.let_go(Duration::from_secs(1_259));
         assert_eq!(wants(&kept, 1_259, &all), [1]);
     }
 
@@ -462,9 +468,9 @@ mod tests {
         let now = Duration::from_secs(60);
         assert!(!kept.lets_damaged_go(1, now) && kept.has(1), "it is sound: the store says something else");
         std::fs::write(dir.path().join(&name), [8; 80]).unwrap();
-        kept.let_go(Duration::ZERO, u64::MAX >> 12);
+        kept.log_begins_at(u64::MAX >> 12);
         assert!(!kept.lets_damaged_go(1, now) && kept.has(1), "the log has lost its lines");
-        kept.let_go(Duration::ZERO, 0);
+        kept.log_begins_at(0);
         assert!(kept.open(1).is_ok() && kept.lets_damaged_go(1, now) && !kept.has(1));
         assert_eq!((wants(&kept, 119, &all), wants(&kept, 120, &all)), (vec![], vec![1]));
 

@@ -73,7 +73,7 @@ impl Owner {
         let client = self.log.client();
         match self.log.fetch(&client, wait) {
             Ok(Fetched::Record { offset, value, at }) => {
-                // The last block is read again to be compared, and says nothing of those behind it.
+                // The last block, read again to be compared, says nothing about the records behind it.
                 self.short = self.short.filter(|_| offset + 1 < self.known_end());
                 self.takes(offset, &value, at)
             }
@@ -225,21 +225,14 @@ impl Owner {
 
     /// What the reader met as the end may trail. The leader knows whether it is.
     fn ends(&mut self) -> Result<Looked, End> {
-        let ends_short = {
-            let known = self.shared.read();
-            self.reader.ends_short(&known.state)
-        };
+        let ends_short = self.reader.ends_short(&self.shared.read().state);
         if ends_short {
             let Ok((_, end)) = self.log.bounds() else {
                 // The library reports an end once.
                 self.log.leaves();
                 return Ok(Looked::NotRead);
             };
-            if end < self.known_end() {
-                return self.is_short(end);
-            }
-            self.short = None;
-            return Ok(Looked::Nothing);
+            return Ok(if self.is_end(end)? { Looked::Nothing } else { Looked::NotRead });
         }
         self.short = None;
         self.shared.write().at_end = true;
@@ -251,8 +244,13 @@ impl Owner {
         self.shared.read().state.reaches().max(self.reader.next())
     }
 
-    /// A broker says that the log ends before what is known of it.
-    fn is_short(&mut self, end: u64) -> Result<Looked, End> {
+    /// Whether the log can end where a broker says: not before what is known of it. If it cannot, another broker is asked.
+    /// Errors: [`End`]: all have said so for so long that it was cut.
+    pub(super) fn is_end(&mut self, end: u64) -> Result<bool, End> {
+        if end >= self.known_end() {
+            self.short = None;
+            return Ok(true);
+        }
         let said = Short::said(self.short, self.shared.clock.monotonic());
         if said.is_cut() {
             return Err(Stop::LogCut(end).into());
@@ -262,7 +260,7 @@ impl Owner {
             tracing::debug!(%error, "no other client of the log");
         }
         self.log.leaves();
-        Ok(Looked::NotRead)
+        Ok(false)
     }
 
     /// The log begins after the next record, or ends before it.
@@ -270,13 +268,8 @@ impl Owner {
         let next = self.reader.next();
         let Ok((start, end)) = self.log.bounds() else { return Ok(Looked::NotRead) };
         self.log_begins = start;
-        // Behind what was read, and acknowledged: it is gone from the log.
-        if end < next {
-            return self.is_short(end);
-        }
-        self.short = None;
-        // It was a place of a broker that is behind, or that of a block which only served to compare it.
-        if next >= start {
+        // It was a place behind the end, or of a broker that is behind, or that of a block which only served to compare it.
+        if !self.is_end(end)? || next >= start {
             return Ok(Looked::NotRead);
         }
         let notes = {

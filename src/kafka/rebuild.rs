@@ -64,13 +64,13 @@ impl Rebuild {
     }
 
     fn turns(&self, goes_on: &dyn Fn() -> bool) {
-        let (mut log, mut start_at, mut begins_at) = (None, Duration::ZERO, 0);
+        let (mut log, mut start_at) = (None, Duration::ZERO);
         while goes_on() {
             self.kept.wait(LOOK_EVERY);
             if !goes_on() {
                 return;
             }
-            match self.look(&mut log, (&mut start_at, &mut begins_at), goes_on) {
+            match self.look(&mut log, &mut start_at, goes_on) {
                 // Others look once a second, and have their turn now.
                 Ok(true) => self.pause(goes_on),
                 Ok(false) => {}
@@ -97,12 +97,12 @@ impl Rebuild {
     fn look(
         &self,
         log: &mut Option<Records>,
-        (start_at, begins_at): (&mut Duration, &mut u64),
+        start_at: &mut Duration,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<bool, NotBuilt> {
         let now = self.shared.clock.monotonic();
         let looks_at_start = now >= *start_at;
-        self.kept.let_go(now, *begins_at);
+        self.kept.let_go(now);
         let partition = {
             let known = self.shared.read();
             if known.state.left.is_empty() || !looks_at_start && self.plan(&known.state, 0).is_none() {
@@ -119,7 +119,7 @@ impl Rebuild {
         };
         // Before the turn is taken: a partition without a leader would keep it from others for as long as this waits.
         let (start, _) = log.bounds().map_err(|error| NotBuilt::new(&error))?;
-        *begins_at = start;
+        self.kept.log_begins_at(start);
         if looks_at_start {
             *start_at = now.saturating_add(START_EVERY);
             self.asks.tell(Ask::BeginsAt(start, self.kept.numbers()));

@@ -281,9 +281,8 @@ impl Tells {
         for gone in self.alarmed.extract_if(.., |partition| !here.contains(partition)) {
             self.shared.deps.alarms.clear(AlarmKind::Refusing, &subject(gone));
         }
-        let silent: Vec<u32> = self.silent.keys().copied().collect();
-        for gone in silent.into_iter().filter(|partition| !here.contains(partition)) {
-            self.look_at_silence(gone, true);
+        for (gone, _) in self.silent.extract_if(.., |partition, _| !here.contains(partition)) {
+            self.shared.deps.alarms.clear(AlarmKind::Refusing, &subject_of_silent(gone));
         }
         for gone in self.late.extract_if(.., |partition| !here.contains(partition)) {
             self.shared.deps.alarms.clear(AlarmKind::Clock, &subject_of_late(gone));
