@@ -154,9 +154,11 @@ pub fn begin(
             Next::ReadLog(offset) => {
                 let (found, end) = look(settings, partition, offset, goes_on)?;
                 let now = clock.monotonic();
+                let mut cut_at = end;
                 if opening.is_short(found, end) {
-                    let said = Short::said(short, now);
+                    let said = Short::said(short, now, end);
                     short = Some(said);
+                    cut_at = said.end();
                     if !said.is_cut() {
                         while goes_on() && said.rests(clock.monotonic()) {
                             std::thread::sleep(GOES_ON_EVERY);
@@ -165,7 +167,7 @@ pub fn begin(
                     }
                 }
                 log_end = end;
-                opening.log_read(found, end);
+                opening.log_read(found, cut_at);
             }
             Next::Begun => {
                 let notes_bytes = opening.notes_bytes();

@@ -251,9 +251,9 @@ impl Owner {
             self.short = None;
             return Ok(true);
         }
-        let said = Short::said(self.short, self.shared.clock.monotonic());
+        let said = Short::said(self.short, self.shared.clock.monotonic(), end);
         if said.is_cut() {
-            return Err(Stop::LogCut(end).into());
+            return Err(Stop::LogCut(said.end()).into());
         }
         self.short = Some(said);
         if let Err(error) = self.asks_others() {

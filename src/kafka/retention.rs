@@ -88,8 +88,10 @@ pub fn look(
     let client = log.client();
     let written_at = match log.fetch(&client, READ)? {
         Fetched::Record { at, .. } => at,
+        // What stands there is no record, but a mark of somebody's transaction.
+        Fetched::End => None,
         // It is there, or was a moment ago.
-        Fetched::End | Fetched::Nothing | Fetched::OutOfRange => return Err(log.no_answer()),
+        Fetched::Nothing | Fetched::OutOfRange => return Err(log.no_answer()),
     };
     Ok(Times { written_at, later, end })
 }

@@ -12,18 +12,25 @@ const ASK_EVERY: Duration = Duration::from_secs(3);
 /// What was said longer ago says nothing of the time between.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(15);
 
-/// Since when they say so, and when one was asked last, by the monotonic clock.
+/// Since when they say so, when one was asked last, by the monotonic clock, and the least end that one has said.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Short {
     since: Duration,
     asked: Duration,
+    end: u64,
 }
 
 impl Short {
-    /// One says so now. `before` is what others said.
-    pub(super) fn said(before: Option<Self>, now: Duration) -> Self {
+    /// One says now that the log ends here. `before` is what others said.
+    pub(super) fn said(before: Option<Self>, now: Duration, end: u64) -> Self {
         let before = before.filter(|before| now.saturating_sub(before.asked) <= FORGOTTEN_AFTER);
-        Self { since: before.map_or(now, |before| before.since), asked: now }
+        let (since, least) = before.map_or((now, end), |before| (before.since, before.end));
+        Self { since, asked: now, end: least.min(end) }
+    }
+
+    /// Where the log was cut at the latest: what stands behind came in since.
+    pub(super) fn end(self) -> u64 {
+        self.end
     }
 
     /// Whether all have said so for long enough.
@@ -44,12 +51,14 @@ mod tests {
     #[test]
     fn a_log_was_cut_if_brokers_say_so_again_and_again_for_half_a_minute() {
         let said = |at: &[u64]| {
-            let said = |before, at: &u64| Some(Short::said(before, Duration::from_secs(*at)));
+            let said = |before, at: &u64| Some(Short::said(before, Duration::from_secs(*at), at / 2));
             at.iter().fold(None, said).unwrap()
         };
         assert!(!said(&[100]).is_cut() && !said(&[100, 115, 129]).is_cut());
         assert!(said(&[100, 115, 130]).is_cut());
         assert!(!said(&[100, 116, 131]).is_cut(), "what others said between is not known");
+        assert_eq!(said(&[100, 115, 130]).end(), 50, "the log grows");
+        assert_eq!(said(&[100, 116, 131]).end(), 58);
         let one = said(&[100]);
         assert!(one.rests(Duration::from_secs(102)) && !one.rests(Duration::from_secs(103)));
     }

@@ -156,9 +156,13 @@ impl Owner {
     /// end was known.
     /// Errors: [`End`].
     pub fn end_day(&mut self, through: ReceivedDay) -> Result<bool, End> {
+        let now = self.shared.clock.monotonic();
+        if self.short.is_some_and(|short| short.rests(now)) {
+            return Ok(false);
+        }
         let Ok((_, end)) = self.log.bounds() else { return Ok(false) };
-        // Reading finds out whether the log was cut, or a broker is behind.
-        if end < self.shared.read().state.reaches() {
+        // A day that ends before what is read would have other calls for the next owner.
+        if !self.is_end(end)? {
             return Ok(false);
         }
         let note = days::end_at(&self.shared.read().state, through, end)?;

@@ -63,7 +63,8 @@ kafka_metrics! {
 }
 
 kafka_metrics! {
-    /// What a writer counts. Gauges of a partition exist while this process owns it.
+    /// What a writer counts. Gauges of a partition exist while this process delivers it; its last takeover and its time left,
+    /// while it owns it.
     WriterMetrics {
         owned: Gauge = "kafka_partitions_owned", "Partitions that this process delivers";
         stopped: Gauge = "kafka_partitions_stopped", "Partitions of this process that are stopped or wait for a person";
@@ -87,13 +88,20 @@ kafka_metrics! {
 impl WriterMetrics {
     /// Removes the gauges of a partition that another process delivers now.
     pub fn forget(&self, partition: u32) {
+        self.pause(partition);
+        let label = PartitionLabel { partition };
+        for gauge in [&self.takeover_seconds, &self.time_left_seconds] {
+            gauge.remove(&label);
+        }
+    }
+
+    /// Removes the gauges of a partition that nobody delivers now: what they showed last is not true any more.
+    pub fn pause(&self, partition: u32) {
         let label = PartitionLabel { partition };
         for gauge in [&self.lag_records, &self.left_objects, &self.forgotten, &self.cache_bytes] {
             gauge.remove(&label);
         }
-        for gauge in [&self.takeover_seconds, &self.lag_seconds, &self.time_left_seconds] {
-            gauge.remove(&label);
-        }
+        self.lag_seconds.remove(&label);
     }
 }
 
@@ -119,8 +127,11 @@ mod tests {
             assert!(text.contains(line), "{line}: {text}");
         }
         assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1, "{text}");
+        of_writer.pause(3);
+        let text = metrics.render().unwrap();
+        assert!(!text.contains("lag_records{") && text.contains("time_left_seconds{"), "{text}");
         of_writer.forget(3);
         let text = metrics.render().unwrap();
-        assert!(!text.contains("lag_records{") && text.contains("terms_total{"), "{text}");
+        assert!(!text.contains("time_left_seconds{") && text.contains("terms_total{"), "{text}");
     }
 }

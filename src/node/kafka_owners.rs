@@ -18,7 +18,9 @@ pub(super) fn elsewhere(
 
 fn told(partition: u32, owner: Option<OwnerSays>) -> ElsewhereStatus {
     let status = ElsewhereStatus { partition, ..ElsewhereStatus::default() };
-    let Some(OwnerSays { host, at, lag_seconds, left_seconds, pin }) = owner else { return status };
+    let Some(OwnerSays { host, at, lag_seconds, left_seconds, pin, needed_from: _ }) = owner else {
+        return status;
+    };
     ElsewhereStatus {
         owner: Some(host),
         told_ms: Some(at.0),

@@ -12,7 +12,7 @@ use crate::time::UnixMillis;
 /// The longest metadata of an offset, in bytes.
 pub const METADATA_BYTES_MAX: usize = 4_096;
 /// Sources in it.
-pub const REFUSED_MAX: usize = 400;
+pub const REFUSED_MAX: usize = 390;
 /// Characters of a source's hash.
 const HASH_LEN: usize = 8;
 /// Stands before the hashes if the whole partition is refused.
@@ -51,6 +51,8 @@ pub struct OwnerSays {
     pub left_seconds: Option<u64>,
     /// The source whose calls are oldest, and when the first of them was received.
     pub pin: Option<(String, UnixMillis)>,
+    /// The first record with calls that are not delivered, or the next one. `None` in what releases before it wrote.
+    pub needed_from: Option<u64>,
 }
 
 impl OwnerSays {
@@ -63,7 +65,11 @@ impl OwnerSays {
             .pin
             .iter()
             .flat_map(|(source, UnixMillis(since))| [format!("pin={source}"), format!("since={since}")]);
-        let numbers = [number("lag", self.lag_seconds), number("left", self.left_seconds)];
+        let numbers = [
+            number("lag", self.lag_seconds),
+            number("left", self.left_seconds),
+            number("needed", self.needed_from),
+        ];
         [format!("owner={host}"), format!("at={}", self.at.0)]
             .into_iter()
             .chain(numbers.into_iter().flatten())
@@ -87,6 +93,7 @@ impl OwnerSays {
             lag_seconds: number("lag"),
             left_seconds: number("left"),
             pin: text("pin").zip(millis("since")),
+            needed_from: number("needed"),
         })
     }
 }
@@ -210,6 +217,7 @@ mod tests {
             lag_seconds: Some(u64::MAX),
             left_seconds: Some(u64::MAX),
             pin: Some(("s".repeat(crate::sources::SOURCE_ID_MAX), UnixMillis(i64::MAX))),
+            needed_from: Some(u64::MAX),
         };
         let short = OwnerSays { host: "writer-2".to_owned(), at: UnixMillis(7), ..OwnerSays::default() };
         for (refuses_all, owner) in [(false, None), (true, Some(long)), (true, Some(short))] {
@@ -260,7 +268,7 @@ mod tests {
         assert!(all.refuses_all_of(4) && !all.refuses_all_of(0));
     }
 
-    /// The 401st source was answered with success on, although Kafka might delete its calls.
+    /// The source after those that can be named was answered with success on, although Kafka might delete its calls.
     #[test]
     fn who_cannot_be_named_is_refused_with_its_partition() {
         let many =

@@ -254,7 +254,8 @@ impl Opening {
         found == Some(Found::AfterEnd) || self.sum.state().is_some_and(|state| end < state.reaches())
     }
 
-    /// What stands where the newest note says that a block stood, and the offset of the log's next record.
+    /// What stands where the newest note says that a block stood, and the offset of the log's next record; the least that brokers
+    /// have said of a log that [ends before](Self::is_short).
     pub fn log_read(&mut self, found: Option<Found>, end: u64) {
         let Some(state) = self.sum.state() else { return };
         if let (Some(Found::Newer(version)), Some(covered)) = (found, state.covered) {
@@ -269,7 +270,10 @@ impl Opening {
         let is_whole = is_there && end >= state.reaches();
         self.next = match is_whole || planted(PlantedBug::CutLogReadOn) {
             true => Next::Begun,
-            false => Next::Stopped(Stop::LogCut(state.covered.map_or(end, |covered| covered.offset))),
+            // What comes in from there on is new.
+            false => {
+                Next::Stopped(Stop::LogCut(state.covered.map_or(end, |covered| covered.offset.min(end))))
+            }
         };
     }
 
@@ -549,6 +553,10 @@ mod tests {
         check(Found::BeforeStart, 5, true);
         check(Found::Record(None), 9, true);
         check(Found::Record(Some(BlockAt { number: 3, ..BLOCK })), 9, true);
+        let mut opening = opened(None);
+        opening.read(&[notes(), vec![own()]].concat(), 8, Duration::ZERO);
+        opening.log_read(Some(Found::AfterEnd), 3);
+        assert_eq!(opening.next(), &Next::Stopped(Stop::LogCut(3)));
     }
 
     /// Found by the simulation (seeds 22711, 25620): an owner stopped, its process ended, retention deleted

@@ -18,6 +18,13 @@ pub fn needed_from(waiting: impl Iterator<Item = u64>, unread: Option<u64>) -> O
     waiting.chain(unread).map(offset_of).min()
 }
 
+/// The same of a log that was cut: what stands behind the cut is new, and so may be its last record. `at` is where it was found
+/// to end, which is the cut or, if calls came in since, behind it. `end` is where it ends now, if that is known.
+pub fn needed_of_cut(needed_from: u64, at: u64, end: Option<u64>) -> u64 {
+    let last = end.map_or(u64::MAX, |end| end.saturating_sub(1));
+    needed_from.min(at).min(last)
+}
+
 /// The time left before retention takes the record of [`needed_from`]. `written_at` and `now` are times of the
 /// broker.
 /// `None`: nothing waits, or retention deletes nothing.
@@ -60,6 +67,16 @@ mod tests {
         check(&[], None, None);
         check(&[], Some(position(9, 1)), Some(9));
         check(&[position(7, 3), position(5, 9)], Some(position(9, 1)), Some(5));
+    }
+
+    /// New calls stood before the place where the cut was noticed, and nothing said in time that Kafka would delete them.
+    #[test]
+    fn what_came_into_a_log_that_was_cut_is_needed() {
+        assert_eq!(needed_of_cut(100, 40, None), 40);
+        assert_eq!(needed_of_cut(30, 40, Some(60)), 30);
+        assert_eq!(needed_of_cut(100, 42, Some(42)), 41, "all of it came before the cut was found");
+        assert_eq!(needed_of_cut(100, 42, Some(90)), 42);
+        assert_eq!(needed_of_cut(100, 0, Some(0)), 0);
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn a_block_is_written_as_ever() {
 
 #[test]
 fn what_owners_tell_the_group_is_written_as_ever() {
-    let (now, before) = METADATA.trim_end().split_once('\n').unwrap();
+    let [now, second, first] = METADATA.lines().collect::<Vec<_>>().try_into().unwrap();
     let web = SourceId::new("web").unwrap();
     let owner = OwnerSays {
         host: "writer-2".to_owned(),
@@ -74,11 +74,15 @@ fn what_owners_tell_the_group_is_written_as_ever() {
         lag_seconds: Some(7),
         left_seconds: Some(600),
         pin: Some(("web".to_owned(), UnixMillis(1_764_400_000_000))),
+        needed_from: Some(38),
     };
-    let read = Metadata::decode(now).unwrap();
-    assert!(read.refuses(&web) && read.refuses_all && read.base_at == Some(41));
-    assert_eq!((read.encode().as_str(), &read.owner), (now, &Some(owner)));
-    let read = Metadata::decode(before).unwrap();
+    let earlier = OwnerSays { needed_from: None, ..owner.clone() };
+    for (text, owner) in [(now, owner), (second, earlier)] {
+        let read = Metadata::decode(text).unwrap();
+        assert!(read.refuses(&web) && read.refuses_all && read.base_at == Some(41));
+        assert_eq!((read.encode().as_str(), &read.owner), (text, &Some(owner)));
+    }
+    let read = Metadata::decode(first).unwrap();
     assert!(read.refuses(&web) && !read.refuses_all && read.owner.is_none());
-    assert_eq!(read.encode(), before);
+    assert_eq!(read.encode(), first);
 }

@@ -14,6 +14,7 @@ use forebay::partition::state::State;
 use forebay::store::fake::FakeStore;
 use forebay::time::UnixMillis;
 use rdkafka::Offset;
+use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 
 use crate::cluster::cluster;
 use crate::delivered::{Made, state};
@@ -21,7 +22,7 @@ use crate::delivers::{Delivers, say};
 use crate::folder_store::stored;
 use crate::partition::{Collector, Partition};
 use crate::process::{Started, Told, impatient, said};
-use crate::support::{CALL, committed, until};
+use crate::support::{CALL, admin, committed, until, wait_for};
 
 /// Waits until these writers own the partitions of a topic, so many each.
 fn shared_out(what: &str, writers: &[&Started], expected: &[usize]) {
@@ -167,7 +168,58 @@ fn a_partition_that_stops_after_all_was_delivered_is_refused_once_half_of_the_re
     until("collectors to be told", CALL * 3, || told()?.refuses_all.then_some(()));
     let standing = delivers.alarms.standing();
     assert!(standing.iter().any(|alarm| alarm.subject == "retention of partition 0"), "{standing:?}");
+    // What the alarm says to do. Without a live owner, nobody told collectors that it was done.
+    let topic = ResourceSpecifier::Topic(&partition.settings.topic);
+    let longer = AlterConfig::new(topic).set("retention.ms", "86400000");
+    let changed = wait_for(admin(&cluster).alter_configs(&[longer], &AdminOptions::new()));
+    assert!(changed.as_ref().is_ok_and(|changed| changed[0].is_ok()), "{changed:?}");
+    until("collectors to be told that it is longer", CALL * 3, || (!told()?.refuses_all).then_some(()));
     delivers.end();
+}
+
+/// Puts notes of a newer release into partition 0.
+fn newer_notes(partition: &Partition) {
+    // What one would write once it was told to go on in its own version.
+    let identity = state(partition).identity;
+    let id = identity.transactional_id();
+    let snapshot =
+        State { version: note::VERSION + 1, ..State::new(identity) }.snapshot(UnixMillis(0)).unwrap();
+    let lock = Lock::new(&partition.settings, &id, 0, Arc::clone(&partition.clock)).unwrap();
+    lock.take().unwrap();
+    lock.note(&snapshot).unwrap();
+}
+
+/// A process that had never delivered it took the beginning of its windows, which may be as old as the log, for calls that wait: it
+/// refused a quiet partition at once.
+#[test]
+fn a_process_that_finds_a_partition_stopped_refuses_it_only_once_calls_wait_for_half_of_the_retention() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[("retention.ms", "40000")]);
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    let delivers = Delivers::start(&partition);
+    let first = partition.clock.wall();
+    collector.send("web", &["a"], first);
+    delivers.has(&["a".to_owned()]);
+    let offsets = Offsets::of_outsider(&partition.settings).unwrap();
+    let told = || offsets.told(0).unwrap().map(|(_, metadata)| metadata);
+    until("its owner to say that nothing waits", CALL * 2, || {
+        (told()?.owner?.needed_from == Some(1)).then_some(())
+    });
+    delivers.end();
+    newer_notes(&partition);
+    until("half of the retention", CALL * 2, || {
+        (partition.clock.wall().since(first) > Duration::from_secs(25)).then_some(())
+    });
+    let fresh = Delivers::start(&partition);
+    let alarms = || fresh.alarms.standing();
+    until("the partition to stop", CALL * 2, || {
+        alarms().iter().any(|alarm| alarm.subject == "partition 0").then_some(())
+    });
+    let since = Instant::now();
+    collector.send("web", &["b"], partition.clock.wall());
+    until("collectors to be told", CALL * 3, || told()?.refuses_all.then_some(()));
+    assert!(since.elapsed() > Duration::from_secs(18), "refused after {:.0?}", since.elapsed());
+    fresh.end();
 }
 
 #[test]
@@ -181,14 +233,7 @@ fn notes_of_a_newer_release_stop_their_partition_and_others_go_on() {
     let now = partition.clock.wall();
     collectors[0].send("web", &["a"], now);
     collectors[1].send("web", &["b"], now);
-    // What a newer release would write once it was told to go on in its own version.
-    let identity = state(&partition).identity;
-    let id = identity.transactional_id();
-    let snapshot =
-        State { version: note::VERSION + 1, ..State::new(identity) }.snapshot(UnixMillis(0)).unwrap();
-    let lock = Lock::new(&partition.settings, &id, 0, Arc::clone(&partition.clock)).unwrap();
-    lock.take().unwrap();
-    lock.note(&snapshot).unwrap();
+    newer_notes(&partition);
     let mut writer = Told::of(&partition, store.path()).start();
     let why = until("the partition to stop, or the writer to fail", CALL * 2, || {
         assert!(said(store.path(), "failed").is_empty(), "{:?}", said(store.path(), "failed"));

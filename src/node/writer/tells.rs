@@ -17,8 +17,9 @@ use crate::lock::lock;
 use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::{Metadata, OwnerSays, Owners};
 use crate::partition::late;
+use crate::partition::opening::Stop;
 use crate::partition::position::offset_of;
-use crate::partition::retention::{is_short, time_left, to_set};
+use crate::partition::retention::{is_short, needed_of_cut, time_left, to_set};
 use crate::time::UnixMillis;
 use crate::words::{about_seconds, with_causes};
 
@@ -26,6 +27,8 @@ use crate::words::{about_seconds, with_causes};
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// How often the brokers are asked for how long they keep the log.
 const ASK_EVERY: Duration = Duration::from_secs(600);
+/// The same while an alarm asks a person to set it.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(30);
 /// Looks over which rates are taken: five minutes.
 const RATES_OVER: usize = 30;
 /// How often the end of the writer is looked for.
@@ -147,7 +150,7 @@ impl Tells {
                 // It has other alarms.
                 self.look_at_silence(*partition, true);
             }
-            match standing {
+            match &standing {
                 Standing::Begins => {}
                 Standing::Live(live) => {
                     let progress = live.served.progress();
@@ -164,26 +167,28 @@ impl Tells {
                     live.served.set_silent(is_silent);
                     if is_silent {
                         let mut seen = lock(&place.seen);
-                        (seen.end, seen.end_at) = (None, None);
+                        (seen.end, seen.end_at, seen.time_left) = (None, None, None);
                     }
                     // Without retention nobody is refused. If the log does not answer, nobody is taken again either.
                     let known = self.half_ago.get(partition).copied();
                     let half_ago = known.filter(|_| self.retention.flatten().is_some());
                     let (kept_from, metadata) = live.served.told(half_ago);
-                    let owner = Some(self.says(place, &live, &progress));
+                    let needed_from = needed_from.unwrap_or(next);
+                    let owner = Some(self.says(place, live, &progress, needed_from));
                     told.insert(*partition, (kept_from, Metadata { owner, ..metadata }));
                 }
                 // Its calls get older all the same.
                 Standing::Waits(_) | Standing::Stopped(_) => {
                     if let Some(needed_from) = self.needed_of_idle(*partition) {
+                        let needed_from = match &standing {
+                            Standing::Stopped(Stop::LogCut(at)) => {
+                                needed_of_cut(needed_from, *at, lock(&place.seen).end)
+                            }
+                            _ => needed_from,
+                        };
                         let half_ago = self.look(*partition, place, Some(needed_from), None);
-                        // A log that was cut ends before: what comes in there is needed too.
-                        let end = lock(&place.seen).end.filter(|_| half_ago.is_some());
-                        let needed_from = end.map_or(needed_from, |end| needed_from.min(end));
-                        self.needed_from.insert(*partition, needed_from);
-                        let half_ago = half_ago.filter(|_| self.retention.flatten().is_some());
-                        if half_ago.is_some_and(|half_ago| needed_from < half_ago) {
-                            told.extend(self.refuses_all_of(*partition));
+                        if let Some(refuses) = self.is_refused(needed_from, half_ago) {
+                            told.extend(self.refuses_all_of(*partition, refuses));
                         }
                     }
                 }
@@ -200,15 +205,26 @@ impl Tells {
         self.hear();
     }
 
-    /// Tells collectors to refuse whatever would go to a partition that nobody reads. The rest stays as its last owner told it;
-    /// `None` if that cannot be read.
-    fn refuses_all_of(&self, partition: u32) -> Option<(u32, (u64, Metadata))> {
+    /// Whether a partition that nobody reads is to be refused: what it needs first is older than half of the retention. `None`
+    /// if that is not known.
+    fn is_refused(&self, needed_from: u64, half_ago: Option<u64>) -> Option<bool> {
+        match self.retention? {
+            Some(_) => half_ago.map(|half_ago| needed_from < half_ago),
+            None => Some(false),
+        }
+    }
+
+    /// Tells collectors to refuse whatever would go to a partition that nobody reads, or to take it again. The rest stays as its
+    /// last owner told it; `None` if that cannot be read, or says so already.
+    fn refuses_all_of(&self, partition: u32, refuses: bool) -> Option<(u32, (u64, Metadata))> {
         let told = self.offsets.told(partition);
         let told = told.inspect_err(
             |error| tracing::debug!(%error, "what its last owner told of a partition cannot be read"),
         );
         let (kept_from, metadata) = told.ok().flatten()?;
-        Some((partition, (kept_from, Metadata { refuses_all: true, ..metadata })))
+        let refused = if refuses { metadata.refused.clone() } else { Vec::new() };
+        let now = Metadata { refuses_all: refuses, refused, ..metadata.clone() };
+        (now != metadata).then_some((partition, (kept_from, now)))
     }
 
     /// The group was told, or `why` it was not.
@@ -233,7 +249,7 @@ impl Tells {
     }
 
     /// What this process says of a partition that it delivers.
-    fn says(&self, place: &Place, live: &Live, progress: &Progress) -> OwnerSays {
+    fn says(&self, place: &Place, live: &Live, progress: &Progress, needed_from: u64) -> OwnerSays {
         let deps = &self.shared.deps;
         let left_seconds = lock(&place.seen).time_left.flatten().map(|left| left.as_secs());
         OwnerSays {
@@ -242,6 +258,7 @@ impl Tells {
             lag_seconds: (progress.behind != Duration::MAX).then_some(progress.behind.as_secs()),
             left_seconds,
             pin: live.served.pin().map(|pin| (pin.source.to_string(), pin.since)),
+            needed_from: Some(needed_from),
         }
     }
 
@@ -265,9 +282,12 @@ impl Tells {
         }
         match self.offsets.told_of(partition..partition.saturating_add(1)) {
             Ok(told) => {
-                let (kept_from, _) = told.get(&partition)?;
-                self.needed_from.insert(partition, *kept_from);
-                Some(*kept_from)
+                let (kept_from, metadata) = told.get(&partition)?;
+                let owner = metadata.owner.as_ref();
+                // An earlier release says only from where its windows are kept.
+                let needed_from = owner.and_then(|owner| owner.needed_from).unwrap_or(*kept_from);
+                self.needed_from.insert(partition, needed_from);
+                Some(needed_from)
             }
             Err(error) => {
                 tracing::debug!(%error, partition, "how far a partition was delivered is not known");
@@ -293,7 +313,8 @@ impl Tells {
     /// is no answer.
     fn ask_retention(&mut self) {
         let now = self.shared.deps.clock.monotonic();
-        if self.asked.is_some_and(|at| now.saturating_sub(at) < ASK_EVERY) {
+        let every = if self.alarmed.is_empty() { ASK_EVERY } else { ASK_AGAIN_EVERY };
+        if self.asked.is_some_and(|at| now.saturating_sub(at) < every) {
             return;
         }
         self.asked = Some(now);

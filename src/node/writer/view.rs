@@ -157,14 +157,14 @@ impl WriterView {
             if let Some(left) = seen.time_left {
                 let left = left.map_or(f64::INFINITY, |left| left.as_secs_f64());
                 metrics.time_left_seconds.get_or_create(&label).set(left);
+            } else {
+                metrics.time_left_seconds.remove(&label);
             }
-            let live = match place.standing() {
-                Standing::Live(live) => live,
-                Standing::Begins => continue,
-                Standing::Waits(_) | Standing::Stopped(_) => {
-                    stopped += 1;
-                    continue;
-                }
+            let standing = place.standing();
+            stopped += i64::from(matches!(standing, Standing::Waits(_) | Standing::Stopped(_)));
+            let Standing::Live(live) = standing else {
+                metrics.pause(partition);
+                continue;
             };
             owned += 1;
             let progress = live.served.progress();
@@ -174,6 +174,8 @@ impl WriterView {
             if let Some(end) = seen.end {
                 let lag = end.saturating_sub(offset_of(progress.read_before));
                 metrics.lag_records.get_or_create(&label).set(shown(lag));
+            } else {
+                metrics.lag_records.remove(&label);
             }
             if progress.behind == Duration::MAX {
                 // Not known, which is not what it was.
