@@ -10,7 +10,7 @@ use super::short::Short;
 use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::Metadata;
 use crate::partition::note::{Note, TermNote};
-use crate::partition::opening::{Found, Next, Opening, Stop, Who};
+use crate::partition::opening::{Found, Next, Opening, Stop, WaitsFor, Who};
 use crate::partition::state::State;
 use crate::time::Clock;
 
@@ -81,14 +81,14 @@ pub struct Beginning {
 pub struct Follows<'f> {
     /// Whether it goes on, asked between two calls.
     pub goes_on: &'f dyn Fn() -> bool,
-    /// Called after each read with the offset from which on an open transaction hides the notes, if one does.
-    pub hidden: &'f dyn Fn(Option<u64>),
+    /// Called after each read of notes with what the term waits for, if it does.
+    pub waits: &'f dyn Fn(Option<WaitsFor>),
 }
 
 impl<'f> Follows<'f> {
     /// For those who want to hear nothing.
     pub fn of(goes_on: &'f dyn Fn() -> bool) -> Self {
-        Self { goes_on, hidden: &|_| {} }
+        Self { goes_on, waits: &|_| {} }
     }
 }
 
@@ -98,7 +98,7 @@ pub fn begin(
     settings: &Settings,
     beginning: Beginning,
     clock: &Arc<dyn Clock>,
-    Follows { goes_on, hidden }: Follows<'_>,
+    Follows { goes_on, waits }: Follows<'_>,
 ) -> Result<Began, NotBegun> {
     let Beginning { partition, note, metadata, cache_of } = beginning;
     let who = Who { name: settings.name.clone(), group: settings.group.clone(), term: note };
@@ -121,14 +121,14 @@ pub fn begin(
                     None => return Ok(Began::Over),
                 };
                 opening.read(&records, end, clock.monotonic());
-                hidden(opening.hidden_from());
+                waits(opening.waits_for());
             }
             Next::AskNotesEnd => {
                 // A reader of committed records is told where it must stop, and another one the end.
                 let stable = notes.bounds()?.1;
                 let end = Records::new(settings, &settings.notes_topic, partition, Sees::All)?.bounds()?.1;
                 opening.notes_end(stable, end, clock.monotonic());
-                hidden(opening.hidden_from());
+                waits(opening.waits_for());
             }
             Next::Take(id) => {
                 if lock.is_none() {

@@ -185,9 +185,11 @@ impl Records {
     /// The offset of the first record that was written at a time or later. `None` if there is none.
     /// Errors: [`NotRead`].
     pub fn offset_at(&self, at: UnixMillis) -> Result<Option<u64>, NotRead> {
+        // A negative one means something else to Kafka.
+        let at = Offset::Offset(at.0.max(0));
         let mut list = TopicPartitionList::new();
         let found = list
-            .add_partition_offset(&self.topic, self.partition, Offset::Offset(at.0))
+            .add_partition_offset(&self.topic, self.partition, at)
             .and_then(|()| self.client.0.offsets_for_times(list, CALL))
             .map_err(|cause| self.not_read(cause))?;
         Ok(found.elements().first().and_then(|one| match one.offset() {

@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 use super::answers::NOT_REPORTED;
 use super::records::{Fetched, NotRead, Records};
 use super::settings::{Lines, NoClient, Settings};
+use crate::partition::retention::{needed_of_idle, written_since};
 use crate::time::UnixMillis;
 
 /// How long the brokers have.
@@ -58,40 +59,67 @@ pub fn of_log(settings: &Settings) -> Result<Option<Duration>, NotKnown> {
     Ok(entry.and_then(|value| value.parse().ok()).map(Duration::from_millis))
 }
 
+/// What of a partition's log is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// From this record on, or nothing.
+    From(Option<u64>),
+    /// It is not delivered: as its last owner said this at a time.
+    Said {
+        /// The offset.
+        from: u64,
+        /// When, by that owner's clock.
+        at: UnixMillis,
+        /// Whether it is known that the log was cut since.
+        was_cut: bool,
+    },
+}
+
 /// What the log says of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
     /// When the record was written that is needed first, if there is one.
     pub written_at: Option<UnixMillis>,
+    /// Its offset.
+    pub needed: Option<u64>,
     /// The first offset of what was written at a time or later; the log's end if there is nothing.
     pub later: u64,
     /// The offset of the log's next record.
     pub end: u64,
 }
 
-/// What the log says of the record at `needed_from`, and of what was written at `since` or later.
+impl Times {
+    /// Whether what is needed first was written before that time.
+    pub fn is_needed_for_long(&self) -> bool {
+        self.needed.is_some_and(|needed| needed < self.later)
+    }
+}
+
+/// What the log says of the record that is needed first, and of what was written at `since` or later.
 /// Errors: [`NotRead`].
-pub fn look(
-    log: &mut Records,
-    needed_from: Option<u64>,
-    since: Option<UnixMillis>,
-) -> Result<Times, NotRead> {
+pub fn look(log: &mut Records, needed: Needed, since: Option<UnixMillis>) -> Result<Times, NotRead> {
     let (start, end) = log.bounds()?;
+    let first_of = |since| log.offset_at(since).map(|found| found.unwrap_or(end));
     let later = match since {
-        Some(since) => log.offset_at(since)?.unwrap_or(end),
+        Some(since) => first_of(since)?,
         None => end,
     };
-    let Some(needed_from) = needed_from.filter(|from| *from < end) else {
-        return Ok(Times { written_at: None, later, end });
+    let from = match needed {
+        Needed::From(from) => from,
+        Needed::Said { from, at, was_cut } => {
+            Some(needed_of_idle(from, first_of(written_since(at))?, end, was_cut))
+        }
     };
-    log.go_to(Some(needed_from.max(start)))?;
+    let Some(from) = from.filter(|from| *from < end).map(|from| from.max(start)) else {
+        return Ok(Times { written_at: None, needed: None, later, end });
+    };
+    log.go_to(Some(from))?;
     let client = log.client();
-    let written_at = match log.fetch(&client, READ)? {
-        Fetched::Record { at, .. } => at,
+    match log.fetch(&client, READ)? {
+        Fetched::Record { at, offset, .. } => Ok(Times { written_at: at, needed: Some(offset), later, end }),
         // What stands there is no record, but a mark of somebody's transaction.
-        Fetched::End => None,
+        Fetched::End => Ok(Times { written_at: None, needed: None, later, end }),
         // It is there, or was a moment ago.
-        Fetched::Nothing | Fetched::OutOfRange => return Err(log.no_answer()),
-    };
-    Ok(Times { written_at, later, end })
+        Fetched::Nothing | Fetched::OutOfRange => Err(log.no_answer()),
+    }
 }

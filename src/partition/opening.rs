@@ -39,6 +39,15 @@ pub enum Next {
     Stopped(Stop),
 }
 
+/// What a term waits for, because it cannot read its notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// The end of an open transaction, which hides the notes from this offset on (`notes_unreadable`).
+    Transaction(u64),
+    /// The first note, which `forebay kafka create` writes.
+    FirstNote,
+}
+
 /// Why a partition stops.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
@@ -150,8 +159,7 @@ pub struct Opening {
     short: Option<(Duration, Duration)>,
     /// Where reading goes on once it is known where the notes end.
     read_to: u64,
-    /// The offset from which on a transaction that is open hides the notes.
-    hidden_from: Option<u64>,
+    waits_for: Option<WaitsFor>,
     /// What the group's metadata said when the term began.
     metadata: Option<Metadata>,
 }
@@ -168,7 +176,7 @@ impl Opening {
             before: None,
             short: None,
             read_to: 0,
-            hidden_from: None,
+            waits_for: None,
             metadata,
         }
     }
@@ -193,7 +201,7 @@ impl Opening {
         // A read that brings notes, or passes what is none, shows that older ones are still to come.
         let brings_more = !matches!(self.next, Next::ReadNotes(Some(from)) if from >= end);
         if brings_more {
-            (self.short, self.hidden_from) = (None, None);
+            (self.short, self.waits_for) = (None, None);
         }
         let (last, so_far) = self.short.unwrap_or((now, Duration::ZERO));
         let short = so_far + now.saturating_sub(last).min(READ_WAIT);
@@ -204,23 +212,24 @@ impl Opening {
 
     /// Where readers of committed notes must stop, and the offset of the topic's next record. If they differ, a
     /// transaction is open, or was left open by brokers: what stands behind it is there, so the term waits until
-    /// it ends, for however long that takes. If not, notes that were acknowledged are gone.
+    /// it ends, for however long that takes. If not, notes that were acknowledged are gone, or there are none yet.
     pub fn notes_end(&mut self, stable: u64, end: u64, now: Duration) {
         if self.next != Next::AskNotesEnd {
             return;
         }
-        self.hidden_from = (stable < end).then_some(stable);
-        if self.hidden_from.is_none() && self.identity.is_some() {
-            return self.stop(Stop::NotesCut);
-        }
+        self.waits_for = match &self.identity {
+            _ if stable < end => Some(WaitsFor::Transaction(stable)),
+            None => Some(WaitsFor::FirstNote),
+            Some(_) => return self.stop(Stop::NotesCut),
+        };
         // Asked again a few reads later, unless they bring something.
         self.short = Some((now, NOTES_WAIT.saturating_sub(READ_WAIT)));
         self.next = Next::ReadNotes(Some(self.read_to));
     }
 
-    /// The offset from which on an open transaction hides the notes (`notes_unreadable`), if one has for a while.
-    pub fn hidden_from(&self) -> Option<u64> {
-        self.hidden_from
+    /// What the term has waited for, for a while.
+    pub fn waits_for(&self) -> Option<WaitsFor> {
+        self.waits_for
     }
 
     /// Bytes of the notes that were read since the last snapshot.
@@ -312,7 +321,7 @@ impl Opening {
             }
             self.next = Next::Take(identity.transactional_id());
             (self.identity, self.sum) = (Some(identity), Sum::default());
-            (self.short, self.hidden_from) = (None, None);
+            (self.short, self.waits_for) = (None, None);
             return;
         }
         self.reads_on(end, now);
@@ -344,7 +353,7 @@ impl Opening {
     }
 
     fn all_read(&mut self) {
-        self.hidden_from = None;
+        self.waits_for = None;
         let Some(state) = self.sum.state() else { return self.stop(Stop::NotesCut) };
         let named = self.metadata.as_ref().filter(|named| named.log_id == state.identity.log_id);
         if named.is_some_and(|named| named.base_at > state.base_at) {
@@ -470,11 +479,11 @@ mod tests {
             }
             assert_eq!(opening.next(), &Next::AskNotesEnd);
             opening.notes_end(3, 9, Duration::from_secs(seconds));
-            assert_eq!(opening.hidden_from(), Some(3));
+            assert_eq!(opening.waits_for(), Some(WaitsFor::Transaction(3)));
         }
         assert_eq!(seconds, 70, "asked after a minute, and then every five seconds");
         opening.read(&[own()], 8, Duration::from_secs(3_600));
-        assert_eq!((opening.next(), opening.hidden_from()), (&Next::ReadLog(Some(5)), None));
+        assert_eq!((opening.next(), opening.waits_for()), (&Next::ReadLog(Some(5)), None));
     }
 
     #[test]
@@ -486,14 +495,15 @@ mod tests {
         }
         assert_eq!(opening.next(), &Next::AskNotesEnd);
         opening.notes_end(0, 0, Duration::from_secs(60));
-        assert_eq!((opening.next(), opening.hidden_from()), (&Next::ReadNotes(Some(0)), None));
+        assert_eq!(opening.next(), &Next::ReadNotes(Some(0)));
+        assert_eq!(opening.waits_for(), Some(WaitsFor::FirstNote));
         for second in 61..=65 {
             opening.read(&[], 0, Duration::from_secs(second));
         }
         opening.notes_end(0, 4, Duration::from_secs(65));
-        assert_eq!(opening.hidden_from(), Some(0));
+        assert_eq!(opening.waits_for(), Some(WaitsFor::Transaction(0)));
         opening.read(&notes(), 3, Duration::from_secs(66));
-        assert!(matches!(opening.next(), Next::Take(_)) && opening.hidden_from().is_none());
+        assert!(matches!(opening.next(), Next::Take(_)) && opening.waits_for().is_none());
     }
 
     /// Found by the simulation (seed 199): a writer that slept for an hour between two reads stopped for good.

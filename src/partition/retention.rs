@@ -8,6 +8,9 @@ use crate::time::UnixMillis;
 /// Below this much time an alarm is raised: enough for a person to act after a weekend.
 pub const ALARM_BELOW: Duration = Duration::from_secs(48 * 3_600);
 
+/// How much clocks may differ without harm.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// The first record with calls that are not in the store. `None` if nothing waits. `waiting` has the first positions of
 /// objects and batches, and `unread` the first position that is not read, unless everything is.
 ///
@@ -18,11 +21,16 @@ pub fn needed_from(waiting: impl Iterator<Item = u64>, unread: Option<u64>) -> O
     waiting.chain(unread).map(offset_of).min()
 }
 
-/// The same of a log that was cut: what stands behind the cut is new, and so may be its last record. `at` is where it was found
-/// to end, which is the cut or, if calls came in since, behind it. `end` is where it ends now, if that is known.
-pub fn needed_of_cut(needed_from: u64, at: u64, end: Option<u64>) -> u64 {
-    let last = end.map_or(u64::MAX, |end| end.saturating_sub(1));
-    needed_from.min(at).min(last)
+/// The same of a partition that nobody delivers. Its last owner `said` this offset, and `since_then` is the first record that was
+/// written [later](written_since), or the log's end. Offsets of a log that was cut begin again at the cut, so only the time says
+/// what is new there; that it was cut is known, or shows by its `end`.
+pub fn needed_of_idle(said: u64, since_then: u64, end: u64, was_cut: bool) -> u64 {
+    if was_cut || said > end { said.min(since_then) } else { said }
+}
+
+/// From when on what was written counts as later than what an owner said at `at`: owners and brokers have clocks of their own.
+pub fn written_since(at: UnixMillis) -> UnixMillis {
+    at.minus(CLOCKS_DIFFER)
 }
 
 /// The time left before retention takes the record of [`needed_from`]. `written_at` and `now` are times of the
@@ -71,12 +79,12 @@ mod tests {
 
     /// New calls stood before the place where the cut was noticed, and nothing said in time that Kafka would delete them.
     #[test]
-    fn what_came_into_a_log_that_was_cut_is_needed() {
-        assert_eq!(needed_of_cut(100, 40, None), 40);
-        assert_eq!(needed_of_cut(30, 40, Some(60)), 30);
-        assert_eq!(needed_of_cut(100, 42, Some(42)), 41, "all of it came before the cut was found");
-        assert_eq!(needed_of_cut(100, 42, Some(90)), 42);
-        assert_eq!(needed_of_cut(100, 0, Some(0)), 0);
+    fn of_a_log_that_was_cut_what_was_written_since_is_needed() {
+        assert_eq!(needed_of_idle(100, 95, 120, false), 100, "written a moment before, and delivered");
+        assert_eq!(needed_of_idle(100, 40, 60, false), 40, "its end shows it");
+        assert_eq!(needed_of_idle(100, 40, 160, true), 40, "it has grown since");
+        assert_eq!(needed_of_idle(100, 60, 60, false), 60, "nothing came in since");
+        assert_eq!(needed_of_idle(30, 40, 60, true), 30);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::delivers::{Delivers, say};
 use crate::folder_store::stored;
 use crate::partition::{Collector, Partition};
 use crate::process::{Started, Told, impatient, said};
-use crate::support::{CALL, admin, committed, until, wait_for};
+use crate::support::{CALL, admin, committed, grow_topic, until, wait_for};
 
 /// Waits until these writers own the partitions of a topic, so many each.
 fn shared_out(what: &str, writers: &[&Started], expected: &[usize]) {
@@ -220,6 +220,34 @@ fn a_process_that_finds_a_partition_stopped_refuses_it_only_once_calls_wait_for_
     until("collectors to be told", CALL * 3, || told()?.refuses_all.then_some(()));
     assert!(since.elapsed() > Duration::from_secs(18), "refused after {:.0?}", since.elapsed());
     fresh.end();
+}
+
+/// By hand, and without `forebay kafka create`. Its writer said "begins" for as long as it lived, and nobody was refused.
+#[test]
+fn a_partition_without_a_first_note_says_so_and_is_refused_once_half_of_the_retention_is_over() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[("retention.ms", "120000")]);
+    let delivers = Delivers::start(&partition);
+    grow_topic(&cluster, &partition.settings.notes_topic, 2);
+    grow_topic(&cluster, &partition.settings.topic, 2);
+    let mut collector = Collector::new(&cluster, &partition, 1).in_partition(1);
+    collector.send("web", &["a"], partition.clock.wall());
+    let offsets = Offsets::of_outsider(&partition.settings).unwrap();
+    let told = || offsets.told(1).unwrap().map(|(_, metadata)| metadata);
+    until("the partition to say what it waits for", CALL * 6, || {
+        let said = delivers.alarms.standing();
+        let said = said.into_iter().find(|alarm| alarm.subject == "partition 1")?;
+        said.what.contains("Run `forebay kafka create`").then_some(())
+    });
+    until("collectors to be told", CALL * 3, || told()?.refuses_all.then_some(()));
+    partition.create_number(1);
+    delivers.has(&["a".to_owned()]);
+    until("collectors to be told that it is delivered", CALL * 3, || {
+        let told = told()?;
+        (!told.refuses_all && told.owner.is_some()).then_some(())
+    });
+    assert!(delivers.alarms.standing().iter().all(|alarm| alarm.subject != "partition 1"));
+    delivers.end();
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Group {
             metrics: self.shared.metrics.clone(),
             failing: Cell::default(),
             cache_failing: Cell::default(),
-            is_hidden: Cell::default(),
+            waits_for: Cell::default(),
         };
         let started =
             std::thread::Builder::new().name(format!("kafka-{partition}")).spawn(move || thread.run());

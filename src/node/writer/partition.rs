@@ -24,7 +24,7 @@ use crate::lock::lock;
 use crate::metrics::kafka::{PartitionLabel, WriterMetrics};
 use crate::partition::answer::may_begin;
 use crate::partition::note::TermNote;
-use crate::partition::opening::Stop;
+use crate::partition::opening::{Stop, WaitsFor};
 use crate::partition::position::before;
 
 /// Pause before a term is tried again.
@@ -52,8 +52,8 @@ pub(super) struct PartitionThread {
     pub(super) failing: Cell<Option<Duration>>,
     /// When the first of the terms ended whose caches failed one after the other.
     pub(super) cache_failing: Cell<Option<Duration>>,
-    /// Whether an open transaction hides notes.
-    pub(super) is_hidden: Cell<bool>,
+    /// What a term waits for before it can read its notes.
+    pub(super) waits_for: Cell<Option<WaitsFor>>,
 }
 
 impl PartitionThread {
@@ -125,9 +125,10 @@ impl PartitionThread {
             metadata,
             cache_of: kept.as_ref().map(|kept| kept.token.clone()),
         };
-        let follows = Follows { goes_on: &|| self.lives(), hidden: &|from| self.hidden(from, alarms) };
+        let follows =
+            Follows { goes_on: &|| self.lives(), waits: &|waits_for| self.waits(waits_for, alarms) };
         let began = begin(&self.deps.settings, beginning, &self.deps.clock, follows);
-        self.hidden(None, alarms);
+        self.waits(None, alarms);
         match began {
             Ok(Began::Live(term)) => self.live(*term, kept, alarms, since),
             Ok(Began::GivenUp) => Next::Later(None),
@@ -167,27 +168,42 @@ impl PartitionThread {
         alarms.clear(STOPPED, &self.name());
     }
 
-    /// An open transaction hides the notes from this offset on, or none does.
-    fn hidden(&self, from: Option<u64>, alarms: &Alarms) {
-        let subject = format!("notes of {}", self.name());
-        let Some(from) = from else {
-            if self.is_hidden.replace(false) {
-                self.place.set(Standing::Begins);
-                alarms.clear(AlarmKind::Damage, &subject);
+    /// A term waits for this before it can read its notes, or for nothing.
+    fn waits(&self, waits_for: Option<WaitsFor>, alarms: &Alarms) {
+        let before = self.waits_for.replace(waits_for);
+        let notes = format!("notes of {}", self.name());
+        if before != waits_for {
+            match before {
+                Some(WaitsFor::Transaction(_)) => alarms.clear(AlarmKind::Damage, &notes),
+                Some(WaitsFor::FirstNote) => alarms.clear(STOPPED, &self.name()),
+                None => {}
             }
-            return;
-        };
-        self.is_hidden.set(true);
+        }
         let (brokers, topic) = (&self.deps.settings.brokers, &self.deps.settings.notes_topic);
-        let why = format!(
-            "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the partition \
-             waits until it ends; others go on. Kafka's tool shows it: kafka-transactions.sh --bootstrap-server {brokers} \
-             describe-producers --topic {topic} --partition {partition} (find-hanging, if no producer has it any more), \
-             and ends it: kafka-transactions.sh --bootstrap-server {brokers} abort --topic {topic} --partition \
-             {partition} --start-offset {from}",
-            partition = self.partition
-        );
-        alarms.raise(AlarmKind::Damage, &subject, why.clone());
+        let why = match waits_for {
+            None => {
+                if before.is_some() {
+                    self.place.set(Standing::Begins);
+                }
+                return;
+            }
+            Some(WaitsFor::Transaction(from)) => {
+                let why = format!(
+                    "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the                      partition waits until it ends; others go on. Kafka's tool shows it: kafka-transactions.sh                      --bootstrap-server {brokers} describe-producers --topic {topic} --partition {partition}                      (find-hanging, if no producer has it any more), and ends it: kafka-transactions.sh                      --bootstrap-server {brokers} abort --topic {topic} --partition {partition} --start-offset {from}",
+                    partition = self.partition
+                );
+                alarms.raise(AlarmKind::Damage, &notes, why.clone());
+                why
+            }
+            Some(WaitsFor::FirstNote) => {
+                let why = format!(
+                    "{topic} has no note of {} yet, so what comes in there waits in the log; others go on. Run `forebay kafka                      create`, which writes the first one",
+                    self.name()
+                );
+                alarms.raise(STOPPED, &self.name(), why.clone());
+                why
+            }
+        };
         self.place.set(Standing::Waits(why.into()));
     }
 

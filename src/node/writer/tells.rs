@@ -10,7 +10,7 @@ use super::shared::Shared;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::kafka::group::Offsets;
 use crate::kafka::records::Records;
-use crate::kafka::retention::{self, Times};
+use crate::kafka::retention::{self, Needed, Times};
 use crate::kafka::serve::Progress;
 use crate::kafka::settings::Sees;
 use crate::lock::lock;
@@ -19,7 +19,7 @@ use crate::partition::group::{Metadata, OwnerSays, Owners};
 use crate::partition::late;
 use crate::partition::opening::Stop;
 use crate::partition::position::offset_of;
-use crate::partition::retention::{is_short, needed_of_cut, time_left, to_set};
+use crate::partition::retention::{is_short, time_left, to_set};
 use crate::time::UnixMillis;
 use crate::words::{about_seconds, with_causes};
 
@@ -27,8 +27,8 @@ use crate::words::{about_seconds, with_causes};
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// How often the brokers are asked for how long they keep the log.
 const ASK_EVERY: Duration = Duration::from_secs(600);
-/// The same while an alarm asks a person to set it.
-const ASK_AGAIN_EVERY: Duration = Duration::from_secs(30);
+/// The same while an alarm asks a person to set it, or while it is not known. Each failure is a line of the log.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(60);
 /// Looks over which rates are taken: five minutes.
 const RATES_OVER: usize = 30;
 /// How often the end of the writer is looked for.
@@ -49,8 +49,8 @@ pub(super) struct Tells {
     asked: Option<Duration>,
     /// For how long they keep records, as they said it last; `None` if they never did, within it `None` for ever.
     retention: Option<Option<Duration>>,
-    /// The first record of each partition that may have calls which are not in the store.
-    needed_from: BTreeMap<u32, u64>,
+    /// The first record of each partition that may have calls which are not in the store, and when its owner said so.
+    needed_from: BTreeMap<u32, (u64, UnixMillis)>,
     /// The first record of each partition that is younger than half of the retention, as the log said it last. It only
     /// grows, so an old one refuses less than it might.
     half_ago: BTreeMap<u32, u64>,
@@ -64,6 +64,8 @@ pub(super) struct Tells {
     silent: BTreeMap<u32, Duration>,
     /// What each of them had read, at the last looks.
     read: BTreeMap<u32, VecDeque<Read>>,
+    /// The id of the log, as any partition told it.
+    log_id: Option<String>,
     /// Since when the group cannot be told.
     untold: Option<Duration>,
     /// Alarms of this writer: a process may have several.
@@ -79,6 +81,12 @@ struct Read {
     /// Frames, and late ones of them, of the same term at the look before.
     before: (u64, u64),
     term: String,
+}
+
+/// What the log of a partition said is not true any more.
+fn forget_log(place: &Place) {
+    let mut seen = lock(&place.seen);
+    (seen.end, seen.end_at, seen.time_left) = (None, None, None);
 }
 
 /// The subject of the alarm about how long a partition is kept.
@@ -110,6 +118,7 @@ impl Tells {
             log: None,
             silent: BTreeMap::new(),
             read: BTreeMap::new(),
+            log_id: None,
             untold: None,
             alarms: shared.deps.alarms.of_part(),
         }
@@ -160,36 +169,34 @@ impl Tells {
                     let needed_from = live.served.needed_from();
                     // Once it is not delivered any more, the next record is needed too, when there is one.
                     let next = offset_of(progress.read_before.saturating_add(1));
-                    self.needed_from.insert(*partition, needed_from.unwrap_or(next));
-                    let later = self.look(*partition, place, needed_from, progress.brokers);
-                    self.half_ago.extend(later.map(|later| (*partition, later)));
-                    let is_silent = self.look_at_silence(*partition, later.is_some());
+                    let now = shared.deps.clock.wall();
+                    self.needed_from.insert(*partition, (needed_from.unwrap_or(next), now));
+                    let times = self.look(*partition, place, Needed::From(needed_from), progress.brokers);
+                    self.half_ago.extend(times.map(|times| (*partition, times.later)));
+                    let is_silent = self.look_at_silence(*partition, times.is_some());
                     live.served.set_silent(is_silent);
                     if is_silent {
-                        let mut seen = lock(&place.seen);
-                        (seen.end, seen.end_at, seen.time_left) = (None, None, None);
+                        forget_log(place);
                     }
-                    // Without retention nobody is refused. If the log does not answer, nobody is taken again either.
-                    let known = self.half_ago.get(partition).copied();
-                    let half_ago = known.filter(|_| self.retention.flatten().is_some());
-                    let (kept_from, metadata) = live.served.told(half_ago);
+                    let Some((kept_from, metadata)) = self.told(*partition, live) else { continue };
                     let needed_from = needed_from.unwrap_or(next);
                     let owner = Some(self.says(place, live, &progress, needed_from));
                     told.insert(*partition, (kept_from, Metadata { owner, ..metadata }));
                 }
                 // Its calls get older all the same.
                 Standing::Waits(_) | Standing::Stopped(_) => {
-                    if let Some(needed_from) = self.needed_of_idle(*partition) {
-                        let needed_from = match &standing {
-                            Standing::Stopped(Stop::LogCut(at)) => {
-                                needed_of_cut(needed_from, *at, lock(&place.seen).end)
-                            }
-                            _ => needed_from,
-                        };
-                        let half_ago = self.look(*partition, place, Some(needed_from), None);
-                        if let Some(refuses) = self.is_refused(needed_from, half_ago) {
-                            told.extend(self.refuses_all_of(*partition, refuses));
-                        }
+                    let was_cut = matches!(standing, Standing::Stopped(Stop::LogCut(_) | Stop::NotesCut));
+                    let said = self.said_of_idle(*partition);
+                    let times = said.and_then(|(from, at)| {
+                        self.look(*partition, place, Needed::Said { from, at, was_cut }, None)
+                    });
+                    if times.is_none() {
+                        forget_log(place);
+                    }
+                    // While one of them is not known, who is refused stays refused.
+                    if let Some((times, retention)) = times.zip(self.retention) {
+                        let refuses = retention.is_some() && times.is_needed_for_long();
+                        told.extend(self.refuses_all_of(*partition, refuses));
                     }
                 }
             }
@@ -198,30 +205,50 @@ impl Tells {
         self.clear_all_but(&here);
         self.needed_from.retain(|partition, _| here.contains(partition));
         self.half_ago.retain(|partition, _| here.contains(partition));
-        self.read.retain(|partition, _| told.contains_key(partition));
+        self.read.retain(|partition, _| here.contains(partition));
         shared.tells_beat.lives(shared.deps.clock.monotonic());
         let answer = if told.is_empty() { Ok(()) } else { self.offsets.tell(&told) };
         self.has_told(answer.err().map(|error| with_causes(&error)));
         self.hear();
     }
 
-    /// Whether a partition that nobody reads is to be refused: what it needs first is older than half of the retention. `None`
-    /// if that is not known.
-    fn is_refused(&self, needed_from: u64, half_ago: Option<u64>) -> Option<bool> {
-        match self.retention? {
-            Some(_) => half_ago.map(|half_ago| needed_from < half_ago),
-            None => Some(false),
+    /// What the group is told of a partition that is delivered. `None` if that would take back what is not known to be over.
+    fn told(&self, partition: u32, live: &Live) -> Option<(u64, Metadata)> {
+        match self.retention {
+            // Without retention nobody is refused.
+            Some(None) => Some(live.served.told(None)),
+            // If the log does not answer, what it said last refuses less than it might.
+            Some(Some(_)) if let Some(half_ago) = self.half_ago.get(&partition) => {
+                Some(live.served.told(Some(*half_ago)))
+            }
+            // Nobody is taken again whom an owner before refused, perhaps with reason.
+            _ => {
+                let before = self.told_before(partition)?.map(|(_, before)| before);
+                let (kept_from, metadata) = live.served.told(None);
+                let (refuses_all, refused) =
+                    before.map_or_else(Default::default, |before| (before.refuses_all, before.refused));
+                Some((kept_from, Metadata { refuses_all, refused, ..metadata }))
+            }
         }
+    }
+
+    /// What the group was told of a partition last, within it `None` if nothing. `None` if that cannot be read.
+    fn told_before(&self, partition: u32) -> Option<Option<(u64, Metadata)>> {
+        let told = self.offsets.told(partition);
+        let told = told.inspect_err(
+            |error| tracing::debug!(%error, partition, "what its last owner told of a partition cannot be read"),
+        );
+        told.ok()
     }
 
     /// Tells collectors to refuse whatever would go to a partition that nobody reads, or to take it again. The rest stays as its
     /// last owner told it; `None` if that cannot be read, or says so already.
     fn refuses_all_of(&self, partition: u32, refuses: bool) -> Option<(u32, (u64, Metadata))> {
-        let told = self.offsets.told(partition);
-        let told = told.inspect_err(
-            |error| tracing::debug!(%error, "what its last owner told of a partition cannot be read"),
-        );
-        let (kept_from, metadata) = told.ok().flatten()?;
+        let (kept_from, metadata) = match self.told_before(partition)? {
+            Some(told) => told,
+            // No owner has ever told anything of it, or so long ago that Kafka has forgotten it.
+            None => (0, Metadata { log_id: self.log_id.clone()?, ..Metadata::default() }),
+        };
         let refused = if refuses { metadata.refused.clone() } else { Vec::new() };
         let now = Metadata { refuses_all: refuses, refused, ..metadata.clone() };
         (now != metadata).then_some((partition, (kept_from, now)))
@@ -263,10 +290,12 @@ impl Tells {
     }
 
     /// Hears what all owners say.
-    fn hear(&self) {
+    fn hear(&mut self) {
         let Some(partitions) = lock(&self.shared.of_log).partitions else { return };
         match self.offsets.told_of(0..partitions) {
             Ok(told) => {
+                let log_id = told.values().next().map(|(_, metadata)| metadata.log_id.clone());
+                self.log_id = log_id.or(self.log_id.take());
                 let all = told.iter().map(|(partition, (_, metadata))| (*partition, metadata));
                 *lock(&self.shared.owners) = Some(Owners::heard(self.shared.deps.clock.wall(), all));
             }
@@ -274,26 +303,20 @@ impl Tells {
         }
     }
 
-    /// The first record that is needed of a partition that is not delivered: as its last term in this process said,
-    /// or an owner before.
-    fn needed_of_idle(&mut self, partition: u32) -> Option<u64> {
+    /// What was said last of a partition that is not delivered, in this process or by an owner before: from which record on it
+    /// is needed, and when that was said. All of it if nobody has said anything; `None` if that cannot be read.
+    fn said_of_idle(&mut self, partition: u32) -> Option<(u64, UnixMillis)> {
         if let Some(known) = self.needed_from.get(&partition) {
             return Some(*known);
         }
-        match self.offsets.told_of(partition..partition.saturating_add(1)) {
-            Ok(told) => {
-                let (kept_from, metadata) = told.get(&partition)?;
-                let owner = metadata.owner.as_ref();
-                // An earlier release says only from where its windows are kept.
-                let needed_from = owner.and_then(|owner| owner.needed_from).unwrap_or(*kept_from);
-                self.needed_from.insert(partition, needed_from);
-                Some(needed_from)
-            }
-            Err(error) => {
-                tracing::debug!(%error, partition, "how far a partition was delivered is not known");
-                None
-            }
-        }
+        let never = UnixMillis(0);
+        let Some((kept_from, metadata)) = self.told_before(partition)? else { return Some((0, never)) };
+        let owner = metadata.owner.as_ref();
+        // An earlier release says only from where its windows are kept, and those before it not when.
+        let from = owner.and_then(|owner| owner.needed_from).unwrap_or(kept_from);
+        let said = (from, owner.map_or(never, |owner| owner.at));
+        self.needed_from.insert(partition, said);
+        Some(said)
     }
 
     /// Clears the alarms of partitions that are not here.
@@ -313,7 +336,8 @@ impl Tells {
     /// is no answer.
     fn ask_retention(&mut self) {
         let now = self.shared.deps.clock.monotonic();
-        let every = if self.alarmed.is_empty() { ASK_EVERY } else { ASK_AGAIN_EVERY };
+        let is_urgent = !self.alarmed.is_empty() || self.retention.is_none();
+        let every = if is_urgent { ASK_AGAIN_EVERY } else { ASK_EVERY };
         if self.asked.is_some_and(|at| now.saturating_sub(at) < every) {
             return;
         }
@@ -401,21 +425,21 @@ impl Tells {
     }
 
     /// Finds out for how long the log keeps the record at `needed_from`, and raises the alarm if that is too short.
-    /// Returns the first offset that is younger than half of the retention. If the log does not answer, what was
-    /// known before stays.
+    /// Returns what the log says, with the first offset that is younger than half of the retention. If it does not answer,
+    /// what was known before stays.
     fn look(
         &mut self,
         partition: u32,
         place: &Place,
-        needed_from: Option<u64>,
+        needed: Needed,
         brokers: Option<BrokersClock>,
-    ) -> Option<u64> {
+    ) -> Option<Times> {
         self.ask_retention();
         // Brokers delete by their clocks.
         let clock = &self.shared.deps.clock;
         let now = brokers.map_or_else(|| clock.wall(), |brokers| brokers.time(clock.monotonic()));
         let half_ago = self.retention.flatten().map(|retention| now.minus(retention / 2));
-        let times = match self.times(partition, needed_from, half_ago) {
+        let times = match self.times(partition, needed, half_ago) {
             Ok(times) => times,
             Err(error) => {
                 tracing::debug!(error, partition, "the log does not say when its records were written");
@@ -449,15 +473,10 @@ impl Tells {
             }
             None => {}
         }
-        Some(times.later)
+        Some(times)
     }
 
-    fn times(
-        &mut self,
-        partition: u32,
-        needed_from: Option<u64>,
-        since: Option<UnixMillis>,
-    ) -> Result<Times, String> {
+    fn times(&mut self, partition: u32, needed: Needed, since: Option<UnixMillis>) -> Result<Times, String> {
         let settings = &self.shared.deps.settings;
         let log = match &mut self.log {
             Some(log) => log,
@@ -467,6 +486,6 @@ impl Tells {
             }
         };
         log.turn_to(partition);
-        retention::look(log, needed_from, since).map_err(|error| error.to_string())
+        retention::look(log, needed, since).map_err(|error| error.to_string())
     }
 }
