@@ -81,7 +81,7 @@ pub struct Beginning {
 pub struct Follows<'f> {
     /// Whether it goes on, asked between two calls.
     pub goes_on: &'f dyn Fn() -> bool,
-    /// Called after each read of notes with what the term waits for, if it does.
+    /// Called with what the term waits for, whenever that changes.
     pub waits: &'f dyn Fn(Option<WaitsFor>),
 }
 
@@ -108,6 +108,14 @@ pub fn begin(
     let (mut written, mut brokers, mut log_end): (Option<u64>, _, _) = (None, None, 0);
     // Until when calls are repeated that can be.
     let (mut until, mut short) = (None, None);
+    // What an attempt before waited for stands until this one knows more.
+    let mut said = None;
+    let says_if_changed = |said: &mut Option<WaitsFor>, now: Option<WaitsFor>| {
+        if *said != now {
+            *said = now;
+            waits(now);
+        }
+    };
     while goes_on() {
         let may_repeat = |until: &mut Option<Duration>| {
             let now = clock.monotonic();
@@ -121,14 +129,14 @@ pub fn begin(
                     None => return Ok(Began::Over),
                 };
                 opening.read(&records, end, clock.monotonic());
-                waits(opening.waits_for());
+                says_if_changed(&mut said, opening.waits_for());
             }
             Next::AskNotesEnd => {
                 // A reader of committed records is told where it must stop, and another one the end.
                 let stable = notes.bounds()?.1;
                 let end = Records::new(settings, &settings.notes_topic, partition, Sees::All)?.bounds()?.1;
                 opening.notes_end(stable, end, clock.monotonic());
-                waits(opening.waits_for());
+                says_if_changed(&mut said, opening.waits_for());
             }
             Next::Take(id) => {
                 if lock.is_none() {

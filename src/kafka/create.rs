@@ -331,8 +331,11 @@ impl Creating {
         let of_log = first_notes::bounds(settings, &settings.topic, 0..self.has.log, clock)?;
         let without = (0..self.has.notes).filter(|partition| !found.contains_key(partition));
         let of_notes = first_notes::bounds(settings, &settings.notes_topic, without, clock)?;
-        // Partitions that the notes do not have yet lost none: the log was grown before them.
-        let had_notes = |partition: &u32| found.is_empty() || *partition < self.has.notes;
+        let never_owned = self.never_owned(&of_notes)?;
+        // Partitions that the notes do not have yet lost none: the log was grown before them, or with them by other tools.
+        let had_notes = |partition: &u32| {
+            found.is_empty() || (*partition < self.has.notes && !never_owned.contains(partition))
+        };
         let written = of_log.into_iter().filter(|(_, (_, end))| *end > 0).map(|(partition, _)| partition);
         let written = written.filter(had_notes);
         // Notes that were deleted were notes too.
@@ -351,6 +354,25 @@ impl Creating {
             self.has.with_records.clear();
         }
         Ok(())
+    }
+
+    /// Partitions that never had a note, as is known: nothing was ever written to their notes, and the group, which remembers
+    /// owners of others, never had one of them.
+    fn never_owned(&self, of_notes: &BTreeMap<u32, (u64, u64)>) -> Result<BTreeSet<u32>, NotCreated> {
+        let mut never: BTreeSet<u32> =
+            of_notes.iter().filter(|(_, (_, end))| *end == 0).map(|(partition, _)| *partition).collect();
+        if never.is_empty() || matches!(self.log_id, LogId::New(_)) {
+            return Ok(BTreeSet::new());
+        }
+        let told = Offsets::of_outsider(&self.settings)?.told_of(0..self.has.log)?;
+        let is_owned = |metadata: &Metadata| {
+            metadata.log_id == self.log_id.as_str()
+                && (metadata.owner.is_some() || metadata.base_at.is_some())
+        };
+        let owned: BTreeSet<u32> =
+            told.iter().filter(|(_, (_, metadata))| is_owned(metadata)).map(|(of, _)| *of).collect();
+        never.retain(|partition| !owned.is_empty() && !owned.contains(partition));
+        Ok(never)
     }
 
     fn grows(&mut self, topic: Topic, to: u32) -> Result<Step, NotCreated> {

@@ -70,8 +70,8 @@ pub enum Needed {
         from: u64,
         /// When, by that owner's clock.
         at: UnixMillis,
-        /// Whether it is known that the log was cut since.
-        was_cut: bool,
+        /// From where on the log was cut since, at the latest, if it is known that it was.
+        cut_at: Option<u64>,
     },
 }
 
@@ -106,8 +106,8 @@ pub fn look(log: &mut Records, needed: Needed, since: Option<UnixMillis>) -> Res
     };
     let from = match needed {
         Needed::From(from) => from,
-        Needed::Said { from, at, was_cut } => {
-            Some(needed_of_idle(from, first_of(written_since(at))?, end, was_cut))
+        Needed::Said { from, at, cut_at } => {
+            Some(needed_of_idle(from, first_of(written_since(at))?, end, cut_at))
         }
     };
     let Some(from) = from.filter(|from| *from < end).map(|from| from.max(start)) else {

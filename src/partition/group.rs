@@ -130,6 +130,16 @@ impl Metadata {
     pub fn refuses(&self, source: &SourceId) -> bool {
         self.refused.contains(&hash(source))
     }
+
+    /// What a later owner tells that does not know for how long the log is kept: it refuses whom this one refused, if it is among
+    /// those of whom anything waits.
+    pub fn still_refuses(self, waits: Self) -> Self {
+        // More wait than can be named.
+        let all_wait = waits.refuses_all;
+        let refused =
+            self.refused.into_iter().filter(|one| all_wait || waits.refused.contains(one)).collect();
+        Self { refuses_all: self.refuses_all && all_wait, refused, ..waits }
+    }
 }
 
 /// What the last owners of all partitions say, without those that say nothing.
@@ -251,6 +261,26 @@ mod tests {
             Some(OwnerSays { host: "ab=c".to_owned(), at: UnixMillis(7), ..OwnerSays::default() })
         );
         assert_eq!(read.refused, ["01234567"]);
+    }
+
+    /// A new owner that could not ask for how long the log is kept took all sources again.
+    #[test]
+    fn an_owner_that_does_not_know_the_retention_refuses_whom_the_last_one_did_while_they_wait() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let says = |refuses_all, refused: &[&str]| Metadata {
+            refuses_all,
+            refused: names(refused),
+            ..Metadata::default()
+        };
+        let check = |before: &Metadata, waits: &Metadata, expected: &Metadata| {
+            let waits = Metadata { base_at: Some(9), ..waits.clone() };
+            let told = before.clone().still_refuses(waits);
+            assert_eq!(told, Metadata { base_at: Some(9), ..expected.clone() });
+        };
+        check(&says(false, &["a", "b"]), &says(false, &["b", "c"]), &says(false, &["b"]));
+        check(&says(false, &["a"]), &says(true, &[]), &says(false, &["a"]));
+        check(&says(true, &["a"]), &says(true, &[]), &says(true, &["a"]));
+        check(&says(true, &[]), &says(false, &["b"]), &says(false, &[]));
     }
 
     #[test]

@@ -23,9 +23,13 @@ pub fn needed_from(waiting: impl Iterator<Item = u64>, unread: Option<u64>) -> O
 
 /// The same of a partition that nobody delivers. Its last owner `said` this offset, and `since_then` is the first record that was
 /// written [later](written_since), or the log's end. Offsets of a log that was cut begin again at the cut, so only the time says
-/// what is new there; that it was cut is known, or shows by its `end`.
-pub fn needed_of_idle(said: u64, since_then: u64, end: u64, was_cut: bool) -> u64 {
-    if was_cut || said > end { said.min(since_then) } else { said }
+/// what is new there. That it was cut is known, from `cut_at` on at the latest, or shows by its `end`.
+pub fn needed_of_idle(said: u64, since_then: u64, end: u64, cut_at: Option<u64>) -> u64 {
+    match cut_at {
+        Some(cut_at) => said.min(since_then).min(cut_at),
+        None if said > end => said.min(since_then),
+        None => said,
+    }
 }
 
 /// From when on what was written counts as later than what an owner said at `at`: owners and brokers have clocks of their own.
@@ -80,11 +84,12 @@ mod tests {
     /// New calls stood before the place where the cut was noticed, and nothing said in time that Kafka would delete them.
     #[test]
     fn of_a_log_that_was_cut_what_was_written_since_is_needed() {
-        assert_eq!(needed_of_idle(100, 95, 120, false), 100, "written a moment before, and delivered");
-        assert_eq!(needed_of_idle(100, 40, 60, false), 40, "its end shows it");
-        assert_eq!(needed_of_idle(100, 40, 160, true), 40, "it has grown since");
-        assert_eq!(needed_of_idle(100, 60, 60, false), 60, "nothing came in since");
-        assert_eq!(needed_of_idle(30, 40, 60, true), 30);
+        assert_eq!(needed_of_idle(100, 95, 120, None), 100, "written a moment before, and delivered");
+        assert_eq!(needed_of_idle(100, 40, 60, None), 40, "its end shows it");
+        assert_eq!(needed_of_idle(100, 40, 160, Some(120)), 40, "it had grown before that was noticed");
+        assert_eq!(needed_of_idle(100, 90, 90, Some(40)), 40, "its owner spoke on, and had not noticed");
+        assert_eq!(needed_of_idle(100, 60, 60, Some(u64::MAX)), 60, "nothing came in since");
+        assert_eq!(needed_of_idle(30, 40, 60, Some(40)), 30);
     }
 
     #[test]

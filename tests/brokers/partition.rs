@@ -81,8 +81,7 @@ impl Partition {
         grow_topic(cluster, &self.settings.topic, to);
     }
 
-    /// Writes the first notes of a partition, if there are none.
-    pub(crate) fn create_number(&self, partition: u32) -> Created {
+    fn create_number(&self, partition: u32) -> Created {
         first_snapshot(&self.settings, self.identity(partition), &self.clock).unwrap()
     }
 

@@ -128,7 +128,9 @@ impl PartitionThread {
         let follows =
             Follows { goes_on: &|| self.lives(), waits: &|waits_for| self.waits(waits_for, alarms) };
         let began = begin(&self.deps.settings, beginning, &self.deps.clock, follows);
-        self.waits(None, alarms);
+        if began.is_ok() {
+            self.waits(None, alarms);
+        }
         match began {
             Ok(Began::Live(term)) => self.live(*term, kept, alarms, since),
             Ok(Began::GivenUp) => Next::Later(None),
@@ -189,7 +191,11 @@ impl PartitionThread {
             }
             Some(WaitsFor::Transaction(from)) => {
                 let why = format!(
-                    "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the                      partition waits until it ends; others go on. Kafka's tool shows it: kafka-transactions.sh                      --bootstrap-server {brokers} describe-producers --topic {topic} --partition {partition}                      (find-hanging, if no producer has it any more), and ends it: kafka-transactions.sh                      --bootstrap-server {brokers} abort --topic {topic} --partition {partition} --start-offset {from}",
+                    "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the \
+                     partition waits until it ends; others go on. Kafka's tool shows it: kafka-transactions.sh \
+                     --bootstrap-server {brokers} describe-producers --topic {topic} --partition {partition} \
+                     (find-hanging, if no producer has it any more), and ends it: kafka-transactions.sh \
+                     --bootstrap-server {brokers} abort --topic {topic} --partition {partition} --start-offset {from}",
                     partition = self.partition
                 );
                 alarms.raise(AlarmKind::Damage, &notes, why.clone());
@@ -197,7 +203,8 @@ impl PartitionThread {
             }
             Some(WaitsFor::FirstNote) => {
                 let why = format!(
-                    "{topic} has no note of {} yet, so what comes in there waits in the log; others go on. Run `forebay kafka                      create`, which writes the first one",
+                    "{topic} has no note of {}, so what comes in there waits in the log; others go on. Run `forebay kafka create`: \
+                     it writes the first one, or says why it does not",
                     self.name()
                 );
                 alarms.raise(STOPPED, &self.name(), why.clone());

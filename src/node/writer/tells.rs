@@ -66,6 +66,8 @@ pub(super) struct Tells {
     read: BTreeMap<u32, VecDeque<Read>>,
     /// The id of the log, as any partition told it.
     log_id: Option<String>,
+    /// Why it cannot be read what the group was told before, so that nothing was told of a partition.
+    unread: Option<String>,
     /// Since when the group cannot be told.
     untold: Option<Duration>,
     /// Alarms of this writer: a process may have several.
@@ -119,6 +121,7 @@ impl Tells {
             silent: BTreeMap::new(),
             read: BTreeMap::new(),
             log_id: None,
+            unread: None,
             untold: None,
             alarms: shared.deps.alarms.of_part(),
         }
@@ -170,9 +173,15 @@ impl Tells {
                     // Once it is not delivered any more, the next record is needed too, when there is one.
                     let next = offset_of(progress.read_before.saturating_add(1));
                     let now = shared.deps.clock.wall();
-                    self.needed_from.insert(*partition, (needed_from.unwrap_or(next), now));
                     let times = self.look(*partition, place, Needed::From(needed_from), progress.brokers);
-                    self.half_ago.extend(times.map(|times| (*partition, times.later)));
+                    // What a shorter log says is older than what was read of it.
+                    if times.is_some_and(|times| times.end >= next) {
+                        self.needed_from.insert(*partition, (needed_from.unwrap_or(next), now));
+                    }
+                    // Without retention it is the end.
+                    if let Some(times) = times.filter(|_| self.retention.flatten().is_some()) {
+                        self.half_ago.insert(*partition, times.later);
+                    }
                     let is_silent = self.look_at_silence(*partition, times.is_some());
                     live.served.set_silent(is_silent);
                     if is_silent {
@@ -185,10 +194,15 @@ impl Tells {
                 }
                 // Its calls get older all the same.
                 Standing::Waits(_) | Standing::Stopped(_) => {
-                    let was_cut = matches!(standing, Standing::Stopped(Stop::LogCut(_) | Stop::NotesCut));
+                    let cut_at = match &standing {
+                        Standing::Stopped(Stop::LogCut(at)) => Some(*at),
+                        // Perhaps with the log, nobody knows from where on.
+                        Standing::Stopped(Stop::NotesCut) => Some(u64::MAX),
+                        _ => None,
+                    };
                     let said = self.said_of_idle(*partition);
                     let times = said.and_then(|(from, at)| {
-                        self.look(*partition, place, Needed::Said { from, at, was_cut }, None)
+                        self.look(*partition, place, Needed::Said { from, at, cut_at }, None)
                     });
                     if times.is_none() {
                         forget_log(place);
@@ -208,12 +222,14 @@ impl Tells {
         self.read.retain(|partition, _| here.contains(partition));
         shared.tells_beat.lives(shared.deps.clock.monotonic());
         let answer = if told.is_empty() { Ok(()) } else { self.offsets.tell(&told) };
-        self.has_told(answer.err().map(|error| with_causes(&error)));
+        let why = answer.err().map(|error| with_causes(&error));
+        let why = why.or(self.unread.take());
+        self.has_told(why);
         self.hear();
     }
 
     /// What the group is told of a partition that is delivered. `None` if that would take back what is not known to be over.
-    fn told(&self, partition: u32, live: &Live) -> Option<(u64, Metadata)> {
+    fn told(&mut self, partition: u32, live: &Live) -> Option<(u64, Metadata)> {
         match self.retention {
             // Without retention nobody is refused.
             Some(None) => Some(live.served.told(None)),
@@ -221,29 +237,28 @@ impl Tells {
             Some(Some(_)) if let Some(half_ago) = self.half_ago.get(&partition) => {
                 Some(live.served.told(Some(*half_ago)))
             }
-            // Nobody is taken again whom an owner before refused, perhaps with reason.
+            // Nobody is taken again whom an owner before refused, perhaps with reason, while anything of it waits.
             _ => {
-                let before = self.told_before(partition)?.map(|(_, before)| before);
-                let (kept_from, metadata) = live.served.told(None);
-                let (refuses_all, refused) =
-                    before.map_or_else(Default::default, |before| (before.refuses_all, before.refused));
-                Some((kept_from, Metadata { refuses_all, refused, ..metadata }))
+                let before = self.told_before(partition)?.map(|(_, before)| before).unwrap_or_default();
+                let (kept_from, waits) = live.served.told(Some(u64::MAX));
+                Some((kept_from, before.still_refuses(waits)))
             }
         }
     }
 
     /// What the group was told of a partition last, within it `None` if nothing. `None` if that cannot be read.
-    fn told_before(&self, partition: u32) -> Option<Option<(u64, Metadata)>> {
+    fn told_before(&mut self, partition: u32) -> Option<Option<(u64, Metadata)>> {
         let told = self.offsets.told(partition);
-        let told = told.inspect_err(
-            |error| tracing::debug!(%error, partition, "what its last owner told of a partition cannot be read"),
-        );
+        let told = told.inspect_err(|error| {
+            tracing::debug!(%error, partition, "what its last owner told of a partition cannot be read");
+            self.unread = Some(with_causes(error));
+        });
         told.ok()
     }
 
     /// Tells collectors to refuse whatever would go to a partition that nobody reads, or to take it again. The rest stays as its
     /// last owner told it; `None` if that cannot be read, or says so already.
-    fn refuses_all_of(&self, partition: u32, refuses: bool) -> Option<(u32, (u64, Metadata))> {
+    fn refuses_all_of(&mut self, partition: u32, refuses: bool) -> Option<(u32, (u64, Metadata))> {
         let (kept_from, metadata) = match self.told_before(partition)? {
             Some(told) => told,
             // No owner has ever told anything of it, or so long ago that Kafka has forgotten it.
@@ -312,7 +327,9 @@ impl Tells {
         let never = UnixMillis(0);
         let Some((kept_from, metadata)) = self.told_before(partition)? else { return Some((0, never)) };
         let owner = metadata.owner.as_ref();
-        // An earlier release says only from where its windows are kept, and those before it not when.
+        // An earlier release says only from where its windows are kept, and those before it not when. Where a log has a new id,
+        // the offset may be one of the log before.
+        let kept_from = metadata.base_at.map_or(0, |_| kept_from);
         let from = owner.and_then(|owner| owner.needed_from).unwrap_or(kept_from);
         let said = (from, owner.map_or(never, |owner| owner.at));
         self.needed_from.insert(partition, said);
