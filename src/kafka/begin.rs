@@ -160,6 +160,7 @@ pub fn begin(
                 opening.committed(written, answer, written.is_some() && may_repeat(&mut until));
             }
             Next::ReadLog(offset) => {
+                waits(None);
                 let (found, end) = look(settings, partition, offset, goes_on)?;
                 let now = clock.monotonic();
                 let mut cut_at = end;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::answers::{self, is_denied};
-use super::first_notes::{self, NotesError};
+use super::first_notes::{self, FirstNotes, NotesError};
 use super::group::Offsets;
 use super::lock::Lock;
 use super::records::{Fetched, NotRead, Records};
@@ -331,7 +331,7 @@ impl Creating {
         let of_log = first_notes::bounds(settings, &settings.topic, 0..self.has.log, clock)?;
         let without = (0..self.has.notes).filter(|partition| !found.contains_key(partition));
         let of_notes = first_notes::bounds(settings, &settings.notes_topic, without, clock)?;
-        let never_owned = self.never_owned(&of_notes)?;
+        let never_owned = self.never_owned(&found, &of_notes)?;
         // Partitions that the notes do not have yet lost none: the log was grown before them, or with them by other tools.
         let had_notes = |partition: &u32| {
             found.is_empty() || (*partition < self.has.notes && !never_owned.contains(partition))
@@ -356,11 +356,17 @@ impl Creating {
         Ok(())
     }
 
-    /// Partitions that never had a note, as is known: nothing was ever written to their notes, and the group, which remembers
-    /// owners of others, never had one of them.
-    fn never_owned(&self, of_notes: &BTreeMap<u32, (u64, u64)>) -> Result<BTreeSet<u32>, NotCreated> {
-        let mut never: BTreeSet<u32> =
-            of_notes.iter().filter(|(_, (_, end))| *end == 0).map(|(partition, _)| *partition).collect();
+    /// Partitions that never had a note, as is known. Nothing was deleted of their notes, which have none that was committed; they
+    /// come behind all that have, as other tools add them; and the group, which remembers owners of others, never had one of them.
+    fn never_owned(
+        &self,
+        found: &BTreeMap<u32, FirstNotes>,
+        of_notes: &BTreeMap<u32, (u64, u64)>,
+    ) -> Result<BTreeSet<u32>, NotCreated> {
+        let last = found.keys().last().copied();
+        let is_behind = |partition: &u32| Some(*partition) > last;
+        let whole = of_notes.iter().filter(|(_, (start, _))| *start == 0).map(|(partition, _)| *partition);
+        let mut never: BTreeSet<u32> = whole.filter(is_behind).collect();
         if never.is_empty() || matches!(self.log_id, LogId::New(_)) {
             return Ok(BTreeSet::new());
         }

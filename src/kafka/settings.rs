@@ -23,7 +23,7 @@ const FETCH_BYTES: &str = "262144";
 const FETCH_AT_LEAST: [(&str, &str); 2] = [("fetch.min.bytes", "65536"), ("fetch.wait.max.ms", "100")];
 /// How soon a reader that had fetched enough looks whether it needs more. The library's own second would leave a
 /// reader that has much to read without records most of the time.
-const FETCH_AGAIN_MS: &str = "10";
+const FETCH_AGAIN_MS: &str = "2";
 
 /// How long a reader waits for an answer. A broker that is stopped keeps its connections, and the library's
 /// own minute is long for a reader that could ask another one.

@@ -134,11 +134,13 @@ impl Metadata {
     /// What a later owner tells that does not know for how long the log is kept: it refuses whom this one refused, if it is among
     /// those of whom anything waits.
     pub fn still_refuses(self, waits: Self) -> Self {
-        // More wait than can be named.
-        let all_wait = waits.refuses_all;
-        let refused =
-            self.refused.into_iter().filter(|one| all_wait || waits.refused.contains(one)).collect();
-        Self { refuses_all: self.refuses_all && all_wait, refused, ..waits }
+        let is_refused = |one: &String| self.refuses_all || self.refused.contains(one);
+        let refused = match waits.refuses_all {
+            // More wait than can be named.
+            true => self.refused,
+            false => waits.refused.into_iter().filter(is_refused).collect(),
+        };
+        Self { refuses_all: self.refuses_all && waits.refuses_all, refused, ..waits }
     }
 }
 
@@ -280,7 +282,7 @@ mod tests {
         check(&says(false, &["a", "b"]), &says(false, &["b", "c"]), &says(false, &["b"]));
         check(&says(false, &["a"]), &says(true, &[]), &says(false, &["a"]));
         check(&says(true, &["a"]), &says(true, &[]), &says(true, &["a"]));
-        check(&says(true, &[]), &says(false, &["b"]), &says(false, &[]));
+        check(&says(true, &["a"]), &says(false, &["b"]), &says(false, &["b"]));
     }
 
     #[test]

@@ -251,7 +251,7 @@ impl Tells {
         let told = self.offsets.told(partition);
         let told = told.inspect_err(|error| {
             tracing::debug!(%error, partition, "what its last owner told of a partition cannot be read");
-            self.unread = Some(with_causes(error));
+            self.unread = Some(format!("what it was told before cannot be read: {}", with_causes(error)));
         });
         told.ok()
     }
