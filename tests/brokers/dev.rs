@@ -68,7 +68,11 @@ fn dev_mode_takes_calls_of_any_source_and_delivers_each_once_also_after_a_kill()
     assert_eq!(status["alarms"], serde_json::json!([]), "{status}");
     delivers(&second, 5);
     let mut more = send(second.at(), 5);
-    // What was answered before the end is delivered by it.
+    // What is read before the end is delivered by it. The rest waits in the log.
+    until("the calls to be read", CALL, || {
+        let totals = second.json("/api/status")["ledger"]["totals"].clone();
+        (totals["stored"] == more.len()).then_some(())
+    });
     second.end();
     more.sort();
     assert_eq!(stored(), more);

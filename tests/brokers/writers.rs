@@ -424,7 +424,9 @@ fn a_log_that_is_cut_before_what_its_owner_has_read_and_not_noted_stops_the_part
         for number in 0..records {
             anew.send("web", &[&format!("new {number}")], now);
         }
-        until("the partition to stop", CALL * 4, || writer.is_over().then_some(()));
+        until(&format!("the partition to stop with {records} new records"), CALL * 4, || {
+            writer.is_over().then_some(())
+        });
         let ended = writer.end().0;
         assert!(matches!(ended, Err(End::Stopped(Stop::LogCut(_)))), "{records}: {ended:?}");
         assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(_))));
