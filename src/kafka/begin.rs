@@ -81,7 +81,7 @@ pub struct Beginning {
 pub struct Follows<'f> {
     /// Whether it goes on, asked between two calls.
     pub goes_on: &'f dyn Fn() -> bool,
-    /// Called with what the term waits for, whenever that changes.
+    /// Called with what the term waits for, while it does, and with `None` once its notes are read.
     pub waits: &'f dyn Fn(Option<WaitsFor>),
 }
 
@@ -108,12 +108,10 @@ pub fn begin(
     let (mut written, mut brokers, mut log_end): (Option<u64>, _, _) = (None, None, 0);
     // Until when calls are repeated that can be.
     let (mut until, mut short) = (None, None);
-    // What an attempt before waited for stands until this one knows more.
-    let mut said = None;
-    let says_if_changed = |said: &mut Option<WaitsFor>, now: Option<WaitsFor>| {
-        if *said != now {
-            *said = now;
-            waits(now);
+    // What an earlier attempt waited for stands until this one has read its notes.
+    let says = |opening: &Opening| {
+        if let waits_for @ Some(_) = opening.waits_for() {
+            waits(waits_for);
         }
     };
     while goes_on() {
@@ -129,14 +127,14 @@ pub fn begin(
                     None => return Ok(Began::Over),
                 };
                 opening.read(&records, end, clock.monotonic());
-                says_if_changed(&mut said, opening.waits_for());
+                says(&opening);
             }
             Next::AskNotesEnd => {
                 // A reader of committed records is told where it must stop, and another one the end.
                 let stable = notes.bounds()?.1;
                 let end = Records::new(settings, &settings.notes_topic, partition, Sees::All)?.bounds()?.1;
                 opening.notes_end(stable, end, clock.monotonic());
-                says_if_changed(&mut said, opening.waits_for());
+                says(&opening);
             }
             Next::Take(id) => {
                 if lock.is_none() {

@@ -356,19 +356,19 @@ impl Creating {
         Ok(())
     }
 
-    /// Partitions that never had a note, as is known. Nothing was deleted of their notes, which have none that was committed; they
-    /// come behind all that have, as other tools add them; and the group, which remembers owners of others, never had one of them.
+    /// Partitions that never had a note, by all that is known: other tools added them behind those that have notes, nothing was
+    /// deleted of their notes, and the group, which remembers the owners of others, knows no owner of them.
     fn never_owned(
         &self,
         found: &BTreeMap<u32, FirstNotes>,
         of_notes: &BTreeMap<u32, (u64, u64)>,
     ) -> Result<BTreeSet<u32>, NotCreated> {
-        let last = found.keys().last().copied();
-        let is_behind = |partition: &u32| Some(*partition) > last;
-        let whole = of_notes.iter().filter(|(_, (start, _))| *start == 0).map(|(partition, _)| *partition);
-        let mut never: BTreeSet<u32> = whole.filter(is_behind).collect();
-        if never.is_empty() || matches!(self.log_id, LogId::New(_)) {
-            return Ok(BTreeSet::new());
+        let Some(last) = found.keys().last() else { return Ok(BTreeSet::new()) };
+        let is_added = |(partition, (start, _)): &(&u32, &(u64, u64))| *partition > last && *start == 0;
+        let added: BTreeSet<u32> =
+            of_notes.iter().filter(is_added).map(|(partition, _)| *partition).collect();
+        if added.is_empty() {
+            return Ok(added);
         }
         let told = Offsets::of_outsider(&self.settings)?.told_of(0..self.has.log)?;
         let is_owned = |metadata: &Metadata| {
@@ -377,8 +377,8 @@ impl Creating {
         };
         let owned: BTreeSet<u32> =
             told.iter().filter(|(_, (_, metadata))| is_owned(metadata)).map(|(of, _)| *of).collect();
-        never.retain(|partition| !owned.is_empty() && !owned.contains(partition));
-        Ok(never)
+        // A group that remembers nobody proves nothing.
+        Ok(if owned.is_empty() { owned } else { &added - &owned })
     }
 
     fn grows(&mut self, topic: Topic, to: u32) -> Result<Step, NotCreated> {

@@ -131,8 +131,8 @@ impl Metadata {
         self.refused.contains(&hash(source))
     }
 
-    /// What a later owner tells that does not know for how long the log is kept: it refuses whom this one refused, if it is among
-    /// those of whom anything waits.
+    /// What the next owner tells while it does not know for how long the log is kept. It refuses the sources that this owner
+    /// refused, as long as their calls wait: `waits` refuses every source whose calls do.
     pub fn still_refuses(self, waits: Self) -> Self {
         let is_refused = |one: &String| self.refuses_all || self.refused.contains(one);
         let refused = match waits.refuses_all {

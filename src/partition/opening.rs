@@ -104,6 +104,19 @@ impl Stop {
             | Self::NewerBlock { .. } => None,
         }
     }
+
+    /// From where on the log was cut, at the latest, if it may have been.
+    pub fn cut_at(&self) -> Option<u64> {
+        match self {
+            Self::LogCut(at) => Some(*at),
+            // Perhaps with the log. Nobody knows from where on.
+            Self::NotesCut => Some(u64::MAX),
+            Self::OtherName { .. }
+            | Self::UnreadableNote(_)
+            | Self::NewerNotes(_)
+            | Self::NewerBlock { .. } => None,
+        }
+    }
 }
 
 /// Who begins a term.
@@ -159,6 +172,7 @@ pub struct Opening {
     short: Option<(Duration, Duration)>,
     /// Where reading goes on once it is known where the notes end.
     read_to: u64,
+    /// What it waits for, if it has for a while.
     waits_for: Option<WaitsFor>,
     /// What the group's metadata said when the term began.
     metadata: Option<Metadata>,

@@ -19,7 +19,7 @@ use crate::partition::{Collector, Partition};
 use crate::served::Served;
 use crate::support::{CALL, admin, delete_before, run_program, unique, until, wait_for};
 
-fn wanted(partitions: u32) -> Wanted {
+pub(crate) fn wanted(partitions: u32) -> Wanted {
     Wanted { partitions, replication: 3, new_log: false }
 }
 
@@ -32,7 +32,7 @@ fn new(cluster: &Cluster) -> Partition {
 }
 
 /// Does all steps. Returns them, and what came of them.
-fn make(partition: &Partition, wanted: Wanted) -> Result<(Vec<Step>, Outcome), NotCreated> {
+pub(crate) fn make(partition: &Partition, wanted: Wanted) -> Result<(Vec<Step>, Outcome), NotCreated> {
     let mut steps = Vec::new();
     let outcome = create(&partition.settings, wanted, deps(partition), &mut |step| steps.push(step.clone()))?;
     Ok((steps, outcome))

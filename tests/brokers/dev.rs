@@ -1,11 +1,9 @@
 //! Dev mode with a log over Kafka: a collector and two writers in one process.
 
-use std::sync::Arc;
-
-use forebay::kafka::create::{CreateDeps, Wanted, create};
-use forebay::runtime::SystemRandom;
+use forebay::kafka::create::Wanted;
 
 use crate::cluster::cluster;
+use crate::create::{make, wanted};
 use crate::partition::Partition;
 use crate::program::Program;
 use crate::s3::calls_in;
@@ -50,9 +48,7 @@ fn dev_mode_takes_calls_of_any_source_and_delivers_each_once_also_after_a_kill()
 
     // Dev mode uses a log with more partitions than it would make.
     let partition = Partition::named(&cluster.brokers(), "forebay-dev");
-    let deps = CreateDeps { clock: Arc::clone(&partition.clock), random: Arc::new(SystemRandom) };
-    let wanted = Wanted { partitions: 5, replication: 1, new_log: false };
-    create(&partition.settings, wanted, deps, &mut |_| ()).unwrap();
+    make(&partition, Wanted { replication: 1, ..wanted(5) }).unwrap();
 
     let second = Program::dev(&cluster.brokers(), data.path());
     let mut all = send(second.at(), 30);

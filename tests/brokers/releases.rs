@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay::kafka::create::{CreateDeps, Step, Wanted, create};
+use forebay::kafka::create::Step;
 use forebay::kafka::group::Offsets;
 use forebay::kafka::lock::Lock;
 use forebay::partition::block::{self, CollectorId};
 use forebay::partition::note::{self, Note};
 use forebay::partition::state::State;
-use forebay::runtime::SystemRandom;
 use forebay::store::fake::FakeStore;
 use forebay::time::UnixMillis;
 use rdkafka::Offset;
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 
 use crate::cluster::cluster;
+use crate::create::{make, wanted};
 use crate::delivered::{Made, state};
 use crate::delivers::{Delivers, say};
 use crate::folder_store::stored;
@@ -242,10 +242,7 @@ fn a_partition_without_a_first_note_says_so_and_is_refused_once_half_of_the_rete
         said.what.contains("Run `forebay kafka create`").then_some(())
     });
     until("collectors to be told", CALL * 3, || told()?.refuses_all.then_some(()));
-    let wanted = Wanted { partitions: 2, replication: 3, new_log: false };
-    let deps = CreateDeps { clock: Arc::clone(&partition.clock), random: Arc::new(SystemRandom) };
-    let mut steps = Vec::new();
-    create(&partition.settings, wanted, deps, &mut |step| steps.push(step.clone())).unwrap();
+    let (steps, _) = make(&partition, wanted(2)).unwrap();
     assert_eq!(steps, [Step::FirstNotes { partition: 1, of: 2 }]);
     delivers.has(&["a".to_owned()]);
     until("collectors to be told that it is delivered", CALL * 3, || {

@@ -170,47 +170,43 @@ impl PartitionThread {
         alarms.clear(STOPPED, &self.name());
     }
 
+    /// The subject of the alarm about what a term waits for.
+    fn subject_of(&self, waits_for: WaitsFor) -> String {
+        match waits_for {
+            WaitsFor::Transaction(_) => format!("notes of {}", self.name()),
+            WaitsFor::FirstNote => self.name(),
+        }
+    }
+
     /// A term waits for this before it can read its notes, or for nothing.
     fn waits(&self, waits_for: Option<WaitsFor>, alarms: &Alarms) {
         let before = self.waits_for.replace(waits_for);
-        let notes = format!("notes of {}", self.name());
-        if before != waits_for {
-            match before {
-                Some(WaitsFor::Transaction(_)) => alarms.clear(AlarmKind::Damage, &notes),
-                Some(WaitsFor::FirstNote) => alarms.clear(STOPPED, &self.name()),
-                None => {}
-            }
+        if let Some(before) = before.filter(|_| before != waits_for) {
+            alarms.clear(STOPPED, &self.subject_of(before));
         }
+        let Some(waits_for) = waits_for else {
+            if before.is_some() {
+                self.place.set(Standing::Begins);
+            }
+            return;
+        };
         let (brokers, topic) = (&self.deps.settings.brokers, &self.deps.settings.notes_topic);
         let why = match waits_for {
-            None => {
-                if before.is_some() {
-                    self.place.set(Standing::Begins);
-                }
-                return;
-            }
-            Some(WaitsFor::Transaction(from)) => {
-                let why = format!(
-                    "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the \
-                     partition waits until it ends; others go on. Kafka's tool shows it: kafka-transactions.sh \
-                     --bootstrap-server {brokers} describe-producers --topic {topic} --partition {partition} \
-                     (find-hanging, if no producer has it any more), and ends it: kafka-transactions.sh \
-                     --bootstrap-server {brokers} abort --topic {topic} --partition {partition} --start-offset {from}",
-                    partition = self.partition
-                );
-                alarms.raise(AlarmKind::Damage, &notes, why.clone());
-                why
-            }
-            Some(WaitsFor::FirstNote) => {
-                let why = format!(
-                    "{topic} has no note of {}, so what comes in there waits in the log; others go on. Run `forebay kafka create`: \
-                     it writes the first one, or says why it does not",
-                    self.name()
-                );
-                alarms.raise(STOPPED, &self.name(), why.clone());
-                why
-            }
+            WaitsFor::Transaction(from) => format!(
+                "a transaction that was left open hides the notes from offset {from} on (notes_unreadable), so the partition \
+                 waits until it ends; others go on. Kafka's tool shows it: kafka-transactions.sh --bootstrap-server {brokers} \
+                 describe-producers --topic {topic} --partition {partition} (find-hanging, if no producer has it any more), \
+                 and ends it: kafka-transactions.sh --bootstrap-server {brokers} abort --topic {topic} --partition \
+                 {partition} --start-offset {from}",
+                partition = self.partition
+            ),
+            WaitsFor::FirstNote => format!(
+                "{topic} has no note of {}, so what comes in there waits in the log; others go on. Run `forebay kafka create`: \
+                 it writes the first one, or says why it does not",
+                self.name()
+            ),
         };
+        alarms.raise(STOPPED, &self.subject_of(waits_for), why.clone());
         self.place.set(Standing::Waits(why.into()));
     }
 

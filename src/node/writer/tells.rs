@@ -17,7 +17,6 @@ use crate::lock::lock;
 use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::{Metadata, OwnerSays, Owners};
 use crate::partition::late;
-use crate::partition::opening::Stop;
 use crate::partition::position::offset_of;
 use crate::partition::retention::{is_short, time_left, to_set};
 use crate::time::UnixMillis;
@@ -162,58 +161,13 @@ impl Tells {
                 // It has other alarms.
                 self.look_at_silence(*partition, true);
             }
-            match &standing {
-                Standing::Begins => {}
-                Standing::Live(live) => {
-                    let progress = live.served.progress();
-                    let rates = self.rates(*partition, &progress);
-                    lock(&place.seen).rates = rates;
-                    self.look_at_late(*partition);
-                    let needed_from = live.served.needed_from();
-                    // Once it is not delivered any more, the next record is needed too, when there is one.
-                    let next = offset_of(progress.read_before.saturating_add(1));
-                    let now = shared.deps.clock.wall();
-                    let times = self.look(*partition, place, Needed::From(needed_from), progress.brokers);
-                    // What a shorter log says is older than what was read of it.
-                    if times.is_some_and(|times| times.end >= next) {
-                        self.needed_from.insert(*partition, (needed_from.unwrap_or(next), now));
-                    }
-                    // Without retention it is the end.
-                    if let Some(times) = times.filter(|_| self.retention.flatten().is_some()) {
-                        self.half_ago.insert(*partition, times.later);
-                    }
-                    let is_silent = self.look_at_silence(*partition, times.is_some());
-                    live.served.set_silent(is_silent);
-                    if is_silent {
-                        forget_log(place);
-                    }
-                    let Some((kept_from, metadata)) = self.told(*partition, live) else { continue };
-                    let needed_from = needed_from.unwrap_or(next);
-                    let owner = Some(self.says(place, live, &progress, needed_from));
-                    told.insert(*partition, (kept_from, Metadata { owner, ..metadata }));
-                }
-                // Its calls get older all the same.
-                Standing::Waits(_) | Standing::Stopped(_) => {
-                    let cut_at = match &standing {
-                        Standing::Stopped(Stop::LogCut(at)) => Some(*at),
-                        // Perhaps with the log, nobody knows from where on.
-                        Standing::Stopped(Stop::NotesCut) => Some(u64::MAX),
-                        _ => None,
-                    };
-                    let said = self.said_of_idle(*partition);
-                    let times = said.and_then(|(from, at)| {
-                        self.look(*partition, place, Needed::Said { from, at, cut_at }, None)
-                    });
-                    if times.is_none() {
-                        forget_log(place);
-                    }
-                    // While one of them is not known, who is refused stays refused.
-                    if let Some((times, retention)) = times.zip(self.retention) {
-                        let refuses = retention.is_some() && times.is_needed_for_long();
-                        told.extend(self.refuses_all_of(*partition, refuses));
-                    }
-                }
-            }
+            let says = match &standing {
+                Standing::Begins => None,
+                Standing::Live(live) => self.of_live(*partition, place, live),
+                Standing::Waits(_) => self.of_idle(*partition, place, None),
+                Standing::Stopped(stop) => self.of_idle(*partition, place, stop.cut_at()),
+            };
+            told.extend(says.map(|says| (*partition, says)));
         }
         let here: BTreeSet<u32> = places.into_keys().collect();
         self.clear_all_but(&here);
@@ -228,8 +182,53 @@ impl Tells {
         self.hear();
     }
 
-    /// What the group is told of a partition that is delivered. `None` if that would take back what is not known to be over.
-    fn told(&mut self, partition: u32, live: &Live) -> Option<(u64, Metadata)> {
+    /// Looks at a partition that this process delivers. Returns what to tell the group, if that is known.
+    fn of_live(&mut self, partition: u32, place: &Place, live: &Live) -> Option<(u64, Metadata)> {
+        let progress = live.served.progress();
+        let rates = self.rates(partition, &progress);
+        lock(&place.seen).rates = rates;
+        self.look_at_late(partition);
+        let waits_from = live.served.needed_from();
+        // Once it is not delivered any more, the next record is needed too, when there is one.
+        let next = offset_of(progress.read_before.saturating_add(1));
+        let needed_from = waits_from.unwrap_or(next);
+        let now = self.shared.deps.clock.wall();
+        let times = self.look(partition, place, Needed::From(waits_from), progress.brokers);
+        // What a shorter log says is older than what was read of it.
+        if times.is_some_and(|times| times.end >= next) {
+            self.needed_from.insert(partition, (needed_from, now));
+        }
+        // Without retention it is the end.
+        if let Some(times) = times.filter(|_| self.retention.flatten().is_some()) {
+            self.half_ago.insert(partition, times.later);
+        }
+        let is_silent = self.look_at_silence(partition, times.is_some());
+        live.served.set_silent(is_silent);
+        if is_silent {
+            forget_log(place);
+        }
+        let (kept_from, metadata) = self.refuses(partition, live)?;
+        let owner = Some(self.says(place, live, &progress, needed_from));
+        Some((kept_from, Metadata { owner, ..metadata }))
+    }
+
+    /// Looks at a partition that nobody delivers: its calls get older all the same. Returns what to tell the group, if it does not
+    /// know that already. `cut_at`: from where on its log was cut, at the latest, if it was.
+    fn of_idle(&mut self, partition: u32, place: &Place, cut_at: Option<u64>) -> Option<(u64, Metadata)> {
+        let said = self.said_of_idle(partition);
+        let times =
+            said.and_then(|(from, at)| self.look(partition, place, Needed::Said { from, at, cut_at }, None));
+        if times.is_none() {
+            forget_log(place);
+        }
+        // While one of them is not known, who is refused stays refused.
+        let (times, retention) = times.zip(self.retention)?;
+        self.refuses_all_of(partition, retention.is_some() && times.is_needed_for_long())
+    }
+
+    /// Whom an owner refuses, with all else that its notes tell the group. `None` if it cannot read whom the last owner refused, and
+    /// must know that.
+    fn refuses(&mut self, partition: u32, live: &Live) -> Option<(u64, Metadata)> {
         match self.retention {
             // Without retention nobody is refused.
             Some(None) => Some(live.served.told(None)),
@@ -237,7 +236,7 @@ impl Tells {
             Some(Some(_)) if let Some(half_ago) = self.half_ago.get(&partition) => {
                 Some(live.served.told(Some(*half_ago)))
             }
-            // Nobody is taken again whom an owner before refused, perhaps with reason, while anything of it waits.
+            // It is not known how old calls may get. Sources that the last owner refused stay refused while their calls wait.
             _ => {
                 let before = self.told_before(partition)?.map(|(_, before)| before).unwrap_or_default();
                 let (kept_from, waits) = live.served.told(Some(u64::MAX));
@@ -258,7 +257,7 @@ impl Tells {
 
     /// Tells collectors to refuse whatever would go to a partition that nobody reads, or to take it again. The rest stays as its
     /// last owner told it; `None` if that cannot be read, or says so already.
-    fn refuses_all_of(&mut self, partition: u32, refuses: bool) -> Option<(u32, (u64, Metadata))> {
+    fn refuses_all_of(&mut self, partition: u32, refuses: bool) -> Option<(u64, Metadata)> {
         let (kept_from, metadata) = match self.told_before(partition)? {
             Some(told) => told,
             // No owner has ever told anything of it, or so long ago that Kafka has forgotten it.
@@ -266,7 +265,7 @@ impl Tells {
         };
         let refused = if refuses { metadata.refused.clone() } else { Vec::new() };
         let now = Metadata { refuses_all: refuses, refused, ..metadata.clone() };
-        (now != metadata).then_some((partition, (kept_from, now)))
+        (now != metadata).then_some((kept_from, now))
     }
 
     /// The group was told, or `why` it was not.
@@ -441,7 +440,7 @@ impl Tells {
         true
     }
 
-    /// Finds out for how long the log keeps the record at `needed_from`, and raises the alarm if that is too short.
+    /// Finds out for how long the log keeps the record that is needed first, and raises the alarm if that is too short.
     /// Returns what the log says, with the first offset that is younger than half of the retention. If it does not answer,
     /// what was known before stays.
     fn look(
