@@ -19,7 +19,11 @@ async function main() {
   let expected = null;
 
   const open = async ({ url, theme = 'light', width = 1280, height = 800 }) => {
-    if (page) await page.context().close();
+    if (page) {
+      // An answer that is being replaced dies with its page, and this driver with it.
+      await page.unrouteAll({ behavior: 'wait' });
+      await page.context().close();
+    }
     const context = await browser.newContext({
       viewport: { width, height }, colorScheme: theme, permissions: ['clipboard-read', 'clipboard-write'],
     });
