@@ -409,6 +409,7 @@ impl Creating {
         let created = match &self.log_id {
             // No other process can know the partition's own lock yet, so it keeps nobody out.
             LogId::New(_) => {
+                self.takes_from_earlier_logs(&identity)?;
                 let id = format!("{}-create", self.settings.name);
                 first_snapshot_under(&self.settings, &id, identity, &self.deps.clock)?
             }
@@ -419,6 +420,26 @@ impl Creating {
             self.has.snapshots.insert(partition);
         }
         Ok(created)
+    }
+
+    /// Takes the locks of all logs that the group remembers. A writer that was believed dead, and wakes, would write its notes
+    /// of such a log among those of this one.
+    fn takes_from_earlier_logs(&self, identity: &Identity) -> Result<(), NotCreated> {
+        let told = Offsets::of_outsider(&self.settings)?.told_of(0..self.has.log)?;
+        let logs: BTreeSet<String> = told.into_values().map(|(_, metadata)| metadata.log_id).collect();
+        for log_id in logs.into_iter().filter(|log_id| !log_id.is_empty()) {
+            for partition in 0..self.has.log {
+                let earlier = Identity { log_id: log_id.clone(), partition, ..identity.clone() };
+                let (id, clock) = (earlier.transactional_id(), Arc::clone(&self.deps.clock));
+                let lock = Lock::new(&self.settings, &id, partition, clock)?;
+                repeated(|| lock.take()).map_err(|cause| self.not_noted(partition, cause))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn not_noted(&self, partition: u32, cause: TransactionError) -> NotCreated {
+        NotCreated::NotNoted { topic: self.settings.notes_topic.clone(), partition, cause }
     }
 
     /// Tells the group the log id, unless it knows it. Returns whether it was told.

@@ -14,9 +14,11 @@ use crate::log::notes::locate::Places;
 use crate::log::notes::{CallState, Tally};
 use crate::log::{Closable, DayInBucket, Difference, Log, OpenBatch, Report, Rows};
 use crate::object::S3Location;
+use crate::partition::block::BlockAt;
 use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::days;
 use crate::partition::position::before;
+use crate::partition::reader::Reader;
 use crate::partition::state::State;
 use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
@@ -30,6 +32,8 @@ pub(super) struct Known {
     pub(super) sealed: BTreeSet<u64>,
     /// The first position that is not read, or waits for space in the cache.
     pub(super) read_before: u64,
+    /// The last block that was read, or that notes name.
+    pub(super) last: Option<BlockAt>,
     /// When the last record that was read was written to the log.
     pub(super) read_at: Option<UnixMillis>,
     /// Whether everything that the log had is read, when its end was met.
@@ -60,11 +64,12 @@ pub const STUCK_AFTER: Duration = Duration::from_secs(300);
 
 impl Known {
     /// What is known when a term begins.
-    pub(super) fn new(state: State, read_before: u64, counts: Counts) -> Self {
+    pub(super) fn new(state: State, reader: &Reader, counts: Counts) -> Self {
         Self {
             state,
             sealed: BTreeSet::new(),
-            read_before,
+            read_before: reader.read_before(),
+            last: reader.last(),
             read_at: None,
             at_end: false,
             is_silent: false,

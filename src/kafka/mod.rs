@@ -14,6 +14,7 @@
 //!   and by `asks` to it.
 //! - [`collecting`] is a collector: its [`appender`] takes requests, `sending` has what is on its way to a
 //!   `producer`, and `hints` what owners say of the log.
+//! - `witness` looks whether the log still has what was read of it.
 //! - `rebuild` builds objects that stay in the log because their buckets refuse them; `kept` has those that are
 //!   at hand.
 //! - [`group`] is a hint of who should own what; [`retention`] says for how long the log keeps records.
@@ -53,3 +54,4 @@ pub mod topics;
 pub mod trim;
 mod unsynced;
 pub mod upkeep;
+mod witness;

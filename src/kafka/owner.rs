@@ -121,7 +121,7 @@ impl Owner {
         };
         let clock = Arc::clone(&cache.deps().clock);
         counts.forget_tallied(state.calls.tallied_through());
-        let mut known = Known::new(state, reader.read_before(), counts);
+        let mut known = Known::new(state, &reader, counts);
         known.brokers = brokers;
         let shared = Shared::new(known, cache.log(), clock);
         let day_grace = GRACE;

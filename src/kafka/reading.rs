@@ -22,6 +22,9 @@ use crate::time::UnixMillis;
 /// if anything can.
 const LEAVES_HALF_READ_AFTER: Duration = Duration::from_secs(30);
 
+/// How long nothing may be read before the library stops to fetch.
+const RESTS_AFTER: Duration = Duration::from_secs(1);
+
 /// What became of one look at the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Looked {
@@ -91,10 +94,13 @@ impl Owner {
 
     /// Nothing is read for now. Returns since when.
     fn pauses(&mut self) -> Duration {
+        let now = self.shared.clock.monotonic();
         if let Some(since) = self.full_since {
+            if now.saturating_sub(since) >= RESTS_AFTER {
+                self.log.rests();
+            }
             return since;
         }
-        let now = self.shared.clock.monotonic();
         self.full_since = Some(now);
         let mut known = self.shared.write();
         known.full_since = Some(now);
@@ -167,7 +173,7 @@ impl Owner {
                     {
                         let mut known = self.shared.write();
                         known.is_between = true;
-                        (known.read_at, known.at_end) = (at, false);
+                        (known.last, known.read_at, known.at_end) = (self.reader.last(), at, false);
                         known.bytes += value.len() as u64;
                         // Others have counted what stands before, also that it was late.
                         if before(offset) >= known.state.calls.tallied_through() {
@@ -195,7 +201,7 @@ impl Owner {
                 }
                 took @ (Took::Copy(_) | Took::Nothing) => {
                     let mut known = self.shared.write();
-                    (known.read_at, known.at_end) = (at, false);
+                    (known.last, known.read_at, known.at_end) = (self.reader.last(), at, false);
                     let is_new = before(offset) >= known.state.calls.tallied_through();
                     known.copies += u64::from(is_new && matches!(took, Took::Copy(_)));
                     drop(known);

@@ -137,6 +137,7 @@ impl Rebuild {
             (pass, known.state.clone())
         };
         let done = self.pass(&mut pass, &state, log, start, goes_on);
+        log.rests();
         let rest = || pass.seals().map(|seal| seal.number).collect();
         done.map(|()| true).map_err(|why| NotBuilt { why, numbers: rest() })
     }

@@ -25,6 +25,8 @@ pub struct Records {
     partition: i32,
     /// The offset after the last record, once reading has begun.
     next: Option<u64>,
+    /// Whether the library fetches.
+    fetches: bool,
 }
 
 debug_fields!(Records { topic, partition, next });
@@ -96,6 +98,7 @@ impl Records {
             topic: topic.to_owned(),
             partition: i32::try_from(partition).unwrap_or(i32::MAX),
             next: None,
+            fetches: false,
         })
     }
 
@@ -119,7 +122,7 @@ impl Records {
             .add_partition_offset(&self.topic, self.partition, place)
             .and_then(|()| self.client.0.assign(&list));
         assigned.map_err(|cause| self.not_read(cause))?;
-        self.next = offset;
+        (self.next, self.fetches) = (offset, true);
         Ok(())
     }
 
@@ -127,6 +130,17 @@ impl Records {
     /// again.
     pub fn leaves(&mut self) {
         self.next = None;
+    }
+
+    /// It is nowhere, and the library fetches nothing: with a full queue it would look every two milliseconds whether there is
+    /// room.
+    pub fn rests(&mut self) {
+        self.leaves();
+        if std::mem::take(&mut self.fetches)
+            && let Err(error) = self.client.0.unassign()
+        {
+            tracing::debug!(%error, "a reader cannot rest");
+        }
     }
 
     /// The offset after the last record. `None` before the first one of a reader that was told to begin at

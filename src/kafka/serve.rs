@@ -16,9 +16,11 @@ use super::log::{PartitionLog, how_to_decide};
 use super::owner::{End, Kept, Owner};
 use super::reading::Looked;
 use super::rebuild::Rebuild;
+use super::records::{NotRead, Records};
 use super::settings::Settings;
 use super::trim::delete_notes_before;
 use super::upkeep::Due;
+use super::witness::Witness;
 use crate::disk::StagingDisk;
 use crate::log::OpenBatch;
 use crate::partition::brokers_clock::BrokersClock;
@@ -48,6 +50,7 @@ pub struct Served {
     cache_bytes: Arc<AtomicU64>,
     /// When the thread that builds left objects was last between two calls.
     builds: Arc<Beat>,
+    witness: Arc<Witness>,
 }
 
 /// The work of the thread that owns a term.
@@ -153,6 +156,15 @@ impl Served {
         self.log.shared.write().is_silent = is_silent;
     }
 
+    /// Looks with another reader of the partition whether the log still has what was read of it at the look before; less
+    /// often while nothing is read. Returns false if it has something else: the partition stops (`log_cut`). `now` is of
+    /// the monotonic clock.
+    /// Errors: [`NotRead`]: it is not known.
+    pub fn looks_back(&self, log: &mut Records, now: Duration) -> Result<bool, NotRead> {
+        let last = self.log.shared.read().last;
+        self.witness.look(log, last, now)
+    }
+
     /// The first record with calls that are not in the store; `None` if nothing waits.
     pub fn needed_from(&self) -> Option<u64> {
         let known = self.log.shared.read();
@@ -256,6 +268,7 @@ impl Serving {
             staging,
             cache_bytes: Arc::new(AtomicU64::new(max)),
             builds: Arc::new(Beat::default()),
+            witness: Arc::new(Witness::of(owner.reader.last())),
         };
         Self { owner, asks: receiver, served, settings: settings.clone(), passes: Arc::clone(passes) }
     }
@@ -286,7 +299,11 @@ impl Serving {
             let builder = std::thread::Builder::new().name(name);
             let builds = builder.spawn_scoped(scope, || rebuild.run(&|| !ends.load(Ordering::Acquire)));
             let ended = match builds {
-                Ok(_) => turns(&mut owner, &asks, &served, &settings, goes_on),
+                Ok(_) => {
+                    let ended = turns(&mut owner, &asks, &served, &settings, goes_on);
+                    // What the next term must know, however this one ended.
+                    served.witness.still_there().map_err(End::from).and(ended)
+                }
                 Err(error) => {
                     Err(End::Cache(Unusable(format!("no thread for objects that stay in the log: {error}"))))
                 }
@@ -356,6 +373,7 @@ fn turns(
             let more = asks.try_iter().take(ASKS_AT_ONCE);
             owner.answer(std::iter::once(first).chain(more).collect::<Vec<_>>())?;
         }
+        served.witness.still_there()?;
         owner.set_cache_bytes(served.cache_bytes.load(Ordering::Acquire))?;
         if let Some(before) = owner.upkeep(&mut due)? {
             let partition = owner.shared.read().state.identity.partition;
@@ -366,6 +384,7 @@ fn turns(
         }
         idle = owner.read(READ)? != Looked::Record;
     }
+    served.witness.still_there()?;
     // A new owner has less to read again.
     owner.base().map(drop)
 }

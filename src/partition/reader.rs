@@ -141,6 +141,11 @@ impl Reader {
         if self.compares { self.next - 1 } else { self.next }
     }
 
+    /// The last block that it has read, or that the notes name.
+    pub fn last(&self) -> Option<BlockAt> {
+        self.last
+    }
+
     /// The first position that is not read.
     pub fn read_before(&self) -> u64 {
         before(self.next)

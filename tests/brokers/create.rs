@@ -7,14 +7,18 @@ use forebay::kafka::create::{CreateDeps, Creating, NotCreated, Outcome, Step, Wa
 use forebay::kafka::first_notes;
 use forebay::kafka::group::Offsets;
 use forebay::kafka::lock::Lock;
+use forebay::kafka::owner::End;
 use forebay::kafka::topics::Topics;
+use forebay::partition::answer::TransactionError;
 use forebay::partition::note::Note;
 use forebay::partition::state::State;
 use forebay::partition::topics::{Standing, Topic, judge};
 use forebay::runtime::SystemRandom;
+use forebay::store::fake::FakeStore;
 use forebay::time::UnixMillis;
 
 use crate::cluster::{Cluster, cluster};
+use crate::delivered::{Made, state};
 use crate::partition::{Collector, Partition};
 use crate::served::Served;
 use crate::support::{CALL, admin, delete_before, run_program, unique, until, wait_for};
@@ -195,6 +199,30 @@ fn notes_that_are_gone_are_not_made_again_by_themselves() {
     let told = Offsets::of_outsider(&partition.settings).unwrap().told_of(0..2).unwrap();
     assert_eq!(told[&0].1.log_id, new.log_id, "collectors learn the new id");
     partition.begin();
+}
+
+/// It was believed dead. Its notes would have stood among those of the new log.
+#[test]
+fn a_writer_of_the_log_before_that_wakes_writes_nothing_into_the_notes_of_a_new_one() {
+    let Some(cluster) = cluster() else { return };
+    let partition = new(&cluster);
+    make(&partition, wanted(1)).unwrap();
+    let mut collector = Collector::new(&cluster, &partition, 7);
+    let now = partition.clock.wall();
+    collector.send("web", &["a"], now);
+    let writer = Made::of(&partition, &FakeStore::new()).begin();
+    writer.read();
+    let turns = Arc::clone(&writer.turns);
+    let sleeps = turns.lock().unwrap();
+    delete_topic(&cluster, &partition, &partition.settings.notes_topic);
+    let (_, new) = make(&partition, Wanted { new_log: true, ..wanted(1) }).unwrap();
+    drop(sleeps);
+    writer.flush(CALL);
+    until("the term to end", CALL, || writer.is_over().then_some(()));
+    let ended = writer.end().0;
+    assert!(matches!(ended, Err(End::Over(TransactionError::Fenced))), "{ended:?}");
+    let state = state(&partition);
+    assert_eq!((state.identity.log_id, state.calls.seals.len()), (new.log_id, 0));
 }
 
 /// By hand, and in the wrong order. What collectors wrote there meanwhile waits for its first notes.

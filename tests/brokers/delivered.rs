@@ -13,7 +13,7 @@ use forebay::disk::real_disk::RealDisk;
 use forebay::kafka::begin::Term;
 use forebay::kafka::cache::CacheDeps;
 use forebay::kafka::owner::{End, Kept, Owner, Wanted};
-use forebay::kafka::records::Records;
+use forebay::kafka::records::{NotRead, Records};
 use forebay::kafka::serve::{Served, Serving};
 use forebay::kafka::settings::Sees;
 use forebay::log::{Rows, Status as _};
@@ -127,6 +127,8 @@ pub(crate) struct Writer {
     pub(crate) folder: Arc<TempDir>,
     process: Arc<Process>,
     stops: Arc<AtomicBool>,
+    /// While it is locked, the owner does nothing.
+    pub(crate) turns: Arc<Mutex<()>>,
     thread: JoinHandle<(Result<(), End>, Option<Kept>)>,
 }
 
@@ -204,20 +206,33 @@ impl Made {
             Delivery::start(&process.equipment, log).0
         };
         let stops = Arc::new(AtomicBool::new(false));
+        let turns = Arc::new(Mutex::new(()));
         let thread = std::thread::spawn({
-            let stops = Arc::clone(&stops);
-            move || serving.run(&|| !stops.load(Ordering::Acquire))
+            let (stops, turns) = (Arc::clone(&stops), Arc::clone(&turns));
+            move || {
+                serving.run(&|| {
+                    drop(turns.lock().unwrap());
+                    !stops.load(Ordering::Acquire)
+                })
+            }
         });
-        Writer { partition: self.partition.clone(), served, delivery, folder, process, stops, thread }
+        Writer { partition: self.partition.clone(), served, delivery, folder, process, stops, turns, thread }
     }
 }
 
 impl Writer {
+    fn log(&self) -> Records {
+        let settings = &self.partition.settings;
+        Records::new(settings, &settings.topic, 0, Sees::All).unwrap()
+    }
+
+    pub(crate) fn looks_back(&self) -> LooksBack {
+        LooksBack { log: self.log(), minutes: 0 }
+    }
+
     /// Waits until everything is read that the log has now.
     pub(crate) fn read(&self) {
-        let settings = &self.partition.settings;
-        let log = Records::new(settings, &settings.topic, 0, Sees::All).unwrap();
-        let (_, end) = log.bounds().unwrap();
+        let (_, end) = self.log().bounds().unwrap();
         until("the end of the log", CALL * 2, || {
             (self.served.progress().read_before >= before(end)).then_some(())
         });
@@ -241,14 +256,32 @@ impl Writer {
         self.served.log.stopped().borrow().is_some()
     }
 
+    /// The partition is not assigned any more.
+    pub(crate) fn gives_up(&self) {
+        self.stops.store(true, Ordering::Release);
+    }
+
     /// Ends the term, or waits for its end. Returns why it ended, and what a next term may use.
     pub(crate) fn end(self) -> Ended {
-        self.stops.store(true, Ordering::Release);
+        self.gives_up();
         let (ended, kept) = self.thread.join().unwrap();
         runtime().block_on(self.delivery.end(false, Duration::ZERO));
         drop(self.process);
         let folder = self.folder;
         (ended, kept.map(|kept| (kept, folder)))
+    }
+}
+
+/// Looks of another thread whether the log still has what was read, with a minute between each two.
+pub(crate) struct LooksBack {
+    log: Records,
+    minutes: u64,
+}
+
+impl LooksBack {
+    pub(crate) fn at(&mut self, writer: &Writer) -> Result<bool, NotRead> {
+        self.minutes += 1;
+        writer.served.looks_back(&mut self.log, Duration::from_secs(60 * self.minutes))
     }
 }
 

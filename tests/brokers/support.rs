@@ -129,6 +129,16 @@ pub(crate) fn make_topic(cluster: &Cluster, name: &str, partitions: i32, setting
     has_leaders(cluster, name, partitions);
 }
 
+/// Deletes a topic, and makes it again without records.
+pub(crate) fn make_anew(cluster: &Cluster, topic: &str) {
+    wait_for(admin(cluster).delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    until("the topic to be gone", CALL, || {
+        let metadata = admin(cluster).inner().fetch_metadata(Some(topic), CALL).ok()?;
+        metadata.topics()[0].error().map(drop)
+    });
+    make_topic(cluster, topic, 1, &[]);
+}
+
 /// Gives a topic more partitions, and waits until they have leaders.
 pub(crate) fn grow_topic(cluster: &Cluster, name: &str, partitions: u32) {
     let options = AdminOptions::new().operation_timeout(Some(CALL)).request_timeout(Some(CALL));

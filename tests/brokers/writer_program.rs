@@ -18,7 +18,7 @@ use crate::partition::{Collector, Partition};
 use crate::program::Program;
 use crate::s3::S3;
 use crate::served::Client;
-use crate::support::{CALL, ends, owner, run_program, send, unique, until};
+use crate::support::{CALL, ends, make_anew, owner, run_program, send, unique, until};
 
 /// The sources of load, which go to the bucket of dev mode.
 const SOURCES: &str = "[[source]]\nid = \"web\"\n[[source]]\nid = \"ios\"\n";
@@ -463,6 +463,41 @@ fn notes_that_an_open_transaction_hides_make_their_partition_wait_and_no_other()
     until("the alarm to be cleared", CALL, || {
         writer.json("/api/status")["alarms"].as_array()?.is_empty().then_some(())
     });
+    writer.end();
+}
+
+#[test]
+fn a_log_that_is_made_anew_under_a_writer_stops_its_partition_and_says_so() {
+    let Some(cluster) = cluster() else { return };
+    let partition = Partition::make(&cluster, &[]);
+    let s3 = S3::start();
+    let writer = Program::writer(&partition, &s3.url(), SOURCES);
+    owns(&writer, 1);
+    let now = partition.clock.wall();
+    let calls = ["a", "b"];
+    let mut collector = Collector::new(&cluster, &partition, 1);
+    for call in calls {
+        collector.send("web", &[call], now);
+    }
+    stored_once(&s3, &calls.map(str::to_owned));
+    make_anew(&cluster, &partition.settings.topic);
+    // As long as the old log.
+    let mut anew = Collector::new(&cluster, &partition, 2);
+    for _ in calls {
+        anew.send("web", &["new"], now);
+    }
+    let began = Instant::now();
+    until("the partition to stop", CALL * 4, || {
+        let owned = writer.json("/api/status")["kafka"]["owned"][0].clone();
+        (owned["standing"] == "stopped").then_some(())
+    });
+    say(&format!("it stops after {:.0?}", began.elapsed()));
+    let status = writer.json("/api/status");
+    let alarm = status["alarms"].as_array().unwrap().iter().find(|one| one["subject"] == "partition 0");
+    let what = alarm.unwrap()["what"].as_str().unwrap();
+    assert!(what.contains("log_cut") && what.contains("docs/scale.md"), "{what}");
+    assert_eq!(writer.metric("forebay_kafka_partitions_stopped"), Some(1.0));
+    assert_eq!(s3.calls(), calls, "nothing of the new log is delivered as if it followed");
     writer.end();
 }
 

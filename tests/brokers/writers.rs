@@ -24,7 +24,7 @@ use rdkafka::admin::AdminOptions;
 use crate::cluster::{Cluster, cluster, cluster_alone};
 use crate::delivered::{Ahead, Made, Writer, calls, calls_of, objects, settings, sorted, state, wanted};
 use crate::partition::{Collector, Partition};
-use crate::support::{CALL, admin, delete_before, leader, until, wait_for};
+use crate::support::{CALL, admin, delete_before, leader, make_anew, until, wait_for};
 
 fn is_over(ended: &Result<(), End>) -> bool {
     matches!(ended, Err(End::Over(TransactionError::Fenced | TransactionError::Unknown)))
@@ -400,16 +400,6 @@ fn a_snapshot_is_all_that_a_new_owner_needs() {
     ended(second);
 }
 
-/// Deletes a topic, and makes it again without records.
-fn make_anew(cluster: &Cluster, topic: &str) {
-    wait_for(admin(cluster).delete_topics(&[topic], &AdminOptions::new())).unwrap();
-    until("the topic to be gone", CALL, || {
-        let metadata = admin(cluster).inner().fetch_metadata(Some(topic), CALL).ok()?;
-        metadata.topics()[0].error().map(drop)
-    });
-    crate::support::make_topic(cluster, topic, 1, &[]);
-}
-
 /// No note said that they were read: it went on at its place, and the calls of its cache were dropped, or new ones passed by.
 #[test]
 fn a_log_that_is_cut_before_what_its_owner_has_read_and_not_noted_stops_the_partition() {
@@ -419,18 +409,79 @@ fn a_log_that_is_cut_before_what_its_owner_has_read_and_not_noted_stops_the_part
         let (partition, _, now) = with_calls(&cluster);
         let writer = Made::of(&partition, &FakeStore::new()).begin();
         writer.read();
+        let mut looks = writer.looks_back();
+        let _nothing_was_seen_before = looks.at(&writer);
         make_anew(&cluster, &partition.settings.topic);
         let mut anew = Collector::new(&cluster, &partition, 2);
         for number in 0..records {
             anew.send("web", &[&format!("new {number}")], now);
         }
+        let made = Instant::now();
         until(&format!("the partition to stop with {records} new records"), CALL * 4, || {
+            // The log may be there again before the reader hears that it was gone: then only others notice it.
+            if made.elapsed() > CALL * 2 {
+                let _unknown = looks.at(&writer);
+            }
             writer.is_over().then_some(())
         });
         let ended = writer.end().0;
         assert!(matches!(ended, Err(End::Stopped(Stop::LogCut(_)))), "{records}: {ended:?}");
         assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(_))));
     }
+}
+
+/// Its place looks as if the log went on there.
+#[test]
+fn a_log_that_was_made_anew_before_its_reader_heard_of_it_stops_the_partition() {
+    let Some(cluster) = cluster() else { return };
+    // As long as the old log, and longer. Its partition may be given up in the same moment.
+    for (records, gives_up) in [(3, false), (5, false), (3, true)] {
+        let (partition, mut collector, now) = with_calls(&cluster);
+        let writer = Made::of(&partition, &FakeStore::new()).begin();
+        let mut looks = writer.looks_back();
+        writer.read();
+        assert!(looks.at(&writer).unwrap());
+        collector.send("web", &["d"], now);
+        writer.read();
+        // The first of these looks takes what the second one compares.
+        assert!(looks.at(&writer).unwrap() && looks.at(&writer).unwrap(), "the log has grown");
+        let turns = Arc::clone(&writer.turns);
+        let held = turns.lock().unwrap();
+        make_anew(&cluster, &partition.settings.topic);
+        let mut anew = Collector::new(&cluster, &partition, 2);
+        for number in 0..records {
+            anew.send("web", &[&format!("new {number}")], now);
+        }
+        until("another block to be seen", CALL * 2, || matches!(looks.at(&writer), Ok(false)).then_some(()));
+        if gives_up {
+            writer.gives_up();
+        }
+        drop(held);
+        until("the partition to stop", CALL, || writer.is_over().then_some(()));
+        let ended = writer.end().0;
+        assert!(matches!(ended, Err(End::Stopped(Stop::LogCut(2)))), "{records}: {ended:?}");
+        assert!(matches!(partition.begin_with(None, None), Began::Stopped(Stop::LogCut(_))));
+    }
+}
+
+/// Retention deletes blocks that were read, which is no cut.
+#[test]
+fn a_block_that_retention_has_deleted_is_not_missed() {
+    let Some(cluster) = cluster() else { return };
+    let (partition, mut collector, now) = with_calls(&cluster);
+    let writer = Made::of(&partition, &FakeStore::new()).begin();
+    let mut looks = writer.looks_back();
+    writer.deliver();
+    let mut look = || assert!(until("an answer", CALL, || looks.at(&writer).ok()));
+    look();
+    delete_before(&cluster, &partition.settings.topic, 2);
+    look();
+    collector.send("web", &["d"], now);
+    writer.deliver();
+    look();
+    look();
+    assert!(!writer.is_over());
+    ended(writer);
 }
 
 #[test]

@@ -169,6 +169,9 @@ impl Tells {
             };
             told.extend(says.map(|says| (*partition, says)));
         }
+        if let Some(log) = &mut self.log {
+            log.rests();
+        }
         let here: BTreeSet<u32> = places.into_keys().collect();
         self.clear_all_but(&here);
         self.needed_from.retain(|partition, _| here.contains(partition));
@@ -201,6 +204,12 @@ impl Tells {
         // Without retention it is the end.
         if let Some(times) = times.filter(|_| self.retention.flatten().is_some()) {
             self.half_ago.insert(partition, times.later);
+        }
+        // Without times there is no reader, or it gets no answer.
+        if let Some(log) = self.log.as_mut().filter(|_| times.is_some())
+            && let Err(error) = live.served.looks_back(log, self.shared.deps.clock.monotonic())
+        {
+            tracing::debug!(%error, "whether the log still has what was read of it is not known");
         }
         let is_silent = self.look_at_silence(partition, times.is_some());
         live.served.set_silent(is_silent);
