@@ -196,6 +196,8 @@ pub struct Creating {
     has: growth::Topics,
     log_id: LogId,
     is_told: bool,
+    /// Whether nobody has the lock of an earlier log any more.
+    is_alone: bool,
     /// Topics that were there before.
     before: Vec<Topic>,
 }
@@ -248,8 +250,17 @@ impl Creating {
             }
         }
         let log_id = LogId::New(new_log_id(&*deps.random));
-        let mut creating =
-            Self { settings: settings.clone(), wanted, deps, topics, has, log_id, is_told: false, before };
+        let mut creating = Self {
+            settings: settings.clone(),
+            wanted,
+            deps,
+            topics,
+            has,
+            log_id,
+            is_told: false,
+            is_alone: false,
+            before,
+        };
         creating.look()?;
         // What cannot be done is said before anything is changed.
         creating.next()?;
@@ -259,6 +270,11 @@ impl Creating {
     /// Does the next step. `None`: there is none.
     /// Errors: [`NotCreated`].
     pub fn step(&mut self) -> Result<Option<Step>, NotCreated> {
+        if !self.is_alone {
+            self.takes_from_earlier_logs()?;
+            self.is_alone = true;
+        }
+        let mut had_notes = None;
         loop {
             let partitions = self.wanted.partitions;
             return Ok(Some(match self.next()? {
@@ -266,8 +282,14 @@ impl Creating {
                 Next::GrowLog(to) => self.grows(Topic::Log, to)?,
                 Next::Snapshot(partition) => match self.first_notes(partition)? {
                     Created::Written => Step::FirstNotes { partition, of: partitions },
+                    // They are not the first ones: a process of an earlier log wrote them.
+                    Created::HasNotes if had_notes == Some(partition) => {
+                        let delete = delete_notes(&self.settings.names());
+                        return Err(NotCreated::HasNotes { partition, delete });
+                    }
                     // Somebody else runs the command.
                     Created::HasNotes => {
+                        had_notes = Some(partition);
                         self.look()?;
                         continue;
                     }
@@ -399,17 +421,10 @@ impl Creating {
     }
 
     fn first_notes(&mut self, partition: u32) -> Result<Created, NotCreated> {
-        let identity = Identity {
-            name: self.settings.name.clone(),
-            group: self.settings.group.clone(),
-            log_id: self.log_id.as_str().to_owned(),
-            partition,
-            window: WINDOW_FRAMES,
-        };
+        let identity = self.identity(self.log_id.as_str(), partition);
         let created = match &self.log_id {
             // No other process can know the partition's own lock yet, so it keeps nobody out.
             LogId::New(_) => {
-                self.takes_from_earlier_logs(&identity)?;
                 let id = format!("{}-create", self.settings.name);
                 first_snapshot_under(&self.settings, &id, identity, &self.deps.clock)?
             }
@@ -422,20 +437,34 @@ impl Creating {
         Ok(created)
     }
 
-    /// Takes the locks of all logs that the group remembers. A writer that was believed dead, and wakes, would write its notes
-    /// of such a log among those of this one.
-    fn takes_from_earlier_logs(&self, identity: &Identity) -> Result<(), NotCreated> {
-        let told = Offsets::of_outsider(&self.settings)?.told_of(0..self.has.log)?;
+    /// If a new log begins, takes the locks of all logs that the group remembers. A writer that was believed dead, and wakes,
+    /// would write its notes of such a log among those of this one.
+    fn takes_from_earlier_logs(&self) -> Result<(), NotCreated> {
+        let begins = matches!(self.log_id, LogId::New(_)) && (self.wanted.new_log || self.has.notes == 0);
+        if !begins || self.has.log == 0 {
+            return Ok(());
+        }
+        let all = 0..self.has.log.max(self.has.notes).max(self.wanted.partitions);
+        let told = Offsets::of_outsider(&self.settings)?.told_of(all.clone())?;
         let logs: BTreeSet<String> = told.into_values().map(|(_, metadata)| metadata.log_id).collect();
-        for log_id in logs.into_iter().filter(|log_id| !log_id.is_empty()) {
-            for partition in 0..self.has.log {
-                let earlier = Identity { log_id: log_id.clone(), partition, ..identity.clone() };
-                let (id, clock) = (earlier.transactional_id(), Arc::clone(&self.deps.clock));
-                let lock = Lock::new(&self.settings, &id, partition, clock)?;
+        for log_id in &logs {
+            for partition in all.clone() {
+                let id = self.identity(log_id, partition).transactional_id();
+                let lock = Lock::new(&self.settings, &id, partition, Arc::clone(&self.deps.clock))?;
                 repeated(|| lock.take()).map_err(|cause| self.not_noted(partition, cause))?;
             }
         }
         Ok(())
+    }
+
+    fn identity(&self, log_id: &str, partition: u32) -> Identity {
+        Identity {
+            name: self.settings.name.clone(),
+            group: self.settings.group.clone(),
+            log_id: log_id.to_owned(),
+            partition,
+            window: WINDOW_FRAMES,
+        }
     }
 
     fn not_noted(&self, partition: u32, cause: TransactionError) -> NotCreated {

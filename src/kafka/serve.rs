@@ -23,6 +23,7 @@ use super::upkeep::Due;
 use super::witness::Witness;
 use crate::disk::StagingDisk;
 use crate::log::OpenBatch;
+use crate::partition::answer::TransactionError;
 use crate::partition::brokers_clock::BrokersClock;
 use crate::partition::group::{Metadata, refused};
 use crate::partition::opening::Stop;
@@ -301,8 +302,7 @@ impl Serving {
             let ended = match builds {
                 Ok(_) => {
                     let ended = turns(&mut owner, &asks, &served, &settings, goes_on);
-                    // What the next term must know, however this one ended.
-                    served.witness.still_there().map_err(End::from).and(ended)
+                    ends_as(ended, served.witness.still_there())
                 }
                 Err(error) => {
                     Err(End::Cache(Unusable(format!("no thread for objects that stay in the log: {error}"))))
@@ -350,6 +350,15 @@ fn note_stop(owner: &mut Owner, stop: &Stop) {
         && let Err(error) = owner.note(vec![note])
     {
         tracing::debug!(%error, "why the partition stops could not be noted");
+    }
+}
+
+/// How a term ended, if its log is still there or was cut. Whoever was fenced can note nothing, and the log may be another one
+/// by now, which the next term finds out.
+fn ends_as(ended: Result<(), End>, log: Result<(), Stop>) -> Result<(), End> {
+    match (ended, log) {
+        (ended, Ok(())) | (ended @ Err(End::Over(TransactionError::Fenced)), Err(_)) => ended,
+        (_, Err(stop)) => Err(stop.into()),
     }
 }
 

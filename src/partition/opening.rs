@@ -369,6 +369,11 @@ impl Opening {
     fn all_read(&mut self) {
         self.waits_for = None;
         let Some(state) = self.sum.state() else { return self.stop(Stop::NotesCut) };
+        // The notes were made anew while the lock was taken: it was that of the log before.
+        if self.identity.as_ref() != Some(&state.identity) {
+            self.next = Next::Over;
+            return;
+        }
         let named = self.metadata.as_ref().filter(|named| named.log_id == state.identity.log_id);
         if named.is_some_and(|named| named.base_at > state.base_at) {
             return self.stop(Stop::NotesCut);
@@ -410,6 +415,13 @@ mod tests {
         (0..).zip(notes.iter().map(Note::encode)).collect()
     }
 
+    /// The notes of another log, of the same name and group.
+    fn notes_of_another_log() -> Vec<(u64, Vec<u8>)> {
+        let identity = Identity { log_id: "ab".repeat(16), ..Identity::of_tests() };
+        let notes = State::new(identity).snapshot(UnixMillis(0)).unwrap();
+        (0..).zip(notes.iter().map(Note::encode)).collect()
+    }
+
     /// A term whose note is committed at offset 7.
     fn opened(metadata: Option<Metadata>) -> Opening {
         let who = Who { name: "events".into(), group: "forebay".into(), term: term("own") };
@@ -426,6 +438,15 @@ mod tests {
 
     fn own() -> (u64, Vec<u8>) {
         (7, Note::Term(term("own")).encode())
+    }
+
+    /// The owner of the new log and that of the log before would not fence each other.
+    #[test]
+    fn a_term_whose_lock_is_that_of_the_log_before_is_over() {
+        let mut opening = opened(None);
+        opening.read(&notes_of_another_log(), 1, Duration::ZERO);
+        opening.read(&[own()], 8, Duration::ZERO);
+        assert_eq!(opening.next(), &Next::Over);
     }
 
     #[test]

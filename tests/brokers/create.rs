@@ -225,6 +225,19 @@ fn a_writer_of_the_log_before_that_wakes_writes_nothing_into_the_notes_of_a_new_
     assert_eq!((state.identity.log_id, state.calls.seals.len()), (new.log_id, 0));
 }
 
+/// It looked for ever.
+#[test]
+fn notes_that_do_not_begin_with_a_first_one_are_named() {
+    let Some(cluster) = cluster() else { return };
+    let partition = new(&cluster);
+    Topics::new(&partition.settings, &partition.clock).unwrap().make(Topic::Notes, 1, 3).unwrap();
+    let lock = Lock::new(&partition.settings, &unique("stranger"), 0, Arc::clone(&partition.clock)).unwrap();
+    until("the lock", CALL, || lock.take().ok());
+    lock.note(&[Note::LogCut(1)]).unwrap();
+    let refused = make(&partition, wanted(1)).unwrap_err();
+    assert!(matches!(refused, NotCreated::HasNotes { partition: 0, .. }), "{refused:?}");
+}
+
 /// By hand, and in the wrong order. What collectors wrote there meanwhile waits for its first notes.
 #[test]
 fn a_log_that_was_grown_before_its_notes_is_mended() {

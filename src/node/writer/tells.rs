@@ -265,12 +265,13 @@ impl Tells {
     }
 
     /// Tells collectors to refuse whatever would go to a partition that nobody reads, or to take it again. The rest stays as its
-    /// last owner told it; `None` if that cannot be read, or says so already.
+    /// last owner told it. Returns `None` if that cannot be read, or says so already.
     fn refuses_all_of(&mut self, partition: u32, refuses: bool) -> Option<(u64, Metadata)> {
-        let (kept_from, metadata) = match self.told_before(partition)? {
-            Some(told) => told,
-            // No owner has ever told anything of it, or so long ago that Kafka has forgotten it.
-            None => (0, Metadata { log_id: self.log_id.clone()?, ..Metadata::default() }),
+        let Some((kept_from, metadata)) = self.told_before(partition)? else {
+            // No owner has ever told anything of it, or Kafka has forgotten it: too long ago, or with a topic that was deleted. The
+            // group must not forget the log, or `kafka create --new-log` would not know whose writers to keep out.
+            let log_id = self.log_id.clone()?;
+            return Some((0, Metadata { log_id, refuses_all: refuses, ..Metadata::default() }));
         };
         let refused = if refuses { metadata.refused.clone() } else { Vec::new() };
         let now = Metadata { refuses_all: refuses, refused, ..metadata.clone() };
