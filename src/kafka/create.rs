@@ -451,7 +451,7 @@ impl Creating {
             for partition in all.clone() {
                 let id = self.identity(log_id, partition).transactional_id();
                 let lock = Lock::new(&self.settings, &id, partition, Arc::clone(&self.deps.clock))?;
-                repeated(|| lock.take()).map_err(|cause| self.not_noted(partition, cause))?;
+                repeated(|| lock.take()).map_err(not_noted(&self.settings, partition))?;
             }
         }
         Ok(())
@@ -465,10 +465,6 @@ impl Creating {
             partition,
             window: WINDOW_FRAMES,
         }
-    }
-
-    fn not_noted(&self, partition: u32, cause: TransactionError) -> NotCreated {
-        NotCreated::NotNoted { topic: self.settings.notes_topic.clone(), partition, cause }
     }
 
     /// Tells the group the log id, unless it knows it. Returns whether it was told.
@@ -533,10 +529,10 @@ fn first_snapshot_under(
         return Ok(Created::HasNotes);
     }
     let lock = Lock::new(settings, id, partition, Arc::clone(clock))?;
-    let failed = |cause| NotCreated::NotNoted { topic: settings.notes_topic.clone(), partition, cause };
-    repeated(|| lock.take()).map_err(failed)?;
+    let failed = not_noted(settings, partition);
+    repeated(|| lock.take()).map_err(&failed)?;
     let snapshot: Vec<Note> = State::new(identity).snapshot(UnixMillis(0))?;
-    let written = lock.write(&snapshot).map_err(failed)?;
+    let written = lock.write(&snapshot).map_err(&failed)?;
     // What a process before has committed stands before these notes, and nothing of it can follow them. The end
     // that a reader sees trails, but it reaches an open transaction in the end.
     let own = written.first().map_or(0, |noted| noted.offset);
@@ -547,12 +543,17 @@ fn first_snapshot_under(
             std::thread::sleep(READ);
         }
         if has_notes(&mut notes, &mut patience)? {
-            repeated(|| lock.abort()).map_err(failed)?;
+            repeated(|| lock.abort()).map_err(&failed)?;
             return Ok(Created::HasNotes);
         }
     }
     repeated(|| lock.commit()).map_err(failed)?;
     Ok(Created::Written)
+}
+
+fn not_noted(settings: &Settings, partition: u32) -> impl Fn(TransactionError) -> NotCreated {
+    let topic = &settings.notes_topic;
+    move |cause| NotCreated::NotNoted { topic: topic.clone(), partition, cause }
 }
 
 /// Whether a partition has committed notes, or had some that were deleted.

@@ -13,20 +13,21 @@ use crate::partition::opening::{Found, Stop};
 
 /// How long a record may take to come.
 const READ: Duration = Duration::from_secs(2);
-/// How often a block is looked for while nothing is read behind it: brokers let such a read wait for more.
+/// How often a block is looked for again while the reader reads nothing new: a broker delays the answer when it has so little to
+/// send.
 const AGAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// A block that the log must have.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Witness {
-    known: Mutex<Known>,
+    expected: Mutex<Expected>,
     cut_at: OnceLock<u64>,
 }
 
 /// Which block, and when it was seen last, by the monotonic clock. What was read up to it is of the same log as what was read
 /// before it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Known {
+#[derive(Clone, Copy, Debug)]
+struct Expected {
     block: Option<BlockAt>,
     seen: Option<Duration>,
 }
@@ -34,7 +35,7 @@ struct Known {
 impl Witness {
     /// `last` was read last, by this term or the one before, or notes name it.
     pub(super) fn of(last: Option<BlockAt>) -> Self {
-        Self { known: Mutex::new(Known { block: last, seen: None }), cut_at: OnceLock::new() }
+        Self { expected: Mutex::new(Expected { block: last, seen: None }), cut_at: OnceLock::new() }
     }
 
     /// Errors: [`Stop::LogCut`], if another block was seen.
@@ -44,19 +45,19 @@ impl Witness {
 
     /// Looks with another reader whether the log has the block, and takes `last`, which was read last, for the next look.
     /// Returns false if it has another one.
-    /// Errors: [`NotRead`]: the same block is looked for the next time.
+    /// Errors: [`NotRead`]: nothing is known; the next look is for the same block.
     pub(super) fn look(
         &self,
         log: &mut Records,
         last: Option<BlockAt>,
         now: Duration,
     ) -> Result<bool, NotRead> {
-        let mut known = lock(&self.known);
-        let Some(block) = known.block else {
-            known.block = last;
+        let mut expected = lock(&self.expected);
+        let Some(block) = expected.block else {
+            expected.block = last;
             return Ok(true);
         };
-        let is_due = known.seen.is_none_or(|seen| now.saturating_sub(seen) >= AGAIN_EVERY);
+        let is_due = expected.seen.is_none_or(|seen| now.saturating_sub(seen) >= AGAIN_EVERY);
         if last == Some(block) && !is_due {
             return Ok(true);
         }
@@ -68,14 +69,14 @@ impl Witness {
                     self.cut_at.get_or_init(|| block.offset);
                     return Ok(false);
                 }
-                *known = Known { block: last, seen: Some(now) };
+                *expected = Expected { block: last, seen: Some(now) };
             }
             // Brokers that say so may be behind: the owner asks all of them.
             Fetched::End => {}
             Fetched::OutOfRange => {
                 let (start, _) = log.bounds()?;
                 if block.offset < start {
-                    *known = Known { block: last.filter(|last| last.offset >= start), seen: None };
+                    *expected = Expected { block: last.filter(|last| last.offset >= start), seen: None };
                 }
             }
             // A record that stands elsewhere proves nothing.

@@ -152,6 +152,13 @@ pub struct Block<'b> {
     pub requests: Vec<Request<'b>>,
 }
 
+impl Block<'_> {
+    /// Which block it is, if its record stands at this offset.
+    pub fn at(&self, offset: u64) -> BlockAt {
+        BlockAt { offset, collector: self.collector, number: self.number }
+    }
+}
+
 /// One request of a block.
 #[derive(Clone, Debug)]
 pub struct Request<'b> {

@@ -147,10 +147,7 @@ impl Found {
     /// Which block the record at `offset` is.
     pub fn of_record(offset: u64, value: &[u8]) -> Self {
         match block::read(value) {
-            Ok(block) => {
-                let (collector, number) = (block.collector, block.number);
-                Self::Record(Some(BlockAt { offset, collector, number }))
-            }
+            Ok(block) => Self::Record(Some(block.at(offset))),
             Err(BlockError::Newer(version)) => Self::Newer(version),
             Err(BlockError::NoBlock | BlockError::Checksum) => Self::Record(None),
         }

@@ -165,9 +165,7 @@ impl Reader {
     pub fn takes<'r>(&mut self, offset: u64, value: &'r [u8], state: &State) -> Took<'r> {
         if std::mem::take(&mut self.compares) && !planted(PlantedBug::CutLogReadOn) {
             let found = block::read(value).ok();
-            let found =
-                found.map(|block| BlockAt { offset, collector: block.collector, number: block.number });
-            if found != self.last {
+            if found.map(|block| block.at(offset)) != self.last {
                 return Took::Cut;
             }
         }
@@ -190,7 +188,7 @@ impl Reader {
             Err(BlockError::Newer(version)) => return Took::Newer(version),
             Err(BlockError::NoBlock | BlockError::Checksum) => return Took::Unreadable(vec![whole]),
         };
-        let at = BlockAt { offset, collector: block.collector, number: block.number };
+        let at = block.at(offset);
         let is_other = state.covered.is_some_and(|covered| covered.offset == offset && covered != at);
         if is_other && !planted(PlantedBug::CutLogReadOn) {
             return Took::Cut;

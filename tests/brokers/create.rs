@@ -21,7 +21,7 @@ use crate::cluster::{Cluster, cluster};
 use crate::delivered::{Made, state};
 use crate::partition::{Collector, Partition};
 use crate::served::Served;
-use crate::support::{CALL, admin, delete_before, run_program, unique, until, wait_for};
+use crate::support::{CALL, delete_before, delete_topic, run_program, unique, until};
 
 pub(crate) fn wanted(partitions: u32) -> Wanted {
     Wanted { partitions, replication: 3, new_log: false }
@@ -53,12 +53,6 @@ fn counts(partition: &Partition) -> [u32; 2] {
     let settings = &partition.settings;
     [&settings.notes_topic, &settings.topic]
         .map(|topic| topics.describe(topic).unwrap().map_or(0, |found| found.partitions))
-}
-
-fn delete_topic(cluster: &Cluster, partition: &Partition, topic: &str) {
-    wait_for(admin(cluster).delete_topics(&[topic], &Default::default())).unwrap()[0].as_ref().unwrap();
-    let topics = Topics::new(&partition.settings, &partition.clock).unwrap();
-    until("the topic to be gone", CALL, || topics.describe(topic).unwrap().is_none().then_some(()));
 }
 
 #[test]
@@ -182,7 +176,7 @@ fn notes_that_are_gone_are_not_made_again_by_themselves() {
     let (_, made) = make(&partition, wanted(2)).unwrap();
     partition.begin();
     Collector::new(&cluster, &partition, 7).send("web", &["a"], UnixMillis(1));
-    delete_topic(&cluster, &partition, &partition.settings.notes_topic);
+    delete_topic(&cluster, &partition.settings.notes_topic);
     let refused = make(&partition, wanted(2)).unwrap_err();
     assert!(matches!(refused, NotCreated::NotesGone { partition: 0, .. }), "{refused:?}");
     assert_eq!(counts(&partition), [0, 2], "nothing was changed");
@@ -214,7 +208,7 @@ fn a_writer_of_the_log_before_that_wakes_writes_nothing_into_the_notes_of_a_new_
     writer.read();
     let turns = Arc::clone(&writer.turns);
     let sleeps = turns.lock().unwrap();
-    delete_topic(&cluster, &partition, &partition.settings.notes_topic);
+    delete_topic(&cluster, &partition.settings.notes_topic);
     let (_, new) = make(&partition, Wanted { new_log: true, ..wanted(1) }).unwrap();
     drop(sleeps);
     writer.flush(CALL);

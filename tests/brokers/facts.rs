@@ -13,8 +13,8 @@ use rdkafka::producer::Producer;
 
 use crate::cluster::{Cluster, cluster, cluster_alone};
 use crate::support::{
-    CALL, admin, commit, committed, delete_before, has_leaders, make_topic, next, owner, producer, reader,
-    send, unique, until, values, wait_for,
+    CALL, commit, committed, delete_before, has_leaders, make_anew, make_topic, next, owner, producer,
+    reader, send, unique, until, values,
 };
 
 const NO_RECORDS: [&str; 0] = [];
@@ -308,12 +308,7 @@ fn a_reader_does_not_notice_that_a_topic_was_made_anew_if_the_new_one_is_long_en
         }
     };
     fill("old");
-    wait_for(admin(&cluster).delete_topics(&[&topic], &rdkafka::admin::AdminOptions::new())).unwrap();
-    until("the topic to be gone", CALL, || {
-        let metadata = admin(&cluster).inner().fetch_metadata(Some(&topic), CALL).ok()?;
-        metadata.topics()[0].error().map(drop)
-    });
-    make_topic(&cluster, &topic, 1, &[]);
+    make_anew(&cluster, &topic);
     let shorter = reader(&cluster, &topic, Offset::Offset(2), &[]);
     assert!(is_reset(&next(&shorter)), "an empty one is noticed");
     fill("new");

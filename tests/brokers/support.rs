@@ -129,13 +129,18 @@ pub(crate) fn make_topic(cluster: &Cluster, name: &str, partitions: i32, setting
     has_leaders(cluster, name, partitions);
 }
 
-/// Deletes a topic, and makes it again without records.
-pub(crate) fn make_anew(cluster: &Cluster, topic: &str) {
-    wait_for(admin(cluster).delete_topics(&[topic], &AdminOptions::new())).unwrap();
+/// Deletes a topic, and waits until it is gone.
+pub(crate) fn delete_topic(cluster: &Cluster, topic: &str) {
+    wait_for(admin(cluster).delete_topics(&[topic], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
     until("the topic to be gone", CALL, || {
         let metadata = admin(cluster).inner().fetch_metadata(Some(topic), CALL).ok()?;
         metadata.topics()[0].error().map(drop)
     });
+}
+
+/// Deletes a topic of one partition, and makes it again without records.
+pub(crate) fn make_anew(cluster: &Cluster, topic: &str) {
+    delete_topic(cluster, topic);
     make_topic(cluster, topic, 1, &[]);
 }
 

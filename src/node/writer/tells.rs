@@ -235,8 +235,8 @@ impl Tells {
         self.refuses_all_of(partition, retention.is_some() && times.is_needed_for_long())
     }
 
-    /// Whom an owner refuses, with all else that its notes tell the group. `None` if it cannot read whom the last owner refused, and
-    /// must know that.
+    /// What an owner tells the group: the first record that it needs, and the sources that it refuses. `None` if it depends on whom
+    /// the last owner refused, and that cannot be read.
     fn refuses(&mut self, partition: u32, live: &Live) -> Option<(u64, Metadata)> {
         match self.retention {
             // Without retention nobody is refused.
